@@ -1,0 +1,1 @@
+"""Layers, accelerators, mappings and what they cost: pure arithmetic, no torch."""

@@ -1,0 +1,188 @@
+"""What an accelerator is to the cost model: a MAC, an array of them, and memories around it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from hwmodel.layer import Bits, DimName, Operand
+from hwmodel.precision import Precision
+
+Kind = Literal["spatial", "loop_nest"]
+
+
+class Widths(NamedTuple):
+    """The four widths of a layer on a chip [bit]: weights, inputs, finished outputs, partial sums."""
+
+    w: int
+    i: int
+    o: int
+    acc: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One direction of the PE array.
+
+    Attributes:
+        name: `X`, `Y`.
+        size: PEs along it.
+        dims: loop dims that may be unrolled along it (the dataflow constraint).
+    """
+
+    name: str
+    size: int
+    dims: tuple[DimName, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """One memory. Energies [pJ/bit], bandwidths [bit/cycle] and sizes [bit] are per instance.
+
+    Attributes:
+        name: unique in its accelerator.
+        holds: operands that pass through it; the others bypass it.
+        size_bits: capacity, None when unbounded (DRAM).
+        read_pj_per_bit, write_pj_per_bit: energy of an access.
+        read_bits_per_cycle, write_bits_per_cycle: of each port, None when never limiting.
+        shared_port: reads and writes share one port of `read_bits_per_cycle`.
+        double_buffered: half of it is filled while the other half is read.
+        compressed: operands whose zeros are not stored here.
+        source: where the numbers come from.
+    """
+
+    name: str
+    holds: tuple[Operand, ...]
+    size_bits: float | None
+    read_pj_per_bit: float
+    write_pj_per_bit: float
+    read_bits_per_cycle: float | None = None
+    write_bits_per_cycle: float | None = None
+    shared_port: bool = False
+    double_buffered: bool = False
+    compressed: tuple[Operand, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """Memories that change their tiles together, side by side, each for its own operands.
+
+    Attributes:
+        name: of the level; of its memory when there is one.
+        memories: with disjoint `holds`.
+        per_pe: one copy in every PE (below the array); else one for the whole array.
+        temporal_dims: dims that may be looped over in time at this level.
+    """
+
+    name: str
+    memories: tuple[Memory, ...]
+    per_pe: bool
+    temporal_dims: tuple[DimName, ...]
+
+    def memory(self, operand: Operand) -> Memory | None:
+        """The memory that holds an operand here, None when it bypasses the level."""
+        return next((m for m in self.memories if operand in m.holds), None)
+
+    @property
+    def holds(self) -> tuple[Operand, ...]:
+        return tuple(operand for memory in self.memories for operand in memory.holds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopNest:
+    """Counts of the sequential loop-nest machine: operations per innermost iteration, by layer kind.
+
+    Attributes:
+        multiplications, additions: (convolution, linear) per MAC.
+        bias_additions: which layers add their bias: `none`, `last`, `all`.
+        pj_per_bit2, pj_per_bit: energy of a multiplication per bit^2 and of an addition per bit.
+    """
+
+    multiplications: tuple[int, int]
+    additions: tuple[int, int]
+    bias_additions: Literal["none", "last", "all"]
+    pj_per_bit2: float
+    pj_per_bit: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vector:
+    """The unit for operations without MACs.
+
+    Attributes:
+        lanes: elements per cycle.
+        pj_per_op: energy of one operation on one element.
+    """
+
+    lanes: int = 1
+    pj_per_op: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    """A target chip.
+
+    Attributes:
+        name, kind, description, source: what it is, and where the description comes from.
+        clock_hz: [Hz].
+        technology_nm: [nm], None when unknown.
+        precision: how the MAC handles widths, and its energy.
+        native_bits: widths of a layer that has none of its own.
+        axes: of the PE array; empty for one PE.
+        levels: innermost first; the last is unbounded or holds every operand.
+        gating: operands whose zeros gate the MAC and the register accesses beside it (energy, not cycles).
+        vector: the unit for operations without MACs.
+        loop_nest: set for kind `loop_nest`.
+        notes: sentences that every cost from this chip carries.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    source: str
+    clock_hz: float
+    precision: Precision
+    native_bits: Bits
+    technology_nm: float | None = None
+    axes: tuple[Axis, ...] = ()
+    levels: tuple[Level, ...] = ()
+    gating: tuple[Operand, ...] = ()
+    vector: Vector = field(default_factory=Vector)
+    loop_nest: LoopNest | None = None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def num_pes(self) -> int:
+        return math.prod(axis.size for axis in self.axes)
+
+    @cached_property
+    def array_level(self) -> int:
+        """Index of the first level above the array: the spatial loops belong to it."""
+        return sum(level.per_pe for level in self.levels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of everything that enters a cost."""
+        data = {k: v for k, v in asdict(self).items() if k not in ("description", "source", "notes")}
+        text = json.dumps(data, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def resolve_bits(self, bits: Bits | None, reduction: int) -> Widths:
+        """All four widths of a layer here [bit]: native where it has none, psums derived where not fixed."""
+        own = bits or self.native_bits
+        acc = own.acc or self.precision.acc_bits or own.w + own.i + math.ceil(math.log2(reduction))
+        return Widths(w=own.w, i=own.i, o=own.out, acc=acc)
+
+    def holders(self, operand: Operand) -> tuple[int, ...]:
+        """Indices of the levels that hold an operand, innermost first."""
+        return tuple(n for n, level in enumerate(self.levels) if operand in level.holds)
+
+    def memories(self) -> Mapping[str, Memory]:
+        """Every memory by name, innermost first."""
+        return {memory.name: memory for level in self.levels for memory in level.memories}

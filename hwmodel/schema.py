@@ -1,0 +1,183 @@
+"""Validated files: YAML read with line numbers, checked by pydantic, answered with place and fix.
+
+PyYAML reads `1e9` as a string and `no` as False, and keeps the last of two duplicate keys;
+ruamel.yaml follows YAML 1.2 and refuses duplicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from hwmodel.errors import ConfigError, HwModelError, did_you_mean
+
+__all__ = ["Field", "Schema", "dump_yaml", "field_validator", "model_validator", "parse_yaml", "read_yaml"]
+
+
+class Schema(BaseModel):
+    """Base of every validated record: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[int | str, ...]
+
+
+def read_yaml(path: str | Path, model: type[Model], error: type[HwModelError] = ConfigError) -> Model:
+    """Read and validate one YAML file.
+
+    Args:
+        path: the file.
+        model: the pydantic model of its top level.
+        error: the class to raise.
+
+    Raises:
+        HwModelError: (as `error`) the file is absent, is not YAML, sets a key twice, has an unknown
+            key or an invalid value. The message starts with `file:line:column` and ends with the fix.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+    except UnicodeDecodeError as problem:
+        raise error(f"{path}: is not UTF-8 text (byte {problem.start})") from problem
+    return parse_yaml(text, model, place=str(path), error=error)
+
+
+def parse_yaml(
+    text: str, model: type[Model], place: str = "<text>", error: type[HwModelError] = ConfigError
+) -> Model:
+    """As `read_yaml`, from text; `place` stands for the file name in messages."""
+    tree = _load(text, place, error)
+    if not isinstance(tree, Mapping):
+        raise error(f"{place}:1 must be a mapping of keys to values, but is {_kind(tree)}")
+    try:
+        return model.model_validate(_plain(tree))
+    except ValidationError as problem:
+        messages = [_message(details, tree, model, place) for details in problem.errors()]
+        raise error("\n".join(dict.fromkeys(messages))) from None
+
+
+def dump_yaml(data: Mapping[str, Any], header: str = "") -> str:
+    """Plain values as block-style YAML; `header` becomes leading comment lines."""
+    yaml = YAML(typ="rt", pure=True)
+    yaml.default_flow_style = False
+    yaml.width = 110
+    stream = StringIO()
+    yaml.dump(dict(data), stream)
+    comment = "".join(f"# {line}\n" for line in header.splitlines())
+    return comment + stream.getvalue()
+
+
+def _load(text: str, place: str, error: type[HwModelError]) -> Any:
+    try:
+        return YAML(typ="rt", pure=True).load(text)
+    except DuplicateKeyError as problem:
+        mark = problem.problem_mark
+        key, first = _duplicate(problem, text)
+        raise error(f"{place}:{mark.line + 1}:{mark.column + 1} {key!r} is already set at line {first}.") from None
+    except MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        where = f"{place}:{mark.line + 1}:{mark.column + 1}" if mark else place
+        raise error(f"{where} is not valid YAML: {problem.problem or problem.context}") from None
+    except YAMLError as problem:
+        raise error(f"{place}: is not valid YAML: {problem}") from None
+
+
+def _duplicate(problem: DuplicateKeyError, text: str) -> tuple[str, int]:
+    """The doubled key, and the line on which its mapping sets it first."""
+    lines = text.splitlines()
+    mark, start = problem.problem_mark, problem.context_mark
+    key = lines[mark.line][mark.column :].split(":", 1)[0].strip().strip("'\"")
+    for number in range(start.line, mark.line + 1):
+        before = lines[number][: mark.column] if number == mark.line else lines[number]
+        for piece_start in (mark.column, before.find(f"{key}:")):
+            if piece_start >= 0 and before[piece_start:].split(":", 1)[0].strip().strip("'\"") == key:
+                return key, number + 1
+    return key, start.line + 1
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        return [_plain(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _position(tree: Any, location: Location) -> tuple[int, int]:
+    """1-based line and column of the deepest part of `location` that the file has."""
+    node, where = tree, (1, 1)
+    for part in location:
+        try:
+            if isinstance(node, Mapping) and part in node:
+                line, column = node.lc.key(part)  # type: ignore[attr-defined]
+            elif isinstance(node, Sequence) and not isinstance(node, str) and isinstance(part, int):
+                line, column = node.lc.item(part)  # type: ignore[attr-defined]
+            else:
+                continue  # pydantic adds the tag of a union to the location
+            where, node = (line + 1, column + 1), node[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return where
+
+
+def _path(location: Location) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text
+
+
+def _message(details: ErrorDetails, tree: Any, model: type[BaseModel], place: str) -> str:
+    location = details["loc"]
+    line, column = _position(tree, location)
+    where = f"{place}:{line}:{column}"
+    inside = f" in {_path(location[:-1])}" if len(location) > 1 else ""
+    if details["type"] == "extra_forbidden":
+        key = str(location[-1])
+        return f"{where} unknown key {key!r}{inside}.{did_you_mean(key, _keys_at(model, location[:-1]))}"
+    if details["type"] == "missing":
+        return f"{where} {str(location[-1])!r} is missing{inside}."
+    text = details["msg"].removeprefix("Value error, ")
+    value = details["input"]
+    if details["type"] != "value_error":
+        text = f"{text}, but got {value!r}"
+    return f"{where} {_path(location)}: {text}" if location else f"{where} {text}"
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """Keys that the model at a location accepts; the union of them where there are several models."""
+    models = [model]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        found = [m for owner in models if part in owner.model_fields
+                 for m in _models_in(owner.model_fields[part].annotation)]  # fmt: skip
+        models = found or models
+    return [key for owner in models for key in owner.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]
+
+
+def _kind(value: Any) -> str:
+    return "empty" if value is None else f"a {type(value).__name__}"
