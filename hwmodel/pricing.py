@@ -1,0 +1,199 @@
+"""Energy, cycles and the bound of one layer under a given mapping."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from hwmodel.accelerator import Accelerator, Memory, Widths
+from hwmodel.access import OperandAccess, count_accesses
+from hwmodel.layer import Density, Layer, Operand
+from hwmodel.mapping import Mapping, tile_bits
+from hwmodel.storage import compression
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """What moves through one memory for one operand, all instances together.
+
+    Attributes:
+        reads_bits, writes_bits: [bit].
+        fills_bits: the part of the writes that comes from the next level outward [bit].
+        energy_pj: [pJ].
+    """
+
+    reads_bits: float
+    writes_bits: float
+    fills_bits: float
+    energy_pj: float
+
+    @property
+    def bits(self) -> float:
+        return self.reads_bits + self.writes_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Priced:
+    """One layer under one mapping.
+
+    Attributes:
+        energy_pj: keyed (memory or "mac", operand or "") [pJ].
+        traffic: keyed (memory, operand).
+        compute_cycles: of the array alone.
+        cycles: with stalls, first fill and last drain.
+        bound: "compute", or the memory whose port is busiest.
+        utilization: MACs over what the whole array could do in `cycles`.
+        tile_bits: keyed (memory, operand), of one instance, not doubled [bit].
+    """
+
+    energy_pj: dict[tuple[str, str], float]
+    traffic: dict[tuple[str, Operand], Traffic]
+    compute_cycles: int
+    cycles: int
+    bound: str
+    utilization: float
+    tile_bits: dict[tuple[str, Operand], int]
+
+
+def price(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Priced:
+    """Cost of a layer (whole filters already removed) under a mapping.
+
+    Traffic in bits = words * width of that operand at that level. Ports work beside the array:
+    cycles = max(compute, busiest port) + first fill and last drain of the double-buffered memories;
+    the fills of single-buffered memories with a known bandwidth add their time.
+
+    Raises:
+        MappingError: the mapping does not fit.
+    """
+    return _Case(layer, accelerator, mapping).priced()
+
+
+def gated_fraction(density: Density, gating: tuple[Operand, ...]) -> float:
+    """Fraction of the MACs that are not gated: d_w and d_i independent."""
+    return (density.w if "W" in gating else 1.0) * (density.i if "I" in gating else 1.0)
+
+
+def mac_energy(layer: Layer, accelerator: Accelerator, widths: Widths) -> float:
+    """Energy of the arithmetic [pJ]; gated MACs cost nothing."""
+    active = gated_fraction(layer.density, accelerator.gating)
+    return layer.macs * active * accelerator.precision.energy_pj(widths.w, widths.i)
+
+
+def stored_fraction(layer: Layer, memory: Memory, operand: Operand, widths: Widths) -> float:
+    """Compressed over dense size of an operand in a memory; 1 where it is stored dense."""
+    if operand not in memory.compressed or operand == "O":
+        return 1.0
+    density, width = (layer.density.w, widths.w) if operand == "W" else (layer.density.i, widths.i)
+    return compression(layer.elements(operand), width, density)
+
+
+class _Case:
+    """One layer, accelerator and mapping, with what is derived from them."""
+
+    def __init__(self, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
+        self.layer = layer
+        self.accelerator = accelerator
+        self.mapping = mapping
+        self.counts = count_accesses(layer, accelerator, mapping)
+        self.widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+        self.traffic = {(m.name, o): self.move(index, m, o) for index, m, o in self.kept()}
+
+    def kept(self) -> Iterator[tuple[int, Memory, Operand]]:
+        """(level index, memory, operand) of every operand that a memory keeps, innermost first."""
+        for index, level in enumerate(self.accelerator.levels):
+            for memory in level.memories:
+                for operand in memory.holds:
+                    if (level.name, operand) in self.counts:
+                        yield index, memory, operand
+
+    def count(self, index: int, operand: Operand) -> OperandAccess:
+        return self.counts[self.accelerator.levels[index].name, operand]
+
+    def priced(self) -> Priced:
+        energy: dict[tuple[str, str], float] = {("mac", ""): mac_energy(self.layer, self.accelerator, self.widths)}
+        energy.update({key: item.energy_pj for key, item in self.traffic.items()})
+        rate = self.accelerator.precision.macs_per_cycle(self.widths.w, self.widths.i)
+        compute = math.ceil(self.mapping.iterations / rate)
+        busy = {"compute": float(compute), **self.port_cycles}
+        bound = max(busy, key=lambda name: busy[name])
+        cycles = math.ceil(busy[bound] + self.exposed_cycles + self.edge_cycles)
+        return Priced(
+            energy_pj=energy,
+            traffic=self.traffic,
+            compute_cycles=compute,
+            cycles=cycles,
+            bound=bound,
+            utilization=self.layer.macs / (self.accelerator.num_pes * rate * cycles),
+            tile_bits={
+                (m.name, o): tile_bits(self.layer, self.accelerator, self.mapping, index, o)
+                for index, m, o in self.kept()
+            },
+        )
+
+    def move(self, index: int, memory: Memory, operand: Operand) -> Traffic:
+        """Traffic and energy of one operand in one memory."""
+        count, widths = self.count(index, operand), self.widths
+        scale = count.instances * stored_fraction(self.layer, memory, operand, widths)
+        if operand == "O":
+            partial = count.updates - count.final_updates
+            reads = count.reads * widths.acc * scale
+            fills = count.fills * widths.acc * scale
+            updates = (partial * widths.acc + count.final_updates * widths.o) * scale
+        else:
+            width = widths.w if operand == "W" else widths.i
+            reads, fills, updates = count.reads * width * scale, count.fills * width * scale, 0.0
+        active = self.active_fraction(index, operand)
+        energy = active * (reads * memory.read_pj_per_bit + updates * memory.write_pj_per_bit)
+        energy += fills * memory.write_pj_per_bit
+        return Traffic(reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy)
+
+    def active_fraction(self, index: int, operand: Operand) -> float:
+        """Fraction of the accesses of a MAC to its registers that gating leaves."""
+        innermost = self.mapping.holders(operand)[0] == index
+        if not innermost or not self.accelerator.levels[index].per_pe or operand in self.accelerator.gating:
+            return 1.0
+        return gated_fraction(self.layer.density, self.accelerator.gating)
+
+    @cached_property
+    def port_cycles(self) -> dict[str, float]:
+        """Cycles that the busiest instance of each memory needs for its reads and writes."""
+        busy: dict[str, list[float]] = {}
+        ports: dict[str, Memory] = {}
+        for index, memory, operand in self.kept():
+            item, instances = self.traffic[memory.name, operand], self.count(index, operand).instances
+            total = busy.setdefault(memory.name, [0.0, 0.0])
+            total[0] += item.reads_bits / instances / (memory.read_bits_per_cycle or math.inf)
+            total[1] += item.writes_bits / instances / (memory.write_bits_per_cycle or math.inf)
+            ports[memory.name] = memory
+        return {name: sum(pair) if ports[name].shared_port else max(pair) for name, pair in busy.items()}
+
+    @cached_property
+    def exposed_cycles(self) -> float:
+        """Cycles in which the array waits for single-buffered memories to be filled."""
+        return sum(
+            self.traffic[memory.name, operand].fills_bits
+            / self.count(index, operand).instances
+            / (memory.write_bits_per_cycle or math.inf)
+            for index, memory, operand in self.kept()
+            if memory.size_bits is not None and not memory.double_buffered
+        )
+
+    @cached_property
+    def edge_cycles(self) -> float:
+        """First fill and last drain of the double-buffered memories: one tile each, at the parent's bandwidth."""
+        cycles = 0.0
+        for operand in ("W", "I", "O"):
+            holders = self.mapping.holders(operand)
+            for child, parent in itertools.pairwise(holders):
+                inner = self.accelerator.levels[child].memory(operand)
+                outer = self.accelerator.levels[parent].memory(operand)
+                if inner is None or outer is None or not inner.double_buffered:
+                    continue
+                port = outer.write_bits_per_cycle if operand == "O" else outer.read_bits_per_cycle
+                width = {"W": self.widths.w, "I": self.widths.i, "O": self.widths.o}[operand]
+                scale = stored_fraction(self.layer, outer, operand, self.widths)
+                cycles += self.count(child, operand).tile * width * scale / (port or math.inf)
+        return cycles
