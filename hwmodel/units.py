@@ -80,16 +80,3 @@ def parse_bandwidth(text: str | float, clock_hz: float) -> float:
         return parse_quantity("bandwidth", text) / clock_hz
     except ValueError as error:
         raise ValueError(f"{str(error).rstrip('.')}, or bit/cycle.") from None
-
-
-def engineering(value: float, unit: str = "", digits: int = 3) -> str:
-    """`4.1 mJ`, `1.81 G`: a number with an SI prefix, as people read it."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g} {unit}".rstrip()
-    prefixes = {-5: "f", -4: "p", -3: "n", -2: "u", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
-    power = max(-5, min(6, math.floor(math.log10(abs(value)) / 3)))
-    scaled = value / 1000.0**power
-    if float(f"{scaled:.{digits}g}") >= 1000 and power < 6:
-        power, scaled = power + 1, scaled / 1000
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(scaled))))
-    return f"{scaled:.{decimals}f} {prefixes[power]}{unit}".rstrip()

@@ -1,0 +1,214 @@
+"""Accelerator files and other inputs: what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwmodel import Bits, Density, Layer, LayerGraph, Port, Tensor, VectorOp, list_accelerators, load_accelerator
+from hwmodel.errors import AcceleratorError, GraphError, LayerError, MappingError
+from hwmodel.files import write_atomic
+from hwmodel.mapping import LevelMapping, Loop, Mapping, check_mapping
+from hwmodel.schema import dump_yaml
+from hwmodel.storage import stored_bits
+from hwmodel.units import parse_bandwidth, parse_quantity
+from tests.hwmodel.chips import TINY, chip
+
+
+def broken(tmp_path, old, new):
+    """The message for the tiny chip with one text replaced."""
+    assert old in TINY
+    with pytest.raises(AcceleratorError) as caught:
+        chip(tmp_path, TINY.replace(old, new, 1))
+    return str(caught.value)
+
+
+def line_of(text, piece):
+    return next(n for n, line in enumerate(text.splitlines(), 1) if piece in line)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "read_bandwidth",
+            "read_bandwith",
+            "unknown key 'read_bandwith' in memories[1]. Did you mean 'read_bandwidth'?",
+        ),
+        ("clock: 100 MHz", "clock: 200", "clock: 200 has no unit. Write 200 MHz."),
+        ("clock: 100 MHz", "clock: 200 pJ", "'200 pJ' is not a frequency. Write it in MHz."),
+        ("clock: 100 MHz", "clock: 0 MHz", "must be above 0"),
+        ("size: 64 B", "size: 0 B", "buffer 'buffer' (0 B) cannot hold one 8-bit word twice (double buffered)."),
+        ("size: 8 B", "size: -8 B", "must be at least 0, but got -8 B"),
+        ("size: 2, dims: [K", "size: 0, dims: [K", "greater than or equal to 1, but got 0"),
+        ("holds: [W, O]", "holds: []", "at least 1 item"),
+        ("holds: [W, O]", "holds: [W, X]", "'W', 'I' or 'O', but got 'X'"),
+        ("dims: [K, OX]", "dims: [K, QX]", "but got 'QX'"),
+        ("read_bandwidth: 32 bit/cycle", "read_bandwidth: 0 bit/cycle", "must be above 0"),
+        ("read_energy: 2 pJ/bit", "read_energy: 2", "2 has no unit. Write 2 pJ/bit."),
+        ("source: made up for tests\n", "", "'source' is missing."),
+        (
+            "  - name: dram\n    holds: [W, I, O]",
+            "  - name: dram\n    holds: [W, I]",
+            "must hold W, I and O, but lacks ['O']",
+        ),
+        ("name: buffer", "name: regs", "memory 'regs' is described twice"),
+    ],
+)  # fmt: skip
+def test_a_broken_chip_says_where_and_what(tmp_path, old, new, expected):
+    message = broken(tmp_path, old, new)
+    assert expected in message
+    assert message.startswith(str(tmp_path / "chip.yaml") + ":")
+
+
+def test_the_place_is_the_line_and_column(tmp_path):
+    text = TINY.replace("read_bandwidth: 32", "read_bandwith: 32")
+    message = broken(tmp_path, "read_bandwidth: 32", "read_bandwith: 32")
+    assert f"chip.yaml:{line_of(text, 'bandwith')}:5 " in message
+
+
+def test_a_duplicate_key_names_both_lines(tmp_path):
+    text = TINY.replace("clock: 100 MHz", "clock: 100 MHz\nclock: 200 MHz")
+    message = broken(tmp_path, "clock: 100 MHz", "clock: 100 MHz\nclock: 200 MHz")
+    first = line_of(text, "clock: 100")
+    assert f"chip.yaml:{first + 1}:1 'clock' is already set at line {first}." in message
+
+
+def test_files_that_are_no_chips(tmp_path):
+    path = tmp_path / "chip.yaml"
+    for content, expected in ((b"", "must be a mapping"), (b"[1", "not valid YAML"), (b"\xff\xfe\x00", "UTF-8")):
+        path.write_bytes(content)
+        with pytest.raises(AcceleratorError, match=expected):
+            load_accelerator(path)
+    with pytest.raises(AcceleratorError, match="no such file"):
+        load_accelerator(tmp_path / "absent.yaml")
+    with pytest.raises(AcceleratorError, match=r"No accelerator 'eyeris'. Did you mean eyeriss\? hwmodel hw list"):
+        load_accelerator("eyeris")
+
+
+@pytest.mark.parametrize("name", list_accelerators())
+def test_every_preset_loads_and_names_its_sources(name):
+    accelerator = load_accelerator(name)
+    assert accelerator.name == name
+    assert accelerator.source
+    assert all(memory.source for memory in accelerator.memories().values())
+    assert accelerator.clock_hz > 0
+
+
+def test_units():
+    assert parse_quantity("size", "108 KiB") == 108 * 1024 * 8
+    assert parse_quantity("energy_per_bit", "24 pJ/(64 bit)") == 24 / 64
+    assert parse_bandwidth("25.6 GB/s", 200e6) == 25.6e9 * 8 / 200e6
+
+
+@given(st.integers(1, 10_000), st.integers(1, 16), st.floats(0.001, 1.0), st.floats(0.001, 1.0))
+def test_stored_size_falls_with_density_and_never_exceeds_dense(elements, bits, one, other):
+    low, high = sorted((one, other))
+    assert stored_bits(elements, bits, low)[0] <= stored_bits(elements, bits, high)[0] * (1 + 1e-12)
+    assert stored_bits(elements, bits, high)[0] <= elements * bits
+    assert stored_bits(elements, bits, 1.0) == (elements * bits, "dense")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Layer(name="x", dims={"K": 0}),
+            r"layer 'x': dims: `K >= 1` must hold \(an integer\), but got K=0",
+        ),
+        (lambda: Layer(name="x", dims={"k": 2}), "got 'k'"),
+        (lambda: Layer(name="x", dims={}, stride=0), "stride: must be one or two integers >= 1, but got 0"),
+        (lambda: Layer(name="x", kind="pool", dims={}), "kind must be conv, linear or matmul"),
+        (lambda: Bits(w=0, i=8), r"`1 <= w <= 32` must hold \(an integer\), but got w=0"),
+        (lambda: Bits(w=8, i=33), "got i=33"),
+        (lambda: Density(w=0.5, pattern="4:2"), "'N:M' with 1 <= N <= M, but got '4:2'"),
+        (lambda: Density(i=math.nan), "0 < i <= 1"),
+    ],
+)
+def test_bad_layers_state_the_rule_and_the_value(make, message):
+    with pytest.raises(LayerError, match=message):
+        make()
+
+
+NAMES = st.text("abc./[0]<>&'\"\\ é", min_size=1, max_size=6)
+
+
+@given(st.lists(NAMES, min_size=2, max_size=5, unique=True), st.integers(1, 9), st.sampled_from([None, 3, 16]))
+def test_a_graph_survives_json(names, size, bits):
+    layer = Layer(
+        name=names[0], module="m", dims={"K": size, "C": 2}, stride=(1, 2), dilation=3, has_bias=True,
+        bits=None if bits is None else Bits(w=bits, i=8, acc=20), density=Density(w=0.5, i=0.25, pattern="2:4"),
+    )  # fmt: skip
+    ops = [VectorOp(name=n, kind="add", elements_in=size, elements_out=1) for n in names[1:-1]]
+    graph = LayerGraph(
+        "g",
+        [layer, *ops, Port(name=names[-1], kind="output")],
+        [(names[0], names[-1], Tensor(name="t", shape=(1, size)))],
+        free_ops={"view": 2},
+    )
+    back = LayerGraph.from_json(graph.to_json())
+    assert back.to_dict() == graph.to_dict()
+    assert back.layers == graph.layers
+    assert back.fingerprint == graph.fingerprint
+
+
+def test_bad_graphs():
+    layer = Layer(name="a", dims={"K": 2})
+    other = Layer(name="b", dims={"K": 2})
+    tensor = Tensor(name="t", shape=(2,))
+    with pytest.raises(GraphError, match="'a' is used twice"):
+        LayerGraph("g", [layer, layer], [])
+    with pytest.raises(GraphError, match="unknown node 'z'"):
+        LayerGraph("g", [layer], [("a", "z", tensor)])
+    with pytest.raises(GraphError, match="acyclic"):
+        LayerGraph("g", [layer, other], [("a", "b", tensor), ("b", "a", tensor)])
+    with pytest.raises(GraphError, match="not JSON"):
+        LayerGraph.from_json("{")
+    with pytest.raises(GraphError, match="schema must be 1"):
+        LayerGraph.from_json(json.dumps({"schema": 99}))
+
+
+def test_mappings_that_do_not_cover_or_fit(tmp_path):
+    accelerator = chip(tmp_path)
+    layer = Layer(name="x", dims={"K": 4})
+
+    def mapping(inner=(), spatial=(), outer=(), keeps=("W", "I", "O")):
+        return Mapping(
+            levels=(
+                LevelMapping(name="regs", temporal=inner, keeps=("W", "O")),
+                LevelMapping(name="buffer", spatial=spatial, keeps=("W", "I", "O")),
+                LevelMapping(name="dram", temporal=outer, keeps=keeps),
+            )
+        )
+
+    check_mapping(layer, accelerator, mapping(outer=(Loop("K", 4),)))
+    for bad, message in (
+        (mapping(outer=(Loop("K", 3),)), "the loops over K must multiply to 4, but give 3"),
+        (mapping(spatial=(Loop("K", 4, "X"),)), "`loops on axis X <= 2` must hold, but got 4"),
+        (mapping(outer=(Loop("K", 4),), keeps=("W", "I")), r"must keep W, I and O, but lacks \['O'\]"),
+        (mapping(inner=(Loop("K", 4),)), "`tiles <= 64 bits` must hold in 'regs', but got 96 bits"),
+    ):
+        with pytest.raises(MappingError, match=message):
+            check_mapping(layer, accelerator, bad)
+
+
+def test_write_atomic_replaces_or_leaves(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    write_atomic(path, "one")
+    write_atomic(path, b"two")
+    assert path.read_text() == "two"
+    assert [item.name for item in path.parent.iterdir()] == ["file.txt"]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_atomic(tmp_path / "folder", "x")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["deep", "folder"]
+
+
+def test_yaml_is_written_in_blocks():
+    assert dump_yaml({"a": {"b": [1, 2]}, "c": "no"}, header="made by hand") == (
+        "# made by hand\na:\n  b:\n  - 1\n  - 2\nc: no\n"
+    )
