@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from hwmodel import kernel
-from hwmodel.accelerator import Accelerator, Axis, Level
+from hwmodel.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.errors import MappingError, did_you_mean
 from hwmodel.kernel import Floats, Ints
 from hwmodel.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer
@@ -57,7 +57,7 @@ def best_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective = "
     hierarchy = _hierarchy(accelerator)
     best: tuple[float, float, Mapping] | None = None
     for padded, unrolled in _padded_variants(layer, accelerator):
-        found = _search(layer, accelerator, hierarchy, padded, unrolled, optimize)
+        found = _search(layer, accelerator, hierarchy, padded, unrolled, optimize, best[0] if best else math.inf)
         if found and (best is None or found[:2] < best[:2]):
             best = found
     if best is None:
@@ -113,28 +113,23 @@ def _search(
     dims: Dims,
     original: dict[DimName, int],
     optimize: Objective,
+    beat: float,
 ) -> tuple[float, float, Mapping] | None:
-    """Score, tie-break and mapping of the best candidate for one set of (padded) dims; None if none fits."""
+    """Score, tie-break and mapping of the best candidate for one set of (padded) dims; None if none is as good."""
     bounds = np.array(dims.values_tuple, dtype=np.int64)
-    pace = np.array([*layer.stride, *layer.dilation], dtype=np.int64)
-    parameters = _Parameters(layer, accelerator, hierarchy)
+    space = _Space(layer, accelerator, hierarchy, bounds)
     unrollings, splits = _unrollings(accelerator.axes, dims, original)
-    registers = parameters.register_tiles(bounds, pace)
-    tiles = parameters.buffer_tiles(bounds, pace)
+    registers, tiles = space.register_tiles(), space.buffer_tiles()
     if not len(registers) or not len(tiles) or not len(unrollings):
         return None
     pairs = kernel.join(registers, unrollings, bounds)
     energy, cycles, best = kernel.search(
-        OBJECTIVES.index(optimize), parameters.base_pj, bounds, pace, registers, unrollings, pairs, tiles,
-        parameters.holds, parameters.widths, parameters.read_pj, parameters.write_pj, parameters.active,
-        parameters.stored, parameters.bandwidth, parameters.memory, parameters.single, parameters.capacity,
-        parameters.rate,
-    )  # fmt: skip
+        OBJECTIVES.index(optimize), space.problem(), registers, unrollings, pairs, tiles, beat
+    )
     if best[0] < 0:
         return None
-    pair = pairs[best[0]]
-    tile, r, split = tiles[best[1]], registers[pair[0]], splits[int(pair[1])]
-    mapping = _build(hierarchy, accelerator, bounds, r, unrollings[pair[1]], split, tile, (best[2], best[3]))
+    tile, r, s, split = tiles[best[2]], registers[best[0]], unrollings[best[1]], splits[int(best[1])]
+    mapping = _build(hierarchy, bounds, r, s, split, tile, (int(best[3]), int(best[4])))
     score = {"energy": energy, "latency": cycles, "edp": energy * cycles}[optimize]
     return score, energy if optimize == "latency" else cycles, mapping
 
@@ -178,15 +173,14 @@ def _axis_factors(axis: Axis, dims: Dims, used: tuple[int, ...]) -> list[dict[Di
     return [chosen for _, chosen in partial]
 
 
-class _Parameters:
-    """The arrays that `kernel.search` wants, from a layer and an accelerator."""
+class _Space:
+    """The tiles that fit and the numbers that `kernel.search` wants, from a layer and an accelerator."""
 
-    def __init__(self, layer: Layer, accelerator: Accelerator, hierarchy: _Hierarchy) -> None:
-        bits = accelerator.resolve_bits(layer.bits, layer.reduction)
-        self.layer, self.hierarchy = layer, hierarchy
-        self.base_pj = mac_energy(layer, accelerator, bits)
-        self.rate = accelerator.precision.macs_per_cycle(bits.w, bits.i)
-        self.widths: Floats = np.array(bits, dtype=np.float64)
+    def __init__(self, layer: Layer, accelerator: Accelerator, hierarchy: _Hierarchy, bounds: Ints) -> None:
+        self.bits = accelerator.resolve_bits(layer.bits, layer.reduction)
+        self.layer, self.accelerator, self.hierarchy, self.bounds = layer, accelerator, hierarchy, bounds
+        self.pace: Ints = np.array([*layer.stride, *layer.dilation], dtype=np.int64)
+        self.widths: Floats = np.array(self.bits, dtype=np.float64)
         self.holds: Ints = np.zeros((2, 3), dtype=np.int64)
         self.read_pj: Floats = np.zeros((3, 3))
         self.write_pj: Floats = np.zeros((3, 3))
@@ -194,75 +188,80 @@ class _Parameters:
         self.memory: Ints = np.zeros((3, 3), dtype=np.int64)
         self.bandwidth: Floats = np.full((3, 3, 3), np.inf)
         self.bandwidth[:, :, 2] = 0.0
-        self.single: Ints = np.zeros((2, 3), dtype=np.int64)
-        self.capacity: Floats = np.full(3, np.inf)
-        self.register_capacity: Floats = np.full(3, np.inf)
-        gated = gated_fraction(layer.density, accelerator.gating)
-        self.active: Floats = np.array([1.0 if x in accelerator.gating else gated for x in OPERANDS])
+        self.fill: Ints = np.zeros((2, 3), dtype=np.int64)
+        self.capacity: Floats = np.full((2, 3), np.inf)
         for index, level in enumerate(hierarchy.slots):
-            if level is not None:
-                self._fill(index, level, accelerator)
+            for slot, memory in enumerate(level.memories if level else ()):
+                self._describe(index, slot, memory)
 
-    def _fill(self, index: int, level: Level, accelerator: Accelerator) -> None:
-        bits = accelerator.resolve_bits(self.layer.bits, self.layer.reduction)
-        for slot, memory in enumerate(level.memories):
-            self.bandwidth[index, slot] = (
-                memory.read_bits_per_cycle or math.inf,
-                memory.write_bits_per_cycle or math.inf,
-                float(memory.shared_port),
-            )
-            if index < 2 and memory.size_bits is not None:
-                size = memory.size_bits / (2 if memory.double_buffered else 1)
-                (self.register_capacity if index == 0 else self.capacity)[slot] = size
-                self.single[index, slot] = 2 if memory.double_buffered else 1
-            elif index < 2:
-                self.single[index, slot] = 2 if memory.double_buffered else 0
-            for operand in memory.holds:
-                x = OPERANDS.index(operand)
-                if index < 2:
-                    self.holds[index, x] = 1
-                self.read_pj[index, x] = memory.read_pj_per_bit
-                self.write_pj[index, x] = memory.write_pj_per_bit
-                self.stored[index, x] = stored_fraction(self.layer, memory, operand, bits)
-                self.memory[index, x] = slot
+    def _describe(self, index: int, slot: int, memory: Memory) -> None:
+        self.bandwidth[index, slot] = (
+            memory.read_bits_per_cycle or math.inf,
+            memory.write_bits_per_cycle or math.inf,
+            float(memory.shared_port),
+        )
+        if index < 2:
+            waits = 1 if memory.size_bits is not None else 0
+            self.fill[index, slot] = 2 if memory.double_buffered else waits
+            if memory.size_bits is not None:
+                self.capacity[index, slot] = memory.size_bits / (2 if memory.double_buffered else 1)
+        for operand in memory.holds:
+            x = OPERANDS.index(operand)
+            if index < 2:
+                self.holds[index, x] = 1
+            self.read_pj[index, x] = memory.read_pj_per_bit
+            self.write_pj[index, x] = memory.write_pj_per_bit
+            self.stored[index, x] = stored_fraction(self.layer, memory, operand, self.bits)
+            self.memory[index, x] = slot
 
-    def register_tiles(self, bounds: Ints, pace: Ints) -> Ints:
+    def problem(self) -> kernel.Problem:
+        """What the kernel works on."""
+        gated = gated_fraction(self.layer.density, self.accelerator.gating)
+        return kernel.Problem(
+            bounds=self.bounds,
+            pace=self.pace,
+            holds=self.holds,
+            widths=self.widths,
+            read_pj=self.read_pj,
+            write_pj=self.write_pj,
+            active=np.array([1.0 if x in self.accelerator.gating else gated for x in OPERANDS]),
+            stored=self.stored,
+            bandwidth=self.bandwidth,
+            memory=self.memory,
+            fill=self.fill,
+            capacity=self.capacity[1],
+            rate=self.accelerator.precision.macs_per_cycle(self.bits.w, self.bits.i),
+            base_pj=mac_energy(self.layer, self.accelerator, self.bits),
+        )
+
+    def register_tiles(self) -> Ints:
         """Divisor vectors that fit the registers of a PE, over the dims that may be looped there. (R, 8)"""
         level = self.hierarchy.registers
         if level is None:
             return np.ones((1, 8), dtype=np.int64)
         free = [
-            _divisors(int(b)) if d in level.temporal_dims else (1,) for d, b in zip(DIM_NAMES, bounds, strict=True)
+            _divisors(int(b)) if d in level.temporal_dims else (1,)
+            for d, b in zip(DIM_NAMES, self.bounds, strict=True)
         ]
-        widths = self.widths[[0, 1, 3]]
-        return self._fitting(free, pace, self.holds[0], widths, self.memory[0], self.register_capacity)
+        return self._fitting(free, 0, self.widths[[0, 1, 3]])
 
-    def buffer_tiles(self, bounds: Ints, pace: Ints) -> Ints:
+    def buffer_tiles(self) -> Ints:
         """Divisor vectors that fit the buffer with finished outputs (the kernel checks unfinished ones). (T, 8)"""
         if self.hierarchy.buffer is None:
-            return bounds.reshape(1, 8)
-        free = [_divisors(int(b)) for b in bounds]
-        return self._fitting(free, pace, self.holds[1], self.widths[:3], self.memory[1], self.capacity)
+            return self.bounds.reshape(1, 8)
+        return self._fitting([_divisors(int(b)) for b in self.bounds], 1, self.widths[:3])
 
-    def _fitting(
-        self,
-        free: list[tuple[int, ...]],
-        pace: Ints,
-        holds: Ints,
-        widths: Floats,
-        memory: Ints,
-        capacity: Floats,
-    ) -> Ints:
+    def _fitting(self, free: list[tuple[int, ...]], level: int, widths: Floats) -> Ints:
         """All vectors of one divisor per dim whose tiles fit, grown dim by dim: a tile only grows with its dims."""
         tiles = np.ones((1, 8), dtype=np.int64)
         for index, divisors in enumerate(free):
             tiles = np.repeat(tiles, len(divisors), axis=0)
             tiles[:, index] = np.tile(divisors, len(tiles) // len(divisors))
             need = np.zeros((len(tiles), 3))
-            for x, size in enumerate(_tile_sizes(tiles, pace)):
-                if holds[x]:
-                    need[:, memory[x]] += size * widths[x]
-            tiles = tiles[(need <= capacity).all(axis=1)]
+            for x, size in enumerate(_tile_sizes(tiles, self.pace)):
+                if self.holds[level, x]:
+                    need[:, self.memory[level, x]] += size * widths[x]
+            tiles = tiles[(need <= self.capacity[level]).all(axis=1)]
         return np.ascontiguousarray(tiles)
 
 
@@ -285,7 +284,6 @@ def _ordered(factors: Ints, order: int) -> tuple[Loop, ...]:
 
 def _build(
     hierarchy: _Hierarchy,
-    accelerator: Accelerator,
     bounds: Ints,
     r: Ints,
     s: Ints,

@@ -1,0 +1,45 @@
+# Two commands do everything on a machine with Python 3.11+, git and make:
+#   make demo    install into .venv, then trace, cost, search, report and retrain on real data
+#   make test    install into .venv, then run the tests
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+RUN    ?= runs/demo
+# Two threads are what the demo's small networks can use.
+export OMP_NUM_THREADS ?= 2
+# Nothing installed outside the virtual environment may help.
+export PYTHONNOUSERSITE := 1
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: install demo test lint check bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python >= 3.11 is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Write: make PYTHON=python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt "torch>=2.8"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+demo: install
+	$(BIN)/hwmodel search examples/demo.yaml --run $(RUN)
+	$(BIN)/hwmodel finetune --config $(RUN)/best.yaml --epochs 2 --output $(RUN)/finetuned.safetensors
+	@echo "The report is at $(abspath $(RUN))/report.html"
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+bench: install
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
