@@ -1,0 +1,82 @@
+"""The search: which configurations to try, how they are scored, and what is kept of them.
+
+Everything is imported when first used, so that `import search` stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.finetuning import FinetuneResult, finetune_job
+    from search.groups import Group, Parameter
+    from search.job import JobResult, pick_job, resume_job, run_job
+    from search.ledger import RunLockedError, read_results
+    from search.objective import OBJECTIVES, Objective
+    from search.observer import Observer
+    from search.pareto import hypervolume, knee, non_dominated, pareto_front
+    from search.picking import pick
+    from search.results import Result, results_frame
+    from search.scoring import ScoreError
+    from search.space import Space
+    from search.spec import SearchSpec, parse_spec, read_spec
+    from search.study import Study
+
+__all__ = [
+    "OBJECTIVES",
+    "FinetuneResult",
+    "Group",
+    "JobResult",
+    "Objective",
+    "Observer",
+    "Parameter",
+    "Result",
+    "RunLockedError",
+    "ScoreError",
+    "SearchSpec",
+    "Space",
+    "Study",
+    "finetune_job",
+    "hypervolume",
+    "knee",
+    "non_dominated",
+    "pareto_front",
+    "parse_spec",
+    "pick",
+    "pick_job",
+    "read_results",
+    "read_spec",
+    "results_frame",
+    "resume_job",
+    "run_job",
+]
+
+_HOMES = {
+    "finetuning": ("FinetuneResult", "finetune_job"),
+    "groups": ("Group", "Parameter"),
+    "job": ("JobResult", "pick_job", "resume_job", "run_job"),
+    "ledger": ("RunLockedError", "read_results"),
+    "objective": ("OBJECTIVES", "Objective"),
+    "observer": ("Observer",),
+    "pareto": ("hypervolume", "knee", "non_dominated", "pareto_front"),
+    "picking": ("pick",),
+    "results": ("Result", "results_frame"),
+    "scoring": ("ScoreError",),
+    "space": ("Space",),
+    "spec": ("SearchSpec", "parse_spec", "read_spec"),
+    "study": ("Study",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,154 @@
+"""The end of a run: the candidates of the final front on the test split, with several seeds.
+
+The search never sees the test split. Each candidate's own finetuning counts as the first run; the others repeat
+it with other seeds. Every model is measured once and recorded in `test.jsonl`, so an interrupted end goes
+on where it was.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from search.bench import Bench
+from search.jsonl import append_line, cut_torn_line, read_lines
+from search.observer import Observer
+from search.results import Result
+from search.scoring import Evaluator
+from search.seeds import derive_seed
+from workloads.compress.config import CompressionConfig
+
+TESTS = "test.jsonl"
+FLOAT_KEY = "float"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalRecord:
+    """One model on the test split.
+
+    Attributes:
+        key: of the configuration; "float" for the float model.
+        stage: `ptq`, `qat` or "float".
+        run: 0 for the model of the search, then 1, 2, ...
+        seed: of its finetuning.
+        validation_correct, validation_total: again measured for run 0, from the saved weights.
+        correct, total: on the test split.
+        error: "" or why there is no model.
+    """
+
+    key: str
+    stage: str
+    run: int
+    seed: int = 0
+    validation_correct: int = 0
+    validation_total: int = 0
+    correct: int = 0
+    total: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalSummary:
+    """Test accuracy of one configuration: mean and sample standard deviation over seeds (nan below two)."""
+
+    mean: float
+    sd: float
+    num_seeds: int
+
+
+def read_tests(folder: Path) -> tuple[FinalRecord, ...]:
+    """The records of a run; none before its end."""
+    return tuple(FinalRecord(**item) for item in read_lines(folder / TESTS))
+
+
+def summarize(records: Sequence[FinalRecord], key: str, stage: str) -> FinalSummary | None:
+    """Mean and standard deviation of one configuration, or None where nothing was measured."""
+    values = [r.correct / r.total for r in records if r.key == key and r.stage == stage and r.total]
+    if not values:
+        return None
+    deviation = statistics.stdev(values) if len(values) > 1 else math.nan
+    return FinalSummary(mean=statistics.fmean(values), sd=deviation, num_seeds=len(values))
+
+
+def measure_front(bench: Bench, front: Sequence[Result], test_seeds: int, observer: Observer) -> None:
+    """Measure what `test.jsonl` does not hold yet.
+
+    Args:
+        bench: of the run.
+        front: PTQ results are measured once (nothing in them is random), QAT results `test_seeds` times.
+        test_seeds: finetunings per candidate.
+    """
+    path = bench.folder / TESTS
+    cut_torn_line(path)
+    done = {(record.key, record.stage, record.run) for record in read_tests(bench.folder)}
+    jobs = [(result, run) for result in front for run in range(test_seeds if result.stage == "qat" else 1)]
+    left = [(result, run) for result, run in jobs if (result.key, result.stage, run) not in done]
+    total = len(jobs) + 1
+    observer.stage_started("test", total - len(left) - ((FLOAT_KEY, FLOAT_KEY, 0) not in done), total)
+    if (FLOAT_KEY, FLOAT_KEY, 0) not in done:
+        append_line(path, asdict(_float_record(bench)))
+    for number, (result, run) in enumerate(left, start=total - len(left) + 1):
+        record = _own_record(bench, result, observer) if run == 0 else _repeated(bench, result, run, observer)
+        append_line(path, asdict(record))
+        observer.step("test", number, total)
+
+
+def _float_record(bench: Bench) -> FinalRecord:
+    validation, test = bench.scorer.float_accuracy(), bench.scorer.test(bench.float_model)
+    return FinalRecord(
+        key=FLOAT_KEY,
+        stage=FLOAT_KEY,
+        run=0,
+        validation_correct=validation.correct,
+        validation_total=validation.total,
+        correct=test.correct,
+        total=test.total,
+    )
+
+
+def _own_record(bench: Bench, result: Result, observer: Observer) -> FinalRecord:
+    """The model of the search, rebuilt from its weights; it must score as recorded."""
+    config = CompressionConfig.from_dict(result.config)
+    model = (
+        bench.rebuild(config, bench.folder / result.checkpoint)
+        if result.stage == "qat"
+        else bench.scorer.compressed(config)
+    )
+    validation, test = bench.scorer.validation(model), bench.scorer.test(model)
+    if (validation.correct, validation.total) != (result.correct, result.total):
+        observer.message(
+            f"Candidate {result.number} scored {result.correct}/{result.total} in the search, but its saved "
+            f"weights score {validation.correct}/{validation.total} here. Was the run made on another machine?"
+        )
+    return FinalRecord(
+        key=result.key,
+        stage=result.stage,
+        run=0,
+        seed=result.seed,
+        validation_correct=validation.correct,
+        validation_total=validation.total,
+        correct=test.correct,
+        total=test.total,
+    )
+
+
+def _repeated(bench: Bench, result: Result, run: int, observer: Observer) -> FinalRecord:
+    """The same configuration finetuned with another seed."""
+    seed = derive_seed(bench.spec.search.seed, "test", result.key, run)
+    outcome = Evaluator(bench).qat(CompressionConfig.from_dict(result.config), seed, observer.message)
+    if outcome.score is None:
+        return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
+    test = bench.scorer.test(outcome.model)
+    return FinalRecord(
+        key=result.key,
+        stage=result.stage,
+        run=run,
+        seed=seed,
+        validation_correct=outcome.score.correct,
+        validation_total=outcome.score.total,
+        correct=test.correct,
+        total=test.total,
+    )

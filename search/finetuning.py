@@ -1,0 +1,174 @@
+"""Back to training: rebuild the model of a `best.yaml`, check that it is what was measured, train it further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.errors import ConfigError
+from search.observer import Observer, as_observer
+from search.results import Result
+from search.scoring import Score
+from workloads.compress.files import ConfigFile, check_model, read_config
+
+if TYPE_CHECKING:
+    from workloads.training import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneResult:
+    """What a finetuning did.
+
+    Attributes:
+        model: the trained `nn.Module`, in eval mode.
+        output: the `.safetensors` that was written.
+        before, after: on the validation split.
+        test: of the trained model on the test split.
+        recorded: validation accuracy in the configuration file; None where it records none.
+        reproduced: `before` equals `recorded` to the last image; None where nothing is recorded.
+        epochs: trained.
+        wall_s: of the training [s].
+        device: where it ran.
+    """
+
+    model: Any
+    output: Path
+    before: Score
+    after: Score
+    test: Score
+    recorded: Score | None
+    reproduced: bool | None
+    epochs: int
+    wall_s: float
+    device: str
+
+
+def finetune_job(
+    config_path: str | Path,
+    checkpoint: str | Path | None = None,
+    *,
+    epochs: int | None = None,
+    output: str | Path | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    observer: Observer | Callable[[Result], object] | None = None,
+) -> FinetuneResult:
+    """Train the configuration of a file further.
+
+    Args:
+        config_path: `best.yaml` of a run; it says which model and data it was made with.
+        checkpoint: weights to start from; None takes those that the file names, beside it.
+        epochs: None trains as long as the search did per candidate; 0 only checks.
+        output: None is `finetuned.safetensors` beside the file.
+        seed: of shuffling; None is the one of the search.
+        device: None is CUDA where there is one, else the CPU.
+        observer: its `step` is called after each epoch.
+
+    Raises:
+        ConfigError: the file does not say how it was made, is of another model, or a file is missing or no
+            `.safetensors`.
+    """
+    from workloads.compress import apply, load_weights, save_weights
+    from workloads.training import finetune, measure_accuracy
+
+    path, watch = Path(config_path), as_observer(observer)
+    file = read_config(path)
+    model, data = _model_and_data(file, path)
+    target = path.parent / "finetuned.safetensors" if output is None else Path(output)
+    if target.suffix != ".safetensors":
+        raise ConfigError(f"{target}: must end in .safetensors.")
+    settings = _settings(file, epochs, seed)
+    compressed = apply(model, file.config).eval()
+    load_weights(_checkpoint(file, path, checkpoint), compressed)
+    before = measure_accuracy(compressed, data.validation, device)
+    recorded = _recorded(file) if checkpoint is None else None
+    watch.stage_started("finetune", 0, settings.epochs)
+    teacher = model if settings.distill_weight > 0 else None
+    if teacher is not None:
+        load_weights(_beside(path, file.provenance.get("float_checkpoint"), "float_checkpoint"), teacher)
+    training = finetune(
+        compressed,
+        data.train,
+        settings,
+        teacher=teacher,
+        device=device,
+        progress=lambda record: watch.step("finetune", record.epoch, settings.epochs),
+    )
+    after = measure_accuracy(compressed, data.validation, device)
+    test = measure_accuracy(compressed, data.test, device)
+    save_weights(target, compressed, {"key": file.config.key, "validation": str(after), "test": str(test)})
+    return FinetuneResult(
+        model=compressed,
+        output=target,
+        before=Score(correct=before.correct, total=before.total),
+        after=Score(correct=after.correct, total=after.total),
+        test=Score(correct=test.correct, total=test.total),
+        recorded=recorded,
+        reproduced=None
+        if recorded is None
+        else (before.correct, before.total) == (recorded.correct, recorded.total),
+        epochs=settings.epochs,
+        wall_s=training.wall_s,
+        device=training.device,
+    )
+
+
+def _model_and_data(file: ConfigFile, path: Path) -> tuple[Any, Any]:
+    """The float model with initial weights, and the data set, as the file's provenance names them."""
+    from workloads import load_data, load_model
+    from workloads.tracing import trace_model
+
+    name, options = _made_with(file, path, "model")
+    model = load_model(name, **options)
+    name, options = _made_with(file, path, "data")
+    data = load_data(name, **options)
+    check_model(file, trace_model(model, (data.validation.x[:1],), name=file.model))
+    return model, data
+
+
+def _made_with(file: ConfigFile, path: Path, key: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of the model or data."""
+    made = file.provenance.get(key)
+    if not isinstance(made, dict) or "name" not in made:
+        raise ConfigError(
+            f"{path}: provenance.{key} is missing, so the {key} cannot be rebuilt. In Python: "
+            "apply(model, read_config(path).config), then workloads.training.finetune."
+        )
+    return made["name"], made.get("options", {})
+
+
+def _settings(file: ConfigFile, epochs: int | None, seed: int | None) -> TrainSettings:
+    from workloads.training import TrainSettings
+
+    settings = TrainSettings.from_dict(file.provenance.get("training", {}))
+    changes: dict[str, Any] = {}
+    if epochs is not None:
+        changes["epochs"] = epochs
+    if seed is not None:
+        changes["seed"] = seed
+    return replace(settings, **changes)
+
+
+def _checkpoint(file: ConfigFile, path: Path, checkpoint: str | Path | None) -> Path:
+    if checkpoint is not None:
+        return Path(checkpoint)
+    return _beside(path, file.provenance.get("checkpoint"), "checkpoint")
+
+
+def _beside(path: Path, name: Any, key: str) -> Path:
+    """A file named relative to the configuration."""
+    if not isinstance(name, str):
+        raise ConfigError(f"{path}: provenance.{key} is missing. Give the weights with --checkpoint.")
+    found = path.parent / name
+    if not found.exists():
+        raise ConfigError(f"{path}: its weights {name} are not beside it. Give them with --checkpoint.")
+    return found
+
+
+def _recorded(file: ConfigFile) -> Score | None:
+    record = file.metrics.get("validation")
+    if not isinstance(record, dict) or not record.get("total"):
+        return None
+    return Score(correct=int(record["correct"]), total=int(record["total"]))

@@ -1,0 +1,177 @@
+"""Which layers decide together, and which are frozen: names and globs resolved against a graph."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from hwmodel.choice import FLOAT_BITS
+from hwmodel.errors import ConfigError, did_you_mean, nearest
+from hwmodel.graph import LayerGraph
+from workloads.compress.config import LayerChoice
+
+FROZEN_BITS = 8
+
+#: What may be said for a frozen layer: weight bits, "float", a choice, or its fields.
+FrozenValue = int | str | LayerChoice | Mapping[str, Any]
+#: `first_last`, `first_last_float`, values by module name or glob, or nothing.
+Frozen = str | Mapping[str, FrozenValue] | None
+#: Globs by name of the group; None or "per-layer": one group per layer.
+Groups = str | Mapping[str, str | Sequence[str]] | None
+
+
+Value = int | float
+AXES = ("w_bits", "a_bits", "density")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Layers that share every choice, and the values they may take, rising."""
+
+    name: str
+    modules: tuple[str, ...]
+    w_bits: tuple[int, ...]
+    a_bits: tuple[int, ...]
+    density: tuple[float, ...]
+
+    def values(self, axis: str) -> tuple[Value, ...]:
+        values: tuple[Value, ...] = getattr(self, axis)
+        return values
+
+    @property
+    def combinations(self) -> Iterator[tuple[Value, ...]]:
+        """(w_bits, a_bits, density) in the order of the indices of `Space.encode`."""
+        return itertools.product(*(self.values(axis) for axis in AXES))
+
+    @property
+    def size(self) -> int:
+        return math.prod(len(self.values(axis)) for axis in AXES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One decision: an axis on which a group has more than one value."""
+
+    name: str
+    group: str
+    axis: str
+    values: tuple[Value, ...]
+
+
+def matching(pattern: str, modules: Sequence[str], num_layers: int, place: str) -> tuple[str, ...]:
+    """The modules that a name or glob (`layer1.*`) matches, in the order of the graph.
+
+    Raises:
+        ConfigError: none; the nearest name is offered.
+    """
+    if pattern in modules:
+        return (pattern,)
+    found = tuple(name for name in modules if fnmatchcase(name, pattern))
+    if found:
+        return found
+    close = nearest(pattern.strip("*?."), modules)
+    hint = f"; nearest {close[0]!r}." if close else f". Names are like {modules[0]!r}." if modules else "."
+    raise ConfigError(f"{place}: {pattern!r} matched 0 of {num_layers} layers{hint}")
+
+
+def resolve_groups(graph: LayerGraph, groups: Groups, frozen: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Group name -> its modules, frozen ones left out. Layers in no group form a group of their own.
+
+    Raises:
+        ConfigError: a glob matches nothing, two groups share a layer or a name, or a group is all frozen.
+    """
+    taken = dict.fromkeys(frozen, "frozen")
+    if isinstance(groups, str):
+        if groups != "per-layer":
+            raise ConfigError(f"groups: must be 'per-layer' or globs by name, but got {groups!r}.")
+        groups = None
+    found: dict[str, tuple[str, ...]] = {}
+    for name, globs in (groups or {}).items():
+        members = _members(graph, name, [globs] if isinstance(globs, str) else globs)
+        for module in members:
+            if taken.get(module, "frozen") != "frozen":
+                raise ConfigError(
+                    f"groups: must not overlap, but {module!r} is in {taken[module]!r} and in {name!r}. "
+                    "Leave it out of one of them."
+                )
+        free = tuple(module for module in members if module not in taken)
+        if not free:
+            raise ConfigError(f"groups: all {len(members)} layers of {name!r} are frozen. Leave the group out.")
+        taken.update(dict.fromkeys(free, name))
+        found[name] = free
+    for module in graph.modules:
+        if module not in taken:
+            if module in found:
+                raise ConfigError(f"groups: {module!r} names a group and a layer outside it. Rename the group.")
+            found[module] = (module,)
+    order = {module: index for index, module in enumerate(graph.modules)}
+    return dict(sorted(found.items(), key=lambda item: order[item[1][0]]))
+
+
+def _members(graph: LayerGraph, name: str, globs: Sequence[str]) -> tuple[str, ...]:
+    if not globs:
+        raise ConfigError(f"groups: {name!r} is empty. Give it a name or glob of layers, such as 'layer1.*'.")
+    hits = [hit for glob in globs for hit in matching(glob, graph.modules, len(graph.layers), f"groups.{name}")]
+    chosen = set(hits)
+    return tuple(module for module in graph.modules if module in chosen)
+
+
+def resolve_frozen(
+    graph: LayerGraph, frozen: Frozen, a_bits: Sequence[int], quantizer: str
+) -> dict[str, LayerChoice]:
+    """Module -> its fixed choice, in the order of the graph.
+
+    A number fixes the weight bits; activations then get the widest of `a_bits`, at least 8, so that a
+    layer frozen to be safe is not narrowed by its input.
+
+    Raises:
+        ConfigError: a name or glob matches nothing, two of them disagree on a layer, or a value is invalid.
+    """
+    fixed: dict[str, tuple[str, LayerChoice]] = {}
+    named = _frozen_values(graph, frozen)
+    for pattern in sorted(named, key=lambda name: name in graph.modules):  # globs first: an exact name wins
+        choice = _frozen_choice(pattern, named[pattern], max(FROZEN_BITS, *a_bits), quantizer)
+        for module in matching(pattern, graph.modules, len(graph.layers), "frozen"):
+            other, before = fixed.get(module, (pattern, choice))
+            if before != choice and pattern != module:
+                raise ConfigError(f"frozen: {other!r} and {pattern!r} disagree on {module!r}. Name it alone.")
+            fixed[module] = (pattern, choice)
+    return {module: fixed[module][1] for module in graph.modules if module in fixed}
+
+
+def _frozen_values(graph: LayerGraph, frozen: Frozen) -> Mapping[str, FrozenValue]:
+    if frozen is None:
+        return {}
+    if not isinstance(frozen, str):
+        return frozen
+    ends = dict.fromkeys((graph.modules[0], graph.modules[-1])) if graph.modules else {}
+    presets: dict[str, dict[str, FrozenValue]] = {
+        "first_last": dict.fromkeys(ends, FROZEN_BITS),
+        "first_last_float": dict.fromkeys(ends, "float"),
+        "none": {},
+    }
+    if frozen not in presets:
+        raise ConfigError(
+            f"frozen: must be {', '.join(presets)} or values by layer name, but got {frozen!r}."
+            f"{did_you_mean(frozen, presets)}"
+        )
+    return presets[frozen]
+
+
+def _frozen_choice(place: str, value: FrozenValue, a_bits: int, quantizer: str) -> LayerChoice:
+    try:
+        if isinstance(value, LayerChoice):
+            return value
+        if isinstance(value, Mapping):
+            return LayerChoice.from_dict({"w_bits": FLOAT_BITS, "a_bits": a_bits, "quantizer": quantizer, **value})
+        if value in ("float", FLOAT_BITS):
+            return LayerChoice(quantizer=quantizer)
+        if isinstance(value, int):
+            return LayerChoice(w_bits=value, a_bits=a_bits, quantizer=quantizer)
+    except ConfigError as error:
+        raise ConfigError(f"frozen: {place!r}: {error}") from None
+    raise ConfigError(f"frozen: {place!r} must be weight bits, 'float' or {{w_bits: ..}}, but got {value!r}.")

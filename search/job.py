@@ -1,0 +1,260 @@
+"""The main job: from a specification to a run folder with the front, its tables and `best.yaml`.
+
+The folder: `config.yaml` (the specification as it ran), `graph.json`, `study.json`, `study.db`, `ledger.jsonl`,
+`sensitivity.json`, `float.json`, `test.jsonl`, `pareto.csv`, `candidates.csv`, `layers.csv`, `best.yaml`
+and `checkpoints/` (`float`, `best` and the QAT front as `.safetensors`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwmodel.errors import ConfigError
+from hwmodel.files import write_atomic
+from search.bench import FLOAT_WEIGHTS, Bench, read_float_score
+from search.finaltest import FinalSummary, measure_front, read_tests, summarize
+from search.ledger import RunLock
+from search.observer import Observer, as_observer
+from search.outputs import BEST, BEST_WEIGHTS, RunOutputs
+from search.picking import Rule
+from search.results import Result
+from search.spec import SearchSpec, read_spec
+from search.study import Study
+from workloads.compress.config import CompressionConfig
+from workloads.compress.files import provenance
+
+CONFIG, GRAPH = "config.yaml", "graph.json"
+JOB_LOCK = ".job.lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """A finished job.
+
+    Attributes:
+        folder: of the run.
+        name: of the study.
+        picked: the candidate in `best.yaml`.
+        front: of the last stage, cheapest first.
+        num_done, num_failed: results in the ledger.
+        float_accuracy: of the float model on the validation split.
+        test: of the picked candidate on the test split.
+        float_test_accuracy: of the float model on the test split.
+        messages: what a user should know about the graph and the space.
+        wall_s: duration of this call [s].
+    """
+
+    folder: Path
+    name: str
+    picked: Result
+    front: tuple[Result, ...]
+    num_done: int
+    num_failed: int
+    float_accuracy: float
+    test: FinalSummary | None
+    float_test_accuracy: float
+    messages: tuple[str, ...]
+    wall_s: float
+
+
+def run_job(
+    spec: SearchSpec | str | Path,
+    folder: str | Path | None = None,
+    *,
+    observer: Observer | Callable[[Result], object] | None = None,
+    device: str | None = None,
+    extend: bool = False,
+    command: str = "",
+) -> JobResult:
+    """Trace, price, train the float model, search, finetune, measure the front, write the files.
+
+    Run it again after an interruption: everything that was finished is kept, and the end is the same.
+
+    Args:
+        spec: a specification, or its file.
+        folder: of the run; None is `runs/NAME` beside the caller.
+        observer: is told what happens; the job itself never prints.
+        device: None is CUDA where there is one, else the CPU.
+        extend: the space may contain the one that the folder was made with.
+        command: that started the job, for the record.
+
+    Raises:
+        HwModelError: the specification is invalid, the model does not run, the folder holds another study, or
+            another process works in it.
+    """
+    start = time.perf_counter()
+    spec = spec if isinstance(spec, SearchSpec) else read_spec(spec)
+    place = Path("runs") / spec.name if folder is None else Path(folder)
+    watch = as_observer(observer)
+    bench = Bench(spec=spec, folder=place, observer=watch, device=device)
+    study = _study(bench, extend=extend)  # refuses another study before anything is written
+    with RunLock(place, JOB_LOCK):
+        origin = _provenance(bench, command)
+        write_atomic(place / CONFIG, spec.to_yaml(origin))
+        write_atomic(place / GRAPH, bench.graph.to_json() + "\n")
+        for note in _notes(bench):
+            watch.message(note)
+        _ = bench.scorer  # the float model: its failure is no candidate's
+        study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch)
+        measure_front(bench, _final_front(study), spec.search.test_seeds, watch)
+        outputs = _outputs(bench, study, spec.pick_rule, origin)
+        _write_best_weights(bench, outputs.picked)
+        outputs.write()
+    return _job_result(outputs, bench, time.perf_counter() - start)
+
+
+def resume_job(
+    folder: str | Path,
+    *,
+    observer: Observer | Callable[[Result], object] | None = None,
+    device: str | None = None,
+) -> JobResult:
+    """Go on with the run in a folder, as it was specified.
+
+    Raises:
+        ConfigError: the folder holds no run.
+        HwModelError: as `run_job`.
+    """
+    return run_job(_spec_of(folder), folder, observer=observer, device=device)
+
+
+def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
+    """Choose another candidate of a finished run: writes `best.yaml`, its weights and the tables again.
+
+    Raises:
+        ConfigError: the run has no front yet, or the rule picks none.
+    """
+    place, spec = Path(folder), _spec_of(folder)
+    spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule})})
+    bench = Bench(spec=spec, folder=place, observer=Observer(), device=device)
+    study = _study(bench, extend=False)
+    with RunLock(place, JOB_LOCK):
+        origin = _provenance(bench, "")
+        outputs = _outputs(bench, study, rule, origin)
+        write_atomic(place / CONFIG, spec.to_yaml(origin))  # a resumed run keeps the pick
+        _write_best_weights(bench, outputs.picked)
+        outputs.write()
+    return outputs.picked
+
+
+def _spec_of(folder: str | Path) -> SearchSpec:
+    path = Path(folder) / CONFIG
+    if not path.exists():
+        raise ConfigError(f"{folder}: holds no {CONFIG}. Is it the folder of a run?")
+    return read_spec(path)
+
+
+def _notes(bench: Bench) -> tuple[str, ...]:
+    uncounted = [
+        f"{item.op} ({item.calls} calls, in {item.module or 'the top module'}) has no rule: "
+        "costs are a LOWER BOUND."
+        for item in bench.graph.uncounted
+    ]
+    return (*uncounted, *bench.space.notes)
+
+
+def _study(bench: Bench, *, extend: bool) -> Study:
+    spec = bench.spec
+    return Study.create_or_resume(
+        bench.folder,
+        graph=bench.graph,
+        space=bench.space,
+        accelerator=bench.accelerator,
+        evaluate=bench,
+        objectives=spec.objectives,
+        seed=spec.search.seed,
+        extend=extend,
+        name=spec.name,
+        context=bench.context,
+    )
+
+
+def _final_front(study: Study) -> tuple[Result, ...]:
+    front = study.front()
+    if not front:
+        failed = [result for result in study.results() if not result.is_done]
+        reason = f" The last of {len(failed)} failures: {failed[-1].error}" if failed else ""
+        raise ConfigError(f"{study.folder}: no candidate could be scored.{reason}")
+    return front
+
+
+def _provenance(bench: Bench, command: str) -> dict[str, object]:
+    """What `best.yaml` needs to be rebuilt in another process, and how it came about."""
+    chip, spec = bench.accelerator, bench.spec
+    return {
+        **provenance(
+            seed=spec.search.seed,
+            accelerator=chip.name if chip else "",
+            accelerator_fingerprint=chip.fingerprint if chip else "",
+            command=command or f"hwmodel resume {bench.folder}",
+        ),
+        "model": {"name": spec.model, "options": bench.model_options},
+        "data": {"name": spec.data, "options": dict(spec.data_options)},
+        "training": spec.qat_settings.to_dict(),
+        "checkpoint": BEST_WEIGHTS,
+        "float_checkpoint": FLOAT_WEIGHTS,
+    }
+
+
+def _outputs(bench: Bench, study: Study, rule: Rule, origin: dict[str, object]) -> RunOutputs:
+    front = _final_front(study)
+    float_score = read_float_score(bench.folder)
+    if float_score is None:
+        raise ConfigError(f"{bench.folder}: the float model is not measured yet. hwmodel resume {bench.folder}")
+    return RunOutputs(
+        folder=bench.folder,
+        graph=bench.graph,
+        accelerator=bench.accelerator,
+        objectives=study.objectives,
+        results=study.results(),
+        front=front,
+        picked=study.pick(rule),
+        float_score=float_score,
+        tests=read_tests(bench.folder),
+        provenance=origin,
+    )
+
+
+def _write_best_weights(bench: Bench, picked: Result) -> None:
+    """`checkpoints/best.safetensors`: a copy of the pick's checkpoint, or its calibrated model."""
+    target = bench.folder / BEST_WEIGHTS
+    if picked.checkpoint:
+        write_atomic(target, (bench.folder / picked.checkpoint).read_bytes())
+        return
+    from workloads.compress import save_weights
+
+    save_weights(target, bench.scorer.compressed(CompressionConfig.from_dict(picked.config)))
+
+
+def _job_result(outputs: RunOutputs, bench: Bench, wall_s: float) -> JobResult:
+    done = sum(result.is_done for result in outputs.results)
+    float_test = summarize(outputs.tests, "float", "float")
+    return JobResult(
+        folder=outputs.folder,
+        name=bench.spec.name,
+        picked=outputs.picked,
+        front=outputs.front,
+        num_done=done,
+        num_failed=len(outputs.results) - done,
+        float_accuracy=outputs.float_score.accuracy,
+        test=summarize(outputs.tests, outputs.picked.key, outputs.picked.stage),
+        float_test_accuracy=float_test.mean if float_test else math.nan,
+        messages=_notes(bench),
+        wall_s=wall_s,
+    )
+
+
+def best_config(folder: str | Path) -> Path:
+    """`best.yaml` of a run folder.
+
+    Raises:
+        ConfigError: the run has none yet.
+    """
+    path = Path(folder) / BEST
+    if not path.exists():
+        raise ConfigError(f"{folder}: holds no {BEST} yet. hwmodel resume {folder}")
+    return path

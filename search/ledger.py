@@ -1,0 +1,160 @@
+"""The ledger of a run: every result, one JSON object per line, appended and synced before anyone is told.
+
+The ledger is the truth; Optuna's database is rebuilt from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from hwmodel.errors import ConfigError, HwModelError
+from search.jsonl import append_line, cut_torn_line, read_lines
+from search.results import Result, Stage
+
+LEDGER = "ledger.jsonl"
+LOCK = ".lock"
+
+
+class RunLockedError(HwModelError):
+    """Another process is writing this run."""
+
+
+class RunLock:
+    """Only one process writes a run at a time. Held from `__enter__` to `__exit__`, or until the process dies.
+
+    Raises:
+        RunLockedError: (on enter) another process, or another study of this one, holds it.
+    """
+
+    def __init__(self, folder: str | Path, name: str = LOCK) -> None:
+        self._path = Path(folder) / name
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._path.open("a+", encoding="utf-8")
+        if not _try_lock(file):
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            file.close()
+            raise RunLockedError(
+                f"{self._path.parent}: is being written by process {owner}. "
+                "Wait until it ends or stop it, or choose a new name."
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()  # closing releases the lock
+            self._file = None
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # not POSIX: no advisory locks, so nothing to refuse
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+class Ledger:
+    """Append-only list of results in `FOLDER/ledger.jsonl`.
+
+    Reading needs no lock; `append` is for the process that holds the `RunLock`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / LEDGER
+        self._results: list[Result] = []
+        self.reload()
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Every result, by number."""
+        return tuple(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def stage(self, stage: Stage) -> tuple[Result, ...]:
+        """The results of one stage, by number."""
+        return tuple(result for result in self._results if result.stage == stage)
+
+    def reload(self) -> None:
+        """Read the file again; another process may have appended to it.
+
+        Raises:
+            ConfigError: a line other than a torn last one is not a result.
+        """
+        self._results = _parse(self.path)
+
+    def repair(self) -> None:
+        """Cut off a torn last line. Call it with the lock held, before the first append."""
+        cut_torn_line(self.path)
+
+    def append(self, result: Result) -> None:
+        """Make one result durable: written and synced when this returns.
+
+        Raises:
+            ConfigError: the number of the result is not the next one.
+        """
+        if result.number != len(self._results):
+            raise ConfigError(f"{self.path}: next number is {len(self._results)}, but got {result.number}.")
+        append_line(self.path, result.to_dict())
+        self._results.append(result)
+
+
+def read_results(folder: str | Path) -> tuple[Result, ...]:
+    """Every result of a run folder, without opening its study.
+
+    Raises:
+        ConfigError: the folder holds no ledger, or the ledger is damaged.
+    """
+    path = Path(folder) / LEDGER
+    if not path.exists():
+        raise ConfigError(f"{path.parent}: holds no {LEDGER}. Is it the folder of a run?")
+    return tuple(_parse(path))
+
+
+def _parse(path: Path) -> list[Result]:
+    results: list[Result] = []
+    for number, item in enumerate(read_lines(path)):
+        try:
+            result = Result.from_dict(item)
+        except HwModelError as error:
+            raise ConfigError(f"{path}:{number + 1} is not a result: {error}") from error
+        if result.number != number:
+            raise ConfigError(f"{path}:{number + 1} must be result {number}, but is result {result.number}.")
+        results.append(result)
+    return results
+
+
+@contextlib.contextmanager
+def writing(folder: str | Path) -> Iterator[Ledger]:
+    """The ledger of a run, locked, repaired and up to date.
+
+    Raises:
+        RunLockedError: another process writes this run.
+    """
+    with RunLock(folder):
+        ledger = Ledger(folder)
+        ledger.repair()
+        yield ledger

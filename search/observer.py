@@ -1,0 +1,41 @@
+"""Who watches a search. Override what you want to draw; nothing here prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from search.results import Result
+
+#: Stages in the order of a run, as passed to `stage_started`.
+STAGES = ("float", "table", "sensitivity", "ptq", "qat", "test")
+
+
+class Observer:
+    """Receives the events of a run; every method does nothing here."""
+
+    def stage_started(self, stage: str, done: int, total: int) -> None:
+        """A stage of `STAGES` begins; `done` of `total` steps are there already (a resumed run)."""
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        """One step of a stage that scores no candidate is over (an epoch, a priced layer, a test run)."""
+
+    def candidate_done(self, result: Result, done: int, total: int, front: tuple[Result, ...]) -> None:
+        """A candidate is in the ledger: `done` of `total` in its stage; `front` is that of the stage."""
+
+    def message(self, text: str) -> None:
+        """Something a user should know."""
+
+
+class _Callback(Observer):
+    def __init__(self, call: Callable[[Result], object]) -> None:
+        self._call = call
+
+    def candidate_done(self, result: Result, done: int, total: int, front: tuple[Result, ...]) -> None:
+        self._call(result)
+
+
+def as_observer(progress: Observer | Callable[[Result], object] | None) -> Observer:
+    """An observer from an observer, a function of each result, or nothing."""
+    if progress is None:
+        return Observer()
+    return progress if isinstance(progress, Observer) else _Callback(progress)

@@ -1,0 +1,153 @@
+"""The files that a run leaves for people: tables of candidates, front and layers, and `best.yaml`.
+
+All are made from the ledger, `test.jsonl` and `float.json` alone, so they can be written again for another pick.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwmodel import evaluate
+from hwmodel.choice import FLOAT_BITS, surviving_weights
+from hwmodel.files import write_atomic
+from hwmodel.graph import LayerGraph
+from hwmodel.layer import Bits
+from search.finaltest import FinalRecord, summarize
+from search.objective import Objective
+from search.results import Result, results_frame
+from search.scoring import Score
+from workloads.compress.config import CompressionConfig, LayerChoice
+from workloads.compress.files import write_config
+from workloads.compress.precision import precision_definition
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hwmodel.accelerator import Accelerator
+
+BEST, BEST_WEIGHTS = "best.yaml", "checkpoints/best.safetensors"
+PARETO, CANDIDATES, LAYERS = "pareto.csv", "candidates.csv", "layers.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutputs:
+    """A finished run and its pick.
+
+    Attributes:
+        folder: where the files go.
+        graph: of the model.
+        accelerator: None where costs of one were no objective.
+        objectives: of the study.
+        results: the whole ledger.
+        front: of the last stage, cheapest first.
+        picked: one of the front.
+        float_score: of the float model on the validation split.
+        tests: records of the test split.
+        provenance: for `best.yaml`.
+    """
+
+    folder: Path
+    graph: LayerGraph
+    accelerator: Accelerator | None
+    objectives: tuple[Objective, ...]
+    results: tuple[Result, ...]
+    front: tuple[Result, ...]
+    picked: Result
+    float_score: Score
+    tests: tuple[FinalRecord, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self) -> None:
+        """`pareto.csv`, `candidates.csv`, `layers.csv` and `best.yaml`, each whole or not at all."""
+        _write_csv(self.folder / PARETO, self.front_frame())
+        _write_csv(self.folder / CANDIDATES, results_frame(self.results))
+        _write_csv(self.folder / LAYERS, self.layers_frame())
+        config = CompressionConfig.from_dict(self.picked.config)
+        write_config(
+            self.folder / BEST, config, self.graph, metrics=self.metrics(), provenance=dict(self.provenance)
+        )
+
+    def accuracy_of(self, key: str, stage: str) -> float:
+        """Validation accuracy of a configuration at a stage; nan where it was not scored."""
+        scored = [r.accuracy for r in self.results if r.is_done and r.key == key and r.stage == stage]
+        return scored[-1] if scored else math.nan
+
+    def front_frame(self) -> pd.DataFrame:
+        """One row per candidate of the front: costs, the accuracies at every fidelity, test mean and deviation."""
+        import pandas as pd
+
+        rows = []
+        for result in self.front:
+            test = summarize(self.tests, result.key, result.stage)
+            rows.append(
+                {
+                    "number": result.number, "stage": result.stage, **result.costs,
+                    "float_accuracy": self.float_score.accuracy,
+                    "ptq_accuracy": self.accuracy_of(result.key, "ptq"),
+                    "qat_accuracy": self.accuracy_of(result.key, "qat"),
+                    "val_correct": result.correct, "val_total": result.total,
+                    "standard_error": result.standard_error,
+                    "test_mean": test.mean if test else math.nan,
+                    "test_sd": test.sd if test else math.nan,
+                    "test_seeds": test.num_seeds if test else 0,
+                    "origin": result.origin, "key": result.key, "checkpoint": result.checkpoint,
+                    "picked": result.number == self.picked.number,
+                }
+            )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def layers_frame(self) -> pd.DataFrame:
+        """One row per layer of the pick: bits, density, weights, MACs, and with an accelerator what it costs."""
+        import pandas as pd
+
+        config = CompressionConfig.from_dict(self.picked.config)
+        annotated = config.annotate(self.graph)
+        cost = None if self.accelerator is None else evaluate(self.graph, self.accelerator, config)
+        priced = {} if cost is None else {item.name: item for item in cost.layers}
+        native = Bits(w=FLOAT_BITS, i=FLOAT_BITS) if self.accelerator is None else self.accelerator.native_bits
+        rows = []
+        for layer in annotated.layers:
+            choice = config.layers.get(layer.module, LayerChoice())
+            bits = layer.bits or native
+            row: dict[str, Any] = {
+                "layer": layer.name, "module": layer.module, "w_bits": bits.w, "a_bits": bits.i,
+                "density": choice.density, "pattern": choice.pattern, "quantizer": choice.quantizer,
+                "weights": layer.weights, "nonzero_weights": surviving_weights(layer), "macs": layer.macs,
+            }  # fmt: skip
+            if cost is not None:
+                item = priced[layer.name]
+                row["energy_pj"] = item.energy_pj
+                row["energy_share"] = item.energy_pj / cost.energy_pj if cost.energy_pj else math.nan
+                row["cycles"], row["bound"] = item.cycles, item.bound
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def metrics(self) -> dict[str, Any]:
+        """What was measured of the pick; undefined numbers are null."""
+        test = summarize(self.tests, self.picked.key, self.picked.stage)
+        found: dict[str, Any] = {
+            "stage": self.picked.stage,
+            "candidate": self.picked.number,
+            "validation": {"correct": self.picked.correct, "total": self.picked.total},
+            "float_accuracy": self.float_score.accuracy,
+            "ptq_accuracy": _known(self.accuracy_of(self.picked.key, "ptq")),
+            "qat_accuracy": _known(self.accuracy_of(self.picked.key, "qat")),
+            "standard_error": _known(self.picked.standard_error),
+            "costs": dict(self.picked.costs),
+            "average_precision": precision_definition(),
+        }
+        if test is not None:
+            found["test"] = {"mean": test.mean, "sd": _known(test.sd), "seeds": test.num_seeds}
+        return found
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    write_atomic(path, frame.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,133 @@
+"""One scored candidate: what the ledger holds, one JSON object per line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+from hwmodel.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Stage = Literal["ptq", "qat"]
+Status = Literal["done", "failed"]
+
+#: Where a candidate came from. `uniform`: the same bits everywhere. `sensitivity`: the knapsack over
+#: measured sensitivities. `sampler`: Optuna's. `user`: given by hand. `promoted`: a PTQ candidate that
+#: earned a QAT run. `mutation`: a neighbour of the QAT front.
+Origin = Literal["uniform", "sensitivity", "sampler", "user", "promoted", "mutation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The score of one candidate at one fidelity.
+
+    Attributes:
+        number: position in the ledger, from 0.
+        stage: fidelity, `ptq` or `qat`.
+        point: the candidate in its space, {parameter: value}.
+        config: the candidate as `CompressionConfig.to_dict()`.
+        key: hash of the configuration; the same candidate has the same key in both stages.
+        status: `done` or `failed`.
+        error: why it failed, else "".
+        correct, total: images right and images seen on the validation split; 0 and 0 where the
+            evaluator gave a bare fraction.
+        score: that fraction, else None.
+        seed: of the finetuning (QAT); 0 for PTQ.
+        costs: avg_w_bits [bit], weight_bits [bit], bops, and with an accelerator energy_pj [pJ],
+            latency_s [s], cycles, memory_bits [bit].
+        wall_s: time that scoring took [s].
+        checkpoint: path of the weights relative to the run folder, or "". The file of a candidate
+            that others dominate is removed.
+        origin: who proposed it.
+    """
+
+    number: int
+    stage: Stage
+    point: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    key: str
+    status: Status = "done"
+    error: str = ""
+    correct: int = 0
+    total: int = 0
+    score: float | None = None
+    seed: int = 0
+    costs: Mapping[str, float] = field(default_factory=dict)
+    wall_s: float = 0.0
+    checkpoint: str = ""
+    origin: Origin = "sampler"
+
+    def __post_init__(self) -> None:
+        for name, kind in (("stage", Stage), ("status", Status), ("origin", Origin)):
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(
+                    f"result {self.number}: {name} must be among {', '.join(get_args(kind))}, "
+                    f"but got {getattr(self, name)!r}."
+                )
+        if not 0 <= self.correct <= self.total:
+            raise ConfigError(
+                f"result {self.number}: `0 <= correct <= total` must hold, "
+                f"but got correct={self.correct}, total={self.total}."
+            )
+
+    @property
+    def is_done(self) -> bool:
+        return self.status == "done"
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy in [0, 1]; nan for a failed candidate."""
+        if self.total:
+            return self.correct / self.total
+        return math.nan if self.score is None else self.score
+
+    @property
+    def standard_error(self) -> float:
+        """Binomial standard error of the accuracy, sqrt(p (1 - p) / n); nan where n is unknown."""
+        if not self.total:
+            return math.nan
+        return math.sqrt(self.accuracy * (1.0 - self.accuracy) / self.total)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        data = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ConfigError: a field is missing, unknown or out of range.
+        """
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise ConfigError(f"result: a field is missing or unknown: {error}") from error
+
+
+def results_frame(results: Sequence[Result]) -> pd.DataFrame:
+    """One row per result: number, stage, origin, status, accuracy, standard_error, the costs, wall_s, key, ...
+
+    The parameters of the candidate follow, each in a column of its own.
+    """
+    import pandas as pd
+
+    costs = list(dict.fromkeys(name for result in results for name in result.costs))
+    parameters = list(dict.fromkeys(name for result in results for name in result.point))
+    rows = [
+        {
+            "number": result.number, "stage": result.stage, "origin": result.origin, "status": result.status,
+            "accuracy": result.accuracy, "standard_error": result.standard_error,
+            "correct": result.correct, "total": result.total, "seed": result.seed,
+            **{name: result.costs.get(name) for name in costs},
+            "wall_s": result.wall_s, "key": result.key, "checkpoint": result.checkpoint, "error": result.error,
+            **{name: result.point.get(name) for name in parameters},
+        }
+        for result in results
+    ]  # fmt: skip
+    return pd.DataFrame(rows)

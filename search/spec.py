@@ -1,0 +1,166 @@
+"""The file of `hwmodel search SPEC.yaml`: what to search, and how. Three lines are enough:
+
+model: resnet8
+data: digits
+accelerator: eyeriss
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hwmodel.errors import ConfigError
+from hwmodel.schema import Field, Schema, dump_yaml, field_validator, parse_yaml, read_yaml
+from search.objective import resolve_objectives
+from search.picking import Rule
+from workloads.training.settings import TrainSettings
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class SpaceSpec(Schema):
+    """As the arguments of `Space.from_graph`."""
+
+    w_bits: list[int] = Field(default=[2, 4, 8], min_length=1)
+    a_bits: list[int] = Field(default=[8], min_length=1)
+    density: list[float] | None = Field(default=None, min_length=1)
+    pattern: str = "unstructured"
+    groups: str | dict[str, str | list[str]] | None = None
+    frozen: str | dict[str, int | str | dict[str, Any]] | None = "first_last"
+    quantizer: str = "lsq"
+
+
+class BudgetSpec(Schema):
+    """How much to try.
+
+    Attributes:
+        trials: candidates scored without training.
+        qat: candidates finetuned.
+        seed: of every proposal, initial weight and training.
+        test_seeds: finetunings per candidate of the final front, the search's own among them.
+        pick: which candidate becomes `best.yaml`.
+    """
+
+    trials: int = Field(default=60, ge=1)
+    qat: int = Field(default=12, ge=0)
+    seed: int = Field(default=0, ge=0)
+    test_seeds: int = Field(default=3, ge=1)
+    pick: str | int | dict[str, str | float] = "knee"
+
+
+class TrainingSpec(Schema):
+    """Changes to the settings of the two trainings, by the names of `TrainSettings`."""
+
+    float: dict[str, Any] = Field(default_factory=dict)
+    qat: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("float")
+    @classmethod
+    def _float_is_valid(cls, value: dict[str, Any]) -> dict[str, Any]:
+        TrainSettings.from_scratch(**value)
+        return value
+
+    @field_validator("qat")
+    @classmethod
+    def _qat_is_valid(cls, value: dict[str, Any]) -> dict[str, Any]:
+        TrainSettings.from_dict(value)
+        return value
+
+
+class SearchSpec(Schema):
+    """One search.
+
+    Attributes:
+        name: of the study and its folder; the name of the file if left out.
+        model, model_options: as for `workloads.load_model`; channels and classes follow from the data.
+        data, data_options: as for `workloads.load_data`.
+        accelerator: a name or a YAML file; energy, latency and memory need one.
+        objectives: accuracy, and any of avg_w_bits, energy, latency, memory; the first cost orders the front.
+        checkpoint: `.safetensors` of a trained float model; without it one is trained.
+        provenance: written by a run, not read.
+    """
+
+    name: str = Field(default="", pattern=rf"^$|{NAME_PATTERN}")
+    model: str
+    model_options: dict[str, Any] = Field(default_factory=dict)
+    data: str = "digits"
+    data_options: dict[str, Any] = Field(default_factory=dict)
+    accelerator: str | None = None
+    objectives: list[str] = Field(default=["accuracy", "avg_w_bits"])
+    space: SpaceSpec = Field(default_factory=SpaceSpec)
+    search: BudgetSpec = Field(default_factory=BudgetSpec)
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    checkpoint: str | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_are_known(cls, value: list[str]) -> list[str]:
+        return [objective.name for objective in resolve_objectives(value)]
+
+    @property
+    def pick_rule(self) -> Rule:
+        return self.search.pick
+
+    @property
+    def float_settings(self) -> TrainSettings:
+        """Of the float training; the seed of the search unless it has its own."""
+        return TrainSettings.from_scratch(**{"seed": self.search.seed, **self.training.float})
+
+    @property
+    def qat_settings(self) -> TrainSettings:
+        """Of every finetuning; each run replaces the seed."""
+        return TrainSettings.from_dict({"seed": self.search.seed, **self.training.qat})
+
+    def to_yaml(self, provenance: dict[str, Any] | None = None) -> str:
+        """The whole specification, defaults written out."""
+        data = self.model_dump()
+        data["provenance"] = provenance or {}
+        return dump_yaml(data, header="As it ran, defaults written out. hwmodel search reads it again.")
+
+
+def read_spec(path: str | Path) -> SearchSpec:
+    """Read a specification; paths in it are relative to its folder.
+
+    Raises:
+        ConfigError: the file is absent or invalid; the message starts with `file:line:column`.
+    """
+    path = Path(path)
+    spec = read_yaml(path, SearchSpec)
+    return _resolved(spec, path.resolve().parent, path.stem)
+
+
+def parse_spec(text: str, *, folder: str | Path = ".", name: str = "search") -> SearchSpec:
+    """As `read_spec`, from text.
+
+    Raises:
+        ConfigError: the text is invalid.
+    """
+    return _resolved(parse_yaml(text, SearchSpec), Path(folder).resolve(), name)
+
+
+def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
+    changes: dict[str, Any] = {}
+    if not spec.name:
+        changes["name"] = stem
+    if spec.checkpoint is not None:
+        changes["checkpoint"] = str(_existing(folder, spec.checkpoint, "checkpoint"))
+    if spec.accelerator is not None and spec.accelerator.endswith((".yaml", ".yml")):
+        changes["accelerator"] = str(_existing(folder, spec.accelerator, "accelerator"))
+    file, separator, function = spec.model.rpartition(":")
+    if separator and file.endswith(".py"):
+        changes["model"] = f"{_existing(folder, file, 'model')}:{function}"
+    if isinstance(spec.data_options.get("path"), str):
+        place = str(_existing(folder, spec.data_options["path"], "data_options.path"))
+        changes["data_options"] = {**spec.data_options, "path": place}
+    return spec.model_copy(update=changes)
+
+
+def _existing(folder: Path, name: str, key: str) -> Path:
+    path = (folder / Path(name).expanduser()).resolve()
+    if not path.exists():
+        raise ConfigError(
+            f"{key}: {name!r} is not a file (looked for {path}). Paths are relative to the specification."
+        )
+    return path

@@ -1,0 +1,287 @@
+"""`Study`: a search in a folder, which can be interrupted at any moment and goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.graph import LayerGraph
+from search.ledger import Ledger, RunLock, writing
+from search.manifest import check_same, read_manifest, write_manifest
+from search.mirror import OptunaMirror
+from search.objective import Objective, resolve_objectives
+from search.observer import Observer, as_observer
+from search.pareto import pareto_front
+from search.picking import Rule, pick
+from search.pricing import Pricer, Table, build_table
+from search.results import Result, Stage, results_frame
+from search.runner import Problem, Runner, Save
+from search.scoring import Evaluate, Evaluator
+from search.space import Point, Space
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hwmodel.accelerator import Accelerator
+
+
+class Study:
+    """Candidates of a space, scored at two fidelities and kept in a run folder. Use `create_or_resume`.
+
+    The folder holds `ledger.jsonl` (every result; the truth), `study.json` (what the run was made with),
+    `study.db` (the same results as two plain Optuna studies, `NAME-ptq` and `NAME-qat`),
+    `sensitivity.json` and `checkpoints/` (the finetuned weights of the QAT front).
+    """
+
+    def __init__(
+        self, problem: Problem, graph: LayerGraph, accelerator: Accelerator | None, table: Table | None
+    ) -> None:
+        self._problem = problem
+        self._table = table
+        self.graph = graph
+        self.accelerator = accelerator
+
+    @classmethod
+    def create_or_resume(
+        cls,
+        folder: str | Path,
+        *,
+        graph: LayerGraph,
+        space: Space,
+        evaluate: Evaluate,
+        accelerator: Accelerator | str | None = None,
+        objectives: Sequence[str] = ("accuracy", "avg_w_bits"),
+        table: Table | None = None,
+        seed: int = 0,
+        extend: bool = False,
+        name: str = "",
+        context: Mapping[str, Any] | None = None,
+        sensitivity: bool | None = None,
+        save: Save | None = None,
+    ) -> Self:
+        """A new study, or the one in the folder.
+
+        Args:
+            folder: of the run; made as needed.
+            graph: of the model.
+            space: the candidates.
+            evaluate: an object with `.ptq(config)` and `.qat(config, seed)`, such as
+                `workloads.training.Scorer`, or a function from a configuration to an accuracy.
+            accelerator: prices energy, latency and memory; a name, a path or an `Accelerator`.
+            objectives: accuracy (maximised) and any of avg_w_bits, energy, latency, memory (minimised). The
+                first cost orders the front.
+            table: a `CostTable` that exists; None builds it from the accelerator when it is needed.
+            seed: of every proposal and every finetuning.
+            extend: accept a space that contains the one that the folder was made with.
+            name: of the study; None is the name of the folder.
+            context: what else the accuracies depend on (training settings, data), as plain values: a
+                run is not continued with others.
+            sensitivity: measure single changes first and start from the knapsack over them; None does so
+                where `evaluate` has a cheap first fidelity (`.ptq`).
+            save: writes a finetuned model; None writes `.safetensors`.
+
+        Raises:
+            ConfigError: an objective is unknown or needs an accelerator, or the folder holds a study of another
+                space, model, accelerator, seed or context.
+            RunLockedError: another process is creating or running this study.
+        """
+        folder = Path(folder)
+        chip = _accelerator(accelerator)
+        axes = resolve_objectives(objectives)
+        _check_priced(axes, has_table=table is not None or chip is not None)
+        evaluator = Evaluator(evaluate)
+        problem = Problem(
+            folder=folder,
+            name=name or folder.resolve().name,
+            space=space,
+            objectives=axes,
+            seed=seed,
+            evaluator=evaluator,
+            use_sensitivity=evaluator.has_fidelities if sensitivity is None else sensitivity,
+            save=save or _save_weights,
+        )
+        _settle_manifest(problem, _record(problem, graph, chip, table, context or {}), extend)
+        return cls(problem, graph, chip, table)
+
+    # ---- what it is ----------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        return self._problem.folder
+
+    @property
+    def name(self) -> str:
+        return self._problem.name
+
+    @property
+    def space(self) -> Space:
+        return self._problem.space
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return self._problem.objectives
+
+    # ---- run -----------------------------------------------------------------------------------
+
+    def run(
+        self,
+        trials: int = 0,
+        qat: int = 0,
+        progress: Observer | Callable[[Result], object] | None = None,
+        *,
+        candidates: Sequence[Point] = (),
+    ) -> tuple[Result, ...]:
+        """Score until the folder holds `trials` PTQ and `qat` QAT results; what is there already counts.
+
+        Interrupt it at any time: the next call goes on, and ends with what an uninterrupted run finds.
+
+        Args:
+            trials: PTQ candidates in total: `candidates`, the uniform ones, those of the knapsack over measured
+                sensitivities, and the sampler's.
+            qat: QAT runs in total, two thirds promoted PTQ candidates (`search.promotion`), the rest
+                neighbours of the QAT front (`search.mutation`).
+            progress: an `Observer`, or a function of each new `Result`.
+            candidates: points of the space to score first.
+
+        Returns:
+            The results that are new.
+
+        Raises:
+            ConfigError: `evaluate` has no second fidelity, or a point is not in the space.
+            RunLockedError: another process is running this study.
+        """
+        for name, value in (("trials", trials), ("qat", qat)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(f"run: `{name} >= 0` must hold (an integer), but got {name}={value!r}.")
+        if qat and not self._problem.evaluator.has_qat:
+            raise ConfigError("run: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
+        for point in candidates:
+            self.space.indices(point)
+        observer = as_observer(progress)
+        pricer = self.pricer(observer)
+        with (
+            writing(self.folder) as ledger,
+            OptunaMirror(self.folder, self.name, self.space, self.objectives) as mirror,
+        ):
+            before = len(ledger)
+            runner = Runner(self._problem, pricer, ledger, mirror, observer)
+            if trials:
+                runner.run_ptq(trials, candidates)
+            if qat:
+                runner.run_qat(qat)
+            return ledger.results[before:]
+
+    def pricer(self, observer: Observer | None = None) -> Pricer:
+        """Costs of configurations; builds the table of the accelerator the first time."""
+        watch = observer or Observer()
+        if self._table is None and self.accelerator is not None:
+            watch.stage_started("table", 0, len({layer.module for layer in self.graph.layers}))
+            self._table = build_table(
+                self.graph,
+                self.accelerator,
+                self.space.choices(),
+                lambda done, total: watch.step("table", done, total),
+            )
+        return Pricer(self.graph, self._table)
+
+    # ---- what it found -------------------------------------------------------------------------
+
+    def results(self) -> tuple[Result, ...]:
+        """Every result so far, by number."""
+        return Ledger(self.folder).results
+
+    def front(self, stage: Stage | None = None) -> tuple[Result, ...]:
+        """The results that no other of their stage dominates, cheapest first.
+
+        Of results equal in every objective the first stays.
+
+        Args:
+            stage: `ptq` or `qat`; None is `qat` where it has results.
+
+        Raises:
+            ConfigError: an unknown stage.
+        """
+        results = self.results()
+        if stage is None:
+            stage = final_stage(results)
+        if stage not in ("ptq", "qat"):
+            raise ConfigError(f"stage: must be ptq or qat, but got {stage!r}.{did_you_mean(stage, ('ptq', 'qat'))}")
+        return pareto_front([r for r in results if r.stage == stage], self.objectives, unique=True)
+
+    def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
+        """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
+
+        Raises:
+            ConfigError: an unknown rule, an empty front, or no candidate within the bounds.
+        """
+        return pick(self.front(stage), self.objectives, rule)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per result (`search.results.results_frame`)."""
+        return results_frame(self.results())
+
+    def __repr__(self) -> str:
+        results = self.results()
+        done = sum(result.is_done for result in results)
+        return f"Study({self.name!r}, {done} results, {len(results) - done} failed, front {len(self.front())})"
+
+
+def final_stage(results: Sequence[Result]) -> Stage:
+    """`qat` where a QAT run succeeded, else `ptq`."""
+    return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"
+
+
+def _accelerator(accelerator: Accelerator | str | None) -> Accelerator | None:
+    if not isinstance(accelerator, str):
+        return accelerator
+    from hwmodel import load_accelerator
+
+    return load_accelerator(accelerator)
+
+
+def _check_priced(objectives: Sequence[Objective], *, has_table: bool) -> None:
+    for objective in objectives:
+        if objective.needs_accelerator and not has_table:
+            raise ConfigError(f"objectives: {objective.name} needs an accelerator. Give one, such as 'eyeriss'.")
+
+
+def _record(
+    problem: Problem,
+    graph: LayerGraph,
+    accelerator: Accelerator | None,
+    table: Table | None,
+    context: Mapping[str, Any],
+) -> dict[str, Any]:
+    chip = "none" if table is None else "a given table"
+    if accelerator is not None:
+        chip = f"{accelerator.name} ({accelerator.fingerprint})"
+    return {
+        "name": problem.name,
+        "seed": problem.seed,
+        "objectives": [objective.name for objective in problem.objectives],
+        "graph": f"{graph.name} ({graph.fingerprint})",
+        "accelerator": chip,
+        "context": dict(context),
+        "space": problem.space.to_dict(),
+    }
+
+
+def _settle_manifest(problem: Problem, record: Mapping[str, Any], extend: bool) -> None:
+    """Write the manifest of a new or extended study, or check that of an old one."""
+    old = read_manifest(problem.folder)
+    is_written = old is None
+    if old is not None:
+        is_written = check_same(old, record, num_results=len(Ledger(problem.folder)), extend=extend)
+    elif len(Ledger(problem.folder)):
+        raise ConfigError(f"{problem.folder}: holds a ledger but no study.json. Restore it, or choose a new name.")
+    if is_written:
+        with RunLock(problem.folder):
+            write_manifest(problem.folder, record)
+
+
+def _save_weights(path: Path, model: Any, metadata: dict[str, str]) -> None:
+    from workloads.compress import save_weights
+
+    save_weights(path, model, metadata)

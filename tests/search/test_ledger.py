@@ -1,0 +1,114 @@
+"""The ledger: durable, torn lines, locks."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwmodel.errors import ConfigError
+from search.ledger import Ledger, RunLock, RunLockedError, read_results, writing
+from search.results import Result, results_frame
+from tests.search.helpers import make_result
+
+
+def test_results_round_trip(tmp_path: Path) -> None:
+    results = [make_result(0, energy_pj=1.5e9), make_result(1, stage="qat")]
+    with writing(tmp_path) as ledger:
+        for result in results:
+            ledger.append(result)
+    assert list(read_results(tmp_path)) == results
+    assert len((tmp_path / "ledger.jsonl").read_bytes().splitlines()) == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(cut=st.integers(1, 10_000))
+def test_any_torn_tail_loses_at_most_the_torn_result(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    lines = [json.dumps(make_result(number).to_dict()) + "\n" for number in range(3)]
+    text = "".join(lines)
+    kept = text[: cut % (len(text) + 1)]
+    path = folder / "ledger.jsonl"
+    path.write_text(kept)
+    whole = kept.count("\n")
+    assert len(read_results(folder)) == whole
+    assert path.read_text() == kept  # readers change nothing
+    with writing(folder) as ledger:
+        ledger.append(make_result(whole))
+    assert path.read_text() == "".join(lines[:whole]) + json.dumps(make_result(whole).to_dict()) + "\n"
+
+
+@pytest.mark.parametrize(
+    "bad", ['{"number": 0}', "{", '{"number": 7, "stage": "ptq", "key": "a"}', '"text"', "[1]"]
+)
+def test_damage_in_the_middle_is_an_error_with_its_line(tmp_path: Path, bad: str) -> None:
+    good = json.dumps(make_result(0).to_dict())
+    (tmp_path / "ledger.jsonl").write_text(f"{good}\n{bad}\n")
+    with pytest.raises(ConfigError, match=r"ledger\.jsonl:2"):
+        read_results(tmp_path)
+
+
+def test_no_ledger(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds no ledger\.jsonl"):
+        read_results(tmp_path)
+    assert len(Ledger(tmp_path)) == 0
+
+
+def test_numbers_have_no_gaps(tmp_path: Path) -> None:
+    with writing(tmp_path) as ledger, pytest.raises(ConfigError, match="next number is 0"):
+        ledger.append(make_result(5))
+
+
+def test_lock_within_a_process(tmp_path: Path) -> None:
+    with RunLock(tmp_path), pytest.raises(RunLockedError, match=r"is being written by process \d+"):
+        RunLock(tmp_path).__enter__()
+    with RunLock(tmp_path):  # free again
+        pass
+
+
+def test_lock_across_processes_ends_with_the_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from search.ledger import RunLock\n"
+        "with RunLock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None and other.stdout.readline() == "held\n"
+            with pytest.raises(RunLockedError, match=str(other.pid)):
+                RunLock(tmp_path).__enter__()
+        finally:
+            other.kill()
+            other.wait()
+    with RunLock(tmp_path):
+        pass
+
+
+def test_standard_error_is_binomial() -> None:
+    result = make_result(correct=80, total=100)
+    assert result.standard_error == pytest.approx(math.sqrt(0.8 * 0.2 / 100))
+
+
+def test_a_bare_fraction_has_no_standard_error() -> None:
+    result = Result(number=0, stage="ptq", key="a", score=0.5)
+    assert result.accuracy == 0.5
+    assert math.isnan(result.standard_error)
+
+
+@pytest.mark.parametrize(
+    "change", [{"stage": "fp"}, {"status": "ok"}, {"origin": "moon"}, {"correct": 3, "total": 2}, {"unknown": 1}]
+)
+def test_invalid_results(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        Result.from_dict({**make_result().to_dict(), **change})
+
+
+def test_frame_has_a_column_per_cost() -> None:
+    frame = results_frame([make_result(0), make_result(1, energy_pj=2.0)])
+    assert frame["energy_pj"].isna().tolist() == [True, False]
+    assert frame["accuracy"].tolist() == [0.9, 0.9]

@@ -1,0 +1,131 @@
+"""Promotion, mutation, and the choice of one candidate."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwmodel.errors import ConfigError
+from search.mutation import mutate_front
+from search.objective import resolve_objectives
+from search.picking import pick
+from search.promotion import promote
+from search.results import Result
+from search.space import Space
+from tests.search.helpers import make_graph, make_result
+
+AXES = resolve_objectives(["accuracy", "avg_w_bits"])
+SPACE = Space.from_graph(make_graph())
+
+
+def many(pairs: list[tuple[int, float]]) -> list[Result]:
+    return [make_result(n, correct=correct, avg_w_bits=bits) for n, (correct, bits) in enumerate(pairs)]
+
+
+def test_low_bits_are_not_starved_where_ptq_collapses() -> None:
+    results = many([(980, 8.0), (979, 7.5), (978, 7.2), (970, 6.5), (400, 4.2), (110, 3.1), (105, 2.0)])
+    chosen = promote(results, AXES, 4)
+    # four bins of width 1.5 from 2.0; 5.0 .. 6.5 is empty
+    assert {int((result.costs["avg_w_bits"] - 2.0) / 1.5) for result in chosen} == {0, 1, 3}
+    # 978 .. 980 of 1,000 differ by less than the standard error of 4.4: the cheapest of them goes first
+    assert [result.costs["avg_w_bits"] for result in chosen] == [2.0, 7.2, 4.2, 7.5]
+
+
+def test_the_best_of_a_bin_goes_first_and_ties_go_to_the_sensitivities() -> None:
+    # se of 900/1000 is 9.5 images: 905 and 900 are equal, 850 is not
+    results = many([(905, 4.0), (900, 3.9), (850, 3.8)])
+    drops = {0: 0.3, 1: 0.1, 2: 0.0}
+    by_drop = promote(results, AXES, 1, lambda result: drops[result.number])
+    assert [result.number for result in by_drop] == [1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 1000), st.floats(2, 8)), min_size=1, max_size=25),
+    st.integers(0, 30),
+)
+def test_promotion_is_a_subset_with_the_cheapest(pairs: list[tuple[int, float]], count: int) -> None:
+    results = many(pairs)
+    chosen = promote(results, AXES, count)
+    assert len(chosen) == min(count, len(results)) == len({result.number for result in chosen})
+    if count > 1:
+        assert chosen[0].costs["avg_w_bits"] == min(bits for _, bits in pairs)
+    assert promote(results, AXES, count) == chosen
+
+
+def test_failures_are_not_promoted() -> None:
+    failed = Result(number=0, stage="ptq", key="a", status="failed", error="x", costs={"avg_w_bits": 2.0})
+    assert promote([failed], AXES, 3) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31 - 1), st.data())
+def test_mutations_are_near_new_and_repeatable(seed: int, data: st.DataObject) -> None:
+    parent = tuple(data.draw(st.integers(0, 2)) for _ in SPACE.parameters)
+    seen = frozenset({parent})
+    child = mutate_front(SPACE, [SPACE.point(parent)], seen, seed)
+    assert child is not None
+    steps = [abs(a - b) for a, b in zip(SPACE.indices(child), parent, strict=True)]
+    assert max(steps) == 1 and 1 <= sum(steps) <= 3
+    assert mutate_front(SPACE, [SPACE.point(parent)], seen, seed) == child
+
+
+def test_no_neighbour_left() -> None:
+    everything = frozenset(SPACE.indices(point) for point in SPACE.points())
+    assert mutate_front(SPACE, [SPACE.most_precise], everything, 0) is None
+    assert mutate_front(SPACE, [], frozenset(), 0) is None
+
+
+FRONT = tuple(many([(800, 2.0), (950, 3.0), (960, 5.0), (970, 8.0)]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "number"),
+    [
+        ("knee", 1),  # scaled sums 1, 1/6 + 2/17, 3/6 + 1/17, 1
+        ("accurate", 3),
+        ("cheapest", 0),
+        (2, 2),
+        ("2", 2),
+        ({"accuracy": ">=0.95"}, 1),
+        ({"accuracy": ">0.95"}, 2),
+        ({"accuracy": 0.96}, 2),
+        ("accuracy >= 0.955", 2),
+        ({"avg_w_bits": "<=5"}, 2),
+        ("avg_w_bits<5, accuracy>=0.8", 0),
+    ],
+)
+def test_pick(rule: object, number: int) -> None:
+    assert pick(FRONT, AXES, rule).number == number  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("kneee", "Did you mean 'knee'"),
+        (9, "candidate 9 is not on the front, which holds 0, 1, 2, 3"),
+        ({"accuracy": ">=0.99"}, "none of 4 candidates has accuracy >= 0.99; the best has 0.97"),
+        ({"acuracy": ">=0.9"}, "Did you mean 'accuracy'"),
+        ({"accuracy": "=0.9"}, "must be bounded as in '>=0.95'"),
+        ("accuracy>=lots", "must be bounded"),
+    ],
+)
+def test_bad_picks(rule: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        pick(FRONT, AXES, rule)  # type: ignore[arg-type]
+
+
+def test_empty_front() -> None:
+    with pytest.raises(ConfigError, match="empty"):
+        pick((), AXES)
+
+
+def test_scores_without_counts_promote_too() -> None:
+    results = [
+        Result(number=n, stage="ptq", key=str(n), score=n / 10, costs={"avg_w_bits": float(n)}) for n in range(9)
+    ]
+    assert math.isnan(results[3].standard_error)
+    assert len(promote(results, AXES, 5)) == 5

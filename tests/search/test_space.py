@@ -1,0 +1,175 @@
+"""Groups, frozen layers, points and configurations."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwmodel import CostTable, evaluate, load_accelerator
+from hwmodel.choice import Choice
+from hwmodel.errors import ConfigError, HwModelError
+from search.pricing import Pricer
+from search.space import Space
+from tests.search.helpers import INNER, SHAPES, make_graph
+from workloads.compress.config import LayerChoice
+from workloads.compress.precision import average_precision
+
+GRAPH = make_graph()
+
+
+def test_first_and_last_are_frozen_at_8_by_default() -> None:
+    space = Space.from_graph(GRAPH)
+    assert space.size == 3 ** len(INNER)
+    assert dict(space.frozen) == dict.fromkeys(("conv1", "fc"), LayerChoice(w_bits=8, a_bits=8))
+    assert [group.name for group in space.groups] == list(INNER)
+
+
+def test_frozen_float_and_none() -> None:
+    assert Space.from_graph(GRAPH, frozen="first_last_float").frozen["fc"] == LayerChoice()
+    assert Space.from_graph(GRAPH, frozen=None).size == 3 ** len(SHAPES)
+
+
+def test_frozen_by_glob_name_and_fields() -> None:
+    space = Space.from_graph(
+        GRAPH,
+        a_bits=(4,),
+        frozen={"layer1.0.conv1": 2, "layer1.*": "float", "fc": {"w_bits": 4, "a_bits": 6}},
+    )
+    assert space.frozen["layer1.0.conv1"] == LayerChoice(w_bits=2, a_bits=8)  # the exact name wins
+    assert space.frozen["layer1.0.conv2"] == LayerChoice()
+    assert space.frozen["fc"] == LayerChoice(w_bits=4, a_bits=6)
+
+
+def test_groups_share_decisions_and_the_rest_decides_alone() -> None:
+    space = Space.from_graph(GRAPH, groups={"stage1": ["layer1.*"]})
+    assert [group.name for group in space.groups] == ["stage1", "layer2.0.conv1", "layer2.0.conv2"]
+    config = space.config({**space.most_precise, "stage1.w_bits": 2})
+    assert {config.layers[f"layer1.0.conv{n}"].w_bits for n in (1, 2)} == {2}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frozen": {"conv_1": 8}}, r"^frozen: 'conv_1' matched 0 of 6 layers; nearest 'conv1'\.$"),
+        ({"groups": {"s": ["layr1.*"]}}, r"groups\.s: 'layr1\.\*' matched 0 of 6 layers"),
+        ({"groups": {"a": "layer1.*", "b": "layer1.0.conv2"}}, "must not overlap, but 'layer1.0.conv2'"),
+        ({"groups": {"a": "fc"}}, "all 1 layers of 'a' are frozen"),
+        ({"groups": {"a": []}}, "'a' is empty"),
+        ({"groups": "per layer"}, "per-layer"),
+        ({"groups": {"layer2.0.conv1": "layer1.*"}}, "names a group and a layer"),
+        ({"frozen": {"layer1.*": 8, "*.conv1": 4}}, "disagree on 'layer1.0.conv1'"),
+        ({"frozen": "firstlast"}, "Did you mean 'first_last'"),
+        ({"frozen": {"fc": "wide"}}, "must be weight bits"),
+        ({"frozen": {"fc": {"wbits": 4}}}, "'fc': unknown key 'wbits'. Did you mean 'w_bits'"),
+        ({"w_bits": ()}, "w_bits: must hold at least one value"),
+        ({"w_bits": 8}, r"Write \[8\]"),
+        ({"w_bits": (0, 8)}, "w_bits must be"),
+        ({"density": (0.0, 1.0)}, "density"),
+        ({"density": (0.3,), "pattern": "2:4"}, "pattern '2:4' allows 0.5 and 1"),
+        ({"pattern": "blocks"}, "pattern"),
+        ({"quantizer": "lqs"}, "quantizer"),
+    ],
+)
+def test_bad_spaces(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(HwModelError, match=message):
+        Space.from_graph(GRAPH, **options)
+
+
+def test_space_of_one_point() -> None:
+    space = Space.from_graph(GRAPH, w_bits=(4,))
+    assert (space.size, space.parameters, list(space.points())) == (1, (), [{}])
+    assert space.config({}).layers["layer1.0.conv1"].w_bits == 4
+    assert space.uniform_points() == [{}]
+
+
+def test_uniform_points_cover_every_width() -> None:
+    space = Space.from_graph(GRAPH, w_bits=(8, 2, 4), density=(0.5, 1.0))
+    points = space.uniform_points()
+    widths = [{value for name, value in point.items() if name.endswith("w_bits")} for point in points]
+    densities = [{value for name, value in point.items() if name.endswith("density")} for point in points]
+    assert widths == [{8}, {4}, {2}, {8}]
+    assert densities == [{1.0}, {1.0}, {1.0}, {0.5}]
+
+
+def test_nm_pattern_leaves_layers_dense_whose_channels_it_does_not_divide() -> None:
+    space = Space.from_graph(GRAPH, frozen=None, density=(1.0, 0.5), pattern="2:4")
+    by_name = {group.name: group.density for group in space.groups}
+    assert by_name["conv1"] == (1.0,)  # one input channel
+    assert by_name["fc"] == (0.5, 1.0)
+    assert "conv1" in space.notes[0]
+    pruned = space.config({**space.most_precise, "fc.density": 0.5}).layers["fc"]
+    assert (pruned.pattern, pruned.density) == ("2:4", 0.5)
+    assert space.config(space.most_precise).layers["fc"].pattern == "unstructured"
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_point_index_config_and_encoding_agree(data: st.DataObject) -> None:
+    space = Space.from_graph(
+        GRAPH,
+        w_bits=data.draw(st.sampled_from([(4,), (2, 8), (2, 3, 4)])),
+        a_bits=data.draw(st.sampled_from([(8,), (4, 8)])),
+        density=data.draw(st.sampled_from([(1.0,), (0.25, 0.5, 1.0)])),
+        groups=data.draw(st.sampled_from([None, {"stage1": "layer1.*"}])),
+        frozen=data.draw(st.sampled_from([None, "first_last", "first_last_float"])),
+    )
+    indices = tuple(data.draw(st.integers(0, len(p.values) - 1)) for p in space.parameters)
+    point = space.point(indices)
+    config = space.config(point)
+    assert space.indices(point) == indices
+    assert space.point_of(config) == point
+    row = space.encode([point])[0]
+    priced = {module: space.choices()[module][index] for module, index in zip(space.modules, row, strict=True)}
+    assert priced == {module: choice.choice for module, choice in config.layers.items()}
+
+
+def test_choices_of_a_group() -> None:
+    space = Space.from_graph(GRAPH, w_bits=(2, 4), a_bits=(8, 4))
+    expected = tuple(Choice(w_bits=w, a_bits=a) for w, a in itertools.product((2, 4), (4, 8)))
+    assert space.choices()["layer1.0.conv1"] == expected
+    assert space.choices()["fc"] == (Choice(w_bits=8, a_bits=8),)
+
+
+def test_points_are_checked() -> None:
+    space = Space.from_graph(GRAPH)
+    with pytest.raises(ConfigError, match="is missing"):
+        space.config({})
+    with pytest.raises(ConfigError, match="unknown parameter"):
+        space.config({**space.most_precise, "fc.w_bits": 4})
+    with pytest.raises(ConfigError, match=r"must be among \[2, 4, 8\], but got 3"):
+        space.config({**space.most_precise, "layer1.0.conv1.w_bits": 3})
+    outside = Space.from_graph(GRAPH, frozen=None).config(Space.from_graph(GRAPH, frozen=None).most_precise)
+    with pytest.raises(ConfigError, match="not in this space"):
+        Space.from_graph(GRAPH, frozen={"fc": 4}).point_of(outside)
+
+
+def test_fingerprint_follows_content() -> None:
+    assert Space.from_graph(GRAPH).fingerprint == Space.from_graph(GRAPH, w_bits=(8, 4, 2)).fingerprint
+    others = [{"w_bits": (2, 4)}, {"a_bits": (4,)}, {"frozen": None}, {"quantizer": "minmax"}]
+    assert len({Space.from_graph(GRAPH, **o).fingerprint for o in [{}, *others]}) == 5  # type: ignore[arg-type]
+
+
+def test_describe() -> None:
+    text = Space.from_graph(GRAPH).describe()
+    assert "81 configurations" in text and "conv1, fc" in text
+
+
+@pytest.mark.parametrize("chip", ["loop_nest", "edge_npu"])
+def test_the_cost_table_prices_points_as_evaluate_does(chip: str) -> None:
+    """Frozen float layers, densities and widths in between; average bits by the one definition."""
+    space = Space.from_graph(GRAPH, w_bits=(3, 8), density=(0.5, 1.0), frozen="first_last_float")
+    accelerator = load_accelerator(chip)
+    table = CostTable.build(GRAPH, accelerator, space.choices())
+    points = [space.most_precise, space.point([0] * len(space.parameters)), space.point([1, 0] * len(INNER))]
+    totals = table.totals(space.encode(points))
+    for row, point in enumerate(points):
+        config = space.config(point)
+        costs = Pricer(GRAPH, table).costs(config)
+        expected = evaluate(GRAPH, accelerator, config)
+        assert costs["energy_pj"] == expected.energy_pj == totals["energy_pj"][row]
+        assert (costs["memory_bits"], costs["latency_s"]) == (expected.memory_bits, expected.latency_s)
+        assert costs["avg_w_bits"] == pytest.approx(average_precision(GRAPH, config))

@@ -1,0 +1,72 @@
+"""The YAML of a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hwmodel.errors import ConfigError
+from search.space import Space
+from search.spec import parse_spec, read_spec
+from tests.search.helpers import make_graph
+from workloads.training.settings import TrainSettings
+
+
+def test_a_minimal_file(tmp_path: Path) -> None:
+    path = tmp_path / "r8.yaml"
+    path.write_text("model: resnet8\ndata: digits\naccelerator: eyeriss\n")
+    spec = read_spec(path)
+    assert (spec.name, spec.objectives, spec.search.test_seeds) == ("r8", ["accuracy", "avg_w_bits"], 3)
+    assert spec.float_settings == TrainSettings.from_scratch()
+    assert spec.qat_settings == TrainSettings()
+    assert Space.from_graph(make_graph(), **spec.space.model_dump()) == Space.from_graph(make_graph())
+
+
+def test_what_is_written_reads_the_same(tmp_path: Path) -> None:
+    text = """
+name: r20
+model: lenet5
+data: digits
+data_options: {size: 32}
+accelerator: bitfusion
+objectives: [accuracy, energy_pj, memory]
+space: {w_bits: [2, 8], density: [0.5, 1.0], frozen: {conv1: float, fc2: {w_bits: 4}}, groups: {a: [conv2, conv3]}}
+search: {trials: 5, qat: 0, seed: 3, pick: {accuracy: '>=0.9'}}
+training: {float: {epochs: 2}, qat: {lr: 0.5}}
+"""
+    spec = parse_spec(text)
+    assert spec.objectives == ["accuracy", "energy", "memory"]
+    assert (spec.float_settings.seed, spec.qat_settings.seed, spec.float_settings.epochs) == (3, 3, 2)
+    (tmp_path / "config.yaml").write_text(spec.to_yaml({"versions": {"python": "3"}}))
+    again = read_spec(tmp_path / "config.yaml")
+    assert again.model_copy(update={"provenance": {}}) == spec
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    for name in ("net.py", "chip.yaml", "w.safetensors"):
+        (tmp_path / name).touch()
+    (tmp_path / "s.yaml").write_text("model: net.py:build\naccelerator: chip.yaml\ncheckpoint: w.safetensors\n")
+    spec = read_spec(tmp_path / "s.yaml")
+    assert spec.model == f"{tmp_path / 'net.py'}:build"
+    assert (spec.accelerator, spec.checkpoint) == (str(tmp_path / "chip.yaml"), str(tmp_path / "w.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modl: resnet8\n", r":1:1 unknown key 'modl'. Did you mean 'model'"),
+        ("model: a\nspace: {wbits: [2]}\n", r":2:9 unknown key 'wbits' in space. Did you mean 'w_bits'"),
+        ("model: a\nobjectives: [accuracy, enery]\n", r":2:1 objectives: .*Did you mean 'energy'"),
+        ("model: a\nsearch: {trials: 0}\n", r":2:10 search\.trials: .*greater than or equal to 1"),
+        ("model: a\ntraining: {qat: {epohcs: 3}}\n", r":2:12 training\.qat: .*'epohcs'. Did you mean 'epochs'"),
+        ("model: a\nname: ../up\n", r":2:1 name"),
+        ("model: a\nspace: {w_bits: []}\n", r":2:9 space\.w_bits"),
+        ("data: digits\n", "'model' is missing"),
+        ("model: a\nmodel: b\n", "'model' is already set at line 1"),
+        ("model: a\ncheckpoint: none.safetensors\n", "checkpoint: 'none.safetensors' is not a file"),
+    ],
+)
+def test_bad_files(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_spec(text)

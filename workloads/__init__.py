@@ -1,0 +1,62 @@
+"""Models, data, tracing, compression and training: everything that needs torch.
+
+The functions here import torch when they are called, not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from hwmodel.graph import LayerGraph
+    from workloads.data import Dataset
+
+__all__ = ["data_names", "load_data", "load_model", "load_model_with_input", "model_names", "trace"]
+
+
+def trace(model: nn.Module, *args: Any, **kwargs: Any) -> LayerGraph:
+    """The layer graph of a model; arguments as for its forward. `workloads.tracing.trace_model` has options."""
+    from workloads.tracing import trace as traced
+
+    return traced(model, *args, **kwargs)
+
+
+def load_model(name: str, **options: Any) -> nn.Module:
+    """A model by name, `timm:NAME` or `FILE.py:function`; see `workloads.models.load_model`."""
+    from workloads import models
+
+    return models.load_model(name, **options)
+
+
+def load_model_with_input(
+    name: str, input_shape: Sequence[int] | None = None, batch: int = 1, **options: Any
+) -> tuple[nn.Module, tuple[Any, ...]]:
+    """A model and example arguments to trace it with; see `workloads.models.load_model_with_input`."""
+    from workloads import models
+
+    return models.load_model_with_input(name, input_shape, batch, **options)
+
+
+def model_names() -> list[str]:
+    """Names that `load_model` knows, without files and timm."""
+    from workloads import models
+
+    return models.model_names()
+
+
+def load_data(name: str, **options: Any) -> Dataset:
+    """A data set by name; see `workloads.data.load_data`."""
+    from workloads import data
+
+    return data.load_data(name, **options)
+
+
+def data_names() -> list[str]:
+    """Names that `load_data` knows."""
+    from workloads import data
+
+    return data.data_names()

@@ -1,0 +1,131 @@
+"""Ranges from data: activation grids, and the running statistics of batch norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwmodel.errors import ConfigError
+from workloads.compress.observer import Observer
+from workloads.compress.transform import quantized_layers
+
+Inputs = Any  # a tensor or array (N, ...), or a sequence of them
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Restore train or eval mode of every module on leaving."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's first parameter or buffer lives; the CPU if it has none."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+@torch.no_grad()
+def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
+    """Set every activation grid from data, and start every weight grid anew. In place.
+
+    The data pass in eval mode with weights quantized and activations not, so that a coarse grid does
+    not distort the ranges behind it. Extremes are exact; LSQ steps minimise the squared error over a
+    sample.
+
+    Args:
+        qmodel: of `apply`.
+        x: (N, ...) inputs, or a tuple of them for a model with several; training data, a few hundred.
+        batch_size: images at a time.
+
+    Raises:
+        ConfigError: no data, values that are not finite, or a compressed layer that did not run.
+    """
+    layers = dict(quantized_layers(qmodel))
+    observers = {name: Observer() for name, layer in layers.items() if layer.input_quantizer is not None}
+    ran: set[str] = set()
+    handles = []
+    for name, layer in layers.items():
+        layer.initialise()
+        handles.append(layer.register_forward_pre_hook(lambda *_, name=name: ran.add(name)))
+        if layer.input_quantizer is not None:
+            layer.input_quantizer.observer = observers[name]
+    try:
+        with modes_kept(qmodel):
+            qmodel.eval()
+            for batch in _batches(x, batch_size, device_of(qmodel)):
+                qmodel(*batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for layer in layers.values():
+            if layer.input_quantizer is not None:
+                layer.input_quantizer.observer = None
+    _check_all_ran(layers, ran)
+    for name, observer in observers.items():
+        _set_range(name, layers[name].input_quantizer, observer)
+
+
+def _set_range(name: str, quantizer: Any, observer: Observer) -> None:
+    try:
+        quantizer.set_range(observer)
+    except ConfigError as error:
+        raise ConfigError(f"{name!r}: {error}") from None
+
+
+def _check_all_ran(layers: dict[str, Any], ran: set[str]) -> None:
+    idle = [name for name in layers if name not in ran]
+    if idle:
+        raise ConfigError(
+            f"{', '.join(map(repr, idle))} did not run on the calibration data: the model uses the weight without "
+            "calling the layer, or not at all, so it is not compressed. Leave it float."
+        )
+
+
+@torch.no_grad()
+def reestimate_norms(model: nn.Module, x: Inputs, batch_size: int = 256) -> None:
+    """Replace the running statistics of every batch norm by those over `x`. In place.
+
+    Quantization and pruning shift the means and variances that the float model recorded.
+
+    Args:
+        model: with batch norms (without, nothing happens).
+        x: as in `calibrate`.
+        batch_size: images at a time; batches weigh equally.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    try:
+        with modes_kept(model):
+            model.eval()
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # the plain mean over batches
+                norm.train()
+            for batch in _batches(x, batch_size, device_of(model)):
+                model(*batch)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def _batches(x: Inputs, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+    inputs = tuple(x) if isinstance(x, Sequence) else (x,)
+    tensors = [torch.as_tensor(item) for item in inputs]
+    if not tensors or not len(tensors[0]):
+        raise ConfigError("calibration needs at least one input, but got none")
+    if batch_size < 1:
+        raise ConfigError(f"`batch_size >= 1` must hold, but got batch_size={batch_size}")
+    for start in range(0, len(tensors[0]), batch_size):
+        yield tuple(t[start : start + batch_size].to(device) for t in tensors)

@@ -1,0 +1,138 @@
+"""Weights on disk: `.safetensors`, whole or absent, and never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.files import write_atomic
+from workloads.compress.files import refuse_pickle
+
+_TIED = "tied"
+_SHOWN = 5
+
+
+def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write the whole state dict: weights, steps, ranges, masks, running statistics.
+
+    A tensor that has several names (tied weights) is stored once.
+
+    Args:
+        path: ends in `.safetensors`.
+        model: compressed or not; on any device.
+        metadata: text by name, readable without the tensors (`read_metadata`).
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: another suffix, or state that is not a tensor.
+    """
+    _check_suffix(path)
+    tensors: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    seen: dict[tuple[object, ...], str] = {}
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f"{name!r} is {type(value).__name__}, not a tensor: it cannot be saved as safetensors"
+            )
+        identity = (value.data_ptr(), value.shape, value.stride(), value.dtype, value.device)
+        if value.numel() and identity in seen:
+            tied[name] = seen[identity]
+            continue
+        seen[identity] = name
+        tensors[name] = value.detach().cpu().contiguous().clone()
+    notes = {**(metadata or {}), _TIED: json.dumps(tied, sort_keys=True)}
+    return write_atomic(path, safetensors.torch.save(tensors, notes))
+
+
+def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
+    """Load a file of `save_weights` (or any `.safetensors` with the same names) into a model, in place.
+
+    Args:
+        path: the file.
+        model: the same architecture under the same configuration; its present weights do not matter.
+
+    Returns:
+        The metadata.
+
+    Raises:
+        ConfigError: the file is absent, a pickle or damaged; names or shapes differ; or it was saved
+            under other bits.
+    """
+    path = Path(path)
+    metadata, tensors = _read(path)
+    for alias, name in json.loads(metadata.pop(_TIED, "{}")).items():
+        tensors[alias] = tensors[name]
+    own = model.state_dict()
+    _check_names(path.name, set(tensors), set(own))
+    for name, value in own.items():
+        if tensors[name].shape != value.shape:
+            raise ConfigError(
+                f"{path.name}: {name!r} must have shape {tuple(value.shape)}, but has {tuple(tensors[name].shape)}"
+            )
+        if name.endswith("quantizer.bits") and not torch.equal(tensors[name], value.cpu()):
+            raise ConfigError(
+                f"{path.name}: {name!r} must be {int(value)} bits as configured, but is {int(tensors[name])}. "
+                "Apply the configuration that the checkpoint was saved with."
+            )
+    model.load_state_dict(tensors, strict=True)
+    return metadata
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The text stored beside the tensors.
+
+    Raises:
+        ConfigError: the file is absent, a pickle or damaged.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
+    metadata.pop(_TIED, None)
+    return metadata
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    _check_suffix(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            return dict(file.metadata() or {}), tensors
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
+
+
+def _check_suffix(path: str | Path) -> None:
+    refuse_pickle(path)
+    if Path(path).suffix != ".safetensors":
+        raise ConfigError(f"{Path(path).name} must end in .safetensors")
+
+
+def _check_names(place: str, found: set[str], wanted: set[str]) -> None:
+    missing, extra = sorted(wanted - found), sorted(found - wanted)
+    if not missing and not extra:
+        return
+    parts = []
+    if missing:
+        parts.append(f"lacks {_few(missing)}.{did_you_mean(missing[0], extra)}")
+    if extra:
+        parts.append(f"has {_few(extra)}, which the model does not.")
+    raise ConfigError(f"{place} does not fit the model ({len(wanted)} names): it {' It '.join(parts)}")
+
+
+def _few(names: list[str]) -> str:
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(repr, names[:_SHOWN])) + rest

@@ -1,0 +1,300 @@
+"""What a configuration decides about every layer, by module name. Plain values: no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Self
+
+from hwmodel.choice import FLOAT_BITS, Choice
+from hwmodel.errors import ConfigError, GraphError, HwModelError, did_you_mean
+from hwmodel.graph import LayerGraph
+from hwmodel.layer import parse_pattern
+
+MAX_QUANTIZED_BITS = 16
+QUANTIZERS: tuple[str, ...] = ("minmax", "lsq")
+
+
+def _check_bits(name: str, bits: object) -> int:
+    if bits is None:
+        return FLOAT_BITS
+    is_int = isinstance(bits, int) and not isinstance(bits, bool)
+    if isinstance(bits, int) and is_int and (1 <= bits <= MAX_QUANTIZED_BITS or bits == FLOAT_BITS):
+        return bits
+    raise ConfigError(
+        f"{name} must be an integer in 1..{MAX_QUANTIZED_BITS}, or {FLOAT_BITS} or None for float, but got {bits!r}"
+    )
+
+
+def _check_channels(channels: object) -> tuple[int, ...]:
+    if isinstance(channels, (list, tuple)):
+        numbers = tuple(channels)
+        are_ints = all(isinstance(c, int) and not isinstance(c, bool) and c >= 0 for c in numbers)
+        if numbers and are_ints and list(numbers) == sorted(set(numbers)):
+            return numbers
+    raise ConfigError(
+        f"keep_channels must be rising output-channel numbers, at least one, each >= 0, but got {channels!r}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerChoice:
+    """Bits, density and quantizer of one layer.
+
+    Values are brought to one form, so that equal meanings compare equal: None bits become 32, a
+    filter pattern at density 1 becomes `unstructured`, and an `N:M` pattern sets its density N/M.
+
+    Attributes:
+        w_bits: of the weights [bit], 1..16; 32 or None is float.
+        a_bits: of the input activations [bit], 1..16; 32 or None is float.
+        density: share of the weights kept, in (0, 1].
+        pattern: `unstructured`, whole `filter`s, or `N:M` (N kept in every M along the input channels).
+        keep_channels: the output channels that stay, where filters are pruned and the choice of them
+            is not left to their L1 norm; rising numbers.
+        quantizer: `minmax` (affine between the extremes, straight-through gradient) or `lsq` (learned step).
+
+    Raises:
+        ConfigError: a value breaks one of these rules.
+    """
+
+    w_bits: int | None = FLOAT_BITS
+    a_bits: int | None = FLOAT_BITS
+    density: float = 1.0
+    pattern: str = "unstructured"
+    keep_channels: tuple[int, ...] | None = None
+    quantizer: str = "lsq"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "w_bits", _check_bits("w_bits", self.w_bits))
+        object.__setattr__(self, "a_bits", _check_bits("a_bits", self.a_bits))
+        if (
+            isinstance(self.density, bool)
+            or not isinstance(self.density, (int, float))
+            or not 0 < self.density <= 1
+        ):
+            raise ConfigError(f"`0 < density <= 1` must hold, but got density={self.density!r}")
+        if self.quantizer not in QUANTIZERS:
+            hint = did_you_mean(str(self.quantizer), QUANTIZERS)
+            raise ConfigError(
+                f"quantizer must be one of {', '.join(QUANTIZERS)}, but got {self.quantizer!r}.{hint}"
+            )
+        object.__setattr__(self, "density", float(self.density))
+        self._settle_pattern()
+
+    def _settle_pattern(self) -> None:
+        try:
+            kept = parse_pattern(self.pattern)
+        except (HwModelError, AttributeError):
+            raise ConfigError(
+                f"pattern must be 'unstructured', 'filter' or 'N:M' with 1 <= N <= M, but got {self.pattern!r}"
+            ) from None
+        if kept is not None:
+            implied = kept[0] / kept[1]
+            if self.density not in (1.0, implied):
+                raise ConfigError(
+                    f"pattern {self.pattern!r} fixes density={implied:g}, but got density={self.density:g}. "
+                    "Leave density out."
+                )
+            object.__setattr__(self, "density", implied)
+        if self.keep_channels is not None:
+            object.__setattr__(self, "keep_channels", _check_channels(self.keep_channels))
+            if self.pattern != "filter":
+                raise ConfigError(f"keep_channels needs pattern='filter', but got pattern={self.pattern!r}")
+        elif self.density == 1.0:
+            object.__setattr__(self, "pattern", "unstructured")
+
+    @property
+    def is_float(self) -> bool:
+        """Nothing is quantized and nothing pruned."""
+        dense = self.density == 1.0 and self.keep_channels is None
+        return self.w_bits == self.a_bits == FLOAT_BITS and dense
+
+    @property
+    def choice(self) -> Choice:
+        """The same in the cost model's terms."""
+        return Choice(
+            w_bits=self.w_bits or FLOAT_BITS,
+            a_bits=self.a_bits or FLOAT_BITS,
+            density=self.density,
+            pattern=self.pattern,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON and YAML; `keep_channels` only where it is set."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        channels = values.pop("keep_channels")
+        return values if channels is None else {**values, "keep_channels": list(channels)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`; keys left out take their defaults.
+
+        Raises:
+            ConfigError: an unknown key, or a value out of its range.
+        """
+        known = [f.name for f in fields(cls)]
+        for key in data:
+            if key not in known:
+                raise ConfigError(f"unknown key {key!r}.{did_you_mean(str(key), known)}")
+        return cls(**data)
+
+
+@dataclass(frozen=True, eq=False)
+class CompressionConfig:
+    """A choice for every named module. Immutable, hashable, picklable; the order of names is free.
+
+    Args:
+        layers: module name -> `LayerChoice`. Modules left out stay float.
+
+    Raises:
+        ConfigError: a value is not a `LayerChoice`.
+    """
+
+    layers: Mapping[str, LayerChoice]
+
+    def __post_init__(self) -> None:
+        for name, choice in self.layers.items():
+            if not isinstance(choice, LayerChoice):
+                raise ConfigError(
+                    f"layers[{name!r}] must be a LayerChoice, but got {choice!r}. "
+                    "Use CompressionConfig.from_bits for plain numbers."
+                )
+        object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))
+
+    @classmethod
+    def from_bits(
+        cls,
+        bits: Mapping[str, int | LayerChoice | None],
+        *,
+        a_bits: int | None = FLOAT_BITS,
+        density: float = 1.0,
+        pattern: str = "unstructured",
+        quantizer: str = "lsq",
+    ) -> Self:
+        """A configuration from weight bits by module name.
+
+        Args:
+            bits: module name -> weight bits (32 or None: float), or a whole `LayerChoice`.
+            a_bits, density, pattern, quantizer: of every layer given by a number.
+
+        Raises:
+            ConfigError: a value out of its range; the message starts with the module.
+        """
+
+        def make(value: int | LayerChoice | None) -> LayerChoice:
+            if isinstance(value, LayerChoice):
+                return value
+            return LayerChoice(w_bits=value, a_bits=a_bits, density=density, pattern=pattern, quantizer=quantizer)
+
+        return cls(_by_name(bits, make))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ConfigError: not of that form; the message starts with the module.
+        """
+        if set(data) != {"layers"} or not isinstance(data["layers"], Mapping):
+            raise ConfigError(
+                f"a configuration must be {{'layers': {{module: choice}}}}, but has keys {sorted(data)}"
+            )
+        return cls(_by_name(data["layers"], LayerChoice.from_dict))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON, in the order of construction."""
+        return {"layers": {name: choice.to_dict() for name, choice in self.layers.items()}}
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits of the content; the order of names does not matter."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def annotate(self, graph: LayerGraph) -> LayerGraph:
+        """The graph with bits and densities; modules with weights that are not named become float 32/32.
+
+        Raises:
+            GraphError: a name matches no layer, or an N:M pattern does not divide a layer's input channels.
+        """
+        for name in self.layers:
+            check_matches(name, graph)
+        _check_blocks(self, graph)
+        choices = {module: Choice() for module in graph.modules}
+        return graph.annotate(choices | {name: choice.choice for name, choice in self.layers.items()})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CompressionConfig):
+            return NotImplemented
+        return dict(self.layers) == dict(other.layers)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[dict[str, LayerChoice]]]:
+        return (type(self), (dict(self.layers),))
+
+
+def _by_name(values: Mapping[str, Any], make: Callable[[Any], LayerChoice]) -> dict[str, LayerChoice]:
+    choices = {}
+    for name, value in values.items():
+        try:
+            choices[str(name)] = make(value)
+        except ConfigError as error:
+            raise ConfigError(f"{name!r}: {error}") from None
+    return choices
+
+
+def check_matches(name: str, graph: LayerGraph) -> None:
+    """A module name must own a layer of the graph.
+
+    Raises:
+        GraphError: it does not; the nearest name is offered.
+    """
+    known = {layer.module for layer in graph.layers}
+    if name not in known:
+        raise GraphError(f"{name!r} matched 0 of {len(graph.layers)} layers.{did_you_mean(name, known)}")
+
+
+def _check_blocks(config: CompressionConfig, graph: LayerGraph) -> None:
+    for layer in graph.layers:
+        choice = config.layers.get(layer.module)
+        block = parse_pattern(choice.pattern) if choice is not None else None
+        if block is not None and layer.weights and layer.dims.C % block[1]:
+            raise GraphError(
+                f"{layer.module!r}: pattern '{block[0]}:{block[1]}' needs input channels per group divisible by "
+                f"{block[1]}, but it has {layer.dims.C}. Leave this layer dense."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One field of one module in which two configurations differ; None where one does not name the module."""
+
+    module: str
+    field: str
+    first: Any
+    second: Any
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.field}: {self.first} -> {self.second}"
+
+
+def diff(first: CompressionConfig, second: CompressionConfig) -> list[Difference]:
+    """What changes from the first to the second, module by module.
+
+    A module that one of them leaves out counts as float there.
+    """
+    found = []
+    float_layer = LayerChoice()
+    for module in dict.fromkeys([*first.layers, *second.layers]):
+        a, b = first.layers.get(module, float_layer), second.layers.get(module, float_layer)
+        for item in fields(LayerChoice):
+            one, two = getattr(a, item.name), getattr(b, item.name)
+            if one != two:
+                found.append(Difference(module=module, field=item.name, first=one, second=two))
+    return found

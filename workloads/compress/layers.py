@@ -1,0 +1,143 @@
+"""Convolutions and linear layers that quantize their input and weight and hold a mask.
+
+They are ordinary subclasses of torch's layers: the weight and bias keep their names in the state
+dict, and what trains a `Conv2d` trains a `QuantConv2d`.
+
+Order of operations: weight -> quantizer -> mask, so a pruned weight is exactly zero on any grid.
+A pruned *filter* gives a zero output channel, its own bias included; a batch norm behind it still
+adds its shift.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from workloads.compress.config import MAX_QUANTIZED_BITS, LayerChoice
+from workloads.compress.prune import build_mask
+from workloads.compress.quantizers import ActivationQuantizer, LSQWeight, MinMaxWeight
+
+
+class QuantLayer(nn.Module):
+    """What the four layers share: `input_quantizer`, `weight_quantizer` and `mask`, each None where unused."""
+
+    weight: Tensor
+    mask: Tensor | None
+    input_quantizer: ActivationQuantizer | None
+    weight_quantizer: LSQWeight | MinMaxWeight | None
+
+    def compress(self, choice: LayerChoice, groups: int = 1) -> Self:
+        """Set mask and quantizers from the weight as it is now.
+
+        Args:
+            choice: what to do.
+            groups: of the convolution.
+
+        Raises:
+            ConfigError: the pattern does not fit the weight.
+        """
+        place = self.weight.device
+        self.input_quantizer = self.weight_quantizer = None
+        if (choice.a_bits or 32) <= MAX_QUANTIZED_BITS:
+            self.input_quantizer = ActivationQuantizer(choice.a_bits or 0, choice.quantizer).to(place)
+        if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
+            kind = LSQWeight if choice.quantizer == "lsq" else MinMaxWeight
+            self.weight_quantizer = kind(choice.w_bits or 0).to(place)
+        self.register_buffer("mask", build_mask(self.weight, choice, groups))
+        self.prunes_filters = choice.pattern == "filter"
+        self.initialise()
+        return self
+
+    def initialise(self) -> None:
+        """Start the weight's grid anew from the weight as it is now."""
+        if self.weight_quantizer is not None:
+            self.weight_quantizer.initialise(self.weight, self.mask)
+
+    def effective_weight(self) -> Tensor:
+        """The weight that multiplies: quantized, then masked. The shape of `weight`."""
+        weight = self.weight if self.weight_quantizer is None else self.weight_quantizer(self.weight)
+        return weight if self.mask is None else weight * self.mask
+
+    def effective_bias(self) -> Tensor | None:
+        """The bias, zero where the filter is pruned. (K,)."""
+        bias: Tensor | None = getattr(self, "bias", None)
+        if bias is None or self.mask is None or not self.prunes_filters:
+            return bias
+        return bias * self.mask.reshape(-1)
+
+    def effective_input(self, x: Tensor) -> Tensor:
+        """The input that is multiplied. The shape of `x`."""
+        return x if self.input_quantizer is None else self.input_quantizer(x)
+
+
+class QuantLinear(QuantLayer, nn.Linear):
+    """A linear layer with quantized operands and a mask."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(self.effective_input(x), self.effective_weight(), self.effective_bias())
+
+
+class QuantConv1d(QuantLayer, nn.Conv1d):
+    """A 1-D convolution with quantized operands and a mask."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self._conv_forward(self.effective_input(x), self.effective_weight(), self.effective_bias())
+        return out
+
+
+class QuantConv2d(QuantLayer, nn.Conv2d):
+    """A 2-D convolution with quantized operands and a mask."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self._conv_forward(self.effective_input(x), self.effective_weight(), self.effective_bias())
+        return out
+
+
+class QuantConv3d(QuantLayer, nn.Conv3d):
+    """A 3-D convolution with quantized operands and a mask."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self._conv_forward(self.effective_input(x), self.effective_weight(), self.effective_bias())
+        return out
+
+
+CONVOLUTIONS: dict[type[nn.Module], type[QuantConv1d | QuantConv2d | QuantConv3d]] = {
+    nn.Conv1d: QuantConv1d,
+    nn.Conv2d: QuantConv2d,
+    nn.Conv3d: QuantConv3d,
+}
+
+
+def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
+    """The compressed counterpart of a convolution or linear layer; it takes over weight and bias.
+
+    Args:
+        module: exactly Conv1d, Conv2d, Conv3d or Linear.
+        choice: bits, density, quantizer.
+
+    Raises:
+        ConfigError: the pattern does not fit the weight.
+        TypeError: another kind of module.
+    """
+    layer: QuantLayer
+    with torch.device("meta"):
+        if isinstance(module, nn.Linear):
+            layer = QuantLinear(module.in_features, module.out_features, module.bias is not None)
+        elif type(module) in CONVOLUTIONS:
+            layer = CONVOLUTIONS[type(module)](**_convolution_arguments(module))
+        else:
+            raise TypeError(f"no compressed counterpart of {type(module).__name__}")
+    for name, parameter in module.named_parameters(recurse=False):
+        layer.register_parameter(name, parameter)
+    layer.train(module.training)
+    return layer.compress(choice, getattr(module, "groups", 1))
+
+
+def _convolution_arguments(module: Any) -> dict[str, Any]:
+    names = (
+        "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode",
+    )  # fmt: skip
+    return {**{name: getattr(module, name) for name in names}, "bias": module.bias is not None}

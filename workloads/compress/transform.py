@@ -1,0 +1,101 @@
+"""`apply`: the compressed copy of a model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from torch import nn
+
+from hwmodel.errors import ConfigError, did_you_mean
+from workloads.compress.config import CompressionConfig, LayerChoice
+from workloads.compress.layers import CONVOLUTIONS, QuantLayer, from_float
+
+COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
+
+
+def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
+    """A copy of the model in which the named layers are quantized and pruned.
+
+    The argument is not changed. The copy is an ordinary `nn.Module`: it trains, deep-copies, moves
+    between devices and saves its state dict like the original, under the same names. Layers left
+    float by the configuration are copied as they are. Call `calibrate(copy, x)` to set the ranges of
+    the activations from data; without it each range is taken from the first batch.
+
+    A module used in several places is replaced in all of them. A module whose weight its parent uses
+    without calling it (tied weights in a functional call, `MultiheadAttention`) cannot be reached:
+    `calibrate` reports it.
+
+    Args:
+        model: in train or eval mode; on any device.
+        config: choices by module name.
+
+    Returns:
+        The copy, in the same mode and on the same device.
+
+    Raises:
+        ConfigError: a name matches no module (the nearest is offered), the module is no convolution or
+            linear layer, or a pattern does not fit its weight.
+    """
+    result = copy.deepcopy(model)
+    chosen = _choices_by_module(result, config)
+    for name, module in list(result.named_modules(remove_duplicate=False)):
+        if id(module) not in chosen:
+            continue
+        place, choice = chosen[id(module)]
+        if isinstance(choice, LayerChoice):
+            try:
+                choice = from_float(module, choice)
+            except ConfigError as error:
+                raise ConfigError(f"{place!r}: {error}") from None
+            chosen[id(module)] = (place, choice)
+        if not name:
+            return choice
+        parent, _, child = name.rpartition(".")
+        setattr(result.get_submodule(parent), child, choice)
+    return result
+
+
+def _choices_by_module(
+    model: nn.Module, config: CompressionConfig
+) -> dict[int, tuple[str, LayerChoice | QuantLayer]]:
+    """id(module) -> (first name, choice), checked; float choices are left out."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    first: dict[int, tuple[str, LayerChoice]] = {}
+    for name, choice in config.layers.items():
+        if name not in modules:
+            known = [n for n, m in modules.items() if isinstance(m, COMPRESSIBLE)]
+            raise ConfigError(f"{name!r} matched 0 of {len(known)} layers.{did_you_mean(name, known)}")
+        module = modules[name]
+        _check_kind(name, module)
+        other = first.setdefault(id(module), (name, choice))
+        if other[1] != choice:
+            raise ConfigError(f"{name!r} and {other[0]!r} are one module, but are given different choices")
+    return {key: (name, choice) for key, (name, choice) in first.items() if not choice.is_float}
+
+
+def _check_kind(name: str, module: nn.Module) -> None:
+    kind = type(module).__name__
+    if isinstance(module, QuantLayer):
+        raise ConfigError(f"{name!r} is compressed already ({kind}). Apply the configuration to the float model.")
+    if isinstance(module, COMPRESSIBLE) and "weight" not in module._parameters:
+        raise ConfigError(
+            f"{name!r}: its weight is computed by a parametrization or hook. Remove it (for instance "
+            "torch.nn.utils.parametrize.remove_parametrizations) before compressing."
+        )
+    if type(module) in COMPRESSIBLE:
+        return
+    if isinstance(module, COMPRESSIBLE):
+        raise ConfigError(
+            f"{name!r} is a {kind}, whose own forward compression would replace. Use a plain "
+            f"{', '.join(t.__name__ for t in COMPRESSIBLE)}, or leave it float."
+        )
+    kinds = ", ".join(t.__name__ for t in COMPRESSIBLE)
+    raise ConfigError(f"{name!r} must be one of {kinds} to be compressed, but is a {kind}. Leave it float.")
+
+
+def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
+    """(name, layer) of every compressed layer, each module once."""
+    for name, module in model.named_modules():
+        if isinstance(module, QuantLayer):
+            yield name, module

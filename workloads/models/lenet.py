@@ -1,0 +1,35 @@
+"""LeNet-5 (LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998, fig. 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from workloads.models.image_model import ImageModel
+
+
+class LeNet5(ImageModel):
+    """The 32x32 original with every C3 map connected to every S2 map, plain averages and tanh.
+
+    The paper's C5 is `conv3`, a convolution whose filter covers its whole 5x5 input; F6 is `fc1` and
+    the output `fc2`. 61,470 weights without biases and 416,520 MACs per image (10 classes, 1 channel).
+    """
+
+    def __init__(self, in_channels: int = 1, num_classes: int = 10) -> None:
+        super().__init__((in_channels, 32, 32))
+        self.conv1 = nn.Conv2d(in_channels, 6, 5)
+        self.pool1 = nn.AvgPool2d(2)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.pool2 = nn.AvgPool2d(2)
+        self.conv3 = nn.Conv2d(16, 120, 5)
+        self.fc1 = nn.Linear(120, 84)
+        self.fc2 = nn.Linear(84, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, 32, 32) -> (N, num_classes)."""
+        x = self.pool1(torch.tanh(self.conv1(x)))
+        x = self.pool2(torch.tanh(self.conv2(x)))
+        x = torch.tanh(self.conv3(x)).flatten(1)
+        x = torch.tanh(self.fc1(x))
+        logits: Tensor = self.fc2(x)
+        return logits

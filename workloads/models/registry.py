@@ -1,0 +1,239 @@
+"""Models by name, from timm, or from a file of the user; seeded, with an example to trace them on."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwmodel.errors import ConfigError, did_you_mean
+from workloads.models.dscnn import DSCNN
+from workloads.models.lenet import LeNet5
+from workloads.models.mobilenet import MobileNetV2
+from workloads.models.resnet_cifar import ResNetCifar
+from workloads.models.resnet_imagenet import resnet18, resnet50
+from workloads.models.transformer import TransformerLM
+from workloads.models.vgg_cifar import VGG16
+from workloads.npz import read_npz
+from workloads.options import call_with_options, check_count
+
+_LOOKALIKES = str.maketrans("oil", "011")
+_COUNTS = ("in_channels", "num_classes", "width", "vocab", "dim", "depth", "heads", "context", "image_size")
+
+
+def _resnet_cifar(blocks: int) -> Callable[..., nn.Module]:
+    def build(
+        shortcut: Any = "projection", in_channels: int = 3, num_classes: int = 10, width: int = 16
+    ) -> nn.Module:
+        return ResNetCifar(blocks, shortcut, in_channels, num_classes, width)
+
+    return build
+
+
+_MODELS: dict[str, Callable[..., nn.Module]] = {
+    "dscnn": DSCNN,
+    "lenet5": LeNet5,
+    "mobilenetv2": MobileNetV2,
+    **{f"resnet{6 * n + 2}": _resnet_cifar(n) for n in (1, 3, 5, 7, 9)},
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "transformer": TransformerLM,
+    "vgg16": VGG16,
+}
+
+
+def model_names() -> list[str]:
+    """The registered names, sorted."""
+    return sorted(_MODELS)
+
+
+def load_model(name: str, *, seed: int = 0, **options: Any) -> nn.Module:
+    """Build a model with seeded initial weights.
+
+    Args:
+        name: a registered name, `timm:NAME`, or `FILE.py:function`, a function of the options that
+            returns a module, or a module and a tuple of example arguments.
+        seed: of the initial weights. The global random state is left as it was.
+        options: of the model, such as `num_classes`, `in_channels`, `shortcut` (CIFAR ResNets).
+
+    Raises:
+        ConfigError: unknown name or option (with the nearest one), timm not installed, a file that
+            cannot be read or does not return a module.
+
+    Example:
+        >>> load_model("resnet20", shortcut="pad").layer1[0].conv1.weight.shape
+        torch.Size([16, 16, 3, 3])
+    """
+    return _build(name, seed, options)[0]
+
+
+def load_model_with_input(
+    name: str, input_shape: Sequence[int] | None = None, batch: int = 1, *, seed: int = 0, **options: Any
+) -> tuple[nn.Module, tuple[Any, ...]]:
+    """Build a model, and example arguments of its forward to trace it with.
+
+    Args:
+        name, seed, options: as for `load_model`.
+        input_shape: of one input without the batch, (C, H, W) for images; None takes the model's own:
+            its `example_input(batch)`, or what the function in FILE.py returned beside it.
+        batch: inputs in the example.
+
+    Returns:
+        (model, args).
+
+    Raises:
+        ConfigError: as for `load_model`; or the model has no example and no shape was given.
+    """
+    check_count("load_model", "batch", batch)
+    model, example = _build(name, seed, options)
+    if input_shape is not None:
+        for bound in input_shape:
+            check_count(f"model {name!r}", "every dim of input_shape", bound)
+        return model, (_example_of_shape(model, batch, tuple(input_shape)),)
+    if example is not None:
+        if batch != 1:
+            raise ConfigError(
+                f"Model {name!r} brings its own example: give input_shape to trace with batch={batch}."
+            )
+        return model, example
+    own = _own_example(model, batch)
+    if own is None:
+        raise ConfigError(
+            f"Model {name!r} has no example input. Give the shape of one input without the batch, for example "
+            "3,32,32, or let the function return (module, (example,))."
+        )
+    return model, (own,)
+
+
+def load_pretrained_npz(model: nn.Module, path: str | Path) -> None:
+    """Load weights from arrays named like the parameters; the last layer may be called `linear` for `fc`.
+
+    Counters of batch norm may be missing; everything else must match.
+
+    Raises:
+        ConfigError: the file cannot be read, or a name or a shape does not match.
+    """
+    state = {_own_name(key): torch.from_numpy(array) for key, array in read_npz(path).items()}
+    own = model.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    unknown = [key for key in state if key not in own]
+    shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
+    for what, keys in (("has no", missing), ("has an unknown", unknown), ("has the wrong shape for", shapes)):
+        if keys:
+            raise ConfigError(f"{path}: {what} {keys[0]!r} ({len(keys)} such of {len(own)}): not of this model.")
+    model.load_state_dict(state, strict=False)
+
+
+def _own_name(key: str) -> str:
+    return "fc." + key.removeprefix("linear.") if key.startswith("linear.") else key
+
+
+# ---- building ----------------------------------------------------------------------------------
+
+
+def _build(name: str, seed: int, options: Mapping[str, Any]) -> tuple[nn.Module, tuple[Any, ...] | None]:
+    """(model, example arguments where its function returned them)."""
+    build = _builder(name)
+    for option in _COUNTS:
+        if option in options and name in _MODELS:
+            check_count(f"model {name!r}", option, options[option])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = call_with_options(f"Model {name!r}", build, options)
+    model, example = built if isinstance(built, tuple) and len(built) == 2 else (built, None)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"{name}: must return a torch.nn.Module or (module, example arguments), but got {type(model).__name__}"
+        )
+    if example is not None and not isinstance(example, tuple):
+        example = (example,)
+    return model, example
+
+
+def _builder(name: str) -> Callable[..., Any]:
+    if name in _MODELS:
+        return _MODELS[name]
+    kind, separator, rest = name.partition(":")
+    if separator and kind == "timm":
+        return _timm_builder(rest)
+    path, separator, function = name.rpartition(":")
+    if separator and path.endswith(".py"):
+        return _file_builder(Path(path), function)
+    if name.endswith(".py"):
+        raise ConfigError(f"{name}: which function builds the model? Write {name}:FUNCTION.")
+    raise ConfigError(
+        f"No model {name!r}.{_suggestion(name)} Known: {', '.join(model_names())}; "
+        "or timm:NAME, or FILE.py:FUNCTION."
+    )
+
+
+def _suggestion(name: str) -> str:
+    """The nearest name; one that looks the same (O for 0, l for 1) before any other."""
+    alike = [known for known in _MODELS if known.translate(_LOOKALIKES) == name.lower().translate(_LOOKALIKES)]
+    return f" Did you mean {alike[0]!r}?" if alike else did_you_mean(name, _MODELS)
+
+
+def _timm_builder(name: str) -> Callable[..., nn.Module]:
+    if importlib.util.find_spec("timm") is None:
+        raise ConfigError(f"timm:{name} needs timm, which is not installed: pip install 'hwmodel[timm]'")
+    import timm
+
+    if name not in timm.list_models():
+        raise ConfigError(f"timm has no model {name!r}.{did_you_mean(name, timm.list_models())}")
+
+    def build(**options: Any) -> nn.Module:
+        model: nn.Module = timm.create_model(name, pretrained=False, **options)
+        return model
+
+    return build
+
+
+def _normal(shape: tuple[int, ...], batch: int = 1) -> Tensor:
+    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def _own_example(model: nn.Module, batch: int) -> Tensor | None:
+    """What `model.example_input(batch)` makes, or images of the size in a timm model's configuration."""
+    make_example = getattr(model, "example_input", None)
+    if make_example is not None:
+        made: Tensor = make_example(batch)
+        return made
+    config = getattr(model, "pretrained_cfg", None)
+    return _normal(tuple(config["input_size"]), batch) if config else None
+
+
+def _example_of_shape(model: nn.Module, batch: int, shape: tuple[int, ...]) -> Tensor:
+    """Zeros where the model's own example holds integers (tokens), else standard normal."""
+    own = _own_example(model, 1)
+    if own is not None and not own.is_floating_point():
+        return torch.zeros(batch, *shape, dtype=torch.long)
+    return _normal(shape, batch)
+
+
+def _file_builder(path: Path, function: str) -> Callable[..., Any]:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    module_name = f"_hwmodel_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses and pickling look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise ConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+    found: Callable[..., Any] | None = getattr(module, function, None)
+    if not callable(found):
+        callables = [
+            key for key, value in vars(module).items() if inspect.isroutine(value) or inspect.isclass(value)
+        ]
+        raise ConfigError(f"{path} has no function {function!r}.{did_you_mean(function, callables)}")
+    return found

@@ -1,0 +1,91 @@
+"""A small causal language model (Vaswani et al., NeurIPS 2017; pre-norm as in GPT-2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hwmodel.errors import ConfigError
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with its two matmuls of activations in the open."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, D) -> (N, T, D); position t sees positions <= t."""
+        batch, length, dim = x.shape
+        query, key, value = (
+            projection(x).view(batch, length, self.heads, dim // self.heads).transpose(1, 2)
+            for projection in (self.query, self.key, self.value)
+        )
+        scores = torch.matmul(query, key.transpose(-2, -1)) / math.sqrt(dim // self.heads)
+        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+        weights = torch.softmax(scores.masked_fill(future, float("-inf")), dim=-1)
+        mixed = torch.matmul(weights, value).transpose(1, 2).reshape(batch, length, dim)
+        out: Tensor = self.out(mixed)
+        return out
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each after a norm and around a residual."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        out: Tensor = x + self.fc2(nn.functional.gelu(self.fc1(self.norm2(x))))
+        return out
+
+
+class TransformerLM(nn.Module):
+    """Tokens -> scores of the next token at every position.
+
+    Args:
+        vocab: tokens, 256 for bytes.
+        dim: of the stream; a multiple of `heads`.
+        depth: blocks.
+        heads: per attention.
+        context: longest sequence, and the length of the example.
+
+    Raises:
+        ConfigError: `dim` is not a multiple of `heads`.
+    """
+
+    def __init__(self, vocab: int = 256, dim: int = 128, depth: int = 2, heads: int = 4, context: int = 64) -> None:
+        super().__init__()
+        if dim % heads != 0:
+            raise ConfigError(f"transformer: dim must be a multiple of heads, but got dim={dim}, heads={heads}")
+        self.input_shape = (context,)
+        self.embedding = nn.Embedding(vocab, dim)
+        self.position = nn.Parameter(torch.randn(context, dim) * 0.02)
+        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, vocab, bias=False)
+
+    def example_input(self, batch: int = 1) -> Tensor:
+        """Tokens to trace with: (batch, context), zeros."""
+        return torch.zeros(batch, *self.input_shape, dtype=torch.long)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(N, T) int64 -> (N, T, vocab), T <= context."""
+        x = self.embedding(tokens) + self.position[: tokens.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        logits: Tensor = self.head(self.norm(x))
+        return logits

@@ -1,0 +1,29 @@
+"""From a PyTorch model to a `LayerGraph`: see `trace_model`, and `register_op` to teach it an op."""
+
+from workloads.tracing import contractions, rewrites, vector_ops
+from workloads.tracing.rules import (
+    CONSTANT,
+    FREE,
+    Contraction,
+    OpCall,
+    Rewrite,
+    Vector,
+    register_op,
+)
+from workloads.tracing.tracer import trace, trace_model
+
+contractions.register()
+vector_ops.register()
+rewrites.register()
+
+__all__ = [
+    "CONSTANT",
+    "FREE",
+    "Contraction",
+    "OpCall",
+    "Rewrite",
+    "Vector",
+    "register_op",
+    "trace",
+    "trace_model",
+]

@@ -1,0 +1,127 @@
+"""Collects nodes and edges under unique names and makes a `LayerGraph` of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from hwmodel.graph import LayerGraph, Node, Port, Tensor, Uncounted, VectorOp
+from hwmodel.layer import Dims, Layer
+from workloads.tracing.rules import Contraction, OpCall, Vector
+from workloads.tracing.scope import ModuleNames
+
+
+class GraphBuilder:
+    """Nodes in order of execution, edges by value, and what was free or uncounted.
+
+    Names: a layer bears the name of the module that owns its weight (`conv1`, then `conv1#2` when
+    it runs again), and so does the single op of a torch.nn module without children (`bn1`); any other
+    op the module it ran in and its own name (`attn.matmul`, then `attn.matmul_1`).
+    """
+
+    def __init__(self, names: ModuleNames) -> None:
+        self._names = names
+        self._nodes: dict[str, Node] = {}
+        self._edges: dict[tuple[str, str], Tensor] = {}
+        self._free: Counter[str] = Counter()
+        self._uncounted: dict[str, tuple[str, str]] = {}
+        self._uses: Counter[str] = Counter()
+
+    # ---- nodes ---------------------------------------------------------------------------------
+
+    def add_port(self, name: str, kind: Literal["input", "output"]) -> str:
+        name = self._unique(name, "_")
+        self._nodes[name] = Port(name=name, kind=kind)
+        return name
+
+    def add_layer(self, call: OpCall, contraction: Contraction, scope: str, owner: str | None) -> str:
+        """A layer with MACs; `owner` is the module of its weight, None for two activations."""
+        owner = None if contraction.kind == "matmul" else owner
+        name = self._unique(owner, "#") if owner else self._functional(call, scope)
+        self._nodes[name] = Layer(
+            name=name,
+            kind=contraction.kind,
+            dims=Dims.of(contraction.dims),
+            stride=contraction.stride,
+            dilation=contraction.dilation,
+            module=scope if owner is None else owner,
+            has_bias=contraction.has_bias,
+        )
+        return name
+
+    def add_vector(self, call: OpCall, rule: Vector, scope: str, elements_in: int) -> str:
+        name = self._unique(scope, "#") if self._names.is_single_op(scope) else self._functional(call, scope)
+        elements_out = call.out.numel()
+        self._nodes[name] = VectorOp(
+            name=name,
+            kind=rule.kind,
+            elements_in=elements_in + (elements_out if rule.reads_table else 0),
+            elements_out=elements_out,
+            ops_per_element=rule.ops_per_element(call),
+            module=scope,
+            fused=rule.fused,
+        )
+        return name
+
+    def add_uncounted(self, call: OpCall, scope: str, elements_in: int) -> str:
+        """An op without a rule: its traffic is known, its arithmetic is not."""
+        name = self._functional(call, scope)
+        self._uncounted[name] = (call.op, scope)
+        self._nodes[name] = VectorOp(
+            name=name,
+            kind="uncounted",
+            elements_in=elements_in,
+            elements_out=call.out.numel(),
+            ops_per_element=0.0,
+            module=scope,
+        )
+        return name
+
+    def count_free(self, op: str) -> None:
+        if not op.startswith("prim::"):  # questions about a tensor, not work on it
+            self._free[op] += 1
+
+    def connect(self, source: str, target: str, tensor: Tensor) -> None:
+        self._edges.setdefault((source, target), tensor)
+
+    def _functional(self, call: OpCall, scope: str) -> str:
+        short = call.op.partition("::")[2].lstrip("_")
+        return self._unique(f"{scope}.{short}" if scope else short, "_", first=1)
+
+    def _unique(self, base: str, separator: str, first: int = 2) -> str:
+        """`base`, then `base#2`, `base#3` (or `base_1`, `base_2` with `first=1`)."""
+        while True:
+            used = self._uses[base]
+            self._uses[base] += 1
+            name = base if used == 0 else f"{base}{separator}{used - 1 + first}"
+            if name not in self._nodes:
+                return name
+
+    # ---- the graph -----------------------------------------------------------------------------
+
+    def build(self, name: str, route: str) -> LayerGraph:
+        """The graph of what the outputs depend on: work whose result nothing reads is left out."""
+        outputs = [node.name for node in self._nodes.values() if isinstance(node, Port) and node.kind == "output"]
+        read = self._ancestors(outputs) if outputs else set(self._nodes)
+        keep = {key for key, node in self._nodes.items() if key in read or isinstance(node, Port)}
+        calls = Counter(entry for node, entry in self._uncounted.items() if node in keep)
+        return LayerGraph(
+            name,
+            [node for key, node in self._nodes.items() if key in keep],
+            [(u, v, tensor) for (u, v), tensor in self._edges.items() if u in keep and v in keep],
+            uncounted=[Uncounted(op=op, module=module, calls=n) for (op, module), n in calls.items()],
+            free_ops=dict(sorted(self._free.items())),
+            route=route,
+        )
+
+    def _ancestors(self, names: list[str]) -> set[str]:
+        """The nodes that these depend on, and these."""
+        parents: dict[str, list[str]] = {}
+        for source, target in self._edges:
+            parents.setdefault(target, []).append(source)
+        found, waiting = set(names), list(names)
+        while waiting:
+            new = set(parents.get(waiting.pop(), ())) - found
+            found |= new
+            waiting.extend(new)
+        return found

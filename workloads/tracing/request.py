@@ -1,0 +1,163 @@
+"""What is to be traced: the model, its inputs by name, and the checks before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from hwmodel.errors import TraceError
+from workloads.tracing.scope import ModuleNames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A model and its inputs.
+
+    Attributes:
+        model: the module.
+        args, kwargs: of its forward; keywords in the order of the signature.
+        names: of its modules.
+        graph_name: of the graph.
+        input_names: one per leaf of (args, kwargs), tensors and others.
+    """
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    names: ModuleNames
+    graph_name: str
+    input_names: tuple[str, ...]
+
+    @property
+    def leaves(self) -> list[Any]:
+        return list(pytree.tree_leaves((self.args, self.kwargs)))
+
+    @property
+    def is_meta(self) -> bool:
+        """The model has shapes but no numbers."""
+        return _is_meta(self.model)
+
+    @property
+    def has_tensors(self) -> bool:
+        return any(isinstance(leaf, torch.Tensor) for leaf in self.leaves)
+
+
+def make_request(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str | None) -> Request:
+    """Check the model and its inputs.
+
+    Raises:
+        TraceError: not a module, parameters without a shape yet, arguments that its forward does
+            not take, or an input with a dim of zero.
+    """
+    if not isinstance(model, nn.Module):
+        raise TraceError(f"trace needs a torch.nn.Module, but got {type(model).__name__}: wrap it in a module.")
+    for key, parameter in model.named_parameters():
+        if isinstance(parameter, nn.UninitializedParameter):
+            raise TraceError(f"{key} has no shape yet (a lazy module): run the model once on an example first.")
+    bound = _bind(model, args, kwargs)
+    ordered = {key: kwargs[key] for key in bound if key in kwargs}
+    ordered.update({key: value for key, value in kwargs.items() if key not in ordered})
+    args, ordered = _on_device((tuple(args), ordered), model)
+    names = _leaf_names(args, ordered, list(bound))
+    for leaf, leaf_name in zip(pytree.tree_leaves((args, ordered)), names, strict=True):
+        if isinstance(leaf, torch.Tensor) and leaf.numel() == 0:
+            raise TraceError(
+                f"input {leaf_name!r}: every dim must be >= 1, but its shape is {tuple(leaf.shape)}. "
+                "Give an example with at least one element."
+            )
+    return Request(
+        model=model,
+        args=args,
+        kwargs=ordered,
+        names=ModuleNames(model),
+        graph_name=name or type(model).__name__,
+        input_names=tuple(names),
+    )
+
+
+def _bind(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by the parameter names of forward; `*args` as `args.0`, ..."""
+    try:
+        signature = inspect.signature(model.forward)
+    except ValueError:  # a compiled forward without a signature
+        return {f"input.{index}": arg for index, arg in enumerate(args)} | dict(kwargs)
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TraceError(
+            f"{type(model).__name__}.forward{_short(signature)} cannot be called with {len(args)} positional "
+            f"and {sorted(kwargs)} keyword arguments: {error}"
+        ) from error
+    flat: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            flat.update({name if len(value) == 1 else f"{name}.{i}": item for i, item in enumerate(value)})
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            flat.update(value)
+        else:
+            flat[name] = value
+    return flat
+
+
+def _short(signature: inspect.Signature) -> str:
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    return str(inspect.Signature(plain))
+
+
+def _leaf_names(args: tuple[Any, ...], kwargs: Mapping[str, Any], names: list[str]) -> list[str]:
+    """A name per leaf: that of its argument, with the path inside it."""
+    positional = [name for name in names if name not in kwargs]
+    leaves: list[str] = []
+    for name, value in [*zip(positional, args, strict=True), *kwargs.items()]:
+        for path, _ in pytree.tree_leaves_with_path(value):
+            parts = [str(getattr(key, "idx", getattr(key, "key", getattr(key, "name", key)))) for key in path]
+            leaves.append(".".join([name, *parts]))
+    return leaves
+
+
+def _on_device(inputs: tuple[tuple[Any, ...], dict[str, Any]], model: nn.Module) -> tuple[Any, Any]:
+    """Inputs of a model on the meta device go there too: shapes are all that it can compute."""
+    if not _is_meta(model):
+        return inputs
+    moved = pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), inputs)
+    return moved[0], moved[1]
+
+
+def _is_meta(model: nn.Module) -> bool:
+    return any(parameter.device.type == "meta" for parameter in model.parameters())
+
+
+def named_outputs(output: Any) -> list[tuple[str, torch.Tensor]]:
+    """Tensors of an output with their names: containers by index or key, other objects by attribute."""
+    found: list[tuple[str, torch.Tensor]] = []
+    _collect("output", output, found, seen=set())
+    return found
+
+
+def _collect(name: str, value: Any, found: list[tuple[str, torch.Tensor]], seen: set[int]) -> None:
+    if isinstance(value, torch.Tensor):
+        found.append((name, value))
+        return
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Mapping):
+        items = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, (list, tuple)):
+        items = [(str(index), item) for index, item in enumerate(value)]
+    elif dataclasses.is_dataclass(value):
+        items = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    elif hasattr(value, "__dict__") and not isinstance(value, (type, nn.Module)):
+        items = list(vars(value).items())
+    else:
+        return
+    for key, item in items:
+        _collect(f"{name}.{key}", item, found, seen)

@@ -1,0 +1,173 @@
+"""What the tracer does with an op: one table, from the name of an op to its rule.
+
+An op has exactly one of four fates:
+
+- a **counted** layer: a function from `OpCall` to `Contraction`, whose dims come from tensor shapes;
+- a **vector** op: `Vector(kind, ops, fused)`, no MACs but traffic and vector cycles;
+- explicitly **free**: `FREE`, a view or a change of layout that passes its input through, or
+  `CONSTANT`, whose result does not depend on the inputs of the network;
+- a **rewrite**: `Rewrite(function)`, the same mathematics in ops that have a rule.
+
+An op without a rule is decomposed when torch knows how (composite ops); otherwise it is
+*uncounted*: the totals are a lower bound, and an error in strict mode.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hwmodel.errors import TraceError
+from hwmodel.layer import Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpCall:
+    """One call of an op, as a rule sees it.
+
+    Attributes:
+        op: its name without overload and in-place underscore, `"aten::conv2d"`.
+        arguments: the values by the names of the op's schema, defaults filled in.
+        output: what the call returned (a tensor, or a tuple or list of tensors).
+        weights: ids of the argument tensors that do not depend on the inputs of the network.
+    """
+
+    op: str
+    arguments: Mapping[str, Any]
+    output: Any
+    weights: frozenset[int]
+
+    def __getitem__(self, name: str) -> Any:
+        """The argument of that name."""
+        return self.arguments[name]
+
+    @property
+    def out(self) -> torch.Tensor:
+        """The first tensor of the output."""
+        output: torch.Tensor = self.output[0] if isinstance(self.output, (tuple, list)) else self.output
+        return output
+
+    def is_weight(self, tensor: torch.Tensor) -> bool:
+        """The tensor is a parameter, or is computed from parameters only."""
+        return id(tensor) in self.weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contraction:
+    """A layer with MACs, before it has a name.
+
+    Attributes:
+        kind: `conv`, `linear`, or `matmul` where W is an activation.
+        dims: bounds by the names B G K C OY OX FY FX; missing ones are 1.
+        weight: the tensor that plays W; its owner names the layer.
+        stride, dilation: (y, x).
+        has_bias: a bias is added to every output.
+    """
+
+    kind: Kind
+    dims: Mapping[str, int]
+    weight: torch.Tensor
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vector:
+    """An op without MACs.
+
+    Attributes:
+        kind: the `kind` of the `VectorOp`.
+        ops: arithmetic operations per element of the output, every elementary function (exp, erf,
+            sqrt, a division, a comparison) counted as one; a function where it depends on the call.
+        fused: it is applied to the stream of outputs of the layer before it.
+        reads_table: it gathers as many elements as it writes from a parameter (embedding).
+    """
+
+    kind: str
+    ops: float | Callable[[OpCall], float] = 1.0
+    fused: bool = False
+    reads_table: bool = False
+
+    def ops_per_element(self, call: OpCall) -> float:
+        return float(self.ops(call) if callable(self.ops) else self.ops)
+
+
+@dataclass(frozen=True)
+class Free:
+    """The type of `FREE` and `CONSTANT`."""
+
+    passes_through: bool
+
+
+#: The op moves and computes nothing: its result is its first input, seen differently.
+FREE = Free(passes_through=True)
+#: The op moves and computes nothing: its result does not depend on what its inputs hold.
+CONSTANT = Free(passes_through=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewrite:
+    """The op is replaced by a function of the same arguments, whose ops are recorded instead."""
+
+    function: Callable[..., Any]
+
+
+Counted = Callable[[OpCall], Contraction]
+Rule = Counted | Vector | Free | Rewrite
+
+_NAME = re.compile(r"\w+::\w+")
+_RULES: dict[str, Rule] = {}
+
+
+def register_op(name: str, rule: Rule) -> None:
+    """Teach the tracer an op, or change what it does with one.
+
+    Args:
+        name: `"namespace::op"` without overload, for example `"mylib::deform_attn"`. The in-place
+            form (`aten::relu_`) follows the rule of the plain one.
+        rule: a function from `OpCall` to `Contraction` for an op with MACs, `Vector(...)`, `FREE`,
+            `CONSTANT` or `Rewrite(function=...)`.
+
+    Raises:
+        TraceError: the name is not of that form, or the rule is none of these.
+
+    Example:
+        >>> register_op("mylib::scaled_relu", Vector(kind="activation", ops=2, fused=True))
+    """
+    if not _NAME.fullmatch(name):
+        raise TraceError(f"register_op: the name must be 'namespace::op' without overload, but got {name!r}")
+    if not (isinstance(rule, (Vector, Free, Rewrite)) or callable(rule)):
+        raise TraceError(
+            f"register_op: the rule of {name!r} must be a function of an OpCall, Vector, FREE, CONSTANT or "
+            f"Rewrite, but got {rule!r}"
+        )
+    _RULES[name] = rule
+
+
+def rule_of(name: str) -> Rule | None:
+    """The rule of an op, None where it has none."""
+    return _RULES.get(name)
+
+
+def op_name(func: torch._ops.OpOverload) -> str:
+    """`"aten::relu"` for `aten.relu_.default`: the schema's name without the in-place underscore."""
+    name = func._schema.name
+    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
+
+
+def bind_arguments(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by the names of the op's schema, defaults filled in."""
+    bound: dict[str, Any] = {}
+    for index, argument in enumerate(func._schema.arguments):
+        if index < len(args):
+            bound[argument.name] = args[index]
+        elif argument.name in kwargs:
+            bound[argument.name] = kwargs[argument.name]
+        else:
+            bound[argument.name] = argument.default_value if argument.has_default_value() else None
+    return bound
