@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -147,8 +148,8 @@ class NetworkCost:
 
     @cached_property
     def weight_bits(self) -> float:
-        """Stored weights, each module once [bit]."""
-        return sum(items[0].weight_bits for items in self.by_module.values())
+        """Stored weights, each once however often it is read [bit]."""
+        return sum(stored_once(items) for items in self.by_module.values())
 
     @property
     def memory_bits(self) -> float:
@@ -183,6 +184,11 @@ class NetworkCost:
             for (place, operand), energy in item.energy_breakdown.items()
         ]
         return pd.DataFrame(rows, columns=["layer", "memory", "operand", "traffic_bits", "energy_pj"])
+
+
+def stored_once(items: Sequence[LayerCost]) -> float:
+    """Weight bits of the layers of one module, each of its weights once [bit]."""
+    return sum({item.layer.weight_key: item.weight_bits for item in items if item.weight_bits}.values())
 
 
 def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:

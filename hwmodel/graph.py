@@ -162,19 +162,33 @@ class LayerGraph:
     @cached_property
     def weights(self) -> dict[str, int]:
         """Module name -> weight elements (no biases); a module called twice counts once."""
-        return {layer.module: layer.weights for layer in self.layers if layer.weights}
+        totals: dict[str, int] = {}
+        for layer in self.weight_layers:
+            totals[layer.module] = totals.get(layer.module, 0) + layer.weights
+        return totals
+
+    @cached_property
+    def weight_layers(self) -> tuple[Layer, ...]:
+        """One layer per stored weight, in topological order: a weight that is read twice is there once."""
+        stored: dict[tuple[str, str], Layer] = {}
+        for layer in self.layers:
+            if layer.weights:
+                stored.setdefault(layer.weight_key, layer)
+        return tuple(stored.values())
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that change when the names or shapes of the layers, or the edges, change.
+        """16 hex digits that change when the names, weights or pixels of the layers, or the edges, change.
 
         Bits, densities and the batch size do not enter: a configuration belongs to a model
-        whatever it is annotated with and however it is batched.
+        whatever it is annotated with and however it is batched. A batch may stand in any dim of a
+        matmul, and in B or OX of a linear layer.
         """
         shapes = [
-            (n.name, n.kind, n.dims.values_tuple[1:], n.stride, n.dilation, n.module)
+            (n.name, n.kind, n.w_shape if n.weights else (), n.dims.OY if n.kind == "conv" else 0,
+             n.dims.OX if n.kind == "conv" else 0, n.stride, n.dilation, n.module)
             for n in sorted(self.layers, key=lambda layer: layer.name)
-        ]
+        ]  # fmt: skip
         text = json.dumps([shapes, sorted(self.digraph.edges)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

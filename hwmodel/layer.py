@@ -180,6 +180,7 @@ class Layer:
         bits: widths [bit]; None means the accelerator's native widths.
         density: non-zero fractions.
         module: name of the torch module, the key of every configuration.
+        parameter: of the module, where it owns several weights; layers that share both share the weight.
         has_bias: a bias is added to every output.
 
     Raises:
@@ -194,6 +195,7 @@ class Layer:
     bits: Bits | None = None
     density: Density = field(default_factory=Density)
     module: str = ""
+    parameter: str = ""
     has_bias: bool = False
 
     def __post_init__(self) -> None:
@@ -246,6 +248,11 @@ class Layer:
         """Stored weight elements without biases; 0 for a matmul of two activations."""
         return 0 if self.kind == "matmul" else self.elements("W")
 
+    @property
+    def weight_key(self) -> tuple[str, str]:
+        """(module, parameter): layers with the same key read the same stored weight."""
+        return (self.module, self.parameter) if self.module or self.parameter else (self.name, "")
+
     def with_bits(self, bits: Bits | None) -> Self:
         return replace(self, bits=bits)
 
@@ -260,6 +267,7 @@ class Layer:
             "bits": None if self.bits is None else {f.name: getattr(self.bits, f.name) for f in fields(Bits)},
             "density": {f.name: getattr(self.density, f.name) for f in fields(Density)},
             "module": self.module,
+            "parameter": self.parameter,
             "has_bias": self.has_bias,
         }
 

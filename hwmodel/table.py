@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwmodel.accelerator import Accelerator
 from hwmodel.choice import Choice
-from hwmodel.cost import LayerCost, layer_cost
+from hwmodel.cost import LayerCost, layer_cost, stored_once
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.graph import LayerGraph
 from hwmodel.layer import Layer
@@ -198,7 +198,7 @@ class _Builder:
             choices=choices,
             energy_pj=np.array([sum(cost.energy_pj for cost in costs) for costs in priced], dtype=np.float64),
             cycles=np.array([sum(cost.cycles for cost in costs) for costs in priced], dtype=np.float64),
-            weight_bits=np.array([costs[0].weight_bits for costs in priced], dtype=np.float64),
+            weight_bits=np.array([stored_once(costs) for costs in priced], dtype=np.float64),
             bops=np.array([sum(cost.bops for cost in costs) for costs in priced], dtype=np.float64),
             w_bits=np.array([width.w for width in widths], dtype=np.float64),
             out_bits=np.array([width.o for width in widths], dtype=np.float64),

@@ -17,7 +17,7 @@ TINY_STEP = 1e-12
 def _to_grid(x: Tensor, step: Tensor, qn: Tensor, qp: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
     """(nearest value on the grid, code before clipping and rounding)."""
     size = step.abs().clamp_min(TINY_STEP)
-    codes = x / size - offset
+    codes = (x / size).sub_(offset)
     return torch.clamp(codes, qn, qp).round_().add_(offset).mul_(size), codes
 
 

@@ -37,9 +37,9 @@ def average_precision(
     """
     precision_definition(count, by)
     annotated = graph if config is None else config.annotate(graph)
-    layers = [layer for layer in annotated.layers if layer.weights]
-    if by == "weights":
-        layers = list({layer.module or layer.name: layer for layer in layers}.values())
+    layers = annotated.weight_layers
+    if by == "macs":
+        layers = tuple(layer for layer in annotated.layers if layer.weights)
     if not layers:
         raise ConfigError(f"average precision needs a layer with weights, but {graph.name!r} has none")
     sizes = [_size(layer, count, by) for layer in layers]

@@ -34,9 +34,12 @@ class GraphBuilder:
         self._nodes[name] = Port(name=name, kind=kind)
         return name
 
-    def add_layer(self, call: OpCall, contraction: Contraction, scope: str, owner: str | None) -> str:
-        """A layer with MACs; `owner` is the module of its weight, None for two activations."""
-        owner = None if contraction.kind == "matmul" else owner
+    def add_layer(
+        self, call: OpCall, contraction: Contraction, scope: str, owner: str | None, parameter: str
+    ) -> str:
+        """A layer with MACs; `owner` and `parameter` name its weight, None and "" for two activations."""
+        if contraction.kind == "matmul":
+            owner, parameter = None, ""
         name = self._unique(owner, "#") if owner else self._functional(call, scope)
         self._nodes[name] = Layer(
             name=name,
@@ -45,6 +48,7 @@ class GraphBuilder:
             stride=contraction.stride,
             dilation=contraction.dilation,
             module=scope if owner is None else owner,
+            parameter=parameter,
             has_bias=contraction.has_bias,
         )
         return name

@@ -49,8 +49,14 @@ class Owner:
     """Where a weight comes from: the largest parameter (or buffer) that it was computed from."""
 
     module: str
+    name: str
     elements: int
     is_parameter: bool
+
+    def part(self, weight: torch.Tensor) -> str:
+        """The weight's name in its module; a slice of it also says where it starts."""
+        whole = weight.numel() == self.elements
+        return self.name if whole else f"{self.name}[{weight.storage_offset()}:]"
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -75,9 +81,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     # ---- ends ----------------------------------------------------------------------------------
 
-    def add_weight(self, tensor: torch.Tensor, owner: str, *, is_parameter: bool) -> None:
-        """A parameter or buffer and the module that owns it."""
-        self._owners[tensor] = Owner(module=owner, elements=tensor.numel(), is_parameter=is_parameter)
+    def add_weight(self, tensor: torch.Tensor, owner: str, name: str, *, is_parameter: bool) -> None:
+        """A parameter or buffer, the module that owns it and its name there."""
+        self._owners[tensor] = Owner(module=owner, name=name, elements=tensor.numel(), is_parameter=is_parameter)
 
     def add_input(self, tensor: torch.Tensor, name: str) -> None:
         """An input tensor of the network; one that is given twice comes from the last place, as in export."""
@@ -178,7 +184,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             self.builder.count_free(call.op)
             return None
         owner = self._owners.get(contraction.weight)
-        return self.builder.add_layer(call, contraction, scope, None if owner is None else owner.module)
+        if owner is None:
+            return self.builder.add_layer(call, contraction, scope, None, "")
+        return self.builder.add_layer(call, contraction, scope, owner.module, owner.part(contraction.weight))
 
     # ---- values --------------------------------------------------------------------------------
 

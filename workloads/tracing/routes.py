@@ -42,8 +42,8 @@ def via_export(request: Request, scope: Scope) -> LayerGraph:
             if isinstance(value, torch.Tensor):
                 recorder.add_input(value, name)
         elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER) and isinstance(value, torch.Tensor):
-            owner = request.names.owner_of(str(spec.target))
-            recorder.add_weight(value, owner, is_parameter=spec.kind is InputKind.PARAMETER)
+            owner, name = request.names.owner_of(str(spec.target)), str(spec.target).rpartition(".")[2]
+            recorder.add_weight(value, owner, name, is_parameter=spec.kind is InputKind.PARAMETER)
         elif spec.kind is not InputKind.CONSTANT_TENSOR:
             raise _ReplayError(f"an input of kind {spec.kind}")
     replay = _Replay(program.graph_module, scope, request.names)
@@ -91,10 +91,10 @@ def _call(
     state: dict[str, torch.Tensor] = {}
     for name, parameter in request.model.named_parameters():
         state[name] = parameter if mode is None else stand_in(parameter)
-        _add_weight(recorder, request.names.owner_of(name), parameter, state[name], is_parameter=True)
+        _add_weight(recorder, request.names, name, (parameter, state[name]), is_parameter=True)
     for name, buffer in request.model.named_buffers():
         state[name] = stand_in(buffer)
-        _add_weight(recorder, request.names.owner_of(name), buffer, state[name], is_parameter=False)
+        _add_weight(recorder, request.names, name, (buffer, state[name]), is_parameter=False)
     flat, spec = pytree.tree_flatten((request.args, request.kwargs))
     stand_ins = {id(leaf): stand_in(leaf) for leaf in flat if isinstance(leaf, torch.Tensor)}
     replaced = [stand_ins.get(id(leaf), leaf) for leaf in flat]
@@ -119,11 +119,11 @@ def _recorder(request: Request, scope: Scope) -> tuple[GraphBuilder, Recorder]:
 
 
 def _add_weight(
-    recorder: Recorder, owner: str, tensor: torch.Tensor, stand_in: torch.Tensor, *, is_parameter: bool
+    recorder: Recorder, names: ModuleNames, name: str, tensors: tuple[torch.Tensor, ...], *, is_parameter: bool
 ) -> None:
-    """Both: a module may keep the tensor itself in an attribute, which its stand-in does not replace."""
-    for either in (tensor, stand_in):
-        recorder.add_weight(either, owner, is_parameter=is_parameter)
+    """A weight and its stand-in: a module may keep the tensor itself in an attribute, which is not replaced."""
+    for tensor in tensors:
+        recorder.add_weight(tensor, names.owner_of(name), name.rpartition(".")[2], is_parameter=is_parameter)
 
 
 def _add_outputs(recorder: Recorder, output: Any) -> None:

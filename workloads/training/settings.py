@@ -88,7 +88,12 @@ class TrainSettings:
     def from_scratch(cls, **changes: Any) -> Self:
         """Settings that train a small float model from random weights; any of them can be changed."""
         defaults: dict[str, Any] = {
-            "epochs": 30, "lr": 0.1, "weight_decay": 5e-4, "warmup_epochs": 2.0, "shift": 1, "label_smoothing": 0.1,
+            "epochs": 30,
+            "lr": 0.1,
+            "weight_decay": 5e-4,
+            "warmup_epochs": 2.0,
+            "shift": 1,
+            "label_smoothing": 0.1,
         }
         return cls.from_dict(defaults | changes)
 
