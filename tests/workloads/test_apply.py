@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
@@ -166,6 +166,16 @@ def test_calibration_keeps_modes_and_statistics_and_forgets_earlier_ones() -> No
     assert_same_state(model, state(fresh))
 
 
+def test_calibration_starts_the_weight_grids_anew() -> None:
+    model = calibrated()
+    step = model.fc.weight_quantizer.step
+    before = step.item()
+    with torch.no_grad():
+        model.fc.weight.mul_(3)
+    calibrate(model, images())
+    assert step.item() == pytest.approx(3 * before, rel=1e-5)
+
+
 def test_norms_are_reestimated_over_the_data() -> None:
     model, x = calibrated(), images(64)
     with torch.no_grad():
@@ -256,6 +266,7 @@ def test_tied_weights_are_stored_once_and_come_back(tmp_path: Path) -> None:
     model, x = apply(Shared(), config), torch.rand(3, 4)
     calibrate(model, x)
     path = save_weights(tmp_path / "shared.safetensors", model)
+    assert sorted(n for n in load_file(path) if n.endswith("weight")) == ["first.weight"]
     other = apply(Shared(), config)
     load_weights(path, other)
     assert torch.equal(other(x), model(x))
@@ -348,8 +359,6 @@ save_file({"y": model(load_file(f"{folder}/x.safetensors")["x"])}, f"{folder}/y.
 
 
 def test_configuration_and_checkpoint_give_the_same_outputs_in_a_new_process(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
     model = calibrated().train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     for step in range(3):

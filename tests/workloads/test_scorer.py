@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,8 +55,30 @@ def test_a_score_repeats_and_leaves_the_float_model_alone(model: QuadrantNet, da
     for a, b in zip(first[1][1].state_dict().values(), again[1][1].state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
-    model.fc.weight.data.add_(0)  # the scorer holds a copy: what happens to the original does not matter
+
+
+def test_the_scorer_holds_a_copy(model: QuadrantNet, data: Data) -> None:
+    original = copy.deepcopy(model).train()
+    scorer = Scorer(original, data, QAT, device="cpu")
+    assert original.training
+    with torch.no_grad():
+        original.fc.weight.zero_()
     assert scorer.float_accuracy() == measure_accuracy(model, data.validation)
+
+
+def test_seeds_give_different_trainings(model: QuadrantNet, data: Data) -> None:
+    scorer = Scorer(model, data, replace(QAT, epochs=1), device="cpu")
+    first, second = (scorer.qat(config(2, 4), seed=seed)[1] for seed in (0, 1))
+    assert not torch.equal(first.fc.weight, second.fc.weight)
+
+
+def test_norms_follow_the_compressed_weights(model: QuadrantNet, data: Data) -> None:
+    """The running mean behind a coarse convolution is that of its own outputs, not of the float ones."""
+    compressed = Scorer(model, data, QAT, device="cpu", calibration_images=256).compressed(config(1, 8))
+    with torch.no_grad():
+        outputs = compressed.conv(data.train.x)
+    assert torch.allclose(compressed.bn.running_mean, outputs.mean((0, 2, 3)), atol=1e-5)
+    assert not torch.allclose(compressed.bn.running_mean, model.bn.running_mean, atol=1e-2)
 
 
 def test_a_checkpoint_scores_as_recorded(model: QuadrantNet, data: Data, tmp_path: Path) -> None:

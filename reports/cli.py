@@ -1,0 +1,109 @@
+"""The command `hwmodel`: its commands, and how every one of them ends.
+
+Exit codes: 0 done, 2 usage, 3 invalid model or config, 4 finished with failed candidates, 130 interrupted
+(and, for a search, resumable). Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from reports.commands import compression, doctor, hardware, model, study
+
+INVALID, INTERRUPTED = 3, 130
+
+
+class Commands(TyperGroup):
+    """The top-level group: turns the errors of users into one message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from reports.console import say
+        from reports.interrupts import interruptible
+
+        try:
+            with interruptible():
+                result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            _drop_stdout()
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            say("Interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+        except ValueError as error:
+            if ctx.params.get("debug") or not _is_user_error(error):
+                raise
+            say(f"Error: {_one_line_each(str(error))}")
+            raise typer.Exit(INVALID) from None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+
+def _is_user_error(error: ValueError) -> bool:
+    from hwmodel.errors import HwModelError
+
+    return isinstance(error, HwModelError)
+
+
+def _one_line_each(text: str) -> str:
+    """The message with control characters escaped, so that a name in it cannot rewrite the terminal."""
+    from reports.tables import safe_name
+
+    return "\n".join(safe_name(line) for line in text.splitlines())
+
+
+def _drop_stdout() -> None:
+    """The reader of the pipe is gone (`| head`): what is still buffered goes nowhere, quietly."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How few bits, and how few weights, can each layer of a network live with on an accelerator?",
+    epilog="Exit codes: 0 done, 2 usage, 3 invalid model or config, 4 some candidates failed, 130 interrupted.",
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"hwmodel {version('hwmodel')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """How few bits, and how few weights, can each layer of a network live with on an accelerator?"""
+
+
+app.command("trace")(model.trace)
+app.command("cost")(model.cost)
+app.command("map")(model.map_layer)
+app.command("search")(study.search)
+app.command("resume")(study.resume)
+app.command("report")(study.report)
+app.command("export")(compression.export)
+app.command("finetune")(compression.finetune)
+app.add_typer(hardware.app, name="hw", help="Accelerators: list, show, check.")
+app.command("doctor")(doctor.doctor)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""The commands of `hwmodel`, one file per subject. Heavy packages are imported inside the functions."""

@@ -1,0 +1,197 @@
+"""Options that several commands share, and models and configurations by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hwmodel.accelerator import Accelerator
+    from hwmodel.choice import Choice
+    from hwmodel.graph import LayerGraph
+    from hwmodel.mapper import Objective
+    from workloads.compress import CompressionConfig, ConfigFile
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A name, FILE.py:function, or timm:NAME.", show_default=False)
+]
+HardwareOption = Annotated[
+    str, typer.Option("--hw", metavar="NAME|FILE", help="Accelerator: a name (hwmodel hw list) or a YAML file.")
+]
+InputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--input", metavar="1,3,224,224", help="Shape of the input, batch first; default: the model's own."
+    ),
+]
+OptionOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-o", metavar="KEY=VALUE", help="Option of the model, as shortcut=pad. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+DepthOption = Annotated[
+    int | None,
+    typer.Option("--depth", min=1, help="Sum layers below this depth of module names.", show_default=False),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Name the ops priced as memory only, or free.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse a model with an op that no rule covers.")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="cuda, cuda:1, cpu, ...; default: CUDA if there is one.", show_default=False),
+]
+OptimizeOption = Annotated[str, typer.Option("--optimize", help="What mappings minimize: energy, latency or edp.")]
+
+OBJECTIVES: dict[str, Objective] = {"energy": "energy", "latency": "latency", "edp": "edp"}
+
+
+def check_objective(name: str) -> Objective:
+    """The objective of the mapper, checked; a typo is a usage error."""
+    from hwmodel.errors import did_you_mean
+
+    if name not in OBJECTIVES:
+        raise typer.BadParameter(
+            f"must be among {', '.join(OBJECTIVES)}, but got {name!r}.{did_you_mean(name, OBJECTIVES)}",
+            param_hint="--optimize",
+        )
+    return OBJECTIVES[name]
+
+
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    """`1,3,224,224` (or with x) as a tuple."""
+    if text is None:
+        return None
+    parts = text.replace("x", ",").replace("×", ",").split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(
+            f"must be integers >= 1 with commas between, as 1,3,224,224, but got {text!r}", param_hint="--input"
+        )
+    shape = tuple(int(part) for part in parts)
+    if len(shape) < 2:
+        raise typer.BadParameter(
+            f"must be the batch and then the shape of one input, as 1,3,224,224, but got {text!r}",
+            param_hint="--input",
+        )
+    return shape
+
+
+def parse_options(pairs: list[str] | None) -> dict[str, Any]:
+    """`["width=2", "pretrained=false"]` as {"width": 2, "pretrained": False}."""
+    options: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise typer.BadParameter(f"must be KEY=VALUE, but got {pair!r}", param_hint="--option")
+        options[key] = _value(value)
+    return options
+
+
+def _value(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def traced(
+    model: str,
+    shape: str | None,
+    pairs: list[str] | None,
+    *,
+    strict: bool = False,
+    made_with: Mapping[str, Any] | None = None,
+) -> LayerGraph:
+    """The graph of a model given by name.
+
+    Args:
+        model: a name, FILE.py:function or timm:NAME.
+        shape: of the input, batch first, as text; None is the model's own.
+        pairs: options as KEY=VALUE.
+        strict: an op without a rule is an error.
+        made_with: options unless `pairs` give others.
+
+    Raises:
+        HwModelError: no model has that name, it does not run on the input, or (strict) an op of it
+            has no rule.
+    """
+    options, shape_with_batch = {**(made_with or {}), **parse_options(pairs)}, parse_shape(shape)
+    from workloads.models import load_model_with_input
+    from workloads.tracing import trace_model
+
+    if shape_with_batch is None:
+        module, args = load_model_with_input(model, **options)
+    else:
+        batch, *one = shape_with_batch
+        module, args = load_model_with_input(model, input_shape=one, batch=batch, **options)
+    return trace_model(module, args, strict=strict, name=short_name(model))
+
+
+def short_name(model: str) -> str:
+    """`nets.py:build` -> `build`, `timm:resnet18` -> `resnet18`, `resnet20` -> `resnet20`."""
+    return model.rpartition(":")[2] or model
+
+
+def check_choices(
+    config: Path | None, w_bits: int | None, a_bits: int | None, density: float | None
+) -> ConfigFile | None:
+    """The configuration file, if one is given; bits beside it are a usage error.
+
+    Raises:
+        HwModelError: the file is invalid.
+    """
+    if config is None:
+        return None
+    if (w_bits, a_bits, density) != (None, None, None):
+        raise typer.BadParameter("give either --config or --w-bits, --a-bits and --density, not both")
+    from workloads.compress import read_config
+
+    return read_config(config)
+
+
+def model_options(file: ConfigFile | None, model: str) -> dict[str, Any]:
+    """The options that the model of a configuration file was made with, if it is this one."""
+    made = file.provenance.get("model") if file is not None else None
+    if not isinstance(made, dict) or made.get("name") != model:
+        return {}
+    return dict(made.get("options", {}))
+
+
+def file_config(file: ConfigFile, graph: LayerGraph) -> CompressionConfig:
+    """The configuration of a file, for a model with the same layers; another input size is said, not refused.
+
+    Raises:
+        HwModelError: the names are those of another model.
+    """
+    from reports.console import say
+    from workloads.compress import check_model
+
+    check_model(file, graph, allow_other_shape=True)
+    if file.fingerprint != graph.fingerprint:
+        say(f"{file.path} was made for other shapes of {file.model}: its bits are priced on those of this input.")
+    return file.config
+
+
+def uniform_choices(
+    graph: LayerGraph, accelerator: Accelerator, *, w_bits: int | None, a_bits: int | None, density: float | None
+) -> Mapping[str, Choice] | None:
+    """The same choice for every layer, native and dense where nothing is given; None where nothing is."""
+    from hwmodel.choice import Choice
+
+    if (w_bits, a_bits, density) == (None, None, None):
+        return None
+    native = accelerator.native_bits
+    choice = Choice(
+        w_bits=native.w if w_bits is None else w_bits,
+        a_bits=native.i if a_bits is None else a_bits,
+        density=1.0 if density is None else density,
+    )
+    return {layer.module: choice for layer in graph.layers}

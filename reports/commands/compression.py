@@ -1,0 +1,189 @@
+"""`hwmodel export` and `finetune`: a configuration leaves for other tools, or goes back to training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reports.commands.common import DeviceOption, JsonOption
+
+if TYPE_CHECKING:
+    from search.finetuning import FinetuneResult
+    from search.scoring import Score
+    from workloads.compress import ConfigFile
+
+FORMATS = ("yaml", "json", "csv")
+
+
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|best.yaml", help="Folder of a run, or a configuration.", show_default=False),
+    ],
+    format: Annotated[str, typer.Option("--format", "-f", help="yaml, json or csv.")] = "yaml",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.", show_default=False)
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write the picked configuration, bits by layer, for another tool."""
+    from hwmodel.errors import did_you_mean
+    from reports.console import emit, say
+
+    chosen = "json" if json else format
+    if chosen not in FORMATS:
+        raise typer.BadParameter(
+            f"must be among {', '.join(FORMATS)}, but got {format!r}.{did_you_mean(format, FORMATS)}",
+            param_hint="--format",
+        )
+    path = config_path(source)
+    text = exported(path, chosen)
+    if output is None:
+        emit(text.rstrip("\n"))
+        return
+    from hwmodel.files import write_atomic
+
+    write_atomic(output, text)
+    say(f"Wrote {output}")
+
+
+def config_path(source: Path) -> Path:
+    """The configuration file of a run folder, or the file itself.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    from hwmodel.errors import ConfigError
+
+    if not source.exists():
+        raise ConfigError(f"{source}: no such run or configuration file.")
+    if not source.is_dir():
+        return source
+    path = source / "best.yaml"
+    if not path.exists():
+        raise ConfigError(f"{source}: holds no best.yaml yet. hwmodel resume {source} goes on with the search.")
+    return path
+
+
+def exported(path: Path, format: str) -> str:
+    """The configuration as text in one of `FORMATS`."""
+    import json
+
+    from hwmodel.schema import dump_yaml
+    from reports.console import plain
+    from workloads.compress import read_config
+
+    file = read_config(path)
+    data: dict[str, Any] = {
+        "model": file.model,
+        "fingerprint": file.fingerprint,
+        "weights": weights_path(path, file),
+        "layers": file.config.to_dict()["layers"],
+        "metrics": plain(file.metrics),
+        "provenance": plain(file.provenance),
+    }
+    if format == "json":
+        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    if format == "yaml":
+        return dump_yaml(data)
+    return _csv(data["layers"])
+
+
+def _csv(layers: dict[str, dict[str, Any]]) -> str:
+    import csv
+    import io
+
+    names = list(dict.fromkeys(name for choice in layers.values() for name in choice))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["module", *names])
+    for module, choice in layers.items():
+        writer.writerow([module, *(_cell(choice.get(name)) for name in names)])
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return " ".join(str(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def weights_path(path: Path, file: ConfigFile) -> str | None:
+    """The `.safetensors` of a configuration, as a path from where the user stands; None where there is none."""
+    named = file.provenance.get("checkpoint") or file.metrics.get("checkpoint")
+    candidates = [path.parent / str(named)] if named else []
+    candidates.append(path.with_suffix(".safetensors"))
+    return next((str(candidate) for candidate in candidates if candidate.is_file()), None)
+
+
+def finetune(
+    config: Annotated[Path, typer.Option("--config", metavar="best.yaml", help="A configuration of `search`.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE.safetensors", help="Weights to start from; default: its own."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=0, help="Default: as the search trained. 0 only checks.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.safetensors", help="Default: finetuned.safetensors."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of shuffling; default: that of the search.")] = None,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Rebuild the quantized, pruned model of a configuration and train it further."""
+    from reports.console import emit_json, make_console, say
+    from reports.progress import observing
+    from reports.tables import print_lines
+    from search.finetuning import finetune_job
+    from workloads.training import select_device
+
+    with observing(config.stem, device=str(select_device(device)), hint="") as observer:
+        result = finetune_job(
+            config, checkpoint, epochs=epochs, output=output, seed=seed, device=device, observer=observer
+        )
+    if json:
+        emit_json(_finetuned(result))
+    else:
+        print_lines(make_console(), _finetune_lines(result))
+    if result.reproduced is False:
+        say("The weights do not score as the file records. Was it made on another machine, or with other data?")
+
+
+def _finetuned(result: FinetuneResult) -> dict[str, Any]:
+    def score(value: Score | None) -> dict[str, Any] | None:
+        return None if value is None else {"correct": value.correct, "total": value.total}
+
+    return {
+        "output": str(result.output),
+        "epochs": result.epochs,
+        "before": score(result.before),
+        "after": score(result.after),
+        "test": score(result.test),
+        "recorded": score(result.recorded),
+        "reproduced": result.reproduced,
+        "device": result.device,
+        "wall_s": result.wall_s,
+    }
+
+
+def _finetune_lines(result: FinetuneResult) -> list[tuple[str, str]]:
+    from reports import units
+    from reports.tables import OK, WARNING
+
+    def text(score: Score) -> str:
+        return f"{units.percent(score.accuracy)} ({score.correct}/{score.total})"
+
+    lines = []
+    if result.recorded is not None:
+        mark, word = (OK, "as recorded") if result.reproduced else (WARNING, f"recorded {text(result.recorded)}")
+        lines.append((mark, f"before: {text(result.before)} on the validation split, {word}"))
+    else:
+        lines.append(("", f"before: {text(result.before)} on the validation split"))
+    epochs = f"{result.epochs} epoch{'s' if result.epochs != 1 else ''}"
+    scores = f"{text(result.after)} validation, {text(result.test)} test"
+    lines.append(("", f"after {epochs} on {result.device}: {scores}"))
+    lines.append((OK, f"wrote {result.output}"))
+    return lines

@@ -1,0 +1,137 @@
+"""`hwmodel hw`: the accelerators that have a name, and files of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reports.commands.common import JsonOption
+
+if TYPE_CHECKING:
+    from hwmodel.accelerator import Accelerator, Memory
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_all(json: JsonOption = False) -> None:
+    """List the accelerators that have a name."""
+    from hwmodel import list_accelerators, load_accelerator
+    from reports import units
+    from reports.console import emit_json, make_console
+    from reports.tables import new_table, safe_text
+
+    chips = [(name, load_accelerator(name)) for name in list_accelerators()]
+    if json:
+        emit_json([{"name": name, **_summary(chip)} for name, chip in chips])
+        return
+    console = make_console()
+    table = new_table("<Name", "<W/A", "PEs", "Clock", "<Description", width=console.width)
+    table.columns[-1].no_wrap = False
+    for name, chip in chips:
+        native = chip.native_bits
+        table.add_row(
+            safe_text(name, "bold"), f"{native.w}/{native.i}", str(chip.num_pes), units.frequency(chip.clock_hz),
+            safe_text(chip.description),
+        )  # fmt: skip
+    console.print(table)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name or a YAML file.", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Show one accelerator: its array, its memories, and the source of every number."""
+    from hwmodel import load_accelerator
+    from reports.console import emit_json, make_console
+    from reports.tables import print_lines
+
+    chip = load_accelerator(name)
+    if json:
+        emit_json({"name": chip.name, **_summary(chip), "memories": [_memory(m) for m in chip.memories().values()]})
+        return
+    console = make_console()
+    print_lines(console, _facts(chip))
+    console.print(_memory_table(chip, console.width))
+    print_lines(console, [("", f"{name}: {memory.source}") for name, memory in chip.memories().items()])
+
+
+@app.command("check")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML file.", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Check an accelerator file; the first problem is named with its line and its fix."""
+    from hwmodel import load_accelerator
+    from hwmodel.errors import AcceleratorError
+    from reports.console import emit_json, make_console
+    from reports.tables import OK, print_lines
+
+    if file.suffix not in (".yaml", ".yml"):
+        raise AcceleratorError(
+            f"{file}: must be a .yaml file. hwmodel hw show NAME shows the ones that have a name."
+        )
+    chip = load_accelerator(file)
+    if json:
+        emit_json({"file": str(file), "valid": True, "name": chip.name, **_summary(chip)})
+        return
+    print_lines(make_console(), [(OK, f"{file} is valid"), *_facts(chip)])
+
+
+def _summary(chip: Accelerator) -> dict[str, Any]:
+    return {
+        "kind": chip.kind,
+        "description": chip.description,
+        "source": chip.source,
+        "clock_hz": chip.clock_hz,
+        "technology_nm": chip.technology_nm,
+        "num_pes": chip.num_pes,
+        "w_bits": chip.native_bits.w,
+        "a_bits": chip.native_bits.i,
+        "precision": chip.precision.mode,
+        "fingerprint": chip.fingerprint,
+        "notes": list(chip.notes),
+    }
+
+
+def _memory(memory: Memory) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(memory)
+
+
+def _facts(chip: Accelerator) -> list[tuple[str, str]]:
+    from reports import units
+    from reports.tables import WARNING
+
+    array = " × ".join(f"{axis.name} {axis.size} ({' '.join(axis.dims)})" for axis in chip.axes)
+    array = f" · array {array}" if array else ""
+    process = f" · {chip.technology_nm:g} nm" if chip.technology_nm else ""
+    native = chip.native_bits
+    return [
+        ("", f"{chip.name}: {chip.description}"),
+        ("", f"{chip.kind} · {units.frequency(chip.clock_hz)}{process} · {chip.num_pes} PEs{array}"),
+        ("", f"multipliers {native.w} × {native.i} bit, {chip.precision.mode}"),
+        ("", f"source: {chip.source}"),
+        *((WARNING, note) for note in chip.notes),
+    ]
+
+
+def _memory_table(chip: Accelerator, width: int) -> Any:
+    from reports import units
+    from reports.tables import new_table, safe_text
+
+    table = new_table("<Memory", "<Per", "<Holds", "Size", "Read", "Write", "Port", "<Double", width=width)
+    for level in chip.levels:
+        for memory in level.memories:
+            size = "unbounded" if memory.size_bits is None else units.data_size(memory.size_bits)
+            port = memory.read_bits_per_cycle
+            table.add_row(
+                safe_text(memory.name), "PE" if level.per_pe else "array", " ".join(memory.holds), size,
+                f"{memory.read_pj_per_bit:.3g} pJ/bit", f"{memory.write_pj_per_bit:.3g} pJ/bit",
+                units.MISSING if port is None else f"{port:g} bit/cycle", "yes" if memory.double_buffered else "no",
+            )  # fmt: skip
+    return table

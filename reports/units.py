@@ -1,0 +1,108 @@
+"""Numbers as people read them: three significant digits and a prefix.
+
+Every function maps NaN and None to an en dash, so that a table never shows `nan`.
+"""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+_PREFIXES = ((1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""),
+             (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"))  # fmt: skip
+
+
+def engineering(value: float | None, digits: int = 3) -> tuple[str, str]:
+    """(mantissa, prefix) of a value: (`"1.81"`, `"G"`) of 1.81e9.
+
+    Args:
+        value: any finite number; None and NaN give (`MISSING`, "").
+        digits: significant digits of the mantissa.
+    """
+    if value is None or math.isnan(value):
+        return MISSING, ""
+    if math.isinf(value):
+        return ("∞" if value > 0 else "-∞"), ""
+    if value == 0:
+        return "0", ""
+    rounded = float(f"{value:.{digits}g}")  # before the prefix is chosen: 999.9k is 1.00M
+    scale, prefix = prefix_of(rounded)
+    mantissa = rounded / scale
+    whole = len(str(int(abs(mantissa)))) if abs(mantissa) >= 1 else 1
+    return f"{mantissa:.{max(0, digits - whole)}f}", prefix
+
+
+def prefix_of(value: float) -> tuple[float, str]:
+    """(factor, prefix) of the largest prefix that a value reaches: (1e6, "M") of 40e6; (1, "") of 0."""
+    if not math.isfinite(value) or value == 0:
+        return 1.0, ""
+    reached = [step for step in _PREFIXES if abs(value) >= step[0] * (1 - 1e-9)]
+    return reached[-1] if reached else _PREFIXES[0]
+
+
+def _strip(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def count(value: float | None) -> str:
+    """A number of things: `1.81G`, `516k`, `840`."""
+    mantissa, prefix = engineering(value)
+    return f"{mantissa}{prefix}" if prefix else _strip(mantissa)
+
+
+def quantity(value: float | None, unit: str, digits: int = 3) -> str:
+    """A value with its unit: `4.10 mJ`."""
+    mantissa, prefix = engineering(value, digits)
+    return mantissa if mantissa == MISSING else f"{mantissa} {prefix}{unit}"
+
+
+def energy(pj: float | None) -> str:
+    """Energy [pJ] as `4.10 mJ`."""
+    return quantity(None if pj is None else pj * 1e-12, "J")
+
+
+def seconds(value: float | None) -> str:
+    """A duration [s] as `62.0 ms`."""
+    return quantity(value, "s")
+
+
+def frequency(hz: float | None) -> str:
+    """A frequency [Hz] as `200 MHz`."""
+    if hz is None:
+        return MISSING
+    mantissa, prefix = engineering(hz)
+    return f"{_strip(mantissa)} {prefix}Hz"
+
+
+def data_size(bits: float | None) -> str:
+    """An amount of data [bit] as `5.84 MB` (decimal prefixes)."""
+    return quantity(None if bits is None else bits / 8, "B") if bits else ("0 B" if bits == 0 else MISSING)
+
+
+def percent(fraction: float | None, decimals: int = 2) -> str:
+    """A fraction as `97.22 %`."""
+    if fraction is None or math.isnan(fraction):
+        return MISSING
+    return f"{fraction * 100:.{decimals}f} %"
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """A plain number with fixed decimals; integers stay integers."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return str(int(value)) if float(value).is_integer() and decimals == 0 else f"{value:.{decimals}f}"
+
+
+def duration(value: float | None) -> str:
+    """Wall-clock time [s] as `0:31` or `1:02:05`."""
+    if value is None or math.isnan(value):
+        return MISSING
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def place(name: str) -> str:
+    """Where energy goes, in words: memories keep their name, `mac`, `mul`, `add` and `vector` are arithmetic."""
+    words = {"mac": "MACs", "mul": "multiplications", "add": "additions", "vector": "vector unit"}
+    return words.get(name, name)

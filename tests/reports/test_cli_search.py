@@ -1,0 +1,243 @@
+"""`hwmodel search` and what follows it, end to end on a small network and random images."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from reports.cli import app
+from search.ledger import read_results
+
+MODEL = '''
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    """Refuses to run with {refused}-bit weights in its second layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.middle = nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        quantizer = getattr(self.middle, "weight_quantizer", None)
+        if quantizer is not None and quantizer.bits == {refused}:
+            raise RuntimeError("[/red] too coarse")
+        x = self.middle(self.conv(x).relu()).relu()
+        return self.fc(x.mean((2, 3)))
+
+def build():
+    return Net(), (torch.zeros(1, 1, 8, 8),)
+'''
+
+SPEC = """
+model: net.py:build
+data: synthetic
+data_options: {{shape: [1, 8, 8], num_classes: 4, train: 64, validation: 40, test: 40}}
+accelerator: edge_npu
+objectives: [accuracy, avg_w_bits, energy]
+space: {{w_bits: [2, 4, 8]}}
+search: {{trials: {trials}, qat: 2, test_seeds: 2}}
+training: {{float: {{epochs: 2}}, qat: {{epochs: 1}}}}
+"""
+
+
+def write_spec(folder: Path, *, trials: int = 3, refused: int = 99) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "net.py").write_text(MODEL.format(refused=refused))
+    path = folder / "tiny.yaml"
+    path.write_text(SPEC.format(trials=trials))
+    return path
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A finished run, and what the command printed."""
+    folder = tmp_path_factory.mktemp("search")
+    return folder / "run", run("search", write_spec(folder), "--run", folder / "run", "--device", "cpu")
+
+
+def test_a_search_ends_with_its_files(searched: tuple[Path, Result]) -> None:
+    folder, result = searched
+    assert result.exit_code == 0, result.output
+    names = ["best.yaml", "candidates.csv", "config.yaml", "figures", "graph.json", "layers.csv", "ledger.jsonl",
+             "pareto.csv", "report.html", "study.db"]  # fmt: skip
+    assert [name for name in names if not (folder / name).exists()] == []
+    assert f"✓ report: {folder}/report.html" in result.stdout
+    assert "sum(n_l * b_l) / sum(n_l)" in result.stdout
+    assert "picked" in result.stdout
+    assert "\x1b" not in result.output
+
+
+def test_progress_is_on_stderr_one_line_per_candidate(searched: tuple[Path, Result]) -> None:
+    folder, result = searched
+    lines = [line for line in result.stderr.splitlines() if re.match(r"(ptq|qat) \d+/\d+ · ", line)]
+    results = read_results(folder)
+    assert len(lines) == sum(item.origin != "mutation" or item.stage == "qat" for item in results)
+    assert not re.search(r"^(ptq|qat) ", result.stdout, re.M)
+
+
+def test_the_same_search_again_is_the_same(searched: tuple[Path, Result]) -> None:
+    folder, first = searched
+    ledger = (folder / "ledger.jsonl").read_bytes()
+    again = run("resume", folder, "--device", "cpu")
+    assert again.exit_code == 0
+    assert again.stdout == first.stdout
+    assert (folder / "ledger.jsonl").read_bytes() == ledger
+
+
+def test_the_report_as_json(searched: tuple[Path, Result]) -> None:
+    folder, _ = searched
+    result = run("report", folder, "--json")
+    data = json.loads(result.stdout)
+    assert data["num_candidates"] == len(read_results(folder))
+    assert data["picked"] in [row["number"] for row in data["front"]]
+
+
+def test_trials_and_qat_by_option(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "more")
+    result = run("search", spec, "--run", tmp_path / "r", "--trials", 2, "--qat", 0, "--json", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["num_candidates"] == 2
+    assert {item.stage for item in read_results(tmp_path / "r")} == {"ptq"}
+
+
+def test_a_space_that_changed_is_refused(searched: tuple[Path, Result]) -> None:
+    folder, _ = searched
+    spec = folder.parent / "wider.yaml"
+    text = (folder.parent / "tiny.yaml").read_text()
+    spec.write_text("name: tiny\n" + text.replace("[2, 4, 8]", "[2, 3, 4, 8]"))
+    result = run("search", spec, "--run", folder)
+    assert result.exit_code == 3
+    assert "now [2,3,4,8]" in result.stderr
+    assert "--extend keeps its" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["json", "yaml", "csv"])
+def test_export_gives_the_bits_of_every_layer(searched: tuple[Path, Result], kind: str, tmp_path: Path) -> None:
+    from hwmodel.schema import Schema, parse_yaml
+    from workloads.compress import read_config
+
+    class Exported(Schema):
+        model: str
+        fingerprint: str
+        weights: str
+        layers: dict[str, Any]
+        metrics: dict[str, Any]
+        provenance: dict[str, Any]
+
+    folder, _ = searched
+    path = tmp_path / f"out.{kind}"
+    assert run("export", folder, "--format", kind, "-o", path).exit_code == 0
+    text = path.read_text()
+    assert run("export", folder / "best.yaml", "--format", kind).stdout == text
+    config = read_config(folder / "best.yaml").config
+    if kind == "csv":
+        rows = [line.split(",") for line in text.splitlines()]
+        column = rows[0].index("w_bits")
+        assert {row[0]: int(row[column]) for row in rows[1:]} == {n: c.w_bits for n, c in config.layers.items()}
+        return
+    data = json.loads(text) if kind == "json" else parse_yaml(text, Exported).model_dump()
+    assert {name: item["w_bits"] for name, item in data["layers"].items()} == {
+        name: choice.w_bits for name, choice in config.layers.items()
+    }
+    assert Path(data["weights"]).is_file()
+
+
+def test_finetune_starts_where_the_search_ended(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = searched
+    output = tmp_path / "out.safetensors"
+    args = ("finetune", "--config", folder / "best.yaml", "--epochs", 1, "-o", output, "--device", "cpu")
+    result = run(*args, "--json")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert data["reproduced"] is True
+    assert data["before"] == data["recorded"]
+    assert output.is_file()
+    assert "as recorded" in run(*args).stdout
+
+
+def test_cost_of_a_configuration_and_of_another_model(searched: tuple[Path, Result]) -> None:
+    folder, _ = searched
+    best = folder / "best.yaml"
+    model = f"{(folder.parent / 'net.py').resolve()}:build"
+    result = run("cost", model, "--hw", "edge_npu", "--config", best, "--json")
+    assert result.exit_code == 0, result.output
+    picked = next(item for item in read_results(folder) if item.number == _picked(folder))
+    assert json.loads(result.stdout)["total"]["energy_pj"] == pytest.approx(picked.costs["energy_pj"])
+    other = run("cost", "lenet5", "--hw", "edge_npu", "--config", best)
+    assert other.exit_code == 3
+    assert "names do not match" in other.stderr
+
+
+def _picked(folder: Path) -> int:
+    return int(json.loads(run("report", folder, "--json").stdout)["picked"])
+
+
+def test_failed_candidates_end_with_4(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "fails", refused=2)
+    result = run("search", spec, "--run", tmp_path / "run", "--device", "cpu")
+    assert result.exit_code == 4, result.output
+    failed = [item for item in read_results(tmp_path / "run") if not item.is_done]
+    assert failed
+    assert f"{len(failed)} of {len(read_results(tmp_path / 'run'))} candidates failed" in result.stdout
+    assert "[/red] too coarse" in result.stderr
+    assert "too coarse" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_resumes_and_loses_nothing(
+    searched: tuple[Path, Result], tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "run"
+    spec = searched[0].parent / "tiny.yaml"
+    command = [sys.executable, "-m", "reports.cli", "search", str(spec), "--run", str(folder), "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ledger = folder / "ledger.jsonl"
+    while process.poll() is None and not (ledger.exists() and ledger.read_bytes()):
+        time.sleep(0.01)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stderr.endswith(f"Interrupted: nothing is lost. hwmodel resume {folder}\n")
+    assert "Traceback" not in stderr
+    assert stdout == ""
+    before = ledger.read_bytes()
+    before = before[: before.rfind(b"\n") + 1]
+    assert run("resume", folder, "--device", "cpu").exit_code == 0
+    assert ledger.read_bytes().startswith(before)
+    found = [_without_time(item.to_dict()) for item in read_results(folder)]
+    assert found == [_without_time(item.to_dict()) for item in read_results(searched[0])]
+
+
+def _without_time(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "wall_s"}
+
+
+def test_resume_of_no_run_is_3(tmp_path: Path) -> None:
+    result = run("resume", tmp_path)
+    assert result.exit_code == 3
+    assert "Is it the folder of a run?" in result.stderr
+
+
+def test_a_spec_with_an_unknown_key_is_3(tmp_path: Path) -> None:
+    spec = tmp_path / "bad.yaml"
+    spec.write_text("model: lenet5\nobjectivs: [accuracy]\n")
+    result = run("search", spec)
+    assert result.exit_code == 3
+    assert "bad.yaml:2:1 unknown key 'objectivs'. Did you mean 'objectives'?" in result.stderr

@@ -1,0 +1,211 @@
+"""The report of a run: right numbers, one file, no network, and every name only a name."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hwmodel import evaluate, load_accelerator
+from hwmodel.errors import ConfigError
+from reports import plot_pareto, units, write_report
+from reports.rundata import read_run
+from reports.runs import front_rows
+from reports.searchtables import run_json, run_lines
+from tests.reports.conftest import NASTY, make_graph
+from tests.reports.runs import ERROR, TOTAL, make_config, make_results, write_run
+from workloads.compress import average_precision
+
+#: Attributes that load something.
+LOADING = {"src", "srcset", "href", "data", "poster", "action", "background"}
+
+
+class Page(HTMLParser):
+    """Tags, what they load, ids, and the text, as a browser reads them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.handlers: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in LOADING:
+                self.loads.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = write_run(tmp_path_factory.mktemp("runs") / "tiny")
+    assert write_report(path) == path / "report.html"
+    return path
+
+
+@pytest.fixture(scope="module")
+def html(folder: Path) -> str:
+    return (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_the_page_loads_nothing(page: Page, html: str) -> None:
+    assert all(load.startswith(("data:image/svg+xml;base64,", "#")) for load in page.loads)
+    assert len([load for load in page.loads if load.startswith("data:")]) >= 8  # four figures, light and dark
+    assert not {"script", "iframe", "object", "embed", "link", "base", "form"} & set(page.tags)
+    assert not re.search(r"@import|url\(", html)
+    assert "default-src 'none'" in html
+    assert len(html) < 6e6
+
+
+def test_names_and_errors_are_only_text(page: Page, html: str) -> None:
+    assert page.handlers == []
+    assert ERROR in page.text
+    assert "<script" not in html
+    assert NASTY.replace("\x1b", "\\x1b") in page.text
+    assert "\x1b" not in html
+
+
+def test_links_of_the_page_lead_somewhere(page: Page) -> None:
+    targets = [load[1:] for load in page.loads if load.startswith("#")]
+    assert targets
+    assert set(targets) <= set(page.ids)
+    assert len(set(page.ids)) == len(page.ids)
+
+
+def test_the_figures_are_also_files(folder: Path) -> None:
+    names = sorted(path.name for path in (folder / "figures").iterdir())
+    assert names == ["breakdown.png", "layers.png", "pareto_avg_w_bits.png", "pareto_energy.png"]
+    assert all((folder / "figures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
+
+
+def test_accuracies_of_every_fidelity(folder: Path, page: Page) -> None:
+    run = read_run(folder)
+    picked = run.picked_row
+    assert run.float_accuracy == 192 / TOTAL
+    assert (picked["ptq_accuracy"], picked["qat_accuracy"]) == (180 / TOTAL, 188 / TOTAL)
+    assert picked["test_accuracy"] == (180 + 184) / 2 / TOTAL
+    assert picked["test_sd"] == pytest.approx(statistics.stdev([180 / TOTAL, 184 / TOTAL]))
+    error = math.sqrt(188 / TOTAL * (1 - 188 / TOTAL) / TOTAL)
+    assert picked["standard_error"] == pytest.approx(error)
+    for text in ("96.00 %", "90.00 %", "94.00 %", f"91.00 ± {picked['test_sd'] * 100:.2f} %", f"{error * 100:.2f}"):
+        assert text in page.text
+
+
+def test_the_front_is_that_of_the_finetuned(folder: Path) -> None:
+    run = read_run(folder)
+    # QAT: 4 bit 188, 2 bit 170; neither dominates. The PTQ results are not compared with them.
+    assert front_rows(run.candidates)["number"].tolist() == [5, 4]
+    assert run.candidates.loc[run.candidates["picked"], "number"].tolist() == [4]
+
+
+def test_average_precision_comes_with_its_definition(folder: Path, page: Page) -> None:
+    mean = (432 * 8 + 2304 * 4 + 160 * 8) / (432 + 2304 + 160)
+    assert average_precision(make_graph(), make_config(4)) == pytest.approx(mean)
+    assert f"Average weight precision {mean:.4f} bit" in page.text
+    assert "sum(n_l * b_l) / sum(n_l)" in page.text
+    lines = " ".join(text for _, text in run_lines(read_run(folder)))
+    assert f"{mean:.4f} bit" in lines
+    assert "sum(n_l * b_l) / sum(n_l)" in lines
+
+
+def test_layers_are_priced_under_the_picked_configuration(folder: Path, page: Page) -> None:
+    cost = evaluate(make_graph(), load_accelerator("eyeriss"), make_config(4))
+    assert units.energy(cost.energy_pj) in page.text
+    for layer in cost.layers:
+        assert units.energy(layer.energy_pj) in page.text
+        assert f"{layer.energy_pj / cost.energy_pj * 100:.1f} %" in page.text
+
+
+def test_the_baseline_is_the_most_precise_uniform(folder: Path) -> None:
+    run = read_run(folder)
+    assert run.baseline_row["number"] == 0
+    assert run.baseline_name == "uniform 8-bit"
+
+
+def test_failures_are_said(page: Page) -> None:
+    assert "1 of 6 candidates failed" in page.text
+
+
+def test_a_gap_within_the_noise_is_not_called_a_loss(folder: Path, page: Page) -> None:
+    run = read_run(folder)
+    noise = math.hypot(math.sqrt(0.94 * 0.06 / TOTAL), math.sqrt(0.96 * 0.04 / TOTAL))
+    expected = "within one standard error" if noise >= 0.02 else "points below the float model"
+    assert run.float_error == pytest.approx(math.sqrt(0.96 * 0.04 / TOTAL))
+    assert expected in page.text
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "half", finished=False)
+    page = Page(write_report(folder).read_text())
+    assert "The run is not finished: 4 of 4 candidates quantized, 2 of 2 finetuned, none tested." in page.text
+    assert f"hwmodel resume {folder}" in page.text
+    assert "hwmodel finetune" not in page.text
+
+
+def test_a_study_without_its_files_is_reported_too(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "api", finished=False)
+    (folder / "graph.json").unlink()
+    (folder / "config.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"holds no graph\.json.*write_report\(study\)"):
+        write_report(folder)
+    study = SimpleNamespace(folder=folder, graph=make_graph(), accelerator=load_accelerator("eyeriss"))
+    text = write_report(study).read_text()
+    assert "tiny on eyeriss" in text
+    assert "but the run used" not in text
+
+
+def test_a_changed_accelerator_is_said(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "changed")
+    path = folder / "study.json"
+    path.write_text(path.read_text().replace(load_accelerator("eyeriss").fingerprint, "0" * 16))
+    assert any(f"but the run used eyeriss ({'0' * 16})" in warning for warning in read_run(folder).warnings)
+
+
+def test_weights_that_score_otherwise_are_said(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "moved")
+    path = folder / "test.jsonl"
+    path.write_text(path.read_text().replace('"validation_correct": 188', '"validation_correct": 150'))
+    assert any("do not score as the search recorded" in warning for warning in read_run(folder).warnings)
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ledger\.jsonl"):
+        write_report(tmp_path)
+
+
+def test_the_same_run_gives_the_same_page(folder: Path, html: str) -> None:
+    assert write_report(folder).read_text() == html
+
+
+def test_plot_pareto_takes_a_folder_a_study_or_results(folder: Path) -> None:
+    study = SimpleNamespace(folder=folder)
+    axes = [plot_pareto(source) for source in (folder, study, make_results())]
+    offsets = [ax.collections[1].get_offsets().tolist() for ax in axes]
+    assert offsets[0] == offsets[1] == offsets[2]
+
+
+def test_the_summary_as_json(folder: Path) -> None:
+    data = run_json(read_run(folder))
+    assert data["picked"] == 4
+    assert data["num_failed"] == 1
+    assert [row["number"] for row in data["front"]] == [5, 4]
