@@ -146,7 +146,8 @@ def _focus(ax: Axes, done: pd.DataFrame) -> None:
     front = done[done["front"]]
     if not len(front):
         return
-    top = ax.get_ylim()[1]
+    top = min(ax.get_ylim()[1], 100.5)  # an error bar may reach above 100 %, the scale need not
+    ax.set_ylim(top=top)
     lowest = float(front["accuracy"].min()) * 100
     floor = lowest - max(1.5 * (top - lowest), 5.0)
     hidden = int((done["accuracy"] * 100 < floor).sum())

@@ -90,7 +90,10 @@ class Bench:
 
     @cached_property
     def space(self) -> Space:
-        return Space.from_graph(self.graph, **self.spec.space.model_dump())
+        from workloads.compress import uncompressible
+
+        floating = uncompressible(self._new_model(), self.graph.modules)
+        return Space.from_graph(self.graph, **self.spec.space.model_dump(), floating=floating)
 
     @cached_property
     def context(self) -> dict[str, Any]:

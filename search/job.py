@@ -190,7 +190,7 @@ def _provenance(bench: Bench, command: str) -> dict[str, object]:
             seed=spec.search.seed,
             accelerator=chip.name if chip else "",
             accelerator_fingerprint=chip.fingerprint if chip else "",
-            command=command or f"hwmodel resume {bench.folder}",
+            command=command or _first_command(bench.folder),
         ),
         "model": {"name": spec.model, "options": bench.model_options},
         "data": {"name": spec.data, "options": dict(spec.data_options)},
@@ -198,6 +198,13 @@ def _provenance(bench: Bench, command: str) -> dict[str, object]:
         "checkpoint": BEST_WEIGHTS,
         "float_checkpoint": FLOAT_WEIGHTS,
     }
+
+
+def _first_command(folder: Path) -> str:
+    """The command that started the run in a folder; resuming does not change it."""
+    path = folder / CONFIG
+    recorded = read_spec(path).provenance.get("command") if path.exists() else None
+    return str(recorded or f"hwmodel resume {folder}")
 
 
 def _outputs(bench: Bench, study: Study, rule: Rule, origin: dict[str, object]) -> RunOutputs:

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -61,6 +61,7 @@ class Space:
         groups: Groups = None,
         frozen: Frozen = "first_last",
         quantizer: str = "lsq",
+        floating: Collection[str] = (),
     ) -> Self:
         """The space over the weight layers of a graph.
 
@@ -74,6 +75,7 @@ class Space:
             frozen: `first_last` (8 bits in the first and last weight layer), `first_last_float`, a mapping
                 `{"conv1": 8 | "float" | {"w_bits": 4, "a_bits": 8}}` by name or glob, or None.
             quantizer: `lsq` (learned step) or `minmax`.
+            floating: modules that cannot be compressed; they stay float whatever `frozen` says.
 
         Raises:
             ConfigError: a name matches no layer, groups overlap, a list of values is empty or out of range.
@@ -89,6 +91,11 @@ class Space:
             _choice(combination, pattern, quantizer)
         fixed = resolve_frozen(graph, frozen, [int(bits) for bits in values["a_bits"]], quantizer)
         found, notes = [], []
+        for name in graph.modules:
+            if name in floating:
+                fixed[name] = LayerChoice()
+                notes.append(f"{name!r} stays float: its kind of module cannot be compressed")
+        fixed = {name: fixed[name] for name in graph.modules if name in fixed}
         for name, modules in resolve_groups(graph, groups, fixed).items():
             blocked = _blocked(graph, modules, pattern) if min(values["density"]) < 1 else ""
             if blocked:

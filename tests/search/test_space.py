@@ -173,3 +173,13 @@ def test_the_cost_table_prices_points_as_evaluate_does(chip: str) -> None:
         assert costs["energy_pj"] == expected.energy_pj == totals["energy_pj"][row]
         assert (costs["memory_bits"], costs["latency_s"]) == (expected.memory_bits, expected.latency_s)
         assert costs["avg_w_bits"] == pytest.approx(average_precision(GRAPH, config))
+
+
+def test_modules_that_cannot_be_compressed_stay_float() -> None:
+    graph = make_graph()
+    free = Space.from_graph(graph).groups[0].modules[0]
+    space = Space.from_graph(graph, floating=[free, graph.modules[0]])
+    config = space.config(space.most_precise)
+    assert config.layers[free].is_float
+    assert config.layers[graph.modules[0]].is_float, "even where the first layer is frozen at 8 bits"
+    assert [note for note in space.notes if "stays float" in note and free in note]

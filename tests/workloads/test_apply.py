@@ -23,6 +23,7 @@ from workloads.compress import (
     read_metadata,
     reestimate_norms,
     save_weights,
+    uncompressible,
     write_config,
 )
 
@@ -427,3 +428,13 @@ def test_layers_can_be_made_by_hand() -> None:
     layer = QuantConv2d(4, 4, 3).compress(LayerChoice(w_bits=2, density=0.25))
     assert int(layer.mask.sum()) == 4 * 4 * 9 // 4
     assert layer(torch.rand(1, 4, 5, 5)).shape == (1, 4, 3, 3)
+
+
+def test_what_apply_refuses_is_known_beforehand() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.MultiheadAttention(4, 2), nn.ConvTranspose2d(1, 1, 2))
+    reasons = uncompressible(model, ["0", "1", "1.out_proj", "2"])
+    assert list(reasons) == ["1", "1.out_proj", "2"]
+    for name, reason in reasons.items():
+        with pytest.raises(ConfigError) as caught:
+            apply(model, CompressionConfig.from_bits({name: 4}))
+        assert str(caught.value) == reason

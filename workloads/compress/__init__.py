@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLinear
     from workloads.compress.precision import average_precision, precision_definition
     from workloads.compress.quantizers import ActivationQuantizer, LSQWeight, MinMaxWeight, minmax_affine
-    from workloads.compress.transform import apply, quantized_layers
+    from workloads.compress.transform import apply, quantized_layers, uncompressible
 
 __all__ = [
     "ActivationQuantizer",
@@ -47,6 +47,7 @@ __all__ = [
     "read_metadata",
     "reestimate_norms",
     "save_weights",
+    "uncompressible",
     "uniform_quantize",
     "write_config",
 ]
@@ -60,7 +61,7 @@ _HOMES = {
     "precision": ("average_precision", "precision_definition"),
     "grid": ("integer_range", "mse_step", "uniform_quantize"),
     "quantizers": ("ActivationQuantizer", "LSQWeight", "MinMaxWeight", "minmax_affine"),
-    "transform": ("apply", "quantized_layers"),
+    "transform": ("apply", "quantized_layers", "uncompressible"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
@@ -92,6 +92,23 @@ def _check_kind(name: str, module: nn.Module) -> None:
         )
     kinds = ", ".join(t.__name__ for t in COMPRESSIBLE)
     raise ConfigError(f"{name!r} must be one of {kinds} to be compressed, but is a {kind}. Leave it float.")
+
+
+def uncompressible(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Name -> why `apply` would refuse it, for those of the named modules that it would refuse.
+
+    Args:
+        model: float.
+        names: of modules with weights, such as `LayerGraph.modules`.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    reasons: dict[str, str] = {}
+    for name in names:
+        try:
+            _check_kind(name, modules[name])
+        except ConfigError as error:
+            reasons[name] = str(error)
+    return reasons
 
 
 def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:

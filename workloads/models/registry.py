@@ -105,8 +105,8 @@ def load_model_with_input(
     own = _own_example(model, batch)
     if own is None:
         raise ConfigError(
-            f"Model {name!r} has no example input. Give the shape of one input without the batch, for example "
-            "3,32,32, or let the function return (module, (example,))."
+            f"Model {name!r} has no example input. Give the shape of one: input_shape=(3, 32, 32) without "
+            "the batch, or --input 1,3,32,32 on the command line; or let the function return (module, (example,))."
         )
     return model, (own,)
 
