@@ -438,3 +438,4 @@ def test_what_apply_refuses_is_known_beforehand() -> None:
         with pytest.raises(ConfigError) as caught:
             apply(model, CompressionConfig.from_bits({name: 4}))
         assert str(caught.value) == reason
+        apply(model, CompressionConfig.from_bits({name: None}, a_bits=None))  # float: nothing to refuse

@@ -67,7 +67,8 @@ def _choices_by_module(
             known = [n for n, m in modules.items() if isinstance(m, COMPRESSIBLE)]
             raise ConfigError(f"{name!r} matched 0 of {len(known)} layers.{did_you_mean(name, known)}")
         module = modules[name]
-        _check_kind(name, module)
+        if not choice.is_float:
+            _check_kind(name, module)
         other = first.setdefault(id(module), (name, choice))
         if other[1] != choice:
             raise ConfigError(f"{name!r} and {other[0]!r} are one module, but are given different choices")
