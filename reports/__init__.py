@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from reports.figures import plot_breakdown, plot_layers, plot_pareto, save_figure
@@ -20,22 +21,11 @@ __all__ = [
     "write_report",
 ]
 
-_HOMES = {
-    "cost_table": "reports.tables",
-    "graph_table": "reports.tables",
-    "plot_breakdown": "reports.figures",
-    "plot_layers": "reports.figures",
-    "plot_pareto": "reports.figures",
-    "save_figure": "reports.figures",
-    "write_report": "reports.html",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "figures": ("plot_breakdown", "plot_layers", "plot_pareto", "save_figure"),
+        "html": ("write_report",),
+        "tables": ("cost_table", "graph_table"),
+    },
+)

@@ -48,7 +48,7 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
     Raises:
         ConfigError: `x` is no cost of these results.
     """
-    from reports.runs import candidate_frame
+    from reports.candidates import candidate_frame
 
     frame = candidate_frame(source)
     label, scale = _axis(frame, x)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,33 +19,6 @@ COLUMNS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def candidate_frame(source: Any) -> pd.DataFrame:
-    """Every candidate of a study, one row per result, with its front marked.
-
-    Args:
-        source: a run folder, an object with a `.folder` (a `Study`), a sequence of `Result`, or a
-            frame (returned with the missing columns added).
-
-    Returns:
-        The columns of `search.results.results_frame`, and `front`, `picked`, `ptq_accuracy`,
-        `qat_accuracy` (of the same configuration in either stage), `test_accuracy`, `test_sd`,
-        `test_runs`. `attrs["float_accuracy"]` holds the float model's validation accuracy if known.
-
-    Raises:
-        ConfigError: the folder is not that of a run.
-    """
-    import pandas as pd
-
-    if isinstance(source, pd.DataFrame):
-        return _completed(source)
-    if isinstance(source, (str, Path)) or hasattr(source, "folder"):
-        from reports.rundata import read_run
-
-        return read_run(source).candidates
-    results = list(source)
-    return results_to_frame(results, ("accuracy", "avg_w_bits"))
-
-
 def results_to_frame(results: Sequence[Result], objectives: Sequence[str], picked: int = -1) -> pd.DataFrame:
     """Results as a frame, the front over `objectives` marked.
 
@@ -60,7 +32,7 @@ def results_to_frame(results: Sequence[Result], objectives: Sequence[str], picke
     from search.pareto import pareto_front
     from search.results import results_frame
 
-    frame = _completed(results_frame(results))
+    frame = completed(results_frame(results))
     final = [r for r in results if r.is_done and r.stage == "qat"] or [r for r in results if r.is_done]
     front = {result.number for result in pareto_front(final, objectives, unique=True)}
     frame["front"] = frame["number"].isin(front)
@@ -76,7 +48,8 @@ def _best_accuracy(results: Iterable[Result]) -> dict[str, float]:
     return {result.key: result.accuracy for result in results}
 
 
-def _completed(frame: pd.DataFrame) -> pd.DataFrame:
+def completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with every column of `COLUMNS`."""
     complete = frame.copy()
     complete.attrs = dict(frame.attrs)
     for name, default in COLUMNS.items():

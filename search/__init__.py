@@ -5,8 +5,9 @@ Everything is imported when first used, so that `import search` stays fast.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from search.finetuning import FinetuneResult, finetune_job
@@ -52,31 +53,21 @@ __all__ = [
     "run_job",
 ]
 
-_HOMES = {
-    "finetuning": ("FinetuneResult", "finetune_job"),
-    "groups": ("Group", "Parameter"),
-    "job": ("JobResult", "pick_job", "resume_job", "run_job"),
-    "ledger": ("RunLockedError", "read_results"),
-    "objective": ("OBJECTIVES", "Objective"),
-    "observer": ("Observer",),
-    "pareto": ("hypervolume", "knee", "non_dominated", "pareto_front"),
-    "picking": ("pick",),
-    "results": ("Result", "results_frame"),
-    "scoring": ("ScoreError",),
-    "space": ("Space",),
-    "spec": ("SearchSpec", "parse_spec", "read_spec"),
-    "study": ("Study",),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "finetuning": ("FinetuneResult", "finetune_job"),
+        "groups": ("Group", "Parameter"),
+        "job": ("JobResult", "pick_job", "resume_job", "run_job"),
+        "ledger": ("RunLockedError", "read_results"),
+        "objective": ("OBJECTIVES", "Objective"),
+        "observer": ("Observer",),
+        "pareto": ("hypervolume", "knee", "non_dominated", "pareto_front"),
+        "picking": ("pick",),
+        "results": ("Result", "results_frame"),
+        "scoring": ("ScoreError",),
+        "space": ("Space",),
+        "spec": ("SearchSpec", "parse_spec", "read_spec"),
+        "study": ("Study",),
+    },
+)

@@ -74,7 +74,7 @@ def test_pareto_scales_the_x_axis_to_its_unit() -> None:
 
 
 def test_pareto_shows_float_and_test_accuracy() -> None:
-    from reports.runs import candidate_frame
+    from reports.candidates import candidate_frame
 
     frame = candidate_frame(make_results())
     frame.loc[frame["front"], "test_accuracy"] = 0.91

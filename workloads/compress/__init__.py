@@ -5,8 +5,9 @@ Configurations and their files need no torch; everything else is imported when f
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from workloads.compress.calibration import calibrate, reestimate_norms
@@ -52,27 +53,17 @@ __all__ = [
     "write_config",
 ]
 
-_HOMES = {
-    "calibration": ("calibrate", "reestimate_norms"),
-    "checkpoint": ("load_weights", "read_metadata", "save_weights"),
-    "config": ("CompressionConfig", "Difference", "LayerChoice", "diff"),
-    "files": ("ConfigFile", "check_model", "provenance", "read_config", "write_config"),
-    "layers": ("QuantConv1d", "QuantConv2d", "QuantConv3d", "QuantLinear"),
-    "precision": ("average_precision", "precision_definition"),
-    "grid": ("integer_range", "mse_step", "uniform_quantize"),
-    "quantizers": ("ActivationQuantizer", "LSQWeight", "MinMaxWeight", "minmax_affine"),
-    "transform": ("apply", "quantized_layers", "uncompressible"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "calibration": ("calibrate", "reestimate_norms"),
+        "checkpoint": ("load_weights", "read_metadata", "save_weights"),
+        "config": ("CompressionConfig", "Difference", "LayerChoice", "diff"),
+        "files": ("ConfigFile", "check_model", "provenance", "read_config", "write_config"),
+        "layers": ("QuantConv1d", "QuantConv2d", "QuantConv3d", "QuantLinear"),
+        "precision": ("average_precision", "precision_definition"),
+        "grid": ("integer_range", "mse_step", "uniform_quantize"),
+        "quantizers": ("ActivationQuantizer", "LSQWeight", "MinMaxWeight", "minmax_affine"),
+        "transform": ("apply", "quantized_layers", "uncompressible"),
+    },
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from workloads.training.accuracy import Accuracy, measure_accuracy
@@ -26,24 +27,14 @@ __all__ = [
     "select_device",
 ]
 
-_HOMES = {
-    "accuracy": ("Accuracy", "measure_accuracy"),
-    "device": ("select_device",),
-    "loop": ("EpochRecord", "TrainResult", "finetune"),
-    "pretrained": ("PretrainResult", "pretrain"),
-    "scorer": ("Scorer",),
-    "settings": ("TrainSettings",),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "accuracy": ("Accuracy", "measure_accuracy"),
+        "device": ("select_device",),
+        "loop": ("EpochRecord", "TrainResult", "finetune"),
+        "pretrained": ("PretrainResult", "pretrain"),
+        "scorer": ("Scorer",),
+        "settings": ("TrainSettings",),
+    },
+)
