@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/demo
-# Two threads are what the demo's small networks can use.
-export OMP_NUM_THREADS ?= 2
+# The small networks of the demo and the tests gain nothing from more threads, and on a busy machine lose a lot.
+export OMP_NUM_THREADS ?= 1
 # Nothing installed outside the virtual environment may help.
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME

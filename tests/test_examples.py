@@ -1,0 +1,39 @@
+"""What the examples and the README show runs as shown."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwmodel import load_accelerator
+from search import read_spec
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(arguments, folder):
+    answer = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_an_example_runs(path, tmp_path):
+    assert run([sys.executable, str(path)], tmp_path)
+
+
+def test_the_files_of_the_examples_are_valid():
+    assert load_accelerator(ROOT / "examples" / "my_chip.yaml").num_pes == 64
+    assert read_spec(ROOT / "examples" / "demo.yaml").name == "demo"
+
+
+def test_the_program_of_the_readme_runs(tmp_path):
+    program = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert program
+    assert len(program[1].splitlines()) <= 20
+    (tmp_path / "readme.py").write_text(program[1])
+    assert run([sys.executable, "readme.py"], tmp_path).startswith("4.0\n")
