@@ -68,10 +68,12 @@ def test_every_part_by_hand(tmp_path):
         ("Y", 2, 2, 1.0),
     ]
     assert told.array_cycles == 3 * 2
-    # One port of 16 bit/cycle at DRAM: it reads W (24 words) and I (6, kept) of 8 bit, and takes 4 outputs of 8 bit.
+    # One port of 16 bit/cycle at DRAM: it reads 24 words of W and 6 of I (kept), and takes 4 outputs, of 8 bit.
     port = {port.name: port for port in told.ports}["dram"]
     assert (port.read_cycles, port.write_cycles, port.shared) == ((24 + 6) * 8 / 16, 4 * 8 / 16, True)
-    assert told.bound == "dram"
+    # The buffer is written as much at 16 bit/cycle; of two equally busy ports the inner one is named.
+    assert told.bound == "buffer"
+    assert told.busiest_cycles == port.cycles == 17
     # The buffer's first tiles of W and I come, its last outputs leave, at 16 bit/cycle.
     assert told.first_fill_cycles == (12 + 6) * 8 / 16
     assert told.last_drain_cycles == 2 * 8 / 16
