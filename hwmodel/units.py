@@ -21,7 +21,8 @@ BASE: dict[str, tuple[str, str]] = {
     "bandwidth": ("bit/s", "GB/s"),
     "bandwidth_per_cycle": ("bit/cycle", "bit/cycle"),
     "length": ("nm", "nm"),
-    "area": ("mm^2", "mm^2"),
+    "area": ("mm^2", "um^2"),
+    "area_per_size": ("mm^2/bit", "mm^2/KiB"),
     "time": ("s", "us"),
     "width": ("bit", "bit"),
 }
