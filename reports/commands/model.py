@@ -67,6 +67,9 @@ def cost(
     ] = None,
     a_bits: Annotated[int | None, typer.Option("--a-bits", min=1, max=32, help="Activation bits.")] = None,
     density: Annotated[float | None, typer.Option("--density", help="Non-zero fraction of the weights.")] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Add weights at every width, and what fits in which memory.")
+    ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="best.yaml", help="A configuration file.", show_default=False)
     ] = None,
@@ -84,6 +87,7 @@ def cost(
     common.parse_options(option)
     from hwmodel import evaluate, load_accelerator
     from reports.console import emit_json, make_console
+    from reports.memories import fit_lines, memory_data, weight_table
     from reports.tables import cost_lines, cost_table, print_lines
 
     accelerator = load_accelerator(hw)
@@ -97,11 +101,16 @@ def cost(
         choices = common.uniform_choices(graph, accelerator, w_bits=w_bits, a_bits=a_bits, density=density)
     priced = evaluate(graph, accelerator, choices, optimize=objective)
     if json:
-        emit_json({"accelerator": accelerator.name, **cost_data(priced, graph)})
+        extra = {"memory": memory_data(graph, priced, accelerator)} if memory else {}
+        emit_json({"accelerator": accelerator.name, **cost_data(priced, graph), **extra})
         return
     console = make_console()
     console.print(cost_table(priced, name=graph.name, depth=depth, width=console.width))
     print_lines(console, cost_lines(priced, graph, accelerator=accelerator, verbose=verbose))
+    if memory:
+        print_lines(console, [("", "")])
+        console.print(weight_table(graph, width=console.width))
+        print_lines(console, [("", ""), *fit_lines(priced, accelerator)])
 
 
 def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
