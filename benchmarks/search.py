@@ -1,8 +1,7 @@
 """Which proposer finds the front of a mixed-precision search with the fewest candidates?
 
-    python benchmarks/search.py                  all proposers, 5 problems (about 5 minutes)
-    python benchmarks/search.py --repeats 1      about a minute
-    python benchmarks/search.py --store          write benchmarks/results/search.json
+    python benchmarks/search.py                        all proposers, 2 problems (about 2 minutes)
+    python benchmarks/search.py --repeats 5 --store    write benchmarks/results/search.json
 
 The problem stands for a network of 19 groups at {2, 4, 8} weight bits. Group g holds the share w_g of the
 weights; going from 8 to 4 or 2 bits loses accuracy d_g4 < d_g2, and pairs of groups at 2 bits lose more
@@ -293,7 +292,7 @@ def measure(proposers: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; with --store also write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--repeats", type=int, default=5, help="problems per row (default 5)")
+    parser.add_argument("--repeats", type=int, default=2, help="problems per row (default 2)")
     parser.add_argument("--proposers", nargs="+", choices=PROPOSERS, default=list(PROPOSERS), metavar="NAME")
     parser.add_argument("--store", action="store_true", help="write benchmarks/results/search.json")
     options = parser.parse_args(arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reports import units
-from reports.tables import OK, WARNING, new_table
+from reports.tables import OK, new_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,7 +59,7 @@ def _fit_line(fit: Fit) -> tuple[str, str]:
     if fit.activations is not None:
         parts.append("peak activations fit" if fit.activations else "peak activations do not fit")
     good = not fit.too_large and fit.all_weights is not False and fit.activations is not False
-    return (OK if good else WARNING, f"{fit.name} ({units.data_size(fit.capacity_bits)}): {' · '.join(parts)}")
+    return (OK if good else "", f"{fit.name} ({units.data_size(fit.capacity_bits)}): {' · '.join(parts)}")
 
 
 def memory_data(graph: LayerGraph, cost: NetworkCost, accelerator: Accelerator) -> dict[str, Any]:

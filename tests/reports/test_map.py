@@ -96,3 +96,38 @@ def test_the_export_must_be_yaml(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "must be a .yaml file" in " ".join(result.stderr.replace("│", " ").split())
     assert run("map", DIMS, "--hw", "edge_npu", "--compare", "eyeris").exit_code == 3
+
+
+# ---- memory and area -----------------------------------------------------------------------------
+
+
+def test_cost_shows_the_memory() -> None:
+    data = run_json("cost", "lenet5", "--hw", "edge_npu", "--w-bits", "4", "--a-bits", "8", "--memory")
+    weights = 150 + 2_400 + 48_000 + 10_080 + 840
+    channels = 6 + 16 + 120 + 84 + 10
+    assert data["memory"]["overhead_bits"] == {"tensor": 5 * (32 + 4), "channel": channels * (32 + 4)}
+    four = next(row for row in data["memory"]["widths"] if row["bits"] == 4)
+    assert four == {
+        "bits": 4,
+        "values_bits": weights * 4,
+        "per_tensor_bits": 5 * 36,
+        "per_channel_bits": channels * 36,
+    }
+    sram = next(fit for fit in data["memory"]["fits"] if fit["name"] == "sram")
+    assert (sram["capacity_bits"], sram["all_weights"], sram["activations"]) == (128 * 1024 * 8, True, True)
+    assert "memory" not in run_json("cost", "lenet5", "--hw", "edge_npu")
+    text = run("cost", "lenet5", "--hw", "edge_npu", "--memory").stdout
+    assert "✓ sram (131 kB): any layer's weights fit · all weights fit · peak activations fit" in text
+    wide = run("cost", "lenet5", "--hw", "edge_npu", "--w-bits", "32", "--memory").stdout
+    assert "sram (131 kB): too small for the weights of conv3 · all weights do not fit" in wide
+
+
+def test_hw_show_says_what_is_unknown_of_the_area() -> None:
+    text = run("hw", "show", "edge_npu").stdout
+    macs, sram = 128 * 687.6072e-6, 128 * 1024 * 8 * 0.346e-6
+    assert f"area: at least {macs + sram:.3g} mm² · MACs {macs:.3g} mm² · sram {sram:.3g} mm²" in text
+    assert "unknown: accumulators" in text
+    data = run_json("hw", "show", "edge_npu")["area"]
+    assert data["total_mm2"] is None
+    assert data["known_mm2"] == pytest.approx(macs + sram)
+    assert "area: unknown, its description states none" in run("hw", "show", "tpu_like").stdout
