@@ -54,7 +54,7 @@ FORMATS = {
     "timeloop-best": Format(False, keys=("arch_specs", "rows")),
     "scalesim": Format(False, keys=("layers", "rows")),
     "bitfusion": Format(False, nested=("layers", "results")),
-    "eyeriss": Format(True, keys=("Layer", "Power (mW)", "Processing Latency (ms)")),
+    "eyeriss": Format(True, keys=("Layer", "Processing Latency (ms)")),
     "haq": Format(False, keys=("bits", "cycles")),
     "gemm": Format(False, keys=("columns", "rows")),
 }

@@ -59,7 +59,9 @@ def parse_quantity(kind: str, text: str | float) -> float:
     try:
         value = float(_registry().Quantity(text).to(base).magnitude)
     except pint.DimensionalityError:
-        raise ValueError(f"{text!r} is not a {kind.replace('_', ' ')}. Write it in {example}.") from None
+        raise ValueError(
+            f"{text!r} is not {'an' if kind[0] in 'ae' else 'a'} {kind.replace('_', ' ')}. Write it in {example}."
+        ) from None
     except (pint.PintError, ValueError, TypeError, AttributeError, SyntaxError, ZeroDivisionError) as error:
         raise ValueError(
             f"{text!r} is not a number with a unit ({error}). Write for example 1 {example}."

@@ -126,4 +126,4 @@ def test_the_script_refuses_another_format(tmp_path):
         check=False,
     )
     assert done.returncode == 3
-    assert "row 0 must have Layer, Power (mW), Processing Latency (ms), but lacks Power (mW)" in done.stderr
+    assert "row 0 must have Layer, Processing Latency (ms), but lacks Processing Latency (ms)" in done.stderr

@@ -35,7 +35,7 @@ def test_area_by_component(tmp_path):
 
 @pytest.mark.parametrize(
     ("area", "said"),
-    [("700", "700 has no unit. Write 700 um"), ("3 mm", "is not a area"), ("-1 um^2", "must be above 0")],
+    [("700", "700 has no unit. Write 700 um"), ("3 mm", "is not an area"), ("-1 um^2", "must be above 0")],
 )
 def test_areas_have_units(tmp_path, area, said):
     text = TINY.replace("energy: 0.5 pJ, source: test}", f"energy: 0.5 pJ, area: {area}, source: test}}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 from pathlib import Path
 
@@ -131,6 +132,24 @@ def test_any_mapping_survives(data, tmp_path_factory):
         )
     )
     check_round_trip(layer, accelerator, mapping)
+
+
+def test_the_file_has_the_energy_that_we_say(tmp_path):
+    """Where widths and energies are uniform: accesses times energy per word, over all instances, and the MACs."""
+    text = TINY.replace("accumulator: 16 bit", "accumulator: 8 bit").replace("    write_energy: 0.13 pJ/bit\n", "")
+    accelerator = chip(tmp_path, text)
+    layer = Layer(name="x", dims=dict(K=6, C=4, OY=4, OX=5, FY=3), stride=(2, 1))
+    mapping, cost = find_mapping(layer, accelerator)
+    case = read(to_timeloop_yaml(layer, accelerator, mapping))
+    counts = count_accesses(layer_of(case["problem"]), accelerator_of(case["arch_spec"]), mapping_of(case))
+    per_word = {item["name"]: item["vector-access-energy"] for item in case["arch_spec"]["storage"]}
+    macs = math.prod(case["problem"][letter] for letter in "RSPQCKN") * case["arch_spec"]["arithmetic"]["energy"]
+    accesses = sum(
+        (c.reads + c.fills + c.updates) * c.instances * per_word[name] for (name, _), c in counts.items()
+    )
+    padded = math.prod(mapping.dims.values_tuple) / layer.macs
+    assert padded == 1
+    assert macs + accesses == pytest.approx(cost.energy_pj)
 
 
 def test_a_dim_along_both_axes_takes_a_level_of_columns():
