@@ -54,6 +54,7 @@ class Memory:
         double_buffered: half of it is filled while the other half is read.
         compressed: operands whose zeros are not stored here.
         source: where the numbers come from.
+        area_mm2_per_bit: [mm^2/bit], None when unknown.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Memory:
     double_buffered: bool = False
     compressed: tuple[Operand, ...] = ()
     source: str = ""
+    area_mm2_per_bit: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,8 @@ class Accelerator:
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
         notes: sentences that every cost from this chip carries.
+        mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
+        mac_source: where the numbers of the MAC come from.
     """
 
     name: str
@@ -156,6 +160,8 @@ class Accelerator:
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
     notes: tuple[str, ...] = ()
+    mac_area_mm2: float | None = None
+    mac_source: str = ""
 
     @cached_property
     def num_pes(self) -> int:
@@ -169,7 +175,7 @@ class Accelerator:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of everything that enters a cost."""
-        data = {k: v for k, v in asdict(self).items() if k not in ("description", "source", "notes")}
+        data = {k: v for k, v in asdict(self).items() if k not in ("description", "source", "notes", "mac_source")}
         text = json.dumps(data, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

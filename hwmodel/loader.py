@@ -41,6 +41,8 @@ Size = Annotated[float, _quantity("size")]
 Energy = Annotated[float, _quantity("energy")]
 EnergyPerBit = Annotated[float, _quantity("energy_per_bit")]
 Length = Annotated[float, _quantity("length", positive=True)]
+Area = Annotated[float, _quantity("area", positive=True)]
+AreaPerSize = Annotated[float, _quantity("area_per_size", positive=True)]
 Width = Annotated[int, BeforeValidator(_bits)]
 
 
@@ -59,6 +61,7 @@ class _Mac(Schema):
     serial: tuple[Operand, ...] = ()
     energy: Energy
     energies: tuple[_EnergyRow, ...] = ()
+    area: Area | None = None
     source: str
 
     @model_validator(mode="after")
@@ -87,6 +90,7 @@ class _Memory(Schema):
     write_bandwidth: str | None = None
     double_buffered: bool = False
     compressed: tuple[Operand, ...] = ()
+    area: AreaPerSize | None = None
     source: str
 
     @model_validator(mode="after")
@@ -218,6 +222,8 @@ class _Builder:
                 pj_per_bit=nest.add_energy_per_bit,
             ),
             notes=chip.notes,
+            mac_area_mm2=mac.area,
+            mac_source=mac.source,
         )  # fmt: skip
 
     def axes(self) -> tuple[Axis, ...]:
@@ -296,6 +302,7 @@ class _Builder:
             double_buffered=memory.double_buffered,
             compressed=memory.compressed,
             source=memory.source,
+            area_mm2_per_bit=memory.area,
         )
 
     def bandwidth(self, text: str | None) -> float | None:

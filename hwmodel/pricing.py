@@ -36,6 +36,24 @@ class Traffic:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CycleParts:
+    """What the cycles of a layer are made of: max(compute, busiest port) + waiting + first fill + last drain.
+
+    Attributes:
+        compute: of the array alone [cycles].
+        ports: memory -> (reads, writes) of its busiest instance [cycles]; they add where they share a port.
+        waiting: the array waits for single-buffered memories to be filled [cycles].
+        first_fill, last_drain: of the double-buffered memories [cycles].
+    """
+
+    compute: float
+    ports: dict[str, tuple[float, float]]
+    waiting: float
+    first_fill: float
+    last_drain: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Priced:
     """One layer under one mapping.
 
@@ -47,6 +65,7 @@ class Priced:
         bound: "compute", or the memory whose port is busiest.
         utilization: MACs over what the whole array could do in `cycles`.
         tile_bits: keyed (memory, operand), of one instance, not doubled [bit].
+        parts: what the cycles are made of.
     """
 
     energy_pj: dict[tuple[str, str], float]
@@ -56,6 +75,7 @@ class Priced:
     bound: str
     utilization: float
     tile_bits: dict[tuple[str, Operand], int]
+    parts: CycleParts
 
 
 def price(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Priced:
@@ -131,6 +151,13 @@ class _Case:
                 (m.name, o): tile_bits(self.layer, self.accelerator, self.mapping, index, o)
                 for index, m, o in self.kept()
             },
+            parts=CycleParts(
+                compute=compute,
+                ports=self.port_halves,
+                waiting=self.exposed_cycles,
+                first_fill=sum(cycles for operand, cycles in self.edges() if operand != "O"),
+                last_drain=sum(cycles for operand, cycles in self.edges() if operand == "O"),
+            ),
         )
 
     def move(self, index: int, memory: Memory, operand: Operand) -> Traffic:
@@ -160,15 +187,19 @@ class _Case:
     @cached_property
     def port_cycles(self) -> dict[str, float]:
         """Cycles that the busiest instance of each memory needs for its reads and writes."""
+        memories = self.accelerator.memories()
+        return {n: sum(p) if memories[n].shared_port else max(p) for n, p in self.port_halves.items()}
+
+    @cached_property
+    def port_halves(self) -> dict[str, tuple[float, float]]:
+        """The same, (reads, writes) apart."""
         busy: dict[str, list[float]] = {}
-        ports: dict[str, Memory] = {}
         for index, memory, operand in self.kept():
             item, instances = self.traffic[memory.name, operand], self.count(index, operand).instances
             total = busy.setdefault(memory.name, [0.0, 0.0])
             total[0] += item.reads_bits / instances / (memory.read_bits_per_cycle or math.inf)
             total[1] += item.writes_bits / instances / (memory.write_bits_per_cycle or math.inf)
-            ports[memory.name] = memory
-        return {name: sum(pair) if ports[name].shared_port else max(pair) for name, pair in busy.items()}
+        return {name: (reads, writes) for name, (reads, writes) in busy.items()}
 
     @cached_property
     def exposed_cycles(self) -> float:
@@ -183,8 +214,12 @@ class _Case:
 
     @cached_property
     def edge_cycles(self) -> float:
-        """First fill and last drain of the double-buffered memories: one tile each, at the parent's bandwidth."""
-        cycles = 0.0
+        """First fill and last drain of the double-buffered memories."""
+        return sum(cycles for _, cycles in self.edges())
+
+    def edges(self) -> Iterator[tuple[Operand, float]]:
+        """(operand, cycles) of every first fill (W, I) and last drain (O): one tile, at the parent's bandwidth."""
+        operand: Operand
         for operand in ("W", "I", "O"):
             holders = self.mapping.holders(operand)
             for child, parent in itertools.pairwise(holders):
@@ -195,5 +230,4 @@ class _Case:
                 port = outer.write_bits_per_cycle if operand == "O" else outer.read_bits_per_cycle
                 width = {"W": self.widths.w, "I": self.widths.i, "O": self.widths.o}[operand]
                 scale = stored_fraction(self.layer, outer, operand, self.widths)
-                cycles += self.count(child, operand).tile * width * scale / (port or math.inf)
-        return cycles
+                yield operand, self.count(child, operand).tile * width * scale / (port or math.inf)

@@ -21,7 +21,8 @@ BASE: dict[str, tuple[str, str]] = {
     "bandwidth": ("bit/s", "GB/s"),
     "bandwidth_per_cycle": ("bit/cycle", "bit/cycle"),
     "length": ("nm", "nm"),
-    "area": ("mm^2", "mm^2"),
+    "area": ("mm^2", "um^2"),
+    "area_per_size": ("mm^2/bit", "mm^2/KiB"),
     "time": ("s", "us"),
     "width": ("bit", "bit"),
 }
@@ -58,7 +59,9 @@ def parse_quantity(kind: str, text: str | float) -> float:
     try:
         value = float(_registry().Quantity(text).to(base).magnitude)
     except pint.DimensionalityError:
-        raise ValueError(f"{text!r} is not a {kind.replace('_', ' ')}. Write it in {example}.") from None
+        raise ValueError(
+            f"{text!r} is not {'an' if kind[0] in 'ae' else 'a'} {kind.replace('_', ' ')}. Write it in {example}."
+        ) from None
     except (pint.PintError, ValueError, TypeError, AttributeError, SyntaxError, ZeroDivisionError) as error:
         raise ValueError(
             f"{text!r} is not a number with a unit ({error}). Write for example 1 {example}."

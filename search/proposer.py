@@ -5,9 +5,9 @@ attempt), from the results so far in the order of the ledger. Where it asks for 
 does so in small spaces), a neighbour of that is taken. So a study that was interrupted and resumed
 proposes exactly what an uninterrupted one does; a sampler that keeps its random state could not.
 
-Why TPE: share of the hypervolume of a near-exact front on a synthetic problem (19 layers x {2, 4, 8} bits,
-additive drops plus pairwise interactions, accuracy = 0.97 exp(-drop); mean of 5 problems, standard
-deviation 0.01 to 0.09), from a cold start:
+Why TPE (benchmarks/search.py): share of the hypervolume of a near-exact front on a synthetic problem (19
+layers x {2, 4, 8} bits, additive drops plus pairwise interactions, accuracy = 0.97 exp(-drop); mean of 5
+problems, standard deviation 0.01 to 0.09), from a cold start:
 
     budget   random   NSGA-II   TPE univariate   TPE multivariate   TPE multivariate, ordinal
         60    0.665     0.699            0.659              0.762                       0.730

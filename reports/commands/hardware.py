@@ -51,11 +51,13 @@ def show(
 
     chip = load_accelerator(name)
     if json:
-        emit_json({"name": chip.name, **_summary(chip), "memories": [_memory(m) for m in chip.memories().values()]})
+        memories = [_memory(memory) for memory in chip.memories().values()]
+        emit_json({"name": chip.name, **_summary(chip), "memories": memories, "area": _area(chip)})
         return
     console = make_console()
     print_lines(console, _facts(chip))
     console.print(_memory_table(chip, console.width))
+    print_lines(console, _area_lines(chip))
     print_lines(console, [("", f"{name}: {memory.source}") for name, memory in chip.memories().items()])
 
 
@@ -101,6 +103,33 @@ def _memory(memory: Memory) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(memory)
+
+
+def _area(chip: Accelerator) -> dict[str, Any]:
+    """Area by component as JSON; null where it is unknown."""
+    from hwmodel.area import chip_area
+
+    area = chip_area(chip)
+    return {
+        "total_mm2": area.mm2,
+        "known_mm2": area.known_mm2,
+        "components": [{"name": c.name, "copies": c.copies, "mm2": c.mm2} for c in area.components],
+    }
+
+
+def _area_lines(chip: Accelerator) -> list[tuple[str, str]]:
+    """Area by component; what no source gives is said to be unknown. Nothing for a chip without parts."""
+    from hwmodel.area import chip_area
+
+    area = chip_area(chip)
+    if not chip.levels:
+        return []
+    if len(area.unknown) == len(area.components):
+        return [("", "area: unknown, its description states none")]
+    known = [f"{c.name} {c.mm2:.3g} mm²" for c in area.components if c.mm2 is not None]
+    unknown = [f"unknown: {', '.join(area.unknown)}"] if area.unknown else []
+    least = "at least " if area.unknown else ""
+    return [("", f"area: {least}{area.known_mm2:.3g} mm² · {' · '.join([*known, *unknown])}")]
 
 
 def _facts(chip: Accelerator) -> list[tuple[str, str]]:

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hwmodel import NetworkCost
+    from hwmodel.accelerator import Accelerator
     from hwmodel.choice import Choice
     from hwmodel.cost import Configuration
     from hwmodel.graph import LayerGraph
     from hwmodel.layer import Layer
+    from hwmodel.mapper import Objective
+    from reports.explanations import Mapped
 
 
 def trace(
@@ -64,6 +67,9 @@ def cost(
     ] = None,
     a_bits: Annotated[int | None, typer.Option("--a-bits", min=1, max=32, help="Activation bits.")] = None,
     density: Annotated[float | None, typer.Option("--density", help="Non-zero fraction of the weights.")] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Add weights at every width, and what fits in which memory.")
+    ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="best.yaml", help="A configuration file.", show_default=False)
     ] = None,
@@ -81,6 +87,7 @@ def cost(
     common.parse_options(option)
     from hwmodel import evaluate, load_accelerator
     from reports.console import emit_json, make_console
+    from reports.memories import fit_lines, memory_data, weight_table
     from reports.tables import cost_lines, cost_table, print_lines
 
     accelerator = load_accelerator(hw)
@@ -94,11 +101,16 @@ def cost(
         choices = common.uniform_choices(graph, accelerator, w_bits=w_bits, a_bits=a_bits, density=density)
     priced = evaluate(graph, accelerator, choices, optimize=objective)
     if json:
-        emit_json({"accelerator": accelerator.name, **cost_data(priced, graph)})
+        extra = {"memory": memory_data(graph, priced, accelerator)} if memory else {}
+        emit_json({"accelerator": accelerator.name, **cost_data(priced, graph), **extra})
         return
     console = make_console()
     console.print(cost_table(priced, name=graph.name, depth=depth, width=console.width))
     print_lines(console, cost_lines(priced, graph, accelerator=accelerator, verbose=verbose))
+    if memory:
+        print_lines(console, [("", "")])
+        console.print(weight_table(graph, width=console.width))
+        print_lines(console, [("", ""), *fit_lines(priced, accelerator)])
 
 
 def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
@@ -132,31 +144,100 @@ def map_layer(
     a_bits: Annotated[int | None, typer.Option("--a-bits", min=1, max=32, help="Activation bits.")] = None,
     stride: Annotated[int, typer.Option("--stride", min=1, help="Stride, when bounds are given.")] = 1,
     optimize: OptimizeOption = "energy",
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            "--compare", metavar="NAME|FILE", help="A second accelerator, side by side.", show_default=False
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE.yaml",
+            help="Write what --hw is, and the mapping, for Timeloop.",
+            show_default=False,
+        ),
+    ] = None,
     input: InputOption = None,
     option: OptionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find the best mapping of one layer and print its loop nest."""
+    """Find the best mapping of one layer; print its loop nest, and why it costs what it costs."""
     objective = common.check_objective(optimize)
-    from hwmodel import find_mapping, load_accelerator
-    from reports.console import emit_json, make_console
-    from reports.mappings import mapping_data, mapping_lines, mapping_table
+    if export is not None and export.suffix not in (".yaml", ".yml"):
+        raise typer.BadParameter(f"must be a .yaml file, but got {str(export)!r}", param_hint="--export")
+    from hwmodel import load_accelerator
+    from reports.console import emit_json, make_console, say
+    from reports.explanations import explanation_data
+    from reports.mappings import mapping_data
+
+    chips = [load_accelerator(name) for name in (hw, compare) if name is not None]
+    chosen = _layer(layer, stride, input, option)
+    mapped = [_mapped(chosen, chip, w_bits, a_bits, objective) for chip in chips]
+    if export is not None:
+        from hwmodel.files import write_atomic
+        from hwmodel.interop.timeloop_export import to_timeloop_yaml
+
+        first = mapped[0]
+        write_atomic(export, to_timeloop_yaml(first.cost.layer, first.accelerator, first.mapping))
+        say(f"{export}: for timeloop-model")
+    if json:
+        data = [
+            {
+                "accelerator": item.accelerator.name,
+                "layer": item.cost.layer.to_dict(),
+                **mapping_data(item.mapping, item.cost),
+                "explanation": explanation_data(item.told),
+            }
+            for item in mapped
+        ]
+        emit_json({**data[0], "compare": data[1]} if compare is not None else data[0])
+        return
+    _print_mapped(make_console(), chosen, mapped)
+
+
+def _mapped(
+    layer: Layer, accelerator: Accelerator, w_bits: int | None, a_bits: int | None, objective: Objective
+) -> Mapped:
+    """The best mapping of a layer; widths that are not given are the accelerator's own."""
+    from hwmodel import find_mapping
+    from hwmodel.explain import explain
+    from hwmodel.layer import Bits
+    from reports.explanations import Mapped
+
+    if w_bits is not None or a_bits is not None:
+        native = accelerator.native_bits
+        layer = layer.with_bits(Bits(w=w_bits or native.w, i=a_bits or native.i))
+    mapping, cost = find_mapping(layer, accelerator, optimize=objective)
+    return Mapped(
+        accelerator=accelerator, mapping=mapping, cost=cost, told=explain(cost.layer, accelerator, mapping)
+    )
+
+
+def _print_mapped(console: Any, layer: Layer, mapped: list[Mapped]) -> None:
+    from reports import explanations
+    from reports.mappings import mapping_lines, mapping_table
     from reports.tables import print_lines
 
-    accelerator = load_accelerator(hw)
-    chosen = _layer(layer, stride, input, option)
-    if w_bits is not None or a_bits is not None:
-        from hwmodel.layer import Bits
-
-        native = accelerator.native_bits
-        chosen = chosen.with_bits(Bits(w=w_bits or native.w, i=a_bits or native.i))
-    mapping, priced = find_mapping(chosen, accelerator, optimize=objective)
-    if json:
-        emit_json({"accelerator": accelerator.name, "layer": chosen.to_dict(), **mapping_data(mapping, priced)})
+    if len(mapped) == 2:
+        first, second = mapped
+        print_lines(console, [("", layer.name), ("", "")])
+        console.print(explanations.comparison_table(first, second, width=console.width))
+        print_lines(console, [("", "")])
+        console.print(explanations.nest_table(first, second, width=console.width))
+        for item in mapped:
+            lines = explanations.bound_lines(item.told)
+            print_lines(console, [("", ""), ("", item.accelerator.name), *lines])
+            console.print(explanations.cycle_table(item.told, width=console.width))
         return
-    console = make_console()
-    print_lines(console, mapping_lines(chosen, accelerator, mapping, priced))
-    console.print(mapping_table(priced, width=console.width))
+    (item,) = mapped
+    print_lines(console, mapping_lines(item.cost.layer, item.accelerator, item.mapping, item.cost))
+    console.print(explanations.tile_table(item.told, width=console.width))
+    print_lines(console, [("", ""), *explanations.bound_lines(item.told), ("", "")])
+    console.print(explanations.cycle_table(item.told, width=console.width))
+    print_lines(console, [("", "")])
+    console.print(mapping_table(item.cost, width=console.width))
 
 
 _BOUNDS = re.compile(r"[A-Z]+=[^,:]*(,[A-Z]+=[^,:]*)*")

@@ -11,7 +11,7 @@ from hwmodel.mapping import LevelMapping, Loop, Mapping
 from hwmodel.precision import Precision
 
 #: Timeloop calls the first filter and output axis R and P; they pair as FY, OY here.
-DIM: dict[str, DimName] = {"R": "FY", "S": "FX", "P": "OY", "Q": "OX", "C": "C", "K": "K", "N": "B"}
+DIM: dict[str, DimName] = {"R": "FY", "S": "FX", "P": "OY", "Q": "OX", "C": "C", "K": "K", "N": "B", "G": "G"}
 OPERAND: dict[str, Operand] = {"Weights": "W", "Inputs": "I", "Outputs": "O"}
 
 

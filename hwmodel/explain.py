@@ -1,0 +1,212 @@
+"""Why a mapping costs what it costs: how full each memory is, how busy each port, how much of the array works."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass
+
+from hwmodel.accelerator import Accelerator
+from hwmodel.layer import Layer, Operand
+from hwmodel.mapping import Loop, Mapping, footprint
+from hwmodel.pricing import price
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse:
+    """One memory under a mapping; sizes are of one instance.
+
+    Attributes:
+        name, level: of the memory and of its level.
+        tiles: operand -> words of its tile, for the operands kept here.
+        tile_bits: operand -> bits of its tile.
+        copies: 2 where the memory is double buffered, else 1.
+        size_bits: capacity [bit], None when unbounded.
+        instances: copies of the memory in use.
+    """
+
+    name: str
+    level: str
+    tiles: MappingType[Operand, int]
+    tile_bits: MappingType[Operand, int]
+    copies: int
+    size_bits: float | None
+    instances: int
+
+    @property
+    def used_bits(self) -> int:
+        """Bits taken, both copies of a double buffer counted."""
+        return self.copies * sum(self.tile_bits.values())
+
+    @property
+    def fill(self) -> float | None:
+        """used / size, None when unbounded."""
+        return None if self.size_bits is None else self.used_bits / self.size_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortUse:
+    """The port of one memory (its busiest instance).
+
+    Attributes:
+        name: of the memory.
+        read_cycles, write_cycles: 0 where the bandwidth never limits [cycles].
+        shared: reads and writes share one port, so that their cycles add.
+        limited: the memory states a bandwidth.
+    """
+
+    name: str
+    read_cycles: float
+    write_cycles: float
+    shared: bool
+    limited: bool
+
+    @property
+    def cycles(self) -> float:
+        """Cycles in which the port is busy."""
+        pair = (self.read_cycles, self.write_cycles)
+        return sum(pair) if self.shared else max(pair)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisUse:
+    """One axis of the array.
+
+    Attributes:
+        name, size: of the axis.
+        loops: unrolled along it.
+    """
+
+    name: str
+    size: int
+    loops: tuple[Loop, ...]
+
+    @property
+    def used(self) -> int:
+        """PEs along the axis that work."""
+        return math.prod(loop.bound for loop in self.loops)
+
+    @property
+    def utilization(self) -> float:
+        return self.used / self.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """One layer under one mapping, in parts.
+
+    cycles = ceil(max(array, busiest port) + waiting + first_fill + last_drain).
+
+    Attributes:
+        memories: innermost first.
+        ports: innermost first.
+        axes: of the array.
+        array_cycles: temporal iterations over the MACs per PE and cycle.
+        macs_per_cycle: of one PE at the layer's widths.
+        padding: iterations over MACs, 1 where no dim is padded.
+        waiting_cycles: the array waits while single-buffered memories are filled.
+        first_fill_cycles, last_drain_cycles: of the double-buffered memories.
+        cycles: of the layer.
+        bound: "compute", or the memory whose port is busiest.
+        utilization: MACs over what the array could do in these cycles.
+    """
+
+    memories: tuple[MemoryUse, ...]
+    ports: tuple[PortUse, ...]
+    axes: tuple[AxisUse, ...]
+    array_cycles: float
+    macs_per_cycle: float
+    padding: float
+    waiting_cycles: float
+    first_fill_cycles: float
+    last_drain_cycles: float
+    cycles: int
+    bound: str
+    utilization: float
+
+    @property
+    def busiest_cycles(self) -> float:
+        """Cycles of the bound: the array, or the busiest port."""
+        return max(self.array_cycles, *(port.cycles for port in self.ports))
+
+    @property
+    def array_share(self) -> float:
+        """Share of the PEs that work: the product over the axes."""
+        return math.prod(axis.utilization for axis in self.axes)
+
+
+def explain(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Explanation:
+    """Take the cost of a mapping apart.
+
+    Args:
+        layer: as it is priced (whole filters removed).
+        accelerator, mapping: of `find_mapping`, or your own.
+
+    Raises:
+        MappingError: the mapping does not fit.
+    """
+    priced = price(layer, accelerator, mapping)
+    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+    described = accelerator.memories()
+    return Explanation(
+        memories=tuple(
+            _memory_use(layer, accelerator, mapping, index, memory.name, priced.tile_bits)
+            for index, level in enumerate(accelerator.levels)
+            for memory in level.memories
+        ),
+        ports=tuple(
+            PortUse(
+                name=name,
+                read_cycles=reads,
+                write_cycles=writes,
+                shared=described[name].shared_port,
+                limited=described[name].read_bits_per_cycle is not None
+                or described[name].write_bits_per_cycle is not None,
+            )
+            for name, (reads, writes) in priced.parts.ports.items()
+        ),
+        axes=tuple(
+            AxisUse(
+                name=axis.name,
+                size=axis.size,
+                loops=tuple(
+                    loop
+                    for level in mapping.levels
+                    for loop in level.spatial
+                    if loop.axis == axis.name and loop.bound > 1
+                ),
+            )
+            for axis in accelerator.axes
+        ),
+        array_cycles=priced.parts.compute,
+        macs_per_cycle=accelerator.precision.macs_per_cycle(widths.w, widths.i),
+        padding=mapping.iterations * mapping.num_active / layer.macs,
+        waiting_cycles=priced.parts.waiting,
+        first_fill_cycles=priced.parts.first_fill,
+        last_drain_cycles=priced.parts.last_drain,
+        cycles=priced.cycles,
+        bound=priced.bound,
+        utilization=priced.utilization,
+    )
+
+
+def _memory_use(
+    layer: Layer,
+    accelerator: Accelerator,
+    mapping: Mapping,
+    index: int,
+    name: str,
+    tile_bits: MappingType[tuple[str, Operand], int],
+) -> MemoryUse:
+    level, memory = accelerator.levels[index], accelerator.memories()[name]
+    kept = [operand for operand in memory.holds if operand in mapping.levels[index].keeps]
+    bounds = mapping.bounds(index)
+    return MemoryUse(
+        name=name,
+        level=level.name,
+        tiles={operand: footprint(layer, operand, bounds) for operand in kept},
+        tile_bits={operand: tile_bits[name, operand] for operand in kept},
+        copies=2 if memory.double_buffered else 1,
+        size_bits=memory.size_bits,
+        instances=math.prod(loop.bound for outer in mapping.levels[index + 1 :] for loop in outer.spatial),
+    )

@@ -1,0 +1,133 @@
+"""`hwmodel map`: why a layer costs what it costs, two accelerators, and the file for Timeloop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner, Result
+
+from hwmodel import Layer, count_accesses, find_mapping, load_accelerator
+from hwmodel.explain import explain
+from reports.cli import app
+from tests.hwmodel.timeloop import accelerator_of, layer_of, mapping_of
+
+DIMS = "K=16,C=8,OY=14,OX=14,FY=3,FX=3"
+LAYER = Layer(name=DIMS, dims=dict(K=16, C=8, OY=14, OX=14, FY=3, FX=3))
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(app, list(args))
+
+
+def run_json(*args: str) -> Any:
+    result = run(*args, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def row(text: str, start: str) -> list[str]:
+    """Words of the first line that starts so."""
+    return next(line for line in text.splitlines() if line.startswith(start)).split()
+
+
+def test_the_explanation_is_printed() -> None:
+    accelerator = load_accelerator("edge_npu")
+    mapping, cost = find_mapping(LAYER, accelerator)
+    told = explain(LAYER, accelerator, mapping)
+    result = run("map", DIMS, "--hw", "edge_npu")
+    assert result.exit_code == 0, result.output
+    sram = told.memories[1]
+    assert row(result.stdout.split("Fill")[1], "sram ")[-2:] == [f"{sram.fill * 100:.1f}", "%"]
+    assert row(result.stdout.split("Fill")[1], "dram ")[-2] == "unbounded"
+    assert f"bound by {cost.bound}" in result.stdout
+    assert f"of {cost.cycles:,} cycles" in result.stdout
+    for axis in told.axes:
+        assert f"{axis.name} {axis.used}/{axis.size}" in result.stdout
+    for name in ("array", "sram port", "dram port", "waiting for fills", "first fill", "last drain"):
+        assert row(result.stdout, name)
+
+
+def test_the_explanation_as_json() -> None:
+    accelerator = load_accelerator("edge_npu")
+    mapping, cost = find_mapping(LAYER, accelerator)
+    told = explain(LAYER, accelerator, mapping)
+    data = run_json("map", DIMS, "--hw", "edge_npu")["explanation"]
+    assert (data["cycles"], data["bound"]) == (cost.cycles, cost.bound)
+    assert [m["used_bits"] for m in data["memories"]] == [m.used_bits for m in told.memories]
+    assert [m["fill"] for m in data["memories"]] == [m.fill for m in told.memories]
+    assert [p["cycles"] for p in data["ports"]] == [p.cycles for p in told.ports]
+    assert [a["utilization"] for a in data["axes"]] == [a.utilization for a in told.axes]
+
+
+@pytest.mark.parametrize("layer", [DIMS, "lenet5:conv2"])
+def test_two_accelerators_side_by_side(layer: str) -> None:
+    one, two = (run_json("map", layer, "--hw", name) for name in ("eyeriss", "edge_npu"))
+    both = run_json("map", layer, "--hw", "eyeriss", "--compare", "edge_npu")
+    other = both.pop("compare")
+    assert both == one
+    assert other == two
+    text = run("map", layer, "--hw", "eyeriss", "--compare", "edge_npu").stdout
+    ratio = two["cost"]["energy_pj"] / one["cost"]["energy_pj"]
+    assert row(text, "energy ")[-1] == f"{ratio:.3g}"
+    assert row(text, "bound ")[1:] == [one["cost"]["bound"], two["cost"]["bound"]]
+    assert text.count("bound by ") == 2
+
+
+@pytest.mark.parametrize("layer", [DIMS, "lenet5:conv2"])
+def test_the_export_is_read_back(layer: str, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "x.yaml"
+    data = run_json("map", layer, "--hw", "edge_npu", "--export", str(path))
+    file = YAML(typ="safe").load(path.read_text())
+    case = {"arch_spec": file["arch"], "mapping": {"mapping": file["mapping"]}}
+    read = layer_of(file["problem"])
+    assert read.macs == data["cost"]["macs"]
+    counts = count_accesses(read, accelerator_of(case["arch_spec"]), mapping_of(case))
+    for item in data["cost"]["traffic"]:
+        if (item["level"], item["operand"]) == ("dram", "I"):
+            assert counts["dram", "I"].reads * 8 == item["bits"]
+
+
+def test_the_export_must_be_yaml(tmp_path: Path) -> None:
+    result = run("map", DIMS, "--hw", "edge_npu", "--export", str(tmp_path / "x.json"))
+    assert result.exit_code == 2
+    assert "must be a .yaml file" in " ".join(result.stderr.replace("│", " ").split())
+    assert run("map", DIMS, "--hw", "edge_npu", "--compare", "eyeris").exit_code == 3
+
+
+# ---- memory and area -----------------------------------------------------------------------------
+
+
+def test_cost_shows_the_memory() -> None:
+    data = run_json("cost", "lenet5", "--hw", "edge_npu", "--w-bits", "4", "--a-bits", "8", "--memory")
+    weights = 150 + 2_400 + 48_000 + 10_080 + 840
+    channels = 6 + 16 + 120 + 84 + 10
+    assert data["memory"]["overhead_bits"] == {"tensor": 5 * (32 + 4), "channel": channels * (32 + 4)}
+    four = next(row for row in data["memory"]["widths"] if row["bits"] == 4)
+    assert four == {
+        "bits": 4,
+        "values_bits": weights * 4,
+        "per_tensor_bits": 5 * 36,
+        "per_channel_bits": channels * 36,
+    }
+    sram = next(fit for fit in data["memory"]["fits"] if fit["name"] == "sram")
+    assert (sram["capacity_bits"], sram["all_weights"], sram["activations"]) == (128 * 1024 * 8, True, True)
+    assert "memory" not in run_json("cost", "lenet5", "--hw", "edge_npu")
+    text = run("cost", "lenet5", "--hw", "edge_npu", "--memory").stdout
+    assert "✓ sram (131 kB): any layer's weights fit · all weights fit · peak activations fit" in text
+    wide = run("cost", "lenet5", "--hw", "edge_npu", "--w-bits", "32", "--memory").stdout
+    assert "sram (131 kB): too small for the weights of conv3 · all weights do not fit" in wide
+
+
+def test_hw_show_says_what_is_unknown_of_the_area() -> None:
+    text = run("hw", "show", "edge_npu").stdout
+    macs, sram = 128 * 687.6072e-6, 128 * 1024 * 8 * 0.346e-6
+    assert f"area: at least {macs + sram:.3g} mm² · MACs {macs:.3g} mm² · sram {sram:.3g} mm²" in text
+    assert "unknown: accumulators" in text
+    data = run_json("hw", "show", "edge_npu")["area"]
+    assert data["total_mm2"] is None
+    assert data["known_mm2"] == pytest.approx(macs + sram)
+    assert "area: unknown, its description states none" in run("hw", "show", "tpu_like").stdout
