@@ -72,6 +72,7 @@ class _Axis(Schema):
     axis: str
     size: int = Field(ge=1)
     dims: tuple[DimName, ...] = Field(min_length=1)
+    fused: bool = False
 
 
 class _Memory(Schema):
@@ -127,6 +128,7 @@ class _Chip(Schema):
     technology: Length | None = None
     mac: _Mac
     array: tuple[_Axis, ...] = ()
+    host_unfolds: int = Field(default=0, ge=0)
     memories: tuple[_Memory, ...] = ()
     temporal: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
     gating: tuple[Operand, ...] = ()
@@ -140,6 +142,8 @@ class _Chip(Schema):
             raise ValueError("kind loop_nest needs a `loop_nest` section")
         if self.kind == "spatial" and not self.memories:
             raise ValueError("kind spatial needs at least one memory")
+        if self.mac.precision != "fusion" and any(axis.fused for axis in self.array):
+            raise ValueError(f"`fused: true` needs `precision: fusion`, but got {self.mac.precision}")
         return self
 
 
@@ -208,6 +212,7 @@ class _Builder:
             technology_nm=chip.technology,
             axes=self.axes(),
             levels=self.levels(),
+            unfolded_channels=chip.host_unfolds,
             gating=chip.gating,
             vector=Vector(lanes=chip.vector.lanes, pj_per_op=chip.vector.energy),
             loop_nest=None if nest is None else LoopNest(
@@ -225,7 +230,7 @@ class _Builder:
         for name in names:
             if names.count(name) > 1:
                 raise self.fail("array", f"axis {name!r} is named twice in array")
-        return tuple(Axis(name=a.axis, size=a.size, dims=a.dims) for a in self.chip.array)
+        return tuple(Axis(name=a.axis, size=a.size, dims=a.dims, fused=a.fused) for a in self.chip.array)
 
     def levels(self) -> tuple[Level, ...]:
         grouped: dict[str, list[_Memory]] = {}
