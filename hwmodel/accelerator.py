@@ -34,12 +34,14 @@ class Axis:
         size: PEs along it.
         dims: loop dims that may be unrolled along it (the dataflow constraint).
         fused: narrow widths lengthen it by the rate of the fusion units (see `hwmodel.fusion`).
+        weight_cells: a weight takes its bits and so many more places of `size`; None: it takes one.
     """
 
     name: str
     size: int
     dims: tuple[DimName, ...]
     fused: bool = False
+    weight_cells: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

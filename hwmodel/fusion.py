@@ -1,29 +1,31 @@
 """What the array of a chip sees of a layer: narrow widths lengthen an axis, and the host unfolds images.
 
-A fusion unit of native width 8x8 bit is sixteen 2-bit bricks. At narrower widths its bricks work as
-(8 / b_w) * (8 / b_i) separate multipliers whose products are summed inside the unit, so the *reduction* axis of
-the array grows by that rate, while the other axis stays. An axis with `fused` does so:
+**Fused axes.** A fusion unit of native width 8x8 bit is sixteen 2-bit bricks. At narrower widths they work as
+(8 / b_w) * (8 / b_i) separate multipliers whose products are summed inside the unit, so the *reduction* axis of the
+array grows by that rate, while the other axis stays:
 
     cycles = B * OY * OX * FY * FX * ceil(C / (rows * rate)) * ceil(K / columns)
 
-The layer that reads the images has too few channels to fill the rows. Its windows are unfolded by the host
-(im2col) and C * FY * FX is one reduction of length C * FY * FX:
+**Unfolded images.** The layer that reads the images has too few channels to fill the rows. Its windows are unfolded
+by the host (im2col) and C * FY * FX is one reduction, at the price of sending a pixel once per window around it:
 
     cycles = B * OY * OX * ceil(C * FY * FX / (rows * rate)) * ceil(K / columns)
 
-at the price of every pixel being sent once per window that it lies in.
+**Cells.** In a compute-in-memory array a weight of b_w bits takes b_w cells of an axis, and its adder some more:
+`size // (b_w + cells)` weights fit.
 
-Sources: Sharma et al., Bit Fusion, ISCA 2018, sections II and III; counting rules of its public simulator.
+Sources: Sharma et al., Bit Fusion, ISCA 2018, sections II and III, and the counting rules of its public simulator;
+Kim et al., Colonnade, JSSC 2021.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from hwmodel.accelerator import Accelerator
+from hwmodel.accelerator import Accelerator, Axis, Widths
 from hwmodel.layer import Layer
 
-_fused: dict[tuple[str, float], Accelerator] = {}
+_fitted: dict[tuple[str, int, int], Accelerator] = {}
 
 
 def array_view(layer: Layer, accelerator: Accelerator) -> tuple[Layer, Accelerator]:
@@ -33,15 +35,14 @@ def array_view(layer: Layer, accelerator: Accelerator) -> tuple[Layer, Accelerat
 
     Args:
         layer: with the widths that it runs at, or None for the native ones.
-        accelerator: with fused axes or not.
+        accelerator: as described.
 
     Returns:
-        The layer, unfolded where the host does so, and the accelerator with its fused axes
-        lengthened by the rate of the layer's widths (its MACs then run at one per cycle).
+        The layer, unfolded where the host does so, and the accelerator with the lengths that its axes have
+        at the layer's widths (a fused rate is in the length then, and no longer in the MACs).
     """
     widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-    rate = accelerator.precision.fusion_rate(widths.w, widths.i)
-    return unfold(layer, accelerator.unfolded_channels), fuse(accelerator, rate)
+    return unfold(layer, accelerator.unfolded_channels), fit_axes(accelerator, widths)
 
 
 def unfold(layer: Layer, channels: int) -> Layer:
@@ -50,23 +51,30 @@ def unfold(layer: Layer, channels: int) -> Layer:
     I: (B, 1, C * FY * FX, OY, OX) instead of (B, 1, C, IY, IX); W and O keep their sizes.
     """
     d = layer.dims
-    if d.G > 1 or d.C > channels or d.FY * d.FX == 1:
+    if d.G > 1 or channels < d.C or (d.FY, d.FX) == (1, 1):
         return layer
     return replace(layer, dims=replace(d, C=d.C * d.FY * d.FX, FY=1, FX=1), stride=(1, 1), dilation=(1, 1))
 
 
-def fuse(accelerator: Accelerator, rate: float) -> Accelerator:
-    """The accelerator with its fused axes longer by a whole rate."""
-    if rate == 1 or not any(axis.fused for axis in accelerator.axes):
+def fit_axes(accelerator: Accelerator, widths: Widths) -> Accelerator:
+    """The accelerator with its axes as long as they are at these widths."""
+    if not any(axis.fused or axis.weight_cells is not None for axis in accelerator.axes):
         return accelerator
-    key = (accelerator.fingerprint, rate)
-    if key not in _fused:
-        _fused[key] = replace(
+    key = (accelerator.fingerprint, widths.w, widths.i)
+    if key not in _fitted:
+        rate = accelerator.precision.fusion_rate(widths.w, widths.i)
+        fused = any(axis.fused for axis in accelerator.axes)
+        width = min(widths.w, accelerator.precision.w_bits)
+        _fitted[key] = replace(
             accelerator,
-            precision=replace(accelerator.precision, unrolled=rate),
-            axes=tuple(
-                replace(axis, size=axis.size * int(rate), fused=False) if axis.fused else axis
-                for axis in accelerator.axes
-            ),
+            precision=replace(accelerator.precision, unrolled=rate if fused else 1),
+            axes=tuple(_fitted_axis(axis, rate, width) for axis in accelerator.axes),
         )
-    return _fused[key]
+    return _fitted[key]
+
+
+def _fitted_axis(axis: Axis, rate: int, width: int) -> Axis:
+    size = axis.size * (rate if axis.fused else 1)
+    if axis.weight_cells is not None:
+        size = max(1, size // (width + axis.weight_cells))
+    return replace(axis, size=size, fused=False, weight_cells=None)

@@ -73,6 +73,7 @@ class _Axis(Schema):
     size: int = Field(ge=1)
     dims: tuple[DimName, ...] = Field(min_length=1)
     fused: bool = False
+    weight_cells: int | None = Field(default=None, ge=0)
 
 
 class _Memory(Schema):
@@ -230,7 +231,20 @@ class _Builder:
         for name in names:
             if names.count(name) > 1:
                 raise self.fail("array", f"axis {name!r} is named twice in array")
-        return tuple(Axis(name=a.axis, size=a.size, dims=a.dims, fused=a.fused) for a in self.chip.array)
+        if sum(axis.fused for axis in self.chip.array) > 1:
+            raise self.fail("fused", "only one axis can be `fused: true`: the rate lengthens it once")
+        for axis in self.chip.array:
+            need = self.chip.mac.w + (axis.weight_cells or 0)
+            if axis.weight_cells is not None and axis.size < need:
+                raise self.fail(
+                    "weight_cells",
+                    f"axis {axis.axis}: `size >= {need}` must hold (the cells of one "
+                    f"{self.chip.mac.w}-bit weight), but got {axis.size}",
+                )
+        return tuple(
+            Axis(name=a.axis, size=a.size, dims=a.dims, fused=a.fused, weight_cells=a.weight_cells)
+            for a in self.chip.array
+        )
 
     def levels(self) -> tuple[Level, ...]:
         grouped: dict[str, list[_Memory]] = {}

@@ -1,9 +1,10 @@
 """Bit Fusion's simulator results: compute cycles of every layer and cycles of every network, per array.
 
-The arrays of the sweep differ in columns, buffers and bandwidth. A row states its buffers (bytes, labelled bits) and
-bandwidth; columns grow with the weight buffer, which is a part of every fusion unit.
+The arrays of the sweep differ in columns, buffers and bandwidth. A row states its buffers (bytes, labelled bits)
+and bandwidth; columns grow with the weight buffer, which is a part of every fusion unit.
 
-Compute cycles are those of the machine whose memory never limits; the totals wait for DRAM as the row's machine does.
+Compute cycles are those of the machine whose memory never limits; the totals wait for DRAM as the row's machine
+does.
 """
 
 from __future__ import annotations

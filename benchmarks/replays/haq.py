@@ -1,20 +1,22 @@
 """HAQ's latency table: the speed-up of every layer from the widest pair of widths to every other pair.
 
 The table gives cycles by layer and widths, and the order of the layers is that of the network; its engine is
-`haq_edge`. The engine multiplies matrices, so every layer is one here: the windows of an image are rows, one image
-after the other, and a row is padded to words of 256 operands. Depthwise convolutions put 16 channels into a word (16
-taps each) and multiply them by a block-diagonal matrix of 16 filters.
+`haq_edge.yaml`, beside this file. The engine multiplies matrices, so every layer is one here: the windows of an image are rows, image by
+image, and a row is padded to words of 256 operands. Depthwise convolutions put 16 channels of 16 taps into
+a word and multiply them by a block-diagonal matrix of 16 filters.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.replays.case import Case
 from hwmodel import Bits, Layer, evaluate, load_accelerator
 
+ENGINE = Path(__file__).with_name("haq_edge.yaml")
 BATCH = 16
 IMAGE = 224
 CLASSES = 1000
@@ -57,12 +59,12 @@ def replay(data: object) -> list[Case]:
 def predict(layer: Layer, w_bits: int, i_bits: int) -> int:
     """Cycles of a layer on the engine."""
     product = matrix_product(layer).with_bits(Bits(w=w_bits, i=i_bits))
-    return evaluate(product, load_accelerator("haq_edge"), optimize="latency").cycles
+    return evaluate(product, load_accelerator(ENGINE), optimize="latency").cycles
 
 
 def matrix_product(layer: Layer) -> Layer:
     """One run of the layer: OX rows of whole words, the pixels of an image or, where it has one, the batch."""
-    accelerator = load_accelerator("haq_edge")
+    accelerator = load_accelerator(ENGINE)
     sizes = {axis.name: axis.size for axis in accelerator.axes}
     d = layer.dims
     taps = d.FY * d.FX
@@ -72,21 +74,21 @@ def matrix_product(layer: Layer) -> Layer:
     else:
         groups, filters, words = 1, d.K, math.ceil(d.C * taps / sizes["D"])
     rows = d.OY * d.OX if d.OY * d.OX > 1 else d.B
-    return Layer(name=layer.name, dims=dict(G=groups, K=filters, C=words * sizes["D"], OX=rows))
+    return Layer(name=layer.name, dims={"G": groups, "K": filters, "C": words * sizes["D"], "OX": rows})
 
 
 def _conv(name: str, channels: int, filters: int, size: int, filter_size: int = 1) -> Layer:
     side, taps = size, filter_size
-    dims = dict(B=BATCH, K=filters, C=channels, OY=side, OX=side, FY=taps, FX=taps)
+    dims = {"B": BATCH, "K": filters, "C": channels, "OY": side, "OX": side, "FY": taps, "FX": taps}
     return Layer(name=name, dims=dims)
 
 
 def _depthwise(name: str, channels: int, size: int) -> Layer:
-    return Layer(name=name, dims=dict(B=BATCH, G=channels, OY=size, OX=size, FY=3, FX=3))
+    return Layer(name=name, dims={"B": BATCH, "G": channels, "OY": size, "OX": size, "FY": 3, "FX": 3})
 
 
 def _linear(channels: int) -> Layer:
-    return Layer(name="classifier", kind="linear", dims=dict(B=BATCH, K=CLASSES, C=channels))
+    return Layer(name="classifier", kind="linear", dims={"B": BATCH, "K": CLASSES, "C": channels})
 
 
 def mobilenet_v1() -> list[Layer]:
@@ -105,11 +107,24 @@ def mobilenet_v1() -> list[Layer]:
 def mobilenet_v2() -> list[Layer]:
     """Sandler et al., MobileNetV2, CVPR 2018, table 2: 53 layers."""
     size, channels = IMAGE // 2, 32
-    return [_conv("conv", 3, channels, size, 3), *_bottlenecks(size, channels), _conv("last", 320, 1280, 7), _linear(1280)]
+    return [
+        _conv("conv", 3, channels, size, 3),
+        *_bottlenecks(size, channels),
+        _conv("last", 320, 1280, 7),
+        _linear(1280),
+    ]
 
 
 def _bottlenecks(size: int, channels: int) -> Iterator[Layer]:
-    stages = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+    stages = [
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ]
     block = 0
     for expansion, filters, repeats, first_stride in stages:
         for repeat in range(repeats):
