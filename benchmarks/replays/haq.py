@@ -1,9 +1,9 @@
 """HAQ's latency table: the speed-up of every layer from the widest pair of widths to every other pair.
 
-The table gives cycles by layer and widths, and the order of the layers is that of the network; its engine is
-`haq_edge.yaml`, beside this file. The engine multiplies matrices, so every layer is one here: the windows of an image are rows, image by
-image, and a row is padded to words of 256 operands. Depthwise convolutions put 16 channels of 16 taps into
-a word and multiply them by a block-diagonal matrix of 16 filters.
+The table gives cycles by layer and widths; the order of the layers is that of the network. Its engine is described
+in `haq_edge.yaml`, beside this file. The engine multiplies matrices, so every layer is one here: the windows of an
+image are rows, image by image, and a row is padded to words of 256 operands. Depthwise convolutions put 16 channels
+of 16 taps into a word and multiply them by a block-diagonal matrix of 16 filters.
 """
 
 from __future__ import annotations
