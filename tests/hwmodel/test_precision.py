@@ -127,6 +127,14 @@ def test_colonnade_equals_its_table():
 
 
 @needs_reference
+def test_rows_of_colonnade_explain_its_energies():
+    """One array power shared by floor(128 / (b + 7)) neurons: why 7-bit weights cost less than 6-bit ones."""
+    table = published("bit_serial_energy_colonnade.json")["expected_fj_per_mac_w"]
+    power = [row[2] * (128 // (int(width) + 7)) for width, row in table.items()]
+    assert max(power) <= 1.2 * min(power)
+
+
+@needs_reference
 def test_synthesis_equals_its_table():
     rows = published("pe_synthesis_45nm.json")
     pj = {(row["max_bits"], row["min_bits"]): row["power_nw_at_500mhz"] * 1e-9 / 500e6 * 1e12 for row in rows}
