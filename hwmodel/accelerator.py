@@ -33,11 +33,15 @@ class Axis:
         name: `X`, `Y`.
         size: PEs along it.
         dims: loop dims that may be unrolled along it (the dataflow constraint).
+        fused: narrow widths lengthen it by the rate of the fusion units (see `hwmodel.fusion`).
+        weight_cells: a weight takes its bits and so many more places of `size`; None: it takes one.
     """
 
     name: str
     size: int
     dims: tuple[DimName, ...]
+    fused: bool = False
+    weight_cells: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +142,7 @@ class Accelerator:
         native_bits: widths of a layer that has none of its own.
         axes: of the PE array; empty for one PE.
         levels: innermost first; the last is unbounded or holds every operand.
+        unfolded_channels: the host unfolds convolutions over at most so many channels (images); 0: none.
         gating: operands whose zeros gate the MAC and the register accesses beside it (energy, not cycles).
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
@@ -156,6 +161,7 @@ class Accelerator:
     technology_nm: float | None = None
     axes: tuple[Axis, ...] = ()
     levels: tuple[Level, ...] = ()
+    unfolded_channels: int = 0
     gating: tuple[Operand, ...] = ()
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None

@@ -19,6 +19,7 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
 from hwmodel.accelerator import Accelerator
+from hwmodel.fusion import array_view
 from hwmodel.layer import REDUCTION, RELEVANT, DimName, Layer, Operand
 from hwmodel.mapping import Mapping, check_mapping, extent, footprint
 
@@ -58,6 +59,7 @@ def count_accesses(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> 
     Raises:
         MappingError: the mapping does not cover the layer or does not fit the accelerator.
     """
+    layer, accelerator = array_view(layer, accelerator)
     check_mapping(layer, accelerator, mapping)
     return _count(layer, mapping)
 

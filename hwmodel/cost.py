@@ -12,6 +12,7 @@ from hwmodel import nestcount
 from hwmodel.accelerator import Accelerator
 from hwmodel.choice import Choice, remove_filters
 from hwmodel.errors import ConfigError, MappingError
+from hwmodel.fusion import array_view
 from hwmodel.graph import LayerGraph
 from hwmodel.layer import Bits, Density, Layer
 from hwmodel.liveness import Liveness
@@ -44,6 +45,7 @@ class LayerCost:
         effectual_macs: MACs left after removed filters, times the densities of both operands.
         bops: MACs after removed filters * b_w * b_i (bit operations).
         cycles: with stalls.
+        compute_cycles: of the array alone.
         bound: "compute", or the memory whose port is busiest.
         energy_breakdown: keyed (memory, "mac" or "vector", operand or "") [pJ].
         traffic_bits: keyed (memory, operand or "vector") [bit].
@@ -67,6 +69,7 @@ class LayerCost:
     weight_bits: float
     mapping: Mapping | None = None
     tile_bits: MappingType[tuple[str, str], int] = field(default_factory=dict)
+    compute_cycles: int = 0
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -246,7 +249,7 @@ def _map_and_price(layer: Layer, accelerator: Accelerator, optimize: Objective) 
     """Identical layers are mapped once, whatever they are called."""
     key = (replace(layer, name="", module="", has_bias=False), accelerator.fingerprint, optimize)
     if key not in _mapped:
-        mapping = best_mapping(layer, accelerator, optimize)
+        mapping = best_mapping(*array_view(layer, accelerator), optimize)
         _mapped[key] = (mapping, price(layer, accelerator, mapping))
     return _mapped[key]
 
@@ -282,12 +285,14 @@ def layer_cost(
         counts = nestcount.count_operations(work, accelerator.loop_nest, last=last)
         energy = nestcount.operation_energy(counts, widths, accelerator.loop_nest)
         cycles, bound, utilization = counts.multiplications + counts.additions, "compute", 1.0
+        compute = cycles
     else:
         mapping, priced = _map_and_price(shown, accelerator, optimize)
         energy = {(place, operand): value for (place, operand), value in priced.energy_pj.items()}
         traffic = {(place, operand): item.bits for (place, operand), item in priced.traffic.items()}
         tiles = {(place, operand): value for (place, operand), value in priced.tile_bits.items()}
         cycles, bound, utilization = priced.cycles, priced.bound, priced.utilization
+        compute = priced.compute_cycles
     if vector is not None and accelerator.levels:
         utilization *= cycles / (cycles + vector.cycles)
         cycles += vector.cycles
@@ -310,6 +315,7 @@ def layer_cost(
         weight_bits=stored_weight_bits(work, accelerator),
         mapping=mapping,
         tile_bits=tiles,
+        compute_cycles=compute,
         notes=_notes(layer, accelerator),
     )
 

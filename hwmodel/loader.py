@@ -75,6 +75,8 @@ class _Axis(Schema):
     axis: str
     size: int = Field(ge=1)
     dims: tuple[DimName, ...] = Field(min_length=1)
+    fused: bool = False
+    weight_cells: int | None = Field(default=None, ge=0)
 
 
 class _Memory(Schema):
@@ -131,6 +133,7 @@ class _Chip(Schema):
     technology: Length | None = None
     mac: _Mac
     array: tuple[_Axis, ...] = ()
+    host_unfolds: int = Field(default=0, ge=0)
     memories: tuple[_Memory, ...] = ()
     temporal: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
     gating: tuple[Operand, ...] = ()
@@ -144,6 +147,8 @@ class _Chip(Schema):
             raise ValueError("kind loop_nest needs a `loop_nest` section")
         if self.kind == "spatial" and not self.memories:
             raise ValueError("kind spatial needs at least one memory")
+        if self.mac.precision != "fusion" and any(axis.fused for axis in self.array):
+            raise ValueError(f"`fused: true` needs `precision: fusion`, but got {self.mac.precision}")
         return self
 
 
@@ -212,6 +217,7 @@ class _Builder:
             technology_nm=chip.technology,
             axes=self.axes(),
             levels=self.levels(),
+            unfolded_channels=chip.host_unfolds,
             gating=chip.gating,
             vector=Vector(lanes=chip.vector.lanes, pj_per_op=chip.vector.energy),
             loop_nest=None if nest is None else LoopNest(
@@ -231,7 +237,20 @@ class _Builder:
         for name in names:
             if names.count(name) > 1:
                 raise self.fail("array", f"axis {name!r} is named twice in array")
-        return tuple(Axis(name=a.axis, size=a.size, dims=a.dims) for a in self.chip.array)
+        if sum(axis.fused for axis in self.chip.array) > 1:
+            raise self.fail("fused", "only one axis can be `fused: true`: the rate lengthens it once")
+        for axis in self.chip.array:
+            need = self.chip.mac.w + (axis.weight_cells or 0)
+            if axis.weight_cells is not None and axis.size < need:
+                raise self.fail(
+                    "weight_cells",
+                    f"axis {axis.axis}: `size >= {need}` must hold (the cells of one "
+                    f"{self.chip.mac.w}-bit weight), but got {axis.size}",
+                )
+        return tuple(
+            Axis(name=a.axis, size=a.size, dims=a.dims, fused=a.fused, weight_cells=a.weight_cells)
+            for a in self.chip.array
+        )
 
     def levels(self) -> tuple[Level, ...]:
         grouped: dict[str, list[_Memory]] = {}

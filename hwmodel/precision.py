@@ -30,7 +30,8 @@ class Precision:
         mac_pj: energy of a MAC at the native widths [pJ].
         brick_bits: smallest multiplier of `fusion` [bit].
         serial: operands that `bit_serial` streams bit by bit.
-        table_pj: (b_w, b_i, pJ) of measured energies; a pair that is absent takes the next wider one.
+        unrolled: the part of the rate that is already in the length of an array axis.
+        table_pj: (b_w, b_i, pJ) of measured energies; see `energy_pj` for the pairs between them.
     """
 
     mode: Mode
@@ -40,6 +41,7 @@ class Precision:
     mac_pj: float
     brick_bits: int = 2
     serial: tuple[Operand, ...] = ()
+    unrolled: int = 1
     table_pj: tuple[tuple[int, int, float], ...] = ()
 
     def priced_bits(self, b_w: int, b_i: int) -> tuple[int, int]:
@@ -62,20 +64,35 @@ class Precision:
         """Passes that operands wider than the native widths need."""
         return math.ceil(b_w / self.w_bits) * math.ceil(b_i / self.i_bits)
 
+    def fusion_rate(self, b_w: int, b_i: int) -> int:
+        """MACs that one fusion unit works on at once; 1 in the other modes."""
+        if self.mode != "fusion":
+            return 1
+        w, i = self.priced_bits(b_w, b_i)
+        return (self.w_bits // w) * (self.i_bits // i)
+
     def macs_per_cycle(self, b_w: int, b_i: int) -> float:
         """MACs that one PE finishes in one cycle."""
         w, i = self.priced_bits(b_w, b_i)
-        rate = 1.0
-        if self.mode == "fusion":
-            rate = (self.w_bits / w) * (self.i_bits / i)
-        elif self.mode == "bit_serial":
+        rate = self.fusion_rate(b_w, b_i) / self.unrolled
+        if self.mode == "bit_serial":
             rate = 1.0 / math.prod(bits for bits, name in ((w, "W"), (i, "I")) if name in self.serial)
         return rate / self.passes(b_w, b_i)
 
     def energy_pj(self, b_w: int, b_i: int) -> float:
-        """Energy of one MAC [pJ]: from the table where it has the pair, else native energy over the rate."""
+        """Energy of one MAC [pJ]: from the table where it has the pair, else native energy over the rate.
+
+        A pair that the table lacks takes the next wider one. With serial inputs it takes the next wider
+        weights and the widest inputs up to its own, whose energy grows with the bits that stream.
+        """
         w, i = self.priced_bits(b_w, b_i)
         passes = self.passes(b_w, b_i)
+        if self.mode == "bit_serial" and "I" in self.serial:
+            stored = min(b_w, self.w_bits)
+            narrower = [(tw, -ti, pj) for tw, ti, pj in self.table_pj if tw >= stored and ti <= i]
+            if narrower:
+                _, streamed, pj = min(narrower)
+                return passes * pj * i / -streamed
         wider = [(tw * ti, pj) for tw, ti, pj in self.table_pj if tw >= w and ti >= i]
         if wider:
             return passes * min(wider)[1]

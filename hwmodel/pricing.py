@@ -10,6 +10,7 @@ from functools import cached_property
 
 from hwmodel.accelerator import Accelerator, Memory, Widths
 from hwmodel.access import OperandAccess, count_accesses
+from hwmodel.fusion import array_view
 from hwmodel.layer import Density, Layer, Operand
 from hwmodel.mapping import Mapping, tile_bits
 from hwmodel.storage import compression
@@ -88,7 +89,7 @@ def price(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Priced:
     Raises:
         MappingError: the mapping does not fit.
     """
-    return _Case(layer, accelerator, mapping).priced()
+    return _Case(*array_view(layer, accelerator), mapping).priced()
 
 
 def gated_fraction(density: Density, gating: tuple[Operand, ...]) -> float:
