@@ -7,6 +7,7 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
 from hwmodel.accelerator import Accelerator
+from hwmodel.fusion import array_view
 from hwmodel.layer import Layer, Operand
 from hwmodel.mapping import Loop, Mapping, footprint
 from hwmodel.pricing import price
@@ -145,6 +146,7 @@ def explain(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Explana
     Raises:
         MappingError: the mapping does not fit.
     """
+    layer, accelerator = array_view(layer, accelerator)
     priced = price(layer, accelerator, mapping)
     widths = accelerator.resolve_bits(layer.bits, layer.reduction)
     described = accelerator.memories()

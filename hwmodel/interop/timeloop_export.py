@@ -29,6 +29,7 @@ from ruamel.yaml.comments import CommentedSeq
 
 from hwmodel.accelerator import Accelerator, Axis, Memory
 from hwmodel.errors import MappingError
+from hwmodel.fusion import array_view
 from hwmodel.layer import OPERANDS, DimName, Layer, Operand
 from hwmodel.mapping import Loop, Mapping, check_mapping, psum_width
 from hwmodel.schema import dump_yaml
@@ -72,8 +73,7 @@ def timeloop_spec(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> d
     Raises:
         MappingError: the mapping does not fit, or Timeloop has no words for it (says for what).
     """
-    check_mapping(layer, accelerator, mapping)
-    return _Exporter(layer, accelerator, mapping).spec()
+    return _exporter(layer, accelerator, mapping).spec()
 
 
 def to_timeloop_yaml(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> str:
@@ -82,11 +82,17 @@ def to_timeloop_yaml(layer: Layer, accelerator: Accelerator, mapping: Mapping) -
     Raises:
         MappingError: as `timeloop_spec`.
     """
-    check_mapping(layer, accelerator, mapping)
-    exporter = _Exporter(layer, accelerator, mapping)
+    exporter = _exporter(layer, accelerator, mapping)
     title = f"{layer.name} on {accelerator.name}, in Timeloop's words: timeloop-model FILE"
     header = "\n".join(" ".join(line.split()) for line in (title, *exporter.limits()))
     return dump_yaml(exporter.spec(), header)
+
+
+def _exporter(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> _Exporter:
+    """Of the layer and the array as the mapping sees them."""
+    layer, accelerator = array_view(layer, accelerator)
+    check_mapping(layer, accelerator, mapping)
+    return _Exporter(layer, accelerator, mapping)
 
 
 class _Exporter:
