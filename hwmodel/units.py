@@ -24,6 +24,8 @@ BASE: dict[str, tuple[str, str]] = {
     "area": ("mm^2", "mm^2"),
     "time": ("s", "us"),
     "width": ("bit", "bit"),
+    "power": ("W", "W"),
+    "mac_rate": ("MAC/s", "TFLOP/s"),
 }
 
 _NUMBER = re.compile(r"^[\s+-]*[\d.]+(?:[eE][+-]?\d+)?\s*$")
@@ -35,6 +37,8 @@ def _registry() -> Any:
 
     registry: Any = pint.UnitRegistry(cache_folder=None)
     registry.define("cycle = [clock_cycle]")
+    registry.define("FLOP = [arithmetic] = FLOP = OP")
+    registry.define("MAC = 2 * FLOP")  # a multiplication and an addition
     return registry
 
 

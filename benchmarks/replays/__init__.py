@@ -1,0 +1,1 @@
+"""Replays of reference files, one module per kind: `replay(data) -> list[Case]`."""
