@@ -31,6 +31,11 @@ class _Format(Schema):
     efficiency: Fraction = 1.0
     conv_efficiency: Fraction | None = None
     direct: Rate | None = None
+    overhead: Time = 0.0
+    conv_overhead: Time | None = None
+    direct_overhead: Time | None = None
+    bandwidth: Bandwidth | None = None
+    packing_bandwidth: Bandwidth | None = None
     sparse: float = Field(default=1.0, ge=1.0)
 
 
@@ -47,6 +52,8 @@ class RooflineSection(Schema):
     fill: Time = 0.0
     launch: Time
     wait: Time = 0.0
+    overlap: bool = True
+    reorder_bandwidth: Bandwidth | None = None
     board_power: Power = 0.0
     idle_power: Power = 0.0
     source: str
@@ -83,6 +90,8 @@ class RooflineSection(Schema):
             launch_s=self.launch,
             wait_s=self.wait,
             idle_w=self.idle_power,
+            overlap=self.overlap,
+            reorder_bits_per_s=self.reorder_bandwidth,
         )
 
     def _format(self, item: _Format) -> Format:
@@ -94,6 +103,11 @@ class RooflineSection(Schema):
             efficiency=item.efficiency,
             conv_efficiency=item.conv_efficiency or item.efficiency,
             direct_macs_per_s=item.direct,
+            overhead_s=item.overhead,
+            conv_overhead_s=item.overhead if item.conv_overhead is None else item.conv_overhead,
+            direct_overhead_s=item.overhead if item.direct_overhead is None else item.direct_overhead,
+            memory_bits_per_s=item.bandwidth,
+            packing_bits_per_s=item.packing_bandwidth,
             sparse_rate=item.sparse,
             mac_pj=(self.board_power - self.idle_power) / (item.peak * item.efficiency) * 1e12,
         )

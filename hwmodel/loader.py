@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
@@ -128,7 +128,9 @@ class _Chip(Schema):
         if self.kind == "spatial" and not self.memories:
             raise ValueError("kind spatial needs at least one memory")
         if (self.kind in ("gpu", "cpu")) != (self.roofline is not None):
-            raise ValueError(f"kinds gpu and cpu have a `roofline` section, the others none, but kind is {self.kind}")
+            raise ValueError(
+                f"kinds gpu and cpu have a `roofline` section, the others none, but kind is {self.kind}"
+            )
         if self.roofline is not None and (len(self.memories) != 1 or not self.memories[0].bandwidth):
             raise ValueError(f"kind {self.kind} needs exactly one memory, with a `bandwidth`")
         if self.roofline is None and self.mac is None:

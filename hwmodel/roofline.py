@@ -19,6 +19,10 @@ class Format:
         conv_efficiency: the same of a large convolution.
         direct_macs_per_s: of kernels that do not tile a matrix product (depthwise convolutions) [MAC/s];
             None where there are none.
+        overhead_s, conv_overhead_s, direct_overhead_s: of a kernel of each kind beyond `launch_s` [s].
+        memory_bits_per_s: what its kernels sustain, None where it is the memory's own rate [bit/s].
+        packing_bits_per_s: at which W is read where a product of more than one row changes its layout first,
+            None where it does not [bit/s].
         sparse_rate: speed-up with 2:4 structured weights, 1 where the processor has none.
         mac_pj: energy of a MAC [pJ].
     """
@@ -30,6 +34,11 @@ class Format:
     efficiency: float = 1.0
     conv_efficiency: float = 1.0
     direct_macs_per_s: float | None = None
+    overhead_s: float = 0.0
+    conv_overhead_s: float = 0.0
+    direct_overhead_s: float = 0.0
+    memory_bits_per_s: float | None = None
+    packing_bits_per_s: float | None = None
     sparse_rate: float = 1.0
     mac_pj: float = 0.0
 
@@ -50,6 +59,8 @@ class Roofline:
         launch_s: of every kernel [s].
         wait_s: once per network: the host waits for the last result [s].
         idle_w: drawn whatever runs [W].
+        overlap: traffic to memory runs beside the computation; else before and after it.
+        reorder_bits_per_s: of the change of layout that convolutions need before and after, None without [bit/s].
     """
 
     cores: int
@@ -63,6 +74,8 @@ class Roofline:
     launch_s: float
     wait_s: float
     idle_w: float
+    overlap: bool = True
+    reorder_bits_per_s: float | None = None
 
     def format_for(self, bits: int) -> Format:
         """The narrowest format that has at least so many bits."""
@@ -102,7 +115,7 @@ class Kernel:
     """Time of one kernel, launch left out.
 
     Attributes:
-        seconds: compute, cache and memory side by side [s].
+        seconds: with the overhead of its kind, launch left out [s].
         bound: `compute`, `cache` or `memory`.
         w_bits, i_bits, o_bits: traffic to and from memory [bit].
     """
@@ -125,7 +138,7 @@ def run_kernel(problem: Problem, machine: Roofline, fmt: Format, rate: float = 1
     """
     kernels = [_tiled(problem, machine, fmt, rate, *tile) for tile in machine.tiles]
     if fmt.direct_macs_per_s is not None and problem.is_conv:
-        kernels.append(_direct(problem, machine, fmt.direct_macs_per_s))
+        kernels.append(_direct(problem, machine, fmt, fmt.direct_macs_per_s))
     return min(kernels, key=lambda kernel: kernel.seconds)
 
 
@@ -150,23 +163,30 @@ def _tiled(problem: Problem, machine: Roofline, fmt: Format, rate: float, tile_m
     partial_bits = 2 * 32 if slices > 1 else 0  # fp32 or int32 sums written and read again
     store = tile_m * tile_n * (p.o_bits + partial_bits) / core_port
     busy = waves * (machine.fill_s + max(compute, load) + store)
-    return _beside_memory(
-        p, machine, busy, "compute" if compute >= load else "cache", _rereads(p, machine, tile_m, tile_n)
-    )
+    overhead = fmt.conv_overhead_s if p.is_conv else fmt.overhead_s
+    bound = "compute" if compute >= load else "cache"
+    return _with_memory(p, machine, fmt, busy, overhead, bound, _rereads(p, machine, tile_m, tile_n))
 
 
-def _direct(problem: Problem, machine: Roofline, macs_per_s: float) -> Kernel:
-    busy = machine.fill_s + problem.macs / macs_per_s
-    return _beside_memory(problem, machine, busy, "compute", (1, 1))
+def _direct(p: Problem, machine: Roofline, fmt: Format, macs_per_s: float) -> Kernel:
+    busy = machine.fill_s + p.macs / macs_per_s
+    return _with_memory(p, machine, fmt, busy, fmt.direct_overhead_s, "compute", (1, 1))
 
 
-def _beside_memory(
-    p: Problem, machine: Roofline, busy: float, bound: str, rereads: tuple[int, int]
+def _with_memory(
+    p: Problem, machine: Roofline, fmt: Format, busy: float, overhead: float, bound: str, rereads: tuple[int, int]
 ) -> Kernel:
+    """A kernel that keeps its cores busy for so long, with its traffic, its overhead and the change of layout."""
     w_bits, i_bits, o_bits = p.w * p.w_bits * rereads[0], p.i * p.i_bits * rereads[1], p.o * p.o_bits
-    memory = machine.fill_s + (w_bits + i_bits + o_bits) / machine.memory_bits_per_s
+    rate = fmt.memory_bits_per_s or machine.memory_bits_per_s
+    w_rate = rate if p.m == 1 else fmt.packing_bits_per_s or rate
+    memory = machine.fill_s + (i_bits + o_bits) / rate + w_bits / w_rate
+    reorder = 0.0
+    if p.is_conv and machine.reorder_bits_per_s is not None:
+        reorder = (p.i * p.i_bits + p.o * p.o_bits) / machine.reorder_bits_per_s
     return Kernel(
-        seconds=max(busy, memory), bound="memory" if memory > busy else bound,
+        seconds=overhead + reorder + (max(busy, memory) if machine.overlap else busy + memory),
+        bound="memory" if memory + reorder > busy else bound,
         w_bits=w_bits, i_bits=i_bits, o_bits=o_bits,
     )  # fmt: skip
 
