@@ -61,7 +61,6 @@ def start_roofline(kind: str, cores: int, cache_bytes: int, formats: tuple[tuple
         wait_s=0.0,
         idle_w=0.0,
         overlap=kind == "gpu",
-        reorder_bits_per_s=1e13 if kind == "gpu" else 4e11,
     )
 
 
@@ -88,7 +87,6 @@ def to_yaml(machine: Machine, fitted: Roofline) -> str:
             "launch": _time(fitted.launch_s),
             "wait": _time(fitted.wait_s),
             "overlap": fitted.overlap,
-            **_optional("reorder_bandwidth", fitted.reorder_bits_per_s),
             "source": f"fitted to latencies: {machine.source}",
         },
         "memories": [
@@ -128,6 +126,7 @@ def _format(fmt: Format) -> dict[str, Any]:
         "direct_overhead": _time(fmt.direct_overhead_s),
         **_optional("bandwidth", fmt.memory_bits_per_s),
         **_optional("packing_bandwidth", fmt.packing_bits_per_s),
+        **_optional("reorder_bandwidth", fmt.reorder_bits_per_s),
     }
 
 

@@ -110,11 +110,11 @@ def _start_values(cases: Sequence[tuple[Problem, str, float]], start: Roofline) 
                 for problem, name, target in cases
                 if name == fmt.name and _kind(problem) == kind
             ]
+            if found and kind == "conv":
+                values[f"reorder {fmt.name}"] = 2 * start.memory_bits_per_s
             if found:
                 values[f"{kind} {fmt.name}"] = max(rate for rate, _ in found)
                 values[f"{kind} overhead {fmt.name}"] = min(seconds for _, seconds in found) / 2
-    if start.reorder_bits_per_s is not None:
-        values["reorder"] = start.reorder_bits_per_s
     return values
 
 
@@ -132,7 +132,6 @@ def _machine(start: Roofline, values: Parameters) -> Roofline:
         memory_bits_per_s=max(fmt.memory_bits_per_s or 0.0 for fmt in formats),
         cache_bits_per_s=values["cache"],
         fill_s=values["fill"],
-        reorder_bits_per_s=values.get("reorder"),
     )
 
 
@@ -153,6 +152,7 @@ def _format(fmt: Format, values: Parameters) -> Format:
         direct_overhead_s=overhead["direct"] or overhead["conv"] or usual,
         memory_bits_per_s=values[f"memory {fmt.name}"],
         packing_bits_per_s=values.get(f"packing {fmt.name}"),
+        reorder_bits_per_s=values.get(f"reorder {fmt.name}"),
     )
 
 

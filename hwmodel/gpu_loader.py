@@ -36,6 +36,7 @@ class _Format(Schema):
     direct_overhead: Time | None = None
     bandwidth: Bandwidth | None = None
     packing_bandwidth: Bandwidth | None = None
+    reorder_bandwidth: Bandwidth | None = None
     sparse: float = Field(default=1.0, ge=1.0)
 
 
@@ -53,7 +54,6 @@ class RooflineSection(Schema):
     launch: Time
     wait: Time = 0.0
     overlap: bool = True
-    reorder_bandwidth: Bandwidth | None = None
     board_power: Power = 0.0
     idle_power: Power = 0.0
     source: str
@@ -91,7 +91,6 @@ class RooflineSection(Schema):
             wait_s=self.wait,
             idle_w=self.idle_power,
             overlap=self.overlap,
-            reorder_bits_per_s=self.reorder_bandwidth,
         )
 
     def _format(self, item: _Format) -> Format:
@@ -108,6 +107,7 @@ class RooflineSection(Schema):
             direct_overhead_s=item.overhead if item.direct_overhead is None else item.direct_overhead,
             memory_bits_per_s=item.bandwidth,
             packing_bits_per_s=item.packing_bandwidth,
+            reorder_bits_per_s=item.reorder_bandwidth,
             sparse_rate=item.sparse,
             mac_pj=(self.board_power - self.idle_power) / (item.peak * item.efficiency) * 1e12,
         )

@@ -23,6 +23,7 @@ class Format:
         memory_bits_per_s: what its kernels sustain, None where it is the memory's own rate [bit/s].
         packing_bits_per_s: at which W is read where a product of more than one row changes its layout first,
             None where it does not [bit/s].
+        reorder_bits_per_s: of the change of layout of I and O that convolutions need, None without [bit/s].
         sparse_rate: speed-up with 2:4 structured weights, 1 where the processor has none.
         mac_pj: energy of a MAC [pJ].
     """
@@ -39,6 +40,7 @@ class Format:
     direct_overhead_s: float = 0.0
     memory_bits_per_s: float | None = None
     packing_bits_per_s: float | None = None
+    reorder_bits_per_s: float | None = None
     sparse_rate: float = 1.0
     mac_pj: float = 0.0
 
@@ -60,7 +62,6 @@ class Roofline:
         wait_s: once per network: the host waits for the last result [s].
         idle_w: drawn whatever runs [W].
         overlap: traffic to memory runs beside the computation; else before and after it.
-        reorder_bits_per_s: of the change of layout that convolutions need before and after, None without [bit/s].
     """
 
     cores: int
@@ -75,7 +76,6 @@ class Roofline:
     wait_s: float
     idle_w: float
     overlap: bool = True
-    reorder_bits_per_s: float | None = None
 
     def format_for(self, bits: int) -> Format:
         """The narrowest format that has at least so many bits."""
@@ -90,7 +90,7 @@ class Problem:
         m, n, k, batch: sizes.
         w, i, o: distinct elements of the operands, the whole batch together.
         w_bits, i_bits, o_bits: widths in memory [bit]; w_bits may be a mean (compressed weights).
-        is_conv: an implicit matrix product: its I is smaller than m * k.
+        is_conv: a convolution: an implicit matrix product with a layout of its own.
     """
 
     m: int
@@ -182,8 +182,8 @@ def _with_memory(
     w_rate = rate if p.m == 1 else fmt.packing_bits_per_s or rate
     memory = machine.fill_s + (i_bits + o_bits) / rate + w_bits / w_rate
     reorder = 0.0
-    if p.is_conv and machine.reorder_bits_per_s is not None:
-        reorder = (p.i * p.i_bits + p.o * p.o_bits) / machine.reorder_bits_per_s
+    if p.is_conv and fmt.reorder_bits_per_s is not None:
+        reorder = (p.i * p.i_bits + p.o * p.o_bits) / fmt.reorder_bits_per_s
     return Kernel(
         seconds=overhead + reorder + (max(busy, memory) if machine.overlap else busy + memory),
         bound="memory" if memory + reorder > busy else bound,
