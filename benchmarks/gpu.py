@@ -76,7 +76,7 @@ def main() -> None:
     reference = os.environ.get("HWMODEL_REFERENCE")
     default = Path(reference) / "a100_gemm_ms.json" if reference else None
     parser.add_argument("--gemm", type=Path, default=default)
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--count", type=int, default=100)
     options = parser.parse_args()
     report = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",

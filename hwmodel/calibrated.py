@@ -120,6 +120,7 @@ def _format(fmt: Format) -> dict[str, Any]:
         "peak": f"{fmt.macs_per_s / 1e9:.6g} GMAC/s",
         "efficiency": float(f"{fmt.efficiency:.6g}"),
         "conv_efficiency": float(f"{fmt.conv_efficiency:.6g}"),
+        "pointwise_efficiency": float(f"{fmt.pointwise_efficiency:.6g}"),
         **({} if fmt.direct_macs_per_s is None else {"direct": f"{fmt.direct_macs_per_s / 1e9:.6g} GMAC/s"}),
         "overhead": _time(fmt.overhead_s),
         "conv_overhead": _time(fmt.conv_overhead_s),

@@ -1,9 +1,9 @@
 """Fits a roofline to measured latencies.
 
-The parameters are peaks, bandwidths and overheads, all positive: the search works on their logarithms and
-minimises the mean absolute logarithmic error, which weighs a microsecond layer as much as a second. It starts from
-rough guesses and improves one parameter at a time with shrinking steps (a pattern search: Hooke and Jeeves,
-Direct search solution of numerical and statistical problems, JACM 1961).
+The parameters are peaks, bandwidths and overheads, all positive: the search steps by factors and minimises the mean
+absolute relative error, which weighs a microsecond layer as much as a second. It starts from rough guesses and
+improves one parameter at a time with shrinking steps (a pattern search: Hooke and Jeeves, Direct search solution of
+numerical and statistical problems, JACM 1961).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from hwmodel.roofline import Format, Problem, Roofline, run_kernel
 
 _STEPS = (2.0, 1.5, 1.25, 1.1, 1.04)
 _SWEEPS = 8
+
+_KINDS = ("gemm", "conv", "pointwise", "direct")
 
 Parameters = dict[str, float]
 
@@ -64,12 +66,12 @@ def fit_roofline(samples: Sequence[Sample], start: Roofline) -> Fit:
     for sample in samples:
         if not 0 < sample.seconds < math.inf:
             raise ConfigError(f"calibration: `seconds > 0` must hold, but {sample.layer.name}: {sample.seconds}")
-    cases = [(problem_of(s.layer, start, _widths(s.layer)), s.fmt, math.log(s.seconds)) for s in samples]
+    cases = [(problem_of(s.layer, start, _widths(s.layer)), s.fmt, s.seconds) for s in samples]
     parameters = _start_values(cases, start)
 
     def error(values: Parameters) -> float:
         machine = _machine(start, values)
-        return sum(abs(math.log(_seconds(p, machine, fmt)) - target) for p, fmt, target in cases) / len(cases)
+        return sum(abs(_seconds(p, machine, fmt) / seconds - 1) for p, fmt, seconds in cases) / len(cases)
 
     machine = _machine(start, _search(error, parameters))
     return Fit(machine=machine, error=mean_error(samples, machine))
@@ -104,16 +106,17 @@ def _start_values(cases: Sequence[tuple[Problem, str, float]], start: Roofline) 
         values[f"memory {fmt.name}"] = start.memory_bits_per_s
         if not start.overlap:
             values[f"packing {fmt.name}"] = start.memory_bits_per_s
-        for kind in ("gemm", "conv", "direct"):
+        for kind in _KINDS:
             found = [
-                (problem.macs / math.exp(target), math.exp(target))
-                for problem, name, target in cases
+                (problem.macs / seconds, seconds)
+                for problem, name, seconds in cases
                 if name == fmt.name and _kind(problem) == kind
             ]
             if found and kind == "conv":
                 values[f"reorder {fmt.name}"] = 2 * start.memory_bits_per_s
             if found:
                 values[f"{kind} {fmt.name}"] = max(rate for rate, _ in found)
+            if found and kind != "pointwise":
                 values[f"{kind} overhead {fmt.name}"] = min(seconds for _, seconds in found) / 2
     return values
 
@@ -121,7 +124,9 @@ def _start_values(cases: Sequence[tuple[Problem, str, float]], start: Roofline) 
 def _kind(problem: Problem) -> str:
     if not problem.is_conv:
         return "gemm"
-    return "direct" if problem.n == 1 else "conv"
+    if problem.n == 1:
+        return "direct"
+    return "pointwise" if problem.pointwise else "conv"
 
 
 def _machine(start: Roofline, values: Parameters) -> Roofline:
@@ -137,8 +142,8 @@ def _machine(start: Roofline, values: Parameters) -> Roofline:
 
 def _format(fmt: Format, values: Parameters) -> Format:
     """The peak is the faster of products and convolutions; a kind without samples is as efficient as the other."""
-    gemm, conv = values.get(f"gemm {fmt.name}"), values.get(f"conv {fmt.name}")
-    peak = max(rate for rate in (gemm, conv) if rate is not None)
+    gemm, conv, pointwise = (values.get(f"{kind} {fmt.name}") for kind in ("gemm", "conv", "pointwise"))
+    peak = max(rate for rate in (gemm, conv, pointwise) if rate is not None)
     overhead = {kind: values.get(f"{kind} overhead {fmt.name}") for kind in ("gemm", "conv", "direct")}
     usual = min(found for found in overhead.values() if found is not None)
     return replace(
@@ -146,6 +151,7 @@ def _format(fmt: Format, values: Parameters) -> Format:
         macs_per_s=peak,
         efficiency=(gemm or peak) / peak,
         conv_efficiency=(conv or peak) / peak,
+        pointwise_efficiency=(pointwise or conv or peak) / peak,
         direct_macs_per_s=values.get(f"direct {fmt.name}"),
         overhead_s=overhead["gemm"] or usual,
         conv_overhead_s=overhead["conv"] or usual,

@@ -91,6 +91,7 @@ def problem_of(layer: Layer, machine: Roofline, widths: Widths, *, sparse: bool 
         i_bits=machine.format_for(widths.i).storage_bits,
         o_bits=machine.format_for(widths.o).storage_bits,
         is_conv=layer.kind == "conv",
+        pointwise=layer.kind == "conv" and d.FY * d.FX == 1,
     )
 
 

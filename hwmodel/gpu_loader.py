@@ -30,6 +30,7 @@ class _Format(Schema):
     peak: Rate
     efficiency: Fraction = 1.0
     conv_efficiency: Fraction | None = None
+    pointwise_efficiency: Fraction | None = None
     direct: Rate | None = None
     overhead: Time = 0.0
     conv_overhead: Time | None = None
@@ -101,6 +102,7 @@ class RooflineSection(Schema):
             macs_per_s=item.peak,
             efficiency=item.efficiency,
             conv_efficiency=item.conv_efficiency or item.efficiency,
+            pointwise_efficiency=item.pointwise_efficiency or item.conv_efficiency or item.efficiency,
             direct_macs_per_s=item.direct,
             overhead_s=item.overhead,
             conv_overhead_s=item.overhead if item.conv_overhead is None else item.conv_overhead,

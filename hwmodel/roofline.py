@@ -16,7 +16,7 @@ class Format:
         storage_bits: of one value in memory [bit].
         macs_per_s: peak of all cores, dense [MAC/s].
         efficiency: fraction of the peak that a large matrix product sustains.
-        conv_efficiency: the same of a large convolution.
+        conv_efficiency, pointwise_efficiency: the same of a large convolution, and of one whose filter is 1x1.
         direct_macs_per_s: of kernels that do not tile a matrix product (depthwise convolutions) [MAC/s];
             None where there are none.
         overhead_s, conv_overhead_s, direct_overhead_s: of a kernel of each kind beyond `launch_s` [s].
@@ -34,6 +34,7 @@ class Format:
     macs_per_s: float
     efficiency: float = 1.0
     conv_efficiency: float = 1.0
+    pointwise_efficiency: float = 1.0
     direct_macs_per_s: float | None = None
     overhead_s: float = 0.0
     conv_overhead_s: float = 0.0
@@ -104,6 +105,7 @@ class Problem:
     i_bits: float
     o_bits: float
     is_conv: bool = False
+    pointwise: bool = False
 
     @property
     def macs(self) -> int:
@@ -156,6 +158,8 @@ def _tiled(problem: Problem, machine: Roofline, fmt: Format, rate: float, tile_m
     depth = math.ceil(math.ceil(p.k / slices) / granule) * granule
     waves = math.ceil(tiles * slices / cores)
     efficiency = fmt.conv_efficiency if p.is_conv else fmt.efficiency
+    if p.pointwise:
+        efficiency = fmt.pointwise_efficiency
     core_rate = fmt.macs_per_s * efficiency * rate / cores
     core_port = machine.cache_bits_per_s / cores
     compute = tile_m * tile_n * depth / core_rate

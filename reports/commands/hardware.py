@@ -87,7 +87,7 @@ def calibrate(
         Path, typer.Option("--output", "-o", metavar="FILE", help="The YAML file to write.", show_default=False)
     ],
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
-    layers: Annotated[int, typer.Option(min=4, help="Products, and convolutions, measured per format.")] = 60,
+    layers: Annotated[int, typer.Option(min=4, help="Products, and convolutions, measured per format.")] = 100,
     seed: Annotated[int, typer.Option(help="Of the shapes.")] = 0,
     json: JsonOption = False,
 ) -> None:

@@ -18,8 +18,9 @@ TRUTH = replace(
     memory_bits_per_s=3e11,
     formats=tuple(
         replace(
-            fmt, macs_per_s=4e12 / fmt.bits, conv_efficiency=0.7, direct_macs_per_s=1e10, overhead_s=4e-6,
-            conv_overhead_s=9e-6, direct_overhead_s=2e-5, memory_bits_per_s=3e11,
+            fmt, macs_per_s=4e12 / fmt.bits, conv_efficiency=0.7, pointwise_efficiency=0.7,
+            direct_macs_per_s=1e10, overhead_s=4e-6, conv_overhead_s=9e-6, direct_overhead_s=2e-5,
+            memory_bits_per_s=3e11,
         )
         for fmt in START.formats
     ),

@@ -60,7 +60,7 @@ def calibrate(
     device: str = "cpu",
     *,
     name: str = "calibrated",
-    count: int = 60,
+    count: int = 100,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Calibration:

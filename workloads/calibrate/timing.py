@@ -52,7 +52,7 @@ def keep_freed_memory() -> bool:
 def measure(
     layers: Sequence[tuple[Layer, str]],
     device: str,
-    rounds: int = 7,
+    rounds: int = 15,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Sample]:
     """Latency of layers, the fastest of several rounds.
