@@ -12,8 +12,10 @@ from typing import Literal, NamedTuple
 
 from hwmodel.layer import Bits, DimName, Operand
 from hwmodel.precision import Precision
+from hwmodel.roofline import Roofline
+from hwmodel.systolic import Systolic
 
-Kind = Literal["spatial", "loop_nest"]
+Kind = Literal["spatial", "loop_nest", "gpu", "cpu"]
 
 
 class Widths(NamedTuple):
@@ -124,10 +126,12 @@ class Vector:
     Attributes:
         lanes: elements per cycle.
         pj_per_op: energy of one operation on one element.
+        launch_cycles: of every operation that is not fused.
     """
 
     lanes: int = 1
     pj_per_op: float = 0.0
+    launch_cycles: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +150,8 @@ class Accelerator:
         gating: operands whose zeros gate the MAC and the register accesses beside it (energy, not cycles).
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
+        timing: closed form of the compute cycles, where the array is systolic.
+        roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
         mac_source: where the numbers of the MAC come from.
@@ -165,6 +171,8 @@ class Accelerator:
     gating: tuple[Operand, ...] = ()
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
+    timing: Systolic | None = None
+    roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None
     mac_source: str = ""

@@ -13,6 +13,7 @@ from hwmodel.accelerator import Accelerator
 from hwmodel.choice import Choice, remove_filters
 from hwmodel.errors import ConfigError, MappingError
 from hwmodel.fusion import array_view
+from hwmodel.gpu import format_note, price_kernel, uses_structure
 from hwmodel.graph import LayerGraph
 from hwmodel.layer import Bits, Density, Layer
 from hwmodel.liveness import Liveness
@@ -286,6 +287,11 @@ def layer_cost(
         energy = nestcount.operation_energy(counts, widths, accelerator.loop_nest)
         cycles, bound, utilization = counts.multiplications + counts.additions, "compute", 1.0
         compute = cycles
+    elif accelerator.roofline is not None:
+        kernel = price_kernel(work, accelerator, accelerator.roofline, last=last)
+        energy, traffic = kernel.energy_pj, kernel.traffic_bits
+        cycles, bound, utilization = kernel.cycles, kernel.bound, kernel.utilization
+        compute = kernel.cycles
     else:
         mapping, priced = _map_and_price(shown, accelerator, optimize)
         energy = {(place, operand): value for (place, operand), value in priced.energy_pj.items()}
@@ -343,6 +349,12 @@ def _notes(layer: Layer, accelerator: Accelerator) -> tuple[str, ...]:
     if accelerator.kind == "spatial":
         precision = accelerator.precision.note(widths.w, widths.i)
         notes += [f"{accelerator.name}: {precision}"] if precision else []
+    machine = accelerator.roofline
+    if machine is not None:
+        note = format_note(layer, accelerator, machine)
+        notes += [f"{accelerator.name}: {note}"] if note else []
+        if uses_structure(layer, machine.format_for(max(widths.w, widths.i))):
+            return tuple(notes)
     used = set(accelerator.gating) | {o for memory in accelerator.memories().values() for o in memory.compressed}
     if layer.density.w < 1.0 and layer.density.pattern != "filter" and "W" not in used:
         notes.append(

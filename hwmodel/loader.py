@@ -5,45 +5,30 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import model_validator
 
 from hwmodel.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
 from hwmodel.errors import AcceleratorError, nearest
+from hwmodel.fields import Width, quantity
+from hwmodel.gpu_loader import RooflineSection, TimingSection
 from hwmodel.layer import DIM_NAMES, Bits, DimName, Operand
 from hwmodel.precision import Mode, Precision
 from hwmodel.schema import Field, Schema, read_yaml
-from hwmodel.units import parse_bandwidth, parse_quantity
+from hwmodel.systolic import Systolic
+from hwmodel.units import parse_bandwidth
 
 FOLDER = Path(__file__).parent / "accelerators"
 
 
-def _quantity(kind: str, *, positive: bool = False) -> BeforeValidator:
-    def parse(text: Any) -> float:
-        value = parse_quantity(kind, text)
-        if value < 0 or (positive and value == 0):
-            raise ValueError(f"must be {'above' if positive else 'at least'} 0, but got {text}")
-        return value
-
-    return BeforeValidator(parse)
-
-
-def _bits(text: Any) -> int:
-    value = parse_quantity("width", text)
-    if value != int(value) or value < 1:
-        raise ValueError(f"must be a whole number of bits >= 1, but got {text}")
-    return int(value)
-
-
-Frequency = Annotated[float, _quantity("frequency", positive=True)]
-Size = Annotated[float, _quantity("size")]
-Energy = Annotated[float, _quantity("energy")]
-EnergyPerBit = Annotated[float, _quantity("energy_per_bit")]
-Length = Annotated[float, _quantity("length", positive=True)]
-Area = Annotated[float, _quantity("area", positive=True)]
-AreaPerSize = Annotated[float, _quantity("area_per_size", positive=True)]
-Width = Annotated[int, BeforeValidator(_bits)]
+Frequency = Annotated[float, quantity("frequency", positive=True)]
+Size = Annotated[float, quantity("size")]
+Energy = Annotated[float, quantity("energy")]
+EnergyPerBit = Annotated[float, quantity("energy_per_bit")]
+Length = Annotated[float, quantity("length", positive=True)]
+Area = Annotated[float, quantity("area", positive=True)]
+AreaPerSize = Annotated[float, quantity("area_per_size", positive=True)]
 
 
 class _EnergyRow(Schema):
@@ -126,12 +111,12 @@ class _Vector(Schema):
 
 class _Chip(Schema):
     name: str
-    kind: Literal["spatial", "loop_nest"] = "spatial"
+    kind: Literal["spatial", "loop_nest", "gpu", "cpu"] = "spatial"
     description: str
     source: str
     clock: Frequency
     technology: Length | None = None
-    mac: _Mac
+    mac: _Mac | None = None
     array: tuple[_Axis, ...] = ()
     host_unfolds: int = Field(default=0, ge=0)
     memories: tuple[_Memory, ...] = ()
@@ -139,6 +124,8 @@ class _Chip(Schema):
     gating: tuple[Operand, ...] = ()
     vector: _Vector = _Vector(lanes=1)
     loop_nest: _LoopNest | None = None
+    timing: TimingSection | None = None
+    roofline: RooflineSection | None = None
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -147,9 +134,27 @@ class _Chip(Schema):
             raise ValueError("kind loop_nest needs a `loop_nest` section")
         if self.kind == "spatial" and not self.memories:
             raise ValueError("kind spatial needs at least one memory")
-        if self.mac.precision != "fusion" and any(axis.fused for axis in self.array):
-            raise ValueError(f"`fused: true` needs `precision: fusion`, but got {self.mac.precision}")
+        if self.unit.precision != "fusion" and any(axis.fused for axis in self.array):
+            raise ValueError(f"`fused: true` needs `precision: fusion`, but got {self.unit.precision}")
+        if (self.kind in ("gpu", "cpu")) != (self.roofline is not None):
+            raise ValueError(
+                f"kinds gpu and cpu have a `roofline` section, the others none, but kind is {self.kind}"
+            )
+        if self.roofline is not None and (len(self.memories) != 1 or not self.memories[0].bandwidth):
+            raise ValueError(f"kind {self.kind} needs exactly one memory, with a `bandwidth`")
+        if self.roofline is None and self.mac is None:
+            raise ValueError("'mac' is missing")
+        if self.timing is not None and {axis.axis for axis in self.array} != {"X", "Y"}:
+            raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
         return self
+
+    @property
+    def unit(self) -> _Mac:
+        """The multiplier; that of a roofline's native format where the file has none."""
+        if self.mac is not None:
+            return self.mac
+        width = 32 if self.roofline is None else self.roofline.native_bits
+        return _Mac(w=f"{width} bit", i=f"{width} bit", accumulator="32 bit", energy="0 pJ", source="")  # type: ignore[arg-type]
 
 
 def list_accelerators() -> list[str]:
@@ -200,7 +205,7 @@ class _Builder:
 
     def build(self) -> Accelerator:
         chip = self.chip
-        mac = chip.mac
+        mac = chip.unit
         precision = Precision(
             mode=mac.precision, w_bits=mac.w, i_bits=mac.i, acc_bits=mac.accumulator, mac_pj=mac.energy,
             brick_bits=mac.brick, serial=mac.serial, table_pj=tuple((r.w, r.i, r.energy) for r in mac.energies),
@@ -219,7 +224,7 @@ class _Builder:
             levels=self.levels(),
             unfolded_channels=chip.host_unfolds,
             gating=chip.gating,
-            vector=Vector(lanes=chip.vector.lanes, pj_per_op=chip.vector.energy),
+            vector=self.vector(),
             loop_nest=None if nest is None else LoopNest(
                 multiplications=(nest.conv.multiplications, nest.linear.multiplications),
                 additions=(nest.conv.additions, nest.linear.additions),
@@ -227,12 +232,31 @@ class _Builder:
                 pj_per_bit2=nest.multiply_energy_per_bit2,
                 pj_per_bit=nest.add_energy_per_bit,
             ),
+            timing=self.timing(),
+            roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
             notes=chip.notes,
             mac_area_mm2=mac.area,
             mac_source=mac.source,
         )  # fmt: skip
 
+    def vector(self) -> Vector:
+        launch = 0.0 if self.chip.roofline is None else self.chip.roofline.launch * self.chip.clock
+        return Vector(lanes=self.chip.vector.lanes, pj_per_op=self.chip.vector.energy, launch_cycles=launch)
+
+    def timing(self) -> Systolic | None:
+        if self.chip.timing is None:
+            return None
+        size = {axis.axis: axis.size for axis in self.chip.array}
+        return Systolic(rows=size["Y"], columns=size["X"], dataflow=self.chip.timing.dataflow)
+
+    def memory_bits_per_s(self) -> float:
+        """Of the outermost memory [bit/s]."""
+        bits_per_cycle = self.memory(self.chip.memories[-1]).read_bits_per_cycle
+        return (bits_per_cycle or math.inf) * self.chip.clock
+
     def axes(self) -> tuple[Axis, ...]:
+        if self.chip.roofline is not None:
+            return (Axis(name="core", size=self.chip.roofline.cores, dims=("B", "G", "K", "OY", "OX")),)
         names = [axis.axis for axis in self.chip.array]
         for name in names:
             if names.count(name) > 1:
@@ -240,12 +264,12 @@ class _Builder:
         if sum(axis.fused for axis in self.chip.array) > 1:
             raise self.fail("fused", "only one axis can be `fused: true`: the rate lengthens it once")
         for axis in self.chip.array:
-            need = self.chip.mac.w + (axis.weight_cells or 0)
+            need = self.chip.unit.w + (axis.weight_cells or 0)
             if axis.weight_cells is not None and axis.size < need:
                 raise self.fail(
                     "weight_cells",
                     f"axis {axis.axis}: `size >= {need}` must hold (the cells of one "
-                    f"{self.chip.mac.w}-bit weight), but got {axis.size}",
+                    f"{self.chip.unit.w}-bit weight), but got {axis.size}",
                 )
         return tuple(
             Axis(name=a.axis, size=a.size, dims=a.dims, fused=a.fused, weight_cells=a.weight_cells)
@@ -274,7 +298,7 @@ class _Builder:
         if memory.name in seen:
             raise self.fail(memory.name, f"memory {memory.name!r} is described twice")
         seen.add(memory.name)
-        widths = {"W": self.chip.mac.w, "I": self.chip.mac.i, "O": self.chip.mac.i}
+        widths = {"W": self.chip.unit.w, "I": self.chip.unit.i, "O": self.chip.unit.i}
         if memory.size == "unbounded":
             return
         copies = 2 if memory.double_buffered else 1

@@ -137,7 +137,8 @@ class _Case:
         energy: dict[tuple[str, str], float] = {("mac", ""): mac_energy(self.layer, self.accelerator, self.widths)}
         energy.update({key: item.energy_pj for key, item in self.traffic.items()})
         rate = self.accelerator.precision.macs_per_cycle(self.widths.w, self.widths.i)
-        compute = math.ceil(self.mapping.iterations / rate)
+        timing = self.accelerator.timing
+        compute = math.ceil((self.mapping.iterations if timing is None else timing.cycles(self.layer)) / rate)
         busy = {"compute": float(compute), **self.port_cycles}
         bound = max(busy, key=lambda name: busy[name])
         cycles = math.ceil(busy[bound] + self.exposed_cycles + self.edge_cycles)

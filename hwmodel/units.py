@@ -25,6 +25,8 @@ BASE: dict[str, tuple[str, str]] = {
     "area_per_size": ("mm^2/bit", "mm^2/KiB"),
     "time": ("s", "us"),
     "width": ("bit", "bit"),
+    "power": ("W", "W"),
+    "mac_rate": ("MAC/s", "TFLOP/s"),
 }
 
 _NUMBER = re.compile(r"^[\s+-]*[\d.]+(?:[eE][+-]?\d+)?\s*$")
@@ -36,6 +38,8 @@ def _registry() -> Any:
 
     registry: Any = pint.UnitRegistry(cache_folder=None)
     registry.define("cycle = [clock_cycle]")
+    registry.define("FLOP = [arithmetic] = FLOP = OP")
+    registry.define("MAC = 2 * FLOP")  # a multiplication and an addition
     return registry
 
 

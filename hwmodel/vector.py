@@ -76,8 +76,9 @@ def vector_cost(op: VectorOp, streamed: int, width: int, accelerator: Accelerato
     port = read_cycles + write_cycles if memory.shared_port else max(read_cycles, write_cycles)
     operations = op.elements_out * op.ops_per_element
     compute = 0.0 if streamed else operations / accelerator.vector.lanes
+    launch = 0.0 if streamed else accelerator.vector.launch_cycles
     return VectorCost(
-        cycles=math.ceil(max(port, compute)),
+        cycles=math.ceil(max(port, compute) + launch),
         traffic_bits=reads + writes,
         memory_pj=reads * memory.read_pj_per_bit + writes * memory.write_pj_per_bit,
         compute_pj=operations * accelerator.vector.pj_per_op,

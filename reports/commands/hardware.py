@@ -83,6 +83,47 @@ def check(
     print_lines(make_console(), [(OK, f"{file} is valid"), *_facts(chip)])
 
 
+@app.command("calibrate")
+def calibrate(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The YAML file to write.", show_default=False)
+    ],
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    layers: Annotated[int, typer.Option(min=4, help="Products, and convolutions, measured per format.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the shapes.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Measure this machine and write it as an accelerator file."""
+    from hwmodel.errors import ConfigError
+    from reports.console import emit_json, make_console
+    from reports.tables import OK, print_lines
+
+    if output.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"{output}: must be a .yaml file, for --hw to read it")
+    from workloads.calibrate import calibrate
+
+    found = calibrate(device, name=output.stem, count=layers, seed=seed)
+    output.write_text(found.yaml, encoding="utf-8")
+    facts = {
+        "file": str(output),
+        "device": found.device,
+        "formats": [fmt.name for fmt in found.fit.machine.formats],
+        "fit_error": found.fit.error,
+        "held_out_layers": len(found.held_out),
+        "held_out_error": found.held_out_error,
+    }
+    if json:
+        emit_json(facts)
+        return
+    lines = [
+        (OK, f"{output}: {found.device}, {' '.join(facts['formats'])}"),  # type: ignore[arg-type]
+        ("", f"mean error {found.fit.error:.1%} on the layers of the fit, {found.held_out_error:.1%} on "
+             f"{len(found.held_out)} others"),
+        ("", f"use it: hwmodel cost MODEL --hw {output}"),
+    ]  # fmt: skip
+    print_lines(make_console(), lines)
+
+
 def _summary(chip: Accelerator) -> dict[str, Any]:
     return {
         "kind": chip.kind,
@@ -139,13 +180,30 @@ def _facts(chip: Accelerator) -> list[tuple[str, str]]:
     array = " × ".join(f"{axis.name} {axis.size} ({' '.join(axis.dims)})" for axis in chip.axes)
     array = f" · array {array}" if array else ""
     process = f" · {chip.technology_nm:g} nm" if chip.technology_nm else ""
-    native = chip.native_bits
     return [
         ("", f"{chip.name}: {chip.description}"),
         ("", f"{chip.kind} · {units.frequency(chip.clock_hz)}{process} · {chip.num_pes} PEs{array}"),
-        ("", f"multipliers {native.w} × {native.i} bit, {chip.precision.mode}"),
+        *_arithmetic(chip),
         ("", f"source: {chip.source}"),
         *((WARNING, note) for note in chip.notes),
+    ]
+
+
+def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
+    """The multipliers; on GPUs and CPUs the formats with their peaks, and the overheads."""
+    native, machine = chip.native_bits, chip.roofline
+    if machine is None:
+        timing = "" if chip.timing is None else f", systolic, {chip.timing.dataflow.upper()}"
+        return [("", f"multipliers {native.w} × {native.i} bit, {chip.precision.mode}{timing}")]
+    formats = [
+        f"{fmt.name} {2 * fmt.macs_per_s / 1e12:.4g} TOP/s × {fmt.efficiency:.3g}"
+        for fmt in reversed(machine.formats)
+    ]
+    tiles = " ".join(f"{m}×{n}" for m, n in machine.tiles)
+    return [
+        ("", f"peak × sustained: {', '.join(formats)}"),
+        ("", f"tiles {tiles}"),
+        ("", f"launch {machine.launch_s * 1e6:.3g} us per kernel, wait {machine.wait_s * 1e6:.3g} us per network"),
     ]
 
 

@@ -1,0 +1,33 @@
+"""Replays `gemm` files: measured latency of single matrix products.
+
+Format: {"columns": ["M", "N", "K", "milliseconds"], "dtype": "fp16", "rows": [[...], ...]}, and optionally
+"accelerator": a name or a YAML file (default: a100).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from benchmarks.replays.case import Case
+from hwmodel import Bits, Layer, evaluate, load_accelerator
+
+
+def replay(data: Any) -> list[Case]:
+    """One case per row: the latency of an M x K by K x N product [ms]."""
+    accelerator = load_accelerator(data.get("accelerator", "a100"))
+    width = int(re.sub(r"\D", "", data["dtype"]))
+    columns = [name.lower() for name in data["columns"]]
+    cases = []
+    for row in data["rows"]:
+        item = dict(zip(columns, row, strict=True))
+        m, n, k = int(item["m"]), int(item["n"]), int(item["k"])
+        layer = Layer(
+            name=f"{m}x{n}x{k}",
+            kind="linear",
+            dims={"B": m, "K": n, "C": k},  # type: ignore[arg-type]
+            bits=Bits(w=width, i=width),
+        )
+        latency_ms = evaluate(layer, accelerator).latency_s * 1e3
+        cases.append(Case(name=layer.name, reference=item["milliseconds"], prediction=latency_ms))
+    return cases

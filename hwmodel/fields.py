@@ -1,0 +1,31 @@
+"""Fields of a YAML file that carry a unit, for pydantic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from hwmodel.units import parse_quantity
+
+
+def quantity(kind: str, *, positive: bool = False) -> BeforeValidator:
+    """A quantity of one kind (see `hwmodel.units.BASE`) in its base unit, >= 0, or > 0 where `positive`."""
+
+    def parse(text: Any) -> float:
+        value = parse_quantity(kind, text)
+        if value < 0 or (positive and value == 0):
+            raise ValueError(f"must be {'above' if positive else 'at least'} 0, but got {text}")
+        return value
+
+    return BeforeValidator(parse)
+
+
+def _bits(text: Any) -> int:
+    value = parse_quantity("width", text)
+    if value != int(value) or value < 1:
+        raise ValueError(f"must be a whole number of bits >= 1, but got {text}")
+    return int(value)
+
+
+Width = Annotated[int, BeforeValidator(_bits)]
