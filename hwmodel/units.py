@@ -24,6 +24,7 @@ BASE: dict[str, tuple[str, str]] = {
     "area": ("mm^2", "mm^2"),
     "time": ("s", "us"),
     "width": ("bit", "bit"),
+    "power": ("mW", "mW"),
 }
 
 _NUMBER = re.compile(r"^[\s+-]*[\d.]+(?:[eE][+-]?\d+)?\s*$")

@@ -1,0 +1,329 @@
+"""The mapping rules of a row-stationary chip: sets of PEs, folding and replication.
+
+A PE keeps one filter row and slides it over one input row. R x e PEs make a set: R filter rows down, e output
+rows across. A set of all E rows that the array has PEs for is mapped whole, folded onto the rows that are left
+where it is wider than the array; a larger one is cut into strips of e rows. r sets for different channels and t for
+different filters (or groups, where a group has one of each) fill the array. A PE interleaves p filters and q
+channels. A processing pass runs n images; m filters of partial sums wait in the buffer while the passes go through
+the channels. Dims that the sets do not divide are padded. Of all (m, n, e, p, q, r, t) that fit, the cheapest is
+taken, as the chip's offline optimiser does.
+
+In the loops below: PE: p of K, q of C, S of FX. Array: R of FY, e of OY, r of C, t of K. Buffer: the filters of m,
+then n images, then OX innermost. DRAM: groups, images, strips of e rows, filters, channels innermost.
+
+Source: Chen et al., ISCA 2016, section V, and Chen et al., JSSC 52(1), 2017, sections III and IV.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodel.accelerator import Accelerator, Level, Memory, Widths
+from hwmodel.access import distinct_tiles, tile_transfers
+from hwmodel.errors import MappingError
+from hwmodel.layer import DIM_NAMES, OPERANDS, RELEVANT, DimName, Layer, Operand
+from hwmodel.mapping import LevelMapping, Loop, Mapping, footprint
+
+Column = NDArray[np.float64]
+#: Loops above the registers, outer to inner: (dim, belongs to the buffer).
+ORDER: tuple[tuple[DimName, bool], ...] = (
+    ("G", False), ("B", False), ("OY", False), ("OX", False), ("K", False), ("C", False),
+    ("FY", True), ("FX", True), ("K", True), ("B", True), ("OX", True),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Spatial factors: the loops on the axes, and their product per dim."""
+
+    loops: tuple[Loop, ...]
+    factors: dict[DimName, int]
+
+    def steps(self, layer: Layer) -> int:
+        """Steps of every PE, padding included."""
+        return math.prod(math.ceil(layer.dims[d] / self.factors.get(d, 1)) for d in DIM_NAMES)
+
+
+def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "energy") -> Mapping:
+    """The mapping that the rules of the chip give.
+
+    Args:
+        layer: with whole filters already removed; its density is not looked at.
+        accelerator: one level per PE, one shared buffer for I and O, and the outermost memory.
+        optimize: `energy`, `latency` or `edp`.
+
+    Raises:
+        MappingError: another hierarchy, or no mapping fits.
+    """
+    if optimize not in ("energy", "latency", "edp"):
+        raise MappingError(f"optimize must be one of energy, latency, edp, but got {optimize!r}")
+    levels = accelerator.levels
+    if len(levels) != 3 or not levels[0].per_pe or levels[1].per_pe or set(levels[1].holds) != {"I", "O"}:
+        raise MappingError(
+            f"accelerator {accelerator.name!r}: dataflow row_stationary needs one level per PE, one shared level "
+            "that holds I and O, and the outermost memory"
+        )
+    best: tuple[float, float, Mapping] | None = None
+    for sets in _all_sets(layer, accelerator):
+        found = _Space(layer, accelerator, sets).best(optimize)
+        if found and (best is None or found[:2] < best[:2]):
+            best = found
+    if best is None:
+        raise MappingError(
+            f"no row-stationary mapping of {layer.name!r} fits {accelerator.name!r}: "
+            "use fewer bits, or a larger memory"
+        )
+    return best[2]
+
+
+def ramp_cycles(layer: Layer, accelerator: Accelerator, mapping: Mapping, widths: Widths) -> float:
+    """Cycles in which the array waits at the start of its passes: for the weights, then for the first windows of I.
+
+    A pass begins whenever the PEs take new weights; inside a pass the networks run beside the PEs.
+    """
+    if accelerator.dataflow != "row_stationary":
+        return 0.0
+    cycles = 0.0
+    passes = tile_transfers(layer, mapping, "W", 0) // footprint(layer, "W", mapping.bounds(0))
+    for operand, width in (("W", widths.w), ("I", widths.i)):
+        memory = accelerator.levels[0].memory(operand)
+        if memory is not None and memory.network_bits_per_cycle is not None:
+            words = footprint(layer, operand, mapping.bounds(0)) * distinct_tiles(layer, mapping, operand, 0, 2)
+            cycles += passes * words * width / memory.network_bits_per_cycle
+    return cycles
+
+
+def _divisors(number: int) -> list[int]:
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def _all_sets(layer: Layer, accelerator: Accelerator) -> list[_Sets]:
+    """Arrangements of sets on the array, each product of factors once: for every e those that fill the array best."""
+    sizes = {axis.name: axis.size for axis in accelerator.axes}
+    dims = {axis.name: axis.dims for axis in accelerator.axes}
+    partial: list[tuple[tuple[Loop, ...], dict[DimName, int]]] = [((), {})]
+    for axis in accelerator.axes:
+        grown: dict[tuple[tuple[str, int], ...], tuple[tuple[Loop, ...], dict[DimName, int]]] = {}
+        for loops, used in partial:
+            for choice in _factors(layer, dims[axis.name], sizes[axis.name], used):
+                total = {**used}
+                for dim, bound in choice:
+                    total[dim] = total.get(dim, 1) * bound
+                key = tuple(sorted(total.items()))
+                grown.setdefault(key, (loops + tuple(Loop(d, b, axis.name) for d, b in choice), total))
+        partial = list(grown.values())
+    found = [_Sets(loops, factors) for loops, factors in partial]
+    heights = {sets.factors.get("OY", 1) for sets in found}
+    whole = [e for e in heights if e >= layer.dims.OY]
+    fewest = {
+        e: min(sets.steps(layer) for sets in found if sets.factors.get("OY", 1) == e)
+        for e in ([min(whole)] if whole else heights)
+    }
+    return [sets for sets in found if sets.steps(layer) == fewest.get(sets.factors.get("OY", 1))]
+
+
+def _factors(
+    layer: Layer, dims: tuple[DimName, ...], size: int, used: dict[DimName, int]
+) -> list[tuple[tuple[DimName, int], ...]]:
+    """Choices of factors on one axis; filter rows are spread as far as they go, and never padded."""
+    options: list[list[int]] = []
+    for dim in dims:
+        left = math.ceil(layer.dims[dim] / used.get(dim, 1))
+        if dim == "G" and layer.dims.K * layer.dims.C > 1:
+            options.append([1])
+        elif dim == "FY":
+            options.append([max(d for d in _divisors(left) if d <= size)])
+        else:
+            options.append(sorted({math.ceil(left / math.ceil(left / f)) for f in range(1, min(left, size) + 1)}))
+    return [
+        tuple((d, f) for d, f in zip(dims, choice, strict=True) if f > 1)
+        for choice in itertools.product(*options)
+        if math.prod(choice) <= size
+    ]
+
+
+class _Space:
+    """Every (p, q, S, n, m, width) for one arrangement of sets, as columns, and what each costs."""
+
+    def __init__(self, layer: Layer, accelerator: Accelerator, sets: _Sets) -> None:
+        self.layer, self.accelerator, self.sets = layer, accelerator, sets
+        self.widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+        self.spads, self.buffer, self.dram = accelerator.levels
+        self.steps = {d: math.ceil(layer.dims[d] / sets.factors.get(d, 1)) for d in DIM_NAMES}
+        self.inner, self.loops = self._columns()
+
+    def _columns(self) -> tuple[dict[DimName, Column], list[Column]]:
+        """Loop bounds inside a PE per dim, and the loops of ORDER: each (n)."""
+        steps, w = self.steps, self.widths
+        filters, channels, columns = (_divisors(steps[d]) for d in ("K", "C", "FX"))
+        inside = [
+            (p, q, s)
+            for p, q, s in itertools.product(filters, channels, columns)
+            if self._fits_spads(p * q * s * w.w, q * ((s - 1) * self.layer.dilation[1] + 1) * w.i, p * w.acc)
+        ]
+        outside = list(itertools.product(_divisors(steps["B"]), filters, _divisors(steps["OX"])))
+        grid = np.empty((len(inside), len(outside), 6))
+        grid[:, :, :3] = np.array(inside, dtype=np.float64).reshape(-1, 1, 3)
+        grid[:, :, 3:] = np.array(outside, dtype=np.float64)
+        p, q, s, n, m, f = grid.reshape(-1, 6).T
+        fits = (m % p == 0) & self._fits_buffer(q, n, m, f)
+        p, q, s, n, m, f = (column[fits] for column in (p, q, s, n, m, f))
+        k, one = m / p, np.ones(len(p))
+        outer: dict[DimName, Column] = {
+            "G": one * steps["G"], "B": steps["B"] / n, "OY": one * steps["OY"], "OX": steps["OX"] / f,
+            "K": steps["K"] / (p * k), "C": steps["C"] / q,
+        }  # fmt: skip
+        buffer: dict[DimName, Column] = {"FY": one * steps["FY"], "FX": steps["FX"] / s, "K": k, "B": n, "OX": f}
+        return {"K": p, "C": q, "FX": s}, [(buffer if inside else outer)[dim] for dim, inside in ORDER]
+
+    def _fits_spads(self, w: float, i: float, o: float) -> bool:
+        bits = {"W": w, "I": i, "O": o}
+        memories = (memory for memory in self.spads.memories if memory.size_bits is not None)
+        return all(sum(bits[o] for o in m.holds) <= (m.size_bits or math.inf) for m in memories)
+
+    def _fits_buffer(self, q: Column, n: Column, m: Column, f: Column) -> NDArray[np.bool_]:
+        """Where the tiles of I and O fit the buffer, each in whole banks."""
+        inputs, outputs = self._buffer_tiles(q, n, m, f)
+        bits = {"I": inputs * self.widths.i, "O": outputs * self.widths.acc}
+        fits = np.ones(len(q), dtype=bool)
+        for memory in self.buffer.memories:
+            if memory.size_bits is not None:
+                bank = memory.bank_bits or 1.0
+                fits &= sum(np.ceil(bits[o] / bank) * bank for o in memory.holds) <= memory.size_bits
+        return fits
+
+    def _buffer_tiles(self, q: Column, n: Column, m: Column, f: Column) -> tuple[Column, Column]:
+        """Elements of I and of O in the buffer, for q channels and m filters per set, n images, f columns."""
+        layer, spread = self.layer, self.sets.factors
+        rows = (spread.get("OY", 1) - 1) * layer.stride[0] + (layer.dims.FY - 1) * layer.dilation[0] + 1
+        columns = (f - 1) * layer.stride[1] + (layer.dims.FX - 1) * layer.dilation[1] + 1
+        held = n * spread.get("G", 1)
+        inputs = held * q * spread.get("C", 1) * rows * columns
+        return inputs, held * m * spread.get("K", 1) * spread.get("OY", 1) * f
+
+    def best(self, optimize: str) -> tuple[float, float, Mapping] | None:
+        """Score, tie-break and mapping of the best column; None where none fits."""
+        if not len(self.loops[0]):
+            return None
+        energy, cycles = self._energy_and_cycles()
+        score = {"energy": energy, "latency": cycles, "edp": energy * cycles}[optimize]
+        tie = energy if optimize == "latency" else cycles
+        index = int(np.lexsort((tie, score))[0])
+        return float(score[index]), float(tie[index]), self._mapping(index)
+
+    def _transfers(self, operand: Operand, level: int) -> Column:
+        """Tiles that an instance of level 0 or 1 takes, without reuse between windows."""
+        moved, stripping = np.ones(len(self.loops[0])), np.ones(len(self.loops[0]), dtype=bool)
+        loops = [bound for bound, (_, inside) in zip(self.loops, ORDER, strict=True) if level == 0 or not inside]
+        dims = [dim for dim, inside in ORDER if level == 0 or not inside]
+        for dim, bound in zip(reversed(dims), reversed(loops), strict=True):
+            if dim in RELEVANT[operand]:
+                stripping &= bound == 1
+                moved *= bound
+            else:
+                moved *= np.where(stripping, 1.0, bound)
+        return moved
+
+    def _windows(self, width: Column | float) -> Column:
+        """Share of the words of I that are new when OX slides innermost over spads of `width` columns."""
+        fresh = np.minimum(self.layer.stride[1], width) / width
+        slides = self.loops[-1]
+        share: Column = (1.0 + (slides - 1.0) * fresh) / slides
+        return share
+
+    def _words(self) -> tuple[dict[Operand, Column], dict[Operand, Column], dict[Operand, Column]]:
+        """Words into the PEs (all, and as the networks carry them once), and between buffer and DRAM."""
+        layer, spread = self.layer, self.sets.factors
+        p, q, s = self.inner["K"], self.inner["C"], self.inner["FX"]
+        width = (s - 1.0) * layer.dilation[1] + 1.0
+        tile: dict[Operand, Column] = {"W": p * q * s, "I": q * width * self._windows(width), "O": p}
+        active = math.prod(spread.values())
+        unique = {
+            o: math.prod(f for d, f in spread.items() if d in RELEVANT[o] and (o != "I" or d in ("G", "C")))
+            for o in OPERANDS
+        }
+        unique["I"] *= self._distinct_rows()
+        moved = {o: tile[o] * self._transfers(o, 0) for o in OPERANDS}
+        inputs, outputs = self._buffer_tiles(q, self.loops[-2], p * self.loops[-3], self.loops[-1])
+        outside: dict[Operand, Column] = {
+            "W": moved["W"] * unique["W"],
+            "I": inputs * self._transfers("I", 1),
+            "O": outputs * self._transfers("O", 1),
+        }
+        into = {o: moved[o] * active for o in OPERANDS}
+        return into, {o: moved[o] * unique[o] for o in OPERANDS}, outside
+
+    def _distinct_rows(self) -> int:
+        """Different input rows that the PEs of the array take: one per diagonal of a set."""
+        spread, layer = self.sets.factors, self.layer
+        pace = layer.stride[0], layer.dilation[0]
+        filters = range(spread.get("FY", 1))
+        return len({y * pace[0] + r * pace[1] for y in range(spread.get("OY", 1)) for r in filters})
+
+    def _energy_and_cycles(self) -> tuple[Column, Column]:
+        """Energy of the words that the choice moves [pJ], and cycles."""
+        chip, w = self.accelerator, self.widths
+        into, carried, outside = self._words()
+        bits = {"W": w.w, "I": w.i, "O": w.acc}
+        energy = np.zeros(len(self.loops[0]))
+        network, ramp, dram = np.zeros_like(energy), np.zeros_like(energy), np.zeros_like(energy)
+        passes = self._transfers("W", 0)
+        for operand in OPERANDS:
+            spad, buffer, outer = (level.memory(operand) for level in chip.levels)
+            if spad is not None:
+                energy += into[operand] * bits[operand] * (spad.write_pj_per_bit + spad.network_pj_per_bit)
+                port = spad.network_bits_per_cycle or math.inf
+                if operand != "W":
+                    network = np.maximum(network, carried[operand] * bits[operand] / port)
+                if operand != "O":
+                    first = self.inner["C"] * self.inner["FX"] * (self.inner["K"] if operand == "W" else 1.0)
+                    ramp += (
+                        passes * first * carried[operand] / (into[operand] / self._active) * bits[operand] / port
+                    )
+            if buffer is not None:
+                energy += (carried[operand] + outside[operand]) * bits[operand] * buffer.read_pj_per_bit
+                if operand == "O":
+                    energy += carried[operand] * bits[operand] * buffer.write_pj_per_bit
+            if outer is not None:
+                energy += outside[operand] * bits[operand] * _outer_pj(operand, outer)
+                dram += outside[operand] * bits[operand] / (outer.read_bits_per_cycle or math.inf)
+        steps = math.prod(self.steps.values()) / chip.precision.macs_per_cycle(w.w, w.i)
+        cycles = np.maximum(np.maximum(steps, network), dram) + ramp
+        return energy + cycles * chip.clock_pj, cycles
+
+    @property
+    def _active(self) -> int:
+        return math.prod(self.sets.factors.values())
+
+    def _mapping(self, index: int) -> Mapping:
+        inner = tuple(Loop(d, int(self.inner[d][index])) for d in ("C", "FX", "K") if self.inner[d][index] > 1)  # type: ignore[index]
+        loops = [
+            (Loop(dim, int(bound[index])), inside)
+            for bound, (dim, inside) in zip(self.loops, ORDER, strict=True)
+            if bound[index] > 1
+        ]
+        return Mapping(
+            levels=(
+                LevelMapping(name=self.spads.name, temporal=inner, keeps=self.spads.holds),
+                LevelMapping(
+                    name=self.buffer.name,
+                    temporal=tuple(loop for loop, inside in loops if inside),
+                    spatial=self.sets.loops,
+                    keeps=self.buffer.holds,
+                ),
+                LevelMapping(
+                    name=self.dram.name,
+                    temporal=tuple(loop for loop, inside in loops if not inside),
+                    keeps=self.dram.holds,
+                ),
+            )
+        )
+
+
+def _outer_pj(operand: Operand, memory: Memory) -> float:
+    return memory.write_pj_per_bit if operand == "O" else memory.read_pj_per_bit
