@@ -156,8 +156,8 @@ class _Case:
         scale = count.instances * self.stored(index, memory, operand)
         if operand == "O":
             partial = count.updates - count.final_updates
-            reads = count.reads * widths.acc * count.instances
-            fills = count.fills * widths.acc * count.instances
+            reads = float(count.reads * widths.acc * count.instances)
+            fills = float(count.fills * widths.acc * count.instances)
             updates = partial * widths.acc * count.instances + count.final_updates * widths.o * scale
         else:
             width = widths.w if operand == "W" else widths.i

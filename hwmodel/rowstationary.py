@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwmodel.accelerator import Accelerator, Level, Memory, Widths
+from hwmodel.accelerator import Accelerator, Memory, Widths
 from hwmodel.access import distinct_tiles, tile_transfers
 from hwmodel.errors import MappingError
 from hwmodel.layer import DIM_NAMES, OPERANDS, RELEVANT, DimName, Layer, Operand
@@ -90,7 +90,8 @@ def ramp_cycles(layer: Layer, accelerator: Accelerator, mapping: Mapping, widths
         return 0.0
     cycles = 0.0
     passes = tile_transfers(layer, mapping, "W", 0) // footprint(layer, "W", mapping.bounds(0))
-    for operand, width in (("W", widths.w), ("I", widths.i)):
+    streamed: tuple[tuple[Operand, int], ...] = (("W", widths.w), ("I", widths.i))
+    for operand, width in streamed:
         memory = accelerator.levels[0].memory(operand)
         if memory is not None and memory.network_bits_per_cycle is not None:
             words = footprint(layer, operand, mapping.bounds(0)) * distinct_tiles(layer, mapping, operand, 0, 2)
@@ -103,7 +104,7 @@ def _divisors(number: int) -> list[int]:
 
 
 def _all_sets(layer: Layer, accelerator: Accelerator) -> list[_Sets]:
-    """Arrangements of sets on the array, each product of factors once: for every e those that fill the array best."""
+    """Arrangements of sets on the array, each product of factors once: per e those that fill the array best."""
     sizes = {axis.name: axis.size for axis in accelerator.axes}
     dims = {axis.name: axis.dims for axis in accelerator.axes}
     partial: list[tuple[tuple[Loop, ...], dict[DimName, int]]] = [((), {})]
@@ -301,7 +302,7 @@ class _Space:
         return math.prod(self.sets.factors.values())
 
     def _mapping(self, index: int) -> Mapping:
-        inner = tuple(Loop(d, int(self.inner[d][index])) for d in ("C", "FX", "K") if self.inner[d][index] > 1)  # type: ignore[index]
+        inner = tuple(Loop(d, int(self.inner[d][index])) for d in ("C", "FX", "K") if self.inner[d][index] > 1)
         loops = [
             (Loop(dim, int(bound[index])), inside)
             for bound, (dim, inside) in zip(self.loops, ORDER, strict=True)

@@ -129,12 +129,9 @@ def expected_maximum(tile: int, density: float, pes: int, population: int = 0) -
     return float(np.clip(round(low + float(np.sum(1.0 - below**pes)), 9), 1.0, tile))
 
 
-_lgamma = np.frompyfunc(math.lgamma, 1, 1)
-
-
 def _log_choose(n: float, k: NDArray[np.float64]) -> NDArray[np.float64]:
     """log of n over k, k (m); minus infinity where k is outside 0..n."""
     inside = (k >= 0) & (k <= n)
     safe = np.where(inside, k, 0.0)
-    value = math.lgamma(n + 1) - _lgamma(safe + 1).astype(float) - _lgamma(n - safe + 1).astype(float)
-    return np.where(inside, value, -np.inf)
+    value = [math.lgamma(n + 1) - math.lgamma(v + 1) - math.lgamma(n - v + 1) for v in safe.tolist()]
+    return np.where(inside, np.array(value), -np.inf)

@@ -59,7 +59,7 @@ def _size(name: Format, elements: int, bits: int, density: float) -> float:
 
 def _pairs(nonzeros: float, density: float, run_bits: int) -> float:
     """Expected (run, value) pairs: a run holds up to 2^b - 1 zeros; longer ones start a stored filler."""
-    longest = 2**run_bits
+    longest: int = 2**run_bits
     return nonzeros * (1 + (1 - density) ** longest / (1 - (1 - density) ** longest))
 
 
