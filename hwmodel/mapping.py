@@ -112,7 +112,7 @@ def extent(layer: Layer, bounds: dict[DimName, int], axis: int) -> int:
 def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
     """Raise unless the mapping covers the layer and obeys the accelerator.
 
-    Every dim must multiply to the layer's bound, or to the next multiple of its spatial factor.
+    Every dim must multiply to the layer's bound, or to the next multiple of its spatial factor or of one of its tiles.
 
     Raises:
         MappingError: levels differ from the accelerator's, the loops do not multiply to the layer, an
@@ -125,7 +125,8 @@ def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> N
     for dim in DIM_NAMES:
         bound, covered, spatial = layer.dims[dim], mapping.dims[dim], mapping.spatial_of(dim)
         padded = math.ceil(bound / spatial) * spatial
-        if covered not in (bound, padded):
+        tiles = {mapping.bounds(level)[dim] for level in range(len(mapping.levels))}
+        if covered not in {bound, padded, *(math.ceil(bound / tile) * tile for tile in tiles if tile < bound)}:
             also = f" (or {padded}, padded)" if padded != bound else ""
             raise MappingError(f"{place}: the loops over {dim} must multiply to {bound}{also}, but give {covered}")
     for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):

@@ -103,6 +103,11 @@ def _divisors(number: int) -> list[int]:
     return [d for d in range(1, number + 1) if number % d == 0]
 
 
+def _parts(number: int) -> list[int]:
+    """Parts into which a number is cut, the last one padded: the smallest of every number of parts."""
+    return sorted({math.ceil(number / count) for count in range(1, number + 1)})
+
+
 def _all_sets(layer: Layer, accelerator: Accelerator) -> list[_Sets]:
     """Arrangements of sets on the array, each product of factors once: per e those that fill the array best."""
     sizes = {axis.name: axis.size for axis in accelerator.axes}
@@ -140,7 +145,7 @@ def _factors(
         elif dim == "FY":
             options.append([max(d for d in _divisors(left) if d <= size)])
         else:
-            options.append(sorted({math.ceil(left / math.ceil(left / f)) for f in range(1, min(left, size) + 1)}))
+            options.append([part for part in _parts(left) if part <= size])
     return [
         tuple((d, f) for d, f in zip(dims, choice, strict=True) if f > 1)
         for choice in itertools.product(*options)
@@ -161,23 +166,23 @@ class _Space:
     def _columns(self) -> tuple[dict[DimName, Column], list[Column]]:
         """Loop bounds inside a PE per dim, and the loops of ORDER: each (n)."""
         steps, w = self.steps, self.widths
-        filters, channels, columns = (_divisors(steps[d]) for d in ("K", "C", "FX"))
+        filters, channels, columns = _parts(steps["K"]), _parts(steps["C"]), _divisors(steps["FX"])
         inside = [
             (p, q, s)
             for p, q, s in itertools.product(filters, channels, columns)
             if self._fits_spads(p * q * s * w.w, q * ((s - 1) * self.layer.dilation[1] + 1) * w.i, p * w.acc)
         ]
-        outside = list(itertools.product(_divisors(steps["B"]), filters, _divisors(steps["OX"])))
+        outside = list(itertools.product(_divisors(steps["B"]), filters, _divisors(steps["OX"])))  # n, m / p, width
         grid = np.empty((len(inside), len(outside), 6))
         grid[:, :, :3] = np.array(inside, dtype=np.float64).reshape(-1, 1, 3)
         grid[:, :, 3:] = np.array(outside, dtype=np.float64)
-        p, q, s, n, m, f = grid.reshape(-1, 6).T
-        fits = (m % p == 0) & self._fits_buffer(q, n, m, f)
-        p, q, s, n, m, f = (column[fits] for column in (p, q, s, n, m, f))
-        k, one = m / p, np.ones(len(p))
+        p, q, s, n, k, f = grid.reshape(-1, 6).T
+        fits = (p * (k - 1) < steps["K"]) & self._fits_buffer(q, n, p * k, f)
+        p, q, s, n, k, f = (column[fits] for column in (p, q, s, n, k, f))
+        one = np.ones(len(p))
         outer: dict[DimName, Column] = {
             "G": one * steps["G"], "B": steps["B"] / n, "OY": one * steps["OY"], "OX": steps["OX"] / f,
-            "K": steps["K"] / (p * k), "C": steps["C"] / q,
+            "K": np.ceil(steps["K"] / (p * k)), "C": np.ceil(steps["C"] / q),
         }  # fmt: skip
         buffer: dict[DimName, Column] = {"FY": one * steps["FY"], "FX": steps["FX"] / s, "K": k, "B": n, "OX": f}
         return {"K": p, "C": q, "FX": s}, [(buffer if inside else outer)[dim] for dim, inside in ORDER]
@@ -238,26 +243,25 @@ class _Space:
         return share
 
     def _words(self) -> tuple[dict[Operand, Column], dict[Operand, Column], dict[Operand, Column]]:
-        """Words into the PEs (all, and as the networks carry them once), and between buffer and DRAM."""
-        layer, spread = self.layer, self.sets.factors
+        """Words of I and W into all PEs and of O out of them; the same once per network; and those of DRAM."""
         p, q, s = self.inner["K"], self.inner["C"], self.inner["FX"]
-        width = (s - 1.0) * layer.dilation[1] + 1.0
+        width = (s - 1.0) * self.layer.dilation[1] + 1.0
         tile: dict[Operand, Column] = {"W": p * q * s, "I": q * width * self._windows(width), "O": p}
-        active = math.prod(spread.values())
-        unique = {
-            o: math.prod(f for d, f in spread.items() if d in RELEVANT[o] and (o != "I" or d in ("G", "C")))
-            for o in OPERANDS
-        }
-        unique["I"] *= self._distinct_rows()
         moved = {o: tile[o] * self._transfers(o, 0) for o in OPERANDS}
         inputs, outputs = self._buffer_tiles(q, self.loops[-2], p * self.loops[-3], self.loops[-1])
         outside: dict[Operand, Column] = {
-            "W": moved["W"] * unique["W"],
+            "W": moved["W"] * self._unique("W"),
             "I": inputs * self._transfers("I", 1),
             "O": outputs * self._transfers("O", 1),
         }
-        into = {o: moved[o] * active for o in OPERANDS}
-        return into, {o: moved[o] * unique[o] for o in OPERANDS}, outside
+        return {o: moved[o] * self._active for o in OPERANDS}, {o: moved[o] * self._unique(o) for o in OPERANDS}, outside
+
+    def _unique(self, operand: Operand) -> int:
+        """PEs with different tiles of an operand."""
+        spread = self.sets.factors
+        if operand == "I":
+            return spread.get("G", 1) * spread.get("C", 1) * self._distinct_rows()
+        return math.prod(f for d, f in spread.items() if d in RELEVANT[operand])
 
     def _distinct_rows(self) -> int:
         """Different input rows that the PEs of the array take: one per diagonal of a set."""
@@ -267,35 +271,66 @@ class _Space:
         return len({y * pace[0] + r * pace[1] for y in range(spread.get("OY", 1)) for r in filters})
 
     def _energy_and_cycles(self) -> tuple[Column, Column]:
-        """Energy of the words that the choice moves [pJ], and cycles."""
+        """Energy without the arithmetic [pJ], and cycles, of the dense layer.
+
+        The clock's energy is that of the processing: the chip's optimiser takes DRAM to run beside the array.
+        """
         chip, w = self.accelerator, self.widths
         into, carried, outside = self._words()
         bits = {"W": w.w, "I": w.i, "O": w.acc}
-        energy = np.zeros(len(self.loops[0]))
-        network, ramp, dram = np.zeros_like(energy), np.zeros_like(energy), np.zeros_like(energy)
-        passes = self._transfers("W", 0)
-        for operand in OPERANDS:
-            spad, buffer, outer = (level.memory(operand) for level in chip.levels)
-            if spad is not None:
-                energy += into[operand] * bits[operand] * (spad.write_pj_per_bit + spad.network_pj_per_bit)
-                port = spad.network_bits_per_cycle or math.inf
-                if operand != "W":
-                    network = np.maximum(network, carried[operand] * bits[operand] / port)
-                if operand != "O":
-                    first = self.inner["C"] * self.inner["FX"] * (self.inner["K"] if operand == "W" else 1.0)
-                    ramp += (
-                        passes * first * carried[operand] / (into[operand] / self._active) * bits[operand] / port
-                    )
-            if buffer is not None:
-                energy += (carried[operand] + outside[operand]) * bits[operand] * buffer.read_pj_per_bit
-                if operand == "O":
-                    energy += carried[operand] * bits[operand] * buffer.write_pj_per_bit
-            if outer is not None:
-                energy += outside[operand] * bits[operand] * _outer_pj(operand, outer)
-                dram += outside[operand] * bits[operand] / (outer.read_bits_per_cycle or math.inf)
-        steps = math.prod(self.steps.values()) / chip.precision.macs_per_cycle(w.w, w.i)
-        cycles = np.maximum(np.maximum(steps, network), dram) + ramp
-        return energy + cycles * chip.clock_pj, cycles
+        steps = math.prod([*self.loops, *self.inner.values()])
+        done = outside["O"] / self._again()
+        energy, busy, ramp, dram, exclusive = (np.zeros_like(steps) for _ in range(5))
+        for o in OPERANDS:
+            spad, buffer, outer = (level.memory(o) for level in chip.levels)
+            if spad is None or outer is None:
+                continue
+            energy += steps * self._active * bits[o] * spad.read_pj_per_bit
+            energy += into[o] * bits[o] * (spad.write_pj_per_bit + spad.network_pj_per_bit)
+            if o == "O":  # sums are read as often as they are written, but for the first of each output
+                first = done * self._active / self._unique("O")
+                energy += (steps * self._active - first) * w.acc * spad.write_pj_per_bit
+                energy -= first * w.acc * spad.read_pj_per_bit
+            if buffer is not None and o == "I":
+                energy += (carried[o] * buffer.read_pj_per_bit + outside[o] * buffer.write_pj_per_bit) * w.i
+            elif buffer is not None:
+                waiting = (carried[o] - done) * w.acc
+                energy += waiting * buffer.read_pj_per_bit + (waiting + done * w.o) * buffer.write_pj_per_bit
+                energy += (outside[o] - done) * w.acc * buffer.write_pj_per_bit
+            energy += self._outside_pj(o, outside[o], done, outer)
+            link = outside[o] * bits[o] / (outer.read_bits_per_cycle or math.inf)
+            dram += link
+            exclusive += link * (o in outer.exclusive)
+            port = spad.network_bits_per_cycle or math.inf
+            if o != "W":
+                busy = np.maximum(busy, carried[o] * bits[o] / port)
+            if o != "O":
+                ramp += self._transfers("W", 0) * self._first(o) * bits[o] / port
+        busy = np.maximum(busy, steps / chip.precision.macs_per_cycle(w.w, w.i))
+        energy += np.ceil(np.maximum(busy, dram) + ramp) * chip.clock_pj
+        return energy, np.ceil(np.maximum(busy, dram - exclusive) + ramp) + np.ceil(exclusive)
+
+    def _again(self) -> Column:
+        """Times that an output goes out to DRAM: more than once where reduction loops interrupt it there."""
+        once = math.prod(bound for bound, (d, inside) in zip(self.loops, ORDER, strict=True)
+                         if d in RELEVANT["O"] and not inside)  # fmt: skip
+        times: Column = self._transfers("O", 1) / once
+        return times
+
+    def _outside_pj(self, operand: Operand, words: Column, done: Column, memory: Memory) -> Column:
+        """Energy of the words of an operand at DRAM [pJ]."""
+        if operand != "O":
+            width = self.widths.w if operand == "W" else self.widths.i
+            return words * (width * memory.read_pj_per_bit)
+        partial = (words - done) * self.widths.acc
+        return partial * memory.read_pj_per_bit + (partial + done * self.widths.o) * memory.write_pj_per_bit
+
+    def _first(self, operand: Operand) -> Column:
+        """Words that the PEs take of W, or of I for their first windows, at the start of a pass."""
+        channels, columns = self.inner["C"], self.inner["FX"]
+        if operand == "W":
+            return self.inner["K"] * channels * columns * self._unique("W")
+        return channels * ((columns - 1.0) * self.layer.dilation[1] + 1.0) * self._unique("I")
 
     @property
     def _active(self) -> int:
@@ -324,7 +359,3 @@ class _Space:
                 ),
             )
         )
-
-
-def _outer_pj(operand: Operand, memory: Memory) -> float:
-    return memory.write_pj_per_bit if operand == "O" else memory.read_pj_per_bit
