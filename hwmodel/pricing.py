@@ -135,7 +135,7 @@ class _Case:
         processing = math.ceil(busy[bound] + self.exposed_cycles + self.edge_cycles + self.ramp_cycles)
         cycles = processing + math.ceil(self.exclusive_cycles)
         if self.accelerator.clock_pj:
-            energy["clock", ""] = cycles * self.accelerator.clock_pj
+            energy["clock", ""] = processing * self.accelerator.clock_pj
         return Priced(
             energy_pj=energy,
             traffic=self.traffic,

@@ -126,11 +126,8 @@ def _all_sets(layer: Layer, accelerator: Accelerator) -> list[_Sets]:
     found = [_Sets(loops, factors) for loops, factors in partial]
     heights = {sets.factors.get("OY", 1) for sets in found}
     whole = [e for e in heights if e >= layer.dims.OY]
-    fewest = {
-        e: min(sets.steps(layer) for sets in found if sets.factors.get("OY", 1) == e)
-        for e in ([min(whole)] if whole else heights)
-    }
-    return [sets for sets in found if sets.steps(layer) == fewest.get(sets.factors.get("OY", 1))]
+    rows = {min(whole)} if whole else heights
+    return [sets for sets in found if sets.factors.get("OY", 1) in rows]
 
 
 def _factors(
@@ -254,7 +251,11 @@ class _Space:
             "I": inputs * self._transfers("I", 1),
             "O": outputs * self._transfers("O", 1),
         }
-        return {o: moved[o] * self._active for o in OPERANDS}, {o: moved[o] * self._unique(o) for o in OPERANDS}, outside
+        return (
+            {o: moved[o] * self._active for o in OPERANDS},
+            {o: moved[o] * self._unique(o) for o in OPERANDS},
+            outside,
+        )
 
     def _unique(self, operand: Operand) -> int:
         """PEs with different tiles of an operand."""
@@ -271,10 +272,7 @@ class _Space:
         return len({y * pace[0] + r * pace[1] for y in range(spread.get("OY", 1)) for r in filters})
 
     def _energy_and_cycles(self) -> tuple[Column, Column]:
-        """Energy without the arithmetic [pJ], and cycles, of the dense layer.
-
-        The clock's energy is that of the processing: the chip's optimiser takes DRAM to run beside the array.
-        """
+        """Energy without the arithmetic [pJ], and cycles, of the dense layer: what `price` gives for each column."""
         chip, w = self.accelerator, self.widths
         into, carried, outside = self._words()
         bits = {"W": w.w, "I": w.i, "O": w.acc}
@@ -298,7 +296,8 @@ class _Space:
                 energy += waiting * buffer.read_pj_per_bit + (waiting + done * w.o) * buffer.write_pj_per_bit
                 energy += (outside[o] - done) * w.acc * buffer.write_pj_per_bit
             energy += self._outside_pj(o, outside[o], done, outer)
-            link = outside[o] * bits[o] / (outer.read_bits_per_cycle or math.inf)
+            crossing = outside[o] * bits[o] if o != "O" else 2 * (outside[o] - done) * w.acc + done * w.o
+            link = crossing / (outer.read_bits_per_cycle or math.inf)
             dram += link
             exclusive += link * (o in outer.exclusive)
             port = spad.network_bits_per_cycle or math.inf
@@ -307,8 +306,8 @@ class _Space:
             if o != "O":
                 ramp += self._transfers("W", 0) * self._first(o) * bits[o] / port
         busy = np.maximum(busy, steps / chip.precision.macs_per_cycle(w.w, w.i))
-        energy += np.ceil(np.maximum(busy, dram) + ramp) * chip.clock_pj
-        return energy, np.ceil(np.maximum(busy, dram - exclusive) + ramp) + np.ceil(exclusive)
+        processing = np.ceil(np.maximum(busy, dram - exclusive) + ramp)
+        return energy + processing * chip.clock_pj, processing + np.ceil(exclusive)
 
     def _again(self) -> Column:
         """Times that an output goes out to DRAM: more than once where reduction loops interrupt it there."""

@@ -51,7 +51,9 @@ def replay(data: object) -> list[Case]:
     if unknown:
         raise ValueError(f"no public shape is known for {', '.join(unknown)}. Known: {', '.join(SHAPES)}.")
     single = [_layer(SHAPES[row["Layer"]], 1) for row in layers]
-    batch = round(_median([_number(row, "Num. of MACs (G)") * 1e9 / x.macs for row, x in zip(layers, single)]))
+    batch = round(
+        _median([_number(row, "Num. of MACs (G)") * 1e9 / x.macs for row, x in zip(layers, single, strict=True)])
+    )
     zeros = [_number(row, "Zeros in Ifmaps") / 100 for row in layers]
     chip = load_accelerator("eyeriss")
     costs = []
