@@ -272,7 +272,7 @@ class _Space:
         return len({y * pace[0] + r * pace[1] for y in range(spread.get("OY", 1)) for r in filters})
 
     def _energy_and_cycles(self) -> tuple[Column, Column]:
-        """Energy without the arithmetic [pJ], and cycles, of the dense layer: what `price` gives for each column."""
+        """Energy without the arithmetic [pJ], and cycles, of the dense layer, as `price` gives them."""
         chip, w = self.accelerator, self.widths
         into, carried, outside = self._words()
         bits = {"W": w.w, "I": w.i, "O": w.acc}

@@ -71,7 +71,7 @@ def test_published_mapping_parameters(shape, m, n, e, p, q, r, t):
 
 
 def fractions(layer: Layer) -> dict[str, float]:
-    """Energy fractions with the published ratios alone: no clock network, dense, all of the tables of ISCA 2016."""
+    """Energy fractions with the published ratios alone: dense, without the clock network."""
     cost = evaluate(layer, EYERISS).layers[0].energy_breakdown
     data = {key: pj for key, pj in cost.items() if key[0] != "clock"}
     total = sum(data.values())

@@ -150,6 +150,6 @@ def test_formats_are_those_of_the_memory():
 
 def test_bad_sparsity_keys_are_refused(tmp_path):
     with pytest.raises(AcceleratorError, match=r"must be a pattern N:M in quotes"):
-        chip(tmp_path, TINY + "nm: [half]\n")
+        chip(tmp_path, TINY + "nm: [filter]\n")
     with pytest.raises(AcceleratorError, match="write W, I or both"):
         chip(tmp_path, TINY + "skipping: [O]\n")
