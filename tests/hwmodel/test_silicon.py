@@ -80,8 +80,8 @@ def fractions(layer: Layer) -> dict[str, float]:
 
 
 def test_energy_breakdown_of_conv_and_fc_layers():
-    """ISCA 2016, figure 10: registers take most of a CONV layer's energy (about 80 % of what the chip spends without
-    the arithmetic), DRAM most of an FC layer's."""
+    """ISCA 2016, figure 10: registers take most of a CONV layer (about 80 % of what is not arithmetic), and
+    DRAM most of an FC layer."""
     for shape in ALEXNET[2:]:
         share = fractions(_layer(shape, 16))
         assert share["rf"] > 0.6 > share["dram"] + share["glb"], shape
@@ -104,7 +104,7 @@ LAYER = st.builds(
     lambda b, k, c, o, f, stride, w, i: Layer(
         name="x", dims=dict(B=b, K=k, C=c, OY=o, OX=o, FY=f, FX=f), stride=stride, bits=Bits(w=w, i=i)
     ),
-    st.sampled_from([1, 4]), st.integers(1, 40), st.integers(1, 24), st.integers(1, 20), st.sampled_from([1, 3, 5, 13]),
+    st.sampled_from([1, 4]), st.integers(1, 40), st.integers(1, 24), st.integers(1, 9), st.sampled_from([1, 3, 13]),
     st.integers(1, 2), st.integers(1, 16), st.integers(1, 16),
 )  # fmt: skip
 
