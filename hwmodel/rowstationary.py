@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from hwmodel.access import distinct_tiles, tile_transfers
 from hwmodel.errors import MappingError
 from hwmodel.layer import DIM_NAMES, OPERANDS, RELEVANT, DimName, Layer, Operand
 from hwmodel.mapping import LevelMapping, Loop, Mapping, footprint
+from hwmodel.pesets import Sets, arrangements, divisors, parts
 
 Column = NDArray[np.float64]
 #: Loops above the registers, outer to inner: (dim, belongs to the buffer).
@@ -35,18 +35,6 @@ ORDER: tuple[tuple[DimName, bool], ...] = (
     ("G", False), ("B", False), ("OY", False), ("OX", False), ("K", False), ("C", False),
     ("FY", True), ("FX", True), ("K", True), ("B", True), ("OX", True),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Sets:
-    """Spatial factors: the loops on the axes, and their product per dim."""
-
-    loops: tuple[Loop, ...]
-    factors: dict[DimName, int]
-
-    def steps(self, layer: Layer) -> int:
-        """Steps of every PE, padding included."""
-        return math.prod(math.ceil(layer.dims[d] / self.factors.get(d, 1)) for d in DIM_NAMES)
 
 
 def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "energy") -> Mapping:
@@ -69,7 +57,9 @@ def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "ener
             "that holds I and O, and the outermost memory"
         )
     best: tuple[float, float, Mapping] | None = None
-    for sets in _all_sets(layer, accelerator):
+    for sets in arrangements(layer.dims, accelerator.axes):
+        if best is not None and _least(layer, accelerator, sets, optimize) > best[0]:
+            continue
         found = _Space(layer, accelerator, sets).best(optimize)
         if found and (best is None or found[:2] < best[:2]):
             best = found
@@ -79,6 +69,16 @@ def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "ener
             "use fewer bits, or a larger memory"
         )
     return best[2]
+
+
+def _least(layer: Layer, accelerator: Accelerator, sets: Sets, optimize: str) -> float:
+    """A score that no mapping on these sets is below: the clock, and W and I from the registers for every MAC."""
+    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+    cycles = sets.steps / accelerator.precision.macs_per_cycle(widths.w, widths.i)
+    spads = (accelerator.levels[0].memory("W"), widths.w), (accelerator.levels[0].memory("I"), widths.i)
+    registers = sum(width * memory.read_pj_per_bit for memory, width in spads if memory is not None)
+    energy = cycles * accelerator.clock_pj + sets.steps * sets.num_pes * registers
+    return {"energy": energy, "latency": cycles, "edp": energy * cycles}[optimize]
 
 
 def ramp_cycles(layer: Layer, accelerator: Accelerator, mapping: Mapping, widths: Widths) -> float:
@@ -99,61 +99,10 @@ def ramp_cycles(layer: Layer, accelerator: Accelerator, mapping: Mapping, widths
     return cycles
 
 
-def _divisors(number: int) -> list[int]:
-    return [d for d in range(1, number + 1) if number % d == 0]
-
-
-def _parts(number: int) -> list[int]:
-    """Parts into which a number is cut, the last one padded: the smallest of every number of parts."""
-    return sorted({math.ceil(number / count) for count in range(1, number + 1)})
-
-
-def _all_sets(layer: Layer, accelerator: Accelerator) -> list[_Sets]:
-    """Arrangements of sets on the array, each product of factors once: per e those that fill the array best."""
-    sizes = {axis.name: axis.size for axis in accelerator.axes}
-    dims = {axis.name: axis.dims for axis in accelerator.axes}
-    partial: list[tuple[tuple[Loop, ...], dict[DimName, int]]] = [((), {})]
-    for axis in accelerator.axes:
-        grown: dict[tuple[tuple[str, int], ...], tuple[tuple[Loop, ...], dict[DimName, int]]] = {}
-        for loops, used in partial:
-            for choice in _factors(layer, dims[axis.name], sizes[axis.name], used):
-                total = {**used}
-                for dim, bound in choice:
-                    total[dim] = total.get(dim, 1) * bound
-                key = tuple(sorted(total.items()))
-                grown.setdefault(key, (loops + tuple(Loop(d, b, axis.name) for d, b in choice), total))
-        partial = list(grown.values())
-    found = [_Sets(loops, factors) for loops, factors in partial]
-    heights = {sets.factors.get("OY", 1) for sets in found}
-    whole = [e for e in heights if e >= layer.dims.OY]
-    rows = {min(whole)} if whole else heights
-    return [sets for sets in found if sets.factors.get("OY", 1) in rows]
-
-
-def _factors(
-    layer: Layer, dims: tuple[DimName, ...], size: int, used: dict[DimName, int]
-) -> list[tuple[tuple[DimName, int], ...]]:
-    """Choices of factors on one axis; filter rows are spread as far as they go, and never padded."""
-    options: list[list[int]] = []
-    for dim in dims:
-        left = math.ceil(layer.dims[dim] / used.get(dim, 1))
-        if dim == "G" and layer.dims.K * layer.dims.C > 1:
-            options.append([1])
-        elif dim == "FY":
-            options.append([max(d for d in _divisors(left) if d <= size)])
-        else:
-            options.append([part for part in _parts(left) if part <= size])
-    return [
-        tuple((d, f) for d, f in zip(dims, choice, strict=True) if f > 1)
-        for choice in itertools.product(*options)
-        if math.prod(choice) <= size
-    ]
-
-
 class _Space:
     """Every (p, q, S, n, m, width) for one arrangement of sets, as columns, and what each costs."""
 
-    def __init__(self, layer: Layer, accelerator: Accelerator, sets: _Sets) -> None:
+    def __init__(self, layer: Layer, accelerator: Accelerator, sets: Sets) -> None:
         self.layer, self.accelerator, self.sets = layer, accelerator, sets
         self.widths = accelerator.resolve_bits(layer.bits, layer.reduction)
         self.spads, self.buffer, self.dram = accelerator.levels
@@ -163,13 +112,13 @@ class _Space:
     def _columns(self) -> tuple[dict[DimName, Column], list[Column]]:
         """Loop bounds inside a PE per dim, and the loops of ORDER: each (n)."""
         steps, w = self.steps, self.widths
-        filters, channels, columns = _parts(steps["K"]), _parts(steps["C"]), _divisors(steps["FX"])
+        filters, channels, columns = parts(steps["K"]), parts(steps["C"]), divisors(steps["FX"])
         inside = [
             (p, q, s)
             for p, q, s in itertools.product(filters, channels, columns)
             if self._fits_spads(p * q * s * w.w, q * ((s - 1) * self.layer.dilation[1] + 1) * w.i, p * w.acc)
         ]
-        outside = list(itertools.product(_divisors(steps["B"]), filters, _divisors(steps["OX"])))  # n, m / p, width
+        outside = list(itertools.product(divisors(steps["B"]), filters, divisors(steps["OX"])))  # n, m / p, width
         grid = np.empty((len(inside), len(outside), 6))
         grid[:, :, :3] = np.array(inside, dtype=np.float64).reshape(-1, 1, 3)
         grid[:, :, 3:] = np.array(outside, dtype=np.float64)
@@ -252,7 +201,7 @@ class _Space:
             "O": outputs * self._transfers("O", 1),
         }
         return (
-            {o: moved[o] * self._active for o in OPERANDS},
+            {o: moved[o] * self.sets.num_pes for o in OPERANDS},
             {o: moved[o] * self._unique(o) for o in OPERANDS},
             outside,
         )
@@ -283,11 +232,11 @@ class _Space:
             spad, buffer, outer = (level.memory(o) for level in chip.levels)
             if spad is None or outer is None:
                 continue
-            energy += steps * self._active * bits[o] * spad.read_pj_per_bit
+            energy += steps * self.sets.num_pes * bits[o] * spad.read_pj_per_bit
             energy += into[o] * bits[o] * (spad.write_pj_per_bit + spad.network_pj_per_bit)
             if o == "O":  # sums are read as often as they are written, but for the first of each output
-                first = done * self._active / self._unique("O")
-                energy += (steps * self._active - first) * w.acc * spad.write_pj_per_bit
+                first = done * self.sets.num_pes / self._unique("O")
+                energy += (steps * self.sets.num_pes - first) * w.acc * spad.write_pj_per_bit
                 energy -= first * w.acc * spad.read_pj_per_bit
             if buffer is not None and o == "I":
                 energy += (carried[o] * buffer.read_pj_per_bit + outside[o] * buffer.write_pj_per_bit) * w.i
@@ -330,10 +279,6 @@ class _Space:
         if operand == "W":
             return self.inner["K"] * channels * columns * self._unique("W")
         return channels * ((columns - 1.0) * self.layer.dilation[1] + 1.0) * self._unique("I")
-
-    @property
-    def _active(self) -> int:
-        return math.prod(self.sets.factors.values())
 
     def _mapping(self, index: int) -> Mapping:
         inner = tuple(Loop(d, int(self.inner[d][index])) for d in ("C", "FX", "K") if self.inner[d][index] > 1)

@@ -16,8 +16,9 @@ from benchmarks.replays.eyeriss import ALEXNET, VGG16, _layer, replay
 from hwmodel import Bits, Choice, Density, Layer, count_accesses, evaluate, find_mapping, load_accelerator
 from hwmodel.errors import AcceleratorError, MappingError
 from hwmodel.mapping import Mapping
+from hwmodel.pesets import arrangements
 from hwmodel.pricing import mac_energy, price
-from hwmodel.rowstationary import _all_sets, _Space
+from hwmodel.rowstationary import _Space
 from tests.hwmodel.chips import TINY, chip
 
 EYERISS = load_accelerator("eyeriss")
@@ -116,7 +117,7 @@ def test_the_search_ranks_by_the_price(layer, data):
 
     Only windows that slide in other loops than the buffer's OX are taken as fetched anew: never too cheap.
     """
-    sets = data.draw(st.sampled_from(_all_sets(layer, EYERISS)))
+    sets = data.draw(st.sampled_from(arrangements(layer.dims, EYERISS.axes)))
     space = _Space(layer, EYERISS, sets)
     if not len(space.loops[0]):
         return
