@@ -22,8 +22,8 @@ from hwmodel.rowstationary import _Space
 from tests.hwmodel.chips import TINY, chip
 
 EYERISS = load_accelerator("eyeriss")
-#: Largest error that each column may have: the fabricated chip is the reference, nothing is fitted to it. The
-#: chip's constants are in the preset, each with its source; docs/silicon.md lists the assumptions.
+#: Largest error that each column may have. The chip's constants are in the preset, each with its source; none
+#: depends on the layer. docs/silicon.md lists the assumptions, and what was chosen with the table in view.
 TOLERANCE = {"Processing Latency (ms)": 0.10, "DRAM Accesses (MB)": 0.15, "Power (mW)": 0.20,
              "Total Latency (ms)": 0.15, "Global Buffer Accesses (MB)": 0.15, "Num. of MACs (G)": 0.01}  # fmt: skip
 
@@ -63,7 +63,7 @@ def test_processing_latency_of_conv1_by_hand():
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_published_mapping_parameters(shape, m, n, e, p, q, r, t):
-    """The parameters of JSSC 2017 (those of CONV3 differ: r = t = 2 costs what r = 1, t = 4 does)."""
+    """The parameters of JSSC 2017. CONV3 differs: q, r, t = 3, 2, 2 here (padded channels), 4, 1, 4 there."""
     mapping = find_mapping(_layer(shape, 4), EYERISS)[0]
     spads, glb = mapping.bounds(0), mapping.bounds(1)
     spread = {dim: mapping.spatial_of(dim) for dim in ("OY", "C", "K")}
