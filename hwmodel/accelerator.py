@@ -13,9 +13,11 @@ from typing import Literal, NamedTuple
 from hwmodel.layer import Bits, DimName, Operand
 from hwmodel.precision import Precision
 from hwmodel.roofline import Roofline
+from hwmodel.storage import ANY_FORMAT, Format
 from hwmodel.systolic import Systolic
 
 Kind = Literal["spatial", "loop_nest", "gpu", "cpu"]
+Dataflow = Literal["free", "row_stationary"]
 
 
 class Widths(NamedTuple):
@@ -59,6 +61,12 @@ class Memory:
         shared_port: reads and writes share one port of `read_bits_per_cycle`.
         double_buffered: half of it is filled while the other half is read.
         compressed: operands whose zeros are not stored here.
+        formats: how they may be stored instead; the smallest is taken.
+        bank_bits: an operand takes whole banks of this size [bit] (row stationary only).
+        network_bits_per_cycle: width of the network that fills this memory in every PE, None when never
+            limiting (row stationary only).
+        network_pj_per_bit: energy of a bit that the network brings into or out of one PE.
+        exclusive: operands that the array cannot compute beside while they move (outermost memory only).
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
     """
@@ -73,6 +81,11 @@ class Memory:
     shared_port: bool = False
     double_buffered: bool = False
     compressed: tuple[Operand, ...] = ()
+    formats: tuple[Format, ...] = ANY_FORMAT
+    bank_bits: float | None = None
+    network_bits_per_cycle: float | None = None
+    network_pj_per_bit: float = 0.0
+    exclusive: tuple[Operand, ...] = ()
     source: str = ""
     area_mm2_per_bit: float | None = None
 
@@ -148,6 +161,10 @@ class Accelerator:
         levels: innermost first; the last is unbounded or holds every operand.
         unfolded_channels: the host unfolds convolutions over at most so many channels (images); 0: none.
         gating: operands whose zeros gate the MAC and the register accesses beside it (energy, not cycles).
+        skipping: operands whose zeros are not fetched and take no cycles.
+        nm: (N, M) patterns of W that the MACs skip without loss of balance.
+        dataflow: `free`, or the chip's own mapping rules.
+        clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
         timing: closed form of the compute cycles, where the array is systolic.
@@ -169,6 +186,10 @@ class Accelerator:
     levels: tuple[Level, ...] = ()
     unfolded_channels: int = 0
     gating: tuple[Operand, ...] = ()
+    skipping: tuple[Operand, ...] = ()
+    nm: tuple[tuple[int, int], ...] = ()
+    dataflow: Dataflow = "free"
+    clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
     timing: Systolic | None = None

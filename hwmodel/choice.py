@@ -63,7 +63,7 @@ def remove_filters(layer: Layer) -> Layer:
         dims = replace(d, K=kept_filters(d.K, layer.density.w))
     else:
         dims = replace(d, G=kept_filters(d.G, layer.density.w))
-    return replace(layer, dims=dims, density=Density(i=layer.density.i))
+    return replace(layer, dims=dims, density=Density(i=layer.density.i, o=layer.density.o))
 
 
 def surviving_weights(layer: Layer) -> int:

@@ -20,7 +20,9 @@ from hwmodel.liveness import Liveness
 from hwmodel.mapper import Objective, best_mapping
 from hwmodel.mapping import Mapping
 from hwmodel.pricing import Priced, price
-from hwmodel.storage import compression
+from hwmodel.rowstationary import row_stationary
+from hwmodel.sparsity import nm_pattern, weight_density
+from hwmodel.storage import compression, nm_compression
 from hwmodel.vector import VectorCost, vector_costs
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class LayerCost:
         energy_breakdown: keyed (memory, "mac" or "vector", operand or "") [pJ].
         traffic_bits: keyed (memory, operand or "vector") [bit].
         utilization: MACs over what the whole array could do in the layer's cycles.
+        processing_cycles: the part of the cycles in which the array runs or waits for its ports.
         weight_bits: stored weights [bit].
         mapping: None on accelerators without one.
         notes: what to know about the price.
@@ -69,6 +72,7 @@ class LayerCost:
     utilization: float
     weight_bits: float
     mapping: Mapping | None = None
+    processing_cycles: int = 0
     tile_bits: MappingType[tuple[str, str], int] = field(default_factory=dict)
     compute_cycles: int = 0
     notes: tuple[str, ...] = ()
@@ -244,15 +248,26 @@ def find_mapping(
 
 
 _mapped: dict[tuple[Layer, str, str], tuple[Mapping, Priced]] = {}
+_mappings: dict[tuple[Layer, str, str], Mapping] = {}
 
 
 def _map_and_price(layer: Layer, accelerator: Accelerator, optimize: Objective) -> tuple[Mapping, Priced]:
     """Identical layers are mapped once, whatever they are called."""
     key = (replace(layer, name="", module="", has_bias=False), accelerator.fingerprint, optimize)
     if key not in _mapped:
-        mapping = best_mapping(*array_view(layer, accelerator), optimize)
+        mapping = _dense_mapping(layer, accelerator, optimize)
         _mapped[key] = (mapping, price(layer, accelerator, mapping))
     return _mapped[key]
+
+
+def _dense_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective) -> Mapping:
+    """The mapping of the dense layer: it does not depend on the zeros, so that fewer values never cost more."""
+    key = (replace(layer, name="", module="", has_bias=False, density=Density()), accelerator.fingerprint, optimize)
+    if key not in _mappings:
+        find = row_stationary if accelerator.dataflow == "row_stationary" else best_mapping
+        dense, array = array_view(replace(layer, density=Density()), accelerator)
+        _mappings[key] = find(dense, array, optimize)
+    return _mappings[key]
 
 
 def layer_cost(
@@ -286,12 +301,12 @@ def layer_cost(
         counts = nestcount.count_operations(work, accelerator.loop_nest, last=last)
         energy = nestcount.operation_energy(counts, widths, accelerator.loop_nest)
         cycles, bound, utilization = counts.multiplications + counts.additions, "compute", 1.0
-        compute = cycles
+        compute = processing = cycles
     elif accelerator.roofline is not None:
         kernel = price_kernel(work, accelerator, accelerator.roofline, last=last)
         energy, traffic = kernel.energy_pj, kernel.traffic_bits
         cycles, bound, utilization = kernel.cycles, kernel.bound, kernel.utilization
-        compute = kernel.cycles
+        compute = processing = kernel.cycles
     else:
         mapping, priced = _map_and_price(shown, accelerator, optimize)
         energy = {(place, operand): value for (place, operand), value in priced.energy_pj.items()}
@@ -299,6 +314,7 @@ def layer_cost(
         tiles = {(place, operand): value for (place, operand), value in priced.tile_bits.items()}
         cycles, bound, utilization = priced.cycles, priced.bound, priced.utilization
         compute = priced.compute_cycles
+        processing = priced.processing_cycles
     if vector is not None and accelerator.levels:
         utilization *= cycles / (cycles + vector.cycles)
         cycles += vector.cycles
@@ -311,7 +327,7 @@ def layer_cost(
         module=layer.module,
         layer=resolved,
         macs=layer.macs,
-        effectual_macs=work.macs * density.w * density.i,
+        effectual_macs=work.macs * weight_density(density) * density.i,
         bops=work.macs * widths.w * widths.i,
         cycles=cycles,
         bound=bound,
@@ -320,6 +336,7 @@ def layer_cost(
         utilization=utilization,
         weight_bits=stored_weight_bits(work, accelerator),
         mapping=mapping,
+        processing_cycles=processing,
         tile_bits=tiles,
         compute_cycles=compute,
         notes=_notes(layer, accelerator),
@@ -328,9 +345,21 @@ def layer_cost(
 
 def _supported(layer: Layer, accelerator: Accelerator) -> Layer:
     """The layer with the zeros that the accelerator cannot use counted as values: fewer layers to map."""
-    used = set(accelerator.gating) | {o for memory in accelerator.memories().values() for o in memory.compressed}
-    d = layer.density
-    return replace(layer, density=Density(w=d.w if "W" in used else 1.0, i=d.i if "I" in used else 1.0))
+    used, d = _used(accelerator), layer.density
+    pattern = nm_pattern(layer, accelerator)
+    density = Density(
+        w=weight_density(d) if "W" in used else 1.0,
+        i=d.i if "I" in used else 1.0,
+        o=d.o if "O" in used else 1.0,
+        pattern="unstructured" if pattern is None else d.pattern,
+    )
+    return replace(layer, density=density)
+
+
+def _used(accelerator: Accelerator) -> set[str]:
+    """Operands whose zeros save something, wherever they lie."""
+    compressed = {o for memory in accelerator.memories().values() for o in memory.compressed}
+    return set(accelerator.gating) | set(accelerator.skipping) | compressed
 
 
 def stored_weight_bits(layer: Layer, accelerator: Accelerator) -> float:
@@ -338,9 +367,13 @@ def stored_weight_bits(layer: Layer, accelerator: Accelerator) -> float:
     if not layer.weights:
         return 0.0
     width = accelerator.resolve_bits(layer.bits, layer.reduction).w
+    pattern = nm_pattern(layer, accelerator)
+    if pattern is not None:
+        return layer.weights * width * nm_compression(width, *pattern)
     memory = accelerator.levels[-1].memory("W") if accelerator.levels else None
-    compressed = memory is not None and "W" in memory.compressed
-    return layer.weights * width * (compression(layer.weights, width, layer.density.w) if compressed else 1.0)
+    if memory is None or "W" not in memory.compressed:
+        return float(layer.weights * width)
+    return layer.weights * width * compression(layer.weights, width, weight_density(layer.density), memory.formats)
 
 
 def _notes(layer: Layer, accelerator: Accelerator) -> tuple[str, ...]:
@@ -355,8 +388,8 @@ def _notes(layer: Layer, accelerator: Accelerator) -> tuple[str, ...]:
         notes += [f"{accelerator.name}: {note}"] if note else []
         if uses_structure(layer, machine.format_for(max(widths.w, widths.i))):
             return tuple(notes)
-    used = set(accelerator.gating) | {o for memory in accelerator.memories().values() for o in memory.compressed}
-    if layer.density.w < 1.0 and layer.density.pattern != "filter" and "W" not in used:
+    idle = "W" not in _used(accelerator) and nm_pattern(layer, accelerator) is None
+    if weight_density(layer.density) < 1.0 and layer.density.pattern != "filter" and idle:
         notes.append(
             f"{accelerator.name}: zeros among the weights save nothing here: it neither gates nor compresses them"
         )

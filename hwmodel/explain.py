@@ -53,20 +53,22 @@ class PortUse:
         name: of the memory.
         read_cycles, write_cycles: 0 where the bandwidth never limits [cycles].
         shared: reads and writes share one port, so that their cycles add.
-        limited: the memory states a bandwidth.
+        limited: the memory, or the network that fills it, states a bandwidth.
+        network_cycles: of that network.
     """
 
     name: str
     read_cycles: float
     write_cycles: float
+    network_cycles: float
     shared: bool
     limited: bool
 
     @property
     def cycles(self) -> float:
-        """Cycles in which the port is busy."""
+        """Cycles in which the port, or the network behind it, is busy."""
         pair = (self.read_cycles, self.write_cycles)
-        return sum(pair) if self.shared else max(pair)
+        return max(sum(pair) if self.shared else max(pair), self.network_cycles)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ class Explanation:
         array_cycles: temporal iterations over the MACs per PE and cycle.
         macs_per_cycle: of one PE at the layer's widths.
         padding: iterations over MACs, 1 where no dim is padded.
-        waiting_cycles: the array waits while single-buffered memories are filled.
+        waiting_cycles: the array waits for fills, first windows or transfers that it cannot compute beside.
         first_fill_cycles, last_drain_cycles: of the double-buffered memories.
         cycles: of the layer.
         bound: "compute", or the memory whose port is busiest.
@@ -161,9 +163,11 @@ def explain(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Explana
                 name=name,
                 read_cycles=reads,
                 write_cycles=writes,
+                network_cycles=priced.parts.networks.get(name, 0.0),
                 shared=described[name].shared_port,
                 limited=described[name].read_bits_per_cycle is not None
-                or described[name].write_bits_per_cycle is not None,
+                or described[name].write_bits_per_cycle is not None
+                or described[name].network_bits_per_cycle is not None,
             )
             for name, (reads, writes) in priced.parts.ports.items()
         ),

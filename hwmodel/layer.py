@@ -145,16 +145,18 @@ class Density:
     Attributes:
         w: of the weights.
         i: of the input activations.
+        o: of the outputs as they are stored (after the activation function).
         pattern: how the zeros of W lie: `unstructured`, whole `filter`s, or `N:M` (N non-zeros in
             every M along C).
     """
 
     w: float = 1.0
     i: float = 1.0
+    o: float = 1.0
     pattern: str = "unstructured"
 
     def __post_init__(self) -> None:
-        for name in ("w", "i"):
+        for name in ("w", "i", "o"):
             value = getattr(self, name)
             if not 0.0 < value <= 1.0:
                 raise LayerError(f"density: `0 < {name} <= 1` must hold, but got {name}={value!r}")

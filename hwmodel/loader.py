@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from hwmodel.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
+from hwmodel.accelerator import Accelerator, Axis, Dataflow, Level, LoopNest, Memory, Vector
 from hwmodel.errors import AcceleratorError, nearest
 from hwmodel.fields import Width, quantity
 from hwmodel.gpu_loader import RooflineSection, TimingSection
-from hwmodel.layer import DIM_NAMES, Bits, DimName, Operand
+from hwmodel.layer import DIM_NAMES, Bits, DimName, Operand, parse_pattern
 from hwmodel.precision import Mode, Precision
 from hwmodel.schema import Field, Schema, read_yaml
+from hwmodel.storage import ANY_FORMAT, Format
 from hwmodel.systolic import Systolic
 from hwmodel.units import parse_bandwidth
 
@@ -29,6 +30,17 @@ EnergyPerBit = Annotated[float, quantity("energy_per_bit")]
 Length = Annotated[float, quantity("length", positive=True)]
 Area = Annotated[float, quantity("area", positive=True)]
 AreaPerSize = Annotated[float, quantity("area_per_size", positive=True)]
+Power = Annotated[float, quantity("power")]
+
+
+def _pattern(text: Any) -> tuple[int, int]:
+    found = parse_pattern(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"must be a pattern N:M in quotes, but got {text!r}. Write for example '2:4'.")
+    return found
+
+
+Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
 
 
 class _EnergyRow(Schema):
@@ -78,10 +90,19 @@ class _Memory(Schema):
     double_buffered: bool = False
     compressed: tuple[Operand, ...] = ()
     area: AreaPerSize | None = None
+    formats: tuple[Format, ...] = ANY_FORMAT
+    bank: Size | None = None
+    network: str | None = None
+    network_energy: EnergyPerBit = 0.0
+    exclusive: tuple[Operand, ...] = ()
     source: str
 
     @model_validator(mode="after")
     def _check(self) -> _Memory:
+        if self.bank == 0:
+            raise ValueError("`bank > 0` must hold")
+        if self.network and self.per != "pe":
+            raise ValueError("`network` fills a memory of every PE: write `per: pe`")
         if self.bandwidth and (self.read_bandwidth or self.write_bandwidth):
             raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")
         if len(set(self.holds)) != len(self.holds):
@@ -122,6 +143,10 @@ class _Chip(Schema):
     memories: tuple[_Memory, ...] = ()
     temporal: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
     gating: tuple[Operand, ...] = ()
+    skipping: tuple[Operand, ...] = ()
+    nm: tuple[Pattern, ...] = ()
+    dataflow: Dataflow = "free"
+    clock_power: Power = 0.0
     vector: _Vector = _Vector(lanes=1)
     loop_nest: _LoopNest | None = None
     timing: TimingSection | None = None
@@ -146,6 +171,13 @@ class _Chip(Schema):
             raise ValueError("'mac' is missing")
         if self.timing is not None and {axis.axis for axis in self.array} != {"X", "Y"}:
             raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
+        own = [m.name for m in self.memories if m.network or m.bank or m.exclusive or m.network_energy]
+        if self.dataflow == "free" and (own or self.clock_power):
+            raise ValueError(
+                "`network`, `network_energy`, `bank`, `exclusive` and `clock_power` need `dataflow: row_stationary`"
+            )
+        if "O" in self.gating + self.skipping:
+            raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")
         return self
 
     @property
@@ -224,6 +256,10 @@ class _Builder:
             levels=self.levels(),
             unfolded_channels=chip.host_unfolds,
             gating=chip.gating,
+            skipping=chip.skipping,
+            nm=chip.nm,
+            dataflow=chip.dataflow,
+            clock_pj=chip.clock_power * 1e12 / chip.clock,
             vector=self.vector(),
             loop_nest=None if nest is None else LoopNest(
                 multiplications=(nest.conv.multiplications, nest.linear.multiplications),
@@ -331,6 +367,7 @@ class _Builder:
         try:
             read = self.bandwidth(memory.bandwidth or memory.read_bandwidth)
             write = self.bandwidth(memory.bandwidth or memory.write_bandwidth)
+            network = self.bandwidth(memory.network)
         except ValueError as error:
             raise self.fail(memory.name, f"memory {memory.name!r}: bandwidth: {error}") from None
         return Memory(
@@ -344,6 +381,11 @@ class _Builder:
             shared_port=memory.bandwidth is not None,
             double_buffered=memory.double_buffered,
             compressed=memory.compressed,
+            formats=memory.formats,
+            bank_bits=memory.bank,
+            network_bits_per_cycle=network,
+            network_pj_per_bit=memory.network_energy,
+            exclusive=memory.exclusive,
             source=memory.source,
             area_mm2_per_bit=memory.area,
         )

@@ -69,6 +69,16 @@ class Mapping:
         """PEs across which a dim is unrolled."""
         return math.prod(loop.bound for level in self.levels for loop in level.spatial if loop.dim == dim)
 
+    def tiles(self, dim: DimName) -> set[int]:
+        """Bounds of a dim under every level, with and without the level's own temporal loops."""
+        sizes, bound = set(), 1
+        for level in self.levels:
+            bound *= math.prod(loop.bound for loop in level.spatial if loop.dim == dim)
+            sizes.add(bound)
+            bound *= math.prod(loop.bound for loop in level.temporal if loop.dim == dim)
+            sizes.add(bound)
+        return sizes
+
     def holders(self, operand: Operand) -> tuple[int, ...]:
         """Indices of the levels that keep an operand, innermost first."""
         return tuple(n for n, level in enumerate(self.levels) if operand in level.keeps)
@@ -112,7 +122,7 @@ def extent(layer: Layer, bounds: dict[DimName, int], axis: int) -> int:
 def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
     """Raise unless the mapping covers the layer and obeys the accelerator.
 
-    Every dim must multiply to the layer's bound, or to the next multiple of its spatial factor.
+    Every dim must multiply to the layer's bound, or to the next multiple of its spatial factor or of a tile.
 
     Raises:
         MappingError: levels differ from the accelerator's, the loops do not multiply to the layer, an
@@ -125,7 +135,8 @@ def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> N
     for dim in DIM_NAMES:
         bound, covered, spatial = layer.dims[dim], mapping.dims[dim], mapping.spatial_of(dim)
         padded = math.ceil(bound / spatial) * spatial
-        if covered not in (bound, padded):
+        tiles = mapping.tiles(dim)
+        if covered not in {bound, padded, *(math.ceil(bound / tile) * tile for tile in tiles if tile < bound)}:
             also = f" (or {padded}, padded)" if padded != bound else ""
             raise MappingError(f"{place}: the loops over {dim} must multiply to {bound}{also}, but give {covered}")
     for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwmodel.accelerator import Accelerator, Memory, Widths
-from hwmodel.access import OperandAccess, count_accesses
+from hwmodel.access import OperandAccess, count_accesses, tile_transfers
 from hwmodel.fusion import array_view
 from hwmodel.layer import Density, Layer, Operand
 from hwmodel.mapping import Mapping, tile_bits
-from hwmodel.storage import compression
+from hwmodel.rowstationary import ramp_cycles
+from hwmodel.sparsity import active_fraction, fraction, nm_pattern, skipped_fraction, slowest, weight_density
+from hwmodel.storage import compression, nm_compression
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +45,15 @@ class CycleParts:
     Attributes:
         compute: of the array alone [cycles].
         ports: memory -> (reads, writes) of its busiest instance [cycles]; they add where they share a port.
-        waiting: the array waits for single-buffered memories to be filled [cycles].
+        networks: memory of the PEs -> the network that fills it, where it has one [cycles].
+        waiting: the array waits for single-buffered memories to be filled, for the first windows of a
+            row-stationary pass, or for transfers that it cannot compute beside [cycles].
         first_fill, last_drain: of the double-buffered memories [cycles].
     """
 
     compute: float
     ports: dict[str, tuple[float, float]]
+    networks: dict[str, float]
     waiting: float
     first_fill: float
     last_drain: float
@@ -62,7 +67,8 @@ class Priced:
         energy_pj: keyed (memory or "mac", operand or "") [pJ].
         traffic: keyed (memory, operand).
         compute_cycles: of the array alone.
-        cycles: with stalls, first fill and last drain.
+        processing_cycles: with stalls, first fill and last drain.
+        cycles: these, and the transfers beside which the array stands still.
         bound: "compute", or the memory whose port is busiest.
         utilization: MACs over what the whole array could do in `cycles`.
         tile_bits: keyed (memory, operand), of one instance, not doubled [bit].
@@ -72,6 +78,7 @@ class Priced:
     energy_pj: dict[tuple[str, str], float]
     traffic: dict[tuple[str, Operand], Traffic]
     compute_cycles: int
+    processing_cycles: int
     cycles: int
     bound: str
     utilization: float
@@ -94,21 +101,27 @@ def price(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Priced:
 
 def gated_fraction(density: Density, gating: tuple[Operand, ...]) -> float:
     """Fraction of the MACs that are not gated: d_w and d_i independent."""
-    return (density.w if "W" in gating else 1.0) * (density.i if "I" in gating else 1.0)
+    return fraction(density, gating)
 
 
 def mac_energy(layer: Layer, accelerator: Accelerator, widths: Widths) -> float:
-    """Energy of the arithmetic [pJ]; gated MACs cost nothing."""
-    active = gated_fraction(layer.density, accelerator.gating)
-    return layer.macs * active * accelerator.precision.energy_pj(widths.w, widths.i)
+    """Energy of the arithmetic [pJ]; gated and skipped MACs cost nothing."""
+    return layer.macs * active_fraction(layer, accelerator) * accelerator.precision.energy_pj(widths.w, widths.i)
 
 
 def stored_fraction(layer: Layer, memory: Memory, operand: Operand, widths: Widths) -> float:
-    """Compressed over dense size of an operand in a memory; 1 where it is stored dense."""
-    if operand not in memory.compressed or operand == "O":
+    """Compressed over dense size of an operand in a memory; 1 where it is stored dense.
+
+    Of O only finished values are compressed, and only where the memory is told its density.
+    """
+    if operand not in memory.compressed:
         return 1.0
-    density, width = (layer.density.w, widths.w) if operand == "W" else (layer.density.i, widths.i)
-    return compression(layer.elements(operand), width, density)
+    density, width = {
+        "W": (weight_density(layer.density), widths.w),
+        "I": (layer.density.i, widths.i),
+        "O": (layer.density.o, widths.o),
+    }[operand]
+    return compression(layer.elements(operand), width, density, memory.formats)
 
 
 class _Case:
@@ -138,14 +151,19 @@ class _Case:
         energy.update({key: item.energy_pj for key, item in self.traffic.items()})
         rate = self.accelerator.precision.macs_per_cycle(self.widths.w, self.widths.i)
         timing = self.accelerator.timing
-        compute = math.ceil((self.mapping.iterations if timing is None else timing.cycles(self.layer)) / rate)
+        steps = float(self.mapping.iterations if timing is None else timing.cycles(self.layer))
+        compute = math.ceil(steps * slowest(self.layer, self.accelerator, self.mapping) / rate)
         busy = {"compute": float(compute), **self.port_cycles}
         bound = max(busy, key=lambda name: busy[name])
-        cycles = math.ceil(busy[bound] + self.exposed_cycles + self.edge_cycles)
+        processing = math.ceil(busy[bound] + self.exposed_cycles + self.edge_cycles + self.ramp_cycles)
+        cycles = processing + math.ceil(self.exclusive_cycles)
+        if self.accelerator.clock_pj:
+            energy["clock", ""] = processing * self.accelerator.clock_pj
         return Priced(
             energy_pj=energy,
             traffic=self.traffic,
             compute_cycles=compute,
+            processing_cycles=processing,
             cycles=cycles,
             bound=bound,
             utilization=self.layer.macs / (self.accelerator.num_pes * rate * cycles),
@@ -156,7 +174,8 @@ class _Case:
             parts=CycleParts(
                 compute=compute,
                 ports=self.port_halves,
-                waiting=self.exposed_cycles,
+                networks=self.network_busy,
+                waiting=self.exposed_cycles + self.ramp_cycles + self.exclusive_cycles,
                 first_fill=sum(cycles for operand, cycles in self.edges() if operand != "O"),
                 last_drain=sum(cycles for operand, cycles in self.edges() if operand == "O"),
             ),
@@ -165,43 +184,111 @@ class _Case:
     def move(self, index: int, memory: Memory, operand: Operand) -> Traffic:
         """Traffic and energy of one operand in one memory."""
         count, widths = self.count(index, operand), self.widths
-        scale = count.instances * stored_fraction(self.layer, memory, operand, widths)
+        scale = count.instances * self.stored(index, memory, operand)
         if operand == "O":
             partial = count.updates - count.final_updates
-            reads = count.reads * widths.acc * scale
-            fills = count.fills * widths.acc * scale
-            updates = (partial * widths.acc + count.final_updates * widths.o) * scale
+            reads = float(count.reads * widths.acc * count.instances)
+            fills = float(count.fills * widths.acc * count.instances)
+            updates = partial * widths.acc * count.instances + count.final_updates * widths.o * scale
         else:
             width = widths.w if operand == "W" else widths.i
             reads, fills, updates = count.reads * width * scale, count.fills * width * scale, 0.0
         active = self.active_fraction(index, operand)
         energy = active * (reads * memory.read_pj_per_bit + updates * memory.write_pj_per_bit)
         energy += fills * memory.write_pj_per_bit
+        if memory.network_pj_per_bit:
+            energy += self.network_bits(index, operand) * memory.network_pj_per_bit
         return Traffic(reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy)
 
     def active_fraction(self, index: int, operand: Operand) -> float:
         """Fraction of the accesses of a MAC to its registers that gating leaves."""
-        innermost = self.mapping.holders(operand)[0] == index
-        if not innermost or not self.accelerator.levels[index].per_pe or operand in self.accelerator.gating:
+        if not self.feeds_macs(index, operand):
             return 1.0
-        return gated_fraction(self.layer.density, self.accelerator.gating)
+        if operand in self.accelerator.gating and operand not in self.accelerator.skipping:
+            return skipped_fraction(self.layer, self.accelerator)
+        return active_fraction(self.layer, self.accelerator)
+
+    def feeds_macs(self, index: int, operand: Operand) -> bool:
+        """The level is the register that a MAC takes the operand from."""
+        return self.mapping.holders(operand)[0] == index and self.accelerator.levels[index].per_pe
+
+    def stored(self, index: int, memory: Memory, operand: Operand) -> float:
+        """Stored over dense bits of the words that move; N:M weights are packed in every memory."""
+        pattern = nm_pattern(self.layer, self.accelerator) if operand == "W" else None
+        if pattern is None:
+            return stored_fraction(self.layer, memory, operand, self.widths)
+        packed = nm_compression(self.widths.w, *pattern)
+        return packed * pattern[1] / pattern[0] if self.feeds_macs(index, operand) else packed
+
+    def network_bits(self, index: int, operand: Operand) -> float:
+        """Bits that enter or leave all instances of a per-PE memory, one hop each."""
+        level = self.accelerator.levels[index]
+        words = tile_transfers(self.layer, self.mapping, operand, index) * self.count(index, operand).instances
+        width = {"W": self.widths.w, "I": self.widths.i, "O": self.widths.acc}[operand]
+        return float(words * width) if level.per_pe else 0.0
 
     @cached_property
     def port_cycles(self) -> dict[str, float]:
         """Cycles that the busiest instance of each memory needs for its reads and writes."""
         memories = self.accelerator.memories()
-        return {n: sum(p) if memories[n].shared_port else max(p) for n, p in self.port_halves.items()}
+        return {
+            name: max(sum(halves) if memories[name].shared_port else max(halves), self.network_busy.get(name, 0.0))
+            for name, halves in self.port_halves.items()
+        }
+
+    @cached_property
+    def network_busy(self) -> dict[str, float]:
+        """Cycles that the networks which fill the memories of the PEs need."""
+        busy: dict[str, float] = {}
+        for _, memory, operand in self.kept():
+            busy[memory.name] = busy.get(memory.name, 0.0) + self.network_cycles(memory, operand)
+        return busy
 
     @cached_property
     def port_halves(self) -> dict[str, tuple[float, float]]:
         """The same, (reads, writes) apart."""
         busy: dict[str, list[float]] = {}
         for index, memory, operand in self.kept():
-            item, instances = self.traffic[memory.name, operand], self.count(index, operand).instances
+            reading, writing = self.port(index, memory, operand)
             total = busy.setdefault(memory.name, [0.0, 0.0])
-            total[0] += item.reads_bits / instances / (memory.read_bits_per_cycle or math.inf)
-            total[1] += item.writes_bits / instances / (memory.write_bits_per_cycle or math.inf)
+            total[0] += reading
+            total[1] += writing
         return {name: (reads, writes) for name, (reads, writes) in busy.items()}
+
+    def port(self, index: int, memory: Memory, operand: Operand) -> tuple[float, float]:
+        """Cycles for reads and for writes of one operand at the ports of one instance."""
+        if operand in memory.exclusive:
+            return 0.0, 0.0
+        item, instances = self.traffic[memory.name, operand], self.count(index, operand).instances
+        return (
+            item.reads_bits / instances / (memory.read_bits_per_cycle or math.inf),
+            item.writes_bits / instances / (memory.write_bits_per_cycle or math.inf),
+        )
+
+    def network_cycles(self, memory: Memory, operand: Operand) -> float:
+        """Cycles that the network between a per-PE memory and its parent needs, one way at a time."""
+        holders = self.mapping.holders(operand)
+        if memory.network_bits_per_cycle is None or operand == "W" or len(holders) < 2:
+            return 0.0
+        parent = self.count(holders[1], operand)
+        width = self.widths.i if operand == "I" else self.widths.acc
+        return max(parent.reads, parent.updates) * width / memory.network_bits_per_cycle
+
+    @cached_property
+    def ramp_cycles(self) -> float:
+        """Cycles in which a row-stationary array waits for weights and first windows."""
+        return ramp_cycles(self.layer, self.accelerator, self.mapping, self.widths)
+
+    @cached_property
+    def exclusive_cycles(self) -> float:
+        """Cycles of the transfers beside which the array stands still."""
+        return sum(
+            item.reads_bits / (memory.read_bits_per_cycle or math.inf)
+            + item.writes_bits / (memory.write_bits_per_cycle or math.inf)
+            for (name, operand), item in self.traffic.items()
+            for memory in [self.accelerator.memories()[name]]
+            if operand in memory.exclusive
+        )
 
     @cached_property
     def exposed_cycles(self) -> float:

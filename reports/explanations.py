@@ -84,7 +84,7 @@ def cycle_table(told: Explanation, width: int = 80) -> Table:
             shared = "one port" if port.shared else ""
             row(f"{port.name} port", port.cycles, reads, writes, _mark(told, port.name, shared))
     for name, cycles in (
-        ("waiting for fills", told.waiting_cycles),
+        ("waiting", told.waiting_cycles),
         ("first fill", told.first_fill_cycles),
         ("last drain", told.last_drain_cycles),
     ):

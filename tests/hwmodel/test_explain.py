@@ -32,7 +32,7 @@ def test_the_parts_add_up(name, k, c, o, bits, optimize):
     told = explain(layer, accelerator, mapping)
     assert (told.cycles, told.bound, told.utilization) == (cost.cycles, cost.bound, cost.utilization)
     extra = told.waiting_cycles + told.first_fill_cycles + told.last_drain_cycles
-    assert told.cycles == pytest.approx(math.ceil(told.busiest_cycles + extra - 1e-6), abs=1)
+    assert told.cycles == pytest.approx(math.ceil(told.busiest_cycles + extra - 1e-6), abs=1)  # rounded up twice
     busy = {"compute": told.array_cycles, **{port.name: port.cycles for port in told.ports}}
     assert busy[told.bound] == told.busiest_cycles
     assert all(memory.fill is None or 0 <= memory.fill <= 1 for memory in told.memories)

@@ -47,7 +47,7 @@ def test_the_explanation_is_printed() -> None:
     assert f"of {cost.cycles:,} cycles" in result.stdout
     for axis in told.axes:
         assert f"{axis.name} {axis.used}/{axis.size}" in result.stdout
-    for name in ("array", "sram port", "dram port", "waiting for fills", "first fill", "last drain"):
+    for name in ("array", "sram port", "dram port", "waiting", "first fill", "last drain"):
         assert row(result.stdout, name)
 
 
