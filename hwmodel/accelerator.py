@@ -33,11 +33,13 @@ class Axis:
         name: `X`, `Y`.
         size: PEs along it.
         dims: loop dims that may be unrolled along it (the dataflow constraint).
+        full: those of them that must be unrolled along it entirely.
     """
 
     name: str
     size: int
     dims: tuple[DimName, ...]
+    full: tuple[DimName, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class Memory:
         shared_port: reads and writes share one port of `read_bits_per_cycle`.
         double_buffered: half of it is filled while the other half is read.
         compressed: operands whose zeros are not stored here.
+        bypass: operands that may skip it where a mapping gains from that.
         source: where the numbers come from.
     """
 
@@ -66,6 +69,7 @@ class Memory:
     shared_port: bool = False
     double_buffered: bool = False
     compressed: tuple[Operand, ...] = ()
+    bypass: tuple[Operand, ...] = ()
     source: str = ""
 
 
@@ -78,12 +82,14 @@ class Level:
         memories: with disjoint `holds`.
         per_pe: one copy in every PE (below the array); else one for the whole array.
         temporal_dims: dims that may be looped over in time at this level.
+        order: loop order, outer to inner; dims that it leaves out run outside of it. Empty: any.
     """
 
     name: str
     memories: tuple[Memory, ...]
     per_pe: bool
     temporal_dims: tuple[DimName, ...]
+    order: tuple[DimName, ...] = ()
 
     def memory(self, operand: Operand) -> Memory | None:
         """The memory that holds an operand here, None when it bypasses the level."""
@@ -92,6 +98,11 @@ class Level:
     @property
     def holds(self) -> tuple[Operand, ...]:
         return tuple(operand for memory in self.memories for operand in memory.holds)
+
+    @property
+    def bypass(self) -> tuple[Operand, ...]:
+        """Operands that may skip this level."""
+        return tuple(operand for memory in self.memories for operand in memory.bypass)
 
 
 @dataclass(frozen=True, kw_only=True)

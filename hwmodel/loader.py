@@ -72,6 +72,13 @@ class _Axis(Schema):
     axis: str
     size: int = Field(ge=1)
     dims: tuple[DimName, ...] = Field(min_length=1)
+    full: tuple[DimName, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> _Axis:
+        if not set(self.full) <= set(self.dims):
+            raise ValueError(f"full must be among dims {list(self.dims)}, but got {list(self.full)}")
+        return self
 
 
 class _Memory(Schema):
@@ -79,6 +86,7 @@ class _Memory(Schema):
     level: str = ""
     per: Literal["pe", "array"] = "array"
     holds: tuple[Operand, ...] = Field(min_length=1)
+    bypass: tuple[Operand, ...] = ()
     size: Size | Literal["unbounded"]
     read_energy: EnergyPerBit
     write_energy: EnergyPerBit | None = None
@@ -95,6 +103,8 @@ class _Memory(Schema):
             raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")
         if len(set(self.holds)) != len(self.holds):
             raise ValueError(f"holds must name each operand once, but got {list(self.holds)}")
+        if not set(self.bypass) <= set(self.holds) or len(set(self.bypass)) != len(self.bypass):
+            raise ValueError(f"bypass must be among holds {list(self.holds)}, each once, but got {list(self.bypass)}")
         return self
 
 
@@ -129,6 +139,7 @@ class _Chip(Schema):
     array: tuple[_Axis, ...] = ()
     memories: tuple[_Memory, ...] = ()
     temporal: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
+    order: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
     gating: tuple[Operand, ...] = ()
     vector: _Vector = _Vector(lanes=1)
     loop_nest: _LoopNest | None = None
@@ -225,7 +236,7 @@ class _Builder:
         for name in names:
             if names.count(name) > 1:
                 raise self.fail("array", f"axis {name!r} is named twice in array")
-        return tuple(Axis(name=a.axis, size=a.size, dims=a.dims) for a in self.chip.array)
+        return tuple(Axis(name=a.axis, size=a.size, dims=a.dims, full=a.full) for a in self.chip.array)
 
     def levels(self) -> tuple[Level, ...]:
         grouped: dict[str, list[_Memory]] = {}
@@ -241,6 +252,11 @@ class _Builder:
         for name in self.chip.temporal:
             if name not in grouped:
                 raise self.fail(name, f"temporal: {name!r} is not a level. Levels: {', '.join(grouped)}.")
+        for name, order in self.chip.order.items():
+            if name not in grouped:
+                raise self.fail("order", f"order: {name!r} is not a level. Levels: {', '.join(grouped)}.")
+            if len(set(order)) != len(order):
+                raise self.fail("order", f"order of {name!r} must name each dim once, but got {list(order)}")
         levels = tuple(self.level(name, members) for name, members in grouped.items())
         self.check_order(levels)
         return levels
@@ -276,6 +292,7 @@ class _Builder:
             memories=tuple(self.memory(memory) for memory in members),
             per_pe=members[0].per == "pe",
             temporal_dims=self.chip.temporal.get(name, DIM_NAMES),
+            order=self.chip.order.get(name, ()),
         )
 
     def memory(self, memory: _Memory) -> Memory:
@@ -295,6 +312,7 @@ class _Builder:
             shared_port=memory.bandwidth is not None,
             double_buffered=memory.double_buffered,
             compressed=memory.compressed,
+            bypass=memory.bypass,
             source=memory.source,
         )
 
@@ -317,6 +335,10 @@ class _Builder:
                 )
             shared_seen |= not level.per_pe
         outer = levels[-1]
+        if outer.bypass:
+            raise self.fail(
+                outer.memories[0].name, f"the outermost memory cannot be bypassed, but got {list(outer.bypass)}"
+            )
         if outer.per_pe:
             raise self.fail(outer.memories[0].name, "the outermost memory must be shared: write `per: array`")
         missing = sorted({"W", "I", "O"} - set(outer.holds))
