@@ -147,6 +147,7 @@ class Accelerator:
         native_bits: widths of a layer that has none of its own.
         axes: of the PE array; empty for one PE.
         levels: innermost first; the last is unbounded or holds every operand.
+        diagonal: PEs of different rows and columns that need the same inputs get them with one read.
         gating: operands whose zeros gate the MAC and the register accesses beside it (energy, not cycles).
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
@@ -163,6 +164,7 @@ class Accelerator:
     technology_nm: float | None = None
     axes: tuple[Axis, ...] = ()
     levels: tuple[Level, ...] = ()
+    diagonal: bool = True
     gating: tuple[Operand, ...] = ()
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None

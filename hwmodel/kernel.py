@@ -69,17 +69,32 @@ def _tile_factors(problem: Problem) -> Floats:
 
 
 @njit(cache=True)
-def price_tiles(problem: Problem, num_metrics: int, words: Floats) -> Floats:
-    """The least of every metric that the exchange of the tiles with DRAM takes. words (T, n, 3) -> (T, M)"""
-    factors = _tile_factors(problem)
-    out = np.zeros((words.shape[0], factors.shape[0]))
-    for q in range(words.shape[0]):
+def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
+    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
+
+    As inside the tile, one operand gains from the order; I may slide by whichever dim gains most.
+    """
+    factors, b, pace = _tile_factors(problem), problem.bounds, problem.pace
+    out, f = np.zeros((tiles.shape[0], factors.shape[0])), np.empty(3)
+    total = float(product(b))
+    irr = (float(irrelevant(0, b)), float(irrelevant(1, b)), float(irrelevant(2, b)))
+    for q in range(tiles.shape[0]):
+        t = tiles[q]
+        around, slide = total / product(t), 1.0
+        for dim in range(4, 8):
+            if t[dim] != b[dim]:
+                share = t[dim] / b[dim]
+                slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
+        keep = (1.0 - irrelevant(0, t) / irr[0], 1.0 - irrelevant(1, t) / irr[1], 1.0 - irrelevant(2, t) / irr[2])
+        words = (
+            around * tile_words(0, t, pace), around * slide * tile_words(1, t, pace), around * tile_words(2, t, pace)
+        )  # fmt: skip
         for k in range(num_metrics):
-            least = np.inf
-            for o in range(words.shape[1]):
-                value = factors[k, 0] * words[q, o, 0] + factors[k, 1] * words[q, o, 1] + factors[k, 2] * words[q, o, 2]
-                least = min(least, value)
-            out[q, k] = least
+            gain = 0.0
+            for x in range(3):
+                f[x] = factors[k, x] * words[x]
+                gain = max(gain, f[x] * keep[x])
+            out[q, k] = f[0] + f[1] + f[2] - gain
     return out
 
 
@@ -126,9 +141,9 @@ def bound_case(problem: Problem, objective: int, unrollings: Ints, bounds_s: Flo
 
 
 @njit(cache=True)
-def _pair(problem: Problem, num_metrics: int, r: Ints, s: Ints, a: Ints, lines: Floats) -> None:
+def _pair(problem: Problem, num_metrics: int, r: Ints, j: int, num_pes: int, a: Ints, lines: Floats) -> None:
     """Fills lines (metrics, 10): constant + base per class (3), slope per class (3), constant, F per operand (3)."""
-    num_pes, pace = product(s), problem.pace
+    pace, parts = problem.pace, problem.networks[j]
     full = product(problem.bounds) / product(a)
     slides = np.ones(3)  # per stationary operand: the least share of I that moves
     for dim in range(4, 8):
@@ -138,7 +153,9 @@ def _pair(problem: Problem, num_metrics: int, r: Ints, s: Ints, a: Ints, lines: 
             for c in range(3):  # with a fixed order any dim may be innermost; else those that c leaves in place
                 slides[c] = min(slides[c], share)
     three, f = np.empty(3), np.empty(3)
-    distinct = (distinct_tiles(0, s, r, pace), distinct_tiles(1, s, r, pace), distinct_tiles(2, s, r, pace))
+    distinct = (
+        distinct_tiles(0, parts, r, pace), distinct_tiles(1, parts, r, pace), distinct_tiles(2, parts, r, pace)
+    )  # fmt: skip
     words = (tile_words(0, r, pace), tile_words(1, r, pace), tile_words(2, r, pace))
     for k in range(num_metrics):
         constant = problem.base_pj if k == 0 else 0.0
@@ -202,7 +219,7 @@ def join(
                 pairs = np.concatenate((pairs, np.empty_like(pairs)))
                 lines = np.concatenate((lines, np.empty_like(lines)))
                 scores = np.concatenate((scores, np.empty_like(scores)))
-            _pair(problem, num_metrics, registers[i], s, a, lines[count])
+            _pair(problem, num_metrics, registers[i], j, product(s), a, lines[count])
             for k in range(num_metrics):
                 line = lines[count, k]
                 values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
@@ -274,14 +291,24 @@ def _fits(problem: Problem, t: Ints, a: Ints) -> bool:
 
 
 @njit(cache=True)
-def _evaluate(problem: Problem, r: Ints, s: Ints, t: Ints, f0: Floats, f1: Floats) -> tuple[float, float]:
+def _exchange(problem: Problem, t: Ints, n: Ints, words: Floats) -> None:
+    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
+    ones = np.ones(8, np.int64)
+    for x in range(3):
+        size = tile_words(x, t, problem.pace)
+        for o in range(words.shape[0]):
+            order = problem.outer[o]
+            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, problem.pace)
+
+
+@njit(cache=True)
+def _evaluate(problem: Problem, r: Ints, j: int, num_pes: int, t: Ints, f0: Floats, f1: Floats) -> tuple[float, float]:
     """Energy [pJ] and cycles of one candidate, from its words f0 (3) and f1 (3)."""
-    num_pes = product(s)
     values, three = np.zeros(problem.cost.shape[0]), np.empty(3)
     values[0] = problem.base_pj
     edges = 0.0
     for x in range(3):
-        distinct = distinct_tiles(x, s, r, problem.pace)
+        distinct = distinct_tiles(x, problem.networks[j], r, problem.pace)
         for k in range(len(values)):
             coefficients(problem, k, x, num_pes, distinct, three)
             values[k] += three[0] + three[1] * f0[x] + three[2] * f1[x]
@@ -301,7 +328,6 @@ def search(
     lines: Floats,
     scores: Floats,
     tiles: Ints,
-    words: Floats,
     tile_values: Floats,
     limits: tuple[float, float],
 ) -> tuple[float, float, Ints]:
@@ -312,7 +338,7 @@ def search(
         objective: ENERGY, LATENCY or EDP.
         registers, unrollings, tiles: (R, 8), (S, 8), (T, 8).
         pairs, lines, scores: from `join`.
-        words, tile_values: from `exchanges` and `price_tiles`.
+        tile_values: from `price_tiles`.
         limits: a score and cycles to be at or below.
 
     Returns:
@@ -350,6 +376,7 @@ def search(
         keys[q] = _score(objective, energies[q], cycles) if _whole(cycles) <= limits[1] else np.inf
     kept = np.flatnonzero(keys <= limits[0] * (1 + SLACK))
     f0, f1, share = np.empty(3), np.empty(3), np.empty(3)
+    words = np.empty((problem.outer.shape[0], 3))
     factors, cutoff = _tile_factors(problem), best_score * (1 + SLACK)
     for q in kept[np.argsort(keys[kept])]:
         if keys[q] > cutoff:
@@ -359,6 +386,12 @@ def search(
         rest = (_rest(0, t), _rest(1, t), _rest(2, t))
         for d in range(8):
             n[d] = bounds[d] // t[d]
+        _exchange(problem, t, n, words)
+        for k in range(num_metrics):
+            least[k] = np.inf
+            for o in range(words.shape[0]):
+                value = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
+                least[k] = min(least[k], value)
         for p in range(num_pairs):
             if scores[p] > cutoff:
                 break
@@ -369,7 +402,7 @@ def search(
                     carried = sizes[p, 3 + c] == rest[c]
                     carries |= carried
                     value = min(value, lines[p, k, c] + lines[p, k, 3 + c] / (irr[c] if carried else own[c]))
-                values[k] = value + tile_values[q, k]
+                values[k] = value + least[k]
             cycles = _cycles(values, compute[p])
             if _score(objective, values[0], cycles) > cutoff or _whole(cycles) > limits[1]:
                 continue
@@ -389,14 +422,14 @@ def search(
                     for k in range(num_metrics):
                         values[k] = lines[p, k, 6]
                         for x in range(3):
-                            values[k] += lines[p, k, 7 + x] * share[x] + factors[k, x] * words[q, o, x]
+                            values[k] += lines[p, k, 7 + x] * share[x] + factors[k, x] * words[o, x]
                     cycles = _cycles(values, compute[p])
                     if _score(objective, values[0], cycles) > cutoff or _whole(cycles) > limits[1]:
                         continue
                     for x in range(3):
                         f0[x] = tile_words(x, r, pace) * share[x] * full
-                        f1[x] = words[q, o, x]
-                    energy, cycles = _evaluate(problem, r, s, t, f0, f1)
+                        f1[x] = words[o, x]
+                    energy, cycles = _evaluate(problem, r, pairs[p, 1], product(s), t, f0, f1)
                     score = _score(objective, energy, cycles)
                     tie = energy if objective == LATENCY else cycles
                     if cycles > limits[1] or score > cutoff:

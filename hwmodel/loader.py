@@ -138,6 +138,7 @@ class _Chip(Schema):
     mac: _Mac
     array: tuple[_Axis, ...] = ()
     memories: tuple[_Memory, ...] = ()
+    diagonal: bool = True
     temporal: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
     order: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
     gating: tuple[Operand, ...] = ()
@@ -219,6 +220,7 @@ class _Builder:
             technology_nm=chip.technology,
             axes=self.axes(),
             levels=self.levels(),
+            diagonal=chip.diagonal,
             gating=chip.gating,
             vector=Vector(lanes=chip.vector.lanes, pj_per_op=chip.vector.energy),
             loop_nest=None if nest is None else LoopNest(

@@ -108,12 +108,14 @@ class _Case:
         self.space, self.kept = space, kept
         dims = space.dims
         self.axes = space.accelerator.axes
-        self.unrollings, self.parts, self.rows = unrollings(self.axes, dims, original)
+        diagonal = space.accelerator.diagonal
+        self.unrollings, self.parts = unrollings(self.axes, dims, original, diagonal)
+        self.networks = self.unrollings[:, None, :] if diagonal else self.parts
         self.bounds_s: dict[int, Floats] = {}
 
     @cached_property
     def problem(self) -> Problem:
-        return self.space.problem(self.kept)
+        return self.space.problem(self.kept, self.networks)
 
     def bound(self, wanted: _Search) -> float:
         """A lower bound of the score."""
@@ -131,11 +133,11 @@ class _Case:
     def search(self, wanted: _Search, limit: float) -> _Found | None:
         """The best mapping at or below a score."""
         problem, limits = self.problem, (limit, wanted.most_cycles)
-        tiles, words = self.space.buffer_tiles(self.kept[1])
+        tiles = self.space.buffer_tiles(self.kept[1])
         registers = self.space.register_tiles(self.kept[0])
         if not len(registers) or not len(tiles):
             return None
-        values = kernel.price_tiles(problem, wanted.num_metrics, words)
+        values = kernel.price_tiles(problem, wanted.num_metrics, tiles)
         pairs, lines, scores = kernel.join(
             problem, wanted.objective, wanted.num_metrics, registers, self.unrollings,
             self.bounds_s[wanted.num_metrics], values.min(axis=0), limits,
@@ -143,11 +145,11 @@ class _Case:
         if not len(pairs):
             return None
         energy, cycles, best = kernel.search(
-            problem, wanted.objective, registers, self.unrollings, pairs, lines, scores, tiles, words, values, limits
+            problem, wanted.objective, registers, self.unrollings, pairs, lines, scores, tiles, values, limits
         )
         if best[0] < 0:
             return None
-        split = axis_loops(self.axes, self.parts, self.rows[best[1]])
+        split = axis_loops(self.axes, self.parts[best[1]])
         mapping = self.build(
             registers[best[0]], self.unrollings[best[1]], split, tiles[best[2]], int(best[3]), int(best[4])
         )

@@ -61,6 +61,7 @@ class Problem(NamedTuple):
         inner, outer: (n, 8) loop orders to try at the buffer and at DRAM.
         rate: MACs per PE and cycle.
         base_pj: energy of the arithmetic [pJ].
+        networks: (S, n, 8) per unrolling its factors on each network that serves PEs of its own.
     """
 
     bounds: Ints
@@ -77,6 +78,7 @@ class Problem(NamedTuple):
     outer: Ints
     rate: float
     base_pj: float
+    networks: Ints
 
 
 @njit(cache=True)
@@ -163,15 +165,24 @@ def _distinct_starts(out: int, filt: int, out_step: int, filt_step: int) -> int:
 
 
 @njit(cache=True)
-def distinct_tiles(operand: int, s: Ints, r: Ints, pace: Ints) -> int:
-    """Different register tiles across the PEs."""
-    if operand == 0:
-        return s[1] * s[2] * s[3] * s[6] * s[7]
-    if operand == 2:
-        return s[0] * s[1] * s[2] * s[4] * s[5]
-    rows = _distinct_starts(s[4], s[6], r[4] * pace[0], r[6] * pace[2])
-    columns = _distinct_starts(s[5], s[7], r[5] * pace[1], r[7] * pace[3])
-    return s[0] * s[1] * s[3] * rows * columns
+def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
+    """Different register tiles across the PEs. networks (n, 8): unrolled factors of each network, outer to inner."""
+    count, inside = 1, np.ones(8, dtype=np.int64)
+    for k in range(networks.shape[0] - 1, -1, -1):
+        s = networks[k]
+        if operand == 0:
+            count *= s[1] * s[2] * s[3] * s[6] * s[7]
+        elif operand == 2:
+            count *= s[0] * s[1] * s[2] * s[4] * s[5]
+        else:
+            count *= s[0] * s[1] * s[3]
+            for axis in range(2):
+                out, filt = 4 + axis, 6 + axis
+                out_step, filt_step = inside[out] * r[out] * pace[axis], inside[filt] * r[filt] * pace[2 + axis]
+                count *= _distinct_starts(s[out], s[filt], out_step, filt_step)
+                inside[out] *= s[out]
+                inside[filt] *= s[filt]
+    return count
 
 
 @njit(cache=True)
@@ -213,18 +224,3 @@ def coefficients(problem: Problem, metric: int, operand: int, num_pes: int, dist
             constant += outputs * (final * far * cost[2, x, 1] - exchange)
     out[0], out[1], out[2] = constant, f0, f1
 
-
-@njit(cache=True)
-def exchanges(tiles: Ints, bounds: Ints, pace: Ints, outer: Ints) -> Floats:
-    """Words f1 of every buffer tile (T, 8) under every order (n, 8). (T, n, 3)"""
-    out = np.empty((tiles.shape[0], outer.shape[0], 3))
-    n, ones = np.empty(8, dtype=np.int64), np.ones(8, dtype=np.int64)
-    for q in range(tiles.shape[0]):
-        t = tiles[q]
-        for d in range(8):
-            n[d] = bounds[d] // t[d]
-        for x in range(3):
-            words = tile_words(x, t, pace)
-            for o in range(outer.shape[0]):
-                out[q, o, x] = words * moves(x, t, outer[o], n, t, outer[o], ones, t, pace)
-    return out

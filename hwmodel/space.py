@@ -94,31 +94,31 @@ def padded_variants(dims: Dims, axes: tuple[Axis, ...]) -> list[tuple[Dims, dict
 
 @lru_cache(maxsize=256)
 def unrollings(
-    axes: tuple[Axis, ...], dims: Dims, original: tuple[tuple[DimName, int], ...]
-) -> tuple[Ints, list[Ints], Ints]:
-    """Factors per dim across the PEs (S, 8), the factors on each axis, and per unrolling its row in each (S, axes).
+    axes: tuple[Axis, ...], dims: Dims, original: tuple[tuple[DimName, int], ...], diagonal: bool
+) -> tuple[Ints, Ints]:
+    """Factors per dim across the PEs (S, 8), and on each axis (S, axes, 8).
 
-    original: dims that were padded, with their bounds before.
+    original: dims that were padded, with their bounds before. With `diagonal` the split over axes makes no difference,
+    and one stands for all.
     """
-    total, rows = np.ones((1, 8), dtype=np.int64), np.zeros((1, 0), dtype=np.int64)
-    parts: list[Ints] = []
+    total, parts = np.ones((1, 8), dtype=np.int64), np.zeros((1, 0, 8), dtype=np.int64)
     bounds = np.array(dims.values_tuple, dtype=np.int64)
     for axis in axes:
         part = _axis_factors(axis, dims)
         joined = (total[:, None, :] * part[None, :, :]).reshape(-1, 8)
-        chosen = np.concatenate(
-            (np.repeat(rows, len(part), axis=0), np.tile(np.arange(len(part)), len(total))[:, None]), axis=1
-        )
         fits = (bounds % joined == 0).all(axis=1)
-        joined, chosen = joined[fits], chosen[fits]
-        _, first = np.unique(joined @ _weights(bounds), return_index=True)
-        total, rows = joined[first], chosen[first]
-        parts.append(part)
+        number = np.arange(len(joined))[fits]
+        joined = joined[fits]
+        if diagonal:
+            _, first = np.unique(joined @ _weights(bounds), return_index=True)
+            joined, number = joined[first], number[first]
+        before, new = parts[number // len(part)], part[number % len(part)]
+        total, parts = joined, np.concatenate((before, new[:, None, :]), axis=1)
     for dim, bound in original:
         factor = total[:, DIM_NAMES.index(dim)]
         good = -(-bound // factor) * factor == dims[dim]
-        total, rows = total[good], rows[good]
-    return np.ascontiguousarray(total), parts, rows
+        total, parts = total[good], parts[good]
+    return np.ascontiguousarray(total), np.ascontiguousarray(parts)
 
 
 def _weights(bounds: Ints) -> Ints:
@@ -140,33 +140,29 @@ def _axis_factors(axis: Axis, dims: Dims) -> Ints:
     return found
 
 
-def axis_loops(axes: tuple[Axis, ...], parts: list[Ints], rows: Ints) -> tuple[Loop, ...]:
-    """Loops across the PEs of one unrolling."""
+def axis_loops(axes: tuple[Axis, ...], parts: Ints) -> tuple[Loop, ...]:
+    """Loops across the PEs of one unrolling (axes, 8), the first axis outermost."""
     return tuple(
         Loop(dim, int(bound), axis.name)
-        for axis, part, row in zip(axes, parts, rows, strict=True)
-        for dim, bound in zip(DIM_NAMES, part[row], strict=True)
+        for axis, part in zip(axes, parts, strict=True)
+        for dim, bound in zip(DIM_NAMES, part, strict=True)
         if bound > 1
     )
 
 
+Choices = tuple[tuple[int, ...], ...]
+
+
 @lru_cache(maxsize=128)
-def divisor_grid(bounds: tuple[int, ...], pace: tuple[int, ...]) -> tuple[Ints, Floats]:
-    """Every vector of one divisor per bound (V, 8), and the elements of W, I, O under it (V, 3)."""
-    axes = np.meshgrid(*[np.array(divisors(b), dtype=np.int64) for b in bounds], indexing="ij")
+def tile_grid(choices: Choices, pace: tuple[int, ...]) -> tuple[Ints, Floats]:
+    """Every vector of one choice per dim (V, 8), and the elements of W, I, O under it (V, 3)."""
+    axes = np.meshgrid(*[np.array(c, dtype=np.int64) for c in choices], indexing="ij")
     vectors = np.ascontiguousarray(np.stack([a.ravel() for a in axes], axis=1))
     b, g, k, c, oy, ox, fy, fx = vectors.T
     rows = (oy - 1) * pace[0] + (fy - 1) * pace[2] + 1
     columns = (ox - 1) * pace[1] + (fx - 1) * pace[3] + 1
     sizes = np.stack((g * k * c * fy * fx, b * g * c * rows * columns, b * g * k * oy * ox), axis=1)
     return vectors, sizes.astype(np.float64)
-
-
-@lru_cache(maxsize=64)
-def grid_words(bounds: tuple[int, ...], pace: tuple[int, ...], orders: tuple[tuple[int, ...], ...]) -> Floats:
-    """Words that every tile of the grid exchanges with DRAM under every order. (V, n, 3)"""
-    vectors, _ = divisor_grid(bounds, pace)
-    return nest.exchanges(vectors, np.array(bounds), np.array(pace), np.array(orders))
 
 
 class Space:
@@ -220,8 +216,8 @@ class Space:
                 ports += [read + write] if memory.shared_port else [read, write]
         return np.stack([energy, *(port for port in ports if port.any()), waits])
 
-    def problem(self, kept: Kept) -> nest.Problem:
-        """What the kernel works on when registers and buffer keep these operands."""
+    def problem(self, kept: Kept, networks: Ints) -> nest.Problem:
+        """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
         return nest.Problem(
             bounds=np.array(self.bounds, dtype=np.int64),
@@ -238,6 +234,7 @@ class Space:
             outer=np.array(self.outer, dtype=np.int64),
             rate=self.accelerator.precision.macs_per_cycle(self.bits.w, self.bits.i),
             base_pj=mac_energy(self.layer, self.accelerator, self.bits),
+            networks=networks,
         )
 
     def _edges(self, holds: Ints) -> Floats:
@@ -260,22 +257,20 @@ class Space:
         level = self.hierarchy.registers
         if level is None:
             return np.ones((1, 8), dtype=np.int64)
-        free = tuple(b if d in level.temporal_dims else 1 for d, b in zip(DIM_NAMES, self.bounds, strict=True))
-        vectors, sizes = divisor_grid(free, self.pace)
+        choices = tuple(
+            divisors(b) if d in level.temporal_dims else (1,) for d, b in zip(DIM_NAMES, self.bounds, strict=True)
+        )
+        vectors, sizes = tile_grid(choices, self.pace)
         return np.ascontiguousarray(vectors[self._fitting(sizes, 0, self.widths[[0, 1, 3]], kept)])
 
-    def buffer_tiles(self, kept: frozenset[Operand]) -> tuple[Ints, Floats]:
-        """Tiles that fit the buffer with finished outputs, as the kernel checks unfinished ones. (T, 8), (T, n, 3)"""
-        vectors, sizes = divisor_grid(self.bounds, self.pace)
-        words = grid_words(self.bounds, self.pace, self.outer)
+    def buffer_tiles(self, kept: frozenset[Operand]) -> Ints:
+        """Tiles that fit the buffer with finished outputs; the kernel checks unfinished ones. (T, 8)"""
+        looped = self.loops[1] if self.hierarchy.buffer else np.zeros(8)
+        choices = tuple(divisors(b) if free else (b,) for free, b in zip(looped, self.bounds, strict=True))
+        vectors, sizes = tile_grid(choices, self.pace)
         if self.hierarchy.buffer is None:
-            return vectors[-1:], words[-1:]
-        bounds = np.array(self.bounds)
-        fits = self._fitting(sizes, 1, self.widths[:3], kept)
-        for d in range(8):
-            if not self.loops[1, d]:
-                fits &= vectors[:, d] == bounds[d]
-        return np.ascontiguousarray(vectors[fits]), np.ascontiguousarray(words[fits])
+            return vectors
+        return np.ascontiguousarray(vectors[self._fitting(sizes, 1, self.widths[:3], kept)])
 
     def _fitting(self, sizes: Floats, level: int, widths: Floats, kept: frozenset[Operand]) -> np.ndarray:
         fits = np.ones(len(sizes), dtype=np.bool_)
