@@ -14,13 +14,12 @@ anything is counted exactly; the rest is visited by rising bound. The result is 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-
 from hwmodel.nest import (
     Floats,
     Ints,
     Problem,
     coefficients,
+    compiled,
     distinct_tiles,
     fresh_part,
     irrelevant,
@@ -35,7 +34,7 @@ _HASH = 4093
 _RATIO = 1.2
 
 
-@njit(cache=True)
+@compiled
 def _cycles(values: Floats, compute: float) -> float:
     """Cycles from the metrics (M): the busiest of array and ports, and the fills waited for."""
     busiest = compute
@@ -44,20 +43,20 @@ def _cycles(values: Floats, compute: float) -> float:
     return busiest + max(0.0, values[len(values) - 1])
 
 
-@njit(cache=True)
+@compiled
 def _whole(cycles: float) -> float:
     """Whole cycles, rounding noise aside."""
     return np.ceil(cycles * (1.0 - SLACK))
 
 
-@njit(cache=True)
+@compiled
 def _score(objective: int, energy: float, cycles: float) -> float:
     if objective == ENERGY:
         return energy
     return _whole(cycles) if objective == LATENCY else energy * _whole(cycles)
 
 
-@njit(cache=True)
+@compiled
 def _tile_factors(problem: Problem) -> Floats:
     """What a word between buffer and DRAM costs in every metric. (M, 3)"""
     factors, three = np.empty((problem.cost.shape[0], 3)), np.empty(3)
@@ -68,7 +67,7 @@ def _tile_factors(problem: Problem) -> Floats:
     return factors
 
 
-@njit(cache=True)
+@compiled
 def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
     """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
 
@@ -98,7 +97,7 @@ def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
     return out
 
 
-@njit(cache=True)
+@compiled
 def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Floats:
     """Lower bounds of every metric inside the buffer's tile, whatever the register tile is. (S, M)"""
     b = problem.bounds
@@ -123,7 +122,7 @@ def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Fl
     return values
 
 
-@njit(cache=True)
+@compiled
 def bound_case(problem: Problem, objective: int, unrollings: Ints, bounds_s: Floats, most_cycles: float) -> float:
     """A lower bound of the score: the best unrolling, and every element exchanged with DRAM once."""
     b, pace, total = problem.bounds, problem.pace, float(product(problem.bounds))
@@ -140,9 +139,11 @@ def bound_case(problem: Problem, objective: int, unrollings: Ints, bounds_s: Flo
     return best
 
 
-@njit(cache=True)
-def _pair(problem: Problem, num_metrics: int, r: Ints, j: int, num_pes: int, a: Ints, lines: Floats) -> None:
-    """Fills lines (metrics, 10): constant + base per class (3), slope per class (3), constant, F per operand (3)."""
+@compiled
+def _pair(
+    problem: Problem, first: int, last: int, r: Ints, j: int, num_pes: int, a: Ints, lines: Floats
+) -> None:
+    """Fills lines (M, 10) from a first to before a last metric: constant + base per class (3), slope per class (3), constant, F per operand (3)."""
     pace, parts = problem.pace, problem.networks[j]
     full = product(problem.bounds) / product(a)
     slides = np.ones(3)  # per stationary operand: the least share of I that moves
@@ -157,7 +158,7 @@ def _pair(problem: Problem, num_metrics: int, r: Ints, j: int, num_pes: int, a: 
         distinct_tiles(0, parts, r, pace), distinct_tiles(1, parts, r, pace), distinct_tiles(2, parts, r, pace)
     )  # fmt: skip
     words = (tile_words(0, r, pace), tile_words(1, r, pace), tile_words(2, r, pace))
-    for k in range(num_metrics):
+    for k in range(first, last):
         constant = problem.base_pj if k == 0 else 0.0
         for x in range(3):
             coefficients(problem, k, x, num_pes, distinct[x], three)
@@ -176,7 +177,7 @@ def _pair(problem: Problem, num_metrics: int, r: Ints, j: int, num_pes: int, a: 
                 lines[k, 3 + c] *= slides[1]
 
 
-@njit(cache=True)
+@compiled
 def join(
     problem: Problem,
     objective: int,
@@ -186,14 +187,18 @@ def join(
     bounds_s: Floats,
     least_tile: Floats,
     limits: tuple[float, float],
-) -> tuple[Ints, Floats, Floats]:
-    """Pairs (register tile, unrolling) that may win: indices (P, 2), lines (P, metrics, 10), their bounds (P).
+    pairs: Ints,
+    lines: Floats,
+    scores: Floats,
+) -> int:
+    """Writes the pairs (register tile, unrolling) that may win, and gives their number.
 
     bounds_s (S, M) and least_tile (M): lower bounds of the unrollings and of the exchange with DRAM; limits: the
-    score and the cycles to be at or below.
+    score and the cycles to be at or below. Written, as far as there is room: indices (P, 2), lines (P, M, 10), the
+    lower bounds of their scores (P).
     """
-    room, count = 1024, 0
-    pairs, lines, scores = np.empty((room, 2), np.int64), np.empty((room, num_metrics, 10)), np.empty(room)
+    room, count = len(scores), 0
+    spare = np.empty((lines.shape[1], 10))
     a, values = np.empty(8, np.int64), np.zeros(problem.cost.shape[0])
     total = float(product(problem.bounds))
     irr = (irrelevant(0, problem.bounds), irrelevant(1, problem.bounds), irrelevant(2, problem.bounds))
@@ -214,43 +219,64 @@ def join(
                     break
             if not fits:
                 continue
-            if count == room:
-                room *= 2
-                pairs = np.concatenate((pairs, np.empty_like(pairs)))
-                lines = np.concatenate((lines, np.empty_like(lines)))
-                scores = np.concatenate((scores, np.empty_like(scores)))
-            _pair(problem, num_metrics, registers[i], j, product(s), a, lines[count])
+            row = lines[count] if count < room else spare
+            _pair(problem, 0, num_metrics, registers[i], j, product(s), a, row)
             for k in range(num_metrics):
-                line = lines[count, k]
+                line = row[k]
                 values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
                 values[k] += least_tile[k]
             cycles = _cycles(values, compute)
             score = _score(objective, values[0], cycles)
             if score > limits[0] or _whole(cycles) > limits[1]:
                 continue
-            pairs[count, 0], pairs[count, 1], scores[count] = i, j, score
+            if count < room:
+                _pair(problem, num_metrics, lines.shape[1], registers[i], j, product(s), a, row)
+                pairs[count, 0], pairs[count, 1], scores[count] = i, j, score
             count += 1
-    order = np.argsort(scores[:count])
-    return pairs[:count][order], lines[:count][order], scores[:count][order]
+    return count
 
 
-@njit(cache=True)
+@compiled
 def _rest(operand: int, t: Ints) -> int:
     return product(t) // irrelevant(operand, t)
 
 
-@njit(cache=True)
-def bound_tiles(
-    problem: Problem, tiles: Ints, tile_values: Floats, lines: Floats, sizes: Ints
-) -> Floats:
-    """Lower bounds of the energy of every buffer tile with its best pair [pJ]. (T)
+@compiled
+def pair_sizes(problem: Problem, registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
+    """Per pair the parts of A over the dims that do not, and that do, index W, I, O; and its PEs. (P, 7)"""
+    sizes, a = np.empty((pairs.shape[0], 7), np.int64), np.empty(8, np.int64)
+    for p in range(pairs.shape[0]):
+        for d in range(8):
+            a[d] = registers[pairs[p, 0], d] * unrollings[pairs[p, 1], d]
+        for c in range(3):
+            sizes[p, c] = irrelevant(c, a)
+            sizes[p, 3 + c] = _rest(c, a)
+        sizes[p, 6] = product(unrollings[pairs[p, 1]])
+    return sizes
 
-    sizes (P, 6): per pair the parts of A over the dims that do not, and that do, index W, I, O.
-    """
+
+@compiled
+def bound_tiles(
+    problem: Problem,
+    objective: int,
+    num_metrics: int,
+    tiles: Ints,
+    tile_values: Floats,
+    lines: Floats,
+    sizes: Ints,
+    most_cycles: float,
+) -> Floats:
+    """Lower bounds of the score of every buffer tile with its best pair. (T); sizes: from `pair_sizes`"""
     irr = (irrelevant(0, problem.bounds), irrelevant(1, problem.bounds), irrelevant(2, problem.bounds))
-    steps = 2 + int(np.log(float(max(irr))) / np.log(_RATIO))
+    steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
     envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
+    least, most_pes = np.full(num_metrics, np.inf), 1
     for p in range(lines.shape[0]):
+        most_pes = max(most_pes, sizes[p, 6])
+        for k in range(num_metrics):
+            line = lines[p, k]
+            for c in range(3):
+                least[k] = min(least[k], line[c] + line[3 + c] / irr[c])
         for c in range(3):
             base, slope, u = lines[p, 0, c], lines[p, 0, 3 + c], 1.0
             spot = sizes[p, 3 + c] % _HASH
@@ -259,22 +285,25 @@ def bound_tiles(
                 if u * _RATIO > sizes[p, c]:
                     envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
                 u *= _RATIO
-    out = np.empty(tiles.shape[0])
+    compute = np.ceil(product(problem.bounds) / most_pes / problem.rate)
+    out, values = np.empty(tiles.shape[0]), np.zeros(tile_values.shape[1])
     for q in range(tiles.shape[0]):
-        least = np.inf
+        energy = np.inf
         for c in range(3):
-            own = irrelevant(c, tiles[q])
-            g = 0
-            u = 1.0
+            own, g, u = irrelevant(c, tiles[q]), 0, 1.0
             while u < own:
                 u *= _RATIO
                 g += 1
-            least = min(least, envelope[c, g], carried[c, _rest(c, tiles[q]) % _HASH])
-        out[q] = tile_values[q, 0] + least
+            energy = min(energy, envelope[c, g], carried[c, _rest(c, tiles[q]) % _HASH])
+        for k in range(num_metrics):
+            values[k] = tile_values[q, k] + least[k]
+        values[0] = tile_values[q, 0] + energy
+        cycles = _cycles(values, compute)
+        out[q] = _score(objective, values[0], cycles) if _whole(cycles) <= most_cycles else np.inf
     return out
 
 
-@njit(cache=True)
+@compiled
 def _fits(problem: Problem, t: Ints, a: Ints) -> bool:
     """A divides the tile, only loops that are allowed remain, and the buffer holds it (O at `acc` while unfinished)."""
     for d in range(8):
@@ -290,7 +319,7 @@ def _fits(problem: Problem, t: Ints, a: Ints) -> bool:
     return need[0] <= problem.capacity[0] and need[1] <= problem.capacity[1] and need[2] <= problem.capacity[2]
 
 
-@njit(cache=True)
+@compiled
 def _exchange(problem: Problem, t: Ints, n: Ints, words: Floats) -> None:
     """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
     ones = np.ones(8, np.int64)
@@ -301,34 +330,19 @@ def _exchange(problem: Problem, t: Ints, n: Ints, words: Floats) -> None:
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, problem.pace)
 
 
-@njit(cache=True)
-def _evaluate(problem: Problem, r: Ints, j: int, num_pes: int, t: Ints, f0: Floats, f1: Floats) -> tuple[float, float]:
-    """Energy [pJ] and cycles of one candidate, from its words f0 (3) and f1 (3)."""
-    values, three = np.zeros(problem.cost.shape[0]), np.empty(3)
-    values[0] = problem.base_pj
-    edges = 0.0
-    for x in range(3):
-        distinct = distinct_tiles(x, problem.networks[j], r, problem.pace)
-        for k in range(len(values)):
-            coefficients(problem, k, x, num_pes, distinct, three)
-            values[k] += three[0] + three[1] * f0[x] + three[2] * f1[x]
-        edges += problem.edge[0, x] * tile_words(x, r, problem.pace) * problem.holds[0, x]
-        edges += problem.edge[1, x] * tile_words(x, t, problem.pace) * problem.holds[1, x]
-    compute = np.ceil(product(problem.bounds) / num_pes / problem.rate)
-    return values[0], np.ceil(_cycles(values, compute) + edges)
-
-
-@njit(cache=True)
+@compiled
 def search(
     problem: Problem,
     objective: int,
+    num_metrics: int,
     registers: Ints,
     unrollings: Ints,
     pairs: Ints,
     lines: Floats,
     scores: Floats,
+    sizes: Ints,
     tiles: Ints,
-    tile_values: Floats,
+    keys: Floats,
     limits: tuple[float, float],
 ) -> tuple[float, float, Ints]:
     """The best candidate: energy [pJ], cycles, and its indices.
@@ -336,9 +350,10 @@ def search(
     Args:
         problem: the layer on the hierarchy.
         objective: ENERGY, LATENCY or EDP.
-        registers, unrollings, tiles: (R, 8), (S, 8), (T, 8).
-        pairs, lines, scores: from `join`.
-        tile_values: from `price_tiles`.
+        num_metrics: metrics that enter the bounds.
+        registers, unrollings: (R, 8), (S, 8).
+        pairs, lines, scores, sizes: from `join` and `pair_sizes`, by rising score.
+        tiles, keys: (T, 8) and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
     Returns:
@@ -347,54 +362,35 @@ def search(
     """
     best = np.full(5, -1, np.int64)
     best_pj, best_cycles, best_score, best_tie = np.inf, np.inf, limits[0], np.inf
-    num_pairs, num_metrics = lines.shape[0], lines.shape[1]
-    pace, bounds = problem.pace, problem.bounds
+    cutoff, factors = limits[0] * (1 + SLACK), _tile_factors(problem)
+    pace, bounds, all_metrics = problem.pace, problem.bounds, lines.shape[1]
     irr = (irrelevant(0, bounds), irrelevant(1, bounds), irrelevant(2, bounds))
+    total = product(bounds)
     a, m, n = np.empty(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
-    sizes, compute = np.empty((num_pairs, 6), np.int64), np.empty(num_pairs)
-    least = np.full(num_metrics, np.inf)
-    for p in range(num_pairs):
-        for d in range(8):
-            a[d] = registers[pairs[p, 0], d] * unrollings[pairs[p, 1], d]
-        for c in range(3):
-            sizes[p, c] = irrelevant(c, a)
-            sizes[p, 3 + c] = _rest(c, a)
-        compute[p] = np.ceil(product(bounds) / product(unrollings[pairs[p, 1]]) / problem.rate)
-        for k in range(num_metrics):
-            line = lines[p, k]
-            low = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
-            least[k] = min(least[k], low)
-    least_compute = compute.min() if num_pairs else 0.0
-    values = np.zeros(problem.cost.shape[0])
-    energies = bound_tiles(problem, tiles, tile_values, lines, sizes)
-    keys = np.empty(tiles.shape[0])
+    share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(num_metrics)
+    words, far = np.empty((problem.outer.shape[0], 3)), np.empty((problem.outer.shape[0], all_metrics))
     for q in range(tiles.shape[0]):
-        for k in range(num_metrics):
-            values[k] = least[k] + tile_values[q, k]
-        values[0] = energies[q]
-        cycles = _cycles(values, least_compute)
-        keys[q] = _score(objective, energies[q], cycles) if _whole(cycles) <= limits[1] else np.inf
-    kept = np.flatnonzero(keys <= limits[0] * (1 + SLACK))
-    f0, f1, share = np.empty(3), np.empty(3), np.empty(3)
-    words = np.empty((problem.outer.shape[0], 3))
-    factors, cutoff = _tile_factors(problem), best_score * (1 + SLACK)
-    for q in kept[np.argsort(keys[kept])]:
         if keys[q] > cutoff:
             break
         t = tiles[q]
         own = (irrelevant(0, t), irrelevant(1, t), irrelevant(2, t))
         rest = (_rest(0, t), _rest(1, t), _rest(2, t))
+        edge_t = 0.0
         for d in range(8):
             n[d] = bounds[d] // t[d]
         _exchange(problem, t, n, words)
-        for k in range(num_metrics):
-            least[k] = np.inf
-            for o in range(words.shape[0]):
-                value = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
-                least[k] = min(least[k], value)
-        for p in range(num_pairs):
+        least[:] = np.inf
+        for o in range(words.shape[0]):
+            for k in range(all_metrics):
+                far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
+                if k < num_metrics:
+                    least[k] = min(least[k], far[o, k])
+        for x in range(3):
+            edge_t += problem.edge[1, x] * tile_words(x, t, pace) * problem.holds[1, x]
+        for p in range(pairs.shape[0]):
             if scores[p] > cutoff:
                 break
+            compute = np.ceil(total / sizes[p, 6] / problem.rate)
             carries = False
             for k in range(num_metrics):
                 value = np.inf
@@ -403,14 +399,20 @@ def search(
                     carries |= carried
                     value = min(value, lines[p, k, c] + lines[p, k, 3 + c] / (irr[c] if carried else own[c]))
                 values[k] = value + least[k]
-            cycles = _cycles(values, compute[p])
-            if _score(objective, values[0], cycles) > cutoff or _whole(cycles) > limits[1]:
+            cycles = _cycles(values, compute) if num_metrics > 1 else compute
+            score = _score(objective, values[0], cycles)
+            if score > cutoff or _whole(cycles) > limits[1]:
                 continue
-            r, s = registers[pairs[p, 0]], unrollings[pairs[p, 1]]
+            if score >= best_score * (1 - SLACK) and (values[0] if objective == LATENCY else cycles) >= best_tie:
+                continue
+            r = registers[pairs[p, 0]]
             for d in range(8):
-                a[d] = r[d] * s[d]
+                a[d] = r[d] * unrollings[pairs[p, 1], d]
             if not _fits(problem, t, a):
                 continue
+            edges = edge_t
+            for x in range(3):
+                edges += problem.edge[0, x] * tile_words(x, r, pace) * problem.holds[0, x]
             for d in range(8):
                 m[d] = t[d] // a[d]
             full = product(m) * product(n)
@@ -419,17 +421,16 @@ def search(
                     if o == 0 or carries:
                         for x in range(3):
                             share[x] = moves(x, r, problem.inner[i], m, a, problem.outer[o], n, t, pace) / full
-                    for k in range(num_metrics):
-                        values[k] = lines[p, k, 6]
-                        for x in range(3):
-                            values[k] += lines[p, k, 7 + x] * share[x] + factors[k, x] * words[o, x]
-                    cycles = _cycles(values, compute[p])
-                    if _score(objective, values[0], cycles) > cutoff or _whole(cycles) > limits[1]:
-                        continue
+                    energy = lines[p, 0, 6] + far[o, 0]
                     for x in range(3):
-                        f0[x] = tile_words(x, r, pace) * share[x] * full
-                        f1[x] = words[o, x]
-                    energy, cycles = _evaluate(problem, r, pairs[p, 1], product(s), t, f0, f1)
+                        energy += lines[p, 0, 7 + x] * share[x]
+                    if objective == ENERGY and energy > cutoff:
+                        continue
+                    for k in range(1, all_metrics):
+                        values[k] = lines[p, k, 6] + far[o, k]
+                        for x in range(3):
+                            values[k] += lines[p, k, 7 + x] * share[x]
+                    cycles = np.ceil(_cycles(values, compute) + edges)
                     score = _score(objective, energy, cycles)
                     tie = energy if objective == LATENCY else cycles
                     if cycles > limits[1] or score > cutoff:

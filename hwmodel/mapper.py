@@ -30,6 +30,9 @@ OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 #: Budgets over the lowest bound, tried one after the other.
 BUDGETS = (1.08, 1.2, 1.4, 1.8, 2.5, 4.0, math.inf)
 
+#: Pairs that there is room for at first.
+ROOM = 4096
+
 _Found = tuple[float, float, Mapping]
 
 
@@ -138,15 +141,20 @@ class _Case:
         if not len(registers) or not len(tiles):
             return None
         values = kernel.price_tiles(problem, wanted.num_metrics, tiles)
-        pairs, lines, scores = kernel.join(
-            problem, wanted.objective, wanted.num_metrics, registers, self.unrollings,
-            self.bounds_s[wanted.num_metrics], values.min(axis=0), limits,
-        )  # fmt: skip
-        if not len(pairs):
-            return None
-        energy, cycles, best = kernel.search(
-            problem, wanted.objective, registers, self.unrollings, pairs, lines, scores, tiles, values, limits
+        pairs, lines, scores = self.join(wanted, registers, values.min(axis=0), limits)
+        sizes = kernel.pair_sizes(problem, registers, self.unrollings, pairs)
+        keys = kernel.bound_tiles(
+            problem, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, wanted.most_cycles
         )
+        kept = np.flatnonzero(keys <= limit * (1 + kernel.SLACK))
+        if not len(pairs) or not len(kept):
+            return None
+        kept = kept[np.argsort(keys[kept], kind="stable")]
+        tiles, keys = tiles[kept], keys[kept]
+        energy, cycles, best = kernel.search(
+            problem, wanted.objective, wanted.num_metrics, registers, self.unrollings,
+            pairs, lines, scores, sizes, tiles, keys, limits,
+        )  # fmt: skip
         if best[0] < 0:
             return None
         split = axis_loops(self.axes, self.parts[best[1]])
@@ -154,6 +162,23 @@ class _Case:
             registers[best[0]], self.unrollings[best[1]], split, tiles[best[2]], int(best[3]), int(best[4])
         )
         return energy, cycles, mapping
+
+    def join(
+        self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
+    ) -> tuple[Ints, Floats, Floats]:
+        """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, 10), bounds (P)."""
+        room = ROOM
+        while True:
+            pairs = np.empty((room, 2), dtype=np.int64)
+            lines, scores = np.empty((room, len(least_tile), 10)), np.empty(room)
+            count = kernel.join(
+                self.problem, wanted.objective, wanted.num_metrics, registers, self.unrollings,
+                self.bounds_s[wanted.num_metrics], least_tile, limits, pairs, lines, scores,
+            )  # fmt: skip
+            if count <= room:
+                order = np.argsort(scores[:count], kind="stable")
+                return pairs[order], lines[order], scores[order]
+            room = count
 
     def build(self, r: Ints, s: Ints, split: tuple[Loop, ...], tile: Ints, inner: int, outer: int) -> Mapping:
         space, hierarchy = self.space, self.space.hierarchy

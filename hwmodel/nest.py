@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+compiled = njit(cache=True, error_model="numpy")
+
 #: RELEVANT[operand, dim]: the dim indexes the operand.
 RELEVANT = np.array(
     [[0, 1, 1, 1, 0, 0, 1, 1], [1, 1, 0, 1, 1, 1, 1, 1], [1, 1, 1, 0, 1, 1, 0, 0]],
@@ -81,12 +83,12 @@ class Problem(NamedTuple):
     networks: Ints
 
 
-@njit(cache=True)
+@compiled
 def product(f: Ints) -> int:
     return f[0] * f[1] * f[2] * f[3] * f[4] * f[5] * f[6] * f[7]
 
 
-@njit(cache=True)
+@compiled
 def irrelevant(operand: int, f: Ints) -> int:
     """Product of the factors of the dims that do not index an operand."""
     if operand == 0:
@@ -96,7 +98,7 @@ def irrelevant(operand: int, f: Ints) -> int:
     return f[3] * f[6] * f[7]
 
 
-@njit(cache=True)
+@compiled
 def tile_words(operand: int, t: Ints, pace: Ints) -> int:
     """Elements of an operand under a tile."""
     if operand == 0:
@@ -108,7 +110,7 @@ def tile_words(operand: int, t: Ints, pace: Ints) -> int:
     return t[0] * t[1] * t[3] * rows * columns
 
 
-@njit(cache=True)
+@compiled
 def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
     """Fraction of an input tile t that is new after one step of the loop over `dim` by `inside`."""
     if dim < 4:
@@ -118,7 +120,7 @@ def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
     return min(inside * pace[dim - 4], length) / length
 
 
-@njit(cache=True)
+@compiled
 def moves(
     operand: int, tile: Ints, inner: Ints, m: Ints, inside_m: Ints, outer: Ints, n: Ints, inside_n: Ints, pace: Ints
 ) -> float:
@@ -143,7 +145,7 @@ def moves(
     return 1.0
 
 
-@njit(cache=True)
+@compiled
 def _distinct_starts(out: int, filt: int, out_step: int, filt_step: int) -> int:
     """Different values of x * out_step + y * filt_step for x < out, y < filt."""
     if out == 1 or filt == 1:
@@ -164,7 +166,7 @@ def _distinct_starts(out: int, filt: int, out_step: int, filt_step: int) -> int:
     return count
 
 
-@njit(cache=True)
+@compiled
 def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
     """Different register tiles across the PEs. networks (n, 8): unrolled factors of each network, outer to inner."""
     count, inside = 1, np.ones(8, dtype=np.int64)
@@ -185,7 +187,7 @@ def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
     return count
 
 
-@njit(cache=True)
+@compiled
 def coefficients(problem: Problem, metric: int, operand: int, num_pes: int, distinct: int, out: Floats) -> None:
     """Fills out (3) with the constant and the factors of f0 and f1 in one metric of one operand."""
     cost, stored, widths = problem.cost[metric], problem.stored, problem.widths
