@@ -93,7 +93,9 @@ def _count_input(
 def _count_output(
     layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int, diagonal: bool
 ) -> OperandAccess:
-    updates = tile_transfers(layer, mapping, operand, inner) * distinct_tiles(layer, mapping, operand, inner, level, diagonal)
+    updates = tile_transfers(layer, mapping, operand, inner) * distinct_tiles(
+        layer, mapping, operand, inner, level, diagonal
+    )
     distinct = _distinct_outputs(layer, mapping, level)
     fills = 0
     if level != outermost:

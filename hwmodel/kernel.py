@@ -1,306 +1,15 @@
-"""The compiled search of the mapper: branch and bound over unrollings, register tiles, buffer tiles and orders.
+"""The compiled search of the mapper: branch and bound over pairs, buffer tiles and orders.
 
-At one level only one operand gains from the order (the dims that do not index W (B, OY, OX), I (K) and O (C, FY, FX)
-are disjoint), so with N iterations and A = r * s a metric inside the buffer's tile T is at least
-
-    constant + sum_x F_x - F_c * (1 - A_c / U_c)      for one operand c,
-
-where F_x is what operand x costs without reuse, A_c and U_c are the parts of A and T over the dims that do not index
-c: a line in 1/U_c per pair (r, s). Where the buffer's loops leave all of c in place, reuse goes on into the loops of
-DRAM and U_c = N_c. Unrollings, pairs and buffer tiles whose bounds cannot beat the incumbent are dropped before
-anything is counted exactly; the rest is visited by rising bound. The result is the optimum of the whole space.
+What cannot beat the incumbent by its bound (`hwmodel.bounds`) is dropped before anything is counted exactly; the rest
+is visited by rising bound. The result is the optimum of the whole space.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from hwmodel.nest import (
-    Floats,
-    Ints,
-    Problem,
-    coefficients,
-    compiled,
-    distinct_tiles,
-    fresh_part,
-    irrelevant,
-    moves,
-    product,
-    tile_words,
-)
 
-ENERGY, LATENCY, EDP = 0, 1, 2
-SLACK = 1e-12
-_HASH = 4093
-_RATIO = 1.2
-
-
-@compiled
-def _cycles(values: Floats, compute: float) -> float:
-    """Cycles from the metrics (M): the busiest of array and ports, and the fills waited for."""
-    busiest = compute
-    for k in range(1, len(values) - 1):
-        busiest = max(busiest, values[k])
-    return busiest + max(0.0, values[len(values) - 1])
-
-
-@compiled
-def _whole(cycles: float) -> float:
-    """Whole cycles, rounding noise aside."""
-    return np.ceil(cycles * (1.0 - SLACK))
-
-
-@compiled
-def _score(objective: int, energy: float, cycles: float) -> float:
-    if objective == ENERGY:
-        return energy
-    return _whole(cycles) if objective == LATENCY else energy * _whole(cycles)
-
-
-@compiled
-def _tile_factors(problem: Problem) -> Floats:
-    """What a word between buffer and DRAM costs in every metric. (M, 3)"""
-    factors, three = np.empty((problem.cost.shape[0], 3)), np.empty(3)
-    for k in range(factors.shape[0]):
-        for x in range(3):
-            coefficients(problem, k, x, 1, 1, three)
-            factors[k, x] = three[2]
-    return factors
-
-
-@compiled
-def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
-    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
-
-    As inside the tile, one operand gains from the order; I may slide by whichever dim gains most.
-    """
-    factors, b, pace = _tile_factors(problem), problem.bounds, problem.pace
-    out, f = np.zeros((tiles.shape[0], factors.shape[0])), np.empty(3)
-    total = float(product(b))
-    irr = (float(irrelevant(0, b)), float(irrelevant(1, b)), float(irrelevant(2, b)))
-    for q in range(tiles.shape[0]):
-        t = tiles[q]
-        around, slide = total / product(t), 1.0
-        for dim in range(4, 8):
-            if t[dim] != b[dim]:
-                share = t[dim] / b[dim]
-                slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
-        keep = (1.0 - irrelevant(0, t) / irr[0], 1.0 - irrelevant(1, t) / irr[1], 1.0 - irrelevant(2, t) / irr[2])
-        words = (
-            around * tile_words(0, t, pace), around * slide * tile_words(1, t, pace), around * tile_words(2, t, pace)
-        )  # fmt: skip
-        for k in range(num_metrics):
-            gain = 0.0
-            for x in range(3):
-                f[x] = factors[k, x] * words[x]
-                gain = max(gain, f[x] * keep[x])
-            out[q, k] = f[0] + f[1] + f[2] - gain
-    return out
-
-
-@compiled
-def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Floats:
-    """Lower bounds of every metric inside the buffer's tile, whatever the register tile is. (S, M)"""
-    b = problem.bounds
-    three, values = np.empty(3), np.zeros((unrollings.shape[0], problem.cost.shape[0]))
-    least = (
-        float(b[1] * b[2] * b[3] * b[6] * b[7]),
-        float(b[0] * b[1] * b[3] * max(b[4], b[6]) * max(b[5], b[7])),
-        float(b[0] * b[1] * b[2] * b[4] * b[5]),
-    )
-    for i in range(unrollings.shape[0]):
-        s = unrollings[i]
-        num_pes = product(s)
-        for k in range(num_metrics):
-            values[i, k] = problem.base_pj if k == 0 else 0.0
-            for x in range(3):
-                most = num_pes // irrelevant(x, s)
-                few = most
-                if x == 1:  # at least out + filter - 1 different starts per axis
-                    few = s[0] * s[1] * s[3] * (s[4] + s[6] - 1) * (s[5] + s[7] - 1)
-                coefficients(problem, k, x, num_pes, few, three)
-                values[i, k] += three[0] + three[1] * least[x] / most
-    return values
-
-
-@compiled
-def bound_case(problem: Problem, objective: int, unrollings: Ints, bounds_s: Floats, most_cycles: float) -> float:
-    """A lower bound of the score: the best unrolling, and every element exchanged with DRAM once."""
-    b, pace, total = problem.bounds, problem.pace, float(product(problem.bounds))
-    least_i = float(b[0] * b[1] * b[3] * max(b[4], b[6]) * max(b[5], b[7]))
-    factors = _tile_factors(problem)
-    values, best = np.zeros(factors.shape[0]), np.inf
-    for j in range(unrollings.shape[0]):
-        for k in range(len(values)):
-            far = factors[k, 0] * tile_words(0, b, pace) + factors[k, 1] * least_i + factors[k, 2] * tile_words(2, b, pace)
-            values[k] = bounds_s[j, k] + far
-        cycles = _cycles(values, np.ceil(total / product(unrollings[j]) / problem.rate))
-        if _whole(cycles) <= most_cycles:
-            best = min(best, _score(objective, values[0], cycles))
-    return best
-
-
-@compiled
-def _pair(
-    problem: Problem, first: int, last: int, r: Ints, j: int, num_pes: int, a: Ints, lines: Floats
-) -> None:
-    """Fills lines (M, 10) from a first to before a last metric: constant + base per class (3), slope per class (3), constant, F per operand (3)."""
-    pace, parts = problem.pace, problem.networks[j]
-    full = product(problem.bounds) / product(a)
-    slides = np.ones(3)  # per stationary operand: the least share of I that moves
-    for dim in range(4, 8):
-        bound = problem.bounds[dim] // a[dim]
-        if bound > 1:
-            share = (1.0 + (bound - 1) * fresh_part(dim, r, a[dim], pace)) / bound
-            for c in range(3):  # with a fixed order any dim may be innermost; else those that c leaves in place
-                slides[c] = min(slides[c], share)
-    three, f = np.empty(3), np.empty(3)
-    distinct = (
-        distinct_tiles(0, parts, r, pace), distinct_tiles(1, parts, r, pace), distinct_tiles(2, parts, r, pace)
-    )  # fmt: skip
-    words = (tile_words(0, r, pace), tile_words(1, r, pace), tile_words(2, r, pace))
-    for k in range(first, last):
-        constant = problem.base_pj if k == 0 else 0.0
-        for x in range(3):
-            coefficients(problem, k, x, num_pes, distinct[x], three)
-            constant += three[0]
-            f[x] = three[1] * words[x] * full
-        lines[k, 6] = constant
-        for c in range(3):
-            lines[k, 7 + c] = f[c]
-            base = constant
-            for x in range(3):
-                if x != c:
-                    base += f[x] * (slides[c] if x == 1 else 1.0)
-            lines[k, c] = base
-            lines[k, 3 + c] = f[c] * irrelevant(c, a)
-            if c == 1 and irrelevant(1, problem.bounds) == irrelevant(1, a):
-                lines[k, 3 + c] *= slides[1]
-
-
-@compiled
-def join(
-    problem: Problem,
-    objective: int,
-    num_metrics: int,
-    registers: Ints,
-    unrollings: Ints,
-    bounds_s: Floats,
-    least_tile: Floats,
-    limits: tuple[float, float],
-    pairs: Ints,
-    lines: Floats,
-    scores: Floats,
-) -> int:
-    """Writes the pairs (register tile, unrolling) that may win, and gives their number.
-
-    bounds_s (S, M) and least_tile (M): lower bounds of the unrollings and of the exchange with DRAM; limits: the
-    score and the cycles to be at or below. Written, as far as there is room: indices (P, 2), lines (P, M, 10), the
-    lower bounds of their scores (P).
-    """
-    room, count = len(scores), 0
-    spare = np.empty((lines.shape[1], 10))
-    a, values = np.empty(8, np.int64), np.zeros(problem.cost.shape[0])
-    total = float(product(problem.bounds))
-    irr = (irrelevant(0, problem.bounds), irrelevant(1, problem.bounds), irrelevant(2, problem.bounds))
-    for j in range(unrollings.shape[0]):
-        s = unrollings[j]
-        compute = np.ceil(total / product(s) / problem.rate)
-        for k in range(len(values)):
-            values[k] = bounds_s[j, k] + least_tile[k]
-        cycles = _cycles(values, compute)
-        if _whole(cycles) > limits[1] or _score(objective, values[0], cycles) > limits[0]:
-            continue
-        for i in range(registers.shape[0]):
-            fits = True
-            for d in range(8):
-                a[d] = s[d] * registers[i, d]
-                if problem.bounds[d] % a[d] != 0:
-                    fits = False
-                    break
-            if not fits:
-                continue
-            row = lines[count] if count < room else spare
-            _pair(problem, 0, num_metrics, registers[i], j, product(s), a, row)
-            for k in range(num_metrics):
-                line = row[k]
-                values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
-                values[k] += least_tile[k]
-            cycles = _cycles(values, compute)
-            score = _score(objective, values[0], cycles)
-            if score > limits[0] or _whole(cycles) > limits[1]:
-                continue
-            if count < room:
-                _pair(problem, num_metrics, lines.shape[1], registers[i], j, product(s), a, row)
-                pairs[count, 0], pairs[count, 1], scores[count] = i, j, score
-            count += 1
-    return count
-
-
-@compiled
-def _rest(operand: int, t: Ints) -> int:
-    return product(t) // irrelevant(operand, t)
-
-
-@compiled
-def pair_sizes(problem: Problem, registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
-    """Per pair the parts of A over the dims that do not, and that do, index W, I, O; and its PEs. (P, 7)"""
-    sizes, a = np.empty((pairs.shape[0], 7), np.int64), np.empty(8, np.int64)
-    for p in range(pairs.shape[0]):
-        for d in range(8):
-            a[d] = registers[pairs[p, 0], d] * unrollings[pairs[p, 1], d]
-        for c in range(3):
-            sizes[p, c] = irrelevant(c, a)
-            sizes[p, 3 + c] = _rest(c, a)
-        sizes[p, 6] = product(unrollings[pairs[p, 1]])
-    return sizes
-
-
-@compiled
-def bound_tiles(
-    problem: Problem,
-    objective: int,
-    num_metrics: int,
-    tiles: Ints,
-    tile_values: Floats,
-    lines: Floats,
-    sizes: Ints,
-    most_cycles: float,
-) -> Floats:
-    """Lower bounds of the score of every buffer tile with its best pair. (T); sizes: from `pair_sizes`"""
-    irr = (irrelevant(0, problem.bounds), irrelevant(1, problem.bounds), irrelevant(2, problem.bounds))
-    steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
-    envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
-    least, most_pes = np.full(num_metrics, np.inf), 1
-    for p in range(lines.shape[0]):
-        most_pes = max(most_pes, sizes[p, 6])
-        for k in range(num_metrics):
-            line = lines[p, k]
-            for c in range(3):
-                least[k] = min(least[k], line[c] + line[3 + c] / irr[c])
-        for c in range(3):
-            base, slope, u = lines[p, 0, c], lines[p, 0, 3 + c], 1.0
-            spot = sizes[p, 3 + c] % _HASH
-            carried[c, spot] = min(carried[c, spot], base + slope / irr[c])
-            for g in range(steps):
-                if u * _RATIO > sizes[p, c]:
-                    envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
-                u *= _RATIO
-    compute = np.ceil(product(problem.bounds) / most_pes / problem.rate)
-    out, values = np.empty(tiles.shape[0]), np.zeros(tile_values.shape[1])
-    for q in range(tiles.shape[0]):
-        energy = np.inf
-        for c in range(3):
-            own, g, u = irrelevant(c, tiles[q]), 0, 1.0
-            while u < own:
-                u *= _RATIO
-                g += 1
-            energy = min(energy, envelope[c, g], carried[c, _rest(c, tiles[q]) % _HASH])
-        for k in range(num_metrics):
-            values[k] = tile_values[q, k] + least[k]
-        values[0] = tile_values[q, 0] + energy
-        cycles = _cycles(values, compute)
-        out[q] = _score(objective, values[0], cycles) if _whole(cycles) <= most_cycles else np.inf
-    return out
+from hwmodel.bounds import ENERGY, LATENCY, SLACK, busy_cycles, rest, score_of, tile_factors, whole
+from hwmodel.nest import Floats, Ints, Problem, compiled, irrelevant, moves, product, tile_words
 
 
 @compiled
@@ -362,7 +71,7 @@ def search(
     """
     best = np.full(5, -1, np.int64)
     best_pj, best_cycles, best_score, best_tie = np.inf, np.inf, limits[0], np.inf
-    cutoff, factors = limits[0] * (1 + SLACK), _tile_factors(problem)
+    cutoff, factors = limits[0] * (1 + SLACK), tile_factors(problem)
     pace, bounds, all_metrics = problem.pace, problem.bounds, lines.shape[1]
     irr = (irrelevant(0, bounds), irrelevant(1, bounds), irrelevant(2, bounds))
     total = product(bounds)
@@ -374,7 +83,7 @@ def search(
             break
         t = tiles[q]
         own = (irrelevant(0, t), irrelevant(1, t), irrelevant(2, t))
-        rest = (_rest(0, t), _rest(1, t), _rest(2, t))
+        others = (rest(0, t), rest(1, t), rest(2, t))
         edge_t = 0.0
         for d in range(8):
             n[d] = bounds[d] // t[d]
@@ -395,13 +104,13 @@ def search(
             for k in range(num_metrics):
                 value = np.inf
                 for c in range(3):
-                    carried = sizes[p, 3 + c] == rest[c]
+                    carried = sizes[p, 3 + c] == others[c]
                     carries |= carried
                     value = min(value, lines[p, k, c] + lines[p, k, 3 + c] / (irr[c] if carried else own[c]))
                 values[k] = value + least[k]
-            cycles = _cycles(values, compute) if num_metrics > 1 else compute
-            score = _score(objective, values[0], cycles)
-            if score > cutoff or _whole(cycles) > limits[1]:
+            cycles = busy_cycles(values, compute) if num_metrics > 1 else compute
+            score = score_of(objective, values[0], cycles)
+            if score > cutoff or whole(cycles) > limits[1]:
                 continue
             if score >= best_score * (1 - SLACK) and (values[0] if objective == LATENCY else cycles) >= best_tie:
                 continue
@@ -430,8 +139,8 @@ def search(
                         values[k] = lines[p, k, 6] + far[o, k]
                         for x in range(3):
                             values[k] += lines[p, k, 7 + x] * share[x]
-                    cycles = np.ceil(_cycles(values, compute) + edges)
-                    score = _score(objective, energy, cycles)
+                    cycles = np.ceil(busy_cycles(values, compute) + edges)
+                    score = score_of(objective, energy, cycles)
                     tie = energy if objective == LATENCY else cycles
                     if cycles > limits[1] or score > cutoff:
                         continue

@@ -104,7 +104,9 @@ class _Memory(Schema):
         if len(set(self.holds)) != len(self.holds):
             raise ValueError(f"holds must name each operand once, but got {list(self.holds)}")
         if not set(self.bypass) <= set(self.holds) or len(set(self.bypass)) != len(self.bypass):
-            raise ValueError(f"bypass must be among holds {list(self.holds)}, each once, but got {list(self.bypass)}")
+            raise ValueError(
+                f"bypass must be among holds {list(self.holds)}, each once, but got {list(self.bypass)}"
+            )
         return self
 
 

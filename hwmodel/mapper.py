@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from hwmodel import kernel
+from hwmodel import bounds, kernel
 from hwmodel.accelerator import Accelerator
 from hwmodel.errors import MappingError, did_you_mean
 from hwmodel.layer import DIM_NAMES, OPERANDS, Layer, Operand
@@ -69,7 +69,7 @@ def best_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective = "
     objective = OBJECTIVES.index(optimize)
     best = _best(cases, _Search(objective, 1 if optimize == "energy" else num_metrics))
     if best is not None and optimize == "latency":
-        best = _best(cases, _Search(kernel.ENERGY, num_metrics, best[1])) or best
+        best = _best(cases, _Search(bounds.ENERGY, num_metrics, best[1])) or best
     if best is None:
         raise MappingError(_nothing_fits(layer, accelerator, hierarchy))
     return best[2]
@@ -77,8 +77,8 @@ def best_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective = "
 
 def _best(cases: list[_Case], wanted: _Search) -> _Found | None:
     """Energy [pJ], cycles and mapping of the optimum over all cases; None where nothing fits."""
-    bounds = [(case.bound(wanted), n) for n, case in enumerate(cases)]
-    ranked = sorted((bound, n) for bound, n in bounds if bound < math.inf)
+    ranked = sorted((case.bound(wanted), n) for n, case in enumerate(cases))
+    ranked = [(bound, n) for bound, n in ranked if bound < math.inf]
     if not ranked:
         return None
     best: _Found | None = None
@@ -91,8 +91,8 @@ def _best(cases: list[_Case], wanted: _Search) -> _Found | None:
             if found is None:
                 continue
             score = _score(wanted.objective, found)
-            tie = 0 if wanted.objective == kernel.LATENCY else 1
-            if best is None or score < limit * (1 - kernel.SLACK) or found[tie] < best[tie]:
+            tied = best is not None and score >= limit * (1 - bounds.SLACK)
+            if best is None or not tied or _tie(wanted.objective, found) < _tie(wanted.objective, best):
                 best, limit = found, min(score, limit)
         if best is not None:
             return best
@@ -102,6 +102,10 @@ def _best(cases: list[_Case], wanted: _Search) -> _Found | None:
 def _score(objective: int, found: _Found) -> float:
     energy, cycles, _ = found
     return (energy, cycles, energy * cycles)[objective]
+
+
+def _tie(objective: int, found: _Found) -> float:
+    return found[0] if objective == bounds.LATENCY else found[1]
 
 
 class _Case:
@@ -124,12 +128,16 @@ class _Case:
         """A lower bound of the score."""
         if not len(self.unrollings):
             return math.inf
-        self.bounds_s[wanted.num_metrics] = kernel.bound_unrollings(
+        self.bounds_s[wanted.num_metrics] = bounds.bound_unrollings(
             self.problem, wanted.num_metrics, self.unrollings
         )
         return float(
-            kernel.bound_case(
-                self.problem, wanted.objective, self.unrollings, self.bounds_s[wanted.num_metrics], wanted.most_cycles
+            bounds.bound_case(
+                self.problem,
+                wanted.objective,
+                self.unrollings,
+                self.bounds_s[wanted.num_metrics],
+                wanted.most_cycles,
             )
         )
 
@@ -140,13 +148,13 @@ class _Case:
         registers = self.space.register_tiles(self.kept[0])
         if not len(registers) or not len(tiles):
             return None
-        values = kernel.price_tiles(problem, wanted.num_metrics, tiles)
+        values = bounds.price_tiles(problem, wanted.num_metrics, tiles)
         pairs, lines, scores = self.join(wanted, registers, values.min(axis=0), limits)
-        sizes = kernel.pair_sizes(problem, registers, self.unrollings, pairs)
-        keys = kernel.bound_tiles(
+        sizes = bounds.pair_sizes(problem, registers, self.unrollings, pairs)
+        keys = bounds.bound_tiles(
             problem, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, wanted.most_cycles
         )
-        kept = np.flatnonzero(keys <= limit * (1 + kernel.SLACK))
+        kept = np.flatnonzero(keys <= limit * (1 + bounds.SLACK))
         if not len(pairs) or not len(kept):
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
@@ -171,7 +179,7 @@ class _Case:
         while True:
             pairs = np.empty((room, 2), dtype=np.int64)
             lines, scores = np.empty((room, len(least_tile), 10)), np.empty(room)
-            count = kernel.join(
+            count = bounds.join(
                 self.problem, wanted.objective, wanted.num_metrics, registers, self.unrollings,
                 self.bounds_s[wanted.num_metrics], least_tile, limits, pairs, lines, scores,
             )  # fmt: skip

@@ -214,7 +214,9 @@ def coefficients(problem: Problem, metric: int, operand: int, num_pes: int, dist
         both = word * (cost[parent, x, 0] + cost[parent, x, 1])
         if problem.holds[0, x]:
             seen, own = outputs / distinct, pes * width * stored[0, x]
-            constant += own * (iterations * cost[0, x, 1] + (iterations - seen) * cost[0, x, 0] - seen * cost[0, x, 2])
+            constant += own * (
+                iterations * cost[0, x, 1] + (iterations - seen) * cost[0, x, 0] - seen * cost[0, x, 2]
+            )
             f0 += own * cost[0, x, 2] + distinct * both
             constant += outputs * (final * stored[parent, x] * cost[parent, x, 1] - both)
         else:
@@ -225,4 +227,3 @@ def coefficients(problem: Problem, metric: int, operand: int, num_pes: int, dist
             f1 += exchange
             constant += outputs * (final * far * cost[2, x, 1] - exchange)
     out[0], out[1], out[2] = constant, f0, f1
-

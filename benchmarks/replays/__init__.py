@@ -1,0 +1,1 @@
+"""One replay per kind of reference file."""

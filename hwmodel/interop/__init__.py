@@ -1,0 +1,1 @@
+"""Other tools' words for our types."""
