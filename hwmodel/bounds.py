@@ -85,7 +85,9 @@ def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
                 slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
         keep = (1.0 - irrelevant(0, t) / irr[0], 1.0 - irrelevant(1, t) / irr[1], 1.0 - irrelevant(2, t) / irr[2])
         words = (
-            around * tile_words(0, t, pace), around * slide * tile_words(1, t, pace), around * tile_words(2, t, pace)
+            around * tile_words(0, t, pace),
+            around * slide * tile_words(1, t, pace),
+            around * tile_words(2, t, pace),
         )  # fmt: skip
         for k in range(num_metrics):
             gain = 0.0
@@ -144,7 +146,10 @@ def bound_case(problem: Problem, objective: int, unrollings: Ints, bounds_s: Flo
 
 @compiled
 def _pair(problem: Problem, first: int, last: int, r: Ints, j: int, num_pes: int, a: Ints, lines: Floats) -> None:
-    """Fills lines (M, 10) from a first to before a last metric: constant + base per class (3), slope per class (3), constant, F per operand (3)."""
+    """Fills lines (M, 10) of the metrics from first to before last.
+
+    Columns: constant + base per stationary operand (3), slope per stationary operand (3), constant, F (3).
+    """
     pace, parts = problem.pace, problem.networks[j]
     full = product(problem.bounds) / product(a)
     slides = np.ones(3)  # per stationary operand: the least share of I that moves

@@ -15,6 +15,7 @@ from hwmodel.errors import ConfigError, MappingError
 from hwmodel.graph import LayerGraph
 from hwmodel.layer import Bits, Density, Layer
 from hwmodel.liveness import Liveness
+from hwmodel.mapcache import load_mapping, store_mapping
 from hwmodel.mapper import Objective, best_mapping
 from hwmodel.mapping import Mapping
 from hwmodel.pricing import Priced, price
@@ -243,10 +244,13 @@ _mapped: dict[tuple[Layer, str, str], tuple[Mapping, Priced]] = {}
 
 
 def _map_and_price(layer: Layer, accelerator: Accelerator, optimize: Objective) -> tuple[Mapping, Priced]:
-    """Identical layers are mapped once, whatever they are called."""
+    """Identical layers are mapped once, whatever they are called, and kept on disk."""
     key = (replace(layer, name="", module="", has_bias=False), accelerator.fingerprint, optimize)
     if key not in _mapped:
-        mapping = best_mapping(layer, accelerator, optimize)
+        mapping = load_mapping(layer, accelerator, optimize)
+        if mapping is None:
+            mapping = best_mapping(layer, accelerator, optimize)
+            store_mapping(layer, accelerator, optimize, mapping)
         _mapped[key] = (mapping, price(layer, accelerator, mapping))
     return _mapped[key]
 

@@ -1,7 +1,7 @@
 """The compiled search of the mapper: branch and bound over pairs, buffer tiles and orders.
 
-What cannot beat the incumbent by its bound (`hwmodel.bounds`) is dropped before anything is counted exactly; the rest
-is visited by rising bound. The result is the optimum of the whole space.
+What cannot beat the incumbent by its bound (`hwmodel.bounds`) is dropped before anything is counted exactly; the
+rest is visited by rising bound. The result is the optimum of the whole space.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hwmodel.nest import Floats, Ints, Problem, compiled, irrelevant, moves, pro
 
 @compiled
 def _fits(problem: Problem, t: Ints, a: Ints) -> bool:
-    """A divides the tile, only loops that are allowed remain, and the buffer holds it (O at `acc` while unfinished)."""
+    """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished)."""
     for d in range(8):
         if t[d] % a[d] != 0 or (t[d] != a[d] and problem.loops[0, d] == 0):
             return False

@@ -237,9 +237,8 @@ class _Builder:
 
     def axes(self) -> tuple[Axis, ...]:
         names = [axis.axis for axis in self.chip.array]
-        for name in names:
-            if names.count(name) > 1:
-                raise self.fail("array", f"axis {name!r} is named twice in array")
+        if doubled := [name for name in names if names.count(name) > 1]:
+            raise self.fail("array", f"axis {doubled[0]!r} is named twice in array")
         return tuple(Axis(name=a.axis, size=a.size, dims=a.dims, full=a.full) for a in self.chip.array)
 
     def levels(self) -> tuple[Level, ...]:
@@ -260,7 +259,7 @@ class _Builder:
             if name not in grouped:
                 raise self.fail("order", f"order: {name!r} is not a level. Levels: {', '.join(grouped)}.")
             if len(set(order)) != len(order):
-                raise self.fail("order", f"order of {name!r} must name each dim once, but got {list(order)}")
+                raise self.fail("order", f"order of {name!r}: each dim once, but got {list(order)}")
         levels = tuple(self.level(name, members) for name, members in grouped.items())
         self.check_order(levels)
         return levels

@@ -168,7 +168,7 @@ def _distinct_starts(out: int, filt: int, out_step: int, filt_step: int) -> int:
 
 @compiled
 def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
-    """Different register tiles across the PEs. networks (n, 8): unrolled factors of each network, outer to inner."""
+    """Different register tiles across the PEs. networks (n, 8): factors on each network, outer to inner."""
     count, inside = 1, np.ones(8, dtype=np.int64)
     for k in range(networks.shape[0] - 1, -1, -1):
         s = networks[k]

@@ -43,15 +43,16 @@ class Hierarchy:
         shared = [level for level in accelerator.levels if not level.per_pe]
         if len(inner) > 1 or len(shared) > 2:
             raise MappingError(
-                f"accelerator {accelerator.name!r}: the mapper takes at most one level per PE and two shared levels, "
-                f"but got {len(inner)} and {len(shared)}. Put memories that stand side by side into one `level:`."
+                f"accelerator {accelerator.name!r}: the mapper takes at most one level per PE and two shared "
+                f"levels, but got {len(inner)} and {len(shared)}. Put memories that stand side by side into "
+                "one `level:`."
             )
         return cls(
             registers=inner[0] if inner else None, buffer=shared[0] if len(shared) == 2 else None, outer=shared[-1]
         )
 
     def choices(self) -> list[Kept]:
-        """What registers and buffer may keep: every subset of the operands that may bypass is left out once."""
+        """What registers and buffer may keep: every subset of the operands that may bypass, left out."""
         return list(itertools.product(_keeps(self.registers), _keeps(self.buffer)))
 
 
@@ -98,8 +99,8 @@ def unrollings(
 ) -> tuple[Ints, Ints]:
     """Factors per dim across the PEs (S, 8), and on each axis (S, axes, 8).
 
-    original: dims that were padded, with their bounds before. With `diagonal` the split over axes makes no difference,
-    and one stands for all.
+    original: dims that were padded, with their bounds before. With `diagonal` the split over axes makes no
+    difference, and one stands for all.
     """
     total, parts = np.ones((1, 8), dtype=np.int64), np.zeros((1, 0, 8), dtype=np.int64)
     bounds = np.array(dims.values_tuple, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Our mapper against the best mapping known, in pJ per MAC: free dataflow and bypass on architectures in Timeloop's words."""
+"""Our mapper against the best mapping known [pJ per MAC], with free dataflow and bypass."""
 
 from __future__ import annotations
 

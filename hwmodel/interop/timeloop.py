@@ -21,7 +21,7 @@ OPERAND: dict[str, Operand] = {"Weights": "W", "Inputs": "I", "Outputs": "O"}
 
 
 def layer_of(problem: Mapping_[str, Any], name: str = "case", word_bits: int = 16) -> Layer:
-    """A layer from a Timeloop problem: bounds R S P Q C K N, `Wstride` and `Wdilation` along P, `H...` along Q."""
+    """A layer from a Timeloop problem: bounds R S P Q C K N, `Wstride` along P, `Hstride` along Q."""
     stride = problem.get("stride", 1)
     return Layer(
         name=name,
@@ -35,8 +35,8 @@ def layer_of(problem: Mapping_[str, Any], name: str = "case", word_bits: int = 1
 def accelerator_of(spec: Mapping_[str, Any]) -> Accelerator:
     """An accelerator from `arithmetic` and `storage` (innermost first).
 
-    Every level keeps any operand, every level but the last may be bypassed by any, and any dim may be unrolled along
-    either side of the mesh. Energies are per word of `word-bits`; a MAC without one costs 1 pJ.
+    Every level keeps any operand, every level but the last may be bypassed by any, and any dim may be unrolled
+    along either side of the mesh. Energies are per word of `word-bits`; a MAC without one costs 1 pJ.
     """
     arithmetic = spec["arithmetic"]
     num_macs, columns, word = arithmetic["instances"], arithmetic["meshX"], arithmetic.get("word-bits", 16)

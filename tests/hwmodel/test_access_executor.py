@@ -87,8 +87,5 @@ def test_counts_equal_a_walk_through_the_nest(block, diagonal, tmp_path):
     accelerator = chip(tmp_path, text)
     for seed in range(40 * block, 40 * block + 40):
         layer, mapping = random_case(seed)
-        got = {
-            key: (c.reads, c.fills, c.updates)
-            for key, c in count_accesses(layer, accelerator, mapping).items()
-        }
+        got = {key: (c.reads, c.fills, c.updates) for key, c in count_accesses(layer, accelerator, mapping).items()}
         assert got == counts(layer, mapping, diagonal=diagonal), f"seed {seed}\n{mapping.loop_nest()}\n{layer}"
