@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwmodel import Layer
 from hwmodel.graph import LayerGraph
+from hwmodel.layer import Dims
 
 Row = tuple[str, dict[str, int], int]
 
@@ -27,7 +28,12 @@ def _stages(channels: tuple[int, ...], blocks: int, size: int, first: int) -> li
 def _graph(name: str, rows: list[Row]) -> LayerGraph:
     layers = [
         Layer(
-            name=n, module=n, dims=dims, stride=stride, kind="linear" if n == "fc" else "conv", has_bias=n == "fc"
+            name=n,
+            module=n,
+            dims=Dims(**dims),
+            stride=(stride, stride),
+            kind="linear" if n == "fc" else "conv",
+            has_bias=n == "fc",
         )
         for n, dims, stride in rows
     ]
