@@ -145,42 +145,52 @@ def bound_case(problem: Problem, objective: int, unrollings: Ints, bounds_s: Flo
 
 
 @compiled
-def _pair(problem: Problem, first: int, last: int, r: Ints, j: int, num_pes: int, a: Ints, lines: Floats) -> None:
-    """Fills lines (M, 10) of the metrics from first to before last.
+def _multiply(bounds: Ints, s: Ints, r: Ints, a: Ints) -> bool:
+    """Fills a with s * r; False where it does not divide the bounds."""
+    for d in range(8):
+        a[d] = s[d] * r[d]
+        if bounds[d] % a[d] != 0:
+            return False
+    return True
+
+
+@compiled
+def _factors(problem: Problem, operand: int, num_pes: int, distinct: int, factors: Floats) -> None:
+    """Fills factors (M, 3, 3) of one operand."""
+    for k in range(factors.shape[0]):
+        coefficients(problem, k, operand, num_pes, distinct, factors[k, operand])
+
+
+@compiled
+def _slide(problem: Problem, r: Ints, a: Ints) -> float:
+    """The least share of a register tile of I that moves, whichever dim is innermost around it."""
+    slide = 1.0
+    for dim in range(4, 8):
+        if a[dim] != problem.bounds[dim]:
+            share = a[dim] / problem.bounds[dim]
+            slide = min(slide, share + (1.0 - share) * fresh_part(dim, r, a[dim], problem.pace))
+    return slide
+
+
+@compiled
+def _pair(problem: Problem, first: int, last: int, factors: Floats, r: Ints, a: Ints, lines: Floats) -> None:
+    """Fills lines (M, 10) of the metrics from first to before last; factors (M, 3, 3): from `coefficients`.
 
     Columns: constant + base per stationary operand (3), slope per stationary operand (3), constant, F (3).
     """
-    pace, parts = problem.pace, problem.networks[j]
-    full = product(problem.bounds) / product(a)
-    slides = np.ones(3)  # per stationary operand: the least share of I that moves
-    for dim in range(4, 8):
-        bound = problem.bounds[dim] // a[dim]
-        if bound > 1:
-            share = (1.0 + (bound - 1) * fresh_part(dim, r, a[dim], pace)) / bound
-            for c in range(3):  # with a fixed order any dim may be innermost; else those that c leaves in place
-                slides[c] = min(slides[c], share)
-    three, f = np.empty(3), np.empty(3)
-    distinct = (
-        distinct_tiles(0, parts, r, pace), distinct_tiles(1, parts, r, pace), distinct_tiles(2, parts, r, pace)
-    )  # fmt: skip
-    words = (tile_words(0, r, pace), tile_words(1, r, pace), tile_words(2, r, pace))
+    full, slide = product(problem.bounds) / product(a), _slide(problem, r, a)
+    words = (tile_words(0, r, problem.pace), tile_words(1, r, problem.pace), tile_words(2, r, problem.pace))
+    whole_k = irrelevant(1, problem.bounds) == irrelevant(1, a)
     for k in range(first, last):
-        constant = problem.base_pj if k == 0 else 0.0
-        for x in range(3):
-            coefficients(problem, k, x, num_pes, distinct[x], three)
-            constant += three[0]
-            f[x] = three[1] * words[x] * full
-        lines[k, 6] = constant
-        for c in range(3):
-            lines[k, 7 + c] = f[c]
-            base = constant
-            for x in range(3):
-                if x != c:
-                    base += f[x] * (slides[c] if x == 1 else 1.0)
-            lines[k, c] = base
-            lines[k, 3 + c] = f[c] * irrelevant(c, a)
-            if c == 1 and irrelevant(1, problem.bounds) == irrelevant(1, a):
-                lines[k, 3 + c] *= slides[1]
+        constant = factors[k, 0, 0] + factors[k, 1, 0] + factors[k, 2, 0] + (problem.base_pj if k == 0 else 0.0)
+        w, i, o = (
+            factors[k, 0, 1] * words[0] * full, factors[k, 1, 1] * words[1] * full, factors[k, 2, 1] * words[2] * full
+        )  # fmt: skip
+        line = lines[k]
+        line[0], line[1], line[2] = constant + i * slide + o, constant + w + o, constant + w + i * slide
+        line[3], line[5] = w * irrelevant(0, a), o * irrelevant(2, a)
+        line[4] = i * irrelevant(1, a) * (slide if whole_k else 1.0)
+        line[6], line[7], line[8], line[9] = constant, w, i, o
 
 
 @compiled
@@ -204,8 +214,9 @@ def join(
     lower bounds of their scores (P).
     """
     room, count = len(scores), 0
-    spare = np.empty((lines.shape[1], 10))
-    a, values = np.empty(8, np.int64), np.zeros(problem.cost.shape[0])
+    num_all = lines.shape[1]
+    spare = np.empty((num_all, 10))
+    a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
     total = float(product(problem.bounds))
     irr = (irrelevant(0, problem.bounds), irrelevant(1, problem.bounds), irrelevant(2, problem.bounds))
     for j in range(unrollings.shape[0]):
@@ -216,17 +227,18 @@ def join(
         cycles = busy_cycles(values, compute)
         if whole(cycles) > limits[1] or score_of(objective, values[0], cycles) > limits[0]:
             continue
+        for x in (0, 2):  # their tiles across the PEs do not depend on the register tile
+            _factors(problem, x, product(s), product(s) // irrelevant(x, s), factors)
+        different = -1  # tiles of I across the PEs, as the factors have it
         for i in range(registers.shape[0]):
-            fits = True
-            for d in range(8):
-                a[d] = s[d] * registers[i, d]
-                if problem.bounds[d] % a[d] != 0:
-                    fits = False
-                    break
-            if not fits:
+            if not _multiply(problem.bounds, s, registers[i], a):
                 continue
             row = lines[count] if count < room else spare
-            _pair(problem, 0, num_metrics, registers[i], j, product(s), a, row)
+            distinct = distinct_tiles(1, problem.networks[j], registers[i], problem.pace)
+            if distinct != different:
+                different = distinct
+                _factors(problem, 1, product(s), distinct, factors)
+            _pair(problem, 0, num_metrics, factors, registers[i], a, row)
             for k in range(num_metrics):
                 line = row[k]
                 values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
@@ -236,7 +248,7 @@ def join(
             if score > limits[0] or whole(cycles) > limits[1]:
                 continue
             if count < room:
-                _pair(problem, num_metrics, lines.shape[1], registers[i], j, product(s), a, row)
+                _pair(problem, num_metrics, num_all, factors, registers[i], a, row)
                 pairs[count, 0], pairs[count, 1], scores[count] = i, j, score
             count += 1
     return count

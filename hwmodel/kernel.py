@@ -77,6 +77,7 @@ def search(
     total = product(bounds)
     a, m, n = np.empty(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
     share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(num_metrics)
+    repeats = np.zeros(problem.outer.shape[0], np.bool_)
     words, far = np.empty((problem.outer.shape[0], 3)), np.empty((problem.outer.shape[0], all_metrics))
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
@@ -90,6 +91,12 @@ def search(
         _exchange(problem, t, n, words)
         least[:] = np.inf
         for o in range(words.shape[0]):
+            repeats[o] = False
+            for before in range(o):
+                same = True
+                for x in range(3):
+                    same = same and words[before, x] == words[o, x]
+                repeats[o] = repeats[o] or same
             for k in range(all_metrics):
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 if k < num_metrics:
@@ -130,6 +137,8 @@ def search(
                     if o == 0 or carries:
                         for x in range(3):
                             share[x] = moves(x, r, problem.inner[i], m, a, problem.outer[o], n, t, pace) / full
+                    if repeats[o] and not carries:  # another order at DRAM does the same
+                        continue
                     energy = lines[p, 0, 6] + far[o, 0]
                     for x in range(3):
                         energy += lines[p, 0, 7 + x] * share[x]

@@ -169,8 +169,8 @@ def _distinct_starts(out: int, filt: int, out_step: int, filt_step: int) -> int:
 @compiled
 def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
     """Different register tiles across the PEs. networks (n, 8): factors on each network, outer to inner."""
-    count, inside = 1, np.ones(8, dtype=np.int64)
-    for k in range(networks.shape[0] - 1, -1, -1):
+    count = 1
+    for k in range(networks.shape[0]):
         s = networks[k]
         if operand == 0:
             count *= s[1] * s[2] * s[3] * s[6] * s[7]
@@ -179,11 +179,11 @@ def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
         else:
             count *= s[0] * s[1] * s[3]
             for axis in range(2):
-                out, filt = 4 + axis, 6 + axis
-                out_step, filt_step = inside[out] * r[out] * pace[axis], inside[filt] * r[filt] * pace[2 + axis]
-                count *= _distinct_starts(s[out], s[filt], out_step, filt_step)
-                inside[out] *= s[out]
-                inside[filt] *= s[filt]
+                out_step, filt_step = r[4 + axis] * pace[axis], r[6 + axis] * pace[2 + axis]
+                for inner in range(k + 1, networks.shape[0]):
+                    out_step *= networks[inner, 4 + axis]
+                    filt_step *= networks[inner, 6 + axis]
+                count *= _distinct_starts(s[4 + axis], s[6 + axis], out_step, filt_step)
     return count
 
 
