@@ -184,7 +184,9 @@ def _pair(problem: Problem, first: int, last: int, factors: Floats, r: Ints, a: 
     for k in range(first, last):
         constant = factors[k, 0, 0] + factors[k, 1, 0] + factors[k, 2, 0] + (problem.base_pj if k == 0 else 0.0)
         w, i, o = (
-            factors[k, 0, 1] * words[0] * full, factors[k, 1, 1] * words[1] * full, factors[k, 2, 1] * words[2] * full
+            factors[k, 0, 1] * words[0] * full,
+            factors[k, 1, 1] * words[1] * full,
+            factors[k, 2, 1] * words[2] * full,
         )  # fmt: skip
         line = lines[k]
         line[0], line[1], line[2] = constant + i * slide + o, constant + w + o, constant + w + i * slide

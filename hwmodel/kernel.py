@@ -40,6 +40,27 @@ def _exchange(problem: Problem, t: Ints, n: Ints, words: Floats) -> None:
 
 
 @compiled
+def _bound(
+    first: int,
+    last: int,
+    lines: Floats,
+    sizes: Ints,
+    own: tuple[int, int, int],
+    others: tuple[int, int, int],
+    irr: tuple[int, int, int],
+    least: Floats,
+    values: Floats,
+) -> None:
+    """Fills values from a first to before a last metric with lower bounds of one pair in one tile."""
+    for k in range(first, last):
+        value = np.inf
+        for c in range(3):
+            around = irr[c] if sizes[3 + c] == others[c] else own[c]
+            value = min(value, lines[k, c] + lines[k, 3 + c] / around)
+        values[k] = value + least[k]
+
+
+@compiled
 def search(
     problem: Problem,
     objective: int,
@@ -76,7 +97,7 @@ def search(
     irr = (irrelevant(0, bounds), irrelevant(1, bounds), irrelevant(2, bounds))
     total = product(bounds)
     a, m, n = np.empty(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
-    share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(num_metrics)
+    share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(all_metrics)
     repeats = np.zeros(problem.outer.shape[0], np.bool_)
     words, far = np.empty((problem.outer.shape[0], 3)), np.empty((problem.outer.shape[0], all_metrics))
     for q in range(tiles.shape[0]):
@@ -99,28 +120,25 @@ def search(
                 repeats[o] = repeats[o] or same
             for k in range(all_metrics):
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
-                if k < num_metrics:
-                    least[k] = min(least[k], far[o, k])
+                least[k] = min(least[k], far[o, k])
         for x in range(3):
             edge_t += problem.edge[1, x] * tile_words(x, t, pace) * problem.holds[1, x]
         for p in range(pairs.shape[0]):
             if scores[p] > cutoff:
                 break
             compute = np.ceil(total / sizes[p, 6] / problem.rate)
-            carries = False
-            for k in range(num_metrics):
-                value = np.inf
-                for c in range(3):
-                    carried = sizes[p, 3 + c] == others[c]
-                    carries |= carried
-                    value = min(value, lines[p, k, c] + lines[p, k, 3 + c] / (irr[c] if carried else own[c]))
-                values[k] = value + least[k]
+            carries = others[0] == sizes[p, 3] or others[1] == sizes[p, 4] or others[2] == sizes[p, 5]
+            _bound(0, num_metrics, lines[p], sizes[p], own, others, irr, least, values)
             cycles = busy_cycles(values, compute) if num_metrics > 1 else compute
             score = score_of(objective, values[0], cycles)
             if score > cutoff or whole(cycles) > limits[1]:
                 continue
-            if score >= best_score * (1 - SLACK) and (values[0] if objective == LATENCY else cycles) >= best_tie:
-                continue
+            if score >= best_score * (1 - SLACK):  # a tie at best
+                if num_metrics < all_metrics:
+                    _bound(num_metrics, all_metrics, lines[p], sizes[p], own, others, irr, least, values)
+                    cycles = np.ceil((busy_cycles(values, compute) + edge_t) * (1 - SLACK))
+                if (values[0] if objective == LATENCY else cycles) >= best_tie:
+                    continue
             r = registers[pairs[p, 0]]
             for d in range(8):
                 a[d] = r[d] * unrollings[pairs[p, 1], d]
