@@ -124,20 +124,15 @@ def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Fl
 
 
 @compiled
-def bound_case(problem: Problem, objective: int, unrollings: Ints, bounds_s: Floats, most_cycles: float) -> float:
-    """A lower bound of the score: the best unrolling, and every element exchanged with DRAM once."""
-    b, pace, total = problem.bounds, problem.pace, float(product(problem.bounds))
-    least_i = float(b[0] * b[1] * b[3] * max(b[4], b[6]) * max(b[5], b[7]))
-    factors = tile_factors(problem)
-    values, best = np.zeros(factors.shape[0]), np.inf
+def bound_case(
+    problem: Problem, objective: int, unrollings: Ints, bounds_s: Floats, least_tile: Floats, most_cycles: float
+) -> float:
+    """A lower bound of the score: the best unrolling, and the least exchange with DRAM, metric by metric."""
+    total, best = float(product(problem.bounds)), np.inf
+    values = np.zeros(len(least_tile))
     for j in range(unrollings.shape[0]):
         for k in range(len(values)):
-            far = (
-                factors[k, 0] * tile_words(0, b, pace)
-                + factors[k, 1] * least_i
-                + factors[k, 2] * tile_words(2, b, pace)
-            )
-            values[k] = bounds_s[j, k] + far
+            values[k] = bounds_s[j, k] + least_tile[k]
         cycles = busy_cycles(values, np.ceil(total / product(unrollings[j]) / problem.rate))
         if whole(cycles) <= most_cycles:
             best = min(best, score_of(objective, values[0], cycles))

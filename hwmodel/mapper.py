@@ -124,32 +124,40 @@ class _Case:
     def problem(self) -> Problem:
         return self.space.problem(self.kept, self.networks)
 
+    def tiles(self, num_metrics: int) -> tuple[Ints, Floats, Floats]:
+        """Buffer tiles (T, 8), bounds of their exchange with DRAM (T, M) and the least of each (M).
+
+        They depend on what the buffer keeps alone, so cases that differ elsewhere share them.
+        """
+        key = (self.kept[1], num_metrics)
+        if key not in self.space.priced_tiles:
+            tiles = self.space.buffer_tiles(self.kept[1])
+            values = bounds.price_tiles(self.problem, num_metrics, tiles)
+            least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
+            self.space.priced_tiles[key] = (tiles, values, least)
+        return self.space.priced_tiles[key]
+
     def bound(self, wanted: _Search) -> float:
-        """A lower bound of the score."""
-        if not len(self.unrollings):
+        """A lower bound of the score; infinite where nothing fits."""
+        tiles, _, least = self.tiles(wanted.num_metrics)
+        if not len(self.unrollings) or not len(tiles):
             return math.inf
-        self.bounds_s[wanted.num_metrics] = bounds.bound_unrollings(
-            self.problem, wanted.num_metrics, self.unrollings
+        num = wanted.num_metrics
+        if num not in self.bounds_s:
+            self.bounds_s[num] = bounds.bound_unrollings(self.problem, num, self.unrollings)
+        bound = bounds.bound_case(
+            self.problem, wanted.objective, self.unrollings, self.bounds_s[num], least, wanted.most_cycles
         )
-        return float(
-            bounds.bound_case(
-                self.problem,
-                wanted.objective,
-                self.unrollings,
-                self.bounds_s[wanted.num_metrics],
-                wanted.most_cycles,
-            )
-        )
+        return float(bound)
 
     def search(self, wanted: _Search, limit: float) -> _Found | None:
         """The best mapping at or below a score."""
         problem, limits = self.problem, (limit, wanted.most_cycles)
-        tiles = self.space.buffer_tiles(self.kept[1])
+        tiles, values, least = self.tiles(wanted.num_metrics)
         registers = self.space.register_tiles(self.kept[0])
-        if not len(registers) or not len(tiles):
+        if not len(registers):
             return None
-        values = bounds.price_tiles(problem, wanted.num_metrics, tiles)
-        pairs, lines, scores = self.join(wanted, registers, values.min(axis=0), limits)
+        pairs, lines, scores = self.join(wanted, registers, least, limits)
         sizes = bounds.pair_sizes(problem, registers, self.unrollings, pairs)
         keys = bounds.bound_tiles(
             problem, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, wanted.most_cycles

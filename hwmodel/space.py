@@ -194,6 +194,7 @@ class Space:
             [[d in level.temporal_dims for d in DIM_NAMES] for level in (inner, outer)], dtype=np.int64
         )
         self.cost = self._costs()
+        self.priced_tiles: dict[tuple[frozenset[Operand], int], tuple[Ints, Floats, Floats]] = {}
 
     def _costs(self) -> Floats:
         """Cost of a bit read, updated and filled per metric, level and operand. (M, 3, 3, 3)"""
