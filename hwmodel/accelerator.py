@@ -39,6 +39,7 @@ class Axis:
         dims: loop dims that may be unrolled along it (the dataflow constraint).
         fused: narrow widths lengthen it by the rate of the fusion units (see `hwmodel.fusion`).
         weight_cells: a weight takes its bits and so many more places of `size`; None: it takes one.
+        full: those of them that must be unrolled along it entirely.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Axis:
     dims: tuple[DimName, ...]
     fused: bool = False
     weight_cells: int | None = None
+    full: tuple[DimName, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ class Memory:
             limiting (row stationary only).
         network_pj_per_bit: energy of a bit that the network brings into or out of one PE.
         exclusive: operands that the array cannot compute beside while they move (outermost memory only).
+        bypass: operands that may skip it where a mapping gains from that.
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
     """
@@ -86,6 +89,7 @@ class Memory:
     network_bits_per_cycle: float | None = None
     network_pj_per_bit: float = 0.0
     exclusive: tuple[Operand, ...] = ()
+    bypass: tuple[Operand, ...] = ()
     source: str = ""
     area_mm2_per_bit: float | None = None
 
@@ -99,12 +103,14 @@ class Level:
         memories: with disjoint `holds`.
         per_pe: one copy in every PE (below the array); else one for the whole array.
         temporal_dims: dims that may be looped over in time at this level.
+        order: loop order, outer to inner; dims that it leaves out run outside of it. Empty: any.
     """
 
     name: str
     memories: tuple[Memory, ...]
     per_pe: bool
     temporal_dims: tuple[DimName, ...]
+    order: tuple[DimName, ...] = ()
 
     def memory(self, operand: Operand) -> Memory | None:
         """The memory that holds an operand here, None when it bypasses the level."""
@@ -113,6 +119,11 @@ class Level:
     @property
     def holds(self) -> tuple[Operand, ...]:
         return tuple(operand for memory in self.memories for operand in memory.holds)
+
+    @property
+    def bypass(self) -> tuple[Operand, ...]:
+        """Operands that may skip this level."""
+        return tuple(operand for memory in self.memories for operand in memory.bypass)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +171,7 @@ class Accelerator:
         axes: of the PE array; empty for one PE.
         levels: innermost first; the last is unbounded or holds every operand.
         unfolded_channels: the host unfolds convolutions over at most so many channels (images); 0: none.
+        diagonal: PEs of different rows and columns that need the same inputs get them with one read.
         gating: operands whose zeros gate the MAC and the register accesses beside it (energy, not cycles).
         skipping: operands whose zeros are not fetched and take no cycles.
         nm: (N, M) patterns of W that the MACs skip without loss of balance.
@@ -185,6 +197,7 @@ class Accelerator:
     axes: tuple[Axis, ...] = ()
     levels: tuple[Level, ...] = ()
     unfolded_channels: int = 0
+    diagonal: bool = True
     gating: tuple[Operand, ...] = ()
     skipping: tuple[Operand, ...] = ()
     nm: tuple[tuple[int, int], ...] = ()

@@ -61,27 +61,29 @@ def count_accesses(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> 
     """
     layer, accelerator = array_view(layer, accelerator)
     check_mapping(layer, accelerator, mapping)
-    return _count(layer, mapping)
+    return _count(layer, mapping, accelerator.diagonal)
 
 
-def _count(layer: Layer, mapping: Mapping) -> dict[tuple[str, Operand], OperandAccess]:
+def _count(layer: Layer, mapping: Mapping, diagonal: bool) -> dict[tuple[str, Operand], OperandAccess]:
     counts: dict[tuple[str, Operand], OperandAccess] = {}
     for operand in ("W", "I", "O"):
         inner = -1
         holders = mapping.holders(operand)
         for level in holders:
             count = _count_output if operand == "O" else _count_input
-            counts[mapping.levels[level].name, operand] = count(layer, mapping, operand, inner, level, holders[-1])
+            counts[mapping.levels[level].name, operand] = count(
+                layer, mapping, operand, inner, level, holders[-1], diagonal
+            )
             inner = level
     return counts
 
 
 def _count_input(
-    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int
+    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int, diagonal: bool
 ) -> OperandAccess:
     served = tile_transfers(layer, mapping, operand, inner)
     return OperandAccess(
-        reads=served * distinct_tiles(layer, mapping, operand, inner, level),
+        reads=served * distinct_tiles(layer, mapping, operand, inner, level, diagonal),
         fills=0 if level == outermost else tile_transfers(layer, mapping, operand, level),
         updates=0,
         final_updates=0,
@@ -91,9 +93,11 @@ def _count_input(
 
 
 def _count_output(
-    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int
+    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int, diagonal: bool
 ) -> OperandAccess:
-    updates = tile_transfers(layer, mapping, operand, inner) * distinct_tiles(layer, mapping, operand, inner, level)
+    updates = tile_transfers(layer, mapping, operand, inner) * distinct_tiles(
+        layer, mapping, operand, inner, level, diagonal
+    )
     distinct = _distinct_outputs(layer, mapping, level)
     fills = 0
     if level != outermost:
@@ -158,14 +162,17 @@ def _fresh_part(layer: Layer, mapping: Mapping, level: int, tile: int, dim: DimN
     return tile // length * min(inside * pace, length)
 
 
-def distinct_tiles(layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int) -> int:
+def distinct_tiles(
+    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, diagonal: bool = True
+) -> int:
     """Different tiles among the inner instances below one instance of a level; equal ones share a transfer.
 
-    For I two instances need the same tile where their rows and columns start at the same place, as on
-    the diagonals of a row-stationary array.
+    For I two instances need the same tile where their rows and columns start at the same place, as on the
+    diagonals of a row-stationary array. Spatial loops of different levels, and without `diagonal` of different
+    axes, are networks of their own: each serves its own instances only.
     """
     plain = 1
-    starts: tuple[set[int], set[int]] = ({0}, {0})
+    networks: dict[tuple[int, str, int], set[int]] = {}
     for index in range(inner + 1, level + 1):
         inside = mapping.bounds(index - 1)
         for loop in reversed(mapping.levels[index].spatial):
@@ -176,9 +183,9 @@ def distinct_tiles(layer: Layer, mapping: Mapping, operand: Operand, inner: int,
             if operand == "I" and loop.dim in ("OY", "OX", "FY", "FX"):
                 axis = 0 if loop.dim in ("OY", "FY") else 1
                 pace = step * (layer.stride if loop.dim[0] == "O" else layer.dilation)[axis]
-                known = starts[axis]
+                known = networks.setdefault((index, "" if diagonal else loop.axis, axis), {0})
                 fresh = {start + n * pace for start in known for n in range(loop.bound)}
                 known |= fresh
             else:
                 plain *= loop.bound
-    return plain * len(starts[0]) * len(starts[1])
+    return plain * math.prod(len(starts) for starts in networks.values())

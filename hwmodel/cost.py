@@ -17,6 +17,7 @@ from hwmodel.gpu import format_note, price_kernel, uses_structure
 from hwmodel.graph import LayerGraph
 from hwmodel.layer import Bits, Density, Layer
 from hwmodel.liveness import Liveness
+from hwmodel.mapcache import load_mapping, store_mapping
 from hwmodel.mapper import Objective, best_mapping
 from hwmodel.mapping import Mapping
 from hwmodel.pricing import Priced, price
@@ -252,7 +253,7 @@ _mappings: dict[tuple[Layer, str, str], Mapping] = {}
 
 
 def _map_and_price(layer: Layer, accelerator: Accelerator, optimize: Objective) -> tuple[Mapping, Priced]:
-    """Identical layers are mapped once, whatever they are called."""
+    """Identical layers are mapped once, whatever they are called, and kept on disk."""
     key = (replace(layer, name="", module="", has_bias=False), accelerator.fingerprint, optimize)
     if key not in _mapped:
         mapping = _dense_mapping(layer, accelerator, optimize)
@@ -264,10 +265,21 @@ def _dense_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective) 
     """The mapping of the dense layer: it does not depend on the zeros, so that fewer values never cost more."""
     key = (replace(layer, name="", module="", has_bias=False, density=Density()), accelerator.fingerprint, optimize)
     if key not in _mappings:
-        find = row_stationary if accelerator.dataflow == "row_stationary" else best_mapping
         dense, array = array_view(replace(layer, density=Density()), accelerator)
-        _mappings[key] = find(dense, array, optimize)
+        if accelerator.dataflow == "row_stationary":
+            _mappings[key] = row_stationary(dense, array, optimize)
+        else:
+            _mappings[key] = _stored_mapping(dense, array, optimize)
     return _mappings[key]
+
+
+def _stored_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective) -> Mapping:
+    """The best mapping, from the disk where it is known."""
+    mapping = load_mapping(layer, accelerator, optimize)
+    if mapping is None:
+        mapping = best_mapping(layer, accelerator, optimize)
+        store_mapping(layer, accelerator, optimize, mapping)
+    return mapping
 
 
 def layer_cost(

@@ -74,6 +74,13 @@ class _Axis(Schema):
     dims: tuple[DimName, ...] = Field(min_length=1)
     fused: bool = False
     weight_cells: int | None = Field(default=None, ge=0)
+    full: tuple[DimName, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> _Axis:
+        if not set(self.full) <= set(self.dims):
+            raise ValueError(f"full must be among dims {list(self.dims)}, but got {list(self.full)}")
+        return self
 
 
 class _Memory(Schema):
@@ -81,6 +88,7 @@ class _Memory(Schema):
     level: str = ""
     per: Literal["pe", "array"] = "array"
     holds: tuple[Operand, ...] = Field(min_length=1)
+    bypass: tuple[Operand, ...] = ()
     size: Size | Literal["unbounded"]
     read_energy: EnergyPerBit
     write_energy: EnergyPerBit | None = None
@@ -107,6 +115,10 @@ class _Memory(Schema):
             raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")
         if len(set(self.holds)) != len(self.holds):
             raise ValueError(f"holds must name each operand once, but got {list(self.holds)}")
+        if not set(self.bypass) <= set(self.holds) or len(set(self.bypass)) != len(self.bypass):
+            raise ValueError(
+                f"bypass must be among holds {list(self.holds)}, each once, but got {list(self.bypass)}"
+            )
         return self
 
 
@@ -141,7 +153,9 @@ class _Chip(Schema):
     array: tuple[_Axis, ...] = ()
     host_unfolds: int = Field(default=0, ge=0)
     memories: tuple[_Memory, ...] = ()
+    diagonal: bool = True
     temporal: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
+    order: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
     gating: tuple[Operand, ...] = ()
     skipping: tuple[Operand, ...] = ()
     nm: tuple[Pattern, ...] = ()
@@ -255,6 +269,7 @@ class _Builder:
             axes=self.axes(),
             levels=self.levels(),
             unfolded_channels=chip.host_unfolds,
+            diagonal=chip.diagonal,
             gating=chip.gating,
             skipping=chip.skipping,
             nm=chip.nm,
@@ -308,7 +323,7 @@ class _Builder:
                     f"{self.chip.unit.w}-bit weight), but got {axis.size}",
                 )
         return tuple(
-            Axis(name=a.axis, size=a.size, dims=a.dims, fused=a.fused, weight_cells=a.weight_cells)
+            Axis(name=a.axis, size=a.size, dims=a.dims, full=a.full, fused=a.fused, weight_cells=a.weight_cells)
             for a in self.chip.array
         )
 
@@ -326,6 +341,11 @@ class _Builder:
         for name in self.chip.temporal:
             if name not in grouped:
                 raise self.fail(name, f"temporal: {name!r} is not a level. Levels: {', '.join(grouped)}.")
+        for name, order in self.chip.order.items():
+            if name not in grouped:
+                raise self.fail("order", f"order: {name!r} is not a level. Levels: {', '.join(grouped)}.")
+            if len(set(order)) != len(order):
+                raise self.fail("order", f"order of {name!r}: each dim once, but got {list(order)}")
         levels = tuple(self.level(name, members) for name, members in grouped.items())
         self.check_order(levels)
         return levels
@@ -361,6 +381,7 @@ class _Builder:
             memories=tuple(self.memory(memory) for memory in members),
             per_pe=members[0].per == "pe",
             temporal_dims=self.chip.temporal.get(name, DIM_NAMES),
+            order=self.chip.order.get(name, ()),
         )
 
     def memory(self, memory: _Memory) -> Memory:
@@ -386,6 +407,7 @@ class _Builder:
             network_bits_per_cycle=network,
             network_pj_per_bit=memory.network_energy,
             exclusive=memory.exclusive,
+            bypass=memory.bypass,
             source=memory.source,
             area_mm2_per_bit=memory.area,
         )
@@ -409,6 +431,10 @@ class _Builder:
                 )
             shared_seen |= not level.per_pe
         outer = levels[-1]
+        if outer.bypass:
+            raise self.fail(
+                outer.memories[0].name, f"the outermost memory cannot be bypassed, but got {list(outer.bypass)}"
+            )
         if outer.per_pe:
             raise self.fail(outer.memories[0].name, "the outermost memory must be shared: write `per: array`")
         missing = sorted({"W", "I", "O"} - set(outer.holds))

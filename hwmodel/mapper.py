@@ -1,43 +1,48 @@
-"""The best mapping of a layer: every divisor tiling, unrolling and order of a three-level hierarchy.
+"""The best mapping of a layer: every divisor tiling, unrolling, order and bypass of a three-level hierarchy.
 
 Levels are one register level per PE (or none), one shared buffer (or none) and the outermost memory. Dims
-that do not divide the array may be padded to fill it. `kernel.search` visits the space with lower bounds, so
-the result is its optimum.
+that do not divide the array may be padded to fill it. `kernel` visits the space with lower bounds, so the
+result is its optimum. Every set of padded dims and every bypass is a case with a lower bound of its own; cases are
+searched within a budget that starts just above the lowest bound and grows until something is found, so that what
+is found first is already close to the best, and the bounds prune from the start.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
 
-from hwmodel import kernel
-from hwmodel.accelerator import Accelerator, Axis, Level, Memory
+from hwmodel import bounds, kernel
+from hwmodel.accelerator import Accelerator
 from hwmodel.errors import MappingError, did_you_mean
-from hwmodel.kernel import Floats, Ints
-from hwmodel.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer
+from hwmodel.layer import DIM_NAMES, OPERANDS, Layer, Operand
 from hwmodel.mapping import LevelMapping, Loop, Mapping
-from hwmodel.pricing import gated_fraction, mac_energy, stored_fraction
+from hwmodel.nest import Floats, Ints, Problem
+from hwmodel.space import Hierarchy, Kept, Space, axis_loops, padded_variants, unrollings
 
 Objective = Literal["energy", "latency", "edp"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
+#: Budgets over the lowest bound, tried one after the other.
+BUDGETS = (1.08, 1.2, 1.4, 1.8, 2.5, 4.0, math.inf)
 
-@dataclass(frozen=True, kw_only=True)
-class _Hierarchy:
-    """An accelerator's levels in the three slots of the kernel; None where it has none."""
+#: Pairs that there is room for at first.
+ROOM = 4096
 
-    registers: Level | None
-    buffer: Level | None
-    outer: Level
+_Found = tuple[float, float, Mapping]
 
-    @property
-    def slots(self) -> tuple[Level | None, Level | None, Level]:
-        return (self.registers, self.buffer, self.outer)
+
+@dataclass(frozen=True)
+class _Search:
+    """What is looked for: kernel objective, whether cycles matter, and the most cycles."""
+
+    objective: int
+    num_metrics: int
+    most_cycles: float = math.inf
 
 
 def best_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective = "energy") -> Mapping:
@@ -54,258 +59,170 @@ def best_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective = "
     if optimize not in OBJECTIVES:
         hint = did_you_mean(optimize, OBJECTIVES)
         raise MappingError(f"optimize must be one of {', '.join(OBJECTIVES)}, but got {optimize!r}.{hint}")
-    hierarchy = _hierarchy(accelerator)
-    best: tuple[float, float, Mapping] | None = None
-    for padded, unrolled in _padded_variants(layer, accelerator):
-        found = _search(layer, accelerator, hierarchy, padded, unrolled, optimize, best[0] if best else math.inf)
-        if found and (best is None or found[:2] < best[:2]):
-            best = found
+    hierarchy = Hierarchy.of(accelerator)
+    spaces = [
+        (Space(layer, accelerator, hierarchy, dims), tuple(original.items()))
+        for dims, original in padded_variants(layer.dims, accelerator.axes)
+    ]
+    cases = [_Case(space, original, kept) for space, original in spaces for kept in hierarchy.choices()]
+    num_metrics = len(spaces[0][0].cost)
+    objective = OBJECTIVES.index(optimize)
+    best = _best(cases, _Search(objective, 1 if optimize == "energy" else num_metrics))
+    if best is not None and optimize == "latency":
+        best = _best(cases, _Search(bounds.ENERGY, num_metrics, best[1])) or best
     if best is None:
         raise MappingError(_nothing_fits(layer, accelerator, hierarchy))
     return best[2]
 
 
-def _hierarchy(accelerator: Accelerator) -> _Hierarchy:
-    inner = [level for level in accelerator.levels if level.per_pe]
-    shared = [level for level in accelerator.levels if not level.per_pe]
-    if len(inner) > 1 or len(shared) > 2:
-        raise MappingError(
-            f"accelerator {accelerator.name!r}: the mapper takes at most one level per PE and two shared levels, "
-            f"but got {len(inner)} and {len(shared)}. Put memories that stand side by side into one `level:`."
-        )
-    return _Hierarchy(
-        registers=inner[0] if inner else None, buffer=shared[0] if len(shared) == 2 else None, outer=shared[-1]
-    )
-
-
-def _padded_variants(layer: Layer, accelerator: Accelerator) -> list[tuple[Dims, dict[DimName, int]]]:
-    """The layer's dims, and variants in which one dim per axis is padded to fill the axis better.
-
-    With each come the dims that were padded and their original bounds.
-    """
-    options: list[list[tuple[DimName, int] | None]] = []
-    for axis in accelerator.axes:
-        found: list[tuple[DimName, int] | None] = [None]
-        for dim in axis.dims:
-            bound = layer.dims[dim]
-            passes = math.ceil(bound / axis.size)
-            if bound // max(d for d in _divisors(bound) if d <= axis.size) > passes:
-                found.append((dim, passes * math.ceil(bound / passes)))
-        options.append(found)
-    variants: dict[Dims, dict[DimName, int]] = {}
-    for combination in itertools.product(*options):
-        chosen = {dim: bound for item in combination if item for dim, bound in [item]}
-        dims = replace(layer.dims, **chosen)
-        variants[dims] = {dim: layer.dims[dim] for dim in chosen}
-    return list(variants.items())
-
-
-@lru_cache(maxsize=4096)
-def _divisors(number: int) -> tuple[int, ...]:
-    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
-    return tuple(sorted({*small, *(number // d for d in small)}))
-
-
-def _search(
-    layer: Layer,
-    accelerator: Accelerator,
-    hierarchy: _Hierarchy,
-    dims: Dims,
-    original: dict[DimName, int],
-    optimize: Objective,
-    beat: float,
-) -> tuple[float, float, Mapping] | None:
-    """Score, tie-break and mapping of the best candidate for one set of (padded) dims; None if none is as good."""
-    bounds = np.array(dims.values_tuple, dtype=np.int64)
-    space = _Space(layer, accelerator, hierarchy, bounds)
-    unrollings, splits = _unrollings(accelerator.axes, dims, original)
-    registers, tiles = space.register_tiles(), space.buffer_tiles()
-    if not len(registers) or not len(tiles) or not len(unrollings):
+def _best(cases: list[_Case], wanted: _Search) -> _Found | None:
+    """Energy [pJ], cycles and mapping of the optimum over all cases; None where nothing fits."""
+    ranked = sorted((case.bound(wanted), n) for n, case in enumerate(cases))
+    ranked = [(bound, n) for bound, n in ranked if bound < math.inf]
+    if not ranked:
         return None
-    pairs = kernel.join(registers, unrollings, bounds)
-    energy, cycles, best = kernel.search(
-        OBJECTIVES.index(optimize), space.problem(), registers, unrollings, pairs, tiles, beat
-    )
-    if best[0] < 0:
-        return None
-    tile, r, s, split = tiles[best[2]], registers[best[0]], unrollings[best[1]], splits[int(best[1])]
-    mapping = _build(hierarchy, bounds, r, s, split, tile, (int(best[3]), int(best[4])))
-    score = {"energy": energy, "latency": cycles, "edp": energy * cycles}[optimize]
-    return score, energy if optimize == "latency" else cycles, mapping
+    best: _Found | None = None
+    for growth in BUDGETS:
+        limit = ranked[0][0] * growth
+        for bound, n in ranked:
+            if bound > limit:
+                break
+            found = cases[n].search(wanted, limit)
+            if found is None:
+                continue
+            score = _score(wanted.objective, found)
+            tied = best is not None and score >= limit * (1 - bounds.SLACK)
+            if best is None or not tied or _tie(wanted.objective, found) < _tie(wanted.objective, best):
+                best, limit = found, min(score, limit)
+        if best is not None:
+            return best
+    return None
 
 
-def _unrollings(
-    axes: tuple[Axis, ...], dims: Dims, original: dict[DimName, int]
-) -> tuple[Ints, list[tuple[Loop, ...]]]:
-    """Factors per dim across the PEs (S, 8), and for each the loops on the axes that give it."""
-    found: dict[tuple[int, ...], tuple[Loop, ...]] = {(1,) * 8: ()}
-    for axis in axes:
-        grown: dict[tuple[int, ...], tuple[Loop, ...]] = {}
-        for factors, loops in found.items():
-            for extra in _axis_factors(axis, dims, factors):
-                total = tuple(f * extra.get(d, 1) for d, f in zip(DIM_NAMES, factors, strict=True))
-                new = tuple(Loop(dim, bound, axis.name) for dim, bound in extra.items() if bound > 1)
-                grown.setdefault(total, loops + new)
-        found = grown
-    kept = {
-        factors: loops
-        for factors, loops in found.items()
-        if all(_pads_to(bound, factors[DIM_NAMES.index(d)]) == dims[d] for d, bound in original.items())
-    }
-    return np.array(list(kept), dtype=np.int64).reshape(-1, 8), list(kept.values())
+def _score(objective: int, found: _Found) -> float:
+    energy, cycles, _ = found
+    return (energy, cycles, energy * cycles)[objective]
 
 
-def _pads_to(bound: int, factor: int) -> int:
-    return math.ceil(bound / factor) * factor
+def _tie(objective: int, found: _Found) -> float:
+    return found[0] if objective == bounds.LATENCY else found[1]
 
 
-def _axis_factors(axis: Axis, dims: Dims, used: tuple[int, ...]) -> list[dict[DimName, int]]:
-    """Factors of the dims of one axis whose product fits it, beside those that other axes use."""
-    partial: list[tuple[int, dict[DimName, int]]] = [(1, {})]
-    for dim in dict.fromkeys(axis.dims):
-        left = dims[dim] // used[DIM_NAMES.index(dim)]
-        partial = [
-            (size * bound, {**chosen, dim: bound})
-            for size, chosen in partial
-            for bound in _divisors(left)
-            if size * bound <= axis.size
-        ]
-    return [chosen for _, chosen in partial]
+class _Case:
+    """One set of dims with one choice of what registers and buffer keep."""
 
+    def __init__(self, space: Space, original: tuple[tuple[str, int], ...], kept: Kept) -> None:
+        self.space, self.kept = space, kept
+        dims = space.dims
+        self.axes = space.accelerator.axes
+        diagonal = space.accelerator.diagonal
+        self.unrollings, self.parts = unrollings(self.axes, dims, original, diagonal)
+        self.networks = self.unrollings[:, None, :] if diagonal else self.parts
+        self.bounds_s: dict[int, Floats] = {}
 
-class _Space:
-    """The tiles that fit and the numbers that `kernel.search` wants, from a layer and an accelerator."""
+    @cached_property
+    def problem(self) -> Problem:
+        return self.space.problem(self.kept, self.networks)
 
-    def __init__(self, layer: Layer, accelerator: Accelerator, hierarchy: _Hierarchy, bounds: Ints) -> None:
-        self.bits = accelerator.resolve_bits(layer.bits, layer.reduction)
-        self.layer, self.accelerator, self.hierarchy, self.bounds = layer, accelerator, hierarchy, bounds
-        self.pace: Ints = np.array([*layer.stride, *layer.dilation], dtype=np.int64)
-        self.widths: Floats = np.array(self.bits, dtype=np.float64)
-        self.holds: Ints = np.zeros((2, 3), dtype=np.int64)
-        self.read_pj: Floats = np.zeros((3, 3))
-        self.write_pj: Floats = np.zeros((3, 3))
-        self.stored: Floats = np.ones((3, 3))
-        self.memory: Ints = np.zeros((3, 3), dtype=np.int64)
-        self.bandwidth: Floats = np.full((3, 3, 3), np.inf)
-        self.bandwidth[:, :, 2] = 0.0
-        self.fill: Ints = np.zeros((2, 3), dtype=np.int64)
-        self.capacity: Floats = np.full((2, 3), np.inf)
-        for index, level in enumerate(hierarchy.slots):
-            for slot, memory in enumerate(level.memories if level else ()):
-                self._describe(index, slot, memory)
+    def tiles(self, num_metrics: int) -> tuple[Ints, Floats, Floats]:
+        """Buffer tiles (T, 8), bounds of their exchange with DRAM (T, M) and the least of each (M).
 
-    def _describe(self, index: int, slot: int, memory: Memory) -> None:
-        self.bandwidth[index, slot] = (
-            memory.read_bits_per_cycle or math.inf,
-            memory.write_bits_per_cycle or math.inf,
-            float(memory.shared_port),
+        They depend on what the buffer keeps alone, so cases that differ elsewhere share them.
+        """
+        key = (self.kept[1], num_metrics)
+        if key not in self.space.priced_tiles:
+            tiles = self.space.buffer_tiles(self.kept[1])
+            values = bounds.price_tiles(self.problem, num_metrics, tiles)
+            least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
+            self.space.priced_tiles[key] = (tiles, values, least)
+        return self.space.priced_tiles[key]
+
+    def bound(self, wanted: _Search) -> float:
+        """A lower bound of the score; infinite where nothing fits."""
+        tiles, _, least = self.tiles(wanted.num_metrics)
+        if not len(self.unrollings) or not len(tiles):
+            return math.inf
+        num = wanted.num_metrics
+        if num not in self.bounds_s:
+            self.bounds_s[num] = bounds.bound_unrollings(self.problem, num, self.unrollings)
+        bound = bounds.bound_case(
+            self.problem, wanted.objective, self.unrollings, self.bounds_s[num], least, wanted.most_cycles
         )
-        if index < 2:
-            waits = 1 if memory.size_bits is not None else 0
-            self.fill[index, slot] = 2 if memory.double_buffered else waits
-            if memory.size_bits is not None:
-                self.capacity[index, slot] = memory.size_bits / (2 if memory.double_buffered else 1)
-        for operand in memory.holds:
-            x = OPERANDS.index(operand)
-            if index < 2:
-                self.holds[index, x] = 1
-            self.read_pj[index, x] = memory.read_pj_per_bit
-            self.write_pj[index, x] = memory.write_pj_per_bit
-            self.stored[index, x] = stored_fraction(self.layer, memory, operand, self.bits)
-            self.memory[index, x] = slot
+        return float(bound)
 
-    def problem(self) -> kernel.Problem:
-        """What the kernel works on."""
-        gated = gated_fraction(self.layer.density, self.accelerator.gating)
-        return kernel.Problem(
-            bounds=self.bounds,
-            pace=self.pace,
-            holds=self.holds,
-            widths=self.widths,
-            read_pj=self.read_pj,
-            write_pj=self.write_pj,
-            active=np.array([1.0 if x in self.accelerator.gating else gated for x in OPERANDS]),
-            stored=self.stored,
-            bandwidth=self.bandwidth,
-            memory=self.memory,
-            fill=self.fill,
-            capacity=self.capacity[1],
-            rate=self.accelerator.precision.macs_per_cycle(self.bits.w, self.bits.i),
-            base_pj=mac_energy(self.layer, self.accelerator, self.bits),
+    def search(self, wanted: _Search, limit: float) -> _Found | None:
+        """The best mapping at or below a score."""
+        problem, limits = self.problem, (limit, wanted.most_cycles)
+        tiles, values, least = self.tiles(wanted.num_metrics)
+        registers = self.space.register_tiles(self.kept[0])
+        if not len(registers):
+            return None
+        pairs, lines, scores = self.join(wanted, registers, least, limits)
+        sizes = bounds.pair_sizes(problem, registers, self.unrollings, pairs)
+        keys = bounds.bound_tiles(
+            problem, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, wanted.most_cycles
         )
+        kept = np.flatnonzero(keys <= limit * (1 + bounds.SLACK))
+        if not len(pairs) or not len(kept):
+            return None
+        kept = kept[np.argsort(keys[kept], kind="stable")]
+        tiles, keys = tiles[kept], keys[kept]
+        energy, cycles, best = kernel.search(
+            problem, wanted.objective, wanted.num_metrics, registers, self.unrollings,
+            pairs, lines, scores, sizes, tiles, keys, limits,
+        )  # fmt: skip
+        if best[0] < 0:
+            return None
+        split = axis_loops(self.axes, self.parts[best[1]])
+        mapping = self.build(
+            registers[best[0]], self.unrollings[best[1]], split, tiles[best[2]], int(best[3]), int(best[4])
+        )
+        return energy, cycles, mapping
 
-    def register_tiles(self) -> Ints:
-        """Divisor vectors that fit the registers of a PE, over the dims that may be looped there. (R, 8)"""
-        level = self.hierarchy.registers
-        if level is None:
-            return np.ones((1, 8), dtype=np.int64)
-        free = [
-            _divisors(int(b)) if d in level.temporal_dims else (1,)
-            for d, b in zip(DIM_NAMES, self.bounds, strict=True)
-        ]
-        return self._fitting(free, 0, self.widths[[0, 1, 3]])
+    def join(
+        self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
+    ) -> tuple[Ints, Floats, Floats]:
+        """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, 10), bounds (P)."""
+        room = ROOM
+        while True:
+            pairs = np.empty((room, 2), dtype=np.int64)
+            lines, scores = np.empty((room, len(least_tile), 10)), np.empty(room)
+            count = bounds.join(
+                self.problem, wanted.objective, wanted.num_metrics, registers, self.unrollings,
+                self.bounds_s[wanted.num_metrics], least_tile, limits, pairs, lines, scores,
+            )  # fmt: skip
+            if count <= room:
+                order = np.argsort(scores[:count], kind="stable")
+                return pairs[order], lines[order], scores[order]
+            room = count
 
-    def buffer_tiles(self) -> Ints:
-        """Divisor vectors that fit the buffer with finished outputs (the kernel checks unfinished ones). (T, 8)"""
-        if self.hierarchy.buffer is None:
-            return self.bounds.reshape(1, 8)
-        return self._fitting([_divisors(int(b)) for b in self.bounds], 1, self.widths[:3])
-
-    def _fitting(self, free: list[tuple[int, ...]], level: int, widths: Floats) -> Ints:
-        """All vectors of one divisor per dim whose tiles fit, grown dim by dim: a tile only grows with its dims."""
-        tiles = np.ones((1, 8), dtype=np.int64)
-        for index, divisors in enumerate(free):
-            tiles = np.repeat(tiles, len(divisors), axis=0)
-            tiles[:, index] = np.tile(divisors, len(tiles) // len(divisors))
-            need = np.zeros((len(tiles), 3))
-            for x, size in enumerate(_tile_sizes(tiles, self.pace)):
-                if self.holds[level, x]:
-                    need[:, self.memory[level, x]] += size * widths[x]
-            tiles = tiles[(need <= self.capacity[level]).all(axis=1)]
-        return np.ascontiguousarray(tiles)
-
-
-def _tile_sizes(t: Ints, pace: Ints) -> tuple[Ints, Ints, Ints]:
-    """Elements of W, I, O under tiles (n, 8)."""
-    b, g, k, c, oy, ox, fy, fx = t.T
-    rows = (oy - 1) * pace[0] + (fy - 1) * pace[2] + 1
-    columns = (ox - 1) * pace[1] + (fx - 1) * pace[3] + 1
-    return g * k * c * fy * fx, b * g * c * rows * columns, b * g * k * oy * ox
-
-
-def _ordered(factors: Ints, order: int) -> tuple[Loop, ...]:
-    """Temporal loops of a level, outer to inner: the dims that leave its operand in place innermost."""
-    stationary, last = (int(v) for v in kernel.ORDERS[order])
-    inner = {0: (0, 4, 5), 1: (2,), 2: (3, 6, 7)}[stationary]
-    front = [d for d in range(8) if d not in inner]
-    back = [d for d in inner if d != last] + [last]
-    return tuple(Loop(DIM_NAMES[d], int(factors[d])) for d in front + back if factors[d] > 1)
-
-
-def _build(
-    hierarchy: _Hierarchy,
-    bounds: Ints,
-    r: Ints,
-    s: Ints,
-    split: tuple[Loop, ...],
-    tile: Ints,
-    orders: tuple[int, int],
-) -> Mapping:
-    loops = _ordered(tile // (r * s), orders[0])
-    levels: list[LevelMapping] = []
-    if hierarchy.registers:
-        level = hierarchy.registers
-        levels.append(LevelMapping(name=level.name, temporal=_ordered(r, 4), keeps=level.holds))
-    if hierarchy.buffer:
-        level = hierarchy.buffer
-        levels.append(LevelMapping(name=level.name, temporal=loops, spatial=split, keeps=level.holds))
-        loops, split = _ordered(bounds // tile, orders[1]), ()
-    outer = hierarchy.outer
-    levels.append(LevelMapping(name=outer.name, temporal=loops, spatial=split, keeps=outer.holds))
-    return Mapping(levels=tuple(levels))
+    def build(self, r: Ints, s: Ints, split: tuple[Loop, ...], tile: Ints, inner: int, outer: int) -> Mapping:
+        space, hierarchy = self.space, self.space.hierarchy
+        loops = _ordered(tile // (r * s), space.inner[inner])
+        levels: list[LevelMapping] = []
+        if hierarchy.registers:
+            order = space.register_order
+            name, keeps = hierarchy.registers.name, _in_order(self.kept[0])
+            levels.append(LevelMapping(name=name, temporal=_ordered(r, order), keeps=keeps))
+        if hierarchy.buffer:
+            name, keeps = hierarchy.buffer.name, _in_order(self.kept[1])
+            levels.append(LevelMapping(name=name, temporal=loops, spatial=split, keeps=keeps))
+            loops, split = _ordered(np.array(space.bounds) // tile, space.outer[outer]), ()
+        name, keeps = hierarchy.outer.name, hierarchy.outer.holds
+        levels.append(LevelMapping(name=name, temporal=loops, spatial=split, keeps=keeps))
+        return Mapping(levels=tuple(levels))
 
 
-def _nothing_fits(layer: Layer, accelerator: Accelerator, hierarchy: _Hierarchy) -> str:
+def _in_order(kept: frozenset[Operand]) -> tuple[Operand, ...]:
+    return tuple(operand for operand in OPERANDS if operand in kept)
+
+
+def _ordered(factors: Ints, order: tuple[int, ...]) -> tuple[Loop, ...]:
+    """Temporal loops of a level, outer to inner."""
+    return tuple(Loop(DIM_NAMES[d], int(factors[d])) for d in order if factors[d] > 1)
+
+
+def _nothing_fits(layer: Layer, accelerator: Accelerator, hierarchy: Hierarchy) -> str:
     bits = accelerator.resolve_bits(layer.bits, layer.reduction)
     need = f"one weight, input and partial sum take {bits.w}, {bits.i} and {bits.acc} bits"
     sizes = ", ".join(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hwmodel.accelerator import Accelerator
 from hwmodel.access import distinct_tiles
 from hwmodel.layer import RELEVANT, Density, Layer, Operand, parse_pattern
-from hwmodel.mapping import Mapping
+from hwmodel.mapping import Loop, Mapping
 
 #: Standard deviations around the mean outside which a distribution counts as 0 or 1 (below 1e-30).
 WINDOW = 12.0
@@ -83,16 +83,25 @@ def slowest(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> float:
     density = fraction(layer.density, accelerator.skipping)
     if density >= 1.0:
         return balanced
-    inner = accelerator.array_level
-    loops = [loop for level in mapping.levels[:inner] for loop in level.temporal]
-    operands = {o for o in accelerator.skipping if fraction(layer.density, (o,)) < 1.0}
+    operands = [o for o in accelerator.skipping if fraction(layer.density, (o,)) < 1.0]
+    shares = [_slowest_for(layer, accelerator, mapping, operand) for operand in operands]
     if len(operands) > 1:
-        tile = math.prod(loop.bound for loop in loops)
-        return balanced * expected_maximum(tile, density, mapping.num_active) / tile
-    operand = operands.pop()
+        tile = math.prod(loop.bound for loop in _loops_of_a_pe(accelerator, mapping))
+        shares.append(expected_maximum(tile, density, mapping.num_active) / tile)
+    return balanced * min(shares)  # skipping both is never slower than skipping either
+
+
+def _loops_of_a_pe(accelerator: Accelerator, mapping: Mapping) -> list[Loop]:
+    return [loop for level in mapping.levels[: accelerator.array_level] for loop in level.temporal]
+
+
+def _slowest_for(layer: Layer, accelerator: Accelerator, mapping: Mapping, operand: Operand) -> float:
+    """The same where only the zeros of one operand are skipped."""
+    loops = _loops_of_a_pe(accelerator, mapping)
     tile = math.prod(loop.bound for loop in loops if loop.dim in RELEVANT[operand])
+    inner, density = accelerator.array_level, fraction(layer.density, (operand,))
     pes = distinct_tiles(layer, mapping, operand, inner - 1, len(mapping.levels) - 1)
-    return balanced * expected_maximum(tile, density, pes, layer.elements(operand)) / tile
+    return expected_maximum(tile, density, pes, layer.elements(operand)) / tile
 
 
 @lru_cache(maxsize=4096)

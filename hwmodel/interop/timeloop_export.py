@@ -22,12 +22,13 @@ configs/mapper/eyeriss-256.yaml, src/model/buffer.cpp for the keys of a storage 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ruamel.yaml.comments import CommentedSeq
 
 from hwmodel.accelerator import Accelerator, Axis, Memory
+from hwmodel.access import count_accesses
 from hwmodel.errors import MappingError
 from hwmodel.fusion import array_view
 from hwmodel.layer import OPERANDS, DimName, Layer, Operand
@@ -92,7 +93,12 @@ def _exporter(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> _Expo
     """Of the layer and the array as the mapping sees them."""
     layer, accelerator = array_view(layer, accelerator)
     check_mapping(layer, accelerator, mapping)
-    return _Exporter(layer, accelerator, mapping)
+    exporter = _Exporter(layer, accelerator, mapping)
+    if exporter.loses_diagonals():
+        raise exporter.fail(
+            "Timeloop has no words for a dim on both axes where PEs on a diagonal share their inputs"
+        )
+    return exporter
 
 
 class _Exporter:
@@ -247,6 +253,14 @@ class _Exporter:
         return {"target": target, "type": kind, "factors": factors, "permutation": "".join(letters)}
 
     # ---- what is left out ------------------------------------------------------------------------
+
+    def loses_diagonals(self) -> bool:
+        """A level between rows and columns would split a diagonal that shares its inputs on the chip."""
+        if not self.needs_columns(self.mapping.levels[self.accelerator.array_level].spatial):
+            return False
+        apart = replace(self.accelerator, diagonal=False)
+        ours = count_accesses(self.layer, self.accelerator, self.mapping)
+        return ours != count_accesses(self.layer, apart, self.mapping)
 
     def limits(self) -> Iterator[str]:
         """Sentences on what the file cannot say. Access counts, in words, hold whatever they are."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwmodel.access import count_accesses
-from tests.hwmodel.timeloop import OPERAND, accelerator_of, layer_of, mapping_of
+from hwmodel.interop.timeloop import OPERAND, accelerator_of, layer_of, mapping_of
 
 FOLDER = os.environ.get("HWMODEL_REFERENCE")
 CASES = json.loads((Path(FOLDER) / "timeloop_counts.json").read_text()) if FOLDER else []
@@ -18,7 +18,9 @@ CASES = json.loads((Path(FOLDER) / "timeloop_counts.json").read_text()) if FOLDE
 @pytest.mark.parametrize("case", CASES, ids=[case["layer"] for case in CASES])
 def test_counts_equal_timeloop(case):
     accelerator = accelerator_of(case["arch_spec"])
-    counts = count_accesses(layer_of(case["problem"]), accelerator, mapping_of(case))
+    counts = count_accesses(
+        layer_of(case["problem"]), accelerator, mapping_of(case["arch_spec"], case["mapping"]["mapping"])
+    )
     expected = {
         (level, OPERAND[name]): (
             values["Scalar reads (per-instance)"],

@@ -51,35 +51,54 @@ def splits(layer: Layer, parts: int) -> list[list[dict[str, int]]]:
     ]
 
 
+def kept_choices(level):
+    """Every set of operands that a level may keep."""
+    free = level.bypass
+    return [
+        tuple(o for o in level.holds if o not in out)
+        for n in range(len(free) + 1)
+        for out in itertools.combinations(free, n)
+    ]
+
+
+def orders(level, factors):
+    """Every loop order that a level allows; none where it may not loop over a dim."""
+    loops = [Loop(d, b) for d, b in factors.items() if b > 1]
+    if any(loop.dim not in level.temporal_dims for loop in loops):
+        return []
+    if level.per_pe:  # the order inside a PE moves nothing
+        return [tuple(loops)]
+    if level.order:
+        place = {dim: n for n, dim in enumerate(level.order)}
+        return [tuple(sorted(loops, key=lambda loop: place.get(loop.dim, -1)))]
+    return list(itertools.permutations(loops))
+
+
 def all_mappings(layer, accelerator):
-    """Every mapping of a layer, without padding; one axis assignment per unrolling."""
-    inner = [n for n in accelerator.levels if n.per_pe]
-    shared = [n for n in accelerator.levels if not n.per_pe]
-    for *temporal, spatial in splits(layer, len(inner) + len(shared) + 1):
-        loops = place_on_axes(accelerator, spatial)
-        if loops is None:
+    """Every mapping of a layer, without padding."""
+    array = accelerator.array_level
+    for *temporal, spatial in splits(layer, len(accelerator.levels) + 1):
+        allowed = [orders(level, factors) for level, factors in zip(accelerator.levels, temporal, strict=True)]
+        if not all(allowed):
             continue
-        orders = [
-            list(itertools.permutations([Loop(d, b) for d, b in factors.items() if b > 1])) for factors in temporal
-        ]
-        if inner:  # the order inside a PE moves nothing
-            orders[0] = orders[0][:1]
-        for chosen in itertools.product(*orders):
-            yield Mapping(
-                levels=tuple(
-                    LevelMapping(
-                        name=level.name,
-                        temporal=tuple(chosen[n]),
-                        spatial=loops if n == len(inner) else (),
-                        keeps=level.holds,
+        for loops in place_on_axes(accelerator, layer, spatial):
+            for chosen in itertools.product(*allowed):
+                for keeps in itertools.product(*(kept_choices(level) for level in accelerator.levels)):
+                    yield Mapping(
+                        levels=tuple(
+                            LevelMapping(
+                                name=level.name,
+                                temporal=chosen[n],
+                                spatial=loops if n == array else (),
+                                keeps=keeps[n],
+                            )
+                            for n, level in enumerate(accelerator.levels)
+                        )
                     )
-                    for n, level in enumerate(accelerator.levels)
-                )
-            )
 
 
-def place_on_axes(accelerator, spatial):
-    """Loops on axes X and Y that give these factors per dim, or None."""
+def place_on_axes(accelerator, layer, spatial):
+    """Loops on axes X and Y that give these factors per dim; one choice unless it makes a difference."""
     x_axis, y_axis = accelerator.axes
     options = []
     for dim, bound in spatial.items():
@@ -87,25 +106,54 @@ def place_on_axes(accelerator, spatial):
             [
                 (x, bound // x)
                 for x in divisors(bound)
-                if (x == 1 or dim in x_axis.dims) and (bound == x or dim in y_axis.dims)
+                if (x == 1 or dim in x_axis.dims)
+                and (bound == x or dim in y_axis.dims)
+                and (dim not in x_axis.full or x == layer.dims[dim])
+                and (dim not in y_axis.full or bound // x == layer.dims[dim])
             ]
         )
+    found = []
     for choice in itertools.product(*options):
         if math.prod(x for x, _ in choice) <= x_axis.size and math.prod(y for _, y in choice) <= y_axis.size:
-            return tuple(
-                loop
-                for dim, (x, y) in zip(spatial, choice, strict=True)
-                for loop in (Loop(dim, x, "X"), Loop(dim, y, "Y"))
-                if loop.bound > 1
-            )
-    return None
+            pairs = list(zip(spatial, choice, strict=True))
+            loops = [Loop(dim, x, "X") for dim, (x, _) in pairs] + [Loop(dim, y, "Y") for dim, (_, y) in pairs]
+            found.append(tuple(loop for loop in loops if loop.bound > 1))
+    return found[:1] if accelerator.diagonal else found
+
+
+BYPASS = TINY.replace("holds: [W, O]", "holds: [W, I, O]\n    bypass: [W, I, O]").replace(
+    "holds: [W, I, O]\n    size: 64", "holds: [W, I, O]\n    bypass: [W, I]\n    size: 64"
+)
+ORDERED = TINY.replace("memories:", "order: {buffer: [K, C, OX, FX], dram: [OX, K, OY, FX, C]}\nmemories:", 1)
+DATAFLOW = TINY.replace("size: 2, dims: [K, OX]}", "size: 4, dims: [K, OX], full: [K]}").replace(
+    "memories:", "temporal: {regs: [C, FX], buffer: [OY, OX, C, B], dram: [C, OX, K, FY, G]}\nmemories:", 1
+)
+TWO_NETWORKS = TINY.replace("dims: [C, FY, OY]", "dims: [C, FY, FX]").replace(
+    "memories:", "diagonal: false\nmemories:", 1
+)
+SMALL = [
+    Layer(name="conv", dims={"K": 2, "C": 2, "OX": 4, "FX": 3}),
+    Layer(name="strided", dims={"K": 2, "OY": 4, "OX": 2, "FY": 3}, stride=2),
+    Layer(name="depthwise", dims={"G": 2, "OY": 2, "OX": 2, "FX": 2}),
+    Layer(name="matmul", kind="matmul", dims={"K": 4, "C": 2, "OX": 4}),
+]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 @pytest.mark.parametrize("text", [TINY, SINGLE_BUFFERED, WEIGHTS_ONLY, NO_REGISTERS, NO_BUFFER],
                          ids=["tiny", "single", "weights_only", "no_registers", "no_buffer"])  # fmt: skip
 def test_no_mapping_is_better(layer, text, tmp_path):
-    accelerator = chip(tmp_path, text)
+    compare_with_brute_force(layer, chip(tmp_path, text))
+
+
+@pytest.mark.parametrize("layer", SMALL, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("text", [BYPASS, ORDERED, DATAFLOW, TWO_NETWORKS],
+                         ids=["bypass", "ordered", "dataflow", "two_networks"])  # fmt: skip
+def test_no_mapping_is_better_with_bypass_and_constraints(layer, text, tmp_path):
+    compare_with_brute_force(layer, chip(tmp_path, text))
+
+
+def compare_with_brute_force(layer, accelerator):
     least = {"energy": math.inf, "latency": math.inf, "edp": math.inf}
     for mapping in all_mappings(layer, accelerator):
         try:

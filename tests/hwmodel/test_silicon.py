@@ -128,11 +128,12 @@ def test_the_search_ranks_by_the_price(layer, data):
     priced = price(layer, EYERISS, mapping)
     widths = EYERISS.resolve_bits(layer.bits, layer.reduction)
     moved = sum(priced.energy_pj.values()) - mac_energy(layer, EYERISS, widths)
-    assert energy[index] >= moved * (1 - 1e-9)
+    rounding = 2 * EYERISS.clock_pj  # the clock runs for cycles that are rounded up twice
+    assert energy[index] >= moved * (1 - 1e-9) - rounding
     assert cycles[index] >= priced.cycles - 2
     dram, glb = mapping.levels[2].temporal, mapping.levels[1].temporal
     if dram and dram[-1].dim in ("K", "C") and not any(loop.dim in ("FY", "FX") for loop in glb):
-        assert energy[index] == pytest.approx(moved, rel=1e-9)
+        assert energy[index] == pytest.approx(moved, rel=1e-9, abs=rounding)
         assert cycles[index] == pytest.approx(priced.cycles, abs=2)
 
 

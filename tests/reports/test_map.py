@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from hwmodel import Layer, count_accesses, find_mapping, load_accelerator
 from hwmodel.explain import explain
+from hwmodel.interop.timeloop import accelerator_of, layer_of, mapping_of
 from reports.cli import app
-from tests.hwmodel.timeloop import accelerator_of, layer_of, mapping_of
 
 DIMS = "K=16,C=8,OY=14,OX=14,FY=3,FX=3"
 LAYER = Layer(name=DIMS, dims=dict(K=16, C=8, OY=14, OX=14, FY=3, FX=3))
@@ -85,7 +85,9 @@ def test_the_export_is_read_back(layer: str, tmp_path: Path) -> None:
     case = {"arch_spec": file["arch"], "mapping": {"mapping": file["mapping"]}}
     read = layer_of(file["problem"])
     assert read.macs == data["cost"]["macs"]
-    counts = count_accesses(read, accelerator_of(case["arch_spec"]), mapping_of(case))
+    counts = count_accesses(
+        read, accelerator_of(case["arch_spec"]), mapping_of(case["arch_spec"], case["mapping"]["mapping"])
+    )
     for item in data["cost"]["traffic"]:
         if (item["level"], item["operand"]) == ("dram", "I"):
             assert counts["dram", "I"].reads * 8 == item["bits"]

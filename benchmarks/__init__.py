@@ -1,0 +1,1 @@
+"""What the claims rest on: benchmarks, each a script of its own."""

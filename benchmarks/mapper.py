@@ -1,0 +1,287 @@
+"""How fast the mapper is, and that it is right: one run, ratios beside the peers.
+
+    HWMODEL_REFERENCE=reference python -m benchmarks.mapper
+
+Reads `timeloop_eyeriss256.json`, `timeloop_mapper_best.json` and `zigzag_tpu_like.json` in that folder and writes
+`benchmarks/results/mapper.json`. Times are the least and the median of several runs, compiled and imported, with
+every cache emptied before each. Peers' figures are those of `peers.md` in the same folder (two x86-64 cores).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from benchmarks.networks import resnet18, resnet20
+from benchmarks.replays import timeloop_best
+from hwmodel import Accelerator, CostTable, Layer, cost, evaluate, find_mapping, load_accelerator, space
+from hwmodel.choice import Choice
+from hwmodel.graph import LayerGraph
+from hwmodel.interop.timeloop import accelerator_of, layer_of
+
+OUT = Path(__file__).parent / "results" / "mapper.json"
+SEED = 0
+DENSITIES = (1.0, 0.75, 0.5, 0.25)
+
+#: peers.md: Timeloop v3.0.3, 2 threads, its own `eyeriss-256` space; ZigZag 3.9.1, ResNet-18 on `tpu_like`.
+TIMELOOP_SECONDS, TIMELOOP_MAPPINGS_PER_S, ZIGZAG_SECONDS = 17.1, 8200.0, 40.3
+
+Row = dict[str, Any]
+
+
+def forget() -> None:
+    """Empty every cache that would make a second run cheaper than the first."""
+    cost._mapped.clear()
+    for cached in (space.tile_grid, space.unrollings, space.padded_variants):
+        cached.cache_clear()
+
+
+def timed(work: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
+    """Least and median wall time of `work`, after one run that compiles [s]."""
+    work()
+    seconds = []
+    for _ in range(repeats):
+        forget()
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), statistics.median(seconds)
+
+
+def row(name: str, seconds: tuple[float, float], limit_s: float | None = None, **extra: Any) -> Row:
+    return {"name": name, "least_s": seconds[0], "median_s": seconds[1], "limit_s": limit_s, **extra}
+
+
+def row_stationary(reference: Path) -> Row:
+    """Timeloop's `eyeriss-256` space: the same optimum, the same split by level."""
+    data = json.loads((reference / "timeloop_eyeriss256.json").read_text())
+    accelerator, layer = row_stationary_chip(data), layer_of(data["problem"])
+    seconds = timed(lambda: find_mapping(layer, accelerator))
+    _, found = find_mapping(layer, accelerator)
+    split: dict[str, float] = {}
+    for (place, _), energy in found.energy_breakdown.items():
+        split[place] = split.get(place, 0.0) + 1e3 * energy / layer.macs
+    expected = {name.replace("MACs", "mac"): value for name, value in data["best_fj_per_mac"].items()}
+    return row(
+        "timeloop eyeriss-256", seconds, 0.020,
+        pj_per_mac=found.energy_pj / layer.macs, reference_pj_per_mac=data["best_pj_per_mac"],
+        worst_level_fj_per_mac=max(abs(split[name] - value) for name, value in expected.items()),
+        mappings_per_s=data["mapspace_size"] / seconds[0],
+        peer="Timeloop v3.0.3, 17.1 s, 8,200 mappings/s (peers.md)", ratio=TIMELOOP_SECONDS / seconds[0],
+        ratio_mappings_per_s=data["mapspace_size"] / seconds[0] / TIMELOOP_MAPPINGS_PER_S,
+    )  # fmt: skip
+
+
+def row_stationary_chip(data: dict[str, Any]) -> Accelerator:
+    """The file's architecture; its register files hold one operand each, so they are one level."""
+    mac, word = data["arch"]["mac"], data["arch"]["word_bits"]
+    mesh = mac["mesh"]
+    lines = []
+    for level in data["arch"]["levels_inner_to_outer"]:
+        if level["holds"]:
+            spad = ", level: spads, per: pe" if level["instances"] > 1 else ""
+            size = f"{level['words'] * word // 8} B" if "words" in level else "unbounded"
+            lines.append(
+                f"  - {{name: {level['name']}{spad}, holds: [{', '.join(level['holds'])}], size: {size}, "
+                f"read_energy: {level['energy_pj_per_word']} pJ/({word} bit), source: the reference file}}"
+            )
+    text = f"""\
+name: eyeriss_256
+description: row stationary
+source: Timeloop v3.0.3, configs/mapper/eyeriss-256
+clock: 1 GHz
+mac: {{w: {word} bit, i: {word} bit, accumulator: {word} bit, energy: {mac["energy_pj"]} pJ, source: as above}}
+array:
+  - {{axis: X, size: {mesh[0]}, dims: [OX, K]}}
+  - {{axis: Y, size: {mesh[1]}, dims: [FX, C, K], full: [FX]}}
+diagonal: false
+temporal: {{spads: [K, C, FY], GlobalBuffer: [OY, K, B], DRAM: [C, K, B, OX]}}
+order: {{spads: [FY, C, K], GlobalBuffer: [K, B, OY], DRAM: [OX, B, K, C]}}
+memories:
+""" + "\n".join(lines)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "eyeriss_256.yaml"
+        path.write_text(text)
+        return load_accelerator(path)
+
+
+def best_known(reference: Path) -> list[Row]:
+    """Every problem of `timeloop_mapper_best.json` with free dataflow and bypass."""
+    data = json.loads((reference / "timeloop_mapper_best.json").read_text())
+    rows = []
+    for item, case in zip(data["rows"], timeloop_best.replay(data), strict=True):
+        layer, accelerator = layer_of(item["problem"]), accelerator_of(data["arch_specs"][item["arch"]])
+        seconds = timed(partial(find_mapping, layer, accelerator), 3)
+        rows.append(
+            row(
+                f"best known {item['layer']}", seconds, 0.5, pj_per_mac=case.prediction,
+                reference_pj_per_mac=case.reference, peer_pj_per_mac=item["mapper_pj_per_mac"],
+                peer="timeloop-mapper v3.0.3, 40 s, 2 threads", ratio=40.0 / seconds[0],
+            )
+        )  # fmt: skip
+    return rows
+
+
+def network(graph: LayerGraph) -> Row:
+    accelerator = load_accelerator("tpu_like")
+    seconds = timed(lambda: evaluate(graph, accelerator))
+    total = evaluate(graph, accelerator)
+    return row(
+        "ResNet-18 on tpu_like", seconds, 0.060, energy_pj=total.energy_pj, cycles=total.cycles,
+        peer="ZigZag 3.9.1, 40.3 s (peers.md)", ratio=ZIGZAG_SECONDS / seconds[0],
+    )  # fmt: skip
+
+
+def beside_zigzag(reference: Path, graph: LayerGraph) -> list[Row]:
+    """Energy and cycles per layer beside ZigZag's, and the rules behind differences above 10 %."""
+    data = json.loads((reference / "zigzag_tpu_like.json").read_text())
+    theirs = {item["layer"]: item for item in data["layers"]}
+    accelerator = load_accelerator("tpu_like")
+    rows = []
+    for layer in graph.layers:
+        item = theirs[zigzag_name(layer.name)]
+        mapping, ours = find_mapping(layer, accelerator)
+        compute = mapping.iterations
+        edges = sum(item["latency"][part] for part in ("data_onloading", "data_offloading"))
+        energy, cycles = ours.energy_pj / item["energy_pj"] - 1, ours.cycles / item["cycles"] - 1
+        rows.append(
+            {
+                "name": layer.name, "energy_pj": ours.energy_pj, "zigzag_energy_pj": item["energy_pj"],
+                "cycles": ours.cycles, "zigzag_cycles": item["cycles"], "energy_error": energy,
+                "compute_cycles": compute, "bound": ours.bound, "zigzag_edge_cycles": edges,
+                "without_gaps_energy_error": without_gaps(layer, ours) / item["energy_pj"] - 1,
+                "cycles_error": cycles, "why": reasons(layer, ours, compute, item, energy, cycles),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def zigzag_name(name: str) -> str:
+    """ZigZag's name of a layer of ResNet-18, from the ONNX node."""
+    if name in ("conv1", "fc"):
+        return {"conv1": "conv1_Conv", "fc": "fc_Gemm"}[name]
+    stage, block, *rest = name.split(".")
+    kind = f"{rest[0]}_{rest[0]}.{rest[1]}" if len(rest) > 1 else rest[0]
+    return f"{stage}_{stage}.{block}_{kind}_Conv"
+
+
+def touched(layer: Layer) -> float:
+    """Fraction of the rows and columns between first and last input that some MAC reads."""
+    share = 1.0
+    for out, filt, stride in ((layer.dims.OY, layer.dims.FY, 0), (layer.dims.OX, layer.dims.FX, 1)):
+        pace = layer.stride[stride]
+        share *= ((out - 1) * min(pace, filt) + filt) / ((out - 1) * pace + filt)
+    return share
+
+
+def without_gaps(layer: Layer, ours: cost.LayerCost) -> float:
+    """Energy if inputs that a stride skips were not moved into the buffer [pJ]."""
+    inputs = ours.energy_breakdown["dram", "I"]
+    return ours.energy_pj - (1 - touched(layer)) * inputs
+
+
+def reasons(
+    layer: Layer, ours: cost.LayerCost, compute: int, item: dict[str, Any], energy: float, cycles: float
+) -> list[str]:
+    """Counting rules behind a difference above 10 %, as far as the figures show them."""
+    found = []
+    if touched(layer) < 1 and max(abs(energy), abs(cycles)) > 0.1:
+        found.append("a strided tile is contiguous here (Timeloop's rule): skipped rows and columns are moved too")
+    if abs(cycles) > 0.1:
+        if cycles > 0:
+            found.append("our cycles hold first fill and last drain; ZigZag states on- and offloading apart")
+        if ours.bound == "dram":
+            found.append("ours are bound by DRAM's one port for W, I and O")
+        if item["cycles"] > compute * 1.1 and ours.cycles < item["cycles"]:
+            found.append("ZigZag stalls on weights that our DRAM port moves beside the array")
+    return found
+
+
+def cost_table(graph: LayerGraph, name: str) -> tuple[Row, Row]:
+    """All widths 2..8 x 2..8 and four densities, then random candidates from the table."""
+    accelerator = load_accelerator(name)
+    choices = [Choice(w_bits=w, a_bits=a, density=d) for w in range(2, 9) for a in range(2, 9) for d in DENSITIES]
+    seconds = timed(lambda: CostTable.build(graph, accelerator, choices), 3)
+    table = CostTable.build(graph, accelerator, choices)
+    rng = np.random.default_rng(SEED)
+    indices = rng.integers(0, len(choices), (200_000, len(table.modules)))
+    pricing = timed(lambda: table.totals(indices), 5)
+    totals = table.totals(indices[:20])
+    equal = True
+    for n in range(20):
+        chosen = {module: choices[indices[n, m]] for m, module in enumerate(table.modules)}
+        exact = evaluate(graph, accelerator, chosen)
+        equal &= exact.energy_pj == totals["energy_pj"][n] and exact.cycles == totals["cycles"][n]
+    prices = len(choices) * len(graph.layers)
+    return (
+        row(f"CostTable ResNet-20 on {name}", seconds, 2.0, prices=prices, prices_per_s=prices / seconds[0]),
+        row(
+            f"candidates from the table, {name}", pricing, len(indices) / 1e6,
+            candidates_per_s=len(indices) / pricing[0], equal_to_evaluate=bool(equal),
+        ),
+    )  # fmt: skip
+
+
+def device() -> dict[str, Any]:
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        model = next(
+            (x.partition(":")[2].strip() for x in info.read_text().splitlines() if "model name" in x), model
+        )
+    return {
+        "cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__,
+        "numba": numba.__version__, "date": datetime.now(UTC).date().isoformat(), "seed": SEED, "threads": 1,
+    }  # fmt: skip
+
+
+def show(rows: list[Row], layers: list[Row]) -> None:
+    print(f"{'what':44s} {'least':>10s} {'median':>10s} {'limit':>10s}  result")
+    skip = {"name", "least_s", "median_s", "limit_s"}
+    for item in rows:
+        facts = ", ".join(
+            f"{k} {v:,.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in item.items() if k not in skip
+        )
+        limit = f"{1e3 * item['limit_s']:7.1f} ms" if item["limit_s"] else ""
+        times = f"{1e3 * item['least_s']:7.1f} ms {1e3 * item['median_s']:7.1f} ms"
+        print(f"{item['name']:44s} {times} {limit:>10s}  {facts}")
+    heads = f"{'ours pJ':>12s} {'ZigZag':>12s} {'error':>8s} {'cycles':>9s} {'ZigZag':>9s} {'error':>8s}"
+    print(f"\n{'layer on tpu_like':24s} {heads}  why")
+    for item in layers:
+        print(
+            f"{item['name']:24s} {item['energy_pj']:12.5g} {item['zigzag_energy_pj']:12.5g} "
+            f"{item['energy_error']:+8.1%} {item['cycles']:9d} {item['zigzag_cycles']:9.0f} "
+            f"{item['cycles_error']:+8.1%}  {'; '.join(item['why'])}"
+        )
+
+
+def main() -> None:
+    os.environ["HWMODEL_CACHE"] = "off"
+    named = os.environ.get("HWMODEL_REFERENCE")
+    if not named:
+        sys.exit("set HWMODEL_REFERENCE to the folder of the reference files")
+    reference, graph = Path(named), resnet18()
+    rows = [row_stationary(reference), *best_known(reference), network(graph)]
+    for name in ("eyeriss", "bitfusion", "edge_npu"):
+        rows += cost_table(resnet20(), name)
+    layers = beside_zigzag(reference, graph)
+    show(rows, layers)
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps({"device": device(), "rows": rows, "zigzag_tpu_like": layers}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
