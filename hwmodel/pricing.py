@@ -11,10 +11,10 @@ from functools import cached_property
 from hwmodel.accelerator import Accelerator, Memory, Widths
 from hwmodel.access import OperandAccess, count_accesses, tile_transfers
 from hwmodel.fusion import array_view
-from hwmodel.layer import Density, Layer, Operand
+from hwmodel.layer import Layer, Operand
 from hwmodel.mapping import Mapping, tile_bits
 from hwmodel.rowstationary import ramp_cycles
-from hwmodel.sparsity import active_fraction, fraction, nm_pattern, skipped_fraction, slowest, weight_density
+from hwmodel.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest, weight_density
 from hwmodel.storage import compression, nm_compression
 
 
@@ -97,11 +97,6 @@ def price(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Priced:
         MappingError: the mapping does not fit.
     """
     return _Case(*array_view(layer, accelerator), mapping).priced()
-
-
-def gated_fraction(density: Density, gating: tuple[Operand, ...]) -> float:
-    """Fraction of the MACs that are not gated: d_w and d_i independent."""
-    return fraction(density, gating)
 
 
 def mac_energy(layer: Layer, accelerator: Accelerator, widths: Widths) -> float:

@@ -158,7 +158,9 @@ def _message(details: ErrorDetails, tree: Any, model: type[BaseModel], place: st
     value = details["input"]
     if details["type"] != "value_error":
         text = f"{text}, but got {value!r}"
-    return f"{where} {_path(location)}: {text}" if location else f"{where} {text}"
+    path = _path(location)
+    said = not path or text.startswith(f"{path}:")  # the rule names its own place
+    return f"{where} {text}" if said else f"{where} {path}: {text}"
 
 
 def _keys_at(model: type[BaseModel], location: Location) -> list[str]:

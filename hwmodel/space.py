@@ -15,7 +15,8 @@ from hwmodel.errors import MappingError
 from hwmodel.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer, Operand
 from hwmodel.mapping import Loop
 from hwmodel.nest import Floats, Ints
-from hwmodel.pricing import gated_fraction, mac_energy, stored_fraction
+from hwmodel.pricing import mac_energy, stored_fraction
+from hwmodel.sparsity import fraction
 
 Kept = tuple[frozenset[Operand], frozenset[Operand]]
 
@@ -207,7 +208,7 @@ class Space:
                 read, write = np.zeros((3, 3, 3)), np.zeros((3, 3, 3))
                 for operand in memory.holds:
                     x = OPERANDS.index(operand)
-                    active = 1.0 if index or operand in gating else gated_fraction(density, gating)
+                    active = 1.0 if index or operand in gating else fraction(density, gating)
                     energy[index, x] = (
                         active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
                     )  # fmt: skip

@@ -19,7 +19,7 @@ from search.bench import FLOAT_WEIGHTS, Bench, read_float_score
 from search.finaltest import FinalSummary, measure_front, read_tests, summarize
 from search.ledger import RunLock
 from search.observer import Observer, as_observer
-from search.outputs import BEST, BEST_WEIGHTS, RunOutputs
+from search.outputs import BEST_WEIGHTS, RunOutputs
 from search.picking import Rule
 from search.results import Result
 from search.spec import SearchSpec, read_spec
@@ -253,15 +253,3 @@ def _job_result(outputs: RunOutputs, bench: Bench, wall_s: float) -> JobResult:
         messages=_notes(bench),
         wall_s=wall_s,
     )
-
-
-def best_config(folder: str | Path) -> Path:
-    """`best.yaml` of a run folder.
-
-    Raises:
-        ConfigError: the run has none yet.
-    """
-    path = Path(folder) / BEST
-    if not path.exists():
-        raise ConfigError(f"{folder}: holds no {BEST} yet. hwmodel resume {folder}")
-    return path

@@ -104,10 +104,11 @@ def calibrate(
 
     found = calibrate(device, name=output.stem, count=layers, seed=seed)
     output.write_text(found.yaml, encoding="utf-8")
+    formats = [fmt.name for fmt in found.fit.machine.formats]
     facts = {
         "file": str(output),
         "device": found.device,
-        "formats": [fmt.name for fmt in found.fit.machine.formats],
+        "formats": formats,
         "fit_error": found.fit.error,
         "held_out_layers": len(found.held_out),
         "held_out_error": found.held_out_error,
@@ -116,7 +117,7 @@ def calibrate(
         emit_json(facts)
         return
     lines = [
-        (OK, f"{output}: {found.device}, {' '.join(facts['formats'])}"),  # type: ignore[arg-type]
+        (OK, f"{output}: {found.device}, {' '.join(formats)}"),
         ("", f"mean error {found.fit.error:.1%} on the layers of the fit, {found.held_out_error:.1%} on "
              f"{len(found.held_out)} others"),
         ("", f"use it: hwmodel cost MODEL --hw {output}"),

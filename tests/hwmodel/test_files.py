@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwmodel import Bits, Density, Layer, LayerGraph, Port, Tensor, VectorOp, list_accelerators, load_accelerator
-from hwmodel.errors import AcceleratorError, GraphError, LayerError, MappingError
+from hwmodel.errors import AcceleratorError, ConfigError, GraphError, LayerError, MappingError
 from hwmodel.files import write_atomic
 from hwmodel.mapping import LevelMapping, Loop, Mapping, check_mapping
-from hwmodel.schema import dump_yaml
+from hwmodel.schema import Schema, dump_yaml, field_validator, parse_yaml
 from hwmodel.storage import stored_bits
 from hwmodel.units import parse_bandwidth, parse_quantity
 from tests.hwmodel.chips import TINY, chip
@@ -212,3 +212,17 @@ def test_yaml_is_written_in_blocks():
     assert dump_yaml({"a": {"b": [1, 2]}, "c": "no"}, header="made by hand") == (
         "# made by hand\na:\n  b:\n  - 1\n  - 2\nc: no\n"
     )
+
+
+def test_a_rule_that_names_its_place_is_not_prefixed_again(tmp_path):
+    class Spec(Schema):
+        goals: list[str]
+
+        @field_validator("goals")
+        @classmethod
+        def _known(cls, value: list[str]) -> list[str]:
+            raise ValueError(f"goals: must be known, but got {value}")
+
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml("goals: [x]\n", Spec, place="spec.yaml")
+    assert str(caught.value) == "spec.yaml:1:1 goals: must be known, but got ['x']"
