@@ -36,7 +36,9 @@ class Machine:
     notes: tuple[str, ...] = ()
 
 
-def start_roofline(kind: str, cores: int, cache_bytes: int, formats: tuple[tuple[str, int], ...]) -> Roofline:
+def start_roofline(
+    kind: str, cores: int, cache_bytes: int, formats: tuple[tuple[str, int], ...], *, channel_block: int = 1
+) -> Roofline:
     """Where the fit starts: the machine's cores and cache, and rates of no meaning yet.
 
     Args:
@@ -44,15 +46,17 @@ def start_roofline(kind: str, cores: int, cache_bytes: int, formats: tuple[tuple
         cores: multiprocessors or threads.
         cache_bytes: of the last cache [byte].
         formats: (name, width in bits) of those measured.
+        channel_block: channels per block of the layout that convolutions run in.
     """
     return Roofline(
         cores=cores,
         formats=tuple(
-            Format(name=name, bits=bits, storage_bits=bits, macs_per_s=1.0)
+            Format(name=name, bits=bits, storage_bits=bits, macs_per_s=1.0, lowers=kind == "cpu" and name == "fp32")
             for name, bits in sorted(formats, key=lambda item: item[1])
         ),
         tiles=TILES[kind],
         granule_bits=128 if kind == "gpu" else 32,
+        channel_block=channel_block,
         cache_bits=cache_bytes * 8.0,
         cache_bits_per_s=1e12 * cores,
         memory_bits_per_s=1e13 if kind == "gpu" else 2e11,
@@ -81,6 +85,7 @@ def to_yaml(machine: Machine, fitted: Roofline) -> str:
             "formats": [_format(fmt) for fmt in fitted.formats],
             "tiles": [list(tile) for tile in fitted.tiles],
             "granule": f"{fitted.granule_bits} bit",
+            "channel_block": fitted.channel_block,
             "cache": f"{fitted.cache_bits:.0f} bit",
             "cache_bandwidth": _rate(fitted.cache_bits_per_s),
             "fill": _time(fitted.fill_s),
@@ -128,6 +133,7 @@ def _format(fmt: Format) -> dict[str, Any]:
         **_optional("bandwidth", fmt.memory_bits_per_s),
         **_optional("packing_bandwidth", fmt.packing_bits_per_s),
         **_optional("reorder_bandwidth", fmt.reorder_bits_per_s),
+        **({"lowers": True} if fmt.lowers else {}),
     }
 
 

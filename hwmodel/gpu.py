@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from hwmodel.accelerator import Accelerator, Widths
 from hwmodel.layer import Layer
+from hwmodel.lowering import is_lowered
 from hwmodel.roofline import Format, Problem, Roofline, run_kernel
 
 _PJ_PER_J = 1e12
@@ -79,20 +80,39 @@ def problem_of(layer: Layer, machine: Roofline, widths: Widths, *, sparse: bool 
     w_bits: float = machine.format_for(widths.w).storage_bits
     if sparse:
         w_bits = (w_bits + 2) / 2  # half of the values, each with a 2-bit index
+    lowered = machine.format_for(max(widths.w, widths.i)).lowers and is_lowered(layer, machine.cores)
+    is_conv, filter_size = layer.kind == "conv" and not lowered, d.FY * d.FX
+    groups, filters, channels = d.G, d.K, d.C
+    if is_conv:
+        groups, filters, channels = _blocked(layer, machine.channel_block)
     return Problem(
-        m=d.B * d.OY * d.OX,
-        n=d.K,
-        k=layer.reduction,
-        batch=d.G,
-        w=layer.elements("W"),
-        i=layer.elements("I"),
-        o=layer.elements("O"),
+        m=d.OY * d.OX if lowered else d.B * d.OY * d.OX,
+        n=filters,
+        k=channels * filter_size,
+        batch=d.B if lowered else groups,
+        w=layer.elements("W") * groups * filters * channels // (d.G * d.K * d.C),
+        i=layer.elements("I") * groups * channels // (d.G * d.C),
+        o=layer.elements("O") * groups * filters // (d.G * d.K),
         w_bits=w_bits,
         i_bits=machine.format_for(widths.i).storage_bits,
         o_bits=machine.format_for(widths.o).storage_bits,
-        is_conv=layer.kind == "conv",
-        pointwise=layer.kind == "conv" and d.FY * d.FX == 1,
+        is_conv=is_conv,
+        pointwise=is_conv and filter_size == 1,
+        patches=d.OY * d.OX * layer.reduction if lowered and filter_size > 1 else 0,
     )
+
+
+def _blocked(layer: Layer, block: int) -> tuple[int, int, int]:
+    """Groups, filters and channels in whole blocks; the few channels of an image are not blocked."""
+    d = layer.dims
+    if d.G > 1:
+        is_depthwise = d.K == d.C == 1
+        return (_round_up(d.G, block) if is_depthwise else d.G), d.K, d.C
+    return 1, _round_up(d.K, block), _round_up(d.C, block) if block <= d.C else d.C
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return math.ceil(value / multiple) * multiple
 
 
 def uses_structure(layer: Layer, fmt: Format) -> bool:

@@ -38,6 +38,7 @@ class _Format(Schema):
     bandwidth: Bandwidth | None = None
     packing_bandwidth: Bandwidth | None = None
     reorder_bandwidth: Bandwidth | None = None
+    lowers: bool = False
     sparse: float = Field(default=1.0, ge=1.0)
 
 
@@ -49,6 +50,7 @@ class RooflineSection(Schema):
     formats: tuple[_Format, ...] = Field(min_length=1)
     tiles: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
     granule: Size = 1.0
+    channel_block: int = Field(default=1, ge=1)
     cache: Size
     cache_bandwidth: Bandwidth
     fill: Time = 0.0
@@ -84,6 +86,7 @@ class RooflineSection(Schema):
             formats=tuple(self._format(item) for item in sorted(self.formats, key=lambda item: item.bits)),
             tiles=self.tiles,
             granule_bits=int(self.granule),
+            channel_block=self.channel_block,
             cache_bits=self.cache,
             cache_bits_per_s=self.cache_bandwidth,
             memory_bits_per_s=memory_bits_per_s,
@@ -110,6 +113,7 @@ class RooflineSection(Schema):
             memory_bits_per_s=item.bandwidth,
             packing_bits_per_s=item.packing_bandwidth,
             reorder_bits_per_s=item.reorder_bandwidth,
+            lowers=item.lowers,
             sparse_rate=item.sparse,
             mac_pj=(self.board_power - self.idle_power) / (item.peak * item.efficiency) * 1e12,
         )

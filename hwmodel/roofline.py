@@ -23,6 +23,7 @@ class Format:
         memory_bits_per_s: what its kernels sustain, None where it is the memory's own rate [bit/s].
         packing_bits_per_s: at which W is read where a product of more than one row changes its layout first,
             None where it does not [bit/s].
+        lowers: its small convolutions are unrolled into plain products (`lowering.is_lowered`).
         reorder_bits_per_s: of the change of layout of I and O that convolutions need, None without [bit/s].
         sparse_rate: speed-up with 2:4 structured weights, 1 where the processor has none.
         mac_pj: energy of a MAC [pJ].
@@ -42,6 +43,7 @@ class Format:
     memory_bits_per_s: float | None = None
     packing_bits_per_s: float | None = None
     reorder_bits_per_s: float | None = None
+    lowers: bool = False
     sparse_rate: float = 1.0
     mac_pj: float = 0.0
 
@@ -55,6 +57,7 @@ class Roofline:
         formats: by rising width; the last has 32 bits.
         tiles: (output pixels, filters) that one core computes at a time; the library takes the fastest.
         granule_bits: a reduction is padded to whole granules of this many bits.
+        channel_block: convolutions see channels in whole blocks of this many (oneDNN's nChw16c has 16).
         cache_bits: of the last cache, shared by all cores [bit].
         cache_bits_per_s: of all cores together from that cache [bit/s].
         memory_bits_per_s: sustained, of the outermost memory [bit/s].
@@ -76,6 +79,7 @@ class Roofline:
     launch_s: float
     wait_s: float
     idle_w: float
+    channel_block: int = 1
     overlap: bool = True
 
     def format_for(self, bits: int) -> Format:
@@ -92,6 +96,8 @@ class Problem:
         w, i, o: distinct elements of the operands, the whole batch together.
         w_bits, i_bits, o_bits: widths in memory [bit]; w_bits may be a mean (compressed weights).
         is_conv: a convolution: an implicit matrix product with a layout of its own.
+        pointwise: with a 1x1 filter.
+        patches: elements of I copied to unroll a convolution into products, 0 where none are.
     """
 
     m: int
@@ -106,6 +112,7 @@ class Problem:
     o_bits: float
     is_conv: bool = False
     pointwise: bool = False
+    patches: int = 0
 
     @property
     def macs(self) -> int:
@@ -184,7 +191,7 @@ def _with_memory(
     w_bits, i_bits, o_bits = p.w * p.w_bits * rereads[0], p.i * p.i_bits * rereads[1], p.o * p.o_bits
     rate = fmt.memory_bits_per_s or machine.memory_bits_per_s
     w_rate = rate if p.m == 1 else fmt.packing_bits_per_s or rate
-    memory = machine.fill_s + (i_bits + o_bits) / rate + w_bits / w_rate
+    memory = machine.fill_s + (i_bits + 2 * p.patches * p.i_bits + o_bits) / rate + w_bits / w_rate
     reorder = 0.0
     if p.is_conv and fmt.reorder_bits_per_s is not None:
         reorder = (p.i * p.i_bits + p.o * p.o_bits) / fmt.reorder_bits_per_s

@@ -11,7 +11,7 @@ from hwmodel.calibrated import Machine, start_roofline, to_yaml
 from hwmodel.errors import ConfigError
 from hwmodel.fit import Sample, fit_roofline, mean_error, predict_seconds
 
-START = start_roofline("cpu", 2, 32 << 20, (("fp32", 32), ("int8", 8)))
+START = start_roofline("cpu", 2, 32 << 20, (("fp32", 32), ("int8", 8)), channel_block=16)
 TRUTH = replace(
     START,
     cache_bits_per_s=4e12,

@@ -12,7 +12,15 @@ from hwmodel.calibrated import Machine, start_roofline, to_yaml
 from hwmodel.errors import ConfigError
 from hwmodel.fit import Fit, Sample, fit_roofline, mean_error
 from hwmodel.layer import Layer
-from workloads.calibrate.device import WIDTH, cache_bytes, device_name, memory_bytes, num_cores, usable_formats
+from workloads.calibrate.device import (
+    WIDTH,
+    cache_bytes,
+    channel_block,
+    device_name,
+    memory_bytes,
+    num_cores,
+    usable_formats,
+)
 from workloads.calibrate.shapes import Group, draw_layers
 from workloads.calibrate.timing import keep_freed_memory, measure, wait_seconds
 
@@ -90,8 +98,9 @@ def calibrate(
     train, held_out = samples[: len(fitted_on)], samples[len(fitted_on) :]
     kind = "cpu" if device == "cpu" else "gpu"
     start = start_roofline(
-        kind, num_cores(device), cache_bytes(device), tuple((fmt, WIDTH[fmt]) for fmt in formats)
-    )
+        kind, num_cores(device), cache_bytes(device), tuple((fmt, WIDTH[fmt]) for fmt in formats),
+        channel_block=channel_block(device),
+    )  # fmt: skip
     fit = fit_roofline(train, start)
     shortest = min(sample.seconds for sample in train)
     fit = replace(fit, machine=replace(fit.machine, wait_s=wait_seconds(device, shortest)))
