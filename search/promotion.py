@@ -8,8 +8,9 @@ accurate, or the PTQ front alone, would starve exactly the candidates that the s
    come first, ordered by the drop that the sensitivities predict (where every accuracy is near chance
    it still tells candidates apart), then by cost. The others follow by their non-dominated rank over all
    objectives within the bin, then by accuracy. The number decides what is left.
-3. The cheapest candidate of all comes first: it ends the front. Then go through the bins from the most
-   precise to the cheapest and take the first of each, then the second of each, until the places are filled.
+3. The cheapest candidate of all comes first: it ends the front. The most expensive of the uniform ones comes
+   second: it is what the reports compare with. Then go through the bins from the most precise to the cheapest
+   and take the first of each, then the second of each, until the places are filled.
 
 It depends on the PTQ results alone, so a resumed run promotes what an uninterrupted one does.
 """
@@ -48,10 +49,16 @@ def promote(
     ]
     rounds = max(len(members) for members in ordered)
     picked = [members[turn] for turn in range(rounds) for members in ordered if turn < len(members)]
-    cheapest = min(done, key=lambda result: (cost.value(result), -result.accuracy, result.number))
     if count > 1:
-        picked = [cheapest, *(result for result in picked if result is not cheapest)]
+        picked = list({result.number: result for result in [*_ends(done, cost), *picked]}.values())
     return picked[:count]
+
+
+def _ends(done: Sequence[Result], cost: Objective) -> list[Result]:
+    """The cheapest candidate, and the most expensive of the uniform ones where there are any."""
+    cheapest = min(done, key=lambda result: (cost.value(result), -result.accuracy, result.number))
+    uniform = [result for result in done if result.origin == "uniform"]
+    return [cheapest, *([max(uniform, key=lambda result: (cost.value(result), -result.number))] if uniform else [])]
 
 
 def _bins(costs: Sequence[float], count: int) -> list[list[int]]:

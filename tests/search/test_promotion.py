@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +55,17 @@ def test_promotion_is_a_subset_with_the_cheapest(pairs: list[tuple[int, float]],
     if count > 1:
         assert chosen[0].costs["avg_w_bits"] == min(bits for _, bits in pairs)
     assert promote(results, AXES, count) == chosen
+
+
+def test_the_uniform_candidate_that_reports_compare_with_is_finetuned() -> None:
+    results = [
+        replace(make_result(n, correct=correct, avg_w_bits=bits), origin=origin)
+        for n, (correct, bits, origin) in enumerate(
+            [(900, 8.0, "uniform"), (980, 7.9, "sampler"), (950, 4.0, "uniform"), (500, 2.0, "uniform")]
+        )
+    ]
+    assert [result.number for result in promote(results, AXES, 3)] == [3, 0, 1]
+    assert [result.number for result in promote(results, AXES, 2)] == [3, 0]
 
 
 def test_failures_are_not_promoted() -> None:
