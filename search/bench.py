@@ -55,10 +55,13 @@ class Bench:
         from workloads import model_names
 
         implied: dict[str, Any] = {}
+        shape, classes = self.data.input_shape, self.data.num_classes
         if self.spec.model in model_names():
-            implied = {"in_channels": self.data.input_shape[0], "num_classes": self.data.num_classes}
+            is_tokens = len(shape) == 1
+            images = {"in_channels": shape[0], "num_classes": classes}
+            implied = {"context": shape[0], "vocab": classes} if is_tokens else images
         elif self.spec.model.startswith("timm:"):
-            implied = {"in_chans": self.data.input_shape[0], "num_classes": self.data.num_classes}
+            implied = {"in_chans": shape[0], "num_classes": classes}
         return {"seed": self.spec.search.seed, **implied, **self.spec.model_options}
 
     @cached_property
@@ -128,8 +131,10 @@ class Bench:
 
         model, path = self._new_model(), self.folder / FLOAT_WEIGHTS
         if self.spec.checkpoint is not None:
-            load_weights(path if path.exists() else self.spec.checkpoint, model)
-            if not path.exists():
+            if path.exists():
+                load_weights(path, model)
+            else:
+                _read_checkpoint(self.spec.checkpoint, model)
                 save_weights(path, model)
             return model.eval()
         settings = self.spec.float_settings
@@ -164,6 +169,17 @@ class Bench:
         from workloads import load_model
 
         return load_model(self.spec.model, **self.model_options)
+
+
+def _read_checkpoint(path: str, model: Any) -> None:
+    """Weights that the user brings: `.safetensors` of ours, or `.npz` arrays named like the parameters."""
+    from workloads.compress import load_weights
+    from workloads.models.registry import load_pretrained_npz
+
+    if path.endswith(".npz"):
+        load_pretrained_npz(model, path)
+    else:
+        load_weights(path, model)
 
 
 def read_float_score(folder: Path) -> Score | None:

@@ -77,7 +77,8 @@ class SearchSpec(Schema):
         data, data_options: as for `workloads.load_data`.
         accelerator: a name or a YAML file; energy, latency and memory need one.
         objectives: accuracy, and any of avg_w_bits, energy, latency, memory; the first cost orders the front.
-        checkpoint: `.safetensors` of a trained float model; without it one is trained.
+        checkpoint: `.safetensors` of a trained float model, or an `.npz` of arrays named like its parameters;
+            without it one is trained.
         provenance: written by a run, not read.
     """
 

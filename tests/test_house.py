@@ -26,7 +26,13 @@ HOME = {
     "matplotlib": "reports", "jinja2": "reports", "rich": "reports", "typer": "reports", "click": "reports",
 }  # fmt: skip
 #: Import name -> distribution name, where they differ.
-DISTRIBUTION = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic", "click": "typer"}
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "ruamel": "ruamel.yaml",
+    "sklearn": "scikit-learn",
+    "pydantic_core": "pydantic",
+    "click": "typer",
+}
 
 
 def files() -> list[Path]:

@@ -1,12 +1,13 @@
-"""MNIST and CIFAR-10 from .npz files that the user provides.
+"""MNIST and CIFAR-10 from files that the user provides: those of their authors, or an .npz.
 
-Both hold x_train, y_train, x_test, y_test as uint8: images (N, 28, 28) or (N, 32, 32, 3), labels (N,).
+An .npz holds x_train, y_train, x_test, y_test as uint8: images (N, 28, 28) or (N, 32, 32, 3), labels (N,).
 Sources: LeCun et al., 1998; Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
-from workloads.data.dataset import Dataset, make_dataset, resize, seeded_order
+from workloads.data.cifar_binary import ARCHIVE, FOLDER, is_binary, read_binary
+from workloads.data.dataset import Dataset, Normalise, make_dataset, resize, seeded_order
+from workloads.data.idx import read_idx_folder
 from workloads.npz import read_npz
 from workloads.options import check_count
 
 VALIDATION = 5000
 FOLDER_VARIABLE = "HWMODEL_DATA"
-_KEYS = ("x_train", "y_train", "x_test", "y_test")
+KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def mnist(
@@ -29,81 +32,96 @@ def mnist(
     size: int = 28,
     channels: int = 1,
     limit: int | None = None,
+    normalize: Normalise = "train",
 ) -> Dataset:
     """MNIST: 55,000 train, 5,000 validation (drawn from the train part by the seed), 10,000 test.
 
     Args:
-        path: of the .npz; None looks for `mnist.npz` in the folder that HWMODEL_DATA names.
+        path: of an .npz, or of the folder with the four IDX files (`train-images-idx3-ubyte`, ..., plain or .gz);
+            None looks for `mnist.npz` or a folder `mnist` in the folder that HWMODEL_DATA names.
         seed: of the choice of the validation images.
         size: 28, larger to surround the images with background (32 for LeNet-5), smaller to shrink them.
         channels: 3 repeats the grey channel.
         limit: keep so many train images; None keeps all.
+        normalize: see `make_dataset`.
 
     Raises:
         ConfigError: no file, or not one of this form.
     """
     what = "data 'mnist'"
-    arrays = read_arrays(what, "mnist.npz", path, (28, 28))
+    found = _find(what, ("mnist.npz", "mnist"), path)
+    arrays = checked(what, found, read_idx_folder(found) if found.is_dir() else read_npz(found, KEYS), (28, 28))
     check_count(what, "size", size)
     check_count(what, "channels", channels)
     images = [_fit(torch.from_numpy(arrays[key]).unsqueeze(1), size) for key in ("x_train", "x_test")]
-    return _with_validation("mnist", images, arrays, seed, limit, channels)
+    return _with_validation("mnist", images, arrays, seed, limit, channels, normalize)
 
 
-def cifar10(path: str | Path | None = None, seed: int = 0, limit: int | None = None) -> Dataset:
+def cifar10(
+    path: str | Path | None = None, seed: int = 0, limit: int | None = None, normalize: Normalise = "train"
+) -> Dataset:
     """CIFAR-10: 45,000 train, 5,000 validation (drawn from the train part by the seed), 10,000 test.
 
     Args:
-        path: of the .npz; None looks for `cifar10.npz` in the folder that HWMODEL_DATA names.
+        path: of an .npz, of `cifar-10-binary.tar.gz`, or of the folder that it unpacks to; None looks for
+            `cifar10.npz` and for those two in the folder that HWMODEL_DATA names.
         seed: of the choice of the validation images.
         limit: keep so many train images; None keeps all.
+        normalize: see `make_dataset`; the published weights of CIFAR ResNets expect `imagenet`.
 
     Raises:
         ConfigError: no file, or not one of this form.
     """
-    arrays = read_arrays("data 'cifar10'", "cifar10.npz", path, (32, 32, 3))
+    what = "data 'cifar10'"
+    found = _find(what, ("cifar10.npz", ARCHIVE, FOLDER), path)
+    arrays = checked(what, found, read_binary(found) if is_binary(found) else read_npz(found, KEYS), (32, 32, 3))
     images = [torch.from_numpy(arrays[key]).permute(0, 3, 1, 2) for key in ("x_train", "x_test")]
-    return _with_validation("cifar10", images, arrays, seed, limit, None)
+    return _with_validation("cifar10", images, arrays, seed, limit, None, normalize)
 
 
-def read_arrays(
-    what: str, file_name: str, path: str | Path | None, image_shape: tuple[int, ...]
+def checked(
+    what: str, source: Path, arrays: dict[str, np.ndarray], image_shape: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
-    """The four arrays of a file, checked.
+    """The four arrays of a file, if shapes and types are right.
 
     Raises:
-        ConfigError: no file there, unreadable, an array is missing, or a shape or type is wrong.
+        ConfigError: they are not.
     """
-    found = _find(what, file_name, path)
-    arrays = read_npz(found, _KEYS)
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if x.dtype != np.uint8 or x.shape[1:] != image_shape or len(x) == 0:
             raise ConfigError(
-                f"{what}: {found}: x_{part} must be uint8 (N, {', '.join(map(str, image_shape))}), "
+                f"{what}: {source}: x_{part} must be uint8 (N, {', '.join(map(str, image_shape))}), "
                 f"but is {x.dtype} {x.shape}"
             )
         if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
-            raise ConfigError(f"{what}: {found}: y_{part} must be integers ({len(x)},), but is {y.dtype} {y.shape}")
+            raise ConfigError(
+                f"{what}: {source}: y_{part} must be integers ({len(x)},), but is {y.dtype} {y.shape}"
+            )
         if y.min() < 0 or y.max() > 9:
-            raise ConfigError(f"{what}: {found}: labels must be 0..9, but y_{part} has {y.min()}..{y.max()}")
+            raise ConfigError(f"{what}: {source}: labels must be 0..9, but y_{part} has {y.min()}..{y.max()}")
     return arrays
 
 
-def _find(what: str, file_name: str, path: str | Path | None) -> Path:
+def _find(what: str, names: Sequence[str], path: str | Path | None) -> Path:
+    """The path given, or the first of the names that the folder of data sets holds."""
     folder = os.environ.get(FOLDER_VARIABLE)
-    if path is None and not folder:
+    form = f"Provide an .npz with {', '.join(KEYS)} (uint8), or the authors' files"
+    if path is not None:
+        if not Path(path).exists():
+            raise ConfigError(f"{what}: no file {path}. {form}.")
+        return Path(path)
+    if not folder:
         raise ConfigError(
-            f"{what} needs a file: give path=FILE.npz, or set {FOLDER_VARIABLE} to a folder that holds {file_name} "
-            f"(arrays {', '.join(_KEYS)}, uint8)."
+            f"{what} needs a file: give path=FILE, or set {FOLDER_VARIABLE} to a folder that holds one of "
+            f"{', '.join(names)}."
         )
-    found = Path(path) if path is not None else Path(str(folder)) / file_name
-    if not found.is_file():
-        hint = "" if path is not None else f" ({FOLDER_VARIABLE} is {folder})"
-        raise ConfigError(
-            f"{what}: no file {found}{hint}. Provide an .npz with {', '.join(_KEYS)} (uint8), or give path=."
-        )
-    return found
+    for name in names:
+        if (Path(folder) / name).exists():
+            return Path(folder) / name
+    raise ConfigError(
+        f"{what}: no file {' or '.join(names)} in {folder} ({FOLDER_VARIABLE}). {form}, or give path=."
+    )
 
 
 def _fit(images: Tensor, size: int) -> Tensor:
@@ -122,6 +140,7 @@ def _with_validation(
     seed: int,
     limit: int | None,
     channels: int | None,
+    normalize: Normalise,
 ) -> Dataset:
     what = f"data {name!r}"
     labels, test_labels = (torch.from_numpy(arrays[key].astype(np.int64)) for key in ("y_train", "y_test"))
@@ -132,5 +151,6 @@ def _with_validation(
     validation, train = order[:VALIDATION], order[VALIDATION:]
     if limit is not None:
         train = train[: check_count(what, "limit", limit)]
-    splits = tuple((images[0][index].float(), labels[index]) for index in (train, validation))
-    return make_dataset(name, (splits[0], splits[1], (images[1].float(), test_labels)), 10, "", channels)
+    splits = [(images[0][index].float() / 255.0, labels[index]) for index in (train, validation)]
+    splits.append((images[1].float() / 255.0, test_labels))
+    return make_dataset(name, (splits[0], splits[1], splits[2]), 10, "", channels, normalize)

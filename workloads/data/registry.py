@@ -9,14 +9,18 @@ from hwmodel.errors import ConfigError, did_you_mean
 from workloads.data.arrays import cifar10, mnist
 from workloads.data.dataset import Dataset
 from workloads.data.digits import digits
+from workloads.data.folder import image_folder
 from workloads.data.synthetic import synthetic
+from workloads.data.text import text
 from workloads.options import call_with_options
 
 _DATA: dict[str, Callable[..., Dataset]] = {
     "cifar10": cifar10,
     "digits": digits,
+    "folder": image_folder,
     "mnist": mnist,
     "synthetic": synthetic,
+    "text": text,
 }
 
 
@@ -29,7 +33,8 @@ def load_data(name: str, **options: Any) -> Dataset:
     """Load a data set into memory.
 
     Args:
-        name: `digits` (embedded), `synthetic`, `mnist` or `cifar10` (from .npz files).
+        name: `digits` (embedded), `synthetic`, `mnist` or `cifar10` (from their authors' files or an .npz),
+            `folder` (images, a folder per class), `text` (the bytes of a file).
         options: of that data set: `seed`, and `size`, `channels`, `path`, `limit`, ... where it has them.
 
     Raises:

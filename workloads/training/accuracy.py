@@ -20,11 +20,11 @@ EVALUATION_BATCH = 500
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Accuracy:
-    """How many of how many images were classified correctly.
+    """How many of how many images were classified correctly (tokens, where each position has a target).
 
     Attributes:
         correct: top-1 hits.
-        total: images.
+        total: images, or positions.
 
     Raises:
         ConfigError: not 0 <= correct <= total, total >= 1.
@@ -59,8 +59,8 @@ def measure_accuracy(model: nn.Module, split: SplitLike, device: str | torch.dev
     """Top-1 accuracy in eval mode; the model's modes and place are as before afterwards.
 
     Args:
-        model: images (N, C, H, W) -> scores (N, classes).
-        split: images and labels.
+        model: images (N, C, H, W) -> scores (N, classes), or tokens (N, T) -> scores (N, T, vocabulary).
+        split: images and labels, or tokens and targets.
         device: where to compute; None is where the model is.
 
     Raises:
@@ -76,7 +76,7 @@ def measure_accuracy(model: nn.Module, split: SplitLike, device: str | torch.dev
             model.eval()
             for start in range(0, len(x), EVALUATION_BATCH):
                 stop = start + EVALUATION_BATCH
-                correct += int((model(x[start:stop]).argmax(1) == y[start:stop]).sum())
+                correct += int((model(x[start:stop]).argmax(-1) == y[start:stop]).sum())
     finally:
         model.to(home)
-    return Accuracy(correct=correct, total=len(x))
+    return Accuracy(correct=correct, total=y.numel())

@@ -92,7 +92,8 @@ def finetune(
     Torch's global random state is as before afterwards.
 
     Args:
-        model: images (N, C, H, W) -> scores (N, classes). Left in eval mode, on the device it came on.
+        model: images (N, C, H, W) -> scores (N, classes), or tokens (N, T) -> (N, T, vocabulary). Left in eval
+            mode, on the device it came on.
         split: training images and labels.
         settings: how.
         validation: scored after every epoch, for the history only.
@@ -164,8 +165,8 @@ def _epoch(
         torch.autograd.backward([loss])
         optimizer.step()
         total += loss.detach()
-        correct += (scores.detach().argmax(1) == labels).sum()
-    seen = sum(len(chosen) for chosen in batches)
+        correct += (scores.detach().argmax(-1) == labels).sum()
+    seen = sum(len(chosen) for chosen in batches) * (y.numel() // len(y))
     return float(total) / len(batches), Accuracy(correct=int(correct), total=seen)
 
 
@@ -177,12 +178,13 @@ def _loss(
     Source: Hinton et al., Distilling the Knowledge in a Neural Network, 2015, section 2: T^2 keeps the
     gradient of the soft part comparable.
     """
+    scores, labels = scores.flatten(0, -2), labels.flatten()  # every position of a sequence counts alike
     hard = functional.cross_entropy(scores, labels, label_smoothing=settings.label_smoothing)
     if teacher is None or settings.distill_weight == 0:
         return hard
     warm = settings.distill_temperature
     with torch.no_grad():
-        target = functional.log_softmax(teacher(images) / warm, 1)
+        target = functional.log_softmax(teacher(images).flatten(0, -2) / warm, 1)
     soft = functional.kl_div(
         functional.log_softmax(scores / warm, 1), target, reduction="batchmean", log_target=True
     )
@@ -206,7 +208,7 @@ def shifted(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
         pixels: 0 returns the images.
         generator: on the CPU.
     """
-    if pixels == 0:
+    if pixels == 0 or images.dim() != 4:
         return images
     n, c, h, w = images.shape
     padded = functional.pad(images, (pixels, pixels, pixels, pixels), mode="replicate")
