@@ -39,7 +39,7 @@ lint: install
 check: lint test
 
 bench: install
-	for file in $(filter-out benchmarks/fidelity.py benchmarks/provenance.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	for file in $(filter-out benchmarks/fidelity.py benchmarks/pretrained.py benchmarks/provenance.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
