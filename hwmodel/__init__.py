@@ -14,6 +14,7 @@ from hwmodel.lazy import lazy_exports
 if TYPE_CHECKING:
     from hwmodel.accelerator import Accelerator
     from hwmodel.access import OperandAccess, count_accesses
+    from hwmodel.blocks import Block, repeated_blocks
     from hwmodel.choice import Choice
     from hwmodel.cost import LayerCost, NetworkCost, evaluate, find_mapping
     from hwmodel.errors import HwModelError
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from hwmodel.table import CostTable, Totals
 
 __all__ = [
-    "Accelerator", "Bits", "Choice", "CostTable", "Density", "Dims", "HwModelError", "Layer", "LayerCost",
+    "Accelerator", "Bits", "Block", "Choice", "CostTable", "Density", "Dims", "HwModelError", "Layer", "LayerCost",
     "LayerGraph", "LevelMapping", "Loop", "Mapping", "NetworkCost", "OperandAccess", "Port", "Tensor", "Totals",
     "Uncounted", "VectorOp", "count_accesses", "evaluate", "find_mapping", "list_accelerators",
-    "load_accelerator",
+    "load_accelerator", "repeated_blocks",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(
@@ -35,6 +36,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "access": ("OperandAccess", "count_accesses"),
         "accelerator": ("Accelerator",),
+        "blocks": ("Block", "repeated_blocks"),
         "choice": ("Choice",),
         "cost": ("LayerCost", "NetworkCost", "evaluate", "find_mapping"),
         "errors": ("HwModelError",),
