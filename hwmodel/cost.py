@@ -194,6 +194,11 @@ class NetworkCost:
         ]
         return pd.DataFrame(rows, columns=["layer", "memory", "operand", "traffic_bits", "energy_pj"])
 
+    def _repr_html_(self) -> str:
+        from hwmodel.notebook import cost_html
+
+        return cost_html(self)
+
 
 def stored_once(items: Sequence[LayerCost]) -> float:
     """Weight bits of the layers of one module, each of its weights once [bit]."""

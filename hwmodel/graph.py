@@ -318,17 +318,15 @@ class LayerGraph:
         return cls.from_dict(data)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per layer: name, module, kind, the eight dims, weights, macs."""
-        import pandas as pd
+        """One row per layer; see `hwmodel.sums.layer_frame`."""
+        from hwmodel.sums import layer_frame
 
-        rows = [
-            {
-                "layer": n.name, "module": n.module, "kind": n.kind, **dict(n.dims),
-                "weights": n.weights, "macs": n.macs,
-            }
-            for n in self.layers
-        ]  # fmt: skip
-        return pd.DataFrame(rows)
+        return layer_frame(self.layers)
+
+    def _repr_html_(self) -> str:
+        from hwmodel.notebook import graph_html
+
+        return graph_html(self)
 
     def __repr__(self) -> str:
         bound = " (LOWER BOUND)" if self.is_lower_bound else ""

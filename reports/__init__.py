@@ -9,15 +9,16 @@ from hwmodel.lazy import lazy_exports
 if TYPE_CHECKING:
     from reports.figures import plot_breakdown, plot_layers, plot_pareto, save_figure
     from reports.html import write_report
-    from reports.tables import cost_table, graph_table
+    from reports.pictures import plot_graph
+    from reports.trees import summary
 
 __all__ = [
-    "cost_table",
-    "graph_table",
     "plot_breakdown",
+    "plot_graph",
     "plot_layers",
     "plot_pareto",
     "save_figure",
+    "summary",
     "write_report",
 ]
 
@@ -26,6 +27,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "figures": ("plot_breakdown", "plot_layers", "plot_pareto", "save_figure"),
         "html": ("write_report",),
-        "tables": ("cost_table", "graph_table"),
+        "pictures": ("plot_graph",),
+        "trees": ("summary",),
     },
 )

@@ -54,7 +54,7 @@ def _is_user_error(error: ValueError) -> bool:
 
 def _one_line_each(text: str) -> str:
     """The message with control characters escaped, so that a name in it cannot rewrite the terminal."""
-    from reports.tables import safe_name
+    from hwmodel.describe import safe_name
 
     return "\n".join(safe_name(line) for line in text.splitlines())
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.describe import safe_name
 from hwmodel.files import write_atomic
 from reports import theme as themes
 from reports import units
-from reports.tables import safe_name
 from reports.theme import Theme, legend_below, new_axes, style_axes
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "weight_bits": ("Weights", "B", 1 / 8),
     "bops": ("Bit operations", "", 1.0),
 }
+FIGURE_KINDS = ("png", "svg", "pdf")
 #: More points than this are drawn as pixels inside a vector file.
 MANY_POINTS = 1500
 
@@ -280,13 +281,13 @@ def _shorten(name: str, length: int = 38) -> str:
 
 
 def figure_bytes(ax: Axes, kind: str = "png") -> bytes:
-    """The figure of some axes as `png` or `svg`; the same figure gives the same bytes."""
+    """The figure of some axes as `png`, `svg` or `pdf`; the same figure gives the same bytes."""
     import warnings
 
     import matplotlib as mpl
 
     buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    metadata = {{"svg": "Date", "pdf": "CreationDate"}.get(kind, "Software"): None}
     with mpl.rc_context({"svg.hashsalt": "hwmodel", "svg.fonttype": "path"}), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes; that is no reason to stop.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -295,7 +296,7 @@ def figure_bytes(ax: Axes, kind: str = "png") -> bytes:
 
 
 def save_figure(ax: Axes, path: str | Path) -> Path:
-    """Write the figure of some axes; the suffix (`.png`, `.svg`) decides the format.
+    """Write the figure of some axes; the suffix (`.png`, `.svg`, `.pdf`) decides the format.
 
     Raises:
         ConfigError: another suffix.
@@ -303,6 +304,6 @@ def save_figure(ax: Axes, path: str | Path) -> Path:
     from hwmodel.errors import ConfigError
 
     kind = Path(path).suffix.removeprefix(".").lower()
-    if kind not in ("png", "svg"):
-        raise ConfigError(f"{path}: figures are written as .png or .svg, but got {kind!r}")
+    if kind not in FIGURE_KINDS:
+        raise ConfigError(f"{path}: figures are written as .png, .svg or .pdf, but got {kind!r}")
     return write_atomic(path, figure_bytes(ax, kind))

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.describe import safe_name
 from hwmodel.files import write_atomic
 from reports import htmltables, sections, theme
 from reports.figures import breakdown_frame, figure_bytes, plot_breakdown, plot_layers, plot_pareto, save_figure
 from reports.rundata import RunData, read_run
-from reports.tables import safe_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

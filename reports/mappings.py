@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.describe import out_shape
 from reports import units
-from reports.tables import new_table, out_shape, safe_text
+from reports.tables import new_table, safe_text
 
 if TYPE_CHECKING:
     from rich.table import Table

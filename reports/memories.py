@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.describe import OK
 from reports import units
-from reports.tables import OK, new_table
+from reports.tables import new_table
 
 if TYPE_CHECKING:
     from rich.table import Table

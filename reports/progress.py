@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.describe import safe_name
 from reports import units
 from reports.console import is_terminal, make_console, say
 from reports.interrupts import check
-from reports.tables import safe_name, safe_text
+from reports.tables import safe_text
 from search.observer import Observer
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel import evaluate, load_accelerator
+from hwmodel.describe import out_shape
 from hwmodel.errors import ConfigError
 from hwmodel.graph import LayerGraph
 from hwmodel.schema import read_yaml
 from reports.facts import run_facts, run_warnings
 from reports.runs import results_to_frame
-from reports.tables import out_shape
 from search.bench import read_float_score
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.ledger import read_results

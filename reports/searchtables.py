@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.describe import OK, WARNING
 from reports import units
 from reports.htmltables import bits_text, known_metrics, share_text, test_text
 from reports.rundata import RunData
 from reports.runs import front_rows, records
-from reports.tables import OK, WARNING, new_table, safe_text
+from reports.tables import new_table, safe_text
 
 if TYPE_CHECKING:
     from rich.table import Table

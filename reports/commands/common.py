@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hwmodel.accelerator import Accelerator
     from hwmodel.choice import Choice
     from hwmodel.graph import LayerGraph
@@ -34,7 +37,14 @@ OptionOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 DepthOption = Annotated[
     int | None,
-    typer.Option("--depth", min=1, help="Sum layers below this depth of module names.", show_default=False),
+    typer.Option("--depth", min=1, help="Levels of modules shown; deeper ones are summed.", show_default=False),
+]
+UnfoldOption = Annotated[bool, typer.Option("--unfold", help="Show every repeated block, not one with their sum.")]
+CsvOption = Annotated[
+    str | None,
+    typer.Option(
+        "--csv", metavar="FILE|-", help="Write one row per layer as CSV; - is stdout.", show_default=False
+    ),
 ]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Name the ops priced as memory only, or free.")
@@ -133,6 +143,41 @@ def traced(
         batch, *one = shape_with_batch
         module, args = load_model_with_input(model, input_shape=one, batch=batch, **options)
     return trace_model(module, args, strict=strict, name=short_name(model))
+
+
+def check_output(path: Path | None, kinds: tuple[str, ...], option: str) -> None:
+    """A file to write has one of the suffixes (`.png`, ...); checked before anything is computed."""
+    if path is not None and path.suffix.lower() not in kinds:
+        raise typer.BadParameter(f"must end in {', '.join(kinds)}, but got {str(path)!r}", param_hint=option)
+
+
+def check_csv(csv: str | None, *, json: bool) -> None:
+    """Two results cannot share stdout."""
+    if csv == "-" and json:
+        raise typer.BadParameter("give either --csv - or --json: both go to stdout", param_hint="--csv")
+
+
+def write_csv(frame: pd.DataFrame, csv: str) -> None:
+    """A frame as CSV into a file, or on stdout where that is `-`."""
+    from hwmodel.files import write_atomic
+    from reports.console import emit, say
+
+    text = frame.to_csv(index=False, lineterminator="\n")
+    if csv == "-":
+        emit(text.removesuffix("\n"))
+    else:
+        with writing(csv, "--csv"):
+            write_atomic(csv, text)
+        say(f"{csv}: {len(frame)} layers")
+
+
+@contextmanager
+def writing(path: str | Path, option: str) -> Iterator[None]:
+    """A path that cannot be written is a usage error of the option that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise typer.BadParameter(f"cannot write {str(path)!r}: {error.strerror}", param_hint=option) from error
 
 
 def short_name(model: str) -> str:

@@ -170,8 +170,8 @@ def _finetuned(result: FinetuneResult) -> dict[str, Any]:
 
 
 def _finetune_lines(result: FinetuneResult) -> list[tuple[str, str]]:
+    from hwmodel.describe import OK, WARNING
     from reports import units
-    from reports.tables import OK, WARNING
 
     def text(score: Score) -> str:
         return f"{units.percent(score.accuracy)} ({score.correct}/{score.total})"

@@ -68,9 +68,10 @@ def check(
 ) -> None:
     """Check an accelerator file; the first problem is named with its line and its fix."""
     from hwmodel import load_accelerator
+    from hwmodel.describe import OK
     from hwmodel.errors import AcceleratorError
     from reports.console import emit_json, make_console
-    from reports.tables import OK, print_lines
+    from reports.tables import print_lines
 
     if file.suffix not in (".yaml", ".yml"):
         raise AcceleratorError(
@@ -94,9 +95,10 @@ def calibrate(
     json: JsonOption = False,
 ) -> None:
     """Measure this machine and write it as an accelerator file."""
+    from hwmodel.describe import OK
     from hwmodel.errors import ConfigError
     from reports.console import emit_json, make_console
-    from reports.tables import OK, print_lines
+    from reports.tables import print_lines
 
     if output.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{output}: must be a .yaml file, for --hw to read it")
@@ -175,8 +177,8 @@ def _area_lines(chip: Accelerator) -> list[tuple[str, str]]:
 
 
 def _facts(chip: Accelerator) -> list[tuple[str, str]]:
+    from hwmodel.describe import WARNING
     from reports import units
-    from reports.tables import WARNING
 
     array = " × ".join(f"{axis.name} {axis.size} ({' '.join(axis.dims)})" for axis in chip.axes)
     array = f" · array {array}" if array else ""

@@ -10,6 +10,7 @@ import typer
 
 from reports.commands import common
 from reports.commands.common import (
+    CsvOption,
     DepthOption,
     HardwareOption,
     InputOption,
@@ -18,6 +19,7 @@ from reports.commands.common import (
     OptimizeOption,
     OptionOption,
     StrictOption,
+    UnfoldOption,
     VerboseOption,
 )
 
@@ -39,24 +41,38 @@ def trace(
     input: InputOption = None,
     option: OptionOption = None,
     depth: DepthOption = None,
+    unfold: UnfoldOption = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", metavar="FILE.png|svg|pdf", help="Draw the network.", show_default=False),
+    ] = None,
+    csv: CsvOption = None,
     strict: StrictOption = False,
     verbose: VerboseOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Trace a model: its layers, their shapes, weights and MACs."""
+    """Trace a model: its layers, their shapes, parameters and MACs."""
+    common.check_output(figure, (".png", ".svg", ".pdf"), "--figure")
+    common.check_csv(csv, json=json)
     graph = common.traced(model, input, option, strict=strict)
-    from reports.console import emit_json, make_console
-    from reports.tables import graph_lines, graph_table, print_lines
+    from reports.console import emit_json, make_console, say
+    from reports.totals import graph_lines
+    from reports.trees import summary
 
+    if figure is not None:
+        from reports.figures import save_figure
+        from reports.pictures import plot_graph
+
+        with common.writing(figure, "--figure"):
+            save_figure(plot_graph(graph), figure)
+        say(f"{figure}: a picture of {graph.name}")
+    if csv is not None:
+        common.write_csv(graph.to_dataframe(), csv)
     if json:
-        emit_json(
-            {**graph.to_dict(), "fingerprint": graph.fingerprint, "macs": graph.macs,
-             "weights": sum(graph.weights.values())}
-        )  # fmt: skip
-        return
-    console = make_console()
-    console.print(graph_table(graph, depth=depth, width=console.width))
-    print_lines(console, graph_lines(graph, verbose=verbose))
+        emit_json(graph_data(graph))
+    elif csv != "-":
+        notes = graph_lines(graph, verbose=verbose)
+        summary(graph, depth, fold=not unfold, notes=notes).print(make_console())
 
 
 def cost(
@@ -77,6 +93,8 @@ def cost(
     input: InputOption = None,
     option: OptionOption = None,
     depth: DepthOption = None,
+    unfold: UnfoldOption = False,
+    csv: CsvOption = None,
     strict: StrictOption = False,
     verbose: VerboseOption = False,
     json: JsonOption = False,
@@ -85,10 +103,13 @@ def cost(
     objective = common.check_objective(optimize)
     common.parse_shape(input)
     common.parse_options(option)
+    common.check_csv(csv, json=json)
     from hwmodel import evaluate, load_accelerator
     from reports.console import emit_json, make_console
     from reports.memories import fit_lines, memory_data, weight_table
-    from reports.tables import cost_lines, cost_table, print_lines
+    from reports.tables import print_lines
+    from reports.totals import cost_lines
+    from reports.trees import summary
 
     accelerator = load_accelerator(hw)
     file = common.check_choices(config, w_bits, a_bits, density)
@@ -100,17 +121,34 @@ def cost(
     else:
         choices = common.uniform_choices(graph, accelerator, w_bits=w_bits, a_bits=a_bits, density=density)
     priced = evaluate(graph, accelerator, choices, optimize=objective)
+    if csv is not None:
+        common.write_csv(priced.to_dataframe(), csv)
     if json:
         extra = {"memory": memory_data(graph, priced, accelerator)} if memory else {}
         emit_json({"accelerator": accelerator.name, **cost_data(priced, graph), **extra})
         return
+    if csv == "-":
+        return
     console = make_console()
-    console.print(cost_table(priced, name=graph.name, depth=depth, width=console.width))
-    print_lines(console, cost_lines(priced, graph, accelerator=accelerator, verbose=verbose))
+    notes = cost_lines(priced, graph, accelerator=accelerator, verbose=verbose)
+    summary(priced, depth, name=graph.name, fold=not unfold, notes=notes).print(console)
     if memory:
         print_lines(console, [("", "")])
         console.print(weight_table(graph, width=console.width))
         print_lines(console, [("", ""), *fit_lines(priced, accelerator)])
+
+
+def graph_data(graph: LayerGraph) -> dict[str, Any]:
+    """A graph as JSON: its nodes and edges, totals, and what was not counted (`uncounted`)."""
+    frame = graph.to_dataframe()
+    return {
+        **graph.to_dict(),
+        "fingerprint": graph.fingerprint,
+        "macs": graph.macs,
+        "weights": sum(graph.weights.values()),
+        "params": int(frame["params"].sum()) if len(frame) else 0,
+        "lower_bound": graph.is_lower_bound,
+    }
 
 
 def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
