@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ def _cells(line: Line, network: Line, is_priced: bool) -> list[str]:
         out,
         f"{_number(sums.w_bits)}/{_number(sums.a_bits)}",
     ]
-    right = [f"{sums.density.value:.2f}", f"{sums.params:,}", f"{sums.macs:,}", share]
+    right = [f"{sums.density.value:.2f}" if sums.num_layers else "–", f"{sums.params:,}", f"{sums.macs:,}", share]
     if is_priced:
         right += [f"{sums.cycles:,}", f"{sums.energy_pj / 1e6:,.3f}"]
     cells = [_cell("td", text, _LEFT) for text in left] + [_cell("td", text, _RIGHT) for text in right]
@@ -71,6 +72,9 @@ def _cells(line: Line, network: Line, is_priced: bool) -> list[str]:
 
 
 def _number(mean: Mean) -> str:
+    """One width, or the mean of several with a decimal; a dash where nothing has one."""
+    if math.isnan(mean.value):
+        return "–"
     return f"{mean.value:.0f}" if mean.is_uniform else f"{mean.value:.1f}"
 
 

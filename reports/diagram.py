@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def diagram(graph: LayerGraph) -> Diagram:
     """The diagram of a graph: its layers, joins, embeddings and ops without a rule; other ops are left out."""
     order = {node.name: index for index, node in enumerate(graph.nodes)}
     blocks = repeated_blocks(graph)
+    blocks_by_first = {block.names[0]: block for block in blocks}
     again = _first_calls(graph)
     stands_in = _representatives(graph, blocks, again)
     shown = [node for node in graph.nodes if stands_in.get(node.name) == node.name]
@@ -84,13 +86,13 @@ def diagram(graph: LayerGraph) -> Diagram:
     nodes = [node for node in shown if merged[node.name] == node.name]
     sizes, calls = Counter(merged.values()), Counter(again.values())
     owner = _owners(nodes, blocks) if len(nodes) == len(shown) else {}
-    items = {
-        node.name: _item(
-            node, owner.get(node.name, ""), macs[node.name] / max(graph.macs, 1), sizes[node.name], calls[node.name]
-        )
-        for node in nodes
-    }
-    titles = {block.names[0]: _title(block) for block in blocks}
+    items = {}
+    for node in nodes:
+        frame = owner.get(node.name, "")
+        times = (calls[node.name] + 1) * _repeats(node, blocks_by_first, frame)
+        share = macs[node.name] / max(graph.macs, 1)
+        items[node.name] = _item(node, frame, share, times=times, num_merged=sizes[node.name])
+    titles = {name: _title(block) for name, block in blocks_by_first.items()}
     return Diagram(cells=tuple(_cells(items, owner, titles, forward)), edges=tuple(forward))
 
 
@@ -184,13 +186,13 @@ def _chunks(names: Sequence[str]) -> dict[str, str]:
 # ---- how they are called ---------------------------------------------------------------------------
 
 
-def _item(node: Node, owner: str, share: float, num_merged: int, num_again: int) -> Item:
+def _item(node: Node, owner: str, share: float, *, times: int, num_merged: int) -> Item:
     label = safe_name(node.name[len(owner) + 1 :] if owner and node.name.startswith(f"{owner}.") else node.name)
     if num_merged > 1:
         return Item(name=node.name, label=label, detail=f"and {num_merged - 1} after it", kind="other", share=share)
     if isinstance(node, Layer):
         detail = f"{filter_shape(node)} · {out_shape(node)}"
-        label += f" ×{num_again + 1}" if num_again else ""
+        label += f" ×{times}" if times > 1 else ""
         return Item(name=node.name, label=label, detail=detail, kind=_kind(node), share=share)
     if isinstance(node, Port):
         return Item(name=node.name, label=label, detail="input", kind="port", share=0.0)
@@ -205,6 +207,12 @@ def _kind(layer: Layer) -> str:
     if layer.kind != "conv":
         return layer.kind
     return "depthwise" if layer.dims.G > 1 and layer.dims.C == 1 else "conv"
+
+
+def _repeats(node: Node, blocks: Mapping[str, Block], frame: str) -> int:
+    """As many equal nodes are drawn as this one, within its frame."""
+    modules = [] if isinstance(node, Port) else _ancestors(node.module)
+    return math.prod(blocks[module].count for module in modules if module in blocks and module != frame)
 
 
 def _title(block: Block) -> str:

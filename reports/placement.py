@@ -70,7 +70,7 @@ def place(diagram: Diagram) -> Placement:
     x = height = 0.0
     before: Point | None = None
     for column in columns:
-        left, right = max(item.left for item in column), max(item.right for item in column)
+        left, right = _halves(column)
         centre, y = x + left, 0.0
         inside = {item.name for layout in column for item in layout.cell.items}
         for layout in column:
@@ -122,10 +122,15 @@ def _layout_of(diagram: Diagram, index: int, where: Mapping[str, int], feeds: Ma
     return lay_out(diagram.cells[index], edges)
 
 
+def _halves(layouts: Sequence[CellLayout]) -> Point:
+    """What cells below each other need on the left and on the right of their centre."""
+    return max((item.left for item in layouts), default=0.0), max((item.right for item in layouts), default=0.0)
+
+
 def _columns(layouts: Sequence[CellLayout]) -> list[list[CellLayout]]:
     total = sum(layout.height + CELL_GAP for layout in layouts)
-    widest = max(item.left for item in layouts) + max(item.right for item in layouts) + GUTTER
-    num = min(math.ceil(total / COLUMN_HEIGHT), max(1, int((PAGE_WIDTH + GUTTER) / widest)))
+    widest = sum(_halves(layouts)) + GUTTER
+    num = min(max(1, math.ceil(total / COLUMN_HEIGHT)), max(1, int((PAGE_WIDTH + GUTTER) / widest)))
     columns: list[list[CellLayout]] = [[]]
     filled = 0.0
     for layout in layouts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
@@ -51,6 +52,8 @@ class Column:
 
 def _width(mean: Mean) -> str:
     """One width, or the mean of several with a decimal [bit]."""
+    if math.isnan(mean.value):
+        return units.MISSING
     return f"{mean.value:.0f}" if mean.is_uniform else f"{mean.value:.1f}"
 
 
@@ -69,7 +72,7 @@ _FILTER = Column(
     "Filter", lambda line, _: "" if line.layer is None else filter_shape(line.layer), is_text=True, rank=EXTRA
 )
 _BITS = Column("W/A", _bits, is_text=True, rank=3)
-_DENSITY = Column("Density", lambda line, _: f"{line.sums.density.value:.2f}", rank=4)
+_DENSITY = Column("Density", lambda line, _: units.number(line.sums.density.value), rank=4)
 _PARAMS = Column("Params", lambda line, _: units.count(line.sums.params), rank=1)
 _MACS = Column("MACs", lambda line, _: units.count(line.sums.macs))
 _SHARE = Column("Share", lambda line, whole: units.percent(_share(line.sums.macs, whole.sums.macs), 1), rank=2)

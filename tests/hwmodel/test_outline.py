@@ -68,7 +68,8 @@ def test_a_module_that_owns_weights_beside_its_children() -> None:
     product = fc("attn.matmul", kind="matmul", module="attn")
     lines = graph_outline(network(own[0], product, own[1], fc("attn.out")))
     assert [line.name for line in lines[1:]] == [
-        "attn", "attn.in_proj_weight", "attn.in_proj_weight.#1", "attn.in_proj_weight.#2", "attn.matmul", "attn.out",
+        "attn", "attn.in_proj_weight", "attn.in_proj_weight.#1", "attn.in_proj_weight.#2",
+        "attn.matmul", "attn.out",
     ]  # fmt: skip
     assert [line.sums.weights for line in lines[1:]] == [24 * 4 + 32, 24 * 4, 24 * 4, 0, 0, 32]
 

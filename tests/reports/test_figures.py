@@ -136,8 +136,8 @@ def test_files_are_whole_and_of_the_right_kind(tmp_path: Path) -> None:
     width, height = struct.unpack(">II", header[16:24])
     assert width > 800
     assert height > 200
-    with pytest.raises(ConfigError, match=r"\.png or \.svg"):
-        save_figure(plot_layers(layer_frame(3)), tmp_path / "layers.pdf")
+    with pytest.raises(ConfigError, match=r"\.png, \.svg or \.pdf"):
+        save_figure(plot_layers(layer_frame(3)), tmp_path / "layers.gif")
 
 
 def test_the_same_figure_gives_the_same_bytes() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, HwModelError, did_you_mean
 from workloads.models.dscnn import DSCNN
 from workloads.models.lenet import LeNet5
 from workloads.models.mobilenet import MobileNetV2
@@ -145,15 +145,44 @@ def _build(name: str, seed: int, options: Mapping[str, Any]) -> tuple[nn.Module,
             check_count(f"model {name!r}", option, options[option])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        built = call_with_options(f"Model {name!r}", build, options)
+        built = _called(name, build, options)
     model, example = built if isinstance(built, tuple) and len(built) == 2 else (built, None)
     if not isinstance(model, nn.Module):
         raise ConfigError(
             f"{name}: must return a torch.nn.Module or (module, example arguments), but got {type(model).__name__}"
         )
+    if name not in _MODELS:
+        _check_finite(name, model)
     if example is not None and not isinstance(example, tuple):
         example = (example,)
     return model, example
+
+
+def _called(name: str, build: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """What a function that builds a model returns; its own errors, as of an absent device, are the user's."""
+    try:
+        return call_with_options(f"Model {name!r}", build, options)
+    except HwModelError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"Model {name!r} could not be built: {type(error).__name__}: {error}") from error
+
+
+def _check_finite(name: str, model: nn.Module) -> None:
+    """Refuse a checkpoint that went wrong: its density and its accuracy mean nothing."""
+    for key, parameter in model.named_parameters():
+        if (
+            parameter.is_meta
+            or not parameter.is_floating_point()
+            or isinstance(parameter, nn.UninitializedParameter)
+        ):
+            continue
+        bad = parameter.numel() - int(torch.isfinite(parameter.detach()).sum())
+        if bad:
+            raise ConfigError(
+                f"{name}: parameters must be finite, but {key!r} has NaN or infinity in {bad:,} of "
+                f"{parameter.numel():,} values. Load an earlier checkpoint."
+            )
 
 
 def _builder(name: str) -> Callable[..., Any]:
@@ -195,7 +224,12 @@ def _timm_builder(name: str) -> Callable[..., nn.Module]:
 
 
 def _normal(shape: tuple[int, ...], batch: int = 1) -> Tensor:
-    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+    try:
+        return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+    except RuntimeError as error:  # torch has no type of its own for memory of the CPU
+        raise ConfigError(
+            f"an input of shape {(batch, *shape)} does not fit into memory. Give a smaller one."
+        ) from error
 
 
 def _own_example(model: nn.Module, batch: int) -> Tensor | None:
@@ -227,7 +261,7 @@ def _file_builder(path: Path, function: str) -> Callable[..., Any]:
     sys.modules[module_name] = module  # dataclasses and pickling look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise ConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
     found: Callable[..., Any] | None = getattr(module, function, None)
