@@ -63,7 +63,9 @@ def test_nothing_overlaps_and_all_is_on_the_page(name: str) -> None:
     for a, b in combinations(placed.frames, 2):
         assert a.right <= b.left or b.right <= a.left or a.bottom <= b.top or b.bottom <= a.top
     for spot in spots:
-        assert spot.x - spot.width / 2 >= 0 and spot.right <= placed.width and spot.bottom <= placed.height
+        assert spot.x - spot.width / 2 >= -1e-9
+        assert spot.right <= placed.width + 1e-9
+        assert spot.bottom <= placed.height + 1e-9
     for path in [*placed.paths, *placed.ways_out]:
         assert not any(_crosses(p, q, spot) for p, q in pairwise(path) for spot in spots)
     assert placed.width <= 7.3
