@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import networkx as nx
-
 from reports.diagram import Cell, Item
 
 NODE_WIDTH, NODE_HEIGHT, JOIN_SIZE = 1.56, 0.36, 0.17
@@ -114,16 +112,23 @@ def lay_out(cell: Cell, edges: Sequence[tuple[str, str]]) -> CellLayout:
 
 def _rows(items: Sequence[Item], edges: Sequence[tuple[str, str]]) -> list[list[str]]:
     """Names by row, the entry first and the exit last; within a row by where their sources stand."""
-    inner: nx.DiGraph[str] = nx.DiGraph()
-    inner.add_nodes_from(item.name for item in items)
-    inner.add_edges_from(edge for edge in edges if ENTRY not in edge and EXIT not in edge)
     order = {item.name: index for index, item in enumerate(items)}
+    sources: dict[str, list[str]] = {name: [] for name in order}
+    for source, target in edges:
+        if source in order and target in order:
+            sources[target].append(source)
+    depth: dict[str, int] = {}
+    generations: list[list[str]] = []
+    for name in order:
+        depth[name] = max((depth[source] + 1 for source in sources[name]), default=0)
+        generations += [[]] if depth[name] == len(generations) else []
+        generations[depth[name]].append(name)
     place: dict[str, float] = {}
     rows = [[ENTRY]]
-    for generation in nx.topological_generations(inner):
+    for generation in generations:
         wanted = {}
         for name in generation:
-            known = [place[source] for source in inner.predecessors(name)]
+            known = [place[source] for source in sources[name]]
             wanted[name] = (sum(known) / len(known) if known else 0.0, order[name])
         row = sorted(generation, key=wanted.__getitem__)
         place |= {name: index - (len(row) - 1) / 2 for index, name in enumerate(row)}
