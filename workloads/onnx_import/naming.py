@@ -87,6 +87,11 @@ class OnnxNames(ModuleNames):
         path, _ = _from_metadata(node) or _from_name(node)
         return self._again.get(path, path)
 
+    def module_of(self, node: NodeProto) -> str:
+        """The owner of weights without a module's name: the path, outside of PyTorch the node itself."""
+        is_torch = node.name.startswith("/") or any(prop.key == SCOPES_KEY for prop in node.metadata_props)
+        return self.path_of(node) or ("" if is_torch else node.name or node.output[0])
+
     def is_single_op(self, name: str) -> bool:
         return name in self._single
 

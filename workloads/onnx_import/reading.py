@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 #: A protobuf message ends here; larger networks keep their weights in external files.
 MAX_BYTES = 2**31 - 1
+#: So many functions, properties or op sets no model has.
+MAX_REPEATS = 1_000_000
+
 #: Fields of a ModelProto -> wire type (0 varint, 2 length and bytes). Source: onnx/onnx.proto, ModelProto.
 _FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _GRAPH = 7
@@ -76,10 +80,12 @@ def _check_file(path: Path) -> None:
             "Save the weights apart: onnx.save_model(model, path, save_as_external_data=True)."
         )
     with path.open("rb") as file:
-        seen: set[int] = set()
+        seen: Counter[int] = Counter()
         while file.tell() < size:
             field = _skip_field(file, path, size)
-            seen.add(field)
+            seen[field] += 1
+            if seen[field] > (1 if _FIELDS[field] == 0 else MAX_REPEATS):
+                raise ConfigError(f"{path}: is not an ONNX file (it repeats a field of the model).")
     if _GRAPH not in seen:
         raise ConfigError(f"{path}: is not ONNX, or is truncated: it holds no graph. Export the model again.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,30 +17,41 @@ from workloads.tracing.recorder import Recorder
 from workloads.tracing.rules import Contraction, OpCall, Rewrite, rule_of
 from workloads.tracing.scope import Scope
 
+#: Names that the exporters of PyTorch make up for weights that they rewrote.
+_MADE_UP = re.compile(r"onnx::.*|val_\d+|\W.*")
+
 
 class OnnxBuilder(GraphBuilder):
-    """Names layers whose weight bears no module's name after the node that reads it first.
+    """Finds a module for weights that bear no module's name: that of the node that reads them first.
 
     Attributes:
-        node_name: of the ONNX node that runs: stands in for a module where there is none.
+        module: of the node that runs.
         made: layers that were added since it was last emptied.
     """
 
     def __init__(self, names: OnnxNames) -> None:
         super().__init__(names)
-        self.node_name = ""
+        self.module = ""
         self.made: list[str] = []
-        self._adopted: dict[str, str] = {}
+        self._adopted: dict[str, tuple[str, str]] = {}
 
     def add_layer(
         self, call: OpCall, contraction: Contraction, scope: str, owner: str | None, parameter: str
     ) -> str:
         if owner == "" and contraction.kind != "matmul":
-            owner = self._adopted.setdefault(parameter, scope or self.node_name)
-            parameter = "weight"
+            owner, parameter = self._adopt(parameter)
         name = super().add_layer(call, contraction, scope, owner, parameter)
         self.made.append(name)
         return name
+
+    def _adopt(self, weight: str) -> tuple[str, str]:
+        """(module, parameter) of a weight: two weights never get the same."""
+        if weight not in self._adopted:
+            name = "weight" if _MADE_UP.fullmatch(weight) else weight
+            taken = set(self._adopted.values())
+            names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+            self._adopted[weight] = next((self.module, free) for free in names if (self.module, free) not in taken)
+        return self._adopted[weight]
 
     def count_free(self, op: str) -> None:
         if op != "aten::empty":  # a stand-in for a tensor
@@ -57,10 +70,10 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
         """The tensor depends on an input of the network."""
         return self._value(tensor) is not None
 
-    def enter(self, path: str, node_name: str) -> None:
-        """A node starts to run in a module."""
+    def enter(self, path: str, module: str) -> None:
+        """A node starts to run; `module` owns the weights in it that bear no module's name."""
         self.scope.path = path
-        self._builder.node_name = node_name
+        self._builder.module = module
 
     def take_made(self) -> list[str]:
         """The layers added since the last call."""
@@ -89,7 +102,7 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
             self._alias(new, weight)
         else:
             owner = self._owners.get(weight)
-            module = (owner.module if owner is not None else "") or self.scope.path or self._builder.node_name
+            module = (owner.module if owner is not None else "") or self._builder.module
             self.add_weight(new, module, name, is_parameter=True)
         return new
 

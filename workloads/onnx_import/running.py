@@ -121,7 +121,7 @@ class Run:
     def _run_node(self, proto: NodeProto) -> None:
         node = self._node(proto)
         recorder = self._recorder
-        recorder.enter(self._names.path_of(proto), proto.name or proto.output[0])
+        recorder.enter(self._names.path_of(proto), self._names.module_of(proto))
         if node.op == "If" and node.inputs[0] is not None and node.inputs[0].known is not None:
             self._run_branch(proto, node.attributes["then_branch" if node.inputs[0].known.all() else "else_branch"])
             return
