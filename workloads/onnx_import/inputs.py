@@ -102,11 +102,15 @@ def _resolve(
     if own is not None:
         if len(own) != len(dims):
             raise TraceError(f"input {name!r} must have {len(dims)} dims, {_show(dims)}, but got {own}")
-        for bound, dim in zip(own, dims, strict=True):
+        for index, (bound, dim) in enumerate(zip(own, dims, strict=True)):
             fixed = symbols.setdefault(dim, bound) if isinstance(dim, str) else dim
             if fixed is not None and bound != fixed:
+                reason = (
+                    f"{dim!r} is {fixed}" if isinstance(dim, str) else "export it with a dynamic axis for another"
+                )
                 raise TraceError(
-                    f"input {name!r} must have the shape {_show(dims)}, but got {own}: {dim!r} is {fixed}"
+                    f"input {name!r} must have the shape {_show(dims)}, but got {own}: "
+                    f"dim {index} is fixed: {reason}."
                 )
         return own
     if dims and isinstance(dims[0], str):

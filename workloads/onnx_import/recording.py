@@ -117,14 +117,18 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
         """Numbers known before the network runs: they belong to the weight that they come from."""
         self._record_weights(f"onnx::{op}", [t for t in inputs if not self.is_active(t)], tuple(outputs))
 
-    def add_foreign(self, op: str, node: Node, outputs: Sequence[torch.Tensor]) -> None:
+    def add_foreign(
+        self, op: str, node: Node, captured: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]
+    ) -> None:
         """An op by the rule that a user registered under its name, else uncounted.
 
-        The rule sees the inputs as "0", "1", ... beside the attributes.
+        The rule sees the inputs as "0", "1", ... beside the attributes; `captured` are values that the
+        graphs inside a Loop or If read.
         """
-        active = [tensor for tensor in node.tensors if self.is_active(tensor)]
+        inputs = [*node.tensors, *captured]
+        active = [tensor for tensor in inputs if self.is_active(tensor)]
         if not active:
-            self._record_weights(op, node.tensors, tuple(outputs))
+            self._record_weights(op, inputs, tuple(outputs))
             return
         rule = rule_of(op)
         if isinstance(rule, Rewrite):

@@ -207,8 +207,9 @@ class Run:
         outputs: list[torch.Tensor | None] = [
             meta_tensor(*self._declared.of(name)) if name else None for name in node.proto.output
         ]
+        captured = [self._values[name].tensor for name in _read_inside(node.proto) if name in self._values]
         namespace = re.sub(r"\W", "_", node.domain) or "onnx"
-        self._recorder.add_foreign(f"{namespace}::{node.op}", node, [t for t in outputs if t is not None])
+        self._recorder.add_foreign(f"{namespace}::{node.op}", node, captured, [t for t in outputs if t is not None])
         return outputs
 
     def _run_branch(self, proto: NodeProto, branch: GraphProto) -> None:
@@ -265,3 +266,9 @@ class Run:
             f"{self._place(proto)} fails on inputs of the shapes {shapes or '()'}: {reason}. "
             f"Layers that ran: {len(self.operands)}."
         )
+
+
+def _read_inside(node: NodeProto) -> set[str]:
+    """Names that the graphs in a node (Loop, Scan, If) read; those of outer values among them."""
+    inner = [found for item in node.attribute if item.HasField("g") for found in item.g.node]
+    return {name for found in inner for name in found.input}.union(*(_read_inside(found) for found in inner))
