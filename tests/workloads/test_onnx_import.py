@@ -195,6 +195,20 @@ def test_toys(tmp_path, name):
     assert links(graph) == links(expected)
 
 
+def test_ops_without_macs(tmp_path):
+    """Kinds of the vector ops that stand for a chain of ONNX ops, one after the other."""
+    ops = {
+        "Sigmoid": "activation", "LeakyRelu": "activation", "HardSwish": "activation", "Erf": "elementwise",
+        "Softmax": "softmax", "LogSoftmax": "softmax", "LpNormalization": "reduce mul", "Neg": "elementwise",
+        "ArgMax": "reduce", "ReduceL2": "reduce", "ReduceProd": "reduce", "Mean": "", "Trilu": "copy",
+        "GlobalMaxPool": "pool", "ReduceSumSquare": "mul reduce", "ReduceL1": "elementwise reduce",
+    }  # fmt: skip
+    for op, kinds in ops.items():
+        path = save(tmp_path / "m.onnx", [node("Relu", "x", "r"), node(op, "r", "y")], {"x": (2, 3, 4, 4)})
+        graph = trace_onnx(path, strict=True)
+        assert " ".join(item.kind for item in graph.vector_ops) == f"activation {kinds}".strip(), op
+
+
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_recurrent(tmp_path, kind, bidirectional):
@@ -343,7 +357,7 @@ def test_a_loop_is_said_to_be_uncounted(tmp_path):
         node("MatMul", "end w", "y"),
     ]
     weights = {"count": np.int64(4), "yes": np.array(True), "start": ones(2, 3), "w": ones(3, 3)}
-    graph = trace_onnx(save(tmp_path / "m.onnx", nodes, {"x": (2, 3)}, weights))
+    graph = trace_onnx(save(tmp_path / "m.onnx", nodes, {"x": (2, 3)}, weights), shapes={"end": (2, 3)})
     assert [(item.op, item.calls) for item in graph.uncounted] == [("onnx::Loop", 1)]
     assert (graph.macs, graph.is_lower_bound) == (2 * 3 * 3, True)
     assert "n_h" in {item.name for item in graph.nodes}

@@ -200,7 +200,9 @@ FUNCTIONS: dict[str, Function] = {
     ),
     "GatherND": gather_nd, "Expand": expand, "Tile": tile, "Concat": concat, "Pad": pad, "Resize": resize,
     "Upsample": resize, "DepthToSpace": space, "SpaceToDepth": space, "ConstantOfShape": constant_of_shape,
-    "TopK": top_k, "Trilu": trilu, "OneHot": one_hot, "ScatterElements": scatter, "ScatterND": scatter,
+    "TopK": top_k, "Trilu": trilu, "OneHot": one_hot, "Scatter": scatter, "ScatterElements": scatter, "ScatterND": scatter,
+    "GridSample": lambda node: functional.grid_sample(node.tensor(0), node.tensor(1), align_corners=False),
     "Range": range_, "RandomNormal": random_like, "RandomUniform": random_like, "RandomNormalLike": random_like,
-    "RandomUniformLike": random_like, "CumSum": lambda node: torch.cumsum(node.tensor(0), (node.ints(1) or [0])[0]),
+    "RandomUniformLike": random_like,
+    "CumSum": lambda node: torch.cumsum(node.tensor(0), (node.ints(1) or [0])[0]),
 }  # fmt: skip

@@ -23,7 +23,7 @@ def _binary(function: Callable[..., Tensor]) -> Function:
     return lambda node: function(node.tensor(0), node.tensor(1))
 
 
-def _folded(function: Callable[..., Tensor]) -> Function:
+def _folded(function: Callable[..., Tensor]) -> Callable[[Node], Tensor]:
     """A function of two tensors over any number of them."""
 
     def run(node: Node) -> Tensor:
@@ -33,6 +33,11 @@ def _folded(function: Callable[..., Tensor]) -> Function:
         return first
 
     return run
+
+
+def mean(node: Node) -> Tensor:
+    total = _folded(torch.add)(node)
+    return total if len(node.tensors) == 1 else torch.div(total, len(node.tensors))
 
 
 def div(node: Node) -> Tensor:
@@ -212,6 +217,14 @@ def passed_on(node: Node) -> Tensor:
     return node.tensor(0)
 
 
+def _product(x: Tensor, *, dim: list[int], keepdim: bool) -> Tensor:
+    """The product over several dims at once, which torch has for one."""
+    dims = {axis % x.dim() for axis in dim}
+    kept = [axis for axis in range(x.dim()) if axis not in dims]
+    out = x.permute(*kept, *sorted(dims)).flatten(len(kept)).prod(-1)
+    return out.reshape([1 if axis in dims else x.shape[axis] for axis in range(x.dim())]) if keepdim else out
+
+
 _UNARY: dict[str, Callable[..., Tensor]] = {
     "Relu": functional.relu, "Sigmoid": torch.sigmoid, "Tanh": torch.tanh, "LeakyRelu": functional.leaky_relu,
     "Elu": functional.elu, "Selu": functional.selu, "Celu": functional.celu, "Gelu": functional.gelu,
@@ -232,7 +245,7 @@ _BINARY: dict[str, Callable[..., Tensor]] = {
 _FOLDED: dict[str, Callable[..., Tensor]] = {"Sum": torch.add, "Max": torch.maximum, "Min": torch.minimum}
 _REDUCE: dict[str, Callable[..., Any]] = {
     "ReduceMean": torch.mean, "ReduceSum": torch.sum, "ReduceMax": torch.amax, "ReduceMin": torch.amin,
-    "ReduceL2": torch.linalg.vector_norm, "ReduceLogSumExp": torch.logsumexp,
+    "ReduceProd": _product, "ReduceL2": torch.linalg.vector_norm, "ReduceLogSumExp": torch.logsumexp,
 }  # fmt: skip
 _PASSED_ON = ("Identity", "Dropout", "QuantizeLinear", "DequantizeLinear")
 
@@ -242,7 +255,7 @@ FUNCTIONS: dict[str, Function] = {
     **{name: _folded(function) for name, function in _FOLDED.items()},
     **{name: _reduce(function) for name, function in _REDUCE.items()},
     **dict.fromkeys(_PASSED_ON, passed_on),
-    "Div": div, "Clip": clip, "Cast": cast, "CastLike": cast, "PRelu": prelu,
+    "Div": div, "Mean": mean, "Clip": clip, "Cast": cast, "CastLike": cast, "PRelu": prelu,
     "Where": lambda node: torch.where(node.tensor(0).to(torch.bool), node.tensor(1), node.tensor(2)),
     "BatchNormalization": batch_norm, "LayerNormalization": layer_norm, "RMSNormalization": rms_norm,
     "GroupNormalization": group_norm, "InstanceNormalization": instance_norm, "LpNormalization": lp_norm,
