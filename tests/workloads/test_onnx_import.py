@@ -481,16 +481,42 @@ def test_a_removed_weight_may_be_given(tmp_path):
     assert trace_onnx(path, shapes={"w": (3, 5)}).macs == 2 * 3 * 5
 
 
-def test_external_data_stays_in_the_folder(tmp_path):
+def external(tmp_path, **entries):
+    """A product whose weight lies in an external file, as `entries` say."""
     path = save(tmp_path / "m.onnx", [node("MatMul", "x w", "y")], {"x": (2, 3)}, {"w": ones(3, 5)})
     model = onnx.load(path)
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = tensor.EXTERNAL
-    tensor.external_data.add(key="location", value="../secret.bin")
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=value)
     onnx.save(model, path)
-    with pytest.raises(ConfigError, match=r"'w' lies at '../secret.bin', but must lie in the folder"):
-        trace_onnx(path)
+    (tmp_path / "w.bin").write_bytes(np.arange(15, dtype=np.float32).tobytes())
+    (tmp_path / "link.bin").symlink_to(tmp_path / "w.bin")
+    return path
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd"])
+def test_external_data_stays_in_the_folder(tmp_path, location):
+    with pytest.raises(ConfigError, match="'w' lies at .*, but must lie in the folder"):
+        trace_onnx(external(tmp_path, location=location))
+
+
+@pytest.mark.parametrize(
+    ("entries", "density"),
+    [
+        ({"location": "w.bin"}, 14 / 15),
+        ({"location": "w.bin", "offset": "0", "length": "60"}, 14 / 15),
+        ({"location": "w.bin", "length": "lots"}, 1),
+        ({"location": "w.bin", "offset": "-5"}, 1),
+        ({"location": "w.bin", "offset": "32", "length": "60"}, 1),
+        ({"location": "absent.bin"}, 1),
+        ({"location": "link.bin"}, 1),
+        ({}, 1),
+    ],
+)
+def test_external_data_that_cannot_be_read_is_absent(tmp_path, entries, density):
+    assert trace_onnx(external(tmp_path, **entries)).layers[0].density.w == density
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,12 @@ from workloads.onnx_import.values import Value, numbers, torch_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from onnx import TensorProto
 
     Floats = NDArray[np.float32]
-    from onnx import TensorProto
+
+#: Of an element, when the bytes to read are estimated.
+FLOAT_BYTES = 4
 
 #: So few zeros among float weights came by chance, not by pruning.
 STRAY = 1e-3
@@ -51,12 +55,10 @@ class Densities:
                 f"{self._file.path}: the weight {tensor.name!r} lies at {str(location)!r}, "
                 "but must lie in the folder of the model."
             )
-        path = folder / location
-        size = path.stat().st_size if path.is_file() else 0
-        length = int(entries.get("length", size))
-        if size == 0 or length > self._budget:
+        size = math.prod(tensor.dims) * FLOAT_BYTES
+        if size > self._budget or not (folder / location).is_file():
             return None
-        self._budget -= length
+        self._budget -= size
         from onnx import TensorProto
 
         return numbers(TensorProto.FromString(tensor.SerializeToString()), str(folder))

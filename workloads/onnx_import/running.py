@@ -66,7 +66,7 @@ class Run:
         self._annotated = bits.annotated_bits(model.graph)
         self._readers: dict[str, list[NodeProto]] = {}
         for node in model.graph.node:
-            for name in node.input:
+            for name in (*node.input, *_read_inside(node)):
                 self._readers.setdefault(name, []).append(node)
         self._outputs = {value.name for value in model.graph.output}
         self._done: set[str] = set()
@@ -242,7 +242,8 @@ class Run:
                 is_weight=is_weight,
             )
             if is_weight and source is not None:
-                quantizer = bits.rounding(node) or source.quantizer
+                is_stored = value.shape == source.weight_shape
+                quantizer = (bits.rounding(node) if is_stored else None) or source.quantizer
                 value = replace(value, weight=source.weight, weight_shape=source.weight_shape, quantizer=quantizer)
             self._values[name] = value
             if is_weight and (node.op == "Constant" or (node.op == "Identity" and split_parameter(name))):

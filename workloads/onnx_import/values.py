@@ -176,10 +176,11 @@ def initializer_value(tensor: TensorProto) -> Value:
 def numbers(tensor: TensorProto, folder: str = "") -> NDArray[Any] | None:
     """The numbers of a tensor; None where the file does not hold them (removed, or in an absent file)."""
     from onnx import numpy_helper
+    from onnx.checker import ValidationError
 
     if tensor.data_location == tensor.EXTERNAL and not folder:
         return None
     try:
         return np.asarray(numpy_helper.to_array(tensor, folder))
-    except (ValueError, TypeError, OSError):  # fewer bytes than the shape needs
+    except (ValueError, TypeError, OSError, ValidationError):  # fewer bytes than the shape needs, or a link
         return None
