@@ -498,7 +498,7 @@ def external(tmp_path, **entries):
 
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd"])
 def test_external_data_stays_in_the_folder(tmp_path, location):
-    with pytest.raises(ConfigError, match="'w' lies at .*, but must lie in the folder"):
+    with pytest.raises(ConfigError, match=r"'w' lies at .*, but must lie in the folder"):
         trace_onnx(external(tmp_path, location=location))
 
 
