@@ -21,7 +21,7 @@ HOME = {
     "networkx": "hwmodel", "numba": "hwmodel", "pint": "hwmodel", "pydantic": "hwmodel",
     "pydantic_core": "hwmodel", "ruamel": "hwmodel",
     "torch": "workloads", "sklearn": "workloads", "safetensors": "workloads", "timm": "workloads",
-    "transformers": "workloads",
+    "transformers": "workloads", "onnx": "workloads", "google": "workloads",
     "optuna": "search", "scipy": "search", "sqlalchemy": "search",
     "matplotlib": "reports", "jinja2": "reports", "rich": "reports", "typer": "reports", "click": "reports",
 }  # fmt: skip
@@ -32,6 +32,7 @@ DISTRIBUTION = {
     "sklearn": "scikit-learn",
     "pydantic_core": "pydantic",
     "click": "typer",
+    "google": "protobuf",
 }
 
 

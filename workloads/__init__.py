@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from torch import nn
 
     from hwmodel.graph import LayerGraph
     from workloads.data import Dataset
 
-__all__ = ["data_names", "load_data", "load_model", "load_model_with_input", "model_names", "trace"]
+__all__ = ["data_names", "load_data", "load_model", "load_model_with_input", "model_names", "trace", "trace_onnx"]
 
 
 def trace(model: nn.Module, *args: Any, **kwargs: Any) -> LayerGraph:
@@ -23,6 +24,19 @@ def trace(model: nn.Module, *args: Any, **kwargs: Any) -> LayerGraph:
     from workloads.tracing import trace as traced
 
     return traced(model, *args, **kwargs)
+
+
+def trace_onnx(
+    path: str | Path,
+    *,
+    shapes: Mapping[str, Sequence[int] | int] | None = None,
+    strict: bool = False,
+    name: str | None = None,
+) -> LayerGraph:
+    """The layer graph of an ONNX file; see `workloads.onnx_import.trace_onnx`."""
+    from workloads import onnx_import
+
+    return onnx_import.trace_onnx(path, shapes=shapes, strict=strict, name=name)
 
 
 def load_model(name: str, **options: Any) -> nn.Module:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from workloads.compress import CompressionConfig, ConfigFile
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A name, FILE.py:function, or timm:NAME.", show_default=False)
+    str,
+    typer.Argument(metavar="MODEL", help="A name, FILE.py:function, timm:NAME, or FILE.onnx.", show_default=False),
 ]
 HardwareOption = Annotated[
     str, typer.Option("--hw", metavar="NAME|FILE", help="Accelerator: a name (hwmodel hw list) or a YAML file.")
@@ -27,7 +28,10 @@ HardwareOption = Annotated[
 InputOption = Annotated[
     str | None,
     typer.Option(
-        "--input", metavar="1,3,224,224", help="Shape of the input, batch first; default: the model's own."
+        "--input",
+        metavar="1,3,224,224",
+        help="Shape of the input, batch first; default: the model's own. For several of an ONNX file: "
+        "'ids=1,128;mask=1,128', or a symbol: 'sequence=128'.",
     ),
 ]
 OptionOption = Annotated[
@@ -123,8 +127,8 @@ def traced(
     """The graph of a model given by name.
 
     Args:
-        model: a name, FILE.py:function or timm:NAME.
-        shape: of the input, batch first, as text; None is the model's own.
+        model: a name, FILE.py:function, timm:NAME or FILE.onnx.
+        shape: of the input, batch first, as text; None is the model's own. Of an ONNX file also by name.
         pairs: options as KEY=VALUE.
         strict: an op without a rule is an error.
         made_with: options unless `pairs` give others.
@@ -133,6 +137,8 @@ def traced(
         HwModelError: no model has that name, it does not run on the input, or (strict) an op of it
             has no rule.
     """
+    if model.endswith(".onnx"):
+        return _traced_onnx(model, shape, pairs, strict=strict)
     options, shape_with_batch = {**(made_with or {}), **parse_options(pairs)}, parse_shape(shape)
     from workloads.models import load_model_with_input
     from workloads.tracing import trace_model
@@ -178,6 +184,34 @@ def writing(path: str | Path, option: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise typer.BadParameter(f"cannot write {str(path)!r}: {error.strerror}", param_hint=option) from error
+
+
+def _traced_onnx(path: str, shapes: str | None, pairs: list[str] | None, *, strict: bool) -> LayerGraph:
+    if pairs:
+        raise typer.BadParameter("an ONNX file has no options", param_hint="--option")
+    from workloads import trace_onnx
+
+    return trace_onnx(path, shapes=parse_shapes(shapes), strict=strict)
+
+
+def check_input(model: str, text: str | None) -> None:
+    """A shape that cannot be read is a usage error, before anything is loaded."""
+    if model.endswith(".onnx"):
+        parse_shapes(text)
+    else:
+        parse_shape(text)
+
+
+def parse_shapes(text: str | None) -> dict[str, tuple[int, ...] | int]:
+    """`ids=1,128;sequence=16` as {"ids": (1, 128), "sequence": 16}; a shape without a name as {"": shape}."""
+    shapes: dict[str, tuple[int, ...] | int] = {}
+    for part in text.split(";") if text else ():
+        name, equals, bounds = part.rpartition("=")
+        if equals and bounds.strip().isdecimal():
+            shapes[name.strip()] = int(bounds)
+        elif (shape := parse_shape(bounds)) is not None:
+            shapes[name.strip()] = shape
+    return shapes
 
 
 def short_name(model: str) -> str:

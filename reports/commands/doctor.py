@@ -10,6 +10,7 @@ REQUIRED = ("hwmodel", "torch", "numpy", "pandas", "networkx", "optuna", "matplo
             "ruamel.yaml", "pint", "typer", "rich", "jinja2", "scikit-learn", "safetensors")  # fmt: skip
 OPTIONAL = {
     "timm": "models by timm:NAME",
+    "onnx": "models by FILE.onnx",
     "transformers": "Hugging Face models",
     "optuna-dashboard": "live dashboard",
 }

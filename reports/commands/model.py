@@ -101,7 +101,7 @@ def cost(
 ) -> None:
     """Price a model on an accelerator: energy, cycles and memory of every layer."""
     objective = common.check_objective(optimize)
-    common.parse_shape(input)
+    common.check_input(model, input)
     common.parse_options(option)
     common.check_csv(csv, json=json)
     from hwmodel import evaluate, load_accelerator

@@ -194,6 +194,11 @@ def _builder(name: str) -> Callable[..., Any]:
     path, separator, function = name.rpartition(":")
     if separator and path.endswith(".py"):
         return _file_builder(Path(path), function)
+    if name.endswith(".onnx"):
+        raise ConfigError(
+            f"{name}: an ONNX file can be traced, priced and mapped (workloads.trace_onnx), not trained: "
+            "give the PyTorch model for that."
+        )
     if name.endswith(".py"):
         raise ConfigError(f"{name}: which function builds the model? Write {name}:FUNCTION.")
     raise ConfigError(

@@ -139,6 +139,11 @@ def _log2_length(call: OpCall) -> float:
     return _per_input(call) * max(1.0, math.log2(max(1, length)))
 
 
+def _boundaries(call: OpCall) -> float:
+    """A comparison with every boundary."""
+    return float(call["boundaries"].numel())
+
+
 def register() -> None:
     for kind, ops in _FUSED.items():
         for name, count in ops.items():
@@ -155,6 +160,7 @@ def register() -> None:
     for name in _SORTS.split():
         register_op(f"aten::{name}", Vector(kind="sort", ops=_log2_length))
     register_op("aten::embedding", Vector(kind="embedding", ops=0, reads_table=True))
+    register_op("aten::bucketize", Vector(kind="elementwise", ops=_boundaries, fused=True))
     register_op("aten::one_hot", Vector(kind="embedding", ops=0))
     for name in f"{_VIEWS} {_LAYOUT} {_IDENTITY}".split():
         register_op(f"aten::{name}", FREE)

@@ -1,0 +1,142 @@
+"""The recorder of the tracer, as the importer needs it: weights of modules that the file does not name, bits."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from hwmodel.errors import TraceError
+from workloads.onnx_import.naming import OnnxNames
+from workloads.onnx_import.values import Node, meta_tensor
+from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.recorder import Recorder
+from workloads.tracing.rules import Contraction, OpCall, Rewrite, rule_of
+from workloads.tracing.scope import Scope
+
+#: Names that the exporters of PyTorch make up for weights that they rewrote.
+_MADE_UP = re.compile(r"onnx::.*|val_\d+|\W.*")
+
+
+class OnnxBuilder(GraphBuilder):
+    """Finds a module for weights that bear no module's name: that of the node that reads them first.
+
+    Attributes:
+        module: of the node that runs.
+        made: layers that were added since it was last emptied.
+    """
+
+    def __init__(self, names: OnnxNames) -> None:
+        super().__init__(names)
+        self.module = ""
+        self.made: list[str] = []
+        self._adopted: dict[str, tuple[str, str]] = {}
+
+    def add_layer(
+        self, call: OpCall, contraction: Contraction, scope: str, owner: str | None, parameter: str
+    ) -> str:
+        if owner == "" and contraction.kind != "matmul":
+            owner, parameter = self._adopt(parameter)
+        name = super().add_layer(call, contraction, scope, owner, parameter)
+        self.made.append(name)
+        return name
+
+    def _adopt(self, weight: str) -> tuple[str, str]:
+        """(module, parameter) of a weight: two weights never get the same."""
+        if weight not in self._adopted:
+            name = "weight" if _MADE_UP.fullmatch(weight) else weight
+            taken = set(self._adopted.values())
+            names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+            self._adopted[weight] = next((self.module, free) for free in names if (self.module, free) not in taken)
+        return self._adopted[weight]
+
+    def count_free(self, op: str) -> None:
+        if op != "aten::empty":  # a stand-in for a tensor
+            super().count_free(op)
+
+
+class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves its base untyped
+    """Records the torch functions that stand for ONNX nodes."""
+
+    def __init__(self, builder: OnnxBuilder, scope: Scope) -> None:
+        super().__init__(builder, scope, has_inputs=True)
+        self._builder = builder
+        self._repetitions: Counter[tuple[str, str]] = Counter()
+
+    def is_active(self, tensor: torch.Tensor) -> bool:
+        """The tensor depends on an input of the network."""
+        return self._value(tensor) is not None
+
+    def enter(self, path: str, module: str) -> None:
+        """A node starts to run; `module` owns the weights in it that bear no module's name."""
+        self.scope.path = path
+        self._builder.module = module
+
+    def take_made(self) -> list[str]:
+        """The layers added since the last call."""
+        made, self._builder.made = self._builder.made, []
+        return made
+
+    def source(self, tensor: torch.Tensor) -> str:
+        """The node of the graph that wrote a tensor; "" for a weight."""
+        value = self._value(tensor)
+        return "" if value is None else value.source
+
+    # ---- stand-ins -----------------------------------------------------------------------------
+
+    def reshaped(self, tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+        """What `tensor` holds in another shape, at no cost."""
+        new = meta_tensor(shape, tensor.dtype)
+        self._alias(new, tensor)
+        if tensor in self._owners:
+            self._owners[new] = self._owners[tensor]
+        return new
+
+    def part_of(self, weight: torch.Tensor, name: str, shape: Sequence[int]) -> torch.Tensor:
+        """A part of a weight, as the parameter `name` of its module."""
+        new = meta_tensor(shape, torch.float32)
+        if self.is_active(weight):
+            self._alias(new, weight)
+        else:
+            owner = self._owners.get(weight)
+            module = (owner.module if owner is not None else "") or self._builder.module
+            self.add_weight(new, module, name, is_parameter=True)
+        return new
+
+    def repetition(self, op: str) -> int:
+        """How often an op ran in this module before."""
+        self._repetitions[self.scope.path, op] += 1
+        return self._repetitions[self.scope.path, op] - 1
+
+    # ---- ops without a torch function ----------------------------------------------------------
+
+    def add_computed(self, op: str, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> None:
+        """Numbers known before the network runs: they belong to the weight that they come from."""
+        self._record_weights(f"onnx::{op}", [t for t in inputs if not self.is_active(t)], tuple(outputs))
+
+    def add_foreign(
+        self, op: str, node: Node, captured: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]
+    ) -> None:
+        """An op by the rule that a user registered under its name, else uncounted.
+
+        The rule sees the inputs as "0", "1", ... beside the attributes; `captured` are values that the
+        graphs inside a Loop or If read.
+        """
+        inputs = [*node.tensors, *captured]
+        active = [tensor for tensor in inputs if self.is_active(tensor)]
+        if not active:
+            self._record_weights(op, inputs, tuple(outputs))
+            return
+        rule = rule_of(op)
+        if isinstance(rule, Rewrite):
+            raise TraceError(f"the rule of {op!r} is a Rewrite, which holds for torch ops only")
+        call = OpCall(
+            op=op,
+            arguments={**{str(index): t for index, t in enumerate(node.tensors)}, **node.attributes},
+            output=tuple(outputs),
+            weights=frozenset(id(tensor) for tensor in node.tensors if not self.is_active(tensor)),
+        )
+        self._record(call, rule, active, [])
