@@ -14,30 +14,31 @@ from __future__ import annotations
 import numpy as np
 
 from hwmodel.bounds import LATENCY, SLACK, score_of, whole
-from hwmodel.nest import Floats, Ints, compiled
+from hwmodel.nest import Floats, Ints, compiled, internal
 
-#: Features of a candidate. Of one PE: its steps, the words of W, I and O that it exchanges with the level above, sums
-#: that it reads again, sums that come back to it, and its tiles; of the chip: the different words that all PEs
-#: exchange, sums that the buffer gives back, words of I from outside, finished outputs, the buffer's tiles of I and O,
-#: and the first windows of all passes.
+#: Features of a candidate. Of one PE: its steps, the words of W, I and O that it exchanges with the level above,
+#: sums that it reads again, sums that come back to it, and its tiles. Of the chip: the different words that all PEs
+#: exchange, sums that the buffer gives back, words of I from outside, finished outputs, the buffer's tiles of I and
+#: O, and the first windows of all passes.
 STEPS, WORDS, REREAD, RETURNED, TILE = 0, 1, 4, 5, 6
 CARRIED, WAITING, OUTSIDE, DONE, HELD, WINDOWS = 9, 12, 13, 14, 15, 17
-NUM_NEAR, NUM_FEATURES = 9, 18
+NUM_FEATURES = 18
 #: Rows of the rates; the ports follow.
 ENERGY_ROW, EXCLUSIVE_ROW, WAIT_ROW, PORTS = 0, 1, 2, 3
 
 
-@compiled
+@internal
 def _dot(row: Floats, features: Floats, num_pes: float) -> float:
     """One metric; num_pes: how often the features of one PE count."""
     near, far = 0.0, 0.0
-    for n in range(9):
+    for n in range(CARRIED):
         near += row[n] * features[n]
-        far += row[9 + n] * features[9 + n]
+    for n in range(CARRIED, NUM_FEATURES):
+        far += row[n] * features[n]
     return near * num_pes + far
 
 
-@compiled
+@internal
 def _fits(slots: Ints, sizes: Floats, banks: Floats, widths: Floats, tiles: Floats) -> bool:
     """Tiles of W, I and O (3) [words] fit the memories of a level, each in whole banks; see `search`."""
     for memory in range(3):
@@ -51,13 +52,13 @@ def _fits(slots: Ints, sizes: Floats, banks: Floats, widths: Floats, tiles: Floa
     return True
 
 
-@compiled
+@internal
 def _slid(extent: int, bound: int, step: int) -> float:
     """Share of the words that still move where a loop slides a window of `extent` by `step`."""
     return (1.0 + (bound - 1) * (min(step, extent) / extent)) / bound
 
 
-@compiled
+@internal
 def _tiles(pace: Ints, spread: Ints, r: Ints, b: Ints, tiles: Floats) -> None:
     """Fills tiles (2, 3): words of W, I and O in a PE, and of I and O in the buffer."""
     g, bi, k, c, oy, ox, fy, fx = 1, 0, 2, 3, 4, 5, 6, 7
@@ -70,14 +71,14 @@ def _tiles(pace: Ints, spread: Ints, r: Ints, b: Ints, tiles: Floats) -> None:
     tiles[1, 2] = sets * r[k] * b[k] * spread[k] * spread[oy] * b[ox] * spread[ox]
 
 
-@compiled
+@internal
 def _count(
     pace: Ints, spread: Ints, starts: int, left: Ints, r: Ints, b: Ints, tiles: Floats, features: Floats
 ) -> None:
     """Fills the features of a candidate.
 
-    pace: stride y, x, dilation y, x; spread: (8) PEs per dim; starts: different tiles of I across the PEs; left: (8)
-    loops at DRAM; r, b: (8) loops in a PE and at the buffer; tiles: of `_tiles`.
+    pace: stride y, x, dilation y, x; spread: (8) PEs per dim; starts: different tiles of I across the PEs; left:
+    (8) loops at DRAM; r, b: (8) loops in a PE and at the buffer; tiles: of `_tiles`.
     """
     g, bi, k, c, oy, ox, fy, fx = 1, 0, 2, 3, 4, 5, 6, 7
     outer, inner, steps = 1, 1, 1
@@ -130,17 +131,69 @@ def _count(
     features[HELD], features[HELD + 1], features[WINDOWS] = tiles[1, 1], tiles[1, 2], w * tiles[0, 1] * starts
 
 
-@compiled
+@internal
 def _next_part(number: int, part: int) -> int:
     """The smallest above `part` of the sizes of equal parts of a number, the last one padded; 0: there is none."""
     count = -(-number // part)
     return 0 if count == 1 else -(-number // (count - 1))
 
 
+@internal
+def _price(
+    rates: Floats, features: Floats, num_pes: float, unit: Floats, objective: int, most: float
+) -> tuple[float, float]:
+    """Energy [pJ] and cycles of a candidate; of one that is above a score, lower bounds. unit: see `search`."""
+    energy = unit[0] + _dot(rates[ENERGY_ROW], features, num_pes)
+    busy = np.ceil(features[STEPS] / unit[2])
+    if score_of(objective, energy + busy * unit[1], busy) > most:
+        return energy + busy * unit[1], busy
+    for row in range(PORTS, rates.shape[0]):
+        busy = max(busy, _dot(rates[row], features, 1.0))
+    processing = whole(busy + _dot(rates[WAIT_ROW], features, 1.0))
+    return energy + processing * unit[1], processing + whole(_dot(rates[EXCLUSIVE_ROW], features, 1.0))
+
+
+@internal
+def _visit(
+    pace: Ints, spread: Ints, starts: int, steps: Ints, r: Ints, b: Ints, left: Ints,
+    fits: tuple[Ints, Floats, Floats, Floats], rates: Floats, unit: Floats, objective: int,
+    tiles: Floats, features: Floats, best: Floats,
+) -> bool:  # fmt: skip
+    """Prices every n, k and f around what a PE holds; True where best (score, tie, pj, cycles, n, k, f) fell."""
+    bi, k, ox = 0, 2, 5
+    slots, sizes, banks, widths = fits
+    filters, num_pes, found = -(-steps[k] // r[k]), 1.0, False
+    for d in range(8):
+        num_pes *= spread[d]
+    for n in range(1, steps[bi] + 1):
+        if steps[bi] % n != 0:
+            continue
+        b[bi], left[bi], b[k] = n, steps[bi] // n, 1
+        while b[k] > 0:
+            left[k] = -(-filters // b[k])
+            for f in range(1, steps[ox] + 1):
+                if steps[ox] % f != 0:
+                    continue
+                b[ox], left[ox] = f, steps[ox] // f
+                _tiles(pace, spread, r, b, tiles)
+                if not _fits(slots[1], sizes[1], banks[1], widths[1], tiles[1]):
+                    break
+                _count(pace, spread, starts, left, r, b, tiles, features)
+                energy, cycles = _price(rates, features, num_pes, unit, objective, best[0] * (1 + SLACK))
+                score = score_of(objective, energy, cycles)
+                tie = energy if objective == LATENCY else cycles
+                if score < best[0] * (1 - SLACK) or (score <= best[0] * (1 + SLACK) and tie < best[1]):
+                    found = True
+                    best[0], best[1], best[2], best[3] = min(score, best[0]), tie, energy, cycles
+                    best[4], best[5], best[6] = n, b[k], f
+            b[k] = _next_part(filters, b[k])
+    return found
+
+
 @compiled
 def search(
-    dims: Ints, pace: Ints, spreads: Ints, starts: Ints, widths: Floats, slots: Ints, sizes: Floats, banks: Floats,
-    rates: Floats, base_pj: float, clock_pj: float, macs_per_cycle: float, objective: int,
+    dims: Ints, pace: Ints, spreads: Ints, starts: Ints, fits: tuple[Ints, Floats, Floats, Floats],
+    rates: Floats, unit: Floats, objective: int,
 ) -> tuple[float, float, Ints]:  # fmt: skip
     """The best candidate of all arrangements.
 
@@ -149,34 +202,33 @@ def search(
         pace: (4) stride y, x, dilation y, x.
         spreads: (S, 8) PEs per dim.
         starts: (S, FX) different tiles of I across the PEs, at [s - 1] with s columns in each.
-        widths: (2, 3) of W, I and O in the PEs and in the buffer [bit].
-        slots: (2, 3) memory of each operand, -1 where it has none; sizes, banks: (2, 3) of the memories [bit].
+        fits: (2, 3) each, for PEs and buffer: memory of W, I and O, -1 where they have none; size of each memory
+            and its banks [bit], 0 for no banks; widths of W, I and O [bit].
         rates: (M, NUM_FEATURES).
-        base_pj, clock_pj: of the arithmetic, and of a cycle.
-        macs_per_cycle: of a PE.
+        unit: energy of the arithmetic [pJ], energy of a cycle [pJ], MACs of a PE per cycle.
         objective: ENERGY, LATENCY or EDP.
 
     Returns:
         Energy [pJ], cycles, and (arrangement, p, q, s, n, k, f); -1 where nothing fits.
     """
-    best, best_pj, best_cycles, best_score, best_tie = np.full(7, -1, np.int64), np.inf, np.inf, np.inf, np.inf
-    features, tiles = np.empty(NUM_FEATURES), np.empty((2, 3))
+    best, indices, features, tiles = np.full(7, np.inf), np.empty(7), np.zeros(NUM_FEATURES), np.zeros((2, 3))
+    indices[0] = -1.0
     r, b, left, steps = np.ones(8, np.int64), np.ones(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
-    bi, k, c, ox, fy, fx = 0, 2, 3, 5, 6, 7
+    slots, sizes, banks, widths = fits
+    k, c, ox, fy, fx, bi = 2, 3, 5, 6, 7, 0
     for a in range(spreads.shape[0]):
-        num_pes, total = 1, 1
+        num_pes, total = 1.0, 1
         for d in range(8):
             steps[d] = -(-dims[d] // spreads[a, d])
             left[d] = steps[d]
             num_pes, total = num_pes * spreads[a, d], total * steps[d]
-        b[fy], left[fy], left[fx] = steps[fy], 1, 1
-        cycles = np.ceil(total / macs_per_cycle)
-        energy = base_pj + num_pes * rates[ENERGY_ROW, STEPS] * total + cycles * clock_pj
-        if score_of(objective, energy, cycles) > best_score * (1 + SLACK):
+        features[:] = 0.0  # what no candidate here is below: the clock and the registers for every MAC
+        features[STEPS] = total
+        energy, cycles = _price(rates, features, num_pes, unit, objective, best[0])
+        if score_of(objective, energy, cycles) > best[0] * (1 + SLACK):
             continue
-        r[k] = 1
+        b[fy], left[fy], left[fx], r[k] = steps[fy], 1, 1, 1
         while r[k] > 0:
-            filters = -(-steps[k] // r[k])
             r[c] = 1
             while r[c] > 0:
                 left[c] = -(-steps[c] // r[c])
@@ -186,44 +238,12 @@ def search(
                     _tiles(pace, spreads[a], r, b, tiles)
                     if not _fits(slots[0], sizes[0], banks[0], widths[0], tiles[0]):
                         break
-                    if steps[fx] % s != 0:
-                        continue
-                    for n in range(1, steps[bi] + 1):
-                        if steps[bi] % n != 0:
-                            continue
-                        b[bi], left[bi] = n, steps[bi] // n
-                        b[k] = 1
-                        while b[k] > 0:
-                            left[k] = -(-filters // b[k])
-                            for f in range(1, steps[ox] + 1):
-                                if steps[ox] % f != 0:
-                                    continue
-                                b[ox], left[ox] = f, steps[ox] // f
-                                _tiles(pace, spreads[a], r, b, tiles)
-                                if not _fits(slots[1], sizes[1], banks[1], widths[1], tiles[1]):
-                                    break
-                                _count(pace, spreads[a], starts[a, s - 1], left, r, b, tiles, features)
-                                energy = base_pj + _dot(rates[ENERGY_ROW], features, float(num_pes))
-                                compute = np.ceil(features[STEPS] / macs_per_cycle)
-                                least = score_of(objective, energy + compute * clock_pj, compute)
-                                if least > best_score * (1 + SLACK):
-                                    continue
-                                for row in range(PORTS, rates.shape[0]):
-                                    compute = max(compute, _dot(rates[row], features, 1.0))
-                                wait = _dot(rates[WAIT_ROW], features, 1.0)
-                                exclusive = _dot(rates[EXCLUSIVE_ROW], features, 1.0)
-                                processing = whole(compute + wait)
-                                energy += processing * clock_pj
-                                cycles = processing + whole(exclusive)
-                                score = score_of(objective, energy, cycles)
-                                tie = energy if objective == LATENCY else cycles
-                                near = score <= best_score * (1 + SLACK)
-                                if score < best_score * (1 - SLACK) or (near and tie < best_tie):
-                                    best_score, best_tie = min(score, best_score), tie
-                                    best_pj, best_cycles = energy, cycles
-                                    best[0], best[1], best[2], best[3] = a, r[k], r[c], s
-                                    best[4], best[5], best[6] = n, b[k], f
-                            b[k] = _next_part(filters, b[k])
+                    if steps[fx] % s == 0 and _visit(
+                        pace, spreads[a], starts[a, s - 1], steps, r, b, left, fits,
+                        rates, unit, objective, tiles, features, best,
+                    ):  # fmt: skip
+                        indices[0], indices[1], indices[2], indices[3] = a, r[k], r[c], s
+                        indices[4], indices[5], indices[6] = best[4], best[5], best[6]
                 r[c] = _next_part(steps[c], r[c])
             r[k] = _next_part(steps[k], r[k])
-    return best_pj, best_cycles, best
+    return best[2], best[3], indices.astype(np.int64)

@@ -51,21 +51,21 @@ def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "ener
         raise MappingError(f"optimize must be one of {', '.join(OBJECTIVES)}, but got {optimize!r}")
     check_hierarchy(accelerator)
     widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-    sets, spreads, starts = _arrays(layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal)
-    slots, sizes, banks = _memories(accelerator)
-    wide = max(widths.acc, widths.o)
+    sets, spreads, starts = _arrays(
+        layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal
+    )
+    rate = accelerator.precision.macs_per_cycle(widths.w, widths.i)
+    mac_pj = accelerator.precision.energy_pj(widths.w, widths.i)
     _, _, found = rowkernel.search(
         np.array(layer.dims.values_tuple, dtype=np.int64),
         np.array(layer.stride + layer.dilation, dtype=np.int64),
-        spreads, starts,
-        np.array([[widths.w, widths.i, widths.acc], [widths.w, widths.i, wide]], dtype=np.float64),
-        slots, sizes, banks,
+        spreads,
+        starts,
+        (*_memories(accelerator), _tile_widths(widths)),
         search_rates(accelerator, widths),
-        layer.macs * accelerator.precision.energy_pj(widths.w, widths.i),
-        accelerator.clock_pj,
-        accelerator.precision.macs_per_cycle(widths.w, widths.i),
+        np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
         OBJECTIVES.index(optimize),
-    )  # fmt: skip
+    )
     if found[0] < 0:
         raise MappingError(
             f"no row-stationary mapping of {layer.name!r} fits {accelerator.name!r}: "
@@ -82,9 +82,9 @@ def check_hierarchy(accelerator: Accelerator) -> None:
         MappingError: other levels, or operands in other places.
     """
     levels = accelerator.levels
-    if len(levels) == 3 and levels[0].per_pe and not levels[1].per_pe:
-        if set(levels[0].holds) == set(OPERANDS) and set(levels[1].holds) == {"I", "O"}:
-            return
+    placed = len(levels) == 3 and levels[0].per_pe and not levels[1].per_pe
+    if placed and set(levels[0].holds) == set(OPERANDS) and set(levels[1].holds) == {"I", "O"}:
+        return
     raise MappingError(
         f"accelerator {accelerator.name!r}: dataflow row_stationary needs one level per PE that holds W, I and O, "
         "one shared level that holds I and O, and the outermost memory"
@@ -119,6 +119,12 @@ def _memories(accelerator: Accelerator) -> tuple[Ints, Floats, Floats]:
             for operand in memory.holds:
                 slots[index, OPERANDS.index(operand)] = slot
     return slots, sizes, banks
+
+
+def _tile_widths(widths: Widths) -> Floats:
+    """Bits of a word of W, I and O in the PEs, and in the buffer, where sums are finished. (2, 3)"""
+    rows = [[widths.w, widths.i, widths.acc], [widths.w, widths.i, max(widths.acc, widths.o)]]
+    return np.array(rows, dtype=np.float64)
 
 
 def _mapping(dims: Dims, accelerator: Accelerator, sets: Sets, found: list[int]) -> Mapping:
