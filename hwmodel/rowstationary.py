@@ -97,7 +97,7 @@ def _arrays(
 ) -> tuple[tuple[Sets, ...], Ints, Ints]:
     """Arrangements; PEs per dim (S, 8); and different tiles of I across them for every s, at [s - 1] (S, FX)."""
     layer = Layer(name="", dims=dims, stride=stride, dilation=dilation)
-    sets = arrangements(dims, axes)
+    sets = arrangements(dims, axes, diagonal)
     spreads = np.array([[item.factors.get(dim, 1) for dim in DIM_NAMES] for item in sets], dtype=np.int64)
     starts = np.empty((len(sets), dims.FX), dtype=np.int64)
     for row, item in zip(starts, sets, strict=True):
