@@ -32,25 +32,30 @@ def _fits(problem: Problem, t: Ints, a: Ints) -> bool:
     for d in range(8):
         if t[d] % a[d] != 0 or (t[d] != a[d] and problem.loops[0, d] == 0):
             return False
-    need = np.zeros(3)
-    for x in range(3):
-        if problem.holds[1, x]:
-            width = problem.widths[x]
-            if x == 2 and (not problem.holds[0, 2] or irrelevant(OUTPUT, problem.bounds) != irrelevant(OUTPUT, a)):
-                width = problem.widths[3]
-            need[problem.memory[1, x]] += tile_words(x, t, problem.pace) * width
-    return need[0] <= problem.capacity[0] and need[1] <= problem.capacity[1] and need[2] <= problem.capacity[2]
+    for memory in range(3):
+        need = 0.0
+        for x in range(3):
+            if problem.holds[1, x] and problem.memory[1, x] == memory:
+                width = problem.widths[x]
+                if x == 2 and (
+                    not problem.holds[0, 2] or irrelevant(OUTPUT, problem.bounds) != irrelevant(OUTPUT, a)
+                ):
+                    width = problem.widths[3]
+                need += tile_words(x, t, problem.pace) * width
+        if need > problem.capacity[memory]:
+            return False
+    return True
 
 
 @internal
 def _exchange(problem: Problem, t: Ints, n: Ints, words: Floats) -> None:
     """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
-    ones = np.ones(8, np.int64)
+    ones, full = np.ones(8, np.int64), float(product(n))
     for x in range(3):
         size = tile_words(x, t, problem.pace)
         for o in range(words.shape[0]):
             order = problem.outer[o]
-            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, problem.pace)
+            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, problem.pace, full)
 
 
 @internal
@@ -102,9 +107,10 @@ def search(
 
     Returns:
         Energy and cycles (infinite where nothing is as good as the limits), and the indices (register tile,
-        unrolling, tile, order at the buffer, order at DRAM).
+        unrolling, tile, order at the buffer, order at DRAM), followed by the number of candidates counted exactly.
     """
-    best = np.full(5, -1, np.int64)
+    best = np.full(6, -1, np.int64)
+    best[5] = 0
     best_pj, best_cycles, best_score, best_tie = np.inf, np.inf, limits[0], np.inf
     cutoff, factors = limits[0] * (1 + SLACK), tile_factors(problem)
     pace, bounds, all_metrics = problem.pace, problem.bounds, lines.shape[1]
@@ -163,14 +169,14 @@ def search(
                 edges += problem.edge[0, x] * tile_words(x, r, pace) * problem.holds[0, x]
             for d in range(8):
                 m[d] = t[d] // a[d]
-            full = product(m) * product(n)
             for i in range(problem.inner.shape[0]):
                 for o in range(problem.outer.shape[0]):
                     if o == 0 or carries:
                         for x in range(3):
-                            share[x] = moves(x, r, problem.inner[i], m, a, problem.outer[o], n, t, pace) / full
+                            share[x] = moves(x, r, problem.inner[i], m, a, problem.outer[o], n, t, pace, 1.0)
                     if repeats[o] and not carries:  # another order at DRAM does the same
                         continue
+                    best[5] += 1
                     energy = lines[p, 0, 6] + far[o, 0]
                     for x in range(3):
                         energy += lines[p, 0, 7 + x] * share[x]

@@ -139,13 +139,15 @@ def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
 
 @internal
 def moves(
-    operand: int, tile: Ints, inner: Ints, m: Ints, inside_m: Ints, outer: Ints, n: Ints, inside_n: Ints, pace: Ints
-) -> float:
+    operand: int, tile: Ints, inner: Ints, m: Ints, inside_m: Ints, outer: Ints, n: Ints, inside_n: Ints, pace: Ints,
+    iterations: float,
+) -> float:  # fmt: skip
     """Transfers of a tile, in units of the tile, with the loops n (in order `outer`) around m (in order `inner`).
 
-    inside_m, inside_n: (8) extent of one iteration of the loops m and n.
+    inside_m, inside_n: (8) extent of one iteration of the loops m and n; iterations: of all of them, or 1 for the
+    share of the iterations that move the tile.
     """
-    total, strip = product(m) * product(n), 1
+    strip = 1
     for level in range(2):
         for k in range(7, -1, -1):
             dim = inner[k] if level == 0 else outer[k]
@@ -157,9 +159,9 @@ def moves(
                 continue
             if operand == 1 and strip == 1:
                 step = inside_m[dim] if level == 0 else inside_n[dim]
-                return total / bound * (1.0 + (bound - 1) * fresh_part(dim, tile, step, pace))
-            return total / strip
-    return 1.0
+                return iterations / bound * (1.0 + (bound - 1) * fresh_part(dim, tile, step, pace))
+            return iterations / strip
+    return iterations / strip
 
 
 @internal

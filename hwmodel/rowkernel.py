@@ -159,7 +159,7 @@ def _visit(
     fits: tuple[Ints, Floats, Floats, Floats], rates: Floats, unit: Floats, objective: int,
     tiles: Floats, features: Floats, best: Floats,
 ) -> bool:  # fmt: skip
-    """Prices every n, k and f around what a PE holds; True where best (score, tie, pj, cycles, n, k, f) fell."""
+    """Prices every n, k and f around what a PE holds; True where best (score, tie, pj, cycles, n, k, f, count) fell."""
     bi, k, ox = 0, 2, 5
     slots, sizes, banks, widths = fits
     filters, num_pes, found = -(-steps[k] // r[k]), 1.0, False
@@ -179,6 +179,7 @@ def _visit(
                 if not _fits(slots[1], sizes[1], banks[1], widths[1], tiles[1]):
                     break
                 _count(pace, spread, starts, left, r, b, tiles, features)
+                best[7] += 1
                 energy, cycles = _price(rates, features, num_pes, unit, objective, best[0] * (1 + SLACK))
                 score = score_of(objective, energy, cycles)
                 tie = energy if objective == LATENCY else cycles
@@ -209,10 +210,10 @@ def search(
         objective: ENERGY, LATENCY or EDP.
 
     Returns:
-        Energy [pJ], cycles, and (arrangement, p, q, s, n, k, f); -1 where nothing fits.
+        Energy [pJ], cycles, and (arrangement, p, q, s, n, k, f, candidates counted); -1 where nothing fits.
     """
-    best, indices, features, tiles = np.full(7, np.inf), np.empty(7), np.zeros(NUM_FEATURES), np.zeros((2, 3))
-    indices[0] = -1.0
+    best, indices, features, tiles = np.full(8, np.inf), np.empty(8), np.zeros(NUM_FEATURES), np.zeros((2, 3))
+    indices[0], best[7] = -1.0, 0.0
     r, b, left, steps = np.ones(8, np.int64), np.ones(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
     slots, sizes, banks, widths = fits
     k, c, ox, fy, fx, bi = 2, 3, 5, 6, 7, 0
@@ -246,4 +247,5 @@ def search(
                         indices[4], indices[5], indices[6] = best[4], best[5], best[6]
                 r[c] = _next_part(steps[c], r[c])
             r[k] = _next_part(steps[k], r[k])
+    indices[7] = best[7]
     return best[2], best[3], indices.astype(np.int64)

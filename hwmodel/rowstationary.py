@@ -71,7 +71,7 @@ def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "ener
             f"no row-stationary mapping of {layer.name!r} fits {accelerator.name!r}: "
             "use fewer bits, or a larger memory"
         )
-    arrangement, *inside = found.tolist()
+    arrangement, *inside, _ = found.tolist()
     return _mapping(layer.dims, accelerator, sets[arrangement], inside)
 
 
