@@ -139,8 +139,8 @@ def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
 
 @internal
 def moves(
-    operand: int, tile: Ints, inner: Ints, m: Ints, inside_m: Ints, outer: Ints, n: Ints, inside_n: Ints, pace: Ints,
-    iterations: float,
+    operand: int, tile: Ints, inner: Ints, m: Ints, inside_m: Ints, outer: Ints, n: Ints, inside_n: Ints,
+    pace: Ints, iterations: float,
 ) -> float:  # fmt: skip
     """Transfers of a tile, in units of the tile, with the loops n (in order `outer`) around m (in order `inner`).
 

@@ -159,7 +159,10 @@ def _visit(
     fits: tuple[Ints, Floats, Floats, Floats], rates: Floats, unit: Floats, objective: int,
     tiles: Floats, features: Floats, best: Floats,
 ) -> bool:  # fmt: skip
-    """Prices every n, k and f around what a PE holds; True where best (score, tie, pj, cycles, n, k, f, count) fell."""
+    """Prices every n, k and f around what a PE holds; True where it is better.
+
+    best: score, tie-break, energy, cycles, n, k, f, and how many were counted.
+    """
     bi, k, ox = 0, 2, 5
     slots, sizes, banks, widths = fits
     filters, num_pes, found = -(-steps[k] // r[k]), 1.0, False

@@ -50,13 +50,25 @@ def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "ener
     if optimize not in OBJECTIVES:
         raise MappingError(f"optimize must be one of {', '.join(OBJECTIVES)}, but got {optimize!r}")
     check_hierarchy(accelerator)
+    sets, found = search(layer, accelerator, optimize)
+    if found[0] < 0:
+        raise MappingError(
+            f"no row-stationary mapping of {layer.name!r} fits {accelerator.name!r}: "
+            "use fewer bits, or a larger memory"
+        )
+    arrangement, *inside, _ = found.tolist()
+    return _mapping(layer.dims, accelerator, sets[arrangement], inside)
+
+
+def search(layer: Layer, accelerator: Accelerator, optimize: str) -> tuple[tuple[Sets, ...], Ints]:
+    """The arrangements, and what `rowkernel.search` finds among them."""
     widths = accelerator.resolve_bits(layer.bits, layer.reduction)
     sets, spreads, starts = _arrays(
         layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal
     )
     rate = accelerator.precision.macs_per_cycle(widths.w, widths.i)
     mac_pj = accelerator.precision.energy_pj(widths.w, widths.i)
-    _, _, found = rowkernel.search(
+    found = rowkernel.search(
         np.array(layer.dims.values_tuple, dtype=np.int64),
         np.array(layer.stride + layer.dilation, dtype=np.int64),
         spreads,
@@ -65,14 +77,8 @@ def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "ener
         search_rates(accelerator, widths),
         np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
         OBJECTIVES.index(optimize),
-    )
-    if found[0] < 0:
-        raise MappingError(
-            f"no row-stationary mapping of {layer.name!r} fits {accelerator.name!r}: "
-            "use fewer bits, or a larger memory"
-        )
-    arrangement, *inside, _ = found.tolist()
-    return _mapping(layer.dims, accelerator, sets[arrangement], inside)
+    )[2]
+    return sets, found
 
 
 def check_hierarchy(accelerator: Accelerator) -> None:
