@@ -38,6 +38,7 @@ from hwmodel import (
     kernel,
     load_accelerator,
     mapper,
+    rowstationary,
     space,
 )
 from hwmodel.choice import Choice
@@ -134,7 +135,7 @@ memories:
 def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: int, most_tiles: int) -> Row:
     """Mappings that the compiled kernel counts one by one when every bound lets every mapping pass.
 
-    All pairs of register tile and unrolling, in all buffer tiles and orders, up to so many pairs and tiles. What does
+    So many pairs of register tile and unrolling, in so many buffer tiles, in all orders. What does
     not fit is looked at and not counted; orders that do the same are counted once.
     """
     case, energy = (
