@@ -6,7 +6,7 @@ equal parts, the last one padded; of parts that give the same number of passes t
 
 Energy, the time of each port, the waiting and the time of exclusive transfers are linear in the features below, so
 one row of rates prices each. The counting is that of `hwmodel.access` under the loop order of
-`hwmodel.rowstationary`: an array whose PEs reduce all of C before a sum leaves writes each output once.
+`hwmodel.rowstationary`: C runs innermost at DRAM, so that an output leaves the buffer once.
 """
 
 from __future__ import annotations
