@@ -15,6 +15,11 @@ from __future__ import annotations
 import numpy as np
 
 from hwmodel.nest import (
+    INPUT,
+    ONE,
+    OUTPUT,
+    WEIGHT,
+    ZERO,
     Floats,
     Ints,
     Problem,
@@ -22,18 +27,21 @@ from hwmodel.nest import (
     compiled,
     distinct_tiles,
     fresh_part,
+    internal,
     irrelevant,
     product,
     tile_words,
 )
 
 ENERGY, LATENCY, EDP = 0, 1, 2
+#: Positions of the dims that do not index W, I and O.
+IRRELEVANT = ([0, 4, 5], [2], [3, 6, 7])
 SLACK = 1e-12
 _HASH = 4093
 _RATIO = 1.2
 
 
-@compiled
+@internal
 def busy_cycles(values: Floats, compute: float) -> float:
     """Cycles from the metrics (M): the busiest of array and ports, and the fills waited for."""
     busiest = compute
@@ -42,26 +50,26 @@ def busy_cycles(values: Floats, compute: float) -> float:
     return busiest + max(0.0, values[len(values) - 1])
 
 
-@compiled
+@internal
 def whole(cycles: float) -> float:
     """Whole cycles, rounding noise aside."""
     return np.ceil(cycles * (1.0 - SLACK))
 
 
-@compiled
+@internal
 def score_of(objective: int, energy: float, cycles: float) -> float:
     if objective == ENERGY:
         return energy
     return whole(cycles) if objective == LATENCY else energy * whole(cycles)
 
 
-@compiled
+@internal
 def tile_factors(problem: Problem) -> Floats:
     """What a word between buffer and DRAM costs in every metric. (M, 3)"""
     factors, three = np.empty((problem.cost.shape[0], 3)), np.empty(3)
     for k in range(factors.shape[0]):
         for x in range(3):
-            coefficients(problem, k, x, 1, 1, three)
+            coefficients(problem, k, x, ONE, ONE, three)
             factors[k, x] = three[2]
     return factors
 
@@ -75,7 +83,7 @@ def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
     factors, b, pace = tile_factors(problem), problem.bounds, problem.pace
     out, f = np.zeros((tiles.shape[0], factors.shape[0])), np.empty(3)
     total = float(product(b))
-    irr = (float(irrelevant(0, b)), float(irrelevant(1, b)), float(irrelevant(2, b)))
+    irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
     for q in range(tiles.shape[0]):
         t = tiles[q]
         around, slide = total / product(t), 1.0
@@ -83,11 +91,15 @@ def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
             if t[dim] != b[dim]:
                 share = t[dim] / b[dim]
                 slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
-        keep = (1.0 - irrelevant(0, t) / irr[0], 1.0 - irrelevant(1, t) / irr[1], 1.0 - irrelevant(2, t) / irr[2])
+        keep = (
+            1.0 - irrelevant(WEIGHT, t) / irr[0],
+            1.0 - irrelevant(INPUT, t) / irr[1],
+            1.0 - irrelevant(OUTPUT, t) / irr[2],
+        )
         words = (
-            around * tile_words(0, t, pace),
-            around * slide * tile_words(1, t, pace),
-            around * tile_words(2, t, pace),
+            around * tile_words(WEIGHT, t, pace),
+            around * slide * tile_words(INPUT, t, pace),
+            around * tile_words(OUTPUT, t, pace),
         )  # fmt: skip
         for k in range(num_metrics):
             gain = 0.0
@@ -123,23 +135,21 @@ def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Fl
     return values
 
 
-@compiled
 def bound_case(
     problem: Problem, objective: int, unrollings: Ints, bounds_s: Floats, least_tile: Floats, most_cycles: float
 ) -> float:
     """A lower bound of the score: the best unrolling, and the least exchange with DRAM, metric by metric."""
-    total, best = float(product(problem.bounds)), np.inf
-    values = np.zeros(len(least_tile))
-    for j in range(unrollings.shape[0]):
-        for k in range(len(values)):
-            values[k] = bounds_s[j, k] + least_tile[k]
-        cycles = busy_cycles(values, np.ceil(total / product(unrollings[j]) / problem.rate))
-        if whole(cycles) <= most_cycles:
-            best = min(best, score_of(objective, values[0], cycles))
-    return best
+    values = bounds_s + least_tile
+    total = float(problem.bounds.prod())
+    cycles = np.ceil(total / unrollings.prod(axis=1) / problem.rate)
+    if values.shape[1] > 1:
+        cycles = np.maximum(cycles, values[:, 1:-1].max(axis=1, initial=0.0)) + np.maximum(values[:, -1], 0.0)
+    cycles = np.ceil(cycles * (1.0 - SLACK))
+    scores = {ENERGY: values[:, 0], LATENCY: cycles, EDP: values[:, 0] * cycles}[objective]
+    return float(np.min(scores, where=cycles <= most_cycles, initial=np.inf))
 
 
-@compiled
+@internal
 def _multiply(bounds: Ints, s: Ints, r: Ints, a: Ints) -> bool:
     """Fills a with s * r; False where it does not divide the bounds."""
     for d in range(8):
@@ -149,14 +159,14 @@ def _multiply(bounds: Ints, s: Ints, r: Ints, a: Ints) -> bool:
     return True
 
 
-@compiled
+@internal
 def _factors(problem: Problem, operand: int, num_pes: int, distinct: int, factors: Floats) -> None:
     """Fills factors (M, 3, 3) of one operand."""
     for k in range(factors.shape[0]):
         coefficients(problem, k, operand, num_pes, distinct, factors[k, operand])
 
 
-@compiled
+@internal
 def _slide(problem: Problem, r: Ints, a: Ints) -> float:
     """The least share of a register tile of I that moves, whichever dim is innermost around it."""
     slide = 1.0
@@ -167,15 +177,19 @@ def _slide(problem: Problem, r: Ints, a: Ints) -> float:
     return slide
 
 
-@compiled
+@internal
 def _pair(problem: Problem, first: int, last: int, factors: Floats, r: Ints, a: Ints, lines: Floats) -> None:
     """Fills lines (M, 10) of the metrics from first to before last; factors (M, 3, 3): from `coefficients`.
 
     Columns: constant + base per stationary operand (3), slope per stationary operand (3), constant, F (3).
     """
     full, slide = product(problem.bounds) / product(a), _slide(problem, r, a)
-    words = (tile_words(0, r, problem.pace), tile_words(1, r, problem.pace), tile_words(2, r, problem.pace))
-    whole_k = irrelevant(1, problem.bounds) == irrelevant(1, a)
+    words = (
+        tile_words(WEIGHT, r, problem.pace),
+        tile_words(INPUT, r, problem.pace),
+        tile_words(OUTPUT, r, problem.pace),
+    )
+    whole_k = irrelevant(INPUT, problem.bounds) == irrelevant(INPUT, a)
     for k in range(first, last):
         constant = factors[k, 0, 0] + factors[k, 1, 0] + factors[k, 2, 0] + (problem.base_pj if k == 0 else 0.0)
         w, i, o = (
@@ -185,8 +199,8 @@ def _pair(problem: Problem, first: int, last: int, factors: Floats, r: Ints, a: 
         )  # fmt: skip
         line = lines[k]
         line[0], line[1], line[2] = constant + i * slide + o, constant + w + o, constant + w + i * slide
-        line[3], line[5] = w * irrelevant(0, a), o * irrelevant(2, a)
-        line[4] = i * irrelevant(1, a) * (slide if whole_k else 1.0)
+        line[3], line[5] = w * irrelevant(WEIGHT, a), o * irrelevant(OUTPUT, a)
+        line[4] = i * irrelevant(INPUT, a) * (slide if whole_k else 1.0)
         line[6], line[7], line[8], line[9] = constant, w, i, o
 
 
@@ -215,7 +229,11 @@ def join(
     spare = np.empty((num_all, 10))
     a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
     total = float(product(problem.bounds))
-    irr = (irrelevant(0, problem.bounds), irrelevant(1, problem.bounds), irrelevant(2, problem.bounds))
+    irr = (
+        irrelevant(WEIGHT, problem.bounds),
+        irrelevant(INPUT, problem.bounds),
+        irrelevant(OUTPUT, problem.bounds),
+    )
     for j in range(unrollings.shape[0]):
         s = unrollings[j]
         compute = np.ceil(total / product(s) / problem.rate)
@@ -224,18 +242,18 @@ def join(
         cycles = busy_cycles(values, compute)
         if whole(cycles) > limits[1] or score_of(objective, values[0], cycles) > limits[0]:
             continue
-        for x in (0, 2):  # their tiles across the PEs do not depend on the register tile
+        for x in (WEIGHT, OUTPUT):  # their tiles across the PEs do not depend on the register tile
             _factors(problem, x, product(s), product(s) // irrelevant(x, s), factors)
         different = -1  # tiles of I across the PEs, as the factors have it
         for i in range(registers.shape[0]):
             if not _multiply(problem.bounds, s, registers[i], a):
                 continue
             row = lines[count] if count < room else spare
-            distinct = distinct_tiles(1, problem.networks[j], registers[i], problem.pace)
+            distinct = distinct_tiles(INPUT, problem.networks[j], registers[i], problem.pace)
             if distinct != different:
                 different = distinct
-                _factors(problem, 1, product(s), distinct, factors)
-            _pair(problem, 0, num_metrics, factors, registers[i], a, row)
+                _factors(problem, INPUT, product(s), distinct, factors)
+            _pair(problem, ZERO, num_metrics, factors, registers[i], a, row)
             for k in range(num_metrics):
                 line = row[k]
                 values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
@@ -251,23 +269,18 @@ def join(
     return count
 
 
-@compiled
+@internal
 def rest(operand: int, t: Ints) -> int:
     return product(t) // irrelevant(operand, t)
 
 
-@compiled
-def pair_sizes(problem: Problem, registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
+def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
     """Per pair the parts of A over the dims that do not, and that do, index W, I, O; and its PEs. (P, 7)"""
-    sizes, a = np.empty((pairs.shape[0], 7), np.int64), np.empty(8, np.int64)
-    for p in range(pairs.shape[0]):
-        for d in range(8):
-            a[d] = registers[pairs[p, 0], d] * unrollings[pairs[p, 1], d]
-        for c in range(3):
-            sizes[p, c] = irrelevant(c, a)
-            sizes[p, 3 + c] = rest(c, a)
-        sizes[p, 6] = product(unrollings[pairs[p, 1]])
-    return sizes
+    spread = unrollings[pairs[:, 1]]
+    a = registers[pairs[:, 0]] * spread
+    idle = [a[:, dims].prod(axis=1) for dims in IRRELEVANT]
+    total = a.prod(axis=1)
+    return np.stack([*idle, *(total // part for part in idle), spread.prod(axis=1)], axis=1)
 
 
 @compiled
@@ -282,7 +295,11 @@ def bound_tiles(
     most_cycles: float,
 ) -> Floats:
     """Lower bounds of the score of every buffer tile with its best pair. (T); sizes: from `pair_sizes`"""
-    irr = (irrelevant(0, problem.bounds), irrelevant(1, problem.bounds), irrelevant(2, problem.bounds))
+    irr = (
+        irrelevant(WEIGHT, problem.bounds),
+        irrelevant(INPUT, problem.bounds),
+        irrelevant(OUTPUT, problem.bounds),
+    )
     steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
     envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
     least, most_pes = np.full(num_metrics, np.inf), 1

@@ -271,10 +271,7 @@ def _dense_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective) 
     key = (replace(layer, name="", module="", has_bias=False, density=Density()), accelerator.fingerprint, optimize)
     if key not in _mappings:
         dense, array = array_view(replace(layer, density=Density()), accelerator)
-        if accelerator.dataflow == "row_stationary":
-            _mappings[key] = row_stationary(dense, array, optimize)
-        else:
-            _mappings[key] = _stored_mapping(dense, array, optimize)
+        _mappings[key] = _stored_mapping(dense, array, optimize)
     return _mappings[key]
 
 
@@ -282,7 +279,8 @@ def _stored_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective)
     """The best mapping, from the disk where it is known."""
     mapping = load_mapping(layer, accelerator, optimize)
     if mapping is None:
-        mapping = best_mapping(layer, accelerator, optimize)
+        find = row_stationary if accelerator.dataflow == "row_stationary" else best_mapping
+        mapping = find(layer, accelerator, optimize)
         store_mapping(layer, accelerator, optimize, mapping)
     return mapping
 

@@ -9,37 +9,56 @@ from __future__ import annotations
 import numpy as np
 
 from hwmodel.bounds import ENERGY, LATENCY, SLACK, busy_cycles, rest, score_of, tile_factors, whole
-from hwmodel.nest import Floats, Ints, Problem, compiled, irrelevant, moves, product, tile_words
+from hwmodel.nest import (
+    INPUT,
+    OUTPUT,
+    WEIGHT,
+    ZERO,
+    Floats,
+    Ints,
+    Problem,
+    compiled,
+    internal,
+    irrelevant,
+    moves,
+    product,
+    tile_words,
+)
 
 
-@compiled
+@internal
 def _fits(problem: Problem, t: Ints, a: Ints) -> bool:
     """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished)."""
     for d in range(8):
         if t[d] % a[d] != 0 or (t[d] != a[d] and problem.loops[0, d] == 0):
             return False
-    need = np.zeros(3)
-    for x in range(3):
-        if problem.holds[1, x]:
-            width = problem.widths[x]
-            if x == 2 and (not problem.holds[0, 2] or irrelevant(2, problem.bounds) != irrelevant(2, a)):
-                width = problem.widths[3]
-            need[problem.memory[1, x]] += tile_words(x, t, problem.pace) * width
-    return need[0] <= problem.capacity[0] and need[1] <= problem.capacity[1] and need[2] <= problem.capacity[2]
+    for memory in range(3):
+        need = 0.0
+        for x in range(3):
+            if problem.holds[1, x] and problem.memory[1, x] == memory:
+                width = problem.widths[x]
+                if x == 2 and (
+                    not problem.holds[0, 2] or irrelevant(OUTPUT, problem.bounds) != irrelevant(OUTPUT, a)
+                ):
+                    width = problem.widths[3]
+                need += tile_words(x, t, problem.pace) * width
+        if need > problem.capacity[memory]:
+            return False
+    return True
 
 
-@compiled
+@internal
 def _exchange(problem: Problem, t: Ints, n: Ints, words: Floats) -> None:
     """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
-    ones = np.ones(8, np.int64)
+    ones, full = np.ones(8, np.int64), float(product(n))
     for x in range(3):
         size = tile_words(x, t, problem.pace)
         for o in range(words.shape[0]):
             order = problem.outer[o]
-            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, problem.pace)
+            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, problem.pace, full)
 
 
-@compiled
+@internal
 def _bound(
     first: int,
     last: int,
@@ -88,13 +107,14 @@ def search(
 
     Returns:
         Energy and cycles (infinite where nothing is as good as the limits), and the indices (register tile,
-        unrolling, tile, order at the buffer, order at DRAM).
+        unrolling, tile, order at the buffer, order at DRAM), followed by the number of candidates counted exactly.
     """
-    best = np.full(5, -1, np.int64)
+    best = np.full(6, -1, np.int64)
+    best[5] = 0
     best_pj, best_cycles, best_score, best_tie = np.inf, np.inf, limits[0], np.inf
     cutoff, factors = limits[0] * (1 + SLACK), tile_factors(problem)
     pace, bounds, all_metrics = problem.pace, problem.bounds, lines.shape[1]
-    irr = (irrelevant(0, bounds), irrelevant(1, bounds), irrelevant(2, bounds))
+    irr = (irrelevant(WEIGHT, bounds), irrelevant(INPUT, bounds), irrelevant(OUTPUT, bounds))
     total = product(bounds)
     a, m, n = np.empty(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
     share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(all_metrics)
@@ -104,8 +124,8 @@ def search(
         if keys[q] > cutoff:
             break
         t = tiles[q]
-        own = (irrelevant(0, t), irrelevant(1, t), irrelevant(2, t))
-        others = (rest(0, t), rest(1, t), rest(2, t))
+        own = (irrelevant(WEIGHT, t), irrelevant(INPUT, t), irrelevant(OUTPUT, t))
+        others = (rest(WEIGHT, t), rest(INPUT, t), rest(OUTPUT, t))
         edge_t = 0.0
         for d in range(8):
             n[d] = bounds[d] // t[d]
@@ -128,7 +148,7 @@ def search(
                 break
             compute = np.ceil(total / sizes[p, 6] / problem.rate)
             carries = others[0] == sizes[p, 3] or others[1] == sizes[p, 4] or others[2] == sizes[p, 5]
-            _bound(0, num_metrics, lines[p], sizes[p], own, others, irr, least, values)
+            _bound(ZERO, num_metrics, lines[p], sizes[p], own, others, irr, least, values)
             cycles = busy_cycles(values, compute) if num_metrics > 1 else compute
             score = score_of(objective, values[0], cycles)
             if score > cutoff or whole(cycles) > limits[1]:
@@ -149,14 +169,14 @@ def search(
                 edges += problem.edge[0, x] * tile_words(x, r, pace) * problem.holds[0, x]
             for d in range(8):
                 m[d] = t[d] // a[d]
-            full = product(m) * product(n)
             for i in range(problem.inner.shape[0]):
                 for o in range(problem.outer.shape[0]):
                     if o == 0 or carries:
                         for x in range(3):
-                            share[x] = moves(x, r, problem.inner[i], m, a, problem.outer[o], n, t, pace) / full
+                            share[x] = moves(x, r, problem.inner[i], m, a, problem.outer[o], n, t, pace, 1.0)
                     if repeats[o] and not carries:  # another order at DRAM does the same
                         continue
+                    best[5] += 1
                     energy = lines[p, 0, 6] + far[o, 0]
                     for x in range(3):
                         energy += lines[p, 0, 7 + x] * share[x]

@@ -20,7 +20,7 @@ from hwmodel.layer import Layer
 from hwmodel.mapping import LevelMapping, Loop, Mapping, check_mapping
 
 #: Raise it when the mapper's space or objective changes: older entries are then left alone.
-FORMAT = 1
+FORMAT = 2
 
 
 def cache_folder() -> Path | None:

@@ -148,7 +148,7 @@ class _Case:
         bound = bounds.bound_case(
             self.problem, wanted.objective, self.unrollings, self.bounds_s[num], least, wanted.most_cycles
         )
-        return float(bound)
+        return bound
 
     def search(self, wanted: _Search, limit: float) -> _Found | None:
         """The best mapping at or below a score."""
@@ -158,7 +158,7 @@ class _Case:
         if not len(registers):
             return None
         pairs, lines, scores = self.join(wanted, registers, least, limits)
-        sizes = bounds.pair_sizes(problem, registers, self.unrollings, pairs)
+        sizes = bounds.pair_sizes(registers, self.unrollings, pairs)
         keys = bounds.bound_tiles(
             problem, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, wanted.most_cycles
         )

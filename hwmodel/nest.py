@@ -16,7 +16,9 @@ B G K C OY OX FY FX.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -25,7 +27,22 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-compiled = njit(cache=True, error_model="numpy")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_compile: Any = partial(njit, error_model="numpy", no_cfunc_wrapper=True)
+
+
+def compiled(function: _Function) -> _Function:
+    """What Python calls: kept on disk, with all that it calls."""
+    return cast(_Function, _compile(cache=True)(function))
+
+
+def internal(function: _Function) -> _Function:
+    """What only compiled code calls. The wrapper that it goes without would take a quarter of the first call."""
+    return cast(_Function, _compile(no_cpython_wrapper=True)(function))
+
+
+#: Operands, and small numbers, as arguments: each plain 0 or 1 would be a type of its own, compiled once more.
+WEIGHT, INPUT, OUTPUT = ZERO, ONE, _ = cast(tuple[int, int, int], tuple(np.arange(3, dtype=np.int64)))
 
 #: RELEVANT[operand, dim]: the dim indexes the operand.
 RELEVANT = np.array(
@@ -83,12 +100,12 @@ class Problem(NamedTuple):
     networks: Ints
 
 
-@compiled
+@internal
 def product(f: Ints) -> int:
     return f[0] * f[1] * f[2] * f[3] * f[4] * f[5] * f[6] * f[7]
 
 
-@compiled
+@internal
 def irrelevant(operand: int, f: Ints) -> int:
     """Product of the factors of the dims that do not index an operand."""
     if operand == 0:
@@ -98,7 +115,7 @@ def irrelevant(operand: int, f: Ints) -> int:
     return f[3] * f[6] * f[7]
 
 
-@compiled
+@internal
 def tile_words(operand: int, t: Ints, pace: Ints) -> int:
     """Elements of an operand under a tile."""
     if operand == 0:
@@ -110,7 +127,7 @@ def tile_words(operand: int, t: Ints, pace: Ints) -> int:
     return t[0] * t[1] * t[3] * rows * columns
 
 
-@compiled
+@internal
 def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
     """Fraction of an input tile t that is new after one step of the loop over `dim` by `inside`."""
     if dim < 4:
@@ -120,15 +137,17 @@ def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
     return min(inside * pace[dim - 4], length) / length
 
 
-@compiled
+@internal
 def moves(
-    operand: int, tile: Ints, inner: Ints, m: Ints, inside_m: Ints, outer: Ints, n: Ints, inside_n: Ints, pace: Ints
-) -> float:
+    operand: int, tile: Ints, inner: Ints, m: Ints, inside_m: Ints, outer: Ints, n: Ints, inside_n: Ints,
+    pace: Ints, iterations: float,
+) -> float:  # fmt: skip
     """Transfers of a tile, in units of the tile, with the loops n (in order `outer`) around m (in order `inner`).
 
-    inside_m, inside_n: (8) extent of one iteration of the loops m and n.
+    inside_m, inside_n: (8) extent of one iteration of the loops m and n; iterations: of all of them, or 1 for the
+    share of the iterations that move the tile.
     """
-    total, strip = product(m) * product(n), 1
+    strip = 1
     for level in range(2):
         for k in range(7, -1, -1):
             dim = inner[k] if level == 0 else outer[k]
@@ -140,33 +159,24 @@ def moves(
                 continue
             if operand == 1 and strip == 1:
                 step = inside_m[dim] if level == 0 else inside_n[dim]
-                return total / bound * (1.0 + (bound - 1) * fresh_part(dim, tile, step, pace))
-            return total / strip
-    return 1.0
+                return iterations / bound * (1.0 + (bound - 1) * fresh_part(dim, tile, step, pace))
+            return iterations / strip
+    return iterations / strip
 
 
-@compiled
+@internal
 def _distinct_starts(out: int, filt: int, out_step: int, filt_step: int) -> int:
-    """Different values of x * out_step + y * filt_step for x < out, y < filt."""
-    if out == 1 or filt == 1:
-        return out * filt
-    if out_step % filt_step == 0:
-        ratio = out_step // filt_step
-        return out * filt if ratio >= filt else (out - 1) * ratio + filt
-    if filt_step % out_step == 0:
-        ratio = filt_step // out_step
-        return out * filt if ratio >= out else (filt - 1) * ratio + out
-    seen = np.zeros((out - 1) * out_step + (filt - 1) * filt_step + 1, dtype=np.uint8)
-    count = 0
-    for x in range(out):
-        for y in range(filt):
-            start = x * out_step + y * filt_step
-            count += 1 - seen[start]
-            seen[start] = 1
-    return count
+    """Different values of x * out_step + y * filt_step for x < out, y < filt.
+
+    Values are equal where x rises by filt_step / gcd while y falls by out_step / gcd; one of each chain counts.
+    """
+    gcd, remainder = out_step, filt_step
+    while remainder:
+        gcd, remainder = remainder, gcd % remainder
+    return out * filt - max(out - filt_step // gcd, 0) * max(filt - out_step // gcd, 0)
 
 
-@compiled
+@internal
 def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
     """Different register tiles across the PEs. networks (n, 8): factors on each network, outer to inner."""
     count = 1
@@ -187,7 +197,7 @@ def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
     return count
 
 
-@compiled
+@internal
 def coefficients(problem: Problem, metric: int, operand: int, num_pes: int, distinct: int, out: Floats) -> None:
     """Fills out (3) with the constant and the factors of f0 and f1 in one metric of one operand."""
     cost, stored, widths = problem.cost[metric], problem.stored, problem.widths

@@ -48,16 +48,20 @@ def parts(number: int) -> list[int]:
 
 
 @lru_cache(maxsize=1024)
-def arrangements(dims: Dims, axes: tuple[Axis, ...]) -> tuple[Sets, ...]:
-    """Arrangements that the rules allow, each product of factors once, by rising steps."""
+def arrangements(dims: Dims, axes: tuple[Axis, ...], diagonal: bool = True) -> tuple[Sets, ...]:
+    """Arrangements that the rules allow, by rising steps.
+
+    With `diagonal` the split of a factor over the axes makes no difference, and one stands for all.
+    """
     partial: list[tuple[tuple[Loop, ...], dict[DimName, int]]] = [((), {})]
     for axis in axes:
-        grown: dict[tuple[tuple[str, int], ...], tuple[tuple[Loop, ...], dict[DimName, int]]] = {}
+        grown: dict[tuple[object, ...], tuple[tuple[Loop, ...], dict[DimName, int]]] = {}
         for loops, used in partial:
             for choice in _factors(dims, axis, used):
                 total = {**used, **{dim: used.get(dim, 1) * bound for dim, bound in choice.items()}}
                 new = tuple(Loop(dim, bound, axis.name) for dim, bound in choice.items())
-                grown.setdefault(tuple(sorted(total.items())), (loops + new, total))
+                key = tuple(sorted(total.items())) if diagonal else loops + new
+                grown.setdefault(key, (loops + new, total))
         partial = list(grown.values())
     found = [
         Sets(loops, factors, math.prod(math.ceil(dims[d] / factors.get(d, 1)) for d in DIM_NAMES))
