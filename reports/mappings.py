@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reports import units
-from reports.tables import new_table, out_shape, safe_text
+from reports.tables import WARNING, new_table, out_shape, safe_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +35,8 @@ def mapping_lines(
         f"utilization {cost.utilization * 100:.0f} %",
         f"bound by {cost.bound}",
     ]
-    return [*lines, ("", ""), ("", " · ".join(totals)), ("", "")]
+    notes = [(WARNING, note) for note in cost.notes]
+    return [*lines, ("", ""), ("", " · ".join(totals)), *notes, ("", "")]
 
 
 def mapping_table(cost: LayerCost, width: int = 80) -> Table:
@@ -65,6 +66,7 @@ def mapping_data(mapping: Mapping, cost: LayerCost) -> dict[str, Any]:
     ]
     return {
         "mapping": levels,
+        "notes": list(cost.notes),
         "cost": {
             "macs": cost.macs, "effectual_macs": cost.effectual_macs, "cycles": cost.cycles, "bound": cost.bound,
             "energy_pj": cost.energy_pj, "utilization": cost.utilization,
