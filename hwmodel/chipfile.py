@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, model_validator
 
 from hwmodel.accelerator import Dataflow
-from hwmodel.fields import Width, quantity
+from hwmodel.fields import OperandWidth, Width, quantity
 from hwmodel.gpu_loader import RooflineSection, TimingSection
 from hwmodel.layer import DimName, Operand, parse_pattern
 from hwmodel.precision import Mode
@@ -35,16 +35,16 @@ Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
 
 
 class _EnergyRow(Schema):
-    w: Width
-    i: Width
+    w: OperandWidth
+    i: OperandWidth
     energy: Energy
 
 
 class MacSection(Schema):
     """The section `mac`."""
 
-    w: Width
-    i: Width
+    w: OperandWidth
+    i: OperandWidth
     accumulator: Width | None = None
     precision: Mode = "fixed"
     brick: Width = 2

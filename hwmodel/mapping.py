@@ -13,11 +13,21 @@ from hwmodel.layer import DIM_NAMES, RELEVANT, DimName, Dims, Layer, Operand
 
 @dataclass(frozen=True)
 class Loop:
-    """One loop; `axis` names the array axis of a spatial one."""
+    """One loop; `axis` names the array axis of a spatial one.
+
+    Raises:
+        MappingError: the dim is none of the eight, or the bound is not an integer >= 1.
+    """
 
     dim: DimName
     bound: int
     axis: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dim not in DIM_NAMES:
+            raise MappingError(f"loop: the dim must be among {' '.join(DIM_NAMES)}, but got {self.dim!r}")
+        if isinstance(self.bound, bool) or not isinstance(self.bound, int) or self.bound < 1:
+            raise MappingError(f"loop over {self.dim}: `bound >= 1` must hold (an integer), but got {self.bound!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +157,8 @@ def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> N
             also = f" (or {padded}, padded)" if padded != bound else ""
             raise MappingError(f"{place}: the loops over {dim} must multiply to {bound}{also}, but give {covered}")
     for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):
+        if len(set(level_map.keeps)) != len(level_map.keeps):
+            raise MappingError(f"{place}: level {level.name!r} keeps each operand once, but got {level_map.keeps}")
         strange = set(level_map.keeps) - set(level.holds)
         if strange:
             raise MappingError(

@@ -256,6 +256,8 @@ def _layer(text: str, stride: int, shape: str | None, option: list[str] | None) 
 
     if _BOUNDS.fullmatch(text):
         pairs = dict(part.split("=", 1) for part in text.split(","))
+        if len(pairs) < text.count("="):
+            raise LayerError(f"dims: each once, but got {text}")
         for name, bound in pairs.items():
             if not bound.isdecimal():
                 raise LayerError(f"dims: `{name} >= 1` must hold (an integer), but got {name}={bound!r}")
