@@ -54,6 +54,9 @@ VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Name the ops priced as memory only, or free.")
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse a model with an op that no rule covers.")]
+StrictBitsOption = Annotated[
+    bool, typer.Option("--strict-bits", help="Refuse widths that the accelerator has no multiplier for.")
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option("--device", help="cuda, cuda:1, cpu, ...; default: CUDA if there is one.", show_default=False),
