@@ -25,6 +25,10 @@ from hwmodel.errors import TraceError
 from hwmodel.layer import Kind
 
 
+class CannotFollowError(Exception):
+    """A route meets something that it does not follow; another one may."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OpCall:
     """One call of an op, as a rule sees it.

@@ -9,18 +9,20 @@ from typing import Any, Literal, get_args
 from hwmodel.errors import TraceError, did_you_mean
 from hwmodel.graph import LayerGraph
 from workloads.tracing.failure import explain, refuse_uncounted
+from workloads.tracing.hooks import via_hooks
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import Request, make_request
 from workloads.tracing.routes import Route, via_export, via_fake_tensors, via_real_tensors
 from workloads.tracing.scope import Scope
 
-RouteName = Literal["auto", "export", "dispatch"]
+RouteName = Literal["auto", "export", "dispatch", "hooks"]
 
 _log = logging.getLogger(__name__)
 _ROUTES: dict[str, tuple[Route, ...]] = {
-    "auto": (via_export, via_fake_tensors, via_real_tensors),
+    "auto": (via_export, via_fake_tensors, via_real_tensors, via_hooks),
     "export": (via_export,),
     "dispatch": (via_fake_tensors, via_real_tensors),
+    "hooks": (via_hooks,),
 }
 
 
@@ -48,7 +50,9 @@ def trace_model(
         args, kwargs: of its forward. Only their shapes matter unless the data decide what runs.
         strict: an op without a rule is an error; otherwise it is listed in `graph.uncounted`.
         route: `export` (torch.export), `dispatch` (a plain call under a dispatch mode, on fake tensors
-            or, where the data decide, on real ones), `auto` (the first that works).
+            or, where the data decide, on real ones), `hooks` (a plain call; only what torch.nn modules
+            do is seen, and `graph.uncounted` names the forwards that were not), `auto` (the first that
+            works, in this order).
         name: of the graph; the class of the model by default.
 
     Returns:
