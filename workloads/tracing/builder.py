@@ -57,12 +57,11 @@ class GraphBuilder:
 
     def add_vector(self, call: OpCall, rule: Vector, scope: str, elements_in: int) -> str:
         name = self._unique(scope, "#") if self._names.is_single_op(scope) else self._functional(call, scope)
-        elements_out = call.out.numel()
         self._nodes[name] = VectorOp(
             name=name,
             kind=rule.kind,
-            elements_in=elements_in + (elements_out if rule.reads_table else 0),
-            elements_out=elements_out,
+            elements_in=elements_in + rule.elements_gathered(call),
+            elements_out=call.out.numel(),
             ops_per_element=rule.ops_per_element(call),
             module=scope,
             fused=rule.fused,
@@ -92,7 +91,7 @@ class GraphBuilder:
         self._kept.add(node)
 
     def count_free(self, op: str) -> None:
-        if not op.startswith("prim::"):  # questions about a tensor, not work on it
+        if not op.startswith(("prim::", "aten::_assert")):  # questions about a tensor, not work on it
             self._free[op] += 1
 
     def connect(self, source: str, target: str, tensor: Tensor) -> None:

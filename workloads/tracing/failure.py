@@ -11,6 +11,9 @@ from workloads.tracing.scope import Scope
 MAX_VISITS = 20
 
 _CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
+_ABSENT = re.compile(
+    r"not compiled with (\w+) enabled|not linked with support for (\w+) devices|no (NVIDIA) driver", re.I
+)
 _PRODUCT = re.compile(r"\(?(\d+)x(\d+) and (\d+)x(\d+)\)?")
 
 
@@ -36,6 +39,13 @@ def _reason(text: str) -> str:
     product = _PRODUCT.search(text)
     if product and product[2] != product[3]:
         return f"expected {product[3]} features, got {product[2]} ({product[0].strip('()')})"
+    absent = _ABSENT.search(text)
+    if absent:
+        device = next(filter(None, absent.groups())).lower().replace("nvidia", "cuda")
+        return (
+            f"it asks for device {device!r}, which is absent on this machine. Trace it on the CPU: the counts do "
+            "not depend on the device"
+        )
     return text.strip().partition("\n")[0].rstrip(".")
 
 

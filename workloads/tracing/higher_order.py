@@ -48,7 +48,7 @@ def run_higher_order(op: torch._ops.HigherOrderOperator, args: tuple[Any, ...], 
     Raises:
         CannotFollowError: it is another op than these.
     """
-    function = _FUNCTIONS.get(op.name())
+    function = _FUNCTIONS.get(str(op))
     if function is None:
-        raise CannotFollowError(f"the higher-order op {op.name()}")
+        raise CannotFollowError(f"the higher-order op {op}")
     return function(*args, **kwargs)

@@ -56,6 +56,18 @@ def find_inputs(args: tuple[Any, ...], kwargs: dict[str, Any], positional: Seque
     return Inputs(args=args, kwargs=kwargs, names=tuple(names), tensors=tuple(tensors))
 
 
+def find_tensors(value: Any) -> list[torch.Tensor]:
+    """The tensors in a value."""
+    found: list[torch.Tensor] = []
+
+    def visit(_: tuple[str, ...], tensor: torch.Tensor) -> torch.Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(value, visit)
+    return found
+
+
 def map_tensors(value: Any, visit: Visit, path: tuple[str, ...] = ()) -> Any:
     """The value with `visit(path, tensor)` in place of every tensor; what holds none comes back as it is."""
     return _map(value, visit, path, {})

@@ -73,7 +73,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     supports_higher_order_operators = True
 
-    def __init__(self, builder: GraphBuilder, scope: Scope, *, has_inputs: bool, follows_host: bool = False) -> None:
+    def __init__(
+        self, builder: GraphBuilder, scope: Scope, *, has_inputs: bool, follows_host: bool = False
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.builder = builder
         self.scope = scope
@@ -210,10 +212,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return self.builder.add_vector(call, rule, scope, elements_in)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
-        contraction: Contraction = rule(call)
+        contraction: Contraction = rule(call).in_reals()
         if any(bound == 0 for bound in contraction.dims.values()):
             self.builder.count_free(call.op)
             return None
+        if contraction.packed_as:
+            return self.builder.add_layer(call, contraction, scope, scope, contraction.packed_as)
         owner = self._owners.get(contraction.weight)
         if owner is None:
             return self.builder.add_layer(call, contraction, scope, None, "")

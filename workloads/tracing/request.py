@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hwmodel.errors import TraceError
-from workloads.tracing.inputs import Inputs, find_inputs, map_tensors
+from workloads.tracing.inputs import Inputs, find_inputs, find_tensors, map_tensors
 from workloads.tracing.scope import ModuleNames
 
 
@@ -60,9 +60,7 @@ def make_request(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], n
                 f"input {leaf_name!r}: every dim must be >= 1, but its shape is {tuple(leaf.shape)}. "
                 "Give an example with at least one element."
             )
-    return Request(
-        model=model, inputs=inputs, names=ModuleNames(model), graph_name=name or type(model).__name__
-    )
+    return Request(model=model, inputs=inputs, names=ModuleNames(model), graph_name=name or type(model).__name__)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
@@ -82,8 +80,8 @@ def _check_model(model: nn.Module) -> None:
         if isinstance(module, torch.jit.ScriptModule):
             place = f"module {name!r}" if name else "the model"
             raise TraceError(
-                f"{place} is TorchScript ({module.original_name}), which has no Python forward to follow: trace the "
-                "nn.Module that it was made from."
+                f"{place} is TorchScript ({module.original_name}), which has no Python forward to follow: trace "
+                "the nn.Module that it was made from."
             )
     for key, parameter in model.named_parameters():
         if isinstance(parameter, nn.UninitializedParameter):
@@ -121,10 +119,12 @@ def _short(signature: inspect.Signature) -> str:
 
 
 def _on_device(inputs: tuple[tuple[Any, ...], dict[str, Any]], model: nn.Module) -> tuple[Any, Any]:
-    """Inputs of a model on the meta device go there too: shapes are all that it can compute."""
-    if not _is_meta(model):
+    """Inputs go to the device of the model: counts do not depend on it, and on meta shapes are all there is."""
+    devices = {parameter.device for parameter in model.parameters()}
+    device = torch.device("meta") if _is_meta(model) else devices.pop() if len(devices) == 1 else None
+    if device is None or all(tensor.device == device for tensor in find_tensors(inputs)):
         return inputs
-    moved = map_tensors(inputs, lambda _, tensor: tensor.to("meta"))
+    moved = map_tensors(inputs, lambda _, tensor: tensor.to(device))
     return moved[0], moved[1]
 
 
