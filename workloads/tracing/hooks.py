@@ -149,7 +149,7 @@ class _Watch:
     def _fake_weight(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) not in self._stand_ins:
             fake = self._stand_ins[id(tensor)] = self._fake(tensor)
-            owner, part = self._request.names.owner_of(name.removeprefix(".")), name.rpartition(".")[2]
+            owner, part = self._request.names.place_of(name.removeprefix("."))
             self._recorder.add_weight(fake, owner, part, is_parameter=isinstance(tensor, nn.Parameter))
         return self._stand_ins[id(tensor)]
 

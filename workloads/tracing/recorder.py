@@ -86,7 +86,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self._writers: dict[int, Value] = {}
         self._owners: MutableMapping[torch.Tensor, Owner] = WeakTensorKeyDictionary()
         self._host: list[Value] = []
-        self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops on weights alone
+        self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
 
     # ---- ends ----------------------------------------------------------------------------------
 
@@ -138,8 +138,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if not active and not self._is_work(rule, tensors):
             output = func(*args, **kwargs)
             self._record_weights(op_name(func), tensors, output)
-            if self.follows_host:
-                self._made.update(dict.fromkeys(_tensors(output), True))
+            self._remember_made(output)
             return output
         if isinstance(rule, Rewrite):
             with self:
@@ -158,6 +157,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         )
         self._forget_reused_storage(tensors, output)
         self._record(call, rule, active, _written(func, call.arguments))
+        self._remember_made(output)
         return output
 
     def _is_work(self, rule: Any, tensors: list[torch.Tensor]) -> bool:
@@ -222,6 +222,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if owner is None:
             return self.builder.add_layer(call, contraction, scope, None, "")
         return self.builder.add_layer(call, contraction, scope, owner.module, owner.part(contraction.weight))
+
+    def _remember_made(self, output: Any) -> None:
+        if self.follows_host:
+            self._made.update(dict.fromkeys(_tensors(output), True))
 
     def _return_from_host(self, tensors: list[torch.Tensor]) -> None:
         """A tensor from nowhere, after numbers have left, was computed from them on the host."""

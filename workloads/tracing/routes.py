@@ -63,8 +63,7 @@ def via_export(request: Request, scope: Scope) -> LayerGraph:
             if isinstance(value, torch.Tensor):
                 recorder.add_input(value, name)
         elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER) and isinstance(value, torch.Tensor):
-            target = _own_name(str(spec.target))
-            owner, name = request.names.owner_of(target), target.rpartition(".")[2]
+            owner, name = request.names.place_of(_own_name(str(spec.target)))
             recorder.add_weight(value, owner, name, is_parameter=spec.kind is InputKind.PARAMETER)
         elif spec.kind is not InputKind.CONSTANT_TENSOR:
             raise CannotFollowError(f"an input of kind {spec.kind}")
@@ -147,5 +146,6 @@ def _add_weight(
     recorder: Recorder, names: ModuleNames, name: str, tensors: tuple[torch.Tensor, ...], *, is_parameter: bool
 ) -> None:
     """A weight and its stand-in: a module may keep the tensor itself in an attribute, which is not replaced."""
+    owner, part = names.place_of(name)
     for tensor in tensors:
-        recorder.add_weight(tensor, names.owner_of(name), name.rpartition(".")[2], is_parameter=is_parameter)
+        recorder.add_weight(tensor, owner, part, is_parameter=is_parameter)

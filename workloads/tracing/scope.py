@@ -42,6 +42,7 @@ class ModuleNames:
         for name, module in model.named_modules(remove_duplicate=False):
             self._canonical[name] = first.setdefault(id(module), name)
             self._modules[name] = module
+        self._shared = self._one_name_each()
 
     def canonical(self, path: str) -> str:
         """The first name of the module that a path (`"block"`, or `"block@1"` when called again) means."""
@@ -59,10 +60,29 @@ class ModuleNames:
             and is_leaf(module)
         )
 
-    def owner_of(self, tensor_name: str) -> str:
-        """Module that owns a parameter or buffer, parametrizations left out."""
-        path = tensor_name.rpartition(".")[0]
-        return self.canonical(_PARAMETRIZED.split(path, maxsplit=1)[0])
+    def place_of(self, tensor_name: str) -> tuple[str, str]:
+        """(module, name in it) of a parameter or buffer, parametrizations left out.
+
+        A weight that several modules share belongs to the first that multiplies by it (an embedding
+        tied to the last layer: the last layer), else to the first.
+        """
+        path, _, name = self._shared.get(tensor_name, tensor_name).rpartition(".")
+        return self.canonical(_PARAMETRIZED.split(path, maxsplit=1)[0]), name
+
+    def _one_name_each(self) -> dict[str, str]:
+        """Every name of a shared parameter or buffer -> the one it goes by."""
+        names: dict[int, list[str]] = {}
+        model = self.model
+        for name, tensor in [
+            *model.named_parameters(remove_duplicate=False),
+            *model.named_buffers(remove_duplicate=False),
+        ]:
+            names.setdefault(id(tensor), []).append(name)
+        shared: dict[str, str] = {}
+        for aliases in names.values():
+            multiplies = (n for n in aliases if isinstance(self._modules.get(n.rpartition(".")[0]), _WITH_MACS))
+            shared |= dict.fromkeys(aliases, next(multiplies, aliases[0]))
+        return shared
 
 
 @dataclass(kw_only=True)
@@ -111,7 +131,7 @@ class Scope:
                 if leaf:
                     self.visits.append(Visit(module=name, shape=next(iter(shapes_of(output)), ())))
 
-            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True))
             handles.append(module.register_forward_hook(leave, always_call=True))
         try:
             yield
