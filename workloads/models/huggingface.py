@@ -72,7 +72,7 @@ def _build(text: str, values: dict[str, Any], options: dict[str, Any]) -> nn.Mod
     from transformers import CONFIG_MAPPING
 
     config_class = CONFIG_MAPPING[values["model_type"]]
-    known = set(config_class().to_dict()) | set(config_class.attribute_map)
+    known = {"num_labels", *config_class().to_dict(), *config_class.attribute_map}
     for key in options:
         if key not in known:
             raise ConfigError(f"hf:{text}: its configuration has no {key!r}.{did_you_mean(key, known)}")
