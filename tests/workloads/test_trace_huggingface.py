@@ -9,7 +9,6 @@ transformers = pytest.importorskip("transformers")
 
 from hwmodel.errors import ConfigError  # noqa: E402
 from tests.workloads.test_trace_crosscheck import flop_counter_macs  # noqa: E402
-from tests.workloads.trace_models import both_routes  # noqa: E402
 from workloads.models import load_model, load_model_with_input  # noqa: E402
 from workloads.tracing import trace_model  # noqa: E402
 
@@ -17,6 +16,20 @@ B, T, D, F, V, L, HEADS = 2, 12, 32, 48, 50, 2, 4
 SIZES = dict(hidden_size=D, intermediate_size=F, num_hidden_layers=L, num_attention_heads=HEADS)
 TEXT = dict(vocab_size=V, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 IDS = torch.arange(B * T).view(B, T) % V
+
+
+def counted(model, **kwargs):
+    """The graph, after checking that export and dispatch count the same.
+
+    These models write another program when they are exported: keys repeated for grouped queries, masks
+    of ones applied. Products and weights are the same.
+    """
+    graphs = [trace_model(model, (), kwargs, route=route, strict=True) for route in ("export", "dispatch")]
+    assert [graph.route for graph in graphs] == ["export", "dispatch"]
+    counts = [[(layer.name, layer.macs, layer.weights) for layer in graph.layers] for graph in graphs]
+    assert sorted(counts[0]) == sorted(counts[1])
+    assert graphs[0].weights == graphs[1].weights
+    return graphs[0]
 
 
 def mixed_macs(keys: int) -> int:
@@ -28,23 +41,20 @@ def test_llama_with_grouped_queries():
     """q and o: D^2 each; k and v have half the heads; gate, up, down: 3 D F; the last layer over V words."""
     config = transformers.LlamaConfig(**SIZES, **TEXT, num_key_value_heads=HEADS // 2)
     model = transformers.LlamaForCausalLM(config)
-    graph = both_routes(model, input_ids=IDS)
+    graph = counted(model, input_ids=IDS)
     assert graph.macs == B * T * (L * (3 * D * D + mixed_macs(T) + 3 * D * F) + D * V)
     assert graph.macs == flop_counter_macs(model.eval(), (IDS,))
 
 
 def test_bert():
-    """The routes differ by one `where` per layer: export keeps the mask of all ones. The pooler reads one token."""
-    model = transformers.BertModel(transformers.BertConfig(**SIZES, vocab_size=V))
-    graphs = [trace_model(model, (IDS,), route=route, strict=True) for route in ("export", "dispatch")]
-    expected = B * T * L * (4 * D * D + mixed_macs(T) + 2 * D * F) + B * D * D
-    assert [graph.macs for graph in graphs] == [expected] * 2
-    assert [graph.weights for graph in graphs] == [graphs[0].weights] * 2
+    """The pooler reads one token."""
+    graph = counted(transformers.BertModel(transformers.BertConfig(**SIZES, vocab_size=V)), input_ids=IDS)
+    assert graph.macs == B * T * L * (4 * D * D + mixed_macs(T) + 2 * D * F) + B * D * D
 
 
 def test_gpt2_with_tied_words():
     sizes = dict(n_embd=D, n_layer=L, n_head=HEADS, n_positions=T)
-    graph = both_routes(transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **TEXT)), input_ids=IDS)
+    graph = counted(transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **TEXT)), input_ids=IDS)
     assert graph.macs == B * T * (L * (4 * D * D + mixed_macs(T) + 2 * D * 4 * D) + D * V)
     assert graph.weights["lm_head"] == D * V  # tied to the embedding: once
 
@@ -56,7 +66,7 @@ def test_t5_decoder_reads_the_encoder():
         vocab_size=V, d_model=D, d_kv=size, d_ff=F, num_layers=L, num_heads=HEADS, decoder_start_token_id=0
     )
     model = transformers.T5ForConditionalGeneration(config)
-    graph = both_routes(model, input_ids=IDS, decoder_input_ids=IDS[:, :words])
+    graph = counted(model, input_ids=IDS, decoder_input_ids=IDS[:, :words])
     inner = HEADS * size
     own = 4 * D * inner
     encoder = T * (own + 2 * T * inner + 2 * D * F)
@@ -68,14 +78,11 @@ def test_t5_decoder_reads_the_encoder():
 def test_vit():
     patch, size = 8, 32
     config = transformers.ViTConfig(**SIZES, image_size=size, patch_size=patch, num_labels=V)
-    model = transformers.ViTForImageClassification(config)
-    image = torch.zeros(B, 3, size, size)
-    graphs = [trace_model(model, (image,), route=route, strict=True) for route in ("export", "dispatch")]
+    graph = counted(transformers.ViTForImageClassification(config), pixel_values=torch.zeros(B, 3, size, size))
     patches = (size // patch) ** 2
     tokens = patches + 1
     layer = 4 * D * D + mixed_macs(tokens) + 2 * D * F
-    expected = B * (patches * D * 3 * patch**2 + L * tokens * layer + D * V)
-    assert [graph.macs for graph in graphs] == [expected] * 2
+    assert graph.macs == B * (patches * D * 3 * patch**2 + L * tokens * layer + D * V)
 
 
 def test_whisper():
@@ -87,7 +94,7 @@ def test_whisper():
         decoder_start_token_id=1, **TEXT,
     )  # fmt: skip
     model = transformers.WhisperModel(config)
-    graph = both_routes(model, input_features=torch.zeros(B, mel, 2 * frames), decoder_input_ids=IDS)
+    graph = counted(model, input_features=torch.zeros(B, mel, 2 * frames), decoder_input_ids=IDS)
     stem = 2 * frames * D * mel * 3 + frames * D * D * 3
     encoder = frames * (4 * D * D + mixed_macs(frames) + 2 * D * F)
     decoder = T * (4 * D * D + mixed_macs(T) + 2 * D * F)
@@ -110,7 +117,7 @@ def test_mixture_of_experts_counts_the_experts_that_a_token_visits(experts):
 
 def test_mamba_has_products_in_its_projections():
     config = transformers.MambaConfig(**TEXT, hidden_size=D, state_size=8, num_hidden_layers=L)
-    graph = both_routes(transformers.MambaForCausalLM(config), input_ids=IDS[:, :4])
+    graph = counted(transformers.MambaForCausalLM(config), input_ids=IDS[:, :4])
     inner, rank = config.intermediate_size, config.time_step_rank
     projections = 2 * D * inner + inner * (rank + 2 * 8) + rank * inner + inner * D
     scan = 8 * inner  # C times the state
@@ -135,13 +142,14 @@ def test_vit_b_16_by_name():
 
 
 def test_a_large_model_has_shapes_only():
-    """Llama 7B: 32 layers of 4 D^2 + 3 D F weights, and the last one."""
-    model, args = load_model_with_input("hf:llama", [6])
+    """Llama 7B but six layers, of 4 D^2 + 3 D F weights, and the last one: 1.5 billion parameters."""
+    depth = 6
+    model, args = load_model_with_input("hf:llama", [6], num_hidden_layers=depth)
     assert next(model.parameters()).is_meta
     graph = trace_model(model, args)
     width, mlp = 4096, 11008
-    assert sum(graph.weights.values()) == 32 * (4 * width**2 + 3 * width * mlp) + width * 32000
-    assert graph.macs == 6 * sum(graph.weights.values()) + 32 * 6 * 2 * 6 * width
+    assert sum(graph.weights.values()) == depth * (4 * width**2 + 3 * width * mlp) + width * 32000
+    assert graph.macs == 6 * sum(graph.weights.values()) + depth * 6 * 2 * 6 * width
 
 
 def test_options_override_the_configuration(tmp_path):

@@ -28,7 +28,7 @@ def small() -> nn.Sequential:
 SMALL_MACS = B * (C * K + K * 3)
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet8", "dscnn", "mobilenetv2", "transformer", "vgg16", "resnet18"])
+@pytest.mark.parametrize("name", ["lenet5", "resnet8", "dscnn", "mobilenetv2", "transformer"])
 def test_every_route_counts_the_same(name):
     """Hooks too, where every product is in a torch.nn module; what a forward adds is named as unseen."""
     model, args = load_model_with_input(name)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
+
+import torch
 
 from hwmodel.errors import TraceError, did_you_mean
 from hwmodel.graph import LayerGraph
@@ -71,18 +74,31 @@ def trace_model(
     routes = _ROUTES[route]
     if request.is_meta:  # no numbers to run on
         routes = tuple(run for run in routes if run is not via_real_tensors)
-    graph = _first_that_works(request, routes)
+    graph, run = _first_that_works(request, routes)
+    if run in (via_real_tensors, via_hooks):  # the numbers may have decided what ran
+        _warn_of_nan(request)
     if strict:
         refuse_uncounted(graph)
     return graph
 
 
-def _first_that_works(request: Request, routes: tuple[Route, ...]) -> LayerGraph:
+def _warn_of_nan(request: Request) -> None:
+    for name, parameter in request.model.named_parameters():
+        if not parameter.is_meta and parameter.is_floating_point() and not torch.isfinite(parameter).all():
+            warnings.warn(
+                f"parameter {name!r} of {request.graph_name} holds nan or inf, and its data decide what runs: no "
+                "comparison with nan is true, so finite weights may take other branches. Check the checkpoint.",
+                stacklevel=3,
+            )
+            return
+
+
+def _first_that_works(request: Request, routes: tuple[Route, ...]) -> tuple[LayerGraph, Route]:
     with isolated(request.model):
         for index, run in enumerate(routes):
             scope = Scope()
             try:
-                return run(request, scope)
+                return run(request, scope), run
             except TraceError:
                 raise
             except Exception as error:  # torch raises anything here; the last route's error is reported
