@@ -230,7 +230,7 @@ def test_eager_mode_quantized_modules():
         (lambda x: x.cumsum(-1), "scan", B * 16),
         (lambda x: x.gather(1, torch.zeros(B, 3, dtype=torch.long)), "gather", 0),
         (lambda x: torch.zeros(B, 16).scatter_add(1, torch.zeros(B, 16, dtype=torch.long), x), "copy", B * 16),
-        (lambda x: torch.bucketize(x, torch.linspace(0, 1, 8)), "elementwise", B * 16 * math.log2(8)),
+        (lambda x: torch.searchsorted(torch.linspace(0, 1, 8), x), "elementwise", B * 16 * math.log2(8)),
         (lambda x: functional.pixel_shuffle(x.view(B, 4, 2, 2), 2), "copy", 0),
         (lambda x: functional.softmax(x, -1), "softmax", B * 16 * 5),
         (lambda x: functional.mse_loss(x, x + 0), "loss", B * 16 * 3),

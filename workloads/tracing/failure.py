@@ -61,6 +61,11 @@ def refuse_uncounted(graph: LayerGraph) -> None:
         f"  {item.op} ({item.calls} call{'s' if item.calls > 1 else ''}, in {item.module or 'the top module'})"
         for item in graph.uncounted
     )
+    if graph.route == "hooks":
+        raise TraceError(
+            f"{graph.name}: only hooks on modules could follow this model, and they do not see:\n{ops}\n"
+            "Strict mode refuses that; without strict the totals are a LOWER BOUND."
+        )
     name = graph.uncounted[0].op
     raise TraceError(
         f"{graph.name}: every op must have a rule in strict mode, but these have none:\n{ops}\n"

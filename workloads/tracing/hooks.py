@@ -112,7 +112,7 @@ class _Watch:
                 self._replay(name, module, inputs, output)
             self._running.module = None
         elif running is None and not isinstance(module, _CONTAINERS):
-            self._builder.count_unseen(_forward_name(module), name)
+            self._builder.count_unseen(f"{_forward_name(module)} outside its modules", name)
 
     def _replay(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         """Run the module on fake tensors of the same shapes, and carry what its outputs hold to the real ones."""
