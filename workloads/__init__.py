@@ -40,7 +40,7 @@ def trace_onnx(
 
 
 def load_model(name: str, **options: Any) -> nn.Module:
-    """A model by name, `timm:NAME` or `FILE.py:function`; see `workloads.models.load_model`."""
+    """A model by name, `timm:NAME`, `hf:CONFIG` or `FILE.py:function`; see `workloads.models.load_model`."""
     from workloads import models
 
     return models.load_model(name, **options)

@@ -22,6 +22,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from hwmodel.graph import Tensor
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.higher_order import run_higher_order
 from workloads.tracing.rules import (
     Contraction,
     Free,
@@ -67,17 +68,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         scope: tells which module runs.
         has_inputs: the network reads a tensor. One that does not computes from weights alone, and
             then everything is recorded.
+        follows_host: numbers may leave for numpy and come back (see `escapes`).
     """
 
-    def __init__(self, builder: GraphBuilder, scope: Scope, *, has_inputs: bool) -> None:
+    supports_higher_order_operators = True
+
+    def __init__(
+        self, builder: GraphBuilder, scope: Scope, *, has_inputs: bool, follows_host: bool = False
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.builder = builder
         self.scope = scope
         self.has_inputs = has_inputs
+        self.follows_host = follows_host
         self._time = 0
         self._values: MutableMapping[torch.Tensor, Value] = WeakTensorKeyDictionary()
         self._writers: dict[int, Value] = {}
         self._owners: MutableMapping[torch.Tensor, Owner] = WeakTensorKeyDictionary()
+        self._host: list[Value] = []
+        self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
 
     # ---- ends ----------------------------------------------------------------------------------
 
@@ -97,18 +106,39 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if value is not None:
             self.builder.connect(value.source, port, value.tensor)
 
+    def leave(self, tensor: torch.Tensor) -> None:
+        """The numbers of a tensor go to the host: what computed them is needed."""
+        value = self._value(tensor)
+        if value is not None:
+            self.builder.keep(value.source)
+            self._host.append(value)
+
+    def value_of(self, tensor: torch.Tensor) -> Value | None:
+        """What an activation tensor holds; None for a weight or a tensor that no recorded op made."""
+        return self._value(tensor)
+
+    def set_value(self, tensor: torch.Tensor, value: Value) -> None:
+        """The tensor holds what another one holds."""
+        self._values[tensor] = value
+
     # ---- ops -----------------------------------------------------------------------------------
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            with self:
+                return run_higher_order(func, args, kwargs)
         tensors = _tensors((args, kwargs))
+        if self._host:
+            self._return_from_host(tensors)
         active = [tensor for tensor in tensors if self._value(tensor) is not None]
         rule = rule_of(op_name(func))
         if not active and not self._is_work(rule, tensors):
             output = func(*args, **kwargs)
             self._record_weights(op_name(func), tensors, output)
+            self._remember_made(output)
             return output
         if isinstance(rule, Rewrite):
             with self:
@@ -127,6 +157,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         )
         self._forget_reused_storage(tensors, output)
         self._record(call, rule, active, _written(func, call.arguments))
+        self._remember_made(output)
         return output
 
     def _is_work(self, rule: Any, tensors: list[torch.Tensor]) -> bool:
@@ -151,6 +182,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         outputs = _tensors(call.output)
         if isinstance(rule, Free) or not outputs:
             self.builder.count_free(call.op)
+            if not outputs:  # a number for Python, which may decide by it what runs
+                self._keep(active)
             if isinstance(rule, Free) and rule.passes_through and active:
                 for tensor in outputs:
                     self._alias(tensor, active[0])
@@ -179,14 +212,31 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return self.builder.add_vector(call, rule, scope, elements_in)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
-        contraction: Contraction = rule(call)
+        contraction: Contraction = rule(call).in_reals()
         if any(bound == 0 for bound in contraction.dims.values()):
             self.builder.count_free(call.op)
             return None
+        if contraction.packed_as:
+            return self.builder.add_layer(call, contraction, scope, scope, contraction.packed_as)
         owner = self._owners.get(contraction.weight)
         if owner is None:
             return self.builder.add_layer(call, contraction, scope, None, "")
         return self.builder.add_layer(call, contraction, scope, owner.module, owner.part(contraction.weight))
+
+    def _remember_made(self, output: Any) -> None:
+        if self.follows_host:
+            self._made.update(dict.fromkeys(_tensors(output), True))
+
+    def _return_from_host(self, tensors: list[torch.Tensor]) -> None:
+        """A tensor from nowhere, after numbers have left, was computed from them on the host."""
+        for tensor in tensors:
+            if self._value(tensor) is None and tensor not in self._owners and tensor not in self._made:
+                call = OpCall(op="host::numpy", arguments={}, output=tensor, weights=frozenset())
+                elements = sum(value.tensor.elements for value in self._host)
+                node = self.builder.add_uncounted(call, self.scope.path, elements)
+                for value in self._host:
+                    self.builder.connect(value.source, node, value.tensor)
+                self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
 
     # ---- values --------------------------------------------------------------------------------
 
@@ -203,6 +253,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         value = Value(source=source, tensor=held, time=self._time)
         self._values[tensor] = value
         return value
+
+    def _keep(self, tensors: Iterable[torch.Tensor]) -> None:
+        for tensor in tensors:
+            value = self._value(tensor)
+            if value is not None:
+                self.builder.keep(value.source)
 
     def _alias(self, tensor: torch.Tensor, original: torch.Tensor) -> None:
         value = self._value(original)

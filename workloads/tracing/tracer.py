@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
+
+import torch
 
 from hwmodel.errors import TraceError, did_you_mean
 from hwmodel.graph import LayerGraph
 from workloads.tracing.failure import explain, refuse_uncounted
+from workloads.tracing.hooks import via_hooks
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import Request, make_request
 from workloads.tracing.routes import Route, via_export, via_fake_tensors, via_real_tensors
 from workloads.tracing.scope import Scope
 
-RouteName = Literal["auto", "export", "dispatch"]
+RouteName = Literal["auto", "export", "dispatch", "hooks"]
 
 _log = logging.getLogger(__name__)
 _ROUTES: dict[str, tuple[Route, ...]] = {
-    "auto": (via_export, via_fake_tensors, via_real_tensors),
+    "auto": (via_export, via_fake_tensors, via_real_tensors, via_hooks),
     "export": (via_export,),
     "dispatch": (via_fake_tensors, via_real_tensors),
+    "hooks": (via_hooks,),
 }
 
 
@@ -48,7 +53,9 @@ def trace_model(
         args, kwargs: of its forward. Only their shapes matter unless the data decide what runs.
         strict: an op without a rule is an error; otherwise it is listed in `graph.uncounted`.
         route: `export` (torch.export), `dispatch` (a plain call under a dispatch mode, on fake tensors
-            or, where the data decide, on real ones), `auto` (the first that works).
+            or, where the data decide, on real ones), `hooks` (a plain call; only what torch.nn modules
+            do is seen, and `graph.uncounted` names the forwards that were not), `auto` (the first that
+            works, in this order).
         name: of the graph; the class of the model by default.
 
     Returns:
@@ -67,18 +74,31 @@ def trace_model(
     routes = _ROUTES[route]
     if request.is_meta:  # no numbers to run on
         routes = tuple(run for run in routes if run is not via_real_tensors)
-    graph = _first_that_works(request, routes)
+    graph, run = _first_that_works(request, routes)
+    if run in (via_real_tensors, via_hooks):  # the numbers may have decided what ran
+        _warn_of_nan(request)
     if strict:
         refuse_uncounted(graph)
     return graph
 
 
-def _first_that_works(request: Request, routes: tuple[Route, ...]) -> LayerGraph:
+def _warn_of_nan(request: Request) -> None:
+    for name, parameter in request.model.named_parameters():
+        if not parameter.is_meta and parameter.is_floating_point() and not torch.isfinite(parameter).all():
+            warnings.warn(
+                f"parameter {name!r} of {request.graph_name} holds nan or inf, and its data decide what runs: no "
+                "comparison with nan is true, so finite weights may take other branches. Check the checkpoint.",
+                stacklevel=3,
+            )
+            return
+
+
+def _first_that_works(request: Request, routes: tuple[Route, ...]) -> tuple[LayerGraph, Route]:
     with isolated(request.model):
         for index, run in enumerate(routes):
             scope = Scope()
             try:
-                return run(request, scope)
+                return run(request, scope), run
             except TraceError:
                 raise
             except Exception as error:  # torch raises anything here; the last route's error is reported
