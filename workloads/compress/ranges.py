@@ -27,39 +27,46 @@ def symmetric_steps(observer: Observer, rule: str, qn: float, qp: float, offset:
     return torch.where(reach > 0, reach, 1.0)
 
 
-def affine_steps(observer: Observer, rule: str, levels: int) -> tuple[Tensor, Tensor]:
+def affine_steps(
+    observer: Observer, rule: str, levels: int, *, integral: bool = True
+) -> tuple[Tensor, Tensor]:
     """The step and the zero point of step * (code - zero), code = 0..levels, for every row.
 
-    The range is widened to contain 0, which is then exactly on the grid: padding and ReLU stay exact.
+    The range is widened to contain 0. With an integral zero point 0 is exactly on the grid: padding and
+    ReLU stay exact. Without, the lower end is: code 0 means the lowest value.
 
     Returns:
-        Step (R,) > 0 and integral zero point (R,), both float64.
+        Step (R,) > 0 and zero point (R,), both float64.
     """
     low, high = observer.extremes(rule)
     if rule != "mse":
-        return affine_grid(low.double(), high.double(), levels)
+        return affine_grid(low.double(), high.double(), levels, integral=integral)
     sample = observer.sample.double()
     best = [torch.full_like(low, torch.inf, dtype=torch.float64) for _ in range(3)]
     for factor in _factors(low.device):
-        step, zero = affine_grid(low.double() * factor, high.double() * factor, levels)
-        codes = (sample / step[:, None]).round_().add_(zero[:, None]).clamp_(0, levels)
+        step, zero = affine_grid(low.double() * factor, high.double() * factor, levels, integral=integral)
+        codes = (sample / step[:, None]).add_(zero[:, None]).clamp_(0, levels).round_()
         error = (codes.sub_(zero[:, None]).mul_(step[:, None]).sub_(sample)).square_().nansum(1)
         better = error <= best[0]
         best = [torch.where(better, new, old) for new, old in zip((error, step, zero), best, strict=True)]
     return best[1], best[2]
 
 
-def affine_grid(low: Tensor, high: Tensor, levels: int | Tensor) -> tuple[Tensor, Tensor]:
-    """Step and integral zero point of levels + 1 values from low to high, widened to contain 0.
+def affine_grid(
+    low: Tensor, high: Tensor, levels: int | Tensor, *, integral: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Step and zero point of levels + 1 values from low to high, widened to contain 0.
 
     Args:
         low, high: of any one shape.
         levels: 2^b - 1, or 0: then the only code is 0 and means 0.
+        integral: round the zero point.
     """
     low, high = low.clamp_max(0.0), high.clamp_min(0.0)
     step = (high - low) / (levels if isinstance(levels, Tensor) else torch.tensor(levels)).clamp_min(1)
     step = torch.where(step > 0, step, 1.0)
-    return step, torch.round(-low / step).clamp_max(levels)
+    zero = torch.round(-low / step) if integral else -low / step
+    return step, zero.clamp_max(levels)
 
 
 def mse_step(values: Tensor, qn: float, qp: float, offset: float, num_candidates: int = NUM_CANDIDATES) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from workloads.compress.grid import TINY_STEP
 from workloads.compress.rounding import round_in_place
 
-BLOCK = 1 << 16  # elements: three float32 blocks fit a 1 MiB cache
+BLOCK = 1 << 17  # elements, half a MiB of float32: an intermediate result stays in the cache of a core
 
 
 def _in_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -59,26 +59,24 @@ def to_grid(x: Tensor, size: Tensor, qn: Tensor, qp: Tensor, shift: Tensor, roun
 
 def _gradients(
     grad: Tensor, x: Tensor, out: Tensor, low: Tensor, high: Tensor, shape: torch.Size
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(gradient of x, sum of grad * (out - x) inside and grad * out outside, sum of grad outside).
+) -> tuple[Tensor, Tensor]:
+    """(grad inside, sum of grad * (out - x) inside and grad * out outside); inside is low < x < high.
 
-    Inside is low < x < high. Sums have the shape `shape`.
+    The sum has the shape `shape`.
     """
     if low.numel() > 1 or not _goes_in_blocks(grad, x, out):
         inside = (x > low) & (x < high)
-        grad_x = torch.where(inside, grad, 0.0)
         residual = torch.where(inside, out - x, out) * grad
-        return grad_x, residual.sum_to_size(shape), (grad - grad_x).sum_to_size(shape)
+        return torch.where(inside, grad, 0.0), residual.sum_to_size(shape)
     a, b = float(low), float(high)
     grad_x, scratch = torch.empty_like(x), torch.empty(min(BLOCK, x.numel()), dtype=x.dtype)
-    residuals, outsides = [], []
+    residuals = []
     for g, part, value, result in _in_blocks(grad, x, out, grad_x):
         work = scratch[: g.numel()]
         torch.ops.aten.hardtanh_backward.grad_input(g, part, a, b, grad_input=result)
         torch.ops.aten.hardtanh_backward.grad_input(part, part, a, b, grad_input=work)
         residuals.append(torch.dot(torch.sub(value, work, out=work), g))
-        outsides.append(torch.sub(g, result, out=work).sum())
-    return grad_x, torch.stack(residuals).sum().reshape(shape), torch.stack(outsides).sum().reshape(shape)
+    return grad_x, torch.stack(residuals).sum().reshape(shape)
 
 
 def _masked(grad: Tensor, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -111,10 +109,11 @@ class _LearnedStep(torch.autograd.Function):
         nothing = (None,) * 6
         if out is None:
             return _masked(grad, x, low, high), None, *nothing
-        grad_x, residual, outside = _gradients(grad, x, out, low, high, step.shape)
+        grad_x, residual = _gradients(grad, x, out, low, high, step.shape)
         factor = torch.rsqrt(ctx.num * _top(qp, offset))
         along_offset = None
         if beta is not None:
+            outside = (grad - grad_x).sum_to_size(beta.shape)
             along_offset = outside * factor
             residual = residual - beta * outside
         grad_step = residual / size * step.sign() * factor
@@ -138,9 +137,12 @@ class _LearnedClip(torch.autograd.Function):
         high = alpha.abs().clamp_min(TINY_STEP)
         ratio = (qn + offset) / _top(qp, offset)
         low = high * ratio
-        above = torch.where(x >= high, grad, 0.0).sum_to_size(alpha.shape)
-        below = torch.where(x <= low, grad, 0.0).sum_to_size(alpha.shape)
-        return _masked(grad, x, low, high), (above + ratio * below) * alpha.sign(), None, None, None, None
+        grad_x = _masked(grad, x, low, high)
+        clipped = grad - grad_x
+        # low <= 0 < high: what is clipped and positive is clipped above
+        above = torch.ops.aten.threshold_backward(clipped, x, 0.0).sum_to_size(alpha.shape)
+        below = clipped.sum_to_size(alpha.shape) - above
+        return grad_x, (above + ratio * below) * alpha.sign(), None, None, None, None
 
 
 def grid_size(step: Tensor) -> Tensor:

@@ -158,7 +158,7 @@ class ActivationQuantizer(Quantizer):
 
     def _set_affine(self, observer: Observer) -> None:
         levels = 2**self._width - 1
-        step, zero = affine_steps(observer, self.rule, levels)
+        step, zero = affine_steps(observer, self.rule, levels, integral=self.kind != "lsq+")
         if self.kind == "lsq+":
             self.beta.copy_((-zero * step).reshape(self.beta.shape))
             zero = torch.zeros_like(zero)
