@@ -144,9 +144,7 @@ def smoothed(x: np.ndarray, s: float, beta: float, s0: float, beta0: float, qn: 
 @pytest.mark.parametrize("rounding_path", ["blocks", "broadcast"])
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("beta", [None, -0.7])
-def test_gradients_are_those_of_the_smoothed_function(
-    beta: float | None, signed: bool, rounding_path: str
-) -> None:
+def test_gradients_are_those_of_the_smoothed_function(beta: float | None, signed: bool, rounding_path: str) -> None:
     """LSQ equation 3 and the LSQ+ gradients, times 1/sqrt(N Qp), by central differences."""
     bits, size, num = 3, 0.41, 50
     x, upstream = 2 * normal(30, 10), normal(30, 10, seed=2)
