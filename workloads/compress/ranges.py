@@ -27,9 +27,7 @@ def symmetric_steps(observer: Observer, rule: str, qn: float, qp: float, offset:
     return torch.where(reach > 0, reach, 1.0)
 
 
-def affine_steps(
-    observer: Observer, rule: str, levels: int, *, integral: bool = True
-) -> tuple[Tensor, Tensor]:
+def affine_steps(observer: Observer, rule: str, levels: int, *, integral: bool = True) -> tuple[Tensor, Tensor]:
     """The step and the zero point of step * (code - zero), code = 0..levels, for every row.
 
     The range is widened to contain 0. With an integral zero point 0 is exactly on the grid: padding and
@@ -52,9 +50,7 @@ def affine_steps(
     return best[1], best[2]
 
 
-def affine_grid(
-    low: Tensor, high: Tensor, levels: int | Tensor, *, integral: bool = True
-) -> tuple[Tensor, Tensor]:
+def affine_grid(low: Tensor, high: Tensor, levels: int | Tensor, *, integral: bool = True) -> tuple[Tensor, Tensor]:
     """Step and zero point of levels + 1 values from low to high, widened to contain 0.
 
     Args:
