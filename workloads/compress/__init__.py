@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     )
     from workloads.compress.ranges import mse_step
     from workloads.compress.transform import apply, quantized_layers, uncompressible
-    from workloads.compress.uniform import clip_quantize, uniform_quantize
+    from workloads.compress.uniform import COMPILE_OPTIONS, clip_quantize, uniform_quantize
 
 __all__ = [
+    "COMPILE_OPTIONS",
     "ActivationQuantizer",
     "ArrayParams",
     "CompressionConfig",
@@ -97,7 +98,7 @@ __getattr__, __dir__ = lazy_exports(
             "minmax_affine",
         ),
         "ranges": ("mse_step",),
-        "uniform": ("clip_quantize", "uniform_quantize"),
+        "uniform": ("COMPILE_OPTIONS", "clip_quantize", "uniform_quantize"),
         "transform": ("apply", "quantized_layers", "uncompressible"),
     },
 )

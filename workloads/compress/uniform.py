@@ -12,6 +12,7 @@ Sources: Esser et al., Learned Step Size Quantization, ICLR 2020 (LSQ); Bhalgat 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,6 +22,10 @@ from workloads.compress.grid import TINY_STEP
 from workloads.compress.rounding import round_in_place
 
 BLOCK = 1 << 17  # elements, half a MiB of float32: an intermediate result stays in the cache of a core
+
+#: For `torch.compile(qmodel, options=dict(COMPILE_OPTIONS))` on the CPU: keep the clip masks inside the fused
+#: kernels. Stored as booleans they make the backward pass of batch norm several times slower.
+COMPILE_OPTIONS = MappingProxyType({"realize_reads_threshold": 32, "realize_opcount_threshold": 200})
 
 
 def _in_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
