@@ -59,7 +59,7 @@ def block_soft_threshold(x: Tensor, t: float, dim: int = 0) -> Tensor:
     scale = (1 - t * math.sqrt(rows.shape[1]) / norms.clamp_min(torch.finfo(x.dtype).tiny)).clamp_min(0)
     shape = [1] * x.dim()
     shape[dim] = -1
-    return x * scale.reshape(shape)
+    return x.mul(scale.reshape(shape))
 
 
 def keep_largest(x: Tensor, count: int) -> Tensor:

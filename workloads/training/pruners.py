@@ -86,7 +86,7 @@ class MagnitudePruner(MaskHook):
         LayerChoice(pattern=pattern)
         if scope not in ("layer", "global") or (scope == "global" and pattern != "unstructured"):
             raise ConfigError(
-                f"scope must be 'layer', or 'global' with pattern 'unstructured', but got {scope!r} with {pattern!r}"
+                f"scope must be 'layer', or 'global' with 'unstructured', but got {scope!r} with {pattern!r}"
             )
         self.schedule, self.pattern, self.scope = schedule, pattern, scope
         self.layers = None if layers is None else tuple(layers)

@@ -181,7 +181,7 @@ def grid_projection(bits: int) -> Projection:
                 return torch.zeros_like(weight)
             codes = (weight / step).round().clamp(-top, top)
             step = (weight * codes).sum() / codes.square().sum().clamp_min(1)
-        return step * codes
+        return codes.mul(step)
 
     return project
 

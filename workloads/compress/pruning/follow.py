@@ -221,7 +221,11 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         """The same op on the labels. With `sources` it must neither cut nor split the channels."""
         if op_name(func) in _SAME and sources is not None:
             return sources[:1]
+        if op_name(func) == "aten::as_strided":
+            return None  # it speaks of memory
         values = pytree.tree_map_only(Tensor, lambda t: self._of(t, FIXED), dict(arguments))
+        if "view" in op_name(func):  # labels may be expanded where the data are not
+            values["self"] = values["self"].contiguous()
         if "value" in values:
             values["value"] = float(self._padding(values))
         labels = [tidy(new) for new in _tensors(func(**values))]

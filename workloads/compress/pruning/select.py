@@ -137,10 +137,18 @@ def _effective_weight(module: nn.Module) -> Tensor:
     return weight
 
 
+def _has_multiplier(module: nn.Module) -> bool:
+    """Depthwise with several filters per channel, which a configuration prunes within each channel only."""
+    groups = int(getattr(module, "groups", 1))
+    return 1 < groups == getattr(module, "in_channels", 0) < getattr(module, "out_channels", 0)
+
+
 def channel_config(
     model: nn.Module, groups: Sequence[ChannelGroup], keep: Keep, config: CompressionConfig | None = None
 ) -> CompressionConfig:
-    """The kept channels as a configuration: `pattern="filter"` with `keep_channels` for every producer.
+    """The kept channels as a configuration: `pattern="filter"` with `keep_channels` where they are computed.
+
+    Depthwise convolutions are named too, unless they have several filters per channel.
 
     Args:
         model: that the groups were found in.
@@ -154,7 +162,7 @@ def channel_config(
     choices = dict(config.layers) if config is not None else {}
     layers = weight_layers(model)
     for name, cut in plan_cuts(groups, keep).items():
-        if cut.outputs is None or name not in layers:
+        if cut.outputs is None or name not in layers or _has_multiplier(layers[name]):
             continue
         kept = tuple(cut.outputs.nonzero().flatten().tolist())
         choices[name] = replace(
