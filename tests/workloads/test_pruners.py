@@ -223,7 +223,7 @@ def test_penalties_make_weights_sparse(data: Data, name: str) -> None:
 
 def test_proximal_steps_give_exact_zeros(data: Data) -> None:
     model, filters = quadrant_net(), quadrant_net()
-    finetune(model, data.train, SETTINGS, device="cpu", hooks=[ProximalHook(0.02, penalty("l1").prox, ["fc"])])
+    finetune(model, data.train, SETTINGS, device="cpu", hooks=[ProximalHook(0.05, penalty("l1").prox, ["fc"])])
     share = float(model.fc.weight.eq(0).float().mean())
     assert 0.1 < share < 1
     hook = ProximalHook(0.05, penalty("group_lasso", dim=0).prox, ["conv"])
@@ -315,11 +315,11 @@ def test_the_tiny_net_trains_with_everything_at_once() -> None:
     pruner = ChannelPruner([g for g in groups if g.name == "block.2"], OneShot(final=0.5))
     hooks = [
         pruner,
-        MagnitudePruner(OneShot(final=0.5), layers=["conv1", "block.2"]),
+        MagnitudePruner(OneShot(final=0.75), layers=["conv1", "block.2"]),
         PenaltyHook(1e-4, penalty("l1")),
     ]
     split = type("Split", (), {"x": x, "y": torch.arange(32) % 4})()
     finetune(quantized, split, TrainSettings(epochs=2, batch_size=16), device="cpu", hooks=hooks)
     sliced = slice_channels(quantized, groups, pruner.keep, x[:2])
     assert sliced.block[2].out_channels == 6
-    assert 0 < int(sliced.block[2].mask.sum()) <= 6 * 8
+    assert int(sliced.block[2].mask.sum()) == 12 * 8 // 4
