@@ -100,8 +100,27 @@ class Mlp(nn.Module):
         return self.head(x.mean(1))
 
 
+class Attended(nn.Module):
+    """One map multiplies all channels; everything that can be in place is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.map = nn.Sequential(nn.Conv2d(8, 6, 1), nn.ReLU(inplace=True), nn.Conv2d(6, 1, 1), nn.Sigmoid())
+        self.second = nn.Conv2d(8, 8, 1)
+        self.last = nn.Conv2d(8, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        x = torch.relu_(x * self.map(x))
+        x += self.second(x)
+        x[:, :, ::2].mul_(0.5)
+        return self.last(nn.functional.interpolate(nn.functional.dropout2d(x, training=False), scale_factor=2))
+
+
 TOYS: dict[str, Callable[[], nn.Module]] = {
     "residual": Residual, "dense": Dense, "grouped": Grouped, "shared": Shared, "gated": Gated, "mlp": Mlp,
+    "attended": Attended,
 }  # fmt: skip
 
 

@@ -93,6 +93,13 @@ def test_a_gate_joins_the_channels_that_it_multiplies() -> None:
     assert roles(groups["first"]) == (["first", "excite"], [], ["squeeze", "last"])
 
 
+def test_a_map_that_multiplies_all_channels_joins_none() -> None:
+    groups = by_name(channel_groups(toy("attended"), picture()))
+    assert set(groups) == {"first", "map.0"}
+    assert roles(groups["first"]) == (["first", "second"], [], ["map.0", "second", "last"])
+    assert groups["first"].size == 8
+
+
 def test_what_mixes_channels_fixes_them() -> None:
     groups = by_name(channel_groups(toy("mlp"), picture()))
     assert set(groups) == {"up"}, "the stream under the layer norm stays, the hidden units may go"

@@ -255,20 +255,25 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         return [labels.reshape(output.shape)]
 
     def _elementwise(self, arguments: Mapping[str, Any], output: Tensor) -> list[Tensor] | None:
-        """Element by element; a constant must be the same for all channels."""
-        merged = torch.full((), float(NONE), dtype=torch.float64).expand(output.shape)
+        """Element by element: what meets goes together.
+
+        A constant that differs from channel to channel fixes them. One channel that meets all of the
+        others (a map of attention) stays.
+        """
         tensors = _tensors(arguments)
-        for tensor in tensors:
-            if tensor in self._labels:
-                if not _broadcasts(tensor, output):
-                    return None
-                merged = self.classes.join(merged, self._labels[tensor])
-        varying = varying_dims(merged)
-        for tensor in tensors:
-            if tensor not in self._labels:
-                shape = [1] * (output.dim() - tensor.dim()) + list(tensor.shape)
-                if any(shape[dim] > 1 for dim in varying):
-                    self.classes.fix(merged)
+        labelled = [tensor for tensor in tensors if tensor in self._labels]
+        if not all(_broadcasts(tensor, output) for tensor in tensors):
+            return None
+        spread = [self._labels[tensor].expand(output.shape) for tensor in labelled]
+        varying = {dim for labels in spread for dim in varying_dims(labels)}
+        merged = torch.full((), float(NONE), dtype=torch.float64).expand(output.shape)
+        for tensor, labels in zip(labelled, spread, strict=True):
+            if any(_size(tensor, dim, output) < output.shape[dim] for dim in varying):
+                self.classes.fix(labels)
+            else:
+                merged = self.classes.join(merged, labels)
+        if any(_size(t, dim, output) > 1 for t in tensors if t not in self._labels for dim in varying):
+            self.classes.fix(merged)
         return [merged]
 
     def _per_channel(self, output: Tensor, labels: Tensor) -> list[Tensor]:
@@ -289,6 +294,12 @@ def channel_axis(module: nn.Module, x: Tensor) -> int:
 def _broadcasts(tensor: Tensor, output: Tensor) -> bool:
     missing = output.dim() - tensor.dim()
     return missing >= 0 and all(t in (1, o) for t, o in zip(tensor.shape, output.shape[missing:], strict=True))
+
+
+def _size(tensor: Tensor, dim: int, output: Tensor) -> int:
+    """Bound of a tensor along a dim of the output that it is broadcast to."""
+    missing = output.dim() - tensor.dim()
+    return 1 if dim < missing else int(tensor.shape[dim - missing])
 
 
 def _spread(labels: Tensor, axis: int, like: Tensor) -> Tensor:

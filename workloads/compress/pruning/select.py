@@ -14,7 +14,7 @@ from hwmodel.errors import ConfigError
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.groups import ChannelGroup
-from workloads.compress.pruning.masks import weight_layers
+from workloads.compress.pruning.masks import raw_weight, weight_layers
 from workloads.compress.pruning.slicing import Keep, plan_cuts
 from workloads.compress.pruning.sparse_layers import SparseLayer
 
@@ -32,7 +32,7 @@ def channel_norms(model: nn.Module, group: ChannelGroup) -> Tensor:
         module = model.get_submodule(member.module)
         if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
             channels = torch.tensor(member.channels)
-            rows = _effective_weight(module).detach().abs().flatten(1).sum(1).double().cpu()
+            rows = _masked_weight(module).detach().abs().flatten(1).sum(1).double().cpu()
             total.index_add_(0, channels[channels >= 0], rows[channels >= 0])
     return total
 
@@ -133,8 +133,13 @@ def _live_rows(module: nn.Module) -> Tensor:
 def _effective_weight(module: nn.Module) -> Tensor:
     if isinstance(module, QuantLayer | SparseLayer):
         return module.effective_weight()
-    weight: Tensor = module.weight  # type: ignore[assignment]  # of a convolution or linear layer
-    return weight
+    return raw_weight(module)
+
+
+def _masked_weight(module: nn.Module) -> Tensor:
+    """The weight as it is trained, which has no ties where a coarse grid has, zero where it is pruned."""
+    mask = getattr(module, "mask", None)
+    return raw_weight(module) * mask if isinstance(mask, Tensor) else raw_weight(module)
 
 
 def _has_multiplier(module: nn.Module) -> bool:
