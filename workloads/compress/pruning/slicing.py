@@ -173,34 +173,44 @@ def _cut_module(module: nn.Module, cut: Cut) -> None:
     if is_adapter(module):
         cast("ChannelAdapter", module).keep_channels(cut.inputs, cut.outputs)
         return
-    total = cut.outputs.numel() if cut.outputs is not None else -1
-    for owner in (module, *_quantizers(module)):
-        for store in (owner._parameters, owner._buffers):
-            for key, tensor in store.items():
-                if tensor is None:
-                    continue
-                new = tensor.detach()
-                if cut.outputs is not None and new.dim() and new.shape[0] == total:
-                    new = new[cut.outputs.to(new.device)]
-                reads = key in ("weight", "mask") and owner is module and new.dim() > 1
-                if cut.inputs is not None and reads and new.shape[1] > 1:
-                    new = new[:, _per_group(module, cut.inputs).to(new.device)]
-                store[key] = _like(tensor, new)  # type: ignore[assignment]  # a parameter for a parameter
+    weight = module._parameters.get("weight")
+    whole = None if weight is None else weight.shape
+    for owner, key, tensor in _tensors(module, *_modules_of(module, "weight_quantizer")):
+        new = tensor
+        if cut.outputs is not None and new.dim() and len(new) == len(cut.outputs):
+            new = new[cut.outputs.to(new.device)]
+        if cut.inputs is not None and tensor.shape == whole:
+            new = new[:, _per_group(module, cut.inputs).to(new.device)]
+        setattr(owner, key, _like(tensor, new))
+    for owner, key, tensor in _tensors(*_modules_of(module, "input_quantizer")):
+        if cut.inputs is not None and tensor.shape == cut.inputs.shape:
+            setattr(owner, key, _like(tensor, tensor[cut.inputs.to(tensor.device)]))
     _resize(module, cut)
     if isinstance(module, QuantLayer) and module.mask is not None and bool(module.mask.all()):
         module.mask = None
 
 
-def _quantizers(module: nn.Module) -> list[nn.Module]:
-    """Of the weight: what they hold per output channel is cut with it."""
-    quantizer = getattr(module, "weight_quantizer", None) if isinstance(module, QuantLayer) else None
-    return list(quantizer.modules()) if isinstance(quantizer, nn.Module) else []
+def _modules_of(module: nn.Module, child: str) -> list[nn.Module]:
+    """A child and those inside it; none where the module has no such child."""
+    found = module._modules.get(child)
+    return [] if found is None else list(found.modules())
+
+
+def _tensors(*owners: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    """(owner, name, tensor) of their own parameters and buffers."""
+    return [
+        (owner, key, tensor)
+        for owner in owners
+        for store in (owner._parameters, owner._buffers)
+        for key, tensor in store.items()
+        if tensor is not None
+    ]
 
 
 def _like(old: Tensor, new: Tensor) -> Tensor:
     if isinstance(old, nn.Parameter):
-        return nn.Parameter(new.clone(), requires_grad=old.requires_grad)
-    return new.clone()
+        return nn.Parameter(new.detach().clone(), requires_grad=old.requires_grad)
+    return new.detach().clone()
 
 
 def _resize(module: nn.Module, cut: Cut) -> None:
@@ -255,7 +265,10 @@ def _check_equal(masked: nn.Module, sliced: nn.Module, example: Sequence[Any]) -
             raise ConfigError(f"the sliced outputs must equal the masked ones, but differ by {gap:g}. {_FIX}")
 
 
-_FIX = "A size written into the forward? Write flatten(1) for view(-1, 400), or keep these channels."
+_FIX = (
+    "A size written into the forward? Write flatten(1) for view(-1, 400). A grid that follows the mean of the "
+    "whole weight? Calibrate another. Or keep these channels."
+)
 
 
 def _outputs(model: nn.Module, inputs: Any) -> list[Tensor]:
