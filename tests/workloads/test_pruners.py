@@ -307,7 +307,7 @@ def test_bad_requests_are_named(make: object, message: str) -> None:
 
 
 def test_the_tiny_net_trains_with_everything_at_once() -> None:
-    """Masks, fake quantization, a penalty and channel pruning in one run."""
+    """Masks, fake quantization, a penalty, channel pruning and a teacher in one run."""
     model, x = tiny_net(), images(32)
     quantized = apply(model, CompressionConfig.from_bits({"conv1": 8, "block.2": 4, "fc": 8}, a_bits=8))
     calibrate(quantized, x)
@@ -319,7 +319,8 @@ def test_the_tiny_net_trains_with_everything_at_once() -> None:
         PenaltyHook(1e-4, penalty("l1")),
     ]
     split = type("Split", (), {"x": x, "y": torch.arange(32) % 4})()
-    finetune(quantized, split, TrainSettings(epochs=2, batch_size=16), device="cpu", hooks=hooks)
+    settings = TrainSettings(epochs=2, batch_size=16, distill_weight=0.5)
+    finetune(quantized, split, settings, teacher=model, device="cpu", hooks=hooks)
     sliced = slice_channels(quantized, groups, pruner.keep, x[:2])
     assert sliced.block[2].out_channels == 6
     assert int(sliced.block[2].mask.sum()) == 12 * 8 // 4

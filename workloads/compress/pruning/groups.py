@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, did_you_mean
+from workloads.compress.calibration import device_of
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.classes import FIXED, NONE
 from workloads.compress.pruning.follow import ChannelFollower, Followed
@@ -163,7 +164,7 @@ def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> Fo
         if is_adapter(module):
             handles += follower.meet_adapter(name, module)
     tree_args, tree_kwargs = torch.utils._pytree.tree_map_only(
-        Tensor, lambda tensor: tensor.detach().clone(), (tuple(args), kwargs)
+        Tensor, lambda tensor: tensor.detach().clone().to(device_of(model)), (tuple(args), kwargs)
     )
     for leaf in torch.utils._pytree.tree_leaves((tree_args, tree_kwargs)):
         if isinstance(leaf, Tensor):
