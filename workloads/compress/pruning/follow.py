@@ -173,37 +173,33 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
-        before = [self._labels[tensor] for tensor in active]  # an in-place op must not see its own result
         output = func(*args, **kwargs)
         if rule is not CONSTANT:
-            self._pass_op(func, rule, bind_arguments(func, args, kwargs), (active, before), output)
+            sources = [self._labels[tensor] for tensor in active]
+            self._pass_op(func, rule, bind_arguments(func, args, kwargs), sources, output)
         return output
 
     def _pass_op(
-        self,
-        func: Any,
-        rule: Any,
-        arguments: Mapping[str, Any],
-        active: tuple[list[Tensor], list[Tensor]],
-        output: Any,
+        self, func: Any, rule: Any, arguments: Mapping[str, Any], sources: list[Tensor], output: Any
     ) -> None:
+        """Label the outputs of an op; `sources` are the labels of its labelled arguments."""
         name, kind = op_name(func), rule.kind if isinstance(rule, Vector) else ""
         outputs = _tensors(output)
         labels: list[Tensor] | None = None
         if func._schema.is_mutable and arguments["self"] not in self._labels:
             labels = None  # writes into a constant, whose other views would not hear of it
         elif rule is FREE:
-            labels = self._moved(func, arguments, active[1])
+            labels = self._moved(func, arguments, sources)
         elif name in _MOVES:
             labels = self._moved(func, arguments)
         elif name in _REDUCTIONS:
-            labels = self._reduced(arguments, outputs[0], active[1][0])
+            labels = self._reduced(arguments, outputs[0], sources[0])
         elif kind in _ELEMENTWISE and name not in ("aten::prelu", "aten::_prelu_kernel", "aten::glu"):
             labels = self._elementwise(arguments, outputs[0])
-        elif kind in _PER_CHANNEL and outputs[0].dim() == active[1][0].dim() > 2:
-            labels = self._per_channel(outputs[0], active[1][0])
+        elif kind in _PER_CHANNEL and outputs[0].dim() == sources[0].dim() > 2:
+            labels = self._per_channel(outputs[0], sources[0])
         if labels is None:
-            for old in active[1]:
+            for old in sources:
                 self.classes.fix(old)
             labels = [torch.full((), float(FIXED), dtype=torch.float64).expand(t.shape) for t in outputs]
         for tensor, new in zip(outputs, labels, strict=False):
