@@ -120,7 +120,7 @@ class QuantLayer(nn.Module):
         bias: Tensor | None = getattr(self, "bias", None)
         if bias is None or self.mask is None or not self.prunes_filters:
             return bias
-        return bias * self.mask.reshape(-1)
+        return bias * self.mask.flatten(1).any(1)
 
     def effective_input(self, x: Tensor) -> Tensor:
         """The input that is multiplied. The shape of `x`."""
@@ -181,7 +181,7 @@ def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
         if isinstance(module, nn.Linear):
             layer = QuantLinear(module.in_features, module.out_features, module.bias is not None)
         elif type(module) in CONVOLUTIONS:
-            layer = CONVOLUTIONS[type(module)](**_convolution_arguments(module))
+            layer = CONVOLUTIONS[type(module)](**convolution_arguments(module))
         else:
             raise TypeError(f"no compressed counterpart of {type(module).__name__}")
     for name, parameter in module.named_parameters(recurse=False):
@@ -190,7 +190,8 @@ def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
     return layer.compress(choice, getattr(module, "groups", 1))
 
 
-def _convolution_arguments(module: Any) -> dict[str, Any]:
+def convolution_arguments(module: Any) -> dict[str, Any]:
+    """What a convolution's constructor was given."""
     names = (
         "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode",
     )  # fmt: skip
