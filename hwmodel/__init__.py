@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from hwmodel.access import OperandAccess, count_accesses
     from hwmodel.blocks import Block, repeated_blocks
     from hwmodel.choice import Choice
-    from hwmodel.cost import LayerCost, NetworkCost, evaluate, find_mapping
+    from hwmodel.cost import evaluate, find_mapping
     from hwmodel.errors import HwModelError
     from hwmodel.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
     from hwmodel.layer import Bits, Density, Dims, Layer
     from hwmodel.loader import list_accelerators, load_accelerator
     from hwmodel.mapping import LevelMapping, Loop, Mapping
+    from hwmodel.results import LayerCost, NetworkCost
     from hwmodel.table import CostTable, Totals
 
 __all__ = [
@@ -38,12 +39,13 @@ __getattr__, __dir__ = lazy_exports(
         "accelerator": ("Accelerator",),
         "blocks": ("Block", "repeated_blocks"),
         "choice": ("Choice",),
-        "cost": ("LayerCost", "NetworkCost", "evaluate", "find_mapping"),
+        "cost": ("evaluate", "find_mapping"),
         "errors": ("HwModelError",),
         "graph": ("LayerGraph", "Port", "Tensor", "Uncounted", "VectorOp"),
         "layer": ("Bits", "Density", "Dims", "Layer"),
         "loader": ("list_accelerators", "load_accelerator"),
         "mapping": ("LevelMapping", "Loop", "Mapping"),
+        "results": ("LayerCost", "NetworkCost"),
         "table": ("CostTable", "Totals"),
     },
 )

@@ -10,8 +10,8 @@ from reports import units
 
 if TYPE_CHECKING:
     from hwmodel.accelerator import Accelerator
-    from hwmodel.cost import NetworkCost
     from hwmodel.graph import LayerGraph
+    from hwmodel.results import NetworkCost
 
 
 def cost_lines(
