@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -26,9 +27,22 @@ def isolated(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(model)))
         stack.enter_context(_attributes_restored(model))
         stack.enter_context(_fast_paths_off())
+        stack.enter_context(_no_collection())
         for module in model.modules():
             module.training = False
         yield
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """The cyclic garbage collector waits: it would walk over the growing graph again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
@@ -56,6 +70,8 @@ def _attributes_restored(model: nn.Module) -> Iterator[None]:
             current.update(attributes)
             for container, content in containers:
                 container.clear()
+                if content is None:
+                    continue
                 if isinstance(container, list):
                     container.extend(content)
                 else:
@@ -63,7 +79,12 @@ def _attributes_restored(model: nn.Module) -> Iterator[None]:
 
 
 def _containers(module: nn.Module) -> list[tuple[Any, Any]]:
-    return [(value, value.copy()) for value in vars(module).values() if isinstance(value, (list, dict, set))]
+    """(container, a copy of it; None where it is empty, as most of the ten of a module are)."""
+    return [
+        (value, value.copy() if value else None)
+        for value in vars(module).values()
+        if isinstance(value, (list, dict, set))
+    ]
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import fx
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import fx, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export.graph_signature import InputKind
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
@@ -72,7 +72,18 @@ class _Replay(fx.Interpreter):
 def via_fake_tensors(request: Request, scope: Scope) -> LayerGraph:
     """Call the model on fake tensors: shapes only, no arithmetic, no memory."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    return _call(request, scope, lambda tensor: mode.from_tensor(tensor.detach()), mode)
+    return _call(request, scope, lambda tensor: _fake(tensor, mode), mode)
+
+
+def _fake(tensor: torch.Tensor, mode: FakeTensorMode) -> torch.Tensor:
+    """A fake tensor of the same shape, strides and device.
+
+    Plain tensors skip torch's bookkeeping of views and storages, which takes eight times as long.
+    """
+    if type(tensor) not in (torch.Tensor, nn.Parameter, nn.Buffer) or tensor.layout is not torch.strided:
+        return mode.from_tensor(tensor.detach())
+    meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return FakeTensor(mode, meta, tensor.device)
 
 
 def via_real_tensors(request: Request, scope: Scope) -> LayerGraph:

@@ -34,6 +34,10 @@ class ModuleNames:
             self._canonical[name] = first.setdefault(id(module), name)
             self._modules[name] = module
 
+    def __len__(self) -> int:
+        """Modules, shared ones once per name."""
+        return len(self._modules)
+
     def canonical(self, path: str) -> str:
         """The first name of the module that a path (`"block"`, or `"block@1"` when called again) means."""
         path = path.partition("@")[0]
@@ -63,30 +67,35 @@ class Scope:
     Attributes:
         path: name of the running module; "" at the top.
         failing: the innermost module entered last and not left; differs from `path` after an error.
-        inputs: shapes of the tensors given to `failing`.
+        given: arguments of `failing`.
         visits: modules without children that ran to their end.
     """
 
     path: str = ""
     failing: str = ""
-    inputs: tuple[tuple[int, ...], ...] = ()
+    given: Any = ()
     visits: list[Visit] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the tensors given to `failing`; worked out only when asked for, that is after an error."""
+        return shapes_of(self.given)
 
     @contextmanager
     def follow(self, names: ModuleNames) -> Iterator[None]:
         """Keep `path` by hooks on every module; they are removed at the end."""
-        stack: list[tuple[str, tuple[tuple[int, ...], ...]]] = []
+        stack: list[tuple[str, Any]] = []
         handles = []
 
         def settle() -> None:
-            self.path, self.inputs = stack[-1] if stack else ("", ())
+            self.path, self.given = stack[-1] if stack else ("", ())
             self.failing = self.path
 
         for name, module in names.model.named_modules():
             is_leaf = not any(module.children())
 
             def enter(_: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
-                stack.append((name, shapes_of((args, kwargs))))
+                stack.append((name, (args, kwargs)))
                 settle()
 
             def leave(_: nn.Module, args: Any, output: Any, name: str = name, is_leaf: bool = is_leaf) -> None:
@@ -96,7 +105,7 @@ class Scope:
                     return
                 settle()
                 if is_leaf:
-                    self.visits.append(Visit(module=name, shape=next(iter(shapes_of(output)), ())))
+                    self.visits.append(Visit(module=name, shape=_first_shape(output)))
 
             handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
             handles.append(module.register_forward_hook(leave, always_call=True))
@@ -105,6 +114,10 @@ class Scope:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def _first_shape(output: Any) -> tuple[int, ...]:
+    return tuple(output.shape) if isinstance(output, torch.Tensor) else next(iter(shapes_of(output)), ())
 
 
 def shapes_of(tree: Any) -> tuple[tuple[int, ...], ...]:
