@@ -3,8 +3,8 @@
     python benchmarks/tracing.py            all cases (about a minute)
     python benchmarks/tracing.py --store    write benchmarks/results/tracing.json
 
-Every case runs in a fresh process, so that its peak of memory is its own. `start` is the import of torch and of this
-package, `peak_gib` the largest resident set of the whole process, torch included. The mapping cache on disk is off.
+Every case runs in a fresh process, so that its peak of memory is its own. `start` is the import of torch and of
+this package, `peak_gib` the largest resident set of the whole process, torch included. The mapping cache is off.
 
 - `gpt3-meta`: a decoder with the proportions of GPT-3 175B (Brown et al., NeurIPS 2020, table 2.1: 96 blocks of
   width 12288 with 96 heads, 2048 tokens), on the meta device: no weight is allocated.
@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,10 @@ if __name__ == "__main__":  # run as a file, from any folder
 from benchmarks.provenance import provenance, store
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
 
+    from hwmodel.accelerator import Accelerator
     from hwmodel.graph import LayerGraph
 
 Row = dict[str, Any]
@@ -87,15 +90,14 @@ def trace_and_price(build: Callable[[int], nn.Module], shape: tuple[int, ...]) -
     """Trace, price on every chip, and what else is done with a graph."""
     import torch
 
-    from hwmodel import LayerGraph, evaluate, load_accelerator, repeated_blocks
+    from hwmodel import LayerGraph, load_accelerator, repeated_blocks
     from workloads import trace
 
     seconds: dict[str, float] = {}
     model = timed(seconds, "build", lambda: build(DEPTH))
     graph = timed(seconds, "trace", lambda: trace(model, torch.zeros(shape)))
     for name in CHIPS:
-        chip = load_accelerator(name)
-        timed(seconds, f"price {name}", lambda chip=chip: evaluate(graph, chip).to_dataframe())
+        timed(seconds, f"price {name}", partial(price, graph, load_accelerator(name)))
     limited = seconds["trace"] + sum(seconds[f"price {name}"] for name in CHIPS)
     timed(seconds, "fingerprint", lambda: graph.fingerprint)
     timed(seconds, "blocks", lambda: repeated_blocks(graph))
@@ -109,6 +111,12 @@ CASES: dict[str, Callable[[], Row]] = {
     "linear-10k": lambda: trace_and_price(linear_network, (1, 64)),
     "residual-10k": lambda: trace_and_price(residual_network, (1, 16, 32, 32)),
 }
+
+
+def price(graph: LayerGraph, chip: Accelerator) -> pd.DataFrame:
+    from hwmodel import evaluate
+
+    return evaluate(graph, chip).to_dataframe()
 
 
 def timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
@@ -162,9 +170,9 @@ def run_apart(name: str) -> Row:
 def show(row: Row) -> None:
     parts = ", ".join(f"{name} {value:.2f}" for name, value in row["seconds"].items())
     print(
-        f"{row['name']:14} {row['layers']:6,} layers {row['nodes']:6,} nodes {row['macs']:.3g} MACs by {row['route']}: "
-        f"{row['limited_s']:.2f} s (limit {LIMIT_S:g}), peak {row['peak_gib']:.2f} GiB, of it {row['start_gib']:.2f} "
-        f"to start\n{'':14} [s] {parts}",
+        f"{row['name']:14} {row['layers']:6,} layers, {row['nodes']:6,} nodes, {row['macs']:.3g} MACs, "
+        f"by {row['route']}: {row['limited_s']:.2f} s (limit {LIMIT_S:g}), "
+        f"peak {row['peak_gib']:.2f} GiB, of it {row['start_gib']:.2f} to start\n{'':14} [s] {parts}",
         flush=True,
     )
 

@@ -26,6 +26,7 @@ class QuantLayer(nn.Module):
 
     weight: Tensor
     mask: Tensor | None
+    pattern: str
     input_quantizer: ActivationQuantizer | None
     weight_quantizer: LSQWeight | MinMaxWeight | None
 
@@ -47,7 +48,7 @@ class QuantLayer(nn.Module):
             kind = LSQWeight if choice.quantizer == "lsq" else MinMaxWeight
             self.weight_quantizer = kind(choice.w_bits or 0).to(place)
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
-        self.prunes_filters = choice.pattern == "filter"
+        self.pattern = choice.pattern
         self.initialise()
         return self
 
@@ -64,7 +65,7 @@ class QuantLayer(nn.Module):
     def effective_bias(self) -> Tensor | None:
         """The bias, zero where the filter is pruned. (K,)."""
         bias: Tensor | None = getattr(self, "bias", None)
-        if bias is None or self.mask is None or not self.prunes_filters:
+        if bias is None or self.mask is None or self.pattern != "filter":
             return bias
         return bias * self.mask.reshape(-1)
 

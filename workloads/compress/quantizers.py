@@ -83,8 +83,13 @@ class MinMaxWeight(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         return _minmax_affine(weight, 2**self.bits - 1, None)
 
+    @property
+    def simulated_bits(self) -> int:
+        """For the tracer: what runs in here is rounding that the hardware does on the way [bit]."""
+        return int(self.bits)
+
     def extra_repr(self) -> str:
-        return f"bits={int(self.bits)}"
+        return f"bits={self.simulated_bits}"
 
 
 class LSQWeight(nn.Module):
@@ -127,8 +132,13 @@ class LSQWeight(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         return uniform_quantize(weight, self.step, self.qn, self.qp, self.offset, weight.numel())
 
+    @property
+    def simulated_bits(self) -> int:
+        """For the tracer: what runs in here is rounding that the hardware does on the way [bit]."""
+        return int(self.bits)
+
     def extra_repr(self) -> str:
-        return f"bits={int(self.bits)}"
+        return f"bits={self.simulated_bits}"
 
 
 class ActivationQuantizer(nn.Module):
@@ -215,5 +225,11 @@ class ActivationQuantizer(nn.Module):
         super()._load_from_state_dict(*args, **kwargs)
         self._is_set = bool(self.calibrated)
 
+    @property
+    def simulated_bits(self) -> int:
+        """As for the weights [bit]."""
+        return int(self.bits)
+
     def extra_repr(self) -> str:
-        return f"bits={int(self.bits)}, quantizer={'lsq' if self.learned else 'minmax'}, calibrated={self._is_set}"
+        quantizer = "lsq" if self.learned else "minmax"
+        return f"bits={self.simulated_bits}, quantizer={quantizer}, calibrated={self._is_set}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Literal
 
+from hwmodel.choice import FLOAT_BITS
 from hwmodel.graph import LayerGraph, Node, Port, Tensor, Uncounted, VectorOp
-from hwmodel.layer import Dims, Layer
+from hwmodel.layer import Bits, Dims, Layer
 from workloads.tracing.rules import Contraction, OpCall, Vector
 from workloads.tracing.scope import ModuleNames
 
@@ -35,7 +37,13 @@ class GraphBuilder:
         return name
 
     def add_layer(
-        self, call: OpCall, contraction: Contraction, scope: str, owner: str | None, parameter: str
+        self,
+        call: OpCall,
+        contraction: Contraction,
+        scope: str,
+        owner: str | None,
+        parameter: str,
+        bits: Bits | None,
     ) -> str:
         """A layer with MACs; `owner` and `parameter` name its weight, None and "" for two activations."""
         if contraction.kind == "matmul":
@@ -47,6 +55,7 @@ class GraphBuilder:
             dims=Dims.of(contraction.dims),
             stride=contraction.stride,
             dilation=contraction.dilation,
+            bits=bits,
             module=scope if owner is None else owner,
             parameter=parameter,
             has_bias=contraction.has_bias,
@@ -104,14 +113,17 @@ class GraphBuilder:
     # ---- the graph -----------------------------------------------------------------------------
 
     def build(self, name: str, route: str) -> LayerGraph:
-        """The graph of what the outputs depend on: work whose result nothing reads is left out."""
+        """The graph of what the outputs depend on: work whose result nothing reads is left out.
+
+        Where some layer has bits the model is quantized, and the other layers with weights are float: 32 bits.
+        """
         outputs = [node.name for node in self._nodes.values() if isinstance(node, Port) and node.kind == "output"]
         read = self._ancestors(outputs) if outputs else set(self._nodes)
         keep = {key for key, node in self._nodes.items() if key in read or isinstance(node, Port)}
         calls = Counter(entry for node, entry in self._uncounted.items() if node in keep)
         return LayerGraph(
             name,
-            [node for key, node in self._nodes.items() if key in keep],
+            _float_where_unquantized([node for key, node in self._nodes.items() if key in keep]),
             [(u, v, tensor) for (u, v), tensor in self._edges.items() if u in keep and v in keep],
             uncounted=[Uncounted(op=op, module=module, calls=n) for (op, module), n in calls.items()],
             free_ops=dict(sorted(self._free.items())),
@@ -129,3 +141,13 @@ class GraphBuilder:
             found |= new
             waiting.extend(new)
         return found
+
+
+def _float_where_unquantized(nodes: list[Node]) -> list[Node]:
+    if not any(isinstance(node, Layer) and node.bits for node in nodes):
+        return nodes
+    plain = Bits(w=FLOAT_BITS, i=FLOAT_BITS)
+    return [
+        replace(node, bits=plain) if isinstance(node, Layer) and node.weights and node.bits is None else node
+        for node in nodes
+    ]

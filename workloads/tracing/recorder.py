@@ -12,7 +12,7 @@ recurrent layer starts from: it is counted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,9 +20,13 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from hwmodel.choice import FLOAT_BITS
 from hwmodel.graph import Tensor
+from hwmodel.layer import Bits
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.carried import StoredBits, stored_bits
 from workloads.tracing.rules import (
+    FREE,
     Contraction,
     Free,
     OpCall,
@@ -33,25 +37,29 @@ from workloads.tracing.rules import (
     rule_of,
 )
 from workloads.tracing.scope import Scope
+from workloads.tracing.vector_ops import SELECTIONS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """What an activation tensor holds: the tensor of the node that computed it, and when."""
+    """What an activation tensor holds: the tensor of the node that computed it, when, and the bits of its grid."""
 
     source: str
     tensor: Tensor
     time: int
+    bits: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Where a weight comes from: the largest parameter (or buffer) that it was computed from."""
+    """Where a weight comes from: the largest parameter (or buffer) that it was computed from; and its widths."""
 
     module: str
     name: str
     elements: int
     is_parameter: bool
+    bits: int | None = None
+    input_bits: int | None = None
 
     def part(self, weight: torch.Tensor) -> str:
         """The weight's name in its module; a slice of it also says where it starts."""
@@ -67,13 +75,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         scope: tells which module runs.
         has_inputs: the network reads a tensor. One that does not computes from weights alone, and
             then everything is recorded.
+        quantizers: path of every module that simulates rounding -> bits of its results.
     """
 
-    def __init__(self, builder: GraphBuilder, scope: Scope, *, has_inputs: bool) -> None:
+    def __init__(
+        self, builder: GraphBuilder, scope: Scope, *, has_inputs: bool, quantizers: Mapping[str, int]
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.builder = builder
         self.scope = scope
         self.has_inputs = has_inputs
+        self.quantizers = quantizers
         self._time = 0
         self._values: MutableMapping[torch.Tensor, Value] = WeakTensorKeyDictionary()
         self._writers: dict[int, Value] = {}
@@ -83,7 +95,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def add_weight(self, tensor: torch.Tensor, owner: str, name: str, *, is_parameter: bool) -> None:
         """A parameter or buffer, the module that owns it and its name there."""
-        self._owners[tensor] = Owner(module=owner, name=name, elements=tensor.numel(), is_parameter=is_parameter)
+        self.add_stored_weight(tensor, owner, name, stored_bits(tensor), is_parameter=is_parameter)
+
+    def add_stored_weight(
+        self, tensor: torch.Tensor, owner: str, name: str, stored: StoredBits | None, *, is_parameter: bool
+    ) -> None:
+        """The same for a stand-in, with the widths of the tensor that it stands for."""
+        self._owners[tensor] = Owner(
+            module=owner,
+            name=name,
+            elements=tensor.numel(),
+            is_parameter=is_parameter,
+            bits=stored.w if stored else None,
+            input_bits=stored.i if stored else None,
+        )
 
     def add_input(self, tensor: torch.Tensor, name: str) -> None:
         """An input tensor of the network; one that is given twice comes from the last place, as in export."""
@@ -106,10 +131,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         tensors = _tensors((args, kwargs))
         active = [tensor for tensor in tensors if self._value(tensor) is not None]
         rule = rule_of(op_name(func))
+        bits = self._rounded_to(func, rule, args, kwargs)
         if not active and not self._is_work(rule, tensors):
             output = func(*args, **kwargs)
-            self._record_weights(op_name(func), tensors, output)
+            self._record_weights(op_name(func), tensors, output, bits)
             return output
+        if bits is not None:
+            rule = FREE
         if isinstance(rule, Rewrite):
             with self:
                 return rule.function(*args, **kwargs)
@@ -126,8 +154,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             weights=frozenset(id(tensor) for tensor in tensors if self._value(tensor) is None),
         )
         self._forget_reused_storage(tensors, output)
-        self._record(call, rule, active, _written(func, call.arguments))
+        self._record(call, rule, active, _written(func, call.arguments), bits)
         return output
+
+    def _rounded_to(self, func: Any, rule: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
+        """Bits of the grid that a quantizer rounds the result to; None outside quantizers."""
+        inside = self.quantizers.get(self.scope.path)
+        if inside is None and isinstance(rule, Free) and rule.bits is not None:
+            return rule.bits(bind_arguments(func, args, kwargs))
+        return inside
 
     def _is_work(self, rule: Any, tensors: list[torch.Tensor]) -> bool:
         """An op on weights alone is to be done for every input all the same."""
@@ -138,22 +173,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         has_macs = callable(rule) or rule is None or isinstance(rule, Rewrite)
         return has_macs and on_parameter and None in owners
 
-    def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any) -> None:
+    def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None) -> None:
         self.builder.count_free(op)
         owners = [self._owners[tensor] for tensor in tensors if tensor in self._owners]
         self._forget_reused_storage(tensors, output)
         if owners:
             for tensor in _tensors(output):
                 if tensor not in self._owners:
-                    self._owners[tensor] = max(owners, key=lambda owner: owner.elements)
+                    largest = max(owners, key=lambda owner: owner.elements)
+                    self._owners[tensor] = largest if bits is None else replace(largest, bits=bits)
 
-    def _record(self, call: OpCall, rule: Any, active: list[torch.Tensor], written: list[torch.Tensor]) -> None:
+    def _record(
+        self, call: OpCall, rule: Any, active: list[torch.Tensor], written: list[torch.Tensor], bits: int | None
+    ) -> None:
         outputs = _tensors(call.output)
         if isinstance(rule, Free) or not outputs:
             self.builder.count_free(call.op)
             if isinstance(rule, Free) and rule.passes_through and active:
                 for tensor in outputs:
-                    self._alias(tensor, active[0])
+                    self._alias(tensor, active[0], bits)
             return
         node = self._add_node(call, rule, active)
         if node is None:
@@ -164,9 +202,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             value = self._value(tensor)
             if value is not None:
                 self.builder.connect(value.source, node, value.tensor)
+        held = self._bits(active[0]) if call.op in SELECTIONS and active else None
         for index, tensor in enumerate(outputs):
             name = node if index == 0 else f"{node}:{index}"
-            self._set_value(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)))
+            self._set_value(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)), held)
         for tensor in written:
             value = self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
             self._writers[_storage(tensor)] = value
@@ -184,9 +223,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             self.builder.count_free(call.op)
             return None
         owner = self._owners.get(contraction.weight)
+        bits = self._layer_bits(contraction.weight, active)
         if owner is None:
-            return self.builder.add_layer(call, contraction, scope, None, "")
-        return self.builder.add_layer(call, contraction, scope, owner.module, owner.part(contraction.weight))
+            return self.builder.add_layer(call, contraction, scope, None, "", bits)
+        return self.builder.add_layer(call, contraction, scope, owner.module, owner.part(contraction.weight), bits)
+
+    def _layer_bits(self, weight: torch.Tensor, active: list[torch.Tensor]) -> Bits | None:
+        """Widths that the operands carry, float where one carries none; None where neither does."""
+        stream = next((tensor for tensor in active if tensor is not weight), weight)
+        owner = self._owners.get(weight)
+        w, i = self._bits(weight), self._bits(stream)
+        if owner is not None:
+            w, i = owner.bits, owner.input_bits if i is None else i
+        return None if w is None and i is None else Bits(w=w or FLOAT_BITS, i=i or FLOAT_BITS)
 
     # ---- values --------------------------------------------------------------------------------
 
@@ -198,16 +247,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return written
         return own
 
-    def _set_value(self, tensor: torch.Tensor, source: str, held: Tensor) -> Value:
+    def _bits(self, tensor: torch.Tensor) -> int | None:
+        value = self._value(tensor)
+        return None if value is None else value.bits
+
+    def _set_value(self, tensor: torch.Tensor, source: str, held: Tensor, bits: int | None = None) -> Value:
         self._time += 1
-        value = Value(source=source, tensor=held, time=self._time)
+        value = Value(source=source, tensor=held, time=self._time, bits=bits)
         self._values[tensor] = value
         return value
 
-    def _alias(self, tensor: torch.Tensor, original: torch.Tensor) -> None:
+    def _alias(self, tensor: torch.Tensor, original: torch.Tensor, bits: int | None = None) -> None:
         value = self._value(original)
         if value is not None:
-            self._values[tensor] = value
+            self._values[tensor] = value if bits is None else replace(value, bits=bits)
 
     def _forget_reused_storage(self, inputs: Iterable[torch.Tensor], output: Any) -> None:
         """A fresh tensor may lie where a freed one lay that was written to."""

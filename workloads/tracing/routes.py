@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from hwmodel.graph import LayerGraph
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.carried import is_packed, quantizers, stored_bits
 from workloads.tracing.recorder import Recorder
 from workloads.tracing.request import Request, named_outputs
 from workloads.tracing.scope import ModuleNames, Scope
@@ -42,8 +43,8 @@ def via_export(request: Request, scope: Scope) -> LayerGraph:
             if isinstance(value, torch.Tensor):
                 recorder.add_input(value, name)
         elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER) and isinstance(value, torch.Tensor):
-            owner, name = request.names.owner_of(str(spec.target)), str(spec.target).rpartition(".")[2]
-            recorder.add_weight(value, owner, name, is_parameter=spec.kind is InputKind.PARAMETER)
+            place = request.names.place_of(str(spec.target))
+            recorder.add_weight(value, *place, is_parameter=spec.kind is InputKind.PARAMETER)
         elif spec.kind is not InputKind.CONSTANT_TENSOR:
             raise _ReplayError(f"an input of kind {spec.kind}")
     replay = _Replay(program.graph_module, scope, request.names)
@@ -78,9 +79,11 @@ def via_fake_tensors(request: Request, scope: Scope) -> LayerGraph:
 def _fake(tensor: torch.Tensor, mode: FakeTensorMode) -> torch.Tensor:
     """A fake tensor of the same shape, strides and device.
 
-    Plain tensors skip torch's bookkeeping of views and storages, which takes eight times as long.
+    Plain tensors skip torch's bookkeeping of views and storages, which takes eight times as long. A packed one
+    (integers and scales) becomes the plain tensor that it stands for, so that a layer runs as it did before.
     """
-    if type(tensor) not in (torch.Tensor, nn.Parameter, nn.Buffer) or tensor.layout is not torch.strided:
+    ordinary = type(tensor) in (torch.Tensor, nn.Parameter, nn.Buffer) and tensor.layout is torch.strided
+    if not ordinary and not is_packed(tensor):
         return mode.from_tensor(tensor.detach())
     meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     return FakeTensor(mode, meta, tensor.device)
@@ -126,15 +129,16 @@ def _call(
 
 def _recorder(request: Request, scope: Scope) -> tuple[GraphBuilder, Recorder]:
     builder = GraphBuilder(request.names)
-    return builder, Recorder(builder, scope, has_inputs=request.has_tensors)
+    return builder, Recorder(builder, scope, has_inputs=request.has_tensors, quantizers=quantizers(request.model))
 
 
 def _add_weight(
     recorder: Recorder, names: ModuleNames, name: str, tensors: tuple[torch.Tensor, ...], *, is_parameter: bool
 ) -> None:
     """A weight and its stand-in: a module may keep the tensor itself in an attribute, which is not replaced."""
+    stored = stored_bits(tensors[0])
     for tensor in tensors:
-        recorder.add_weight(tensor, names.owner_of(name), name.rpartition(".")[2], is_parameter=is_parameter)
+        recorder.add_stored_weight(tensor, *names.place_of(name), stored, is_parameter=is_parameter)
 
 
 def _add_outputs(recorder: Recorder, output: Any) -> None:

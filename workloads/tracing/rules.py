@@ -99,9 +99,15 @@ class Vector:
 
 @dataclass(frozen=True)
 class Free:
-    """The type of `FREE` and `CONSTANT`."""
+    """The type of `FREE` and `CONSTANT`.
+
+    Attributes:
+        passes_through: the result is the first input.
+        bits: arguments of a call -> bits of its result, where the op rounds to a grid (simulated quantization).
+    """
 
     passes_through: bool
+    bits: Callable[[Mapping[str, Any]], int] | None = None
 
 
 #: The op moves and computes nothing: its result is its first input, seen differently.

@@ -54,10 +54,14 @@ class ModuleNames:
             and not any(module.children())
         )
 
-    def owner_of(self, tensor_name: str) -> str:
-        """Module that owns a parameter or buffer, parametrizations left out."""
-        path = tensor_name.rpartition(".")[0]
-        return self.canonical(path.partition(".parametrizations.")[0] if "parametrizations" in path else path)
+    def place_of(self, tensor_name: str) -> tuple[str, str]:
+        """Module that owns a parameter or buffer, and its name there; of a parametrized one, that of the result.
+
+        `fc.parametrizations.weight.original0` is at home in `fc` as `weight`.
+        """
+        path, _, name = f".{tensor_name}".rpartition(".")
+        owner, _, parametrized = path.partition(".parametrizations.")
+        return self.canonical(owner[1:]), parametrized.partition(".")[0] or name
 
 
 @dataclass(kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from hwmodel.errors import TraceError, did_you_mean
 from hwmodel.graph import LayerGraph
+from workloads.tracing.carried import is_packed, with_mask_densities
 from workloads.tracing.failure import explain, refuse_uncounted
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import Request, make_request
@@ -74,7 +75,9 @@ def trace_model(
         routes = (via_fake_tensors, via_export, via_real_tensors)
     if request.is_meta:  # no numbers to run on
         routes = tuple(run for run in routes if run is not via_real_tensors)
-    graph = _first_that_works(request, routes)
+    if any(is_packed(parameter) for parameter in model.parameters()):  # an export would run its kernels
+        routes = tuple(run for run in routes if run is not via_export) or routes
+    graph = with_mask_densities(_first_that_works(request, routes), request.names)
     if strict:
         refuse_uncounted(graph)
     return graph

@@ -8,9 +8,11 @@ or move data.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from workloads.tracing.rules import CONSTANT, FREE, OpCall, Vector, register_op
+from workloads.tracing.rules import CONSTANT, FREE, Free, OpCall, Vector, register_op
 
 
 def _per_input(call: OpCall) -> float:
@@ -51,8 +53,7 @@ _FUSED: dict[str, dict[str, float]] = {
     "elementwise": {
         **_each(f"{_COMPARISONS} {_UNARY}", 1),
         **_each("pow maximum minimum where masked_fill remainder fmod atan2", 1),
-        **_each("floor_divide fake_quantize_per_tensor_affine bitwise_xor", 2),
-        "fake_quantize_per_channel_affine": 5,
+        **_each("floor_divide bitwise_xor", 2),
         "rsqrt": 2,
         "nan_to_num": 3,
         "tan": 1,
@@ -124,12 +125,26 @@ _VIEWS = (
 )
 _LAYOUT = "contiguous clone to type_as lift lift_fresh lift_fresh_copy positive resolve_conj resolve_neg"
 _IDENTITY = "dropout feature_dropout alpha_dropout feature_alpha_dropout native_dropout identity"
+_FAKE_QUANTIZE = (
+    "fake_quantize_per_tensor_affine fake_quantize_per_channel_affine fake_quantize_per_tensor_affine_cachemask "
+    "fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams "
+    "fused_moving_avg_obs_fake_quant _fused_moving_avg_obs_fq_helper "
+    "_fake_quantize_learnable_per_tensor_affine _fake_quantize_learnable_per_channel_affine"
+)
+#: Their results are values of their inputs, or zero: still on the grid of a quantizer before them.
+_SELECTIONS = "relu constant_pad_nd max_pool1d max_pool2d max_pool3d"
+SELECTIONS = frozenset(f"aten::{name}" for name in _SELECTIONS.split())
 _CONSTANT = (
     "_assert_async _assert_tensor_metadata _assert_scalar item _local_scalar_dense sym_size sym_stride "
     "sym_numel sym_storage_offset is_same_size sym_constrain_range sym_constrain_range_for_size equal "
     "is_nonzero zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full "
     "new_empty new_tensor"
 )
+
+
+def _grid_bits(arguments: Mapping[str, Any]) -> int:
+    """Bits of the grid quant_min .. quant_max."""
+    return max(1, int(arguments["quant_max"] - arguments["quant_min"]).bit_length())
 
 
 def _log2_length(call: OpCall) -> float:
@@ -164,6 +179,8 @@ def register() -> None:
     register_op("aten::one_hot", Vector(kind="embedding", ops=0))
     for name in f"{_VIEWS} {_LAYOUT} {_IDENTITY}".split():
         register_op(f"aten::{name}", FREE)
+    for name in _FAKE_QUANTIZE.split():  # simulated: the hardware rounds on the way
+        register_op(f"aten::{name}", Free(passes_through=True, bits=_grid_bits))
     for name in _CONSTANT.split():
         register_op(f"aten::{name}", CONSTANT)
     register_op("prim::device", CONSTANT)
