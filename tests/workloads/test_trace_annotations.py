@@ -13,7 +13,7 @@ from hwmodel import Bits
 from hwmodel.errors import TraceError
 from workloads import load_model, trace
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate
-from workloads.tracing import trace_model
+from workloads.tracing import measure_activation_density, measure_weight_density, trace_model
 
 LENET = load_model("lenet5")
 IMAGES = LENET.example_input() if hasattr(LENET, "example_input") else torch.randn(1, 1, 28, 28)
@@ -177,3 +177,56 @@ def test_torchao_tensors_are_read(config, options, expected):
     stripped = {layer.name: dataclasses.replace(layer, bits=None) for layer in graph.layers}
     assert graph.with_layers(stripped).layers == plain.layers
     assert [node.name for node in graph.nodes] == [node.name for node in plain.nodes]
+
+
+def test_activation_density_is_that_of_the_batch():
+    """The inputs of the second layer are what the ReLU leaves; an independent count by hooks."""
+    model, batch = two_layers(), torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
+    batch[:, :4] = 0
+    seen = {}
+    handles = [
+        layer.register_forward_pre_hook(
+            lambda layer, args: seen.update({layer: (args[0] != 0).float().mean().item()})
+        )
+        for layer in (model[0], model[2])
+    ]
+    model(batch)
+    for handle in handles:
+        handle.remove()
+    graph = measure_activation_density(model, trace(model, batch[:1]), batch)
+    assert [layer.density.i for layer in graph.layers] == pytest.approx([seen[model[0]], seen[model[2]]])
+    assert graph.layer("0").density.i == 12 / 16
+    assert [layer.density.w for layer in graph.layers] == [1.0, 1.0]
+    assert [layer.dims for layer in graph.layers] == [layer.dims for layer in trace(model, batch[:1]).layers]
+
+
+def test_both_operands_of_a_product_of_activations_are_measured():
+    class Product(nn.Module):
+        def forward(self, x, y):
+            return x @ y
+
+    x, y = torch.ones(1, 4, 8), torch.ones(1, 8, 2)
+    x[:, 0], y[:, :, 0] = 0, 0
+    graph = measure_activation_density(Product(), trace(Product(), x, y), x, y)
+    (layer,) = graph.layers
+    assert (layer.density.i, layer.density.w) == (3 / 4, 1 / 2)
+
+
+def test_zeros_among_plain_weights_are_counted_on_request():
+    model = two_layers()
+    with torch.no_grad():
+        model[0].weight[:8] = 0
+    x = torch.randn(2, 16)
+    graph = trace(model, x)
+    assert [layer.density.w for layer in graph.layers] == [1.0, 1.0]
+    assert [layer.density.w for layer in measure_weight_density(model, graph, x).layers] == [1 - 8 / 32, 1.0]
+
+
+def test_measuring_another_model_is_an_error():
+    graph = trace(two_layers(), torch.zeros(1, 16))
+    with pytest.raises(TraceError, match="1 of 2 layers did not run, the first '2'"):
+        measure_activation_density(nn.Sequential(nn.Linear(16, 32)), graph, torch.zeros(1, 16))
+    with pytest.raises(TraceError, match="expected 16 features, got 3"):
+        measure_activation_density(two_layers(), graph, torch.zeros(1, 3))
+    with pytest.raises(TraceError, match="meta device"):
+        measure_activation_density(two_layers().to("meta"), graph, torch.zeros(1, 16))

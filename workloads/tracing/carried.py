@@ -60,7 +60,7 @@ def is_packed(tensor: torch.Tensor) -> bool:
 def stored_bits(tensor: torch.Tensor) -> StoredBits | None:
     """Widths of a weight stored in fewer bits than a float of 16; None for an ordinary tensor.
 
-    Of a torchao tensor the integers count (`qdata`; its `target_dtype` where they are stored wider), not the scales.
+    Of a torchao tensor the integers count (`qdata`; `target_dtype` where they are stored wider), not the scales.
     """
     if not is_packed(tensor):
         one_byte = tensor.dtype.itemsize == 1 and tensor.dtype != torch.bool

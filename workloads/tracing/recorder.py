@@ -11,7 +11,7 @@ recurrent layer starts from: it is counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,9 @@ from workloads.tracing.rules import (
 )
 from workloads.tracing.scope import Scope
 from workloads.tracing.vector_ops import SELECTIONS
+
+#: (name, W, I) of a layer.
+Watch = Callable[[str, torch.Tensor, torch.Tensor], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,16 +79,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         has_inputs: the network reads a tensor. One that does not computes from weights alone, and
             then everything is recorded.
         quantizers: path of every module that simulates rounding -> bits of its results.
+        watch: called with the name, W and I of every layer as it runs.
     """
 
     def __init__(
-        self, builder: GraphBuilder, scope: Scope, *, has_inputs: bool, quantizers: Mapping[str, int]
+        self,
+        builder: GraphBuilder,
+        scope: Scope,
+        *,
+        has_inputs: bool,
+        quantizers: Mapping[str, int],
+        watch: Watch | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.builder = builder
         self.scope = scope
         self.has_inputs = has_inputs
         self.quantizers = quantizers
+        self.watch = watch
         self._time = 0
         self._values: MutableMapping[torch.Tensor, Value] = WeakTensorKeyDictionary()
         self._writers: dict[int, Value] = {}
@@ -215,22 +226,27 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         scope = self.scope.path
         elements_in = sum({id(tensor): tensor.numel() for tensor in active}.values())
         if isinstance(rule, Vector):
+            if rule.kind == "concat" and elements_in == call.out.numel() and len(active) == 1:
+                self.builder.count_free(call.op)  # onto nothing
+                return None
             return self.builder.add_vector(call, rule, scope, elements_in)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
         contraction: Contraction = rule(call)
+        stream = next((tensor for tensor in active if tensor is not contraction.weight), contraction.weight)
         if any(bound == 0 for bound in contraction.dims.values()):
             self.builder.count_free(call.op)
             return None
         owner = self._owners.get(contraction.weight)
-        bits = self._layer_bits(contraction.weight, active)
-        if owner is None:
-            return self.builder.add_layer(call, contraction, scope, None, "", bits)
-        return self.builder.add_layer(call, contraction, scope, owner.module, owner.part(contraction.weight), bits)
+        bits = self._layer_bits(contraction.weight, stream)
+        module, parameter = (None, "") if owner is None else (owner.module, owner.part(contraction.weight))
+        name = self.builder.add_layer(call, contraction, scope, module, parameter, bits)
+        if self.watch is not None:
+            self.watch(name, contraction.weight, stream)
+        return name
 
-    def _layer_bits(self, weight: torch.Tensor, active: list[torch.Tensor]) -> Bits | None:
+    def _layer_bits(self, weight: torch.Tensor, stream: torch.Tensor) -> Bits | None:
         """Widths that the operands carry, float where one carries none; None where neither does."""
-        stream = next((tensor for tensor in active if tensor is not weight), weight)
         owner = self._owners.get(weight)
         w, i = self._bits(weight), self._bits(stream)
         if owner is not None:

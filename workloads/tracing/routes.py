@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from hwmodel.graph import LayerGraph
 from workloads.tracing.builder import GraphBuilder
 from workloads.tracing.carried import is_packed, quantizers, stored_bits
-from workloads.tracing.recorder import Recorder
+from workloads.tracing.recorder import Recorder, Watch
 from workloads.tracing.request import Request, named_outputs
 from workloads.tracing.scope import ModuleNames, Scope
 
@@ -89,9 +89,12 @@ def _fake(tensor: torch.Tensor, mode: FakeTensorMode) -> torch.Tensor:
     return FakeTensor(mode, meta, tensor.device)
 
 
-def via_real_tensors(request: Request, scope: Scope) -> LayerGraph:
-    """Call the model on copies of its inputs and buffers: works where the data decide what runs."""
-    return _call(request, scope, lambda tensor: tensor.detach().clone(), None)
+def via_real_tensors(request: Request, scope: Scope, watch: Watch | None = None) -> LayerGraph:
+    """Call the model on copies of its inputs and buffers: works where the data decide what runs.
+
+    `watch` sees the operands of every layer.
+    """
+    return _call(request, scope, lambda tensor: tensor.detach().clone(), None, watch)
 
 
 def _call(
@@ -99,9 +102,10 @@ def _call(
     scope: Scope,
     stand_in: Callable[[torch.Tensor], torch.Tensor],
     mode: FakeTensorMode | None,
+    watch: Watch | None = None,
 ) -> LayerGraph:
     """Call the model with stand-ins for inputs and buffers (and, on fake tensors, parameters)."""
-    builder, recorder = _recorder(request, scope)
+    builder, recorder = _recorder(request, scope, watch)
     state: dict[str, torch.Tensor] = {}
     for name, parameter in request.model.named_parameters():
         state[name] = parameter if mode is None else stand_in(parameter)
@@ -127,9 +131,10 @@ def _call(
     return builder.build(request.graph_name, "dispatch")
 
 
-def _recorder(request: Request, scope: Scope) -> tuple[GraphBuilder, Recorder]:
+def _recorder(request: Request, scope: Scope, watch: Watch | None = None) -> tuple[GraphBuilder, Recorder]:
     builder = GraphBuilder(request.names)
-    return builder, Recorder(builder, scope, has_inputs=request.has_tensors, quantizers=quantizers(request.model))
+    rounding = quantizers(request.model)
+    return builder, Recorder(builder, scope, has_inputs=request.has_tensors, quantizers=rounding, watch=watch)
 
 
 def _add_weight(
