@@ -1,4 +1,4 @@
-"""What a graph holds beside its nodes: every tensor with its live range, every weight with the calls that read it."""
+"""What a graph holds beside its nodes: tensors with their live ranges, weights with the calls that read them."""
 
 from __future__ import annotations
 

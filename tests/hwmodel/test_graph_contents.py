@@ -19,8 +19,9 @@ densities = st.builds(
 )
 bounds = st.dictionaries(st.sampled_from(["B", "G", "K", "C", "OY", "OX", "FY", "FX"]), st.integers(1, 9))
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+kinds = st.sampled_from(["conv", "linear", "matmul"])
 layers = st.builds(
-    Layer, name=names, kind=st.sampled_from(["conv", "linear", "matmul"]), dims=bounds, stride=pairs, dilation=pairs,
+    Layer, name=names, kind=kinds, dims=bounds, stride=pairs, dilation=pairs,
     bits=bits, density=densities, module=names, parameter=names, has_bias=st.booleans(),
 )  # fmt: skip
 vector_ops = st.builds(
