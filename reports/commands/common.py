@@ -161,6 +161,8 @@ def traced(
             has no rule.
     """
     if model.endswith(".onnx"):
+        if measure is not None:
+            raise typer.BadParameter("an ONNX file is not run: give the model", param_hint="--measure-density")
         return _traced_onnx(model, shape, pairs, strict=strict)
     options, shape_with_batch = {**(made_with or {}), **parse_options(pairs)}, parse_shape(shape)
     from workloads.models import load_model_with_input

@@ -43,7 +43,7 @@ class GraphBuilder:
         scope: str,
         owner: str | None,
         parameter: str,
-        bits: Bits | None,
+        bits: Bits | None = None,
     ) -> str:
         """A layer with MACs; `owner` and `parameter` name its weight, None and "" for two activations."""
         if contraction.kind == "matmul":

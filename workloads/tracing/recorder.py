@@ -88,14 +88,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         scope: Scope,
         *,
         has_inputs: bool,
-        quantizers: Mapping[str, int],
+        quantizers: Mapping[str, int] | None = None,
         watch: Watch | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.builder = builder
         self.scope = scope
         self.has_inputs = has_inputs
-        self.quantizers = quantizers
+        self.quantizers = quantizers or {}
         self.watch = watch
         self._time = 0
         self._values: MutableMapping[torch.Tensor, Value] = WeakTensorKeyDictionary()
@@ -184,7 +184,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         has_macs = callable(rule) or rule is None or isinstance(rule, Rewrite)
         return has_macs and on_parameter and None in owners
 
-    def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None) -> None:
+    def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
         self.builder.count_free(op)
         owners = [self._owners[tensor] for tensor in tensors if tensor in self._owners]
         self._forget_reused_storage(tensors, output)
@@ -195,7 +195,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                     self._owners[tensor] = largest if bits is None else replace(largest, bits=bits)
 
     def _record(
-        self, call: OpCall, rule: Any, active: list[torch.Tensor], written: list[torch.Tensor], bits: int | None
+        self,
+        call: OpCall,
+        rule: Any,
+        active: list[torch.Tensor],
+        written: list[torch.Tensor],
+        bits: int | None = None,
     ) -> None:
         outputs = _tensors(call.output)
         if isinstance(rule, Free) or not outputs:
