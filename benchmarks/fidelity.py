@@ -2,7 +2,7 @@
 
     python benchmarks/fidelity.py KIND FILE [--json]
 
-Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm. The module
+Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm, tpu. The module
 `benchmarks/replays/KIND.py` reads the format and predicts every quantity in it; it knows no case by name, so
 any file of that format will do.
 
@@ -57,6 +57,7 @@ FORMATS = {
     "eyeriss": Format(True, keys=("Layer", "Processing Latency (ms)")),
     "haq": Format(False, keys=("bits", "cycles")),
     "gemm": Format(False, keys=("columns", "rows")),
+    "tpu": Format(True, keys=("metric",)),
 }
 
 

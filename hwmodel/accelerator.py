@@ -14,6 +14,7 @@ from hwmodel.layer import Bits, DimName, Operand
 from hwmodel.precision import Precision
 from hwmodel.roofline import Roofline
 from hwmodel.storage import ANY_FORMAT, Format
+from hwmodel.streamed import Streamed
 from hwmodel.systolic import Systolic
 
 Kind = Literal["spatial", "loop_nest", "gpu", "cpu"]
@@ -179,7 +180,7 @@ class Accelerator:
         clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
-        timing: closed form of the compute cycles, where the array is systolic.
+        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams).
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
@@ -205,7 +206,7 @@ class Accelerator:
     clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
-    timing: Systolic | None = None
+    timing: Systolic | Streamed | None = None
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, model_validator
 
 from hwmodel.accelerator import Dataflow
-from hwmodel.fields import Width, quantity
+from hwmodel.fields import OperandWidth, Width, quantity
 from hwmodel.gpu_loader import RooflineSection, TimingSection
 from hwmodel.layer import DimName, Operand, parse_pattern
 from hwmodel.precision import Mode
@@ -35,16 +35,16 @@ Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
 
 
 class _EnergyRow(Schema):
-    w: Width
-    i: Width
+    w: OperandWidth
+    i: OperandWidth
     energy: Energy
 
 
 class MacSection(Schema):
     """The section `mac`."""
 
-    w: Width
-    i: Width
+    w: OperandWidth
+    i: OperandWidth
     accumulator: Width | None = None
     precision: Mode = "fixed"
     brick: Width = 2
@@ -182,8 +182,7 @@ class ChipFile(Schema):
             raise ValueError(f"kind {self.kind} needs exactly one memory, with a `bandwidth`")
         if self.roofline is None and self.mac is None:
             raise ValueError("'mac' is missing")
-        if self.timing is not None and {axis.axis for axis in self.array} != {"X", "Y"}:
-            raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
+        self._check_timing()
         own = [m.name for m in self.memories if m.network or m.bank or m.exclusive or m.network_energy]
         if self.dataflow == "free" and (own or self.clock_power):
             raise ValueError(
@@ -192,6 +191,17 @@ class ChipFile(Schema):
         if "O" in self.gating + self.skipping:
             raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")
         return self
+
+    def _check_timing(self) -> None:
+        kind = None if self.timing is None else self.timing.kind
+        if kind == "systolic" and {axis.axis for axis in self.array} != {"X", "Y"}:
+            raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
+        if kind == "streamed" and [axis.dims for axis in self.array] != [("OX",), ("K",), ("C",)]:
+            raise ValueError(
+                "timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order"
+            )
+        if kind == "streamed" and (self.skipping or self.nm):
+            raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
 
     @property
     def unit(self) -> MacSection:

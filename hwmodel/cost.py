@@ -13,7 +13,7 @@ from hwmodel.accelerator import Accelerator
 from hwmodel.choice import Choice, remove_filters
 from hwmodel.errors import ConfigError, MappingError
 from hwmodel.fusion import array_view
-from hwmodel.gpu import format_note, price_kernel, uses_structure
+from hwmodel.gpu import price_kernel, uses_structure
 from hwmodel.graph import LayerGraph
 from hwmodel.layer import Bits, Density, Layer
 from hwmodel.liveness import Liveness
@@ -24,6 +24,7 @@ from hwmodel.pricing import Priced, price
 from hwmodel.rowstationary import row_stationary
 from hwmodel.sparsity import nm_pattern, weight_density
 from hwmodel.storage import compression, nm_compression
+from hwmodel.strict import check_bits, spoken_bits_note
 from hwmodel.vector import VectorCost, vector_costs
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:
 
 
 def find_mapping(
-    layer: Layer, accelerator: Accelerator, optimize: Objective = "energy"
+    layer: Layer, accelerator: Accelerator, optimize: Objective = "energy", *, strict_bits: bool = False
 ) -> tuple[Mapping, LayerCost]:
     """The best mapping of a layer, and its cost.
 
@@ -243,10 +244,14 @@ def find_mapping(
         layer: without bits it runs at the accelerator's native widths.
         accelerator: of kind `spatial`.
         optimize: `energy`, `latency` or `edp`.
+        strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
 
     Raises:
+        PrecisionError: `strict_bits`, and it has none for the layer's.
         MappingError: the accelerator has no mappings, or none fits; the message says what to change.
     """
+    if strict_bits:
+        check_bits([layer], accelerator)
     cost = layer_cost(layer, accelerator, optimize)
     if cost.mapping is None:
         raise MappingError(f"accelerator {accelerator.name!r} is of kind {accelerator.kind}: it has no mappings")
@@ -393,16 +398,10 @@ def stored_weight_bits(layer: Layer, accelerator: Accelerator) -> float:
 
 def _notes(layer: Layer, accelerator: Accelerator) -> tuple[str, ...]:
     widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-    notes = []
-    if accelerator.kind == "spatial":
-        precision = accelerator.precision.note(widths.w, widths.i)
-        notes += [f"{accelerator.name}: {precision}"] if precision else []
-    machine = accelerator.roofline
-    if machine is not None:
-        note = format_note(layer, accelerator, machine)
-        notes += [f"{accelerator.name}: {note}"] if note else []
-        if uses_structure(layer, machine.format_for(max(widths.w, widths.i))):
-            return tuple(notes)
+    note, machine = spoken_bits_note(layer, accelerator), accelerator.roofline
+    notes = [note] if note else []
+    if machine is not None and uses_structure(layer, machine.format_for(max(widths.w, widths.i))):
+        return tuple(notes)
     idle = "W" not in _used(accelerator) and nm_pattern(layer, accelerator) is None
     if weight_density(layer.density) < 1.0 and layer.density.pattern != "filter" and idle:
         notes.append(
@@ -416,6 +415,8 @@ def evaluate(
     accelerator: Accelerator,
     config: Configuration | MappingType[str, Choice] | None = None,
     optimize: Objective = "energy",
+    *,
+    strict_bits: bool = False,
 ) -> NetworkCost:
     """Cost of a network, layer by layer, each with its best mapping.
 
@@ -425,8 +426,10 @@ def evaluate(
         config: bits and densities by module name; None leaves the graph as it is annotated (layers
             without bits run at the accelerator's native widths).
         optimize: what the mapping of each layer minimises.
+        strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
 
     Raises:
+        PrecisionError: `strict_bits`, and it has none for the widths of some layer.
         GraphError: the configuration names a module that the graph has not.
         MappingError: no mapping of some layer fits.
     """
@@ -434,6 +437,8 @@ def evaluate(
         graph = LayerGraph(graph.name, [graph], [])
     if config is not None:
         graph = graph.annotate(config) if isinstance(config, MappingType) else config.annotate(graph)
+    if strict_bits:
+        check_bits(graph.layers, accelerator)
     vectors = vector_costs(graph, accelerator)
     final = graph.layers[-1].name if graph.layers else ""
     costs = tuple(

@@ -22,6 +22,10 @@ class AcceleratorError(HwModelError):
     """An accelerator description is invalid, or no accelerator has that name."""
 
 
+class PrecisionError(HwModelError):
+    """An accelerator has no arithmetic of a layer's widths, and the caller accepts no other."""
+
+
 class MappingError(HwModelError):
     """A mapping does not fit its layer or accelerator, or none exists."""
 

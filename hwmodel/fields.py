@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from hwmodel.layer import MAX_BITS
 from hwmodel.units import parse_quantity
 
 
@@ -28,4 +29,13 @@ def _bits(text: Any) -> int:
     return int(value)
 
 
+def _operand_bits(text: Any) -> int:
+    bits = _bits(text)
+    if bits > MAX_BITS:
+        raise ValueError(f"must be 1 to {MAX_BITS} bit, but got {text}")
+    return bits
+
+
 Width = Annotated[int, BeforeValidator(_bits)]
+#: Of an operand of a MAC.
+OperandWidth = Annotated[int, BeforeValidator(_operand_bits)]

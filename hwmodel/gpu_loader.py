@@ -17,10 +17,21 @@ Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class TimingSection(Schema):
-    """`timing: {kind: systolic, dataflow: ws}`: compute cycles in closed form; Y are its rows, X its columns."""
+    """`timing:`: cycles in closed form.
 
-    kind: Literal["systolic"]
-    dataflow: Literal["ws", "os", "is"]
+    `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
+    matrix engine with an axis each for OX, K and C, whose passes do not overlap.
+    """
+
+    kind: Literal["systolic", "streamed"]
+    dataflow: Literal["ws", "os", "is"] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> TimingSection:
+        if (self.kind == "systolic") != (self.dataflow is not None):
+            rule = "needs `dataflow: ws`, `os` or `is`" if self.kind == "systolic" else "has no `dataflow`"
+            raise ValueError(f"timing {self.kind} {rule}")
+        return self
 
 
 class _Format(Schema):

@@ -12,8 +12,9 @@ convolution on one pixel, and a matmul of two activations is a layer whose W is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any, Literal, Self, get_args
 
 from hwmodel.errors import LayerError, did_you_mean
@@ -35,6 +36,8 @@ RELEVANT: dict[Operand, frozenset[DimName]] = {
 REDUCTION: frozenset[DimName] = frozenset({"C", "FY", "FX"})
 
 MAX_BITS = 32
+#: The largest count that a float holds exactly: what is counted stays exact.
+MAX_MACS = 2**53
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,9 @@ class Dims(Mapping[str, int]):
         """Dims from any mapping of names to bounds.
 
         Raises:
-            LayerError: a name is not one of the eight, or a bound is not an integer >= 1.
+            LayerError: a name is not one of the eight, a bound is not an integer >= 1, or their product exceeds
+                `MAX_MACS`.
         """
-        if isinstance(dims, cls):
-            return dims
         for name, bound in dims.items():
             if name not in DIM_NAMES:
                 raise LayerError(
@@ -66,7 +68,9 @@ class Dims(Mapping[str, int]):
                 )
             if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
                 raise LayerError(f"dims: `{name} >= 1` must hold (an integer), but got {name}={bound!r}")
-        return cls(**dims)
+        if math.prod(dims.values()) > MAX_MACS:
+            raise LayerError(f"dims: `product <= 2^53` must hold (MACs), but got {math.prod(dims.values()):.3g}")
+        return dims if isinstance(dims, cls) else cls(**dims)
 
     def __getitem__(self, name: str) -> int:
         if name not in DIM_NAMES:
@@ -158,13 +162,13 @@ class Density:
     def __post_init__(self) -> None:
         for name in ("w", "i", "o"):
             value = getattr(self, name)
-            if not 0.0 < value <= 1.0:
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) <= 1.0:
                 raise LayerError(f"density: `0 < {name} <= 1` must hold, but got {name}={value!r}")
         parse_pattern(self.pattern)
 
 
 def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(pair) != 2 or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in pair):
         raise LayerError(f"{name}: must be one or two integers >= 1, but got {value!r}")
     return (pair[0], pair[1])

@@ -12,6 +12,7 @@ from hwmodel.errors import AcceleratorError, nearest
 from hwmodel.layer import DIM_NAMES, Bits
 from hwmodel.precision import Precision
 from hwmodel.schema import read_yaml
+from hwmodel.streamed import Streamed
 from hwmodel.systolic import Systolic
 from hwmodel.units import parse_bandwidth
 
@@ -109,11 +110,29 @@ class _Builder:
         launch = 0.0 if self.chip.roofline is None else self.chip.roofline.launch * self.chip.clock
         return Vector(lanes=self.chip.vector.lanes, pj_per_op=self.chip.vector.energy, launch_cycles=launch)
 
-    def timing(self) -> Systolic | None:
-        if self.chip.timing is None:
+    def timing(self) -> Systolic | Streamed | None:
+        timing = self.chip.timing
+        if timing is None:
             return None
-        size = {axis.axis: axis.size for axis in self.chip.array}
-        return Systolic(rows=size["Y"], columns=size["X"], dataflow=self.chip.timing.dataflow)
+        if timing.dataflow is not None:
+            size = {axis.axis: axis.size for axis in self.chip.array}
+            return Systolic(rows=size["Y"], columns=size["X"], dataflow=timing.dataflow)
+        return self.streamed()
+
+    def streamed(self) -> Streamed:
+        """The axes of output pixels, filters and products, and the ports that feed them."""
+        size = {dim: axis.size for axis in self.chip.array for dim in axis.dims}
+        outer = self.levels()[-1]
+        weights, inputs = outer.memory("W"), outer.memory("I")
+        w_port, i_port = (None if memory is None else memory.read_bits_per_cycle for memory in (weights, inputs))
+        if weights is inputs or w_port is None or i_port is None:
+            raise self.fail(
+                "timing:", "timing streamed needs an outermost memory of W and one of I, with a bandwidth each"
+            )
+        return Streamed(
+            rows=size["OX"], columns=size["K"], depth=size["C"], w_port=w_port, i_port=i_port,
+            serial=self.chip.unit.serial,
+        )  # fmt: skip
 
     def memory_bits_per_s(self) -> float:
         """Of the outermost memory [bit/s]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hwmodel.accelerator import Accelerator
@@ -12,11 +13,21 @@ from hwmodel.layer import DIM_NAMES, RELEVANT, DimName, Dims, Layer, Operand
 
 @dataclass(frozen=True)
 class Loop:
-    """One loop; `axis` names the array axis of a spatial one."""
+    """One loop; `axis` names the array axis of a spatial one.
+
+    Raises:
+        MappingError: the dim is none of the eight, or the bound is not an integer >= 1.
+    """
 
     dim: DimName
     bound: int
     axis: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dim not in DIM_NAMES:
+            raise MappingError(f"loop: the dim must be among {' '.join(DIM_NAMES)}, but got {self.dim!r}")
+        if isinstance(self.bound, bool) or not isinstance(self.bound, int) or self.bound < 1:
+            raise MappingError(f"loop over {self.dim}: `bound >= 1` must hold (an integer), but got {self.bound!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +79,11 @@ class Mapping:
     def spatial_of(self, dim: DimName) -> int:
         """PEs across which a dim is unrolled."""
         return math.prod(loop.bound for level in self.levels for loop in level.spatial if loop.dim == dim)
+
+    def unrolled(self, dim: DimName, axis: str) -> int:
+        """PEs along one axis across which a dim is unrolled."""
+        loops = (loop for level in self.levels for loop in level.spatial)
+        return math.prod(loop.bound for loop in loops if loop.dim == dim and loop.axis == axis)
 
     def tiles(self, dim: DimName) -> set[int]:
         """Bounds of a dim under every level, with and without the level's own temporal loops."""
@@ -126,7 +142,8 @@ def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> N
 
     Raises:
         MappingError: levels differ from the accelerator's, the loops do not multiply to the layer, an
-            axis or a buffer is too small, or the outermost level does not keep every operand.
+            axis or a buffer is too small, the outermost level does not keep every operand, or a loop breaks
+            the dataflow: `temporal` and `order` of its level, `dims` and `full` of its axis.
     """
     place = f"mapping of {layer.name!r} on {accelerator.name!r}"
     names = [level.name for level in accelerator.levels]
@@ -140,6 +157,8 @@ def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> N
             also = f" (or {padded}, padded)" if padded != bound else ""
             raise MappingError(f"{place}: the loops over {dim} must multiply to {bound}{also}, but give {covered}")
     for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):
+        if len(set(level_map.keeps)) != len(level_map.keeps):
+            raise MappingError(f"{place}: level {level.name!r} keeps each operand once, but got {level_map.keeps}")
         strange = set(level_map.keeps) - set(level.holds)
         if strange:
             raise MappingError(
@@ -149,14 +168,46 @@ def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> N
     if missing:
         raise MappingError(f"{place}: the outermost level must keep W, I and O, but lacks {sorted(missing)}")
     _check_axes(place, accelerator, mapping)
+    _check_dataflow(place, accelerator, mapping)
     _check_capacity(place, layer, accelerator, mapping)
 
 
 def _check_axes(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
+    allowed = {axis.name: axis.dims for axis in accelerator.axes}
+    for loop in (loop for level in mapping.levels for loop in level.spatial if loop.bound > 1):
+        if loop.axis not in allowed:
+            raise MappingError(f"{place}: a loop over {loop.dim} runs on axis {loop.axis!r}; axes: {list(allowed)}")
+        if loop.dim not in allowed[loop.axis]:
+            rule = f"`dims: {_listed(allowed[loop.axis])}` of axis {loop.axis} must hold"
+            raise MappingError(f"{place}: {rule}, but a loop over {loop.dim} runs on it")
     for axis in accelerator.axes:
+        for dim in axis.full:
+            unrolled = mapping.unrolled(dim, axis.name)
+            if unrolled != mapping.dims[dim]:
+                rule = f"`full: {_listed(axis.full)}` of axis {axis.name} must hold"
+                raise MappingError(f"{place}: {rule}, but {unrolled} of {mapping.dims[dim]} of {dim} run on it")
         used = math.prod(loop.bound for level in mapping.levels for loop in level.spatial if loop.axis == axis.name)
         if used > axis.size:
             raise MappingError(f"{place}: `loops on axis {axis.name} <= {axis.size}` must hold, but got {used}")
+
+
+def _check_dataflow(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
+    """The loops that a level may run in time, and their order."""
+    for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):
+        dims = [loop.dim for loop in level_map.temporal if loop.bound > 1]
+        for dim in dims:
+            if dim not in level.temporal_dims:
+                rule = f"`temporal: {_listed(level.temporal_dims)}` of level {level.name!r} must hold"
+                raise MappingError(f"{place}: {rule}, but it loops over {dim}")
+        ranks = [level.order.index(dim) if dim in level.order else -1 for dim in dims]
+        if level.order and ranks != sorted(ranks):
+            rule = f"`order: {_listed(level.order)}` of level {level.name!r} must hold (other dims outside)"
+            raise MappingError(f"{place}: {rule}, but its loops are {_listed(dims)}")
+
+
+def _listed(dims: Iterable[DimName]) -> str:
+    """As an accelerator file writes it."""
+    return f"[{', '.join(dims)}]"
 
 
 def tile_bits(layer: Layer, accelerator: Accelerator, mapping: Mapping, level: int, operand: Operand) -> int:

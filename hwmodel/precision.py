@@ -110,6 +110,19 @@ class Precision:
             return f"multipliers are {self.w_bits}x{self.i_bits} bit: fewer bits save traffic only"
         if self.mode == "fusion":
             w, i = self.priced_bits(b_w, b_i)
-            if (w, i) != (b_w, b_i):
+            rounded = {own: run for own, run in ((b_w, w), (b_i, i)) if own != run}
+            if len(rounded) == 1:
+                ((own, run),) = rounded.items()
+                return f"no {own}-bit multiplier: priced as {run}"
+            if rounded:
                 return f"no {b_w}x{b_i}-bit multiplier: priced as {w}x{i}"
         return ""
+
+    def widths(self, operand: Operand) -> tuple[int, ...]:
+        """The widths of W or I that run as such, in one pass [bit]."""
+        native = self.w_bits if operand == "W" else self.i_bits
+        if self.mode == "fixed":
+            return (native,)
+        if self.mode == "fusion":
+            return tuple(dict.fromkeys(self._round_up(bits, native) for bits in range(1, native + 1)))
+        return tuple(range(1, native + 1))

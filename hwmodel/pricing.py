@@ -16,6 +16,8 @@ from hwmodel.mapping import Mapping, tile_bits
 from hwmodel.rowstationary import ramp_cycles
 from hwmodel.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest, weight_density
 from hwmodel.storage import compression, nm_compression
+from hwmodel.streamed import Streamed
+from hwmodel.systolic import Systolic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ class CycleParts:
         ports: memory -> (reads, writes) of its busiest instance [cycles]; they add where they share a port.
         networks: memory of the PEs -> the network that fills it, where it has one [cycles].
         waiting: the array waits for single-buffered memories to be filled, for the first windows of a
-            row-stationary pass, or for transfers that it cannot compute beside [cycles].
+            row-stationary pass, for the words of a streamed one, or for transfers that it cannot compute beside
+            [cycles].
         first_fill, last_drain: of the double-buffered memories [cycles].
     """
 
@@ -146,11 +149,12 @@ class _Case:
         energy.update({key: item.energy_pj for key, item in self.traffic.items()})
         rate = self.accelerator.precision.macs_per_cycle(self.widths.w, self.widths.i)
         timing = self.accelerator.timing
-        steps = float(self.mapping.iterations if timing is None else timing.cycles(self.layer))
+        steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
         compute = math.ceil(steps * slowest(self.layer, self.accelerator, self.mapping) / rate)
         busy = {"compute": float(compute), **self.port_cycles}
         bound = max(busy, key=lambda name: busy[name])
-        processing = math.ceil(busy[bound] + self.exposed_cycles + self.edge_cycles + self.ramp_cycles)
+        waiting = self.exposed_cycles + self.ramp_cycles + self.stream_cycles(busy[bound])
+        processing = math.ceil(busy[bound] + waiting + self.edge_cycles)
         cycles = processing + math.ceil(self.exclusive_cycles)
         if self.accelerator.clock_pj:
             energy["clock", ""] = processing * self.accelerator.clock_pj
@@ -170,7 +174,7 @@ class _Case:
                 compute=compute,
                 ports=self.port_halves,
                 networks=self.network_busy,
-                waiting=self.exposed_cycles + self.ramp_cycles + self.exclusive_cycles,
+                waiting=waiting + self.exclusive_cycles,
                 first_fill=sum(cycles for operand, cycles in self.edges() if operand != "O"),
                 last_drain=sum(cycles for operand, cycles in self.edges() if operand == "O"),
             ),
@@ -273,6 +277,13 @@ class _Case:
     def ramp_cycles(self) -> float:
         """Cycles in which a row-stationary array waits for weights and first windows."""
         return ramp_cycles(self.layer, self.accelerator, self.mapping, self.widths)
+
+    def stream_cycles(self, busy: float) -> float:
+        """Cycles beyond the busy ones in which a matrix engine fed by streams waits for words, pass by pass."""
+        timing = self.accelerator.timing
+        if not isinstance(timing, Streamed):
+            return 0.0
+        return max(timing.cycles(self.layer, self.widths.w, self.widths.i) - busy, 0.0)
 
     @cached_property
     def exclusive_cycles(self) -> float:

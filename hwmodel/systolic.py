@@ -38,6 +38,10 @@ class Systolic:
     columns: int
     dataflow: Dataflow
 
+    @property
+    def title(self) -> str:
+        return f"systolic, {self.dataflow.upper()}"
+
     def cycles(self, layer: Layer) -> int:
         """As `compute_cycles`."""
         return compute_cycles(layer, self.rows, self.columns, self.dataflow)

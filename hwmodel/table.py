@@ -17,6 +17,7 @@ from hwmodel.graph import LayerGraph
 from hwmodel.layer import Layer
 from hwmodel.liveness import Liveness
 from hwmodel.mapper import Objective
+from hwmodel.strict import check_bits
 from hwmodel.vector import VectorCost, vector_costs
 
 Indices = NDArray[np.int64]
@@ -84,6 +85,8 @@ class CostTable:
         choices: Mapping[str, Sequence[Choice]] | Sequence[Choice],
         optimize: Objective = "energy",
         progress: Callable[[int, int], None] | None = None,
+        *,
+        strict_bits: bool = False,
     ) -> Self:
         """Price every module at every choice.
 
@@ -93,8 +96,10 @@ class CostTable:
             choices: per module, or one sequence for every module that owns weights.
             optimize: what the mapping of each layer minimises.
             progress: called with (modules done, modules in all).
+            strict_bits: refuse choices whose widths the accelerator has no arithmetic for.
 
         Raises:
+            PrecisionError: `strict_bits`, and a choice has such widths.
             ConfigError: a module is unknown (the nearest is offered), or has no choice.
             MappingError: a layer fits at no mapping.
         """
@@ -109,6 +114,12 @@ class CostTable:
                 raise ConfigError(f"choices: {module!r} matched 0 of {len(graph.layers)} layers.{hint}")
             if not options:
                 raise ConfigError(f"choices: {module!r} needs at least one choice, but got none")
+        if strict_bits:
+            check_bits(
+                (option.annotate(layer) for module, options in choices.items()
+                 for layer in layers[module] for option in options),
+                accelerator,
+            )  # fmt: skip
         builder = _Builder(graph, accelerator, optimize)
         entries: dict[str, _Entry] = {}
         for count, (module, members) in enumerate(layers.items()):

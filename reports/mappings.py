@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.describe import out_shape
+from hwmodel.describe import WARNING, out_shape
 from reports import units
 from reports.tables import new_table, safe_text
 
@@ -36,7 +36,8 @@ def mapping_lines(
         f"utilization {cost.utilization * 100:.0f} %",
         f"bound by {cost.bound}",
     ]
-    return [*lines, ("", ""), ("", " · ".join(totals)), ("", "")]
+    notes = [(WARNING, note) for note in cost.notes]
+    return [*lines, ("", ""), ("", " · ".join(totals)), *notes, ("", "")]
 
 
 def mapping_table(cost: LayerCost, width: int = 80) -> Table:
@@ -66,6 +67,7 @@ def mapping_data(mapping: Mapping, cost: LayerCost) -> dict[str, Any]:
     ]
     return {
         "mapping": levels,
+        "notes": list(cost.notes),
         "cost": {
             "macs": cost.macs, "effectual_macs": cost.effectual_macs, "cycles": cost.cycles, "bound": cost.bound,
             "energy_pj": cost.energy_pj, "utilization": cost.utilization,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from hwmodel.layer import Layer
+from hwmodel.strict import check_bits, spoken_bits_note
 from search.bench import FLOAT_WEIGHTS, Bench, read_float_score
 from search.finaltest import FinalSummary, measure_front, read_tests, summarize
 from search.ledger import RunLock
@@ -83,14 +85,16 @@ def run_job(
         command: that started the job, for the record.
 
     Raises:
-        HwModelError: the specification is invalid, the model does not run, the folder holds another study, or
-            another process works in it.
+        HwModelError: the specification is invalid, the model does not run, the folder holds another study,
+            another process works in it, or `strict_bits` refuses a width of the space.
     """
     start = time.perf_counter()
     spec = spec if isinstance(spec, SearchSpec) else read_spec(spec)
     place = Path("runs") / spec.name if folder is None else Path(folder)
     watch = as_observer(observer)
     bench = Bench(spec=spec, folder=place, observer=watch, device=device)
+    if spec.strict_bits and bench.accelerator is not None:
+        check_bits(_annotated(bench), bench.accelerator)
     study = _study(bench, extend=extend)  # refuses another study before anything is written
     with RunLock(place, JOB_LOCK):
         origin = _provenance(bench, command)
@@ -154,7 +158,23 @@ def _notes(bench: Bench) -> tuple[str, ...]:
         "costs are a LOWER BOUND."
         for item in bench.graph.uncounted
     ]
-    return (*uncounted, *bench.space.notes)
+    return (*uncounted, *_bits_notes(bench), *bench.space.notes)
+
+
+def _annotated(bench: Bench) -> Iterator[Layer]:
+    """Every layer at every choice of the space."""
+    choices = bench.space.choices()
+    for layer in bench.graph.layers:
+        for choice in choices.get(layer.module, ()):
+            yield choice.annotate(layer)
+
+
+def _bits_notes(bench: Bench) -> tuple[str, ...]:
+    """Which widths of the space are priced as others, each sentence once."""
+    chip = bench.accelerator
+    if chip is None:
+        return ()
+    return tuple(dict.fromkeys(note for layer in _annotated(bench) if (note := spoken_bits_note(layer, chip))))
 
 
 def _study(bench: Bench, *, extend: bool) -> Study:

@@ -77,6 +77,7 @@ class SearchSpec(Schema):
         data, data_options: as for `workloads.load_data`.
         accelerator: a name or a YAML file; energy, latency and memory need one.
         objectives: accuracy, and any of avg_w_bits, energy, latency, memory; the first cost orders the front.
+        strict_bits: refuse a space with widths that the accelerator has no arithmetic for.
         checkpoint: `.safetensors` of a trained float model, or an `.npz` of arrays named like its parameters;
             without it one is trained.
         provenance: written by a run, not read.
@@ -92,6 +93,7 @@ class SearchSpec(Schema):
     space: SpaceSpec = Field(default_factory=SpaceSpec)
     search: BudgetSpec = Field(default_factory=BudgetSpec)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
+    strict_bits: bool = False
     checkpoint: str | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
 

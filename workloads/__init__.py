@@ -58,7 +58,7 @@ def measure_activation_density(model: nn.Module, graph: LayerGraph, *args: Any, 
 
 
 def load_model(name: str, **options: Any) -> nn.Module:
-    """A model by name, `timm:NAME` or `FILE.py:function`; see `workloads.models.load_model`."""
+    """A model by name, `timm:NAME`, `hf:CONFIG` or `FILE.py:function`; see `workloads.models.load_model`."""
     from workloads import models
 
     return models.load_model(name, **options)

@@ -16,6 +16,7 @@ from typing import Any, cast
 from benchmarks.replays.case import Case
 from hwmodel import Bits, Layer, evaluate, load_accelerator
 from hwmodel.accelerator import Accelerator, Memory
+from hwmodel.layer import Dims, Kind
 
 Row = Mapping[str, Any]
 
@@ -55,8 +56,8 @@ def _network_cases(place: str, layers: Mapping[str, Layer], rows: Iterable[Row])
 
 def layer_of(row: Row) -> Layer:
     """The layer that a row of `layers` describes."""
-    dims = {name: row[name] for name in ("B", "K", "C", "OY", "OX", "FY", "FX")}
-    kind = "conv" if row["op"] == "conv" else "linear"
+    dims = Dims(**{name: row[name] for name in ("B", "K", "C", "OY", "OX", "FY", "FX")})
+    kind: Kind = "conv" if row["op"] == "conv" else "linear"
     bits = Bits(w=row["w_bits"], i=row["i_bits"], o=row["o_bits"])
     return Layer(name=row["scope"], kind=kind, dims=dims, stride=row["stride"], bits=bits)
 

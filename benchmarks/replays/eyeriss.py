@@ -56,7 +56,7 @@ def replay(data: object) -> list[Case]:
     )
     zeros = [_number(row, "Zeros in Ifmaps") / 100 for row in layers]
     chip = load_accelerator("eyeriss")
-    costs = []
+    costs: list[LayerCost] = []
     for row, share, after in zip(layers, zeros, [*zeros[1:], zeros[-1]], strict=True):
         layer = _layer(SHAPES[row["Layer"]], max(1, batch))
         density = Density(i=1 - share, o=1 - after)

@@ -9,17 +9,17 @@ of 16 taps into a word and multiply them by a block-diagonal matrix of 16 filter
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.replays.case import Case
+from benchmarks.replays.haq_networks import networks
 from hwmodel import Bits, Layer, evaluate, load_accelerator
+from hwmodel.layer import Dims
 
 ENGINE = Path(__file__).with_name("haq_edge.yaml")
 BATCH = 16
-IMAGE = 224
-CLASSES = 1000
 
 
 def replay(data: object) -> list[Case]:
@@ -28,21 +28,20 @@ def replay(data: object) -> list[Case]:
     One case per layer and pair of widths below the widest: `layer name w/a bit`, its speed-up over the widest pair.
 
     Args:
-        data: `bits` [bit] and `cycles` [layer][w_bits][a_bits].
+        data: `bits` [bit] and `cycles` [layer][w_bits][a_bits]; where it has them, `batch` (default: 16) and
+            `layers`, a list of {"name", "kind", "dims": {"K": ..., "C": ...}}. Without these the number of layers
+            names the network.
 
     Raises:
-        ValueError: the number of layers is that of no known network.
+        ValueError: the number of layers is that of no known network, or not that of `layers`.
     """
     table = cast(Mapping[str, Any], data)
-    networks = {len(layers): layers for layers in (mobilenet_v1(), mobilenet_v2())}
-    if len(table["cycles"]) not in networks:
-        known = " or ".join(map(str, sorted(networks)))
-        raise ValueError(f"haq: a table has {known} layers, but this one has {len(table['cycles'])}")
+    layers = layers_of(table)
     widths = list(table["bits"])
     pairs = [(w, a) for w in range(len(widths)) for a in range(len(widths))]
     top = (widths.index(max(widths)),) * 2
     cases: list[Case] = []
-    for index, (shape, cycles) in enumerate(zip(networks[len(table["cycles"])], table["cycles"], strict=True)):
+    for index, (shape, cycles) in enumerate(zip(layers, table["cycles"], strict=True)):
         ours = {(w, a): predict(shape, widths[w], widths[a]) for w, a in pairs}
         cases += [
             Case(
@@ -56,6 +55,27 @@ def replay(data: object) -> list[Case]:
     return cases
 
 
+def layers_of(table: Mapping[str, Any]) -> list[Layer]:
+    """The layers of a table, from its own list or by their number."""
+    count, batch = len(table["cycles"]), int(table.get("batch", BATCH))
+    if "layers" in table:
+        layers = [
+            Layer(name=str(row["name"]), kind=row.get("kind", "conv"), dims=row["dims"]) for row in table["layers"]
+        ]
+        if len(layers) != count:
+            raise ValueError(
+                f"haq: `layers` must name each of the {count} layers with cycles, but has {len(layers)}"
+            )
+        return layers
+    known = networks(batch)
+    if count not in known:
+        numbers = ", ".join(map(str, sorted(known)))
+        raise ValueError(
+            f"haq: a table without `layers` is that of a known network ({numbers} layers), but this one has {count}"
+        )
+    return known[count]
+
+
 def predict(layer: Layer, w_bits: int, i_bits: int) -> int:
     """Cycles of a layer on the engine."""
     product = matrix_product(layer).with_bits(Bits(w=w_bits, i=i_bits))
@@ -67,72 +87,8 @@ def matrix_product(layer: Layer) -> Layer:
     accelerator = load_accelerator(ENGINE)
     sizes = {axis.name: axis.size for axis in accelerator.axes}
     d = layer.dims
-    taps = d.FY * d.FX
-    if d.G > 1:
-        packed = sizes["D"] // 2 ** math.ceil(math.log2(taps))
-        groups, filters, words = math.ceil(d.G / packed), packed, 1
-    else:
-        groups, filters, words = 1, d.K, math.ceil(d.C * taps / sizes["D"])
+    packed = min(d.G, max(1, sizes["D"] // 2 ** math.ceil(math.log2(layer.reduction))))
+    words = math.ceil(packed * layer.reduction / sizes["D"])
     rows = d.OY * d.OX if d.OY * d.OX > 1 else d.B
-    return Layer(name=layer.name, dims={"G": groups, "K": filters, "C": words * sizes["D"], "OX": rows})
-
-
-def _conv(name: str, channels: int, filters: int, size: int, filter_size: int = 1) -> Layer:
-    side, taps = size, filter_size
-    dims = {"B": BATCH, "K": filters, "C": channels, "OY": side, "OX": side, "FY": taps, "FX": taps}
-    return Layer(name=name, dims=dims)
-
-
-def _depthwise(name: str, channels: int, size: int) -> Layer:
-    return Layer(name=name, dims={"B": BATCH, "G": channels, "OY": size, "OX": size, "FY": 3, "FX": 3})
-
-
-def _linear(channels: int) -> Layer:
-    return Layer(name="classifier", kind="linear", dims={"B": BATCH, "K": CLASSES, "C": channels})
-
-
-def mobilenet_v1() -> list[Layer]:
-    """Howard et al., MobileNets, 2017, table 1: 28 layers."""
-    stages = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
-    size, channels = IMAGE // 2, 32
-    layers = [_conv("conv", 3, channels, size, 3)]
-    for index, (filters, stride) in enumerate(stages):
-        size //= stride
-        layers.append(_depthwise(f"block{index} depthwise", channels, size))
-        layers.append(_conv(f"block{index} pointwise", channels, filters, size))
-        channels = filters
-    return [*layers, _linear(channels)]
-
-
-def mobilenet_v2() -> list[Layer]:
-    """Sandler et al., MobileNetV2, CVPR 2018, table 2: 53 layers."""
-    size, channels = IMAGE // 2, 32
-    return [
-        _conv("conv", 3, channels, size, 3),
-        *_bottlenecks(size, channels),
-        _conv("last", 320, 1280, 7),
-        _linear(1280),
-    ]
-
-
-def _bottlenecks(size: int, channels: int) -> Iterator[Layer]:
-    stages = [
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ]
-    block = 0
-    for expansion, filters, repeats, first_stride in stages:
-        for repeat in range(repeats):
-            hidden = channels * expansion
-            if expansion > 1:
-                yield _conv(f"block{block} expand", channels, hidden, size)
-            size //= first_stride if repeat == 0 else 1
-            yield _depthwise(f"block{block} depthwise", hidden, size)
-            yield _conv(f"block{block} project", hidden, filters, size)
-            channels = filters
-            block += 1
+    dims = Dims(G=math.ceil(d.G / packed), K=packed * d.K, C=words * sizes["D"], OX=rows)
+    return Layer(name=layer.name, dims=dims)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 ModelArgument = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A name, FILE.py:function, timm:NAME, or FILE.onnx.", show_default=False),
+    typer.Argument(
+        metavar="MODEL", help="A name, FILE.py:function, timm:NAME, hf:CONFIG, or FILE.onnx.", show_default=False
+    ),
 ]
 HardwareOption = Annotated[
     str, typer.Option("--hw", metavar="NAME|FILE", help="Accelerator: a name (hwmodel hw list) or a YAML file.")
@@ -69,6 +71,9 @@ MeasureOption = Annotated[
     typer.Option(
         "--measure-density", metavar="DATA", help="Measure the density of activations on 64 validation images."
     ),
+]
+StrictBitsOption = Annotated[
+    bool, typer.Option("--strict-bits", help="Refuse widths that the accelerator has no multiplier for.")
 ]
 DeviceOption = Annotated[
     str | None,
@@ -149,7 +154,7 @@ def traced(
     """The graph of a model given by name.
 
     Args:
-        model: a name, FILE.py:function, timm:NAME or FILE.onnx.
+        model: a name, FILE.py:function, timm:NAME, hf:CONFIG or FILE.onnx.
         shape: of the input, batch first, as text; None is the model's own. Of an ONNX file also by name.
         pairs: options as KEY=VALUE.
         strict: an op without a rule is an error.

@@ -196,7 +196,7 @@ def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
     """The multipliers; on GPUs and CPUs the formats with their peaks, and the overheads."""
     native, machine = chip.native_bits, chip.roofline
     if machine is None:
-        timing = "" if chip.timing is None else f", systolic, {chip.timing.dataflow.upper()}"
+        timing = "" if chip.timing is None else f", {chip.timing.title}"
         return [("", f"multipliers {native.w} × {native.i} bit, {chip.precision.mode}{timing}")]
     formats = [
         f"{fmt.name} {2 * fmt.macs_per_s / 1e12:.4g} TOP/s × {fmt.efficiency:.3g}"

@@ -21,6 +21,7 @@ from reports.commands.common import (
     OptimizeOption,
     OptionOption,
     PhaseOption,
+    StrictBitsOption,
     StrictOption,
     UnfoldOption,
     VerboseOption,
@@ -101,6 +102,7 @@ def cost(
         Path | None, typer.Option("--config", metavar="best.yaml", help="A configuration file.", show_default=False)
     ] = None,
     optimize: OptimizeOption = "energy",
+    strict_bits: StrictBitsOption = False,
     input: InputOption = None,
     option: OptionOption = None,
     depth: DepthOption = None,
@@ -138,7 +140,7 @@ def cost(
         choices = common.file_config(file, graph)
     else:
         choices = common.uniform_choices(graph, accelerator, w_bits=w_bits, a_bits=a_bits, density=density)
-    priced = evaluate(graph, accelerator, choices, optimize=objective)
+    priced = evaluate(graph, accelerator, choices, optimize=objective, strict_bits=strict_bits)
     if csv is not None:
         common.write_csv(priced.to_dataframe(), csv)
     if json:
@@ -215,6 +217,7 @@ def map_layer(
             show_default=False,
         ),
     ] = None,
+    strict_bits: StrictBitsOption = False,
     input: InputOption = None,
     option: OptionOption = None,
     json: JsonOption = False,
@@ -230,7 +233,7 @@ def map_layer(
 
     chips = [load_accelerator(name) for name in (hw, compare) if name is not None]
     chosen = _layer(layer, stride, input, option)
-    mapped = [_mapped(chosen, chip, w_bits, a_bits, objective) for chip in chips]
+    mapped = [_mapped(_with_bits(chosen, chip, w_bits, a_bits), chip, objective, strict_bits) for chip in chips]
     if export is not None:
         from hwmodel.files import write_atomic
         from hwmodel.interop.timeloop_export import to_timeloop_yaml
@@ -253,25 +256,30 @@ def map_layer(
     _print_mapped(make_console(), chosen, mapped)
 
 
-def _mapped(
-    layer: Layer, accelerator: Accelerator, w_bits: int | None, a_bits: int | None, objective: Objective
-) -> Mapped:
-    """The best mapping of a layer; widths that are not given are the accelerator's own."""
+def _with_bits(layer: Layer, accelerator: Accelerator, w_bits: int | None, a_bits: int | None) -> Layer:
+    """The layer at widths; those that are not given are the accelerator's own."""
+    from hwmodel.layer import Bits
+
+    if w_bits is None and a_bits is None:
+        return layer
+    native = accelerator.native_bits
+    return layer.with_bits(Bits(w=w_bits or native.w, i=a_bits or native.i))
+
+
+def _mapped(layer: Layer, accelerator: Accelerator, objective: Objective, strict_bits: bool) -> Mapped:
+    """The best mapping of a layer."""
     from hwmodel import find_mapping
     from hwmodel.explain import explain
-    from hwmodel.layer import Bits
     from reports.explanations import Mapped
 
-    if w_bits is not None or a_bits is not None:
-        native = accelerator.native_bits
-        layer = layer.with_bits(Bits(w=w_bits or native.w, i=a_bits or native.i))
-    mapping, cost = find_mapping(layer, accelerator, optimize=objective)
+    mapping, cost = find_mapping(layer, accelerator, optimize=objective, strict_bits=strict_bits)
     return Mapped(
         accelerator=accelerator, mapping=mapping, cost=cost, told=explain(cost.layer, accelerator, mapping)
     )
 
 
 def _print_mapped(console: Any, layer: Layer, mapped: list[Mapped]) -> None:
+    from hwmodel.describe import WARNING
     from reports import explanations
     from reports.mappings import mapping_lines, mapping_table
     from reports.tables import print_lines
@@ -283,7 +291,7 @@ def _print_mapped(console: Any, layer: Layer, mapped: list[Mapped]) -> None:
         print_lines(console, [("", "")])
         console.print(explanations.nest_table(first, second, width=console.width))
         for item in mapped:
-            lines = explanations.bound_lines(item.told)
+            lines = [*explanations.bound_lines(item.told), *((WARNING, note) for note in item.cost.notes)]
             print_lines(console, [("", ""), ("", item.accelerator.name), *lines])
             console.print(explanations.cycle_table(item.told, width=console.width))
         return
@@ -305,6 +313,8 @@ def _layer(text: str, stride: int, shape: str | None, option: list[str] | None) 
 
     if _BOUNDS.fullmatch(text):
         pairs = dict(part.split("=", 1) for part in text.split(","))
+        if len(pairs) < text.count("="):
+            raise LayerError(f"dims: each once, but got {text}")
         for name, bound in pairs.items():
             if not bound.isdecimal():
                 raise LayerError(f"dims: `{name} >= 1` must hold (an integer), but got {name}={bound!r}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reports.commands.common import DeviceOption, JsonOption
+from reports.commands.common import DeviceOption, JsonOption, StrictBitsOption
 
 if TYPE_CHECKING:
     from search.job import JobResult
@@ -33,6 +33,7 @@ def search(
         int | None, typer.Option("--qat", min=0, help="Candidates finetuned, in total.", show_default=False)
     ] = None,
     device: DeviceOption = None,
+    strict_bits: StrictBitsOption = False,
     extend: Annotated[bool, typer.Option("--extend", help="Accept a space that contains the old one.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -44,6 +45,8 @@ def search(
     from search.spec import read_spec
 
     chosen = _with_budget(read_spec(spec), trials, qat)
+    if strict_bits:
+        chosen = chosen.model_copy(update={"strict_bits": True})
     folder = run if run is not None else Path("runs") / chosen.name
     command = f"hwmodel {' '.join(sys.argv[1:])}"
 

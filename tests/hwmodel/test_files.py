@@ -196,6 +196,63 @@ def test_mappings_that_do_not_cover_or_fit(tmp_path):
             check_mapping(layer, accelerator, bad)
 
 
+@pytest.mark.parametrize(
+    ("inner", "spatial", "outer", "message"),
+    [
+        ([("K", 2)], [("OX", 4, "X")], [("C", 4), ("K", 2)], ""),
+        (
+            [("C", 2)],
+            [("OX", 4, "X")],
+            [("C", 2), ("K", 4)],
+            r"`temporal: \[K\]` of level 'regs' must hold, but it loops over C",
+        ),
+        (
+            [],
+            [("OX", 4, "X")],
+            [("K", 4), ("C", 4)],
+            r"`order: \[C, K\]` of level 'dram' must hold .* are \[K, C\]",
+        ),
+        ([], [("OX", 4, "X")], [("OY", 2), ("C", 4), ("K", 4)], ""),
+        ([], [("OX", 4, "X")], [("C", 4), ("OY", 2), ("K", 4)], r"its loops are \[C, OY, K\]"),
+        (
+            [],
+            [("OX", 2, "X")],
+            [("OX", 2), ("C", 4), ("K", 4)],
+            r"`full: \[OX\]` of axis X must hold, but 2 of 4 of OX",
+        ),
+        (
+            [],
+            [("OX", 4, "X"), ("K", 2, "Y")],
+            [("C", 4), ("K", 2)],
+            r"`dims: \[C\]` of axis Y must hold, but a loop over K",
+        ),
+        ([], [("OX", 4, "Z")], [("C", 4), ("K", 4)], r"a loop over OX runs on axis 'Z'; axes: \['X', 'Y'\]"),
+    ],
+)
+def test_mappings_that_break_the_dataflow(tmp_path, inner, spatial, outer, message):
+    """The rules by their names in the file; those that obey them pass."""
+    text = (
+        TINY.replace("size: 2, dims: [K, OX]", "size: 4, dims: [K, OX], full: [OX]")
+        .replace("dims: [C, FY, OY]", "dims: [C]")
+        .replace("vector:", "temporal: {regs: [K]}\norder: {dram: [C, K]}\nvector:")
+    )
+    rows = 2 if ("OY", 2) in outer else 1
+    layer = Layer(name="x", dims={"K": 4, "C": 4, "OX": 4, "OY": rows})
+    mapping = Mapping(
+        levels=(
+            LevelMapping(name="regs", temporal=tuple(Loop(*loop) for loop in inner), keeps=("W", "O")),
+            LevelMapping(name="buffer", spatial=tuple(Loop(*loop) for loop in spatial), keeps=("W", "I", "O")),
+            LevelMapping(name="dram", temporal=tuple(Loop(*loop) for loop in outer), keeps=("W", "I", "O")),
+        )
+    )
+    accelerator = chip(tmp_path, text)
+    if not message:
+        check_mapping(layer, accelerator, mapping)
+        return
+    with pytest.raises(MappingError, match=message):
+        check_mapping(layer, accelerator, mapping)
+
+
 def test_write_atomic_replaces_or_leaves(tmp_path):
     path = tmp_path / "deep" / "file.txt"
     write_atomic(path, "one")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.replays import bitfusion, haq
+from benchmarks.replays import bitfusion
 from hwmodel import Bits, Layer, count_accesses, evaluate, find_mapping, load_accelerator
 from hwmodel.errors import AcceleratorError
 from hwmodel.fusion import array_view
@@ -185,17 +185,3 @@ def test_network_totals():
         assert ours <= 1.02 * reference, place
         if ours < 0.9 * reference:
             assert reference - ours <= extra_traffic + padded + edges, place
-
-
-@needs_reference
-def test_speed_ups_of_mobilenet():
-    """HAQ's table: median within 5 %, and all but a few pairs of the smallest layers within 15 %."""
-    errors = sorted(abs(case.error) for case in haq.replay(published("haq_mobilenetv2_b16_cycles.json")))
-    assert errors[len(errors) // 2] <= 0.05
-    assert sum(error > 0.15 for error in errors) <= 0.03 * len(errors)
-    assert errors[-1] <= 0.30
-
-
-def test_a_table_of_an_unknown_network_is_refused():
-    with pytest.raises(ValueError, match="28 or 53 layers"):
-        haq.replay({"bits": [8], "cycles": [[[1]]]})

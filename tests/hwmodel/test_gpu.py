@@ -122,7 +122,10 @@ def test_widths_without_arithmetic_are_the_next_format_and_say_so():
     assert evaluate(linear(512, 512, 512, 3), a100).cycles == evaluate(linear(512, 512, 512, 4), a100).cycles
     cost = evaluate(linear(512, 512, 512, 4), h100)
     assert cost.cycles == evaluate(linear(512, 512, 512, 8), h100).cycles
-    assert "h100: no 4x4-bit arithmetic: priced as int8, W stored as int8, I as int8" in cost.notes
+    assert (
+        "'h100' has no 4x4-bit arithmetic: priced as int8, W stored as int8, I as int8. --strict-bits to refuse."
+        in cost.notes
+    )
     assert not any("arithmetic" in note for note in evaluate(linear(512, 512, 512, 8), h100).notes)
     mixed = replace(linear(64, 4096, 4096), bits=Bits(w=4, i=16))
     traffic = evaluate(mixed, a100).layers[0].traffic_bits

@@ -163,6 +163,73 @@ def test_horowitz_equals_its_table():
     assert buffer["ibuf"].read_pj_per_bit == float(rows["sram_32KB_64b", "64"]) / 64
 
 
+@needs_reference
+def test_energies_between_two_nodes():
+    """nvdla_large, 16 nm: on the power law through the 45 and 7 nm columns of the table."""
+    rows = {(row["op"], row["bits"]): row for row in published("energy_tables.json")}
+
+    def at_16_nm(op: str, bits: str) -> float:
+        wide, narrow = float(rows[op, bits]["pJ_45nm"]), float(rows[op, bits]["pJ_7nm"])
+        return wide * (16 / 45) ** (math.log(wide / narrow) / math.log(45 / 7))
+
+    chip = load_accelerator("nvdla_large")
+    memories = chip.memories()
+    mac = {op: float(rows[op]["pJ_45nm"]) for op in (("int_mul", "8"), ("int_add", "32"))}
+    seven = sum(float(rows[op]["pJ_7nm"]) for op in mac)
+    whole = sum(mac.values()) * (16 / 45) ** (math.log(sum(mac.values()) / seven) / math.log(45 / 7))
+    assert chip.precision.mac_pj == pytest.approx(whole, rel=0.01)
+    assert memories["cbuf"].read_pj_per_bit == pytest.approx(at_16_nm("sram_32KB_64b", "64") / 64, rel=0.01)
+    assert memories["cacc"].read_pj_per_bit == pytest.approx(at_16_nm("sram_8KB_64b", "64") / 64, rel=0.01)
+    assert memories["mac_cell"].read_pj_per_bit == pytest.approx(at_16_nm("int_add", "32") / 32, rel=0.01)
+    assert chip.vector.pj_per_op == pytest.approx(at_16_nm("int_add", "8"), rel=0.01)
+
+
+@needs_reference
+def test_energies_by_capacity():
+    """Between 32 KiB and 1 MiB of the table, and beyond, as capacity^log32(5)."""
+    rows = {row["op"]: float(row["pJ_45nm"]) for row in published("energy_tables.json") if row["pJ_45nm"]}
+    power = math.log(rows["sram_1MB_64b"] / rows["sram_32KB_64b"]) / math.log(32)
+    for name, memory, kib in (
+        ("bitfusion", "wbuf", 64),
+        ("edge_npu", "sram", 128),
+        ("colonnade", "sram", 128),
+        ("stripes", "synapse_buffer", 2048),
+        ("stripes", "neuron_memory", 4096),
+    ):
+        expected = rows["sram_32KB_64b"] * (kib / 32) ** power / 64
+        assert load_accelerator(name).memories()[memory].read_pj_per_bit == pytest.approx(expected, rel=0.01)
+    for memory in ("accumulators", "unified_buffer"):
+        assert load_accelerator("tpu_v1").memories()[memory].read_pj_per_bit == rows["sram_1MB_64b"] / 64
+
+
+@needs_reference
+def test_energies_of_65_nm():
+    """Eyeriss and Eyeriss v2: synthesis at 45 nm, times (65 / 45) * (1.0 V / 0.9 V)^2."""
+    pj = {row["max_bits"]: row["power_nw_at_500mhz"] * 1e-6 / 0.5 for row in published("pe_synthesis_45nm.json")
+          if row["max_bits"] == row["min_bits"]}  # fmt: skip
+    scale = 65 / 45 / 0.9**2
+    assert load_accelerator("eyeriss").precision.mac_pj == pytest.approx(pj[16] * scale, rel=0.001)
+    assert load_accelerator("eyeriss_v2").precision.mac_pj == pytest.approx(pj[8] * scale, rel=0.001)
+    for name in ("eyeriss", "eyeriss_v2"):  # RF 1, buffer 6, DRAM 200 MACs of 16 bit (ISCA 2016, table IV)
+        levels = load_accelerator(name).levels
+        for level, ratio in zip(levels, (1, 6, 200), strict=True):
+            assert level.memories[0].read_pj_per_bit == pytest.approx(ratio * pj[16] * scale / 16, rel=0.001)
+
+
+@needs_reference
+def test_the_two_sources_of_a_narrow_multiplier_disagree_by_known_factors():
+    """Bit Fusion's fusible unit at 8 bits, its fixed unit, and Horowitz's 8-bit product with a 32-bit sum.
+
+    The bricks of a fusible unit cost twice a fixed multiplier; that is the price of its flexibility, not an error.
+    """
+    pj = {(row["max_bits"], row["min_bits"]): row["power_nw_at_500mhz"] * 1e-6 / 0.5
+          for row in published("pe_synthesis_45nm.json")}  # fmt: skip
+    assert pj[8, 2] / pj[8, 8] == pytest.approx(2.0, rel=0.01)
+    assert pj[8, 8] == pytest.approx(load_accelerator("edge_npu").precision.mac_pj, rel=0.15)
+    fusible, fixed = load_accelerator("bitfusion").precision, pj[2, 2]
+    assert fusible.energy_pj(2, 2) < fixed  # sixteen 2-bit products share the adder tree of one unit
+
+
 @given(w=st.integers(1, 16), i=st.integers(1, 16), reduction=st.integers(1, 5000))
 def test_accumulator_derived_or_fixed(w, i, reduction):
     derived, fixed = load_accelerator("colonnade"), load_accelerator("stripes")

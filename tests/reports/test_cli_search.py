@@ -241,3 +241,12 @@ def test_a_spec_with_an_unknown_key_is_3(tmp_path: Path) -> None:
     result = run("search", spec)
     assert result.exit_code == 3
     assert "bad.yaml:2:1 unknown key 'objectivs'. Did you mean 'objectives'?" in result.stderr
+
+
+def test_strict_bits_refuse_a_space_before_anything_is_written(tmp_path: Path) -> None:
+    """The 8-bit multipliers of edge_npu run 2- and 4-bit weights at 8 bits."""
+    spec = write_spec(tmp_path)
+    result = run("search", spec, "--run", tmp_path / "r", "--strict-bits")
+    assert result.exit_code == 3
+    assert "layer 'middle' at 2/8 bit on 'edge_npu': multipliers are 8x8 bit" in " ".join(result.output.split())
+    assert not (tmp_path / "r" / "config.yaml").exists()

@@ -133,3 +133,15 @@ def test_hw_show_says_what_is_unknown_of_the_area() -> None:
     assert data["total_mm2"] is None
     assert data["known_mm2"] == pytest.approx(macs + sram)
     assert "area: unknown, its description states none" in run("hw", "show", "tpu_like").stdout
+
+
+def test_widths_without_a_multiplier_are_said_or_refused() -> None:
+    said = "'bitfusion' has no 3-bit multiplier: priced as 4. --strict-bits to refuse."
+    arguments = ("map", DIMS, "--hw", "bitfusion", "--w-bits", "3")
+    assert said in " ".join(run(*arguments).stdout.split())
+    assert run_json(*arguments)["notes"] == [said]
+    for command in (arguments, ("cost", "lenet5", "--hw", "bitfusion", "--w-bits", "3")):
+        refused = run(*command, "--strict-bits")
+        assert refused.exit_code == 3
+        assert "no 3-bit multiplier: priced as 4. Strict bits refuse that" in " ".join(refused.stderr.split())
+    assert run("map", DIMS, "--hw", "bitfusion", "--w-bits", "4", "--strict-bits").exit_code == 0

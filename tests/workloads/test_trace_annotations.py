@@ -230,3 +230,25 @@ def test_measuring_another_model_is_an_error():
         measure_activation_density(two_layers(), graph, torch.zeros(1, 3))
     with pytest.raises(TraceError, match="meta device"):
         measure_activation_density(two_layers().to("meta"), graph, torch.zeros(1, 16))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantized_kernels_of_torch_have_eight_bits():
+    model = torch.ao.quantization.quantize_dynamic(two_layers(), {nn.Linear}, dtype=torch.qint8)
+    first, second = trace(model, torch.randn(1, 16)).layers
+    assert (first.bits, second.bits) == (Bits(w=8, i=8), Bits(w=8, i=8))
+    assert (first.macs, second.macs) == (16 * 32, 32 * 8)
+
+
+def test_two_values_in_a_byte_have_four_bits():
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            weight = torch.zeros(32, 32, dtype=torch.uint8)
+            self.register_buffer("weight", torch.ops.aten._convert_weight_to_int4pack_for_cpu(weight.int(), 1))
+            self.register_buffer("scales", torch.zeros(1, 32, 2))
+
+        def forward(self, x):
+            return torch.ops.aten._weight_int4pack_mm_for_cpu(x, self.weight, 32, self.scales)
+
+    assert trace(Packed(), torch.zeros(2, 32)).layers[0].bits == Bits(w=4, i=32)

@@ -99,6 +99,59 @@ def test_unknown_route():
         trace_model(nn.ReLU(), (torch.zeros(1),), route="exports")
 
 
+class ByValue(nn.Module):
+    """The data decide what runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.extra = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.fc(x)
+        return self.extra(x) if x.sum().item() < 1e9 else x
+
+
+def test_nan_is_named_where_the_data_decide_what_runs():
+    model = ByValue()
+    assert trace(model, torch.zeros(2, 4)).modules == ("fc", "extra")
+    with torch.no_grad():
+        model.fc.weight[0, 0] = float("nan")
+    with pytest.warns(UserWarning, match=r"'fc\.weight' of ByValue holds nan or inf.*decide what runs"):
+        assert trace(model, torch.zeros(2, 4)).modules == ("fc",)
+
+
+def test_nan_does_not_matter_where_shapes_decide():
+    model = nn.Sequential(nn.Linear(4, 4))
+    with torch.no_grad():
+        model[0].weight.fill_(float("nan"))
+    assert trace(model, torch.full((2, 4), float("nan"))).macs == 2 * 4 * 4
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is not absent here")
+def test_a_device_that_is_absent():
+    class ToCuda(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.fc(x).to("cuda")
+
+    with pytest.raises(TraceError, match="asks for device 'cuda', which is absent on this machine"):
+        trace(ToCuda(), torch.zeros(2, 4))
+
+
+def test_an_empty_input_inside_an_object():
+    with pytest.raises(TraceError, match=r"input 'input\.x': every dim must be >= 1"):
+        trace(nn.Identity(), {"x": torch.zeros(3, 0)})
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_layer_without_channels_has_nothing_to_do():
+    model = nn.Sequential(nn.Linear(4, 0, bias=False), nn.Linear(0, 3))
+    assert trace(model, torch.zeros(2, 4)).macs == 0
+
+
 # ---- ops without a rule --------------------------------------------------------------------------
 
 

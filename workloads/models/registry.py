@@ -1,4 +1,4 @@
-"""Models by name, from timm, or from a file of the user; seeded, with an example to trace them on."""
+"""Models by name, from timm or Hugging Face, or a file of the user; seeded, with an example to trace them on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, HwModelError, did_you_mean
+from workloads.models import huggingface
 from workloads.models.dscnn import DSCNN
 from workloads.models.lenet import LeNet5
 from workloads.models.mobilenet import MobileNetV2
@@ -57,8 +58,9 @@ def load_model(name: str, *, seed: int = 0, **options: Any) -> nn.Module:
     """Build a model with seeded initial weights.
 
     Args:
-        name: a registered name, `timm:NAME`, or `FILE.py:function`, a function of the options that
-            returns a module, or a module and a tuple of example arguments.
+        name: a registered name, `timm:NAME`, `hf:CONFIG` (a config.json, its folder, or a model type such as
+            `bert` for its default configuration), or `FILE.py:function`, a function of the options
+            that returns a module, or a module and a tuple of example arguments.
         seed: of the initial weights. The global random state is left as it was.
         options: of the model, such as `num_classes`, `in_channels`, `shortcut` (CIFAR ResNets).
 
@@ -95,7 +97,7 @@ def load_model_with_input(
     if input_shape is not None:
         for bound in input_shape:
             check_count(f"model {name!r}", "every dim of input_shape", bound)
-        return model, (_example_of_shape(model, batch, tuple(input_shape)),)
+        return model, _example_of_shape(model, batch, tuple(input_shape))
     if example is not None:
         if batch != 1:
             raise ConfigError(
@@ -108,7 +110,7 @@ def load_model_with_input(
             f"Model {name!r} has no example input. Give the shape of one: input_shape=(3, 32, 32) without "
             "the batch, or --input 1,3,32,32 on the command line; or let the function return (module, (example,))."
         )
-    return model, (own,)
+    return model, own
 
 
 def load_pretrained_npz(model: nn.Module, path: str | Path) -> None:
@@ -191,6 +193,8 @@ def _builder(name: str) -> Callable[..., Any]:
     kind, separator, rest = name.partition(":")
     if separator and kind == "timm":
         return _timm_builder(rest)
+    if separator and kind == "hf":
+        return huggingface.builder(rest)
     path, separator, function = name.rpartition(":")
     if separator and path.endswith(".py"):
         return _file_builder(Path(path), function)
@@ -203,7 +207,7 @@ def _builder(name: str) -> Callable[..., Any]:
         raise ConfigError(f"{name}: which function builds the model? Write {name}:FUNCTION.")
     raise ConfigError(
         f"No model {name!r}.{_suggestion(name)} Known: {', '.join(model_names())}; "
-        "or timm:NAME, or FILE.py:FUNCTION."
+        "or timm:NAME, or hf:CONFIG, or FILE.py:FUNCTION."
     )
 
 
@@ -216,7 +220,13 @@ def _suggestion(name: str) -> str:
 def _timm_builder(name: str) -> Callable[..., nn.Module]:
     if importlib.util.find_spec("timm") is None:
         raise ConfigError(f"timm:{name} needs timm, which is not installed: pip install 'hwmodel[timm]'")
-    import timm
+    try:
+        import timm
+    except Exception as error:  # a torchvision built for another torch fails in its own ways
+        raise ConfigError(
+            f"timm:{name}: timm is installed but cannot be imported ({error}). It needs a torchvision built for "
+            "this torch: install both from the same index."
+        ) from error
 
     if name not in timm.list_models():
         raise ConfigError(f"timm has no model {name!r}.{did_you_mean(name, timm.list_models())}")
@@ -237,22 +247,25 @@ def _normal(shape: tuple[int, ...], batch: int = 1) -> Tensor:
         ) from error
 
 
-def _own_example(model: nn.Module, batch: int) -> Tensor | None:
-    """What `model.example_input(batch)` makes, or images of the size in a timm model's configuration."""
+def _own_example(model: nn.Module, batch: int) -> tuple[Any, ...] | None:
+    """What `model.example_input(batch)` makes, or what the configuration of a timm or Hugging Face model says."""
     make_example = getattr(model, "example_input", None)
     if make_example is not None:
-        made: Tensor = make_example(batch)
-        return made
+        return (make_example(batch),)
+    if huggingface.is_hugging_face(model):
+        return huggingface.example(model, batch)
     config = getattr(model, "pretrained_cfg", None)
-    return _normal(tuple(config["input_size"]), batch) if config else None
+    return (_normal(tuple(config["input_size"]), batch),) if config else None
 
 
-def _example_of_shape(model: nn.Module, batch: int, shape: tuple[int, ...]) -> Tensor:
+def _example_of_shape(model: nn.Module, batch: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
     """Zeros where the model's own example holds integers (tokens), else standard normal."""
+    if huggingface.is_hugging_face(model):
+        return huggingface.example(model, batch, shape)
     own = _own_example(model, 1)
-    if own is not None and not own.is_floating_point():
-        return torch.zeros(batch, *shape, dtype=torch.long)
-    return _normal(shape, batch)
+    if own is not None and not own[0].is_floating_point():
+        return (torch.zeros(batch, *shape, dtype=torch.long),)
+    return (_normal(shape, batch),)
 
 
 def _file_builder(path: Path, function: str) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """From a PyTorch model to a `LayerGraph`: see `trace_model`, and `register_op` to teach it an op."""
 
-from workloads.tracing import contractions, rewrites, vector_ops
+from workloads.tracing import contractions, packed, rewrites, vector_ops
 from workloads.tracing.measured import measure_activation_density, measure_weight_density
 from workloads.tracing.rules import (
     CONSTANT,
@@ -14,6 +14,7 @@ from workloads.tracing.rules import (
 from workloads.tracing.tracer import trace, trace_model
 
 contractions.register()
+packed.register()
 vector_ops.register()
 rewrites.register()
 

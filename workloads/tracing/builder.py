@@ -28,6 +28,8 @@ class GraphBuilder:
         self._free: Counter[str] = Counter()
         self._uncounted: dict[str, tuple[str, str]] = {}
         self._uses: Counter[str] = Counter()
+        self._kept: set[str] = set()
+        self._unseen: Counter[tuple[str, str]] = Counter()
 
     # ---- nodes ---------------------------------------------------------------------------------
 
@@ -64,12 +66,11 @@ class GraphBuilder:
 
     def add_vector(self, call: OpCall, rule: Vector, scope: str, elements_in: int) -> str:
         name = self._unique(scope, "#") if self._names.is_single_op(scope) else self._functional(call, scope)
-        elements_out = call.out.numel()
         self._nodes[name] = VectorOp(
             name=name,
             kind=rule.kind,
-            elements_in=elements_in + (elements_out if rule.reads_table else 0),
-            elements_out=elements_out,
+            elements_in=elements_in + rule.elements_gathered(call),
+            elements_out=call.out.numel(),
             ops_per_element=rule.ops_per_element(call),
             module=scope,
             fused=rule.fused,
@@ -90,8 +91,16 @@ class GraphBuilder:
         )
         return name
 
+    def count_unseen(self, what: str, module: str) -> None:
+        """Work that the route does not see at all, by the name of the code that does it."""
+        self._unseen[what, module] += 1
+
+    def keep(self, node: str) -> None:
+        """The node is needed although no output of the network depends on it."""
+        self._kept.add(node)
+
     def count_free(self, op: str) -> None:
-        if not op.startswith("prim::"):  # questions about a tensor, not work on it
+        if not op.startswith(("prim::", "aten::_assert")):  # questions about a tensor, not work on it
             self._free[op] += 1
 
     def connect(self, source: str, target: str, tensor: Tensor) -> None:
@@ -112,15 +121,20 @@ class GraphBuilder:
 
     # ---- the graph -----------------------------------------------------------------------------
 
-    def build(self, name: str, route: str) -> LayerGraph:
-        """The graph of what the outputs depend on: work whose result nothing reads is left out.
+    def build(self, name: str, route: str, *, everything: bool = False) -> LayerGraph:
+        """The graph of what the outputs and the kept nodes depend on: work that nothing reads is left out.
 
         Where some layer has bits the model is quantized, and the other layers with weights are float: 32 bits.
+
+        Args:
+            name: of the graph.
+            route: how it was made.
+            everything: leave nothing out, where not every edge is known.
         """
         outputs = [node.name for node in self._nodes.values() if isinstance(node, Port) and node.kind == "output"]
-        read = self._ancestors(outputs) if outputs else set(self._nodes)
+        read = set(self._nodes) if everything or not outputs else self._ancestors([*outputs, *self._kept])
         keep = {key for key, node in self._nodes.items() if key in read or isinstance(node, Port)}
-        calls = Counter(entry for node, entry in self._uncounted.items() if node in keep)
+        calls = Counter(entry for node, entry in self._uncounted.items() if node in keep) + self._unseen
         return LayerGraph(
             name,
             _float_where_unquantized([node for key, node in self._nodes.items() if key in keep]),

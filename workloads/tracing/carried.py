@@ -57,14 +57,26 @@ def is_packed(tensor: torch.Tensor) -> bool:
     return isinstance(getattr(tensor, "qdata", None), torch.Tensor)
 
 
+def narrow_bits(tensor: torch.Tensor, elements: int) -> int | None:
+    """Width of the values in a tensor of bytes (int8, uint8, float8, quint8); None for other types [bit].
+
+    Args:
+        tensor: as stored.
+        elements: values that it holds: two per byte where 4-bit values are packed.
+    """
+    if tensor.dtype.itemsize > 1 or tensor.dtype == torch.bool or not elements:
+        return None
+    return max(1, min(8, tensor.numel() * 8 // elements))
+
+
 def stored_bits(tensor: torch.Tensor) -> StoredBits | None:
     """Widths of a weight stored in fewer bits than a float of 16; None for an ordinary tensor.
 
     Of a torchao tensor the integers count (`qdata`; `target_dtype` where they are stored wider), not the scales.
     """
     if not is_packed(tensor):
-        one_byte = tensor.dtype.itemsize == 1 and tensor.dtype != torch.bool
-        return StoredBits(w=8, i=None) if one_byte else None
+        narrow = narrow_bits(tensor, tensor.numel())
+        return StoredBits(w=narrow, i=None) if narrow else None
     packed: Any = tensor
     target = re.search(r"int(\d+)$", str(getattr(packed, "target_dtype", "")))
     held = packed.qdata.numel() * packed.qdata.element_size() * 8

@@ -125,7 +125,9 @@ def added_matmul(call: OpCall) -> Contraction:
     """input + a @ b."""
     left, right = {
         "aten::addmm": ("mat1", "mat2"),
+        "aten::_addmm_activation": ("mat1", "mat2"),
         "aten::baddbmm": ("batch1", "batch2"),
+        "aten::addbmm": ("batch1", "batch2"),
         "aten::addmv": ("mat", "vec"),
     }[call.op]
     return _product(call, call[left], call[right], call[right], call["self"])
@@ -157,6 +159,27 @@ def _product(call: OpCall, a: torch.Tensor, b: torch.Tensor, b_source: torch.Ten
         dims={"B": batch, "G": own, "K": num_cols * filters, "C": inner, "OX": row_count},
         weight=a if swapped else b_source,
         has_bias=bias is not None,
+    )
+
+
+def affine_grid(call: OpCall) -> Contraction:
+    """theta (N, 2, 3) or (N, 3, 4) times the homogeneous coordinates of every pixel: out (N, [Z,] Y, X, 2 or 3)."""
+    theta: torch.Tensor = call["theta"]
+    pixels = math.prod(call.out.shape[1:-1])
+    dims = {"B": theta.shape[0], "OX": pixels, "C": theta.shape[2], "K": theta.shape[1]}
+    return Contraction(kind="matmul", dims=dims, weight=theta)
+
+
+def convolution_over_time(call: OpCall) -> Contraction:
+    """x (T, N, C), weight (FX, C, K), out (OX, N, K)."""
+    weight: torch.Tensor = call["weight"]
+    taps, channels, filters = weight.shape
+    length, batch = call.out.shape[:2]
+    return Contraction(
+        kind="conv" if call.is_weight(weight) else "matmul",
+        dims={"B": batch, "K": filters, "C": channels, "OX": length, "FX": taps},
+        weight=weight,
+        has_bias=True,
     )
 
 
@@ -192,7 +215,9 @@ def register() -> None:
     for name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"):
         register_op(f"aten::{name}", transposed_convolution)
     register_op("aten::linear", linear)
-    for name in ("matmul", "mm", "bmm", "mv", "dot"):
+    for name in ("matmul", "mm", "bmm", "mv", "dot", "vdot"):
         register_op(f"aten::{name}", matmul)
-    for name in ("addmm", "baddbmm", "addmv"):
+    register_op("aten::affine_grid_generator", affine_grid)
+    register_op("aten::conv_tbc", convolution_over_time)
+    for name in ("addmm", "_addmm_activation", "baddbmm", "addbmm", "addmv"):
         register_op(f"aten::{name}", added_matmul)

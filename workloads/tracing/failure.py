@@ -11,6 +11,9 @@ from workloads.tracing.scope import Scope
 MAX_VISITS = 20
 
 _CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
+_ABSENT = re.compile(
+    r"not compiled with (\w+) enabled|not linked with support for (\w+) devices|no (NVIDIA) driver", re.I
+)
 _PRODUCT = re.compile(r"\(?(\d+)x(\d+) and (\d+)x(\d+)\)?")
 
 
@@ -36,6 +39,13 @@ def _reason(text: str) -> str:
     product = _PRODUCT.search(text)
     if product and product[2] != product[3]:
         return f"expected {product[3]} features, got {product[2]} ({product[0].strip('()')})"
+    absent = _ABSENT.search(text)
+    if absent:
+        device = next(filter(None, absent.groups())).lower().replace("nvidia", "cuda")
+        return (
+            f"it asks for device {device!r}, which is absent on this machine. Trace it on the CPU: the counts do "
+            "not depend on the device"
+        )
     return text.strip().partition("\n")[0].rstrip(".")
 
 
@@ -51,6 +61,11 @@ def refuse_uncounted(graph: LayerGraph) -> None:
         f"  {item.op} ({item.calls} call{'s' if item.calls > 1 else ''}, in {item.module or 'the top module'})"
         for item in graph.uncounted
     )
+    if graph.route == "hooks":
+        raise TraceError(
+            f"{graph.name}: only hooks on modules could follow this model, and they do not see:\n{ops}\n"
+            "Strict mode refuses that; without strict the totals are a LOWER BOUND."
+        )
     name = graph.uncounted[0].op
     raise TraceError(
         f"{graph.name}: every op must have a rule in strict mode, but these have none:\n{ops}\n"

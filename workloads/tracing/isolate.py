@@ -18,7 +18,8 @@ def isolated(model: nn.Module) -> Iterator[None]:
     """Inference mode for the model, math forms instead of fused kernels, and everything restored.
 
     In here the modules are in eval mode (flag only: no `train()` override runs), the fast paths of
-    attention and the oneDNN recurrent kernels are off, and warnings and torch's log lines are silent.
+    attention and the oneDNN recurrent kernels are off, nothing is compiled, and warnings and torch's
+    log lines are silent.
     """
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
@@ -28,6 +29,7 @@ def isolated(model: nn.Module) -> Iterator[None]:
         stack.enter_context(_attributes_restored(model))
         stack.enter_context(_fast_paths_off())
         stack.enter_context(_no_collection())
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
         for module in model.modules():
             module.training = False
         yield

@@ -12,7 +12,7 @@ recurrent layer starts from: it is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,7 +24,9 @@ from hwmodel.choice import FLOAT_BITS
 from hwmodel.graph import Tensor
 from hwmodel.layer import Bits
 from workloads.tracing.builder import GraphBuilder
-from workloads.tracing.carried import StoredBits, stored_bits
+from workloads.tracing.carried import StoredBits, narrow_bits, stored_bits
+from workloads.tracing.held import Owner, Value
+from workloads.tracing.higher_order import run_higher_order
 from workloads.tracing.rules import (
     FREE,
     Contraction,
@@ -43,33 +45,6 @@ from workloads.tracing.vector_ops import SELECTIONS
 Watch = Callable[[str, torch.Tensor, torch.Tensor], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """What an activation tensor holds: the tensor of the node that computed it, when, and the bits of its grid."""
-
-    source: str
-    tensor: Tensor
-    time: int
-    bits: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """Where a weight comes from: the largest parameter (or buffer) that it was computed from; and its widths."""
-
-    module: str
-    name: str
-    elements: int
-    is_parameter: bool
-    bits: int | None = None
-    input_bits: int | None = None
-
-    def part(self, weight: torch.Tensor) -> str:
-        """The weight's name in its module; a slice of it also says where it starts."""
-        whole = weight.numel() == self.elements
-        return self.name if whole else f"{self.name}[{weight.storage_offset()}:]"
-
-
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Dispatch mode that fills a `GraphBuilder`.
 
@@ -80,7 +55,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             then everything is recorded.
         quantizers: path of every module that simulates rounding -> bits of its results.
         watch: called with the name, W and I of every layer as it runs.
+        follows_host: numbers may leave for numpy and come back (see `escapes`).
     """
+
+    supports_higher_order_operators = True
 
     def __init__(
         self,
@@ -90,6 +68,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         has_inputs: bool,
         quantizers: Mapping[str, int] | None = None,
         watch: Watch | None = None,
+        follows_host: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.builder = builder
@@ -97,10 +76,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self.has_inputs = has_inputs
         self.quantizers = quantizers or {}
         self.watch = watch
+        self.follows_host = follows_host
         self._time = 0
         self._values: MutableMapping[torch.Tensor, Value] = WeakTensorKeyDictionary()
         self._writers: dict[int, Value] = {}
         self._owners: MutableMapping[torch.Tensor, Owner] = WeakTensorKeyDictionary()
+        self._host: list[Value] = []
+        self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
 
     # ---- ends ----------------------------------------------------------------------------------
 
@@ -133,19 +115,40 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if value is not None:
             self.builder.connect(value.source, port, value.tensor)
 
+    def leave(self, tensor: torch.Tensor) -> None:
+        """The numbers of a tensor go to the host: what computed them is needed."""
+        value = self._value(tensor)
+        if value is not None:
+            self.builder.keep(value.source)
+            self._host.append(value)
+
+    def value_of(self, tensor: torch.Tensor) -> Value | None:
+        """What an activation tensor holds; None for a weight or a tensor that no recorded op made."""
+        return self._value(tensor)
+
+    def set_value(self, tensor: torch.Tensor, value: Value) -> None:
+        """The tensor holds what another one holds."""
+        self._values[tensor] = value
+
     # ---- ops -----------------------------------------------------------------------------------
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            with self:
+                return run_higher_order(func, args, kwargs)
         tensors = _tensors((args, kwargs))
+        if self._host:
+            self._return_from_host(tensors)
         active = [tensor for tensor in tensors if self._value(tensor) is not None]
         rule = rule_of(op_name(func))
         bits = self._rounded_to(func, rule, args, kwargs)
         if not active and not self._is_work(rule, tensors):
             output = func(*args, **kwargs)
             self._record_weights(op_name(func), tensors, output, bits)
+            self._remember_made(output)
             return output
         if bits is not None:
             rule = FREE
@@ -166,6 +169,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         )
         self._forget_reused_storage(tensors, output)
         self._record(call, rule, active, _written(func, call.arguments), bits)
+        self._remember_made(output)
         return output
 
     def _rounded_to(self, func: Any, rule: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
@@ -205,6 +209,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         outputs = _tensors(call.output)
         if isinstance(rule, Free) or not outputs:
             self.builder.count_free(call.op)
+            if not outputs:  # a number for Python, which may decide by it what runs
+                self._keep(active)
             if isinstance(rule, Free) and rule.passes_through and active:
                 for tensor in outputs:
                     self._alias(tensor, active[0], bits)
@@ -237,26 +243,46 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return self.builder.add_vector(call, rule, scope, elements_in)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
-        contraction: Contraction = rule(call)
+        contraction: Contraction = rule(call).in_reals()
         stream = next((tensor for tensor in active if tensor is not contraction.weight), contraction.weight)
         if any(bound == 0 for bound in contraction.dims.values()):
             self.builder.count_free(call.op)
             return None
         owner = self._owners.get(contraction.weight)
-        bits = self._layer_bits(contraction.weight, stream)
+        bits = self._layer_bits(contraction, stream)
         module, parameter = (None, "") if owner is None else (owner.module, owner.part(contraction.weight))
+        if contraction.packed_as:
+            module, parameter = scope, contraction.packed_as
         name = self.builder.add_layer(call, contraction, scope, module, parameter, bits)
         if self.watch is not None:
             self.watch(name, contraction.weight, stream)
         return name
 
-    def _layer_bits(self, weight: torch.Tensor, stream: torch.Tensor) -> Bits | None:
+    def _layer_bits(self, contraction: Contraction, stream: torch.Tensor) -> Bits | None:
         """Widths that the operands carry, float where one carries none; None where neither does."""
-        owner = self._owners.get(weight)
-        w, i = self._bits(weight), self._bits(stream)
+        weight, owner = contraction.weight, self._owners.get(contraction.weight)
+        w, i = self._bits(weight), self._bits(stream) or narrow_bits(stream, stream.numel())
         if owner is not None:
             w, i = owner.bits, owner.input_bits if i is None else i
+        w = narrow_bits(weight, contraction.weight_elements) or w
+        if contraction.packed_as and i is None and w is not None:  # these kernels round their inputs to bytes
+            i = 8
         return None if w is None and i is None else Bits(w=w or FLOAT_BITS, i=i or FLOAT_BITS)
+
+    def _remember_made(self, output: Any) -> None:
+        if self.follows_host:
+            self._made.update(dict.fromkeys(_tensors(output), True))
+
+    def _return_from_host(self, tensors: list[torch.Tensor]) -> None:
+        """A tensor from nowhere, after numbers have left, was computed from them on the host."""
+        for tensor in tensors:
+            if self._value(tensor) is None and tensor not in self._owners and tensor not in self._made:
+                call = OpCall(op="host::numpy", arguments={}, output=tensor, weights=frozenset())
+                elements = sum(value.tensor.elements for value in self._host)
+                node = self.builder.add_uncounted(call, self.scope.path, elements)
+                for value in self._host:
+                    self.builder.connect(value.source, node, value.tensor)
+                self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
 
     # ---- values --------------------------------------------------------------------------------
 
@@ -277,6 +303,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         value = Value(source=source, tensor=held, time=self._time, bits=bits)
         self._values[tensor] = value
         return value
+
+    def _keep(self, tensors: Iterable[torch.Tensor]) -> None:
+        for tensor in tensors:
+            value = self._value(tensor)
+            if value is not None:
+                self.builder.keep(value.source)
 
     def _alias(self, tensor: torch.Tensor, original: torch.Tensor, bits: int | None = None) -> None:
         value = self._value(original)

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from hwmodel.errors import TraceError
+from workloads.tracing.inputs import Inputs, find_inputs, find_tensors, map_tensors
 from workloads.tracing.scope import ModuleNames
 
 
@@ -21,32 +21,21 @@ class Request:
     """A model and its inputs.
 
     Attributes:
-        model: the module.
-        args, kwargs: of its forward; keywords in the order of the signature.
+        model: the module, without `torch.compile` or `DataParallel` around it.
+        inputs: of its forward.
         names: of its modules.
         graph_name: of the graph.
-        input_names: one per leaf of (args, kwargs), tensors and others.
     """
 
     model: nn.Module
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    inputs: Inputs
     names: ModuleNames
     graph_name: str
-    input_names: tuple[str, ...]
-
-    @property
-    def leaves(self) -> list[Any]:
-        return list(pytree.tree_leaves((self.args, self.kwargs)))
 
     @property
     def is_meta(self) -> bool:
         """The model has shapes but no numbers."""
         return _is_meta(self.model)
-
-    @property
-    def has_tensors(self) -> bool:
-        return any(isinstance(leaf, torch.Tensor) for leaf in self.leaves)
 
 
 def make_request(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str | None) -> Request:
@@ -58,28 +47,45 @@ def make_request(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], n
     """
     if not isinstance(model, nn.Module):
         raise TraceError(f"trace needs a torch.nn.Module, but got {type(model).__name__}: wrap it in a module.")
-    for key, parameter in model.named_parameters():
-        if isinstance(parameter, nn.UninitializedParameter):
-            raise TraceError(f"{key} has no shape yet (a lazy module): run the model once on an example first.")
+    model = _unwrapped(model)
+    _check_model(model)
     bound = _bind(model, args, kwargs)
     ordered = {key: kwargs[key] for key in bound if key in kwargs}
     ordered.update({key: value for key, value in kwargs.items() if key not in ordered})
     args, ordered = _on_device((tuple(args), ordered), model)
-    names = _leaf_names(args, ordered, list(bound))
-    for leaf, leaf_name in zip(pytree.tree_leaves((args, ordered)), names, strict=True):
-        if isinstance(leaf, torch.Tensor) and leaf.numel() == 0:
+    inputs = find_inputs(args, ordered, [key for key in bound if key not in ordered])
+    for leaf_name, leaf in zip(inputs.names, inputs.tensors, strict=True):
+        if leaf.numel() == 0:
             raise TraceError(
                 f"input {leaf_name!r}: every dim must be >= 1, but its shape is {tuple(leaf.shape)}. "
                 "Give an example with at least one element."
             )
-    return Request(
-        model=model,
-        args=args,
-        kwargs=ordered,
-        names=ModuleNames(model),
-        graph_name=name or type(model).__name__,
-        input_names=tuple(names),
-    )
+    return Request(model=model, inputs=inputs, names=ModuleNames(model), graph_name=name or type(model).__name__)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The module in a `torch.compile` or a data-parallel wrapper: its names are the ones people configure."""
+    while True:
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = model.module
+        else:
+            inner = getattr(model, "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _check_model(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            place = f"module {name!r}" if name else "the model"
+            raise TraceError(
+                f"{place} is TorchScript ({module.original_name}), which has no Python forward to follow: trace "
+                "the nn.Module that it was made from."
+            )
+    for key, parameter in model.named_parameters():
+        if isinstance(parameter, nn.UninitializedParameter):
+            raise TraceError(f"{key} has no shape yet (a lazy module): run the model once on an example first.")
 
 
 def _bind(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,22 +118,13 @@ def _short(signature: inspect.Signature) -> str:
     return str(inspect.Signature(plain))
 
 
-def _leaf_names(args: tuple[Any, ...], kwargs: Mapping[str, Any], names: list[str]) -> list[str]:
-    """A name per leaf: that of its argument, with the path inside it."""
-    positional = [name for name in names if name not in kwargs]
-    leaves: list[str] = []
-    for name, value in [*zip(positional, args, strict=True), *kwargs.items()]:
-        for path, _ in pytree.tree_leaves_with_path(value):
-            parts = [str(getattr(key, "idx", getattr(key, "key", getattr(key, "name", key)))) for key in path]
-            leaves.append(".".join([name, *parts]))
-    return leaves
-
-
 def _on_device(inputs: tuple[tuple[Any, ...], dict[str, Any]], model: nn.Module) -> tuple[Any, Any]:
-    """Inputs of a model on the meta device go there too: shapes are all that it can compute."""
-    if not _is_meta(model):
+    """Inputs go to the device of the model: counts do not depend on it, and on meta shapes are all there is."""
+    devices = {parameter.device for parameter in model.parameters()}
+    device = torch.device("meta") if _is_meta(model) else devices.pop() if len(devices) == 1 else None
+    if device is None or all(tensor.device == device for tensor in find_tensors(inputs)):
         return inputs
-    moved = pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), inputs)
+    moved = map_tensors(inputs, lambda _, tensor: tensor.to(device))
     return moved[0], moved[1]
 
 

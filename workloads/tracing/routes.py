@@ -17,40 +17,62 @@ from torch.utils import _pytree as pytree
 from hwmodel.graph import LayerGraph
 from workloads.tracing.builder import GraphBuilder
 from workloads.tracing.carried import is_packed, quantizers, stored_bits
+from workloads.tracing.escapes import HostEscapes
 from workloads.tracing.recorder import Recorder, Watch
 from workloads.tracing.request import Request, named_outputs
+from workloads.tracing.rules import CannotFollowError
 from workloads.tracing.scope import ModuleNames, Scope
 
 Route = Callable[[Request, Scope], LayerGraph]
 
 
-class _ReplayError(Exception):
-    """The exported program holds something that the replay does not follow."""
+# ---- export ------------------------------------------------------------------------------------------
+
+
+class _Flat(nn.Module):
+    """The model as export likes it: tensors in, a dict of tensors out, whatever objects it takes and returns."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.model = request.model
+        self._rebuild = request.inputs.rebuild
+
+    def forward(self, *tensors: torch.Tensor) -> dict[str, torch.Tensor]:
+        args, kwargs = self._rebuild(tensors)
+        return dict(named_outputs(self.model(*args, **kwargs)))
+
+
+def _own_name(path: str) -> str:
+    """The name in the model of a module or tensor of `_Flat`."""
+    return path.removeprefix("model").removeprefix(".")
 
 
 def via_export(request: Request, scope: Scope) -> LayerGraph:
     """Export on fake tensors, then replay the exported graph under the recorder."""
+    flat = _Flat(request)
+    flat.training = False
     with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # torch prints the graph of a failed export
-        program = torch.export.export(request.model, request.args, request.kwargs, strict=False)
+        program = torch.export.export(flat, request.inputs.tensors, strict=False)
     placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     fake_modes = [value.fake_mode for value in placeholders.values() if hasattr(value, "fake_mode")]
-    builder, recorder = _recorder(request, scope)
-    user_inputs = iter(request.input_names)
+    builder, recorder = new_recorder(request, scope)
+    names = iter(request.inputs.names)
     for spec in program.graph_signature.input_specs:
         value = placeholders.get(spec.arg.name)
         if spec.kind is InputKind.USER_INPUT:
-            name = next(user_inputs)
+            name = next(names)
             if isinstance(value, torch.Tensor):
                 recorder.add_input(value, name)
         elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER) and isinstance(value, torch.Tensor):
-            place = request.names.place_of(str(spec.target))
-            recorder.add_weight(value, *place, is_parameter=spec.kind is InputKind.PARAMETER)
+            owner, name = request.names.place_of(_own_name(str(spec.target)))
+            recorder.add_weight(value, owner, name, is_parameter=spec.kind is InputKind.PARAMETER)
         elif spec.kind is not InputKind.CONSTANT_TENSOR:
-            raise _ReplayError(f"an input of kind {spec.kind}")
+            raise CannotFollowError(f"an input of kind {spec.kind}")
     replay = _Replay(program.graph_module, scope, request.names)
     with torch.inference_mode(), fake_modes[0] if fake_modes else FakeTensorMode(), recorder:
-        flat = replay.run(*placeholders.values())
-    _add_outputs(recorder, pytree.tree_unflatten(flat, program.call_spec.out_spec))
+        outputs = replay.run(*placeholders.values())
+    for name, tensor in pytree.tree_unflatten(outputs, program.call_spec.out_spec).items():
+        recorder.add_output(tensor, name)
     return builder.build(request.graph_name, "export")
 
 
@@ -64,10 +86,13 @@ class _Replay(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         if isinstance(n.target, torch._ops.HigherOrderOperator):
-            raise _ReplayError(f"the higher-order op {n.target}")
+            raise CannotFollowError(f"the higher-order op {n.target}")
         stack = list((n.meta.get("nn_module_stack") or {}).values())
-        self._scope.path = self._names.canonical(stack[-1][0]) if stack else ""
+        self._scope.path = self._names.canonical(_own_name(stack[-1][0])) if stack else ""
         return super().run_node(n)
+
+
+# ---- dispatch ----------------------------------------------------------------------------------------
 
 
 def via_fake_tensors(request: Request, scope: Scope) -> LayerGraph:
@@ -105,7 +130,7 @@ def _call(
     watch: Watch | None = None,
 ) -> LayerGraph:
     """Call the model with stand-ins for inputs and buffers (and, on fake tensors, parameters)."""
-    builder, recorder = _recorder(request, scope, watch)
+    builder, recorder = new_recorder(request, scope, follows_host=mode is None, watch=watch)
     state: dict[str, torch.Tensor] = {}
     for name, parameter in request.model.named_parameters():
         state[name] = parameter if mode is None else stand_in(parameter)
@@ -113,39 +138,41 @@ def _call(
     for name, buffer in request.model.named_buffers():
         state[name] = stand_in(buffer)
         _add_weight(recorder, request.names, name, (buffer, state[name]), is_parameter=False)
-    flat, spec = pytree.tree_flatten((request.args, request.kwargs))
-    stand_ins = {id(leaf): stand_in(leaf) for leaf in flat if isinstance(leaf, torch.Tensor)}
-    replaced = [stand_ins.get(id(leaf), leaf) for leaf in flat]
-    for name, leaf in zip(request.input_names, replaced, strict=True):
-        if isinstance(leaf, torch.Tensor):
-            recorder.add_input(leaf, name)
-    args, kwargs = pytree.tree_unflatten(replaced, spec)
-    with scope.follow(request.names), torch.inference_mode():
-        if mode is None:
-            with recorder:
-                output = functional_call(request.model, state, args, kwargs)
-        else:
-            with mode, recorder:
-                output = functional_call(request.model, state, args, kwargs)
-    _add_outputs(recorder, output)
+    replaced = [stand_in(tensor) for tensor in request.inputs.tensors]
+    for name, tensor in zip(request.inputs.names, replaced, strict=True):
+        recorder.add_input(tensor, name)
+    args, kwargs = request.inputs.rebuild(replaced)
+    # Fake tensors refuse to become numpy arrays; real ones do not.
+    context = HostEscapes(recorder) if mode is None else mode
+    with scope.follow(request.names), torch.inference_mode(), context, recorder:
+        output = functional_call(request.model, state, args, kwargs)
+    if scope.left_thread:
+        raise CannotFollowError("modules ran in another thread, where no dispatch mode follows")
+    for name, tensor in named_outputs(output):
+        recorder.add_output(tensor, name)
     return builder.build(request.graph_name, "dispatch")
 
 
-def _recorder(request: Request, scope: Scope, watch: Watch | None = None) -> tuple[GraphBuilder, Recorder]:
+def new_recorder(
+    request: Request, scope: Scope, *, follows_host: bool = False, watch: Watch | None = None
+) -> tuple[GraphBuilder, Recorder]:
+    """An empty graph, and the recorder that fills it."""
     builder = GraphBuilder(request.names)
-    rounding = quantizers(request.model)
-    return builder, Recorder(builder, scope, has_inputs=request.has_tensors, quantizers=rounding, watch=watch)
+    return builder, Recorder(
+        builder,
+        scope,
+        has_inputs=bool(request.inputs.tensors),
+        quantizers=quantizers(request.model),
+        watch=watch,
+        follows_host=follows_host,
+    )
 
 
 def _add_weight(
     recorder: Recorder, names: ModuleNames, name: str, tensors: tuple[torch.Tensor, ...], *, is_parameter: bool
 ) -> None:
     """A weight and its stand-in: a module may keep the tensor itself in an attribute, which is not replaced."""
+    owner, part = names.place_of(name)
     stored = stored_bits(tensors[0])
     for tensor in tensors:
-        recorder.add_stored_weight(tensor, *names.place_of(name), stored, is_parameter=is_parameter)
-
-
-def _add_outputs(recorder: Recorder, output: Any) -> None:
-    for name, tensor in named_outputs(output):
-        recorder.add_output(tensor, name)
+        recorder.add_stored_weight(tensor, owner, part, stored, is_parameter=is_parameter)

@@ -14,15 +14,20 @@ An op without a rule is decomposed when torch knows how (composite ops); otherwi
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from hwmodel.errors import TraceError
 from hwmodel.layer import Kind
+
+
+class CannotFollowError(Exception):
+    """A route meets something that it does not follow; another one may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,7 @@ class Contraction:
         weight: the tensor that plays W; its owner names the layer.
         stride, dilation: (y, x).
         has_bias: a bias is added to every output.
+        packed_as: name of the weight in the module that runs, where that keeps it in a form that is no tensor.
     """
 
     kind: Kind
@@ -74,6 +80,19 @@ class Contraction:
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     has_bias: bool = False
+    packed_as: str = ""
+
+    @property
+    def weight_elements(self) -> int:
+        """Elements of W, however few a packed tensor takes for them."""
+        return math.prod(self.dims.get(name, 1) for name in ("G", "K", "C", "FY", "FX"))
+
+    def in_reals(self) -> Contraction:
+        """A complex product in real MACs, four for one: (re, im) rows times [[re, im], [-im, re]] stored once."""
+        if not self.weight.is_complex():
+            return self
+        twice = {name: 2 * self.dims.get(name, 1) for name in ("B", "C")}
+        return replace(self, dims={**self.dims, **twice})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +104,22 @@ class Vector:
         ops: arithmetic operations per element of the output, every elementary function (exp, erf,
             sqrt, a division, a comparison) counted as one; a function where it depends on the call.
         fused: it is applied to the stream of outputs of the layer before it.
-        reads_table: it gathers as many elements as it writes from a parameter (embedding).
+        reads_table: it gathers elements from a parameter (embedding): as many as it writes, or as a function says.
     """
 
     kind: str
     ops: float | Callable[[OpCall], float] = 1.0
     fused: bool = False
-    reads_table: bool = False
+    reads_table: bool | Callable[[OpCall], int] = False
 
     def ops_per_element(self, call: OpCall) -> float:
         return float(self.ops(call) if callable(self.ops) else self.ops)
+
+    def elements_gathered(self, call: OpCall) -> int:
+        """Elements read from a parameter."""
+        if callable(self.reads_table):
+            return self.reads_table(call)
+        return call.out.numel() if self.reads_table else 0
 
 
 @dataclass(frozen=True)
@@ -160,10 +185,15 @@ def rule_of(name: str) -> Rule | None:
     return _RULES.get(name)
 
 
+#: The same op under another name without gradients.
+_SAME = {"aten::_embedding_bag_forward_only": "aten::_embedding_bag"}
+
+
 def op_name(func: torch._ops.OpOverload) -> str:
     """`"aten::relu"` for `aten.relu_.default`: the schema's name without the in-place underscore."""
     name = func._schema.name
-    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
+    name = name[:-1] if name.endswith("_") and not name.endswith("__") else name
+    return _SAME.get(name, name)
 
 
 def bind_arguments(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+#: `fc.parametrizations.weight.original0` belongs to `fc`.
+_PARAMETRIZED = re.compile(r"(?:^|\.)parametrizations(?:\.|$)")
 _WITH_MACS = (nn.modules.conv._ConvNd, nn.Linear, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
 
 
@@ -20,6 +24,11 @@ class Visit:
 
     module: str
     shape: tuple[int, ...]
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """The module has no submodules."""
+    return next(module.children(), None) is None
 
 
 class ModuleNames:
@@ -33,6 +42,7 @@ class ModuleNames:
         for name, module in model.named_modules(remove_duplicate=False):
             self._canonical[name] = first.setdefault(id(module), name)
             self._modules[name] = module
+        self._shared = self._one_name_each()
 
     def __len__(self) -> int:
         """Modules, shared ones once per name."""
@@ -51,17 +61,35 @@ class ModuleNames:
             and module is not None
             and type(module).__module__.startswith("torch.nn.modules")
             and not isinstance(module, _WITH_MACS)
-            and not any(module.children())
+            and is_leaf(module)
         )
 
     def place_of(self, tensor_name: str) -> tuple[str, str]:
-        """Module that owns a parameter or buffer, and its name there; of a parametrized one, that of the result.
+        """(module, name in it) of a parameter or buffer; of a parametrized one, the name of the result.
 
         `fc.parametrizations.weight.original0` is at home in `fc` as `weight`.
+
+        A weight that several modules share belongs to the first that multiplies by it (an embedding
+        tied to the last layer: the last layer), else to the first.
         """
-        path, _, name = f".{tensor_name}".rpartition(".")
-        owner, _, parametrized = path.partition(".parametrizations.")
-        return self.canonical(owner[1:]), parametrized.partition(".")[0] or name
+        path, _, name = self._shared.get(tensor_name, tensor_name).rpartition(".")
+        owner, *parametrized = _PARAMETRIZED.split(path, maxsplit=1)
+        return self.canonical(owner), parametrized[0].partition(".")[0] if parametrized else name
+
+    def _one_name_each(self) -> dict[str, str]:
+        """Every name of a shared parameter or buffer -> the one it goes by."""
+        names: dict[int, list[str]] = {}
+        model = self.model
+        for name, tensor in [
+            *model.named_parameters(remove_duplicate=False),
+            *model.named_buffers(remove_duplicate=False),
+        ]:
+            names.setdefault(id(tensor), []).append(name)
+        shared: dict[str, str] = {}
+        for aliases in names.values():
+            multiplies = (n for n in aliases if isinstance(self._modules.get(n.rpartition(".")[0]), _WITH_MACS))
+            shared |= dict.fromkeys(aliases, next(multiplies, aliases[0]))
+        return shared
 
 
 @dataclass(kw_only=True)
@@ -73,12 +101,14 @@ class Scope:
         failing: the innermost module entered last and not left; differs from `path` after an error.
         given: arguments of `failing`.
         visits: modules without children that ran to their end.
+        left_thread: a module ran in another thread, where no dispatch mode follows.
     """
 
     path: str = ""
     failing: str = ""
     given: Any = ()
     visits: list[Visit] = field(default_factory=list)
+    left_thread: bool = False
 
     @property
     def inputs(self) -> tuple[tuple[int, ...], ...]:
@@ -90,28 +120,30 @@ class Scope:
         """Keep `path` by hooks on every module; they are removed at the end."""
         stack: list[tuple[str, Any]] = []
         handles = []
+        home = threading.get_ident()
 
         def settle() -> None:
             self.path, self.given = stack[-1] if stack else ("", ())
             self.failing = self.path
 
         for name, module in names.model.named_modules():
-            is_leaf = not any(module.children())
+            leaf = is_leaf(module)
 
             def enter(_: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+                self.left_thread = self.left_thread or threading.get_ident() != home
                 stack.append((name, (args, kwargs)))
                 settle()
 
-            def leave(_: nn.Module, args: Any, output: Any, name: str = name, is_leaf: bool = is_leaf) -> None:
+            def leave(_: nn.Module, args: Any, output: Any, name: str = name, leaf: bool = leaf) -> None:
                 stack.pop()
                 if output is None:  # raised, or returned nothing: the innermost module stays in `failing`
                     self.path = stack[-1][0] if stack else ""
                     return
                 settle()
-                if is_leaf:
+                if leaf:
                     self.visits.append(Visit(module=name, shape=_first_shape(output)))
 
-            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True))
             handles.append(module.register_forward_hook(leave, always_call=True))
         try:
             yield

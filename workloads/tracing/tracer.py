@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
+
+import torch
 
 from hwmodel.errors import TraceError, did_you_mean
 from hwmodel.graph import LayerGraph
 from workloads.tracing.carried import is_packed, with_mask_densities
 from workloads.tracing.failure import explain, refuse_uncounted
+from workloads.tracing.hooks import via_hooks
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import Request, make_request
 from workloads.tracing.routes import Route, via_export, via_fake_tensors, via_real_tensors
 from workloads.tracing.scope import Scope
 
-RouteName = Literal["auto", "export", "dispatch"]
+RouteName = Literal["auto", "export", "dispatch", "hooks"]
 
 #: From so many modules on, `auto` calls the model before it tries to export it: an export takes milliseconds per
 #: module, a call on fake tensors some tens of microseconds. The graph is the same on both routes.
@@ -23,9 +27,10 @@ LARGE = 1000
 
 _log = logging.getLogger(__name__)
 _ROUTES: dict[str, tuple[Route, ...]] = {
-    "auto": (via_export, via_fake_tensors, via_real_tensors),
+    "auto": (via_export, via_fake_tensors, via_real_tensors, via_hooks),
     "export": (via_export,),
     "dispatch": (via_fake_tensors, via_real_tensors),
+    "hooks": (via_hooks,),
 }
 
 
@@ -53,8 +58,10 @@ def trace_model(
         args, kwargs: of its forward. Only their shapes matter unless the data decide what runs.
         strict: an op without a rule is an error; otherwise it is listed in `graph.uncounted`.
         route: `export` (torch.export), `dispatch` (a plain call under a dispatch mode, on fake tensors
-            or, where the data decide, on real ones), `auto` (the first that works; export first, except for
-            models of more than `LARGE` modules or on the meta device, where the call comes first).
+            or, where the data decide, on real ones), `hooks` (a plain call; only what torch.nn modules
+            do is seen, and `graph.uncounted` names the forwards that were not), `auto` (the first that
+            works, in this order; for models of more than `LARGE` modules, or on the meta device, the call
+            on fake tensors comes before the export).
         name: of the graph; the class of the model by default.
 
     Returns:
@@ -72,23 +79,37 @@ def trace_model(
     request = make_request(model, tuple(args), kwargs or {}, name)
     routes = _ROUTES[route]
     if route == "auto" and (request.is_meta or len(request.names) > LARGE):
-        routes = (via_fake_tensors, via_export, via_real_tensors)
+        routes = (via_fake_tensors, via_export, via_real_tensors, via_hooks)
     if request.is_meta:  # no numbers to run on
         routes = tuple(run for run in routes if run is not via_real_tensors)
     if any(is_packed(parameter) for parameter in model.parameters()):  # an export would run its kernels
         routes = tuple(run for run in routes if run is not via_export) or routes
-    graph = with_mask_densities(_first_that_works(request, routes), request.names)
+    graph, run = _first_that_works(request, routes)
+    graph = with_mask_densities(graph, request.names)
+    if run in (via_real_tensors, via_hooks):  # the numbers may have decided what ran
+        _warn_of_nan(request)
     if strict:
         refuse_uncounted(graph)
     return graph
 
 
-def _first_that_works(request: Request, routes: tuple[Route, ...]) -> LayerGraph:
+def _warn_of_nan(request: Request) -> None:
+    for name, parameter in request.model.named_parameters():
+        if not parameter.is_meta and parameter.is_floating_point() and not torch.isfinite(parameter).all():
+            warnings.warn(
+                f"parameter {name!r} of {request.graph_name} holds nan or inf, and its data decide what runs: no "
+                "comparison with nan is true, so finite weights may take other branches. Check the checkpoint.",
+                stacklevel=3,
+            )
+            return
+
+
+def _first_that_works(request: Request, routes: tuple[Route, ...]) -> tuple[LayerGraph, Route]:
     with isolated(request.model):
         for index, run in enumerate(routes):
             scope = Scope()
             try:
-                return run(request, scope)
+                return run(request, scope), run
             except TraceError:
                 raise
             except Exception as error:  # torch raises anything here; the last route's error is reported

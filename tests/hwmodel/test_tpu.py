@@ -1,0 +1,54 @@
+"""`tpu_v1` against the counters of its production use (Jouppi et al., ISCA 2017, tables 1 and 3)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.replays import tpu
+
+
+def test_tops_of_applications():
+    """Three of the four memory-bound applications within 15 %.
+
+    LSTM1's small matrices leave the array idle in ways that squares do not; CNN0's activations stay on chip there.
+    """
+    folder = os.environ.get("HWMODEL_REFERENCE")
+    if not folder:
+        pytest.skip("HWMODEL_REFERENCE is not set")
+    errors = {c.name: c.error for c in tpu.replay(json.loads((Path(folder) / "tpuv1_table3.json").read_text()))}
+    assert set(errors) == {f"{name} TOPS" for name in ("MLP0", "MLP1", "LSTM0", "LSTM1", "CNN0")}
+    for name in ("MLP0", "MLP1", "LSTM0"):
+        assert abs(errors[f"{name} TOPS"]) <= 0.15
+    assert errors["LSTM1 TOPS"] > 0 > errors["CNN0 TOPS"]
+
+
+@pytest.mark.parametrize("name", tpu.FULLY_CONNECTED)
+def test_applications_have_their_published_weights(name):
+    layers, weights, batch = tpu.FULLY_CONNECTED[name]
+    graph = tpu.applications()[name]
+    stored = sum(layer.weights for layer in graph.layers)
+    assert len(graph.layers) == layers
+    assert stored == pytest.approx(weights, rel=0.01)
+    assert graph.macs == batch * stored
+
+
+def test_cnn0_has_its_published_intensity():
+    """2888 MACs per weight."""
+    graph = tpu.applications()["CNN0"]
+    assert graph.macs == 2888 * sum(layer.weights for layer in graph.layers)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"metric": "mean"}, "needs a row `tops_of_92`, but has mean"),
+        ({"metric": "tops_of_92", "X": "1"}, r"needs a column of MLP0, .* but has metric, X"),
+    ],
+)
+def test_another_table_is_refused(row, message):
+    with pytest.raises(ValueError, match=message):
+        tpu.replay([row])
