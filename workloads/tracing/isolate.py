@@ -22,13 +22,13 @@ def isolated(model: nn.Module) -> Iterator[None]:
     log lines are silent.
     """
     with ExitStack() as stack:
+        stack.enter_context(_no_collection())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         stack.enter_context(_quiet("torch"))
         stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(model)))
         stack.enter_context(_attributes_restored(model))
         stack.enter_context(_fast_paths_off())
-        stack.enter_context(_no_collection())
         stack.enter_context(torch.compiler.set_stance("force_eager"))
         for module in model.modules():
             module.training = False

@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -143,11 +142,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if self._host:
             self._return_from_host(tensors)
         active = [tensor for tensor in tensors if self._value(tensor) is not None]
-        rule = rule_of(op_name(func))
+        op = op_name(func)
+        rule = rule_of(op)
         bits = self._rounded_to(func, rule, args, kwargs)
         if not active and not self._is_work(rule, tensors):
             output = func(*args, **kwargs)
-            self._record_weights(op_name(func), tensors, output, bits)
+            self._record_weights(op, tensors, output, bits)
             self._remember_made(output)
             return output
         if bits is not None:
@@ -162,10 +162,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                 return output
         output = func(*args, **kwargs)
         call = OpCall(
-            op=op_name(func),
+            op=op,
             arguments=bind_arguments(func, args, kwargs),
             output=output,
-            weights=frozenset(id(tensor) for tensor in tensors if self._value(tensor) is None),
+            weights=frozenset(map(id, tensors)) - frozenset(map(id, active)),
         )
         self._forget_reused_storage(tensors, output)
         self._record(call, rule, active, _written(func, call.arguments), bits)
@@ -326,7 +326,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+    """The tensors in the arguments or the result of an op: these nest in tuples, lists and dicts alone."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    if isinstance(tree, (tuple, list)):
+        return [tensor for item in tree for tensor in _tensors(item)]
+    return _tensors(list(tree.values())) if isinstance(tree, dict) else []
 
 
 def _storage(tensor: torch.Tensor) -> int:

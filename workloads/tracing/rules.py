@@ -14,6 +14,7 @@ An op without a rule is decomposed when torch knows how (composite ops); otherwi
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -189,6 +190,7 @@ def rule_of(name: str) -> Rule | None:
 _SAME = {"aten::_embedding_bag_forward_only": "aten::_embedding_bag"}
 
 
+@functools.cache
 def op_name(func: torch._ops.OpOverload) -> str:
     """`"aten::relu"` for `aten.relu_.default`: the schema's name without the in-place underscore."""
     name = func._schema.name
@@ -198,12 +200,13 @@ def op_name(func: torch._ops.OpOverload) -> str:
 
 def bind_arguments(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a call by the names of the op's schema, defaults filled in."""
-    bound: dict[str, Any] = {}
-    for index, argument in enumerate(func._schema.arguments):
-        if index < len(args):
-            bound[argument.name] = args[index]
-        elif argument.name in kwargs:
-            bound[argument.name] = kwargs[argument.name]
-        else:
-            bound[argument.name] = argument.default_value if argument.has_default_value() else None
+    bound = dict(_defaults(func))
+    bound.update(zip(bound, args, strict=False))
+    bound.update(kwargs)
     return bound
+
+
+@functools.cache
+def _defaults(func: torch._ops.OpOverload) -> dict[str, Any]:
+    """The arguments of an op's schema with their defaults, None where there is none."""
+    return {a.name: a.default_value if a.has_default_value() else None for a in func._schema.arguments}
