@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from hwmodel import nestcount
 from hwmodel.accelerator import Accelerator
 from hwmodel.choice import Choice, remove_filters
+from hwmodel.describe import out_shape
 from hwmodel.errors import ConfigError, MappingError
 from hwmodel.fusion import array_view
 from hwmodel.gpu import price_kernel, uses_structure
@@ -208,15 +209,13 @@ def stored_once(items: Sequence[LayerCost]) -> float:
 
 def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:
     layer = item.layer
-    dims = layer.dims
-    channels = dims.G * dims.K
     outer = list(dict.fromkeys(place for place, _ in item.traffic_bits))[-1:]
     bits = layer.bits or Bits(w=32, i=32)
     return {
         "layer": item.name,
         "module": item.module,
         "kind": layer.kind,
-        "out_shape": f"{channels}" if dims.OY * dims.OX == 1 else f"{channels}x{dims.OY}x{dims.OX}",
+        "out_shape": out_shape(layer).replace("×", "x"),
         "w_bits": bits.w,
         "a_bits": bits.i,
         "density": layer.density.w,

@@ -13,6 +13,7 @@ from hwmodel import Bits
 from hwmodel.errors import TraceError
 from workloads import load_model, trace
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate
+from workloads.compress.pruning.sparse_layers import to_sparse
 from workloads.tracing import measure_activation_density, measure_weight_density, trace_model
 
 LENET = load_model("lenet5")
@@ -252,3 +253,16 @@ def test_two_values_in_a_byte_have_four_bits():
             return torch.ops.aten._weight_int4pack_mm_for_cpu(x, self.weight, 32, self.scales)
 
     assert trace(Packed(), torch.zeros(2, 32)).layers[0].bits == Bits(w=4, i=32)
+
+
+def test_layers_with_a_mask_beside_their_weight_are_counted():
+    mask = torch.zeros(32, 16, dtype=torch.bool)
+    mask[:, :4] = True
+    model = to_sparse(two_layers(), {"0": mask})
+    assert [layer.density.w for layer in trace(model, torch.zeros(1, 16)).layers] == [4 / 16, 1.0]
+
+
+def test_bits_changed_in_place_are_those_of_the_graph():
+    model = apply(LENET, CompressionConfig({"conv1": LayerChoice(w_bits=8, a_bits=8)}))
+    model.conv1.set_bits(w_bits=3, a_bits=32)
+    assert trace(model, IMAGES).layer("conv1").bits == Bits(w=3, i=32)

@@ -10,32 +10,53 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from workloads.compress.arrays import ArrayParams, compression_ratio, dequantize, quantize
+    from workloads.compress.bits import set_bits
     from workloads.compress.calibration import calibrate, reestimate_norms
     from workloads.compress.checkpoint import load_weights, read_metadata, save_weights
     from workloads.compress.config import CompressionConfig, Difference, LayerChoice, diff
     from workloads.compress.files import ConfigFile, check_model, provenance, read_config, write_config
-    from workloads.compress.grid import integer_range, mse_step, uniform_quantize
+    from workloads.compress.grid import Grid, integer_range
     from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLinear
+    from workloads.compress.observer import Observer
     from workloads.compress.precision import average_precision, precision_definition
-    from workloads.compress.quantizers import ActivationQuantizer, LSQWeight, MinMaxWeight, minmax_affine
+    from workloads.compress.quantizers import (
+        ActivationQuantizer,
+        DoReFaWeight,
+        LSQWeight,
+        MinMaxWeight,
+        UniformWeight,
+        minmax_affine,
+    )
+    from workloads.compress.ranges import mse_step
     from workloads.compress.transform import apply, quantized_layers, uncompressible
+    from workloads.compress.uniform import COMPILE_OPTIONS, clip_quantize, uniform_quantize
 
 __all__ = [
+    "COMPILE_OPTIONS",
     "ActivationQuantizer",
+    "ArrayParams",
     "CompressionConfig",
     "ConfigFile",
     "Difference",
+    "DoReFaWeight",
+    "Grid",
     "LSQWeight",
     "LayerChoice",
     "MinMaxWeight",
+    "Observer",
     "QuantConv1d",
     "QuantConv2d",
     "QuantConv3d",
     "QuantLinear",
+    "UniformWeight",
     "apply",
     "average_precision",
     "calibrate",
     "check_model",
+    "clip_quantize",
+    "compression_ratio",
+    "dequantize",
     "diff",
     "integer_range",
     "load_weights",
@@ -43,11 +64,13 @@ __all__ = [
     "mse_step",
     "precision_definition",
     "provenance",
+    "quantize",
     "quantized_layers",
     "read_config",
     "read_metadata",
     "reestimate_norms",
     "save_weights",
+    "set_bits",
     "uncompressible",
     "uniform_quantize",
     "write_config",
@@ -62,8 +85,20 @@ __getattr__, __dir__ = lazy_exports(
         "files": ("ConfigFile", "check_model", "provenance", "read_config", "write_config"),
         "layers": ("QuantConv1d", "QuantConv2d", "QuantConv3d", "QuantLinear"),
         "precision": ("average_precision", "precision_definition"),
-        "grid": ("integer_range", "mse_step", "uniform_quantize"),
-        "quantizers": ("ActivationQuantizer", "LSQWeight", "MinMaxWeight", "minmax_affine"),
+        "arrays": ("ArrayParams", "compression_ratio", "dequantize", "quantize"),
+        "bits": ("set_bits",),
+        "grid": ("Grid", "integer_range"),
+        "observer": ("Observer",),
+        "quantizers": (
+            "ActivationQuantizer",
+            "DoReFaWeight",
+            "LSQWeight",
+            "MinMaxWeight",
+            "UniformWeight",
+            "minmax_affine",
+        ),
+        "ranges": ("mse_step",),
+        "uniform": ("COMPILE_OPTIONS", "clip_quantize", "uniform_quantize"),
         "transform": ("apply", "quantized_layers", "uncompressible"),
     },
 )

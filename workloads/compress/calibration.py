@@ -51,7 +51,11 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
         ConfigError: no data, values that are not finite, or a compressed layer that did not run.
     """
     layers = dict(quantized_layers(qmodel))
-    observers = {name: Observer() for name, layer in layers.items() if layer.input_quantizer is not None}
+    observers = {
+        name: layer.input_quantizer.new_observer()
+        for name, layer in layers.items()
+        if layer.input_quantizer is not None
+    }
     ran: set[str] = set()
     handles = []
     for name, layer in layers.items():
@@ -60,7 +64,7 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
         if layer.input_quantizer is not None:
             layer.input_quantizer.observer = observers[name]
     try:
-        with modes_kept(qmodel):
+        with modes_kept(qmodel), torch.compiler.set_stance("force_eager"):
             qmodel.eval()
             for batch in _batches(x, batch_size, device_of(qmodel)):
                 qmodel(*batch)

@@ -16,7 +16,12 @@ from hwmodel.graph import LayerGraph
 from hwmodel.layer import parse_pattern
 
 MAX_QUANTIZED_BITS = 16
-QUANTIZERS: tuple[str, ...] = ("minmax", "lsq")
+QUANTIZERS: tuple[str, ...] = ("minmax", "affine", "symmetric", "dorefa", "pact", "lsq", "lsq+")
+GRANULARITIES: tuple[str, ...] = ("tensor", "channel")
+OBSERVERS: tuple[str, ...] = ("default", "minmax", "moving_average", "percentile", "mse")
+ROUNDINGS: tuple[str, ...] = ("nearest", "floor", "stochastic")
+#: Fields that `to_dict` leaves out at their default: they came later, and old keys must stay.
+_OPTIONAL = {"keep_channels": None, "granularity": "tensor", "observer": "default", "rounding": "nearest"}
 
 
 def _check_bits(name: str, bits: object) -> int:
@@ -28,6 +33,18 @@ def _check_bits(name: str, bits: object) -> int:
     raise ConfigError(
         f"{name} must be an integer in 1..{MAX_QUANTIZED_BITS}, or {FLOAT_BITS} or None for float, but got {bits!r}"
     )
+
+
+def check_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    """One of the known words.
+
+    Raises:
+        ConfigError: it is none of them; the nearest is offered.
+    """
+    if value not in known:
+        raise ConfigError(
+            f"{name} must be one of {', '.join(known)}, but got {value!r}.{did_you_mean(str(value), known)}"
+        )
 
 
 def _check_channels(channels: object) -> tuple[int, ...]:
@@ -55,7 +72,12 @@ class LayerChoice:
         pattern: `unstructured`, whole `filter`s, or `N:M` (N kept in every M along the input channels).
         keep_channels: the output channels that stay, where filters are pruned and the choice of them
             is not left to their L1 norm; rising numbers.
-        quantizer: `minmax` (affine between the extremes, straight-through gradient) or `lsq` (learned step).
+        quantizer: `minmax` (between the extremes), `affine` and `symmetric` (the same with an integral zero
+            point, or none), `dorefa`, `pact` (learned clip), `lsq` (learned step) or `lsq+` (and offset).
+        granularity: of the weight's grid: one per `tensor`, or one per output `channel`.
+        observer: where ranges come from, or start: `minmax`, `moving_average`, `percentile`, `mse`, or the
+            `default` of the quantizer.
+        rounding: `nearest` (ties to even), `floor` or `stochastic` (in training; nearest in eval mode).
 
     Raises:
         ConfigError: a value breaks one of these rules.
@@ -67,6 +89,9 @@ class LayerChoice:
     pattern: str = "unstructured"
     keep_channels: tuple[int, ...] | None = None
     quantizer: str = "lsq"
+    granularity: str = "tensor"
+    observer: str = "default"
+    rounding: str = "nearest"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "w_bits", _check_bits("w_bits", self.w_bits))
@@ -77,11 +102,10 @@ class LayerChoice:
             or not 0 < self.density <= 1
         ):
             raise ConfigError(f"`0 < density <= 1` must hold, but got density={self.density!r}")
-        if self.quantizer not in QUANTIZERS:
-            hint = did_you_mean(str(self.quantizer), QUANTIZERS)
-            raise ConfigError(
-                f"quantizer must be one of {', '.join(QUANTIZERS)}, but got {self.quantizer!r}.{hint}"
-            )
+        check_one_of("quantizer", self.quantizer, QUANTIZERS)
+        check_one_of("granularity", self.granularity, GRANULARITIES)
+        check_one_of("observer", self.observer, OBSERVERS)
+        check_one_of("rounding", self.rounding, ROUNDINGS)
         object.__setattr__(self, "density", float(self.density))
         self._settle_pattern()
 
@@ -124,10 +148,16 @@ class LayerChoice:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON and YAML; `keep_channels` only where it is set."""
+        """Plain values, ready for JSON and YAML.
+
+        `keep_channels`, `granularity`, `observer` and `rounding` are there only where they are set.
+        """
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        channels = values.pop("keep_channels")
-        return values if channels is None else {**values, "keep_channels": list(channels)}
+        for name, default in _OPTIONAL.items():
+            value = values.pop(name)
+            if value != default:
+                values[name] = list(value) if isinstance(value, tuple) else value
+        return values
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -174,12 +204,15 @@ class CompressionConfig:
         density: float = 1.0,
         pattern: str = "unstructured",
         quantizer: str = "lsq",
+        granularity: str = "tensor",
+        observer: str = "default",
+        rounding: str = "nearest",
     ) -> Self:
         """A configuration from weight bits by module name.
 
         Args:
             bits: module name -> weight bits (32 or None: float), or a whole `LayerChoice`.
-            a_bits, density, pattern, quantizer: of every layer given by a number.
+            a_bits, density, pattern, quantizer, granularity, observer, rounding: of every layer given by a number.
 
         Raises:
             ConfigError: a value out of its range; the message starts with the module.
@@ -188,7 +221,10 @@ class CompressionConfig:
         def make(value: int | LayerChoice | None) -> LayerChoice:
             if isinstance(value, LayerChoice):
                 return value
-            return LayerChoice(w_bits=value, a_bits=a_bits, density=density, pattern=pattern, quantizer=quantizer)
+            return LayerChoice(
+                w_bits=value, a_bits=a_bits, density=density, pattern=pattern, quantizer=quantizer,
+                granularity=granularity, observer=observer, rounding=rounding,
+            )  # fmt: skip
 
         return cls(_by_name(bits, make))
 

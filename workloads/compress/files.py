@@ -49,6 +49,9 @@ class _LayerRecord(Schema):
     pattern: str = "unstructured"
     keep_channels: list[int] | None = None
     quantizer: str = "lsq"
+    granularity: str = "tensor"
+    observer: str = "default"
+    rounding: str = "nearest"
 
     @model_validator(mode="after")
     def _valid(self) -> _LayerRecord:

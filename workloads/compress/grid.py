@@ -1,105 +1,149 @@
-"""The uniform grid: step * (code + offset), its gradients, and where its step starts.
+"""The one contract of all quantizers: which values exist, which integer code stands for each.
 
-Source: Esser et al., Learned Step Size Quantization, ICLR 2020.
+For every quantizer `q` and every tensor `x` that it quantizes, `grid.values(grid.codes(x)) == q(x)` to
+the last bit. Integer networks and exports are built on this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from workloads.compress.rounding import round_in_place
+
 TINY_STEP = 1e-12
 
 
-def _to_grid(x: Tensor, step: Tensor, qn: Tensor, qp: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-    """(nearest value on the grid, code before clipping and rounding)."""
-    size = step.abs().clamp_min(TINY_STEP)
-    codes = (x / size).sub_(offset)
-    return torch.clamp(codes, qn, qp).round_().add_(offset).mul_(size), codes
+def along(vector: Tensor, axis: int | None, dims: int) -> Tensor:
+    """(C,) shaped to broadcast along one dim of a tensor with `dims` dims; 0-dim tensors stay."""
+    if axis is None or vector.dim() == 0:
+        return vector
+    return vector.reshape([-1 if dim == axis % dims else 1 for dim in range(dims)])
 
 
-class _UniformQuantize(torch.autograd.Function):
-    """q = step * (round(clamp(x/step - offset, qn, qp)) + offset), with the gradients of LSQ."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """A uniform grid with integer codes qmin..qmax.
 
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> Tensor:
-        x, step, qn, qp, offset, num = args
-        out, codes = _to_grid(x, step, qn, qp, offset)
-        inside = (codes > qn).logical_and_(codes < qp)
-        ctx.save_for_backward(x, out, inside, step, qp + offset)
-        ctx.num = num
-        return out
+    With a zero point: value = scale * (code - zero_point), and 0 is exactly on the grid.
+    Without one:       value = scale * code + offset, and 0 need not be on it.
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (grad,) = grads
-        x, out, inside, step, top = ctx.saved_tensors
-        grad_x = grad * inside if ctx.needs_input_grad[0] else None
-        grad_step = None
-        if ctx.needs_input_grad[1]:
-            size = step.abs().clamp_min(TINY_STEP)
-            total = torch.sub(out, x * inside).mul_(grad).sum_to_size(step.shape)
-            grad_step = total / size * step.sign() * torch.rsqrt(ctx.num * top)
-        return grad_x, grad_step, None, None, None, None
-
-
-_apply: Callable[..., Tensor] = _UniformQuantize.apply
-
-
-def uniform_quantize(x: Tensor, step: Tensor, qn: Tensor, qp: Tensor, offset: Tensor, num: int) -> Tensor:
-    """Round to the grid step * (code + offset), code = qn..qp, with the gradients of LSQ.
-
-    dq/dx = 1 inside (qn, qp), 0 outside. dq/dstep = round(v) - v inside, qn or qp outside, v = x/step,
-    times 1/sqrt(num * qp). The sign of `step` is ignored, so that training cannot make it negative.
-
-    Args:
-        x: any shape.
-        step: 0-dim, or of a shape that broadcasts to `x`.
-        qn, qp: 0-dim, lowest and highest code.
-        offset: 0-dim; 0, or 1/2 for the binary grid {-step/2, step/2}.
-        num: elements that share the step, N in the gradient's scale.
-
-    Source: Esser et al., Learned Step Size Quantization, ICLR 2020, equations 1 to 5 and section 2.2.
+    Attributes:
+        scale: distance of neighbouring values, > 0; 0-dim, or (C,) along `axis`.
+        qmin, qmax: lowest and highest code.
+        zero_point: int32, shaped like `scale`; None where `offset` is no integer multiple of the scale.
+        offset: value of code 0, shaped like `scale`; None where there is a zero point.
+        axis: the dim of the tensor with one scale per index; None is one scale for the tensor.
+        rounding: `nearest` or `floor`. A stochastic quantizer rounds to the nearest in eval mode, and
+            that is its grid's.
     """
-    if torch.compiler.is_exporting():
-        return _to_grid(x, step, qn, qp, offset)[0]
-    return _apply(x, step, qn, qp, offset, num)
+
+    scale: Tensor
+    qmin: int
+    qmax: int
+    zero_point: Tensor | None = None
+    offset: Tensor | None = None
+    axis: int | None = None
+    rounding: str = "nearest"
+
+    def codes(self, x: Tensor) -> Tensor:
+        """The code of the grid's value for every element. int32, the shape of `x`."""
+        return self._round(x).to(torch.int32)
+
+    def values(self, codes: Tensor) -> Tensor:
+        """What the codes stand for. Floating point in the precision of the scale, the shape of `codes`."""
+        scale = along(self.scale, self.axis, codes.dim())
+        if self.zero_point is not None:
+            return (codes - along(self.zero_point, self.axis, codes.dim())).to(scale.dtype) * scale
+        assert self.offset is not None
+        return codes.to(scale.dtype) * scale + along(self.offset, self.axis, codes.dim())
+
+    def _round(self, x: Tensor) -> Tensor:
+        fixed, dims = x.detach(), x.dim()
+        scale = along(self.scale, self.axis, dims)
+        if self.zero_point is None:
+            assert self.offset is not None
+            v = (fixed - along(self.offset, self.axis, dims)) / scale
+            return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+        zero = along(self.zero_point, self.axis, dims)
+        v = torch.clamp(fixed / scale, self.qmin - zero, self.qmax - zero)
+        return round_in_place(v, self.rounding) + zero
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RangeGrid(Grid):
+    """Between two ends: value = span * code / levels + offset, levels = qmax.
+
+    The same grid as scale = span / levels and `offset`, computed in the order of the min-max formula
+    so that the ends are met exactly.
+
+    Attributes:
+        span: highest minus lowest value, > 0, shaped like `scale`.
+    """
+
+    span: Tensor
+
+    def values(self, codes: Tensor) -> Tensor:
+        """What the codes stand for."""
+        return range_values(codes.to(self.span.dtype), *self._ends(codes.dim()), self.qmax)
+
+    def _round(self, x: Tensor) -> Tensor:
+        v = range_codes(x.detach(), *self._ends(x.dim()), self.qmax)
+        return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+
+    def _ends(self, dims: int) -> tuple[Tensor, Tensor]:
+        assert self.offset is not None
+        return along(self.offset, self.axis, dims), along(self.span, self.axis, dims)
+
+
+def range_codes(x: Tensor, low: Tensor, span: Tensor, levels: int | Tensor) -> Tensor:
+    """levels * (x - low) / span: the code before rounding."""
+    return levels * (x - low) / span
+
+
+def range_values(codes: Tensor, low: Tensor, span: Tensor, levels: int | Tensor) -> Tensor:
+    """span * codes / levels + low."""
+    return span * codes / levels + low
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TanhGrid(Grid):
+    """Codes of tanh(x), as DoReFa gives them to weights; the values are an ordinary grid's.
+
+    Attributes:
+        peak: largest |tanh(x)| of the weight, shaped like `scale`.
+    """
+
+    peak: Tensor
+
+    def _round(self, x: Tensor) -> Tensor:
+        v = tanh_codes(x.detach(), along(self.peak, self.axis, x.dim()), self.qmax)
+        return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+
+
+def tanh_codes(x: Tensor, peak: Tensor, levels: int | Tensor) -> Tensor:
+    """levels * (tanh(x) / (2 peak) + 1/2): the code before rounding."""
+    return levels * (torch.tanh(x) / (2 * peak) + 0.5)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SignGrid(Grid):
+    """Two values, chosen by the sign alone: code 1 where x >= 0, code 0 below."""
+
+    def _round(self, x: Tensor) -> Tensor:
+        return (x.detach() >= 0).to(x.dtype)
 
 
 def integer_range(bits: int, signed: bool) -> tuple[float, float, float]:
     """(qn, qp, offset) of a grid with 2^bits codes.
 
     Signed: -2^(b-1) .. 2^(b-1)-1. Unsigned: 0 .. 2^b-1. Signed with 1 bit has no zero: it is the
-    binary grid {-step/2, +step/2}, codes -1 and 0 at offset 1/2.
+    binary grid {-step/2, +step/2}, codes -1 and 0 at offset 1/2. With 0 bits only code 0 is left.
     """
+    if bits == 0:
+        return 0.0, 0.0, 0.0
     if not signed:
         return 0.0, float(2**bits - 1), 0.0
     return -float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1), 0.5 if bits == 1 else 0.0
-
-
-def mse_step(values: Tensor, qn: float, qp: float, offset: float, num_candidates: int = 96) -> Tensor:
-    """The step with the smallest squared error, searched on a geometric grid.
-
-    The largest candidate just reaches the extreme value, the smallest clips at 1 % of it. The paper's
-    start 2<|v|>/sqrt(qp) suits training only; this one also serves quantization without training.
-
-    Args:
-        values: any shape; all zeros give step 1.
-        qn, qp, offset: of `integer_range`.
-        num_candidates: tried; neighbours differ by 5 % at 96.
-
-    Returns:
-        0-dim, > 0.
-    """
-    flat = values.detach().reshape(-1).float()
-    reach = flat.amax() / (qp + offset)
-    if qn + offset:
-        reach = torch.maximum(reach, flat.amin() / (qn + offset))
-    if not reach > 0:
-        return torch.ones((), device=flat.device)
-    steps = reach * torch.logspace(-2, 0, num_candidates, device=flat.device)
-    errors = [(s * (torch.clamp(flat / s - offset, qn, qp).round() + offset) - flat).square().sum() for s in steps]
-    return steps[int(torch.stack(errors).argmin())]

@@ -16,19 +16,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from hwmodel.choice import FLOAT_BITS
+from hwmodel.errors import ConfigError
 from workloads.compress.config import MAX_QUANTIZED_BITS, LayerChoice
+from workloads.compress.grid import Grid
 from workloads.compress.prune import build_mask
-from workloads.compress.quantizers import ActivationQuantizer, LSQWeight, MinMaxWeight
+from workloads.compress.quantizers import (
+    ActivationQuantizer,
+    WeightQuantizer,
+    activation_quantizer,
+    check_width,
+    weight_quantizer,
+)
 
 
 class QuantLayer(nn.Module):
-    """What the four layers share: `input_quantizer`, `weight_quantizer` and `mask`, each None where unused."""
+    """What the four layers share: `input_quantizer`, `weight_quantizer` and `mask`, each None where unused.
+
+    `choice` is what the layer was built with; its bits may have been changed since by `set_bits`.
+    """
 
     weight: Tensor
     mask: Tensor | None
     pattern: str
     input_quantizer: ActivationQuantizer | None
-    weight_quantizer: LSQWeight | MinMaxWeight | None
+    weight_quantizer: WeightQuantizer | None
+    choice: LayerChoice
 
     def compress(self, choice: LayerChoice, groups: int = 1) -> Self:
         """Set mask and quantizers from the weight as it is now.
@@ -41,12 +54,12 @@ class QuantLayer(nn.Module):
             ConfigError: the pattern does not fit the weight.
         """
         place = self.weight.device
+        self.choice = choice
         self.input_quantizer = self.weight_quantizer = None
         if (choice.a_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.input_quantizer = ActivationQuantizer(choice.a_bits or 0, choice.quantizer).to(place)
+            self.input_quantizer = activation_quantizer(choice).to(place)
         if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
-            kind = LSQWeight if choice.quantizer == "lsq" else MinMaxWeight
-            self.weight_quantizer = kind(choice.w_bits or 0).to(place)
+            self.weight_quantizer = weight_quantizer(choice, self.weight).to(place)
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
         self.pattern = choice.pattern
         self.initialise()
@@ -56,6 +69,47 @@ class QuantLayer(nn.Module):
         """Start the weight's grid anew from the weight as it is now."""
         if self.weight_quantizer is not None:
             self.weight_quantizer.initialise(self.weight, self.mask)
+
+    def set_bits(self, *, w_bits: int, a_bits: int) -> None:
+        """Change the widths in place; `workloads.compress.set_bits` does so for a whole model.
+
+        The weight's grid starts anew from the weight, the input's from what its last calibration saw.
+
+        Args:
+            w_bits, a_bits: 0..16 or 32. 0 bits make the operand 0: the layer is removed. 32 is float.
+
+        Raises:
+            ConfigError: other widths.
+        """
+        place = self.weight.device
+        if self.weight_quantizer is None and check_width(w_bits) != FLOAT_BITS:
+            self.weight_quantizer = weight_quantizer(self.choice, self.weight).to(place).train(self.training)
+        if self.input_quantizer is None and check_width(a_bits) != FLOAT_BITS:
+            self.input_quantizer = activation_quantizer(self.choice).to(place).train(self.training)
+        if self.weight_quantizer is not None:
+            self.weight_quantizer.set_bits(w_bits, self.weight, self.mask)
+        if self.input_quantizer is not None:
+            self.input_quantizer.set_bits(a_bits)
+
+    def weight_grid(self) -> Grid:
+        """Values and codes of the weight; a pruned weight is 0 on any grid.
+
+        Raises:
+            ConfigError: the weight is float.
+        """
+        if self.weight_quantizer is None:
+            raise ConfigError("the weight of this layer is float: it has no grid")
+        return self.weight_quantizer.grid(self.weight)
+
+    def input_grid(self) -> Grid:
+        """Values and codes of the input.
+
+        Raises:
+            ConfigError: the input is float, or not calibrated.
+        """
+        if self.input_quantizer is None:
+            raise ConfigError("the input of this layer is float: it has no grid")
+        return self.input_quantizer.grid()
 
     def effective_weight(self) -> Tensor:
         """The weight that multiplies: quantized, then masked. The shape of `weight`."""
@@ -67,7 +121,7 @@ class QuantLayer(nn.Module):
         bias: Tensor | None = getattr(self, "bias", None)
         if bias is None or self.mask is None or self.pattern != "filter":
             return bias
-        return bias * self.mask.reshape(-1)
+        return bias * self.mask.flatten(1).any(1)
 
     def effective_input(self, x: Tensor) -> Tensor:
         """The input that is multiplied. The shape of `x`."""
@@ -128,7 +182,7 @@ def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
         if isinstance(module, nn.Linear):
             layer = QuantLinear(module.in_features, module.out_features, module.bias is not None)
         elif type(module) in CONVOLUTIONS:
-            layer = CONVOLUTIONS[type(module)](**_convolution_arguments(module))
+            layer = CONVOLUTIONS[type(module)](**convolution_arguments(module))
         else:
             raise TypeError(f"no compressed counterpart of {type(module).__name__}")
     for name, parameter in module.named_parameters(recurse=False):
@@ -137,7 +191,8 @@ def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
     return layer.compress(choice, getattr(module, "groups", 1))
 
 
-def _convolution_arguments(module: Any) -> dict[str, Any]:
+def convolution_arguments(module: Any) -> dict[str, Any]:
+    """What a convolution's constructor was given."""
     names = (
         "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode",
     )  # fmt: skip

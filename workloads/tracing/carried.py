@@ -114,9 +114,19 @@ def _masks(names: ModuleNames) -> Iterator[tuple[tuple[str, str], tuple[float, s
                 yield names.place_of(f"{path}.{key}"), (_density(path, mask), "unstructured")
             elif key != "mask" and f"{key[:-5]}_orig" in module._parameters:
                 yield (names.canonical(path), key[:-5]), (_density(path, mask), "unstructured")
-            elif key == "mask" and isinstance(pattern := getattr(module, "pattern", None), str):
+            elif key == "mask" and _covers(mask, module._parameters.get("weight")):
                 density = _density(path, mask)
-                yield (names.canonical(path), "weight"), (density, pattern if density < 1.0 else "unstructured")
+                pattern = str(getattr(module, "pattern", "unstructured")) if density < 1.0 else "unstructured"
+                yield (names.canonical(path), "weight"), (density, pattern)
+
+
+def _covers(mask: torch.Tensor, weight: torch.Tensor | None) -> bool:
+    """The mask broadcasts to the weight, dim by dim."""
+    return (
+        weight is not None
+        and mask.dim() == weight.dim()
+        and all(bound in (1, whole) for bound, whole in zip(mask.shape, weight.shape, strict=True))
+    )
 
 
 def _density(path: str, mask: torch.Tensor) -> float:

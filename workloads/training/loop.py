@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from workloads.compress.calibration import device_of
 from workloads.training.accuracy import Accuracy, measure_accuracy
 from workloads.training.device import select_device
 from workloads.training.diagnose import first_non_finite
+from workloads.training.hooks import TrainHook
 from workloads.training.inputs import SplitLike, tensors_of
 from workloads.training.settings import TrainSettings
 
@@ -85,6 +86,7 @@ def finetune(
     teacher: nn.Module | None = None,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    hooks: Sequence[TrainHook] = (),
 ) -> TrainResult:
     """Train in place; the weights after the last epoch stay (no epoch is picked by its score).
 
@@ -100,6 +102,7 @@ def finetune(
         teacher: gives the soft targets where `settings.distill_weight` > 0; not changed.
         device: None is CUDA where there is one, else the CPU.
         progress: called after every epoch.
+        hooks: pruning, penalties, ...; called in order.
 
     Raises:
         ConfigError: an absent device, a missing teacher, or a loss that is not finite (the message names
@@ -116,7 +119,9 @@ def finetune(
         generator = torch.Generator().manual_seed(settings.seed)
         for epoch in range(1, settings.epochs + 1):
             began = time.perf_counter()
-            loss, hits = _epoch(model, x, y, settings, optimizer, generator, epoch, teacher)
+            for hook in hooks:
+                hook.before_epoch(model, epoch)
+            loss, hits = _epoch(model, x, y, settings, optimizer, generator, epoch, teacher, hooks)
             scored = None if validation is None else measure_accuracy(model, validation)
             record = EpochRecord(
                 epoch=epoch,
@@ -129,6 +134,8 @@ def finetune(
             history.append(record)
             if progress is not None:
                 progress(record)
+        for hook in hooks:
+            hook.after_training(model)
     model.eval()
     return TrainResult(history=tuple(history), wall_s=time.perf_counter() - start, device=str(place))
 
@@ -142,6 +149,7 @@ def _epoch(
     generator: torch.Generator,
     epoch: int,
     teacher: nn.Module | None,
+    hooks: Sequence[TrainHook],
 ) -> tuple[float, Accuracy]:
     """(mean loss, accuracy on the batches) of one pass."""
     model.train()
@@ -155,6 +163,9 @@ def _epoch(
         images, labels = shifted(x[index], settings.shift, generator), y[index]
         scores = model(images)
         loss = _loss(scores, labels, images, settings, teacher)
+        for hook in hooks:
+            extra = hook.extra_loss(model)
+            loss = loss if extra is None else loss + extra
         if not torch.isfinite(loss):
             culprit = first_non_finite(model, images)
             raise ConfigError(
@@ -164,6 +175,8 @@ def _epoch(
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward([loss])
         optimizer.step()
+        for hook in hooks:
+            hook.after_step(model, optimizer)
         total += loss.detach()
         correct += (scores.detach().argmax(-1) == labels).sum()
     seen = sum(len(chosen) for chosen in batches) * (y.numel() // len(y))

@@ -1,0 +1,90 @@
+"""What all quantizers share: a bit-width that lives in a buffer, and how its extremes behave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwmodel.choice import FLOAT_BITS
+from hwmodel.errors import ConfigError
+from workloads.compress.config import MAX_QUANTIZED_BITS, ROUNDINGS, check_one_of
+
+
+class Quantizer(nn.Module):
+    """Simulates integers in floating point: the output lies on a grid, the gradient passes through it.
+
+    The bit-width is a buffer, so that changing it neither rebuilds the module nor recompiles it. 0 bits
+    give zeros, 32 pass the input through.
+
+    Args:
+        bits: 0..16, or 32.
+        rounding: `nearest` (ties to even), `floor`, or `stochastic`, which rounds to the nearest in
+            eval mode and otherwise draws from torch's own generator (`torch.manual_seed`).
+    """
+
+    bits: Tensor
+
+    def __init__(self, bits: int, rounding: str = "nearest") -> None:
+        super().__init__()
+        check_one_of("rounding", rounding, ROUNDINGS)
+        self.rounding = rounding
+        self._width = check_width(bits)
+        self.register_buffer("bits", torch.tensor(bits))
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """`x` on the grid of 0..16 bits."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            return torch.where(self.bits == FLOAT_BITS, x, self.quantize(x))
+        return x if self._width == FLOAT_BITS else self.quantize(x)
+
+    @property
+    def simulated_bits(self) -> int:
+        """For the tracer: what runs in here is rounding that the hardware does on the way [bit]. At least 1."""
+        return max(1, self._width)
+
+    @property
+    def mode(self) -> str:
+        """The rounding of the next call."""
+        return "nearest" if self.rounding == "stochastic" and not self.training else self.rounding
+
+    def _set_width(self, bits: int) -> None:
+        self._width = check_width(bits)
+        self.bits.fill_(bits)
+
+    def _check_quantized(self) -> None:
+        if self._width == FLOAT_BITS:
+            raise ConfigError("a quantizer at 32 bits passes floats through: it has no grid")
+
+    def _grid_rounding(self) -> str:
+        return "nearest" if self.rounding == "stochastic" else self.rounding
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._width = int(self.bits)
+
+    def extra_repr(self) -> str:
+        rounding = "" if self.rounding == "nearest" else f", rounding={self.rounding}"
+        return f"bits={self._width}{rounding}"
+
+
+def check_width(bits: int) -> int:
+    """The bits themselves.
+
+    Raises:
+        ConfigError: not 0..16 nor 32.
+    """
+    if (
+        isinstance(bits, int)
+        and not isinstance(bits, bool)
+        and (0 <= bits <= MAX_QUANTIZED_BITS or bits == FLOAT_BITS)
+    ):
+        return bits
+    raise ConfigError(
+        f"bits must be an integer in 0..{MAX_QUANTIZED_BITS} (0 removes), or {FLOAT_BITS} for float, "
+        f"but got {bits!r}"
+    )

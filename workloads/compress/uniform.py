@@ -1,0 +1,230 @@
+"""Rounding to a uniform grid with straight-through gradients: the arithmetic of every learned quantizer.
+
+Everything is q = s * round(clamp((x - o)/s, qn, qp)) + o. What differs is the gradient of the step and of
+the offset. A quantizer runs over every activation of every step, so on the CPU the passes go block by
+block through the cache, and nothing is saved for the backward pass but the input and the output, which
+the neighbouring layers hold anyway.
+
+Sources: Esser et al., Learned Step Size Quantization, ICLR 2020 (LSQ); Bhalgat et al., LSQ+, CVPR workshops
+2020; Choi et al., PACT, arXiv:1805.06085, 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workloads.compress.grid import TINY_STEP
+from workloads.compress.rounding import round_in_place
+
+BLOCK = 1 << 17  # elements, half a MiB of float32: an intermediate result stays in the cache of a core
+
+#: For `torch.compile(qmodel, options=dict(COMPILE_OPTIONS))` on the CPU: keep the clip masks inside the fused
+#: kernels. Stored as booleans they make the backward pass of batch norm several times slower.
+COMPILE_OPTIONS = MappingProxyType({"realize_reads_threshold": 32, "realize_opcount_threshold": 200})
+
+
+def _in_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(torch.split(t.view(-1), BLOCK) for t in tensors), strict=True)
+
+
+def _goes_in_blocks(*tensors: Tensor) -> bool:
+    """Contiguous on the CPU and run as written: Python scalars cost no synchronisation there."""
+    return not torch.compiler.is_compiling() and all(
+        t.device.type == "cpu" and t.is_contiguous() and t.dtype in (torch.float32, torch.float64) for t in tensors
+    )
+
+
+def to_grid(x: Tensor, size: Tensor, qn: Tensor, qp: Tensor, shift: Tensor, rounding: str = "nearest") -> Tensor:
+    """size * round(clamp((x - shift)/size, qn, qp)) + shift; the shape of `x`."""
+    if size.numel() > 1 or shift.numel() > 1 or not _goes_in_blocks(x):
+        codes = torch.clamp((x - shift) / size, qn, qp)
+        return round_in_place(codes, rounding).mul(size).add(shift)
+    s, o, low, high = float(size), float(shift), float(qn), float(qp)
+    out = torch.empty_like(x)
+    for part, result in _in_blocks(x, out):
+        if o:
+            torch.sub(part, o, out=result).div_(s)
+        else:
+            torch.div(part, s, out=result)
+        result.clamp_(low, high)
+        if rounding == "stochastic":
+            result.copy_(round_in_place(result, rounding))
+        else:
+            round_in_place(result, rounding)
+        result.mul_(s)
+        if o:
+            result.add_(o)
+    return out
+
+
+def _gradients(
+    grad: Tensor, x: Tensor, out: Tensor, low: Tensor, high: Tensor, shape: torch.Size
+) -> tuple[Tensor, Tensor]:
+    """(grad inside, sum of grad * (out - x) inside and grad * out outside); inside is low < x < high.
+
+    The sum has the shape `shape`.
+    """
+    if low.numel() > 1 or not _goes_in_blocks(grad, x, out):
+        inside = (x > low) & (x < high)
+        residual = torch.where(inside, out - x, out) * grad
+        return torch.where(inside, grad, 0.0), residual.sum_to_size(shape)
+    a, b = float(low), float(high)
+    grad_x, scratch = torch.empty_like(x), torch.empty(min(BLOCK, x.numel()), dtype=x.dtype)
+    residuals = []
+    for g, part, value, result in _in_blocks(grad, x, out, grad_x):
+        work = scratch[: g.numel()]
+        torch.ops.aten.hardtanh_backward.grad_input(g, part, a, b, grad_input=result)
+        torch.ops.aten.hardtanh_backward.grad_input(part, part, a, b, grad_input=work)
+        residuals.append(torch.dot(torch.sub(value, work, out=work), g))
+    return grad_x, torch.stack(residuals).sum().reshape(shape)
+
+
+def _masked(grad: Tensor, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """grad where low < x < high, 0 elsewhere."""
+    if low.numel() > 1 or not _goes_in_blocks(grad, x):
+        return torch.where((x > low) & (x < high), grad, 0.0)
+    result: Tensor = torch.ops.aten.hardtanh_backward(grad, x, float(low), float(high))
+    return result
+
+
+class _LearnedStep(torch.autograd.Function):
+    """Gradients of LSQ for the step, of LSQ+ for the offset, the clip mask for the input."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        x, step, qn, qp, offset, beta, num, rounding = args
+        size, shift = grid_size(step), _shift(step, offset, beta)
+        out = to_grid(x, size, qn, qp, shift, rounding)
+        learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[5]
+        ctx.save_for_backward(x, out if learns else None, step, qn, qp, offset, beta)
+        ctx.num = num
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (grad,) = grads
+        x, out, step, qn, qp, offset, beta = ctx.saved_tensors
+        size, shift = grid_size(step), _shift(step, offset, beta)
+        low, high = qn * size + shift, qp * size + shift
+        nothing = (None,) * 6
+        if out is None:
+            return _masked(grad, x, low, high), None, *nothing
+        grad_x, residual = _gradients(grad, x, out, low, high, step.shape)
+        factor = torch.rsqrt(ctx.num * _top(qp, offset))
+        along_offset = None
+        if beta is not None:
+            outside = (grad - grad_x).sum_to_size(beta.shape)
+            along_offset = outside * factor
+            residual = residual - beta * outside
+        grad_step = residual / size * step.sign() * factor
+        return grad_x, grad_step, None, None, None, along_offset, None, None
+
+
+class _LearnedClip(torch.autograd.Function):
+    """Gradients of PACT: the clipping value learns from what is clipped at it."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        x, alpha, qn, qp, offset, rounding = args
+        size = clip_size(alpha, qp, offset)
+        ctx.save_for_backward(x, alpha, qn, qp, offset)
+        return to_grid(x, size, qn, qp, offset * size, rounding)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (grad,) = grads
+        x, alpha, qn, qp, offset = ctx.saved_tensors
+        high = alpha.abs().clamp_min(TINY_STEP)
+        ratio = (qn + offset) / _top(qp, offset)
+        low = high * ratio
+        grad_x = _masked(grad, x, low, high)
+        clipped = grad - grad_x
+        # low <= 0 < high: what is clipped and positive is clipped above
+        above = torch.ops.aten.threshold_backward(clipped, x, 0.0).sum_to_size(alpha.shape)
+        below = clipped.sum_to_size(alpha.shape) - above
+        return grad_x, (above + ratio * below) * alpha.sign(), None, None, None, None
+
+
+def grid_size(step: Tensor) -> Tensor:
+    """The distance of neighbouring values: |step|, never 0."""
+    return step.abs().clamp_min(TINY_STEP)
+
+
+def clip_size(alpha: Tensor, qp: Tensor, offset: Tensor) -> Tensor:
+    """The distance of neighbouring values when the highest is |alpha|."""
+    return alpha.abs().clamp_min(TINY_STEP) / _top(qp, offset)
+
+
+def _top(qp: Tensor, offset: Tensor) -> Tensor:
+    """The highest value in steps; 1/2 is the smallest there is (1 bit), and keeps 0 bits from dividing by 0."""
+    return (qp + offset).clamp_min(0.5)
+
+
+def _shift(step: Tensor, offset: Tensor, beta: Tensor | None) -> Tensor:
+    return offset * grid_size(step) if beta is None else beta
+
+
+_learned_step: Callable[..., Tensor] = _LearnedStep.apply
+_learned_clip: Callable[..., Tensor] = _LearnedClip.apply
+
+
+def uniform_quantize(
+    x: Tensor,
+    step: Tensor,
+    qn: Tensor,
+    qp: Tensor,
+    offset: Tensor,
+    num: int,
+    *,
+    beta: Tensor | None = None,
+    rounding: str = "nearest",
+) -> Tensor:
+    """Round to the grid step * (code + offset), code = qn..qp, with the gradients of LSQ.
+
+    dq/dx = 1 inside (qn, qp), 0 outside. dq/dstep = round(v) - v inside, qn or qp outside, v = x/step,
+    times 1/sqrt(num * qp). The sign of `step` is ignored, so that training cannot make it negative.
+    With `beta` (LSQ+) the grid is step * code + beta, v = (x - beta)/step, and dq/dbeta = 0 inside,
+    1 outside, times the same factor.
+
+    Args:
+        x: any shape.
+        step: 0-dim, or of a shape that broadcasts to `x`.
+        qn, qp: lowest and highest code; 0-dim, or shaped like `step`.
+        offset: 0-dim; 0, or 1/2 for the binary grid {-step/2, step/2}. Without effect where `beta` is given.
+        num: elements that share the step, N in the gradient's scale.
+        beta: value of code 0, shaped like `step`.
+        rounding: `nearest`, `floor` or `stochastic`.
+
+    Source: Esser et al., Learned Step Size Quantization, ICLR 2020, equations 1 to 5 and section 2.2;
+    Bhalgat et al., LSQ+, CVPR workshops 2020, section 3.1.
+    """
+    if torch.compiler.is_exporting():
+        return to_grid(x, grid_size(step), qn, qp, _shift(step, offset, beta), rounding)
+    return _learned_step(x, step, qn, qp, offset, beta, num, rounding)
+
+
+def clip_quantize(
+    x: Tensor, alpha: Tensor, qn: Tensor, qp: Tensor, offset: Tensor, *, rounding: str = "nearest"
+) -> Tensor:
+    """Clip at alpha, then round to the grid whose highest value is alpha, with the gradients of PACT.
+
+    dq/dx = 1 inside, 0 outside. dq/dalpha = 1 where x >= alpha, 0 below. Where the grid is signed its
+    lowest value is proportional to alpha too, and contributes in that proportion where x is below it.
+
+    Args:
+        x: any shape.
+        alpha: 0-dim, or of a shape that broadcasts to `x`; its sign is ignored.
+        qn, qp, offset: as in `uniform_quantize`.
+        rounding: `nearest`, `floor` or `stochastic`.
+
+    Source: Choi et al., PACT, arXiv:1805.06085, 2018, equations 1 to 3.
+    """
+    if torch.compiler.is_exporting():
+        size = clip_size(alpha, qp, offset)
+        return to_grid(x, size, qn, qp, offset * size, rounding)
+    return _learned_clip(x, alpha, qn, qp, offset, rounding)
