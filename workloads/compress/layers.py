@@ -38,6 +38,7 @@ class QuantLayer(nn.Module):
 
     weight: Tensor
     mask: Tensor | None
+    pattern: str
     input_quantizer: ActivationQuantizer | None
     weight_quantizer: WeightQuantizer | None
     choice: LayerChoice
@@ -60,7 +61,7 @@ class QuantLayer(nn.Module):
         if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
             self.weight_quantizer = weight_quantizer(choice, self.weight).to(place)
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
-        self.prunes_filters = choice.pattern == "filter"
+        self.pattern = choice.pattern
         self.initialise()
         return self
 
@@ -118,7 +119,7 @@ class QuantLayer(nn.Module):
     def effective_bias(self) -> Tensor | None:
         """The bias, zero where the filter is pruned. (K,)."""
         bias: Tensor | None = getattr(self, "bias", None)
-        if bias is None or self.mask is None or not self.prunes_filters:
+        if bias is None or self.mask is None or self.pattern != "filter":
             return bias
         return bias * self.mask.flatten(1).any(1)
 
