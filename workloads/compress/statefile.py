@@ -38,7 +38,7 @@ class TensorRecord:
         form: how it is stored (`workloads.compress.coding`).
         bits: of a stored code [bit].
         size_bytes: of codes and parameters.
-        max_error, rms_error: of its values, absolute.
+        max_error, rms_error: of its values, absolute; of a quantized weight, those that multiply.
         entropy_bits, huffman_bits: entropy of the codes and average length of their Huffman words
             [bit/code]; None without codes.
     """
@@ -61,13 +61,13 @@ class CompressedState:
     Attributes:
         path: the file.
         size_bytes: of the file on disk, names and metadata included.
-        float_bytes: of the state dict in memory.
+        memory_bytes: of the state dict in memory.
         tensors: one record each.
     """
 
     path: Path
     size_bytes: int
-    float_bytes: int
+    memory_bytes: int
     tensors: tuple[TensorRecord, ...]
 
     @property
@@ -78,7 +78,7 @@ class CompressedState:
     @property
     def ratio(self) -> float:
         """Bytes in memory over bytes on disk."""
-        return self.float_bytes / self.size_bytes
+        return self.memory_bytes / self.size_bytes
 
     @property
     def max_error(self) -> float:
@@ -93,7 +93,7 @@ class CompressedState:
 
     def __str__(self) -> str:
         return (
-            f"{self.path.name}: {self.megabytes:.3f} MB on disk, {self.float_bytes / 1e6:.3f} MB as floats "
+            f"{self.path.name}: {self.megabytes:.3f} MB on disk, {self.memory_bytes / 1e6:.3f} MB in memory "
             f"({self.ratio:.2f}x), largest error {self.max_error:.3g}"
         )
 
@@ -108,8 +108,8 @@ def save_compressed(
 
     Weights (floating tensors of two or more dims) get codes between the extremes of every output channel;
     their error is at most half a step. A quantized weight whose own codes fit is stored as these, so that the
-    loaded model computes the same; DoReFa and floor would round their own values again, so there the weight
-    before rounding is stored. Norms, biases, steps and counters stay as they are.
+    loaded model computes the same but for float rounding. DoReFa and floor would round their own values once
+    more, so there the weight before rounding is stored. Norms, biases, steps and counters stay as they are.
 
     Args:
         path: ends in `.safetensors`.
@@ -142,7 +142,7 @@ def save_compressed(
     return CompressedState(
         path=written,
         size_bytes=written.stat().st_size,
-        float_bytes=sum(t.numel() * t.element_size() for t in tensors.values()),
+        memory_bytes=sum(t.numel() * t.element_size() for t in tensors.values()),
         tensors=tuple(records),
     )
 
@@ -195,13 +195,15 @@ def _settle(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Grid]:
             grid = _on_cpu(quantizer.grid(module.weight))
             values = grid.values(grid.codes(tensors[key]))
             again = _on_cpu(quantizer.grid(values.to(module.weight.device)))
-            if torch.allclose(again.values(again.codes(values)), values, rtol=1e-5, atol=0):
+            if torch.allclose(again.values(again.codes(values)), values, atol=1e-6 * float(values.abs().max())):
                 tensors[key], grids[key] = values, grid
     return grids
 
 
 def _on_cpu(grid: Grid) -> Grid:
-    moved: dict[str, Any] = {f.name: v.cpu() for f in fields(grid) if isinstance(v := getattr(grid, f.name), Tensor)}
+    moved: dict[str, Any] = {
+        f.name: v.cpu() for f in fields(grid) if isinstance(v := getattr(grid, f.name), Tensor)
+    }
     return replace(grid, **moved)
 
 

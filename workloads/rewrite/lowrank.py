@@ -150,15 +150,13 @@ class _Plan:
         """The two layers of min(rank, full rank), and their relative weight error."""
         rank = min(rank, len(self.factors.s))
         left, right = self.factors.halves(rank)
-
-        def make() -> LowRank:
-            first, second = self.split.layers(self.module, rank, left, right)
+        stack: Any = in_place_of(self.module, seeded(0, lambda: self.split.layers(self.module, rank)))
+        with torch.no_grad():
+            for layer, values in zip(stack, self.split.weights(self.module, left, right), strict=True):
+                layer.weight.copy_(values.reshape(layer.weight.shape))
             if self.module.bias is not None:
-                with torch.no_grad():
-                    second.bias.copy_(self.module.bias)
-            return LowRank(OrderedDict(first=first, second=second))
-
-        return in_place_of(self.module, seeded(0, make)), relative_error(self.matrix, left @ right)
+                stack.second.bias.copy_(self.module.bias)
+        return stack, relative_error(self.matrix, left @ right)
 
 
 def _ranks(
@@ -196,17 +194,19 @@ class _Channel:
         return weight.flatten(1)
 
     @staticmethod
-    def layers(module: Any, rank: int, left: Tensor, right: Tensor) -> tuple[Any, Any]:
+    def layers(module: Any, rank: int) -> LowRank:
         has_bias = module.bias is not None
-        first: Any
-        second: Any
         if isinstance(module, nn.Linear):
-            first = nn.Linear(module.in_features, rank, bias=False)
-            second = nn.Linear(rank, module.out_features, bias=has_bias)
+            first: nn.Module = nn.Linear(module.in_features, rank, bias=False)
+            second: nn.Module = nn.Linear(rank, module.out_features, bias=has_bias)
         else:
             first = convolution_like(module, out_channels=rank, bias=False)
             second = type(module)(rank, module.out_channels, 1, bias=has_bias)
-        return _filled(first, right), _filled(second, left)
+        return LowRank(OrderedDict(first=first, second=second))
+
+    @staticmethod
+    def weights(module: Any, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        return right, left
 
 
 class _Spatial:
@@ -217,7 +217,7 @@ class _Spatial:
         return weight.permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
 
     @staticmethod
-    def layers(module: Any, rank: int, left: Tensor, right: Tensor) -> tuple[Any, Any]:
+    def layers(module: Any, rank: int) -> LowRank:
         (rows, columns), (down, across) = module.kernel_size, module.stride
         margins, gaps = module.padding, module.dilation
         named = isinstance(margins, str)  # `same` and `valid` hold for each half
@@ -229,12 +229,9 @@ class _Spatial:
             module, in_channels=rank, kernel_size=(1, columns), stride=(1, across), dilation=(1, gaps[1]),
             padding=margins if named else (0, margins[1]),
         )  # fmt: skip
-        vertical = left.reshape(module.in_channels, rows, rank).permute(2, 0, 1)
-        horizontal = right.reshape(rank, module.out_channels, columns).transpose(0, 1)
-        return _filled(first, vertical), _filled(second, horizontal)
+        return LowRank(OrderedDict(first=first, second=second))
 
-
-@torch.no_grad()
-def _filled(layer: Any, values: Tensor) -> Any:
-    layer.weight.copy_(values.reshape(layer.weight.shape))
-    return layer
+    @staticmethod
+    def weights(module: Any, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        horizontal = right.reshape(len(right), module.out_channels, -1).transpose(0, 1)
+        return left.T, horizontal

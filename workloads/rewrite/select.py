@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError, did_you_mean, nearest
+from workloads.compress.layers import convolution_arguments
 
 M = TypeVar("M", bound=nn.Module)
 #: Exactly these: a subclass has a forward of its own that a transform would replace.
@@ -143,12 +144,8 @@ def convolution_like(conv: Any, **changes: Any) -> Any:
         conv: a convolution of torch or a subclass.
         changes: such as `groups=4`; `bias` is whether there is one.
     """
-    names = (
-        "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode",
-    )  # fmt: skip
-    same = {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
     kind = next(kind for kind in CONVOLUTIONS if isinstance(conv, kind))
-    return kind(**{**same, **changes})
+    return kind(**{**convolution_arguments(conv), **changes})
 
 
 def kernel(conv: Any) -> str:
