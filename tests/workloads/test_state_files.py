@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-import safetensors
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +29,7 @@ from workloads.compress import (
     save_compressed,
     save_weights,
 )
+from workloads.compress.checkpoint import read_tensors
 from workloads.compress.coding import decode, encode
 from workloads.compress.packing import pack_bits, unpack_bits
 from workloads.compress.pruning import to_sparse
@@ -214,9 +215,7 @@ def test_files_that_do_not_fit(tmp_path):
     ):
         with pytest.raises(ConfigError, match=message):
             save_compressed(path, model, bits)
-    with safetensors.safe_open(path, framework="pt") as file:
-        notes = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    notes, tensors = read_tensors(path)
     assert json.loads(notes["compressed"])["block.2.weight"]["bits"] == 8
     tensors["block.2.weight::codes"] = tensors["block.2.weight::codes"][:-1]
     safetensors.torch.save_file(tensors, path, notes)

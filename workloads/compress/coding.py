@@ -26,6 +26,8 @@ from workloads.compress.packing import pack_bits, unpack_bits
 #: From this share of exact zeros on their places are stored.
 MANY_ZEROS = 0.01
 _GRID_PARTS = ("scale", "zero_point", "offset", "span")
+#: Every key of `Coded.parts`; the first is the tensor itself.
+PARTS = ("", "codes", "low", "kept", "mask", *_GRID_PARTS)
 _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32,
                                                                   torch.float64, torch.bool)}  # fmt: skip
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
 from workloads.compress.checkpoint import check_suffix, load_state, read_tensors, state_tensors
-from workloads.compress.coding import Coded, decode, encode
+from workloads.compress.coding import PARTS, Coded, decode, encode
 from workloads.compress.grid import Grid
 from workloads.compress.huffman import HuffmanCode, entropy_bits
 
@@ -134,7 +134,7 @@ def save_compressed(
             coded = encode(tensor, widths[name], grids.get(name))
         except ConfigError as error:
             raise ConfigError(f"{name!r} {error}") from None
-        stored |= {f"{name}{_JOINT}{part}" if part else name: value for part, value in coded.parts.items()}
+        stored |= {_stored_name(name, part): value for part, value in coded.parts.items()}
         notes[name] = coded.note
         records.append(_record(name, tensor, coded))
     header = {**(metadata or {}), **tied, _KEY: json.dumps(notes, sort_keys=True)}
@@ -166,14 +166,17 @@ def load_compressed(path: str | Path, model: nn.Module) -> dict[str, str]:
         raise ConfigError(f"{path.name} holds no compressed tensors. Read it with load_weights.")
     tensors: dict[str, Tensor] = {}
     for name, note in json.loads(metadata.pop(_KEY)).items():
-        own = {key.removeprefix(name).removeprefix(_JOINT): value for key, value in parts.items()
-               if key == name or key.startswith(name + _JOINT)}  # fmt: skip
+        own = {part: parts[key] for part in PARTS if (key := _stored_name(name, part)) in parts}
         try:
             tensors[name] = decode(note, own)
-        except (ConfigError, KeyError, IndexError) as error:
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ConfigError(f"{path.name}: {name!r} is damaged: {error}") from None
     load_state(path.name, metadata, tensors, model)
     return {key: text for key, text in metadata.items() if key != "tied"}
+
+
+def _stored_name(name: str, part: str) -> str:
+    return f"{name}{_JOINT}{part}" if part else name
 
 
 @torch.no_grad()
