@@ -44,9 +44,12 @@ def huffman_table(model: nn.Module, bits: int = 8) -> pd.DataFrame:
     if not rows:
         raise ConfigError("the model has no layer with a weight of two or more dims")
     table = pd.DataFrame(rows)
-    shares = table["weights"] / table["weights"].sum()
-    means = {column: float((table[column] * shares).sum()) for column in ("bits", "entropy_bits", "huffman_bits")}
-    total = {"layer": "total", "weights": table["weights"].sum(), **means, "size_bytes": table["size_bytes"].sum()}
+    weights = table["weights"]
+    means = {
+        column: float((table[column] * weights).sum() / weights.sum())
+        for column in ("bits", "entropy_bits", "huffman_bits")
+    }
+    total = {"layer": "total", "weights": weights.sum(), **means, "size_bytes": table["size_bytes"].sum()}
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
 

@@ -135,7 +135,8 @@ def save_compressed(
         except ConfigError as error:
             raise ConfigError(f"{name!r} {error}") from None
         stored |= {_stored_name(name, part): value for part, value in coded.parts.items()}
-        notes[name] = coded.note
+        if coded.form != "plain":
+            notes[name] = coded.note
         records.append(_record(name, tensor, coded))
     header = {**(metadata or {}), **tied, _KEY: json.dumps(notes, sort_keys=True)}
     written = write_atomic(path, safetensors.torch.save(stored, header))
@@ -165,13 +166,14 @@ def load_compressed(path: str | Path, model: nn.Module) -> dict[str, str]:
     if _KEY not in metadata:
         raise ConfigError(f"{path.name} holds no compressed tensors. Read it with load_weights.")
     tensors: dict[str, Tensor] = {}
+    plain = dict(parts)
     for name, note in json.loads(metadata.pop(_KEY)).items():
-        own = {part: parts[key] for part in PARTS if (key := _stored_name(name, part)) in parts}
+        own = {part: plain.pop(key) for part in PARTS if (key := _stored_name(name, part)) in parts}
         try:
             tensors[name] = decode(note, own)
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ConfigError(f"{path.name}: {name!r} is damaged: {error}") from None
-    load_state(path.name, metadata, tensors, model)
+    load_state(path.name, metadata, tensors | plain, model)
     return {key: text for key, text in metadata.items() if key != "tied"}
 
 
