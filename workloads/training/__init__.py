@@ -9,6 +9,7 @@ from hwmodel.lazy import lazy_exports
 if TYPE_CHECKING:
     from workloads.training.accuracy import Accuracy, measure_accuracy
     from workloads.training.device import select_device
+    from workloads.training.distill import Teacher, distillation_loss
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import EpochRecord, TrainResult, finetune
     from workloads.training.penalties import Penalty, penalty
@@ -40,9 +41,11 @@ __all__ = [
     "ProximalHook",
     "Scorer",
     "SparseSolution",
+    "Teacher",
     "TrainHook",
     "TrainResult",
     "TrainSettings",
+    "distillation_loss",
     "finetune",
     "grid_projection",
     "measure_accuracy",
@@ -61,6 +64,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "accuracy": ("Accuracy", "measure_accuracy"),
         "device": ("select_device",),
+        "distill": ("Teacher", "distillation_loss"),
         "hooks": ("TrainHook",),
         "penalties": (
             "Penalty",
