@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from search.scoring import Score
 from workloads.compress.files import ConfigFile, check_model, read_config
 
 if TYPE_CHECKING:
-    from workloads.training import TrainSettings
+    from workloads.training import EpochRecord, TrainResult, TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class FinetuneResult:
         epochs: trained.
         wall_s: of the training [s].
         device: where it ran.
+        training: its history.
+        curves: the history as CSV, beside the output.
     """
 
     model: Any
@@ -43,6 +46,8 @@ class FinetuneResult:
     epochs: int
     wall_s: float
     device: str
+    training: TrainResult
+    curves: Path
 
 
 def finetune_job(
@@ -52,6 +57,9 @@ def finetune_job(
     epochs: int | None = None,
     output: str | Path | None = None,
     seed: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
     device: str | None = None,
     observer: Observer | Callable[[Result], object] | None = None,
 ) -> FinetuneResult:
@@ -63,15 +71,19 @@ def finetune_job(
         epochs: None trains as long as the search did per candidate; 0 only checks.
         output: None is `finetuned.safetensors` beside the file.
         seed: of shuffling; None is the one of the search.
+        changes: other settings of the training, by the names of `TrainSettings`.
+        checkpoint_every: epochs between two writes of the run's state (`state_path`), from which it can be
+            resumed; None writes none.
+        resume: go on from that state.
         device: None is CUDA where there is one, else the CPU.
-        observer: its `step` is called after each epoch.
+        observer: its `batch_done` is called after each step, `epoch_done` and `step` after each epoch.
 
     Raises:
         ConfigError: the file does not say how it was made, is of another model, or a file is missing or no
             `.safetensors`.
     """
     from workloads.compress import apply, load_weights, save_weights
-    from workloads.training import finetune, measure_accuracy
+    from workloads.training import Checkpoints, device_text, finetune, measure_accuracy, select_device
 
     path, watch = Path(config_path), as_observer(observer)
     file = read_config(path)
@@ -79,7 +91,10 @@ def finetune_job(
     target = path.parent / "finetuned.safetensors" if output is None else Path(output)
     if target.suffix != ".safetensors":
         raise ConfigError(f"{target}: must end in .safetensors.")
-    settings = _settings(file, epochs, seed)
+    settings = _settings(file, {"epochs": epochs, "seed": seed, **(changes or {})})
+    checkpoints = None
+    if checkpoint_every is not None or resume:
+        checkpoints = Checkpoints(path=state_path(target), every=checkpoint_every or 1, resume=resume)
     compressed = apply(model, file.config).eval()
     load_weights(_checkpoint(file, path, checkpoint), compressed)
     before = measure_accuracy(compressed, data.validation, device)
@@ -88,17 +103,33 @@ def finetune_job(
     teacher = model if settings.distill_weight > 0 else None
     if teacher is not None:
         load_weights(_beside(path, file.provenance.get("float_checkpoint"), "float_checkpoint"), teacher)
+
+    def epoch_done(record: EpochRecord) -> None:
+        watch.epoch_done(record, settings.epochs)
+        watch.step("finetune", record.epoch, settings.epochs)
+
     training = finetune(
         compressed,
         data.train,
         settings,
+        validation=data.validation,
         teacher=teacher,
         device=device,
-        progress=lambda record: watch.step("finetune", record.epoch, settings.epochs),
+        progress=epoch_done,
+        steps=lambda done, total: watch.batch_done("finetune", done, total),
+        checkpoints=checkpoints,
     )
     after = measure_accuracy(compressed, data.validation, device)
     test = measure_accuracy(compressed, data.test, device)
-    save_weights(target, compressed, {"key": file.config.key, "validation": str(after), "test": str(test)})
+    notes = {
+        "key": file.config.key,
+        "validation": str(after),
+        "test": str(test),
+        "settings": json.dumps(settings.to_dict()),
+        "device": device_text(select_device(device)),
+        "wall_s": f"{training.wall_s:.1f}",
+    }
+    save_weights(target, compressed, notes)
     return FinetuneResult(
         model=compressed,
         output=target,
@@ -112,7 +143,14 @@ def finetune_job(
         epochs=settings.epochs,
         wall_s=training.wall_s,
         device=training.device,
+        training=training,
+        curves=training.write_csv(target.with_suffix(".csv")),
     )
+
+
+def state_path(output: Path) -> Path:
+    """Where the state of the run that writes `output` is kept."""
+    return output.with_name(f"{output.stem}.state.safetensors")
 
 
 def _model_and_data(file: ConfigFile, path: Path) -> tuple[Any, Any]:
@@ -139,16 +177,15 @@ def _made_with(file: ConfigFile, path: Path, key: str) -> tuple[str, dict[str, A
     return made["name"], made.get("options", {})
 
 
-def _settings(file: ConfigFile, epochs: int | None, seed: int | None) -> TrainSettings:
+def _settings(file: ConfigFile, changes: Mapping[str, Any]) -> TrainSettings:
+    """Those of the search; a change that is None changes nothing."""
     from workloads.training import TrainSettings
 
-    settings = TrainSettings.from_dict(file.provenance.get("training", {}))
-    changes: dict[str, Any] = {}
-    if epochs is not None:
-        changes["epochs"] = epochs
-    if seed is not None:
-        changes["seed"] = seed
-    return replace(settings, **changes)
+    made = dict(file.provenance.get("training", {}))
+    if changes.get("schedule") not in (None, made.get("schedule")):
+        made.pop("milestones", None)
+        made.pop("lr_floor", None)
+    return TrainSettings.from_dict(made | {name: value for name, value in changes.items() if value is not None})
 
 
 def _checkpoint(file: ConfigFile, path: Path, checkpoint: str | Path | None) -> Path:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from search.results import Result
+
+if TYPE_CHECKING:
+    from workloads.training import EpochRecord
 
 #: Stages in the order of a run, as passed to `stage_started`.
 STAGES = ("float", "table", "sensitivity", "ptq", "qat", "test")
@@ -21,6 +25,12 @@ class Observer:
 
     def candidate_done(self, result: Result, done: int, total: int, front: tuple[Result, ...]) -> None:
         """A candidate is in the ledger: `done` of `total` in its stage; `front` is that of the stage."""
+
+    def batch_done(self, stage: str, done: int, total: int) -> None:
+        """A training step of `finetune` is over, of `total` in all its epochs."""
+
+    def epoch_done(self, record: EpochRecord, total: int) -> None:
+        """An epoch of `finetune` is over, of `total`."""
 
     def message(self, text: str) -> None:
         """Something a user should know."""

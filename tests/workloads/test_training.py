@@ -21,7 +21,8 @@ from workloads.training import (
     pretrain,
     select_device,
 )
-from workloads.training.loop import shifted
+from workloads.training.augment import shifted
+from workloads.training.optimizers import make_optimizer
 
 SETTINGS = TrainSettings(epochs=4, lr=0.1, batch_size=32)
 
@@ -99,11 +100,9 @@ def test_small_splits_train_in_one_batch(data: Data) -> None:
 
 def test_weight_decay_spares_steps_norms_and_biases(data: Data) -> None:
     """With no gradient signal but decay, only tensors of two or more dims shrink."""
-    from workloads.training.loop import _optimizer
-
     model = apply(quadrant_net(), CompressionConfig.from_bits({"conv": 4, "fc": 4}, a_bits=4))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = _optimizer(model, replace(SETTINGS, weight_decay=0.1))
+    optimizer = make_optimizer(model, replace(SETTINGS, weight_decay=0.1))
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

@@ -100,7 +100,7 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
     for alias, name in json.loads(metadata.get(_TIED, "{}")).items():
         tensors[alias] = tensors[name]
     own = model.state_dict()
-    _check_names(place, set(tensors), set(own))
+    check_names(place, set(tensors), set(own))
     for name, value in own.items():
         if tensors[name].shape != value.shape:
             raise ConfigError(
@@ -155,7 +155,12 @@ def check_suffix(path: str | Path) -> None:
         raise ConfigError(f"{Path(path).name} must end in .safetensors")
 
 
-def _check_names(place: str, found: set[str], wanted: set[str]) -> None:
+def check_names(place: str, found: set[str], wanted: set[str]) -> None:
+    """The names in a file are those of the model.
+
+    Raises:
+        ConfigError: they differ; the message names the first few, and the nearest.
+    """
     missing, extra = sorted(wanted - found), sorted(found - wanted)
     if not missing and not extra:
         return

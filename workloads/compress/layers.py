@@ -29,6 +29,8 @@ from workloads.compress.quantizers import (
     weight_quantizer,
 )
 
+_HALF = (torch.bfloat16, torch.float16)
+
 
 class QuantLayer(nn.Module):
     """What the four layers share: `input_quantizer`, `weight_quantizer` and `mask`, each None where unused.
@@ -124,8 +126,15 @@ class QuantLayer(nn.Module):
         return bias * self.mask.flatten(1).any(1)
 
     def effective_input(self, x: Tensor) -> Tensor:
-        """The input that is multiplied. The shape of `x`."""
-        return x if self.input_quantizer is None else self.input_quantizer(x)
+        """The input that is multiplied. The shape of `x`.
+
+        Under autocast the grid is computed in 32 bits: bfloat16 has no room for 8-bit codes and their fractions.
+        """
+        if self.input_quantizer is None:
+            return x
+        return self.input_quantizer(
+            x.float() if x.dtype in _HALF and torch.is_autocast_enabled(x.device.type) else x
+        )
 
 
 class QuantLinear(QuantLayer, nn.Linear):

@@ -8,13 +8,18 @@ from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from workloads.training.accuracy import Accuracy, measure_accuracy
-    from workloads.training.device import select_device
+    from workloads.training.augment import augmented, cropped, cut_out, flipped, shifted
+    from workloads.training.checkpoints import Checkpoints, read_state, write_state
+    from workloads.training.compiling import compile_training
+    from workloads.training.device import device_text, select_device
     from workloads.training.distill import Teacher, distillation_loss
+    from workloads.training.ema import WeightAverage
     from workloads.training.hooks import TrainHook
-    from workloads.training.loop import EpochRecord, TrainResult, finetune
+    from workloads.training.loop import finetune
     from workloads.training.penalties import Penalty, penalty
     from workloads.training.pretrained import PretrainResult, pretrain
     from workloads.training.pruners import ChannelPruner, MagnitudePruner, MaskHook
+    from workloads.training.records import EpochRecord, TrainResult
     from workloads.training.regression import SparseSolution, regularization_path, sparse_regression
     from workloads.training.regularize import (
         AdmmHook,
@@ -32,6 +37,7 @@ __all__ = [
     "Accuracy",
     "AdmmHook",
     "ChannelPruner",
+    "Checkpoints",
     "EpochRecord",
     "MagnitudePruner",
     "MaskHook",
@@ -45,26 +51,40 @@ __all__ = [
     "TrainHook",
     "TrainResult",
     "TrainSettings",
+    "WeightAverage",
+    "augmented",
+    "compile_training",
+    "cropped",
+    "cut_out",
+    "device_text",
     "distillation_loss",
     "finetune",
+    "flipped",
     "grid_projection",
     "measure_accuracy",
     "penalty",
     "penalty_of",
     "pretrain",
+    "read_state",
     "regularization_path",
     "select_device",
+    "shifted",
     "sparse_projection",
     "sparse_regression",
     "sweep_gamma",
+    "write_state",
 ]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "accuracy": ("Accuracy", "measure_accuracy"),
-        "device": ("select_device",),
+        "augment": ("augmented", "cropped", "cut_out", "flipped", "shifted"),
+        "checkpoints": ("Checkpoints", "read_state", "write_state"),
+        "compiling": ("compile_training",),
+        "device": ("device_text", "select_device"),
         "distill": ("Teacher", "distillation_loss"),
+        "ema": ("WeightAverage",),
         "hooks": ("TrainHook",),
         "penalties": (
             "Penalty",
@@ -89,7 +109,8 @@ __getattr__, __dir__ = lazy_exports(
             "sparse_projection",
             "sweep_gamma",
         ),
-        "loop": ("EpochRecord", "TrainResult", "finetune"),
+        "loop": ("finetune",),
+        "records": ("EpochRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),

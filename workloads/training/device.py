@@ -42,3 +42,10 @@ def cuda_devices() -> list[str]:
 def num_threads() -> int:
     """Threads that torch computes with on the CPU."""
     return torch.get_num_threads()
+
+
+def device_text(device: torch.device) -> str:
+    """The device for a record: `cpu, 8 threads` or `cuda:0, NAME`."""
+    if device.type == "cuda":
+        return f"cuda:{device.index or 0}, {torch.cuda.get_device_name(device)}"
+    return f"cpu, {num_threads()} threads" if device.type == "cpu" else str(device)

@@ -1,7 +1,9 @@
-"""Where numbers stopped being finite."""
+"""Where numbers stopped being finite: on the way forward, or on the way back."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,3 +40,44 @@ def first_non_finite(model: nn.Module, images: Tensor) -> str:
 def _note(culprits: list[str], name: str, out: Any) -> None:
     if isinstance(out, Tensor) and out.is_floating_point() and not torch.isfinite(out).all():
         culprits.append(name or "the model")
+
+
+def first_bad_gradient(model: nn.Module, loss: Callable[[], Tensor]) -> str:
+    """Names where, on the way back from a finite loss, a gradient first is not finite.
+
+    Args:
+        model: as it failed; its gradients are lost, and its running statistics may move by one batch.
+        loss: computes the loss of the batch on which it failed, anew.
+    """
+    failed = {name for name, p in model.named_parameters() if p.grad is not None and not _finite(p.grad)}
+    culprits: list[str] = []
+    handles: list[Any] = []
+
+    def watch(tensor: Tensor, what: str) -> None:
+        register: Callable[[Callable[[Tensor], None]], Any] = tensor.register_hook
+        handles.append(register(lambda grad: None if _finite(grad) else culprits.append(what)))
+
+    def watch_output(_module: nn.Module, _inputs: Any, out: Any, name: str) -> None:
+        if isinstance(out, Tensor) and out.requires_grad:
+            watch(out, f"behind the output of {name!r}")
+
+    for name, module in model.named_modules():
+        if name and not any(module.children()):
+            handles.append(module.register_forward_hook(functools.partial(watch_output, name=name)))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            watch(parameter, f"of {name!r}")
+    try:
+        torch.autograd.backward([loss()])
+    finally:
+        for handle in handles:
+            handle.remove()
+    if culprits:
+        return f"the gradient {culprits[0]} is not finite"
+    if failed:
+        return f"the gradient of {sorted(failed)[0]!r} is not finite"
+    return "every gradient is finite, but their norm overflows"
+
+
+def _finite(tensor: Tensor) -> bool:
+    return bool(torch.isfinite(tensor).all())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,8 @@ from torch import Tensor, nn
 class TrainHook:
     """Called by `finetune` at fixed places; every method may be left as it is.
 
-    A hook keeps its state in itself or in the model's buffers. With several, each place calls them in
-    order.
+    A hook keeps its state in the model's buffers, or in itself: then `state` and `restore` carry it through a
+    checkpoint. With several, each place calls them in order.
     """
 
     def before_epoch(self, model: nn.Module, epoch: int) -> None:
@@ -24,3 +26,10 @@ class TrainHook:
 
     def after_training(self, model: nn.Module) -> None:
         """After the last epoch."""
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs after an interruption: tensors and plain values, in dicts and lists."""
+        return {}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from a `state`, whose tensors are on the CPU; the training runs on `device`."""

@@ -3,79 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from hwmodel.errors import ConfigError
 from workloads.compress.calibration import device_of
-from workloads.training.accuracy import Accuracy, measure_accuracy
+from workloads.training.accuracy import measure_accuracy
+from workloads.training.checkpoints import (
+    Checkpoints,
+    check_same_run,
+    data_key,
+    model_state,
+    read_state,
+    restore_model,
+    snapshot,
+    write_state,
+)
+from workloads.training.compiling import compiled
 from workloads.training.device import select_device
-from workloads.training.diagnose import first_non_finite
-from workloads.training.distill import Teacher, distillation_loss, soft_targets
+from workloads.training.distill import Teacher
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import SplitLike, tensors_of
+from workloads.training.records import EpochRecord, Progress, StepProgress, TrainResult
+from workloads.training.run import Run
 from workloads.training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """One epoch.
-
-    Attributes:
-        epoch: from 1.
-        lr: at its end.
-        loss: mean over its steps.
-        train_accuracy: on the (augmented) batches as they were trained on, in train mode.
-        validation: after it; None where no validation split was given.
-        wall_s: its duration [s].
-    """
-
-    epoch: int
-    lr: float
-    loss: float
-    train_accuracy: Accuracy
-    validation: Accuracy | None
-    wall_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """What a training run did.
-
-    Attributes:
-        history: one record per epoch.
-        wall_s: duration [s].
-        device: where it ran.
-    """
-
-    history: tuple[EpochRecord, ...]
-    wall_s: float
-    device: str
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row per epoch: epoch, lr, loss, train_accuracy, validation_accuracy, wall_s."""
-        import pandas as pd
-
-        rows = [
-            {
-                "epoch": r.epoch, "lr": r.lr, "loss": r.loss, "train_accuracy": r.train_accuracy.value,
-                "validation_accuracy": None if r.validation is None else r.validation.value, "wall_s": r.wall_s,
-            }
-            for r in self.history
-        ]  # fmt: skip
-        return pd.DataFrame(rows)
-
-
-Progress = Callable[[EpochRecord], None]
 
 
 def finetune(
@@ -87,11 +43,14 @@ def finetune(
     teacher: Teacher | None = None,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    steps: StepProgress | None = None,
     hooks: Sequence[TrainHook] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> TrainResult:
     """Train in place; the weights after the last epoch stay (no epoch is picked by its score).
 
-    The same seed gives the same weights to the last bit on one machine with one number of threads.
+    With `settings.ema_decay` what stays is the average of the weights over the steps. The same seed gives the
+    same weights to the last bit on one machine with one number of threads, interrupted and resumed or not.
     Torch's global random state is as before afterwards.
 
     Args:
@@ -104,144 +63,121 @@ def finetune(
             `settings.distill_weight` > 0 (`workloads.training.distillation_loss`); not changed.
         device: None is CUDA where there is one, else the CPU.
         progress: called after every epoch.
+        steps: called after every step.
         hooks: pruning, penalties, ...; called in order.
+        checkpoints: keeps the state of the run in a file, and goes on from it.
 
     Raises:
-        ConfigError: an absent device, a missing teacher, or a loss that is not finite (the message names
-            epoch, step and the first module at fault).
+        ConfigError: an absent device, a missing teacher, a checkpoint of another run, or a loss or gradient that
+            is not finite (the message names epoch, step and the first module at fault).
     """
     if settings.distill_weight > 0 and teacher is None:
         raise ConfigError(f"distill_weight={settings.distill_weight:g} needs a teacher. Pass one, or set it to 0.")
     place, home = select_device(device), device_of(model)
     start = time.perf_counter()
-    history: list[EpochRecord] = []
     x, y = tensors_of(split, place)
-    with _reproducible(place, settings.seed), _placed(model, place, home), _teaching(teacher, place):
-        optimizer = _optimizer(model, settings)
-        generator = torch.Generator().manual_seed(settings.seed)
-        for epoch in range(1, settings.epochs + 1):
-            began = time.perf_counter()
-            for hook in hooks:
-                hook.before_epoch(model, epoch)
-            loss, hits = _epoch(model, x, y, settings, optimizer, generator, epoch, teacher, hooks)
-            scored = None if validation is None else measure_accuracy(model, validation)
-            record = EpochRecord(
-                epoch=epoch,
-                lr=settings.rate(epoch),
-                loss=loss,
-                train_accuracy=hits,
-                validation=scored,
-                wall_s=time.perf_counter() - began,
-            )
-            history.append(record)
-            if progress is not None:
-                progress(record)
+    with (
+        _reproducible(place, settings.seed),
+        _placed(model, place, home),
+        _teaching(teacher, place),
+        compiled(model, settings.compile, place) as forward,
+    ):
+        run = Run(
+            model=model, forward=forward, x=x, y=y, settings=settings, teacher=teacher, hooks=hooks, steps=steps
+        )
+        keeper = None if checkpoints is None else _Keeper(run, checkpoints, start)
+        with _kept(keeper):
+            for epoch in range(len(run.history) + 1, settings.epochs + 1):
+                record = _one_epoch(run, epoch, validation)
+                run.history.append(record)
+                if keeper is not None:
+                    keeper.epoch_done()
+                if progress is not None:
+                    progress(record)
+        if run.average is not None:
+            run.average.copy_to(model)
         for hook in hooks:
             hook.after_training(model)
     model.eval()
-    return TrainResult(history=tuple(history), wall_s=time.perf_counter() - start, device=str(place))
+    wall_s = run.wall_s + time.perf_counter() - start
+    return TrainResult(history=tuple(run.history), wall_s=wall_s, device=str(place))
 
 
-def _epoch(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    settings: TrainSettings,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    epoch: int,
-    teacher: Teacher | None,
-    hooks: Sequence[TrainHook],
-) -> tuple[float, Accuracy]:
-    """(mean loss, accuracy on the batches) of one pass."""
-    model.train()
-    batches = list(_shuffled(len(x), settings.batch_size, generator))
-    total = torch.zeros((), device=x.device)
-    correct = torch.zeros((), dtype=torch.int64, device=x.device)
-    for step, chosen in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(epoch - 1 + (step + 1) / len(batches))
-        index = chosen.to(x.device)
-        images, labels = shifted(x[index], settings.shift, generator), y[index]
-        scores = model(images)
-        loss = _loss(scores, labels, images, settings, teacher)
-        for hook in hooks:
-            extra = hook.extra_loss(model)
-            loss = loss if extra is None else loss + extra
-        if not torch.isfinite(loss):
-            culprit = first_non_finite(model, images)
-            raise ConfigError(
-                f"the loss is {loss.item()} in epoch {epoch}, step {step + 1} of {len(batches)}: {culprit}. "
-                f"Lower lr (now {settings.lr:g}), or check the data."
-            )
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward([loss])
-        optimizer.step()
-        for hook in hooks:
-            hook.after_step(model, optimizer)
-        total += loss.detach()
-        correct += (scores.detach().argmax(-1) == labels).sum()
-    seen = sum(len(chosen) for chosen in batches) * (y.numel() // len(y))
-    return float(total) / len(batches), Accuracy(correct=int(correct), total=seen)
-
-
-def _loss(
-    scores: Tensor, labels: Tensor, images: Tensor, settings: TrainSettings, teacher: Teacher | None
-) -> Tensor:
-    """Cross-entropy, mixed with the teacher's soft targets; every position of a sequence counts alike."""
-    if teacher is not None and settings.distill_weight > 0:
-        return distillation_loss(
-            scores,
-            soft_targets(teacher, images),
-            labels,
-            settings.distill_temperature,
-            settings.distill_weight,
-            label_smoothing=settings.label_smoothing,
-        )
-    return functional.cross_entropy(
-        scores.flatten(0, -2), labels.flatten(), label_smoothing=settings.label_smoothing
+def _one_epoch(run: Run, epoch: int, validation: SplitLike | None) -> EpochRecord:
+    began = time.perf_counter()
+    loss, hits = run.epoch(epoch)
+    scored = averaged = None
+    if validation is not None:
+        scored = measure_accuracy(run.model, validation)
+        if run.average is not None:
+            with run.average.applied(run.model):
+                averaged = measure_accuracy(run.model, validation)
+    return EpochRecord(
+        epoch=epoch,
+        lr=run.settings.rate(epoch),
+        loss=loss,
+        train_accuracy=hits,
+        validation=scored,
+        ema_validation=averaged,
+        wall_s=time.perf_counter() - began,
     )
 
 
-def _shuffled(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    order = torch.randperm(count, generator=generator)
-    if count <= batch_size:
-        yield order
-        return
-    for start in range(0, count - batch_size + 1, batch_size):
-        yield order[start : start + batch_size]
+class _Keeper:
+    """Writes the state of a run after whole epochs; on creation puts the run where its file stands."""
+
+    def __init__(self, run: Run, checkpoints: Checkpoints, start: float) -> None:
+        self.run, self.checkpoints, self.start = run, checkpoints, start
+        self.own = {"data": data_key(run.x, run.y), "hooks": [type(hook).__name__ for hook in run.hooks]}
+        self.unwritten: Any = None
+        if Path(checkpoints.path).exists():
+            self._open()
+
+    def _open(self) -> None:
+        path, settings = self.checkpoints.path, self.run.settings
+        state = read_state(path)
+        if not self.checkpoints.resume:
+            planned = state["settings"]["epochs"]
+            if state["epoch"] < planned:
+                raise ConfigError(
+                    f"{path}: an unfinished run is there, {state['epoch']} of {planned} epochs. Resume it, or "
+                    "remove the file."
+                )
+            return
+        check_same_run(path, state, settings, self.own)
+        restore_model(str(path), self.run.model, state["model"])
+        self.run.restore(state)
+        self.run.wall_s = state["wall_s"]
+
+    def epoch_done(self) -> None:
+        epoch = len(self.run.history)
+        self.unwritten = snapshot(
+            self.run.state()
+            | self.own
+            | {
+                "model": model_state(self.run.model),
+                "settings": self.run.settings.to_dict(),
+                "wall_s": self.run.wall_s + time.perf_counter() - self.start,
+            }
+        )
+        if epoch % self.checkpoints.every == 0 or epoch == self.run.settings.epochs:
+            self.write()
+
+    def write(self) -> None:
+        """What is not on disk yet."""
+        if self.unwritten is not None:
+            write_state(self.checkpoints.path, self.unwritten)
+            self.unwritten = None
 
 
-def shifted(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
-    """Each image moved by its own random (dy, dx), at most `pixels` each way; the edge is repeated.
-
-    Args:
-        images: (N, C, H, W).
-        pixels: 0 returns the images.
-        generator: on the CPU.
-    """
-    if pixels == 0 or images.dim() != 4:
-        return images
-    n, c, h, w = images.shape
-    padded = functional.pad(images, (pixels, pixels, pixels, pixels), mode="replicate")
-    moves = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator).to(images.device)
-    rows = (moves[0, :, None] + torch.arange(h, device=images.device))[:, None, :, None]
-    columns = (moves[1, :, None] + torch.arange(w, device=images.device))[:, None, None, :]
-    samples = torch.arange(n, device=images.device)[:, None, None, None]
-    channels = torch.arange(c, device=images.device)[None, :, None, None]
-    return padded[samples, channels, rows, columns]
-
-
-def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Weight decay on tensors of two or more dims: weights, but no bias, norm or quantizer step."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    if settings.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=settings.lr)
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+@contextmanager
+def _kept(keeper: _Keeper | None) -> Iterator[None]:
+    """A run that ends early, however, leaves its last whole epoch."""
+    try:
+        yield
+    finally:
+        if keeper is not None:
+            keeper.write()
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from hwmodel.errors import ConfigError
 from workloads.compress.checkpoint import load_weights, read_metadata, save_weights
 from workloads.training.accuracy import Accuracy, measure_accuracy
 from workloads.training.inputs import DataLike
-from workloads.training.loop import Progress, TrainResult, finetune
+from workloads.training.loop import finetune
+from workloads.training.records import Progress, TrainResult
 from workloads.training.settings import TrainSettings
 
 _KEY = "pretrain_key"

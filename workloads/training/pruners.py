@@ -7,6 +7,7 @@ After the optimizer's step a pruned weight is exactly zero, and so is what the o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,12 @@ class MaskHook(TrainHook):
             for value in optimizer.state.get(parameter, {}).values():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     value.mul_(mask)
+
+    def state(self) -> dict[str, Any]:
+        return {"masks": self.masks}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        self.masks = {name: mask.to(device) for name, mask in state["masks"].items()}
 
     def _masked(self, model: nn.Module) -> list[tuple[str, Tensor, Tensor]]:
         found: list[tuple[str, Tensor, Tensor]] = []
@@ -97,6 +104,13 @@ class MagnitudePruner(MaskHook):
         if sparsity > self._reached:
             self._reached = sparsity
             self.prune(model, sparsity)
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"reached": self._reached}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        super().restore(state, device)
+        self._reached = state["reached"]
 
     @torch.no_grad()
     def prune(self, model: nn.Module, sparsity: float) -> None:
@@ -161,3 +175,11 @@ class ChannelPruner(MaskHook):
             self.keep = select_channels(model, self.groups, 1 - sparsity, scope=self.scope, multiple=self.multiple)
             mask_channels(model, self.groups, self.keep)
             self.masks = parameter_masks(model, plan_cuts(self.groups, self.keep))
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"reached": self._reached, "keep": self.keep}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        super().restore(state, device)
+        self._reached = state["reached"]
+        self.keep = {name: tuple(kept) for name, kept in state["keep"].items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -135,6 +135,13 @@ class AdmmHook(TrainHook):
         layers = weight_layers(model, self.layers)
         gaps = [(raw_weight(m) - self.targets[n] + self.duals[n]).square().sum() for n, m in layers.items()]
         return torch.stack(gaps).sum() * (self.rho / 2)
+
+    def state(self) -> dict[str, Any]:
+        return {"targets": self.targets, "duals": self.duals}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        self.targets = {name: target.to(device) for name, target in state["targets"].items()}
+        self.duals = {name: dual.to(device) for name, dual in state["duals"].items()}
 
     @torch.no_grad()
     def after_training(self, model: nn.Module) -> None:

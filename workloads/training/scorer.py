@@ -14,7 +14,8 @@ from workloads.compress.transform import apply
 from workloads.training.accuracy import Accuracy, measure_accuracy
 from workloads.training.device import select_device
 from workloads.training.inputs import DataLike
-from workloads.training.loop import Progress, finetune
+from workloads.training.loop import finetune
+from workloads.training.records import Progress
 from workloads.training.settings import TrainSettings
 
 CALIBRATION_IMAGES = 256

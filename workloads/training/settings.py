@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from hwmodel.errors import ConfigError, did_you_mean
+from workloads.training.schedules import SCHEDULES, cosine, multistep, warmup
 
 OPTIMIZERS = ("sgd", "adam")
-SCHEDULES = ("cosine", "constant")
+AMP = ("off", "bf16", "fp16")
 #: name -> (lowest, highest, both included); lr and the temperature must exceed 0.
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (0, math.inf),
@@ -26,8 +27,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "distill_weight": (0, 1),
     "distill_temperature": (0, math.inf),
     "seed": (0, 2**63 - 1),
+    "gamma": (0, 1),
+    "lr_floor": (0, 1),
+    "crop": (0, math.inf),
+    "cutout": (0, math.inf),
+    "ema_decay": (0, 1),
+    "clip_norm": (0, math.inf),
 }
-_INTEGERS = ("epochs", "batch_size", "shift", "seed")
+_INTEGERS = ("epochs", "batch_size", "shift", "seed", "crop", "cutout")
+_CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "amp": AMP}
+_SWITCHES = ("flip", "compile")
 _POSITIVE = ("lr", "distill_temperature")
 
 
@@ -42,16 +51,29 @@ class TrainSettings:
         optimizer: `sgd` (Nesterov momentum) or `adam` (decoupled weight decay).
         momentum: of `sgd`.
         weight_decay: on weights only: norms, biases and quantizer steps are left alone.
-        schedule: `cosine` to zero, or `constant`.
+        schedule: `cosine`, `constant`, or `multistep`.
         warmup_epochs: the rate rises linearly from zero over these.
         label_smoothing: share of the target spread over all classes.
         shift: each training image is moved by up to so many pixels in y and x; the edge is repeated.
         distill_weight: share of the loss that follows a teacher's outputs instead of the labels.
         distill_temperature: softens both outputs for that share.
-        seed: of shuffling, shifts and dropout.
+        seed: of shuffling, augmentation and dropout.
+        milestones: of `multistep`: after each of these epochs the rate is multiplied by `gamma`.
+        gamma: of `multistep`.
+        lr_floor: of `cosine`: the last rate, as a share of `lr`.
+        crop: each training image is padded with zeros by so many pixels and cropped at random to its size.
+        flip: mirror half of the training images left to right.
+        cutout: side of a square in each training image that is set to zero [pixels]; 0 is none.
+        ema_decay: > 0 averages the weights over the steps, and the average is what training gives; 0.999 is usual.
+        clip_norm: longest gradient, all parameters together; 0 leaves gradients as they are.
+        amp: mixed precision: `off`, `bf16` (CPU and CUDA), or `fp16` with a scaled loss (CUDA).
+        compile: train through `torch.compile`.
+
+    A setting of the second half (from `milestones` on) that has its default is left out of `to_dict`
+    and `key`: files of before they existed stay valid.
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value out of its range, or one that its schedule does not use.
     """
 
     epochs: int = 8
@@ -67,6 +89,16 @@ class TrainSettings:
     distill_weight: float = 0.0
     distill_temperature: float = 4.0
     seed: int = 0
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    lr_floor: float = 0.0
+    crop: int = 0
+    flip: bool = False
+    cutout: int = 0
+    ema_decay: float = 0.0
+    clip_norm: float = 0.0
+    amp: str = "off"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -78,11 +110,33 @@ class TrainSettings:
                 raise ConfigError(f"`{name} > 0` must hold, but got {name}={value!r}")
             if not low <= value <= high:
                 raise ConfigError(f"`{low} <= {name} <= {high}` must hold, but got {name}={value!r}")
-        for name, options in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, options in _CHOICES.items():
             value = getattr(self, name)
             if value not in options:
                 hint = did_you_mean(str(value), options)
                 raise ConfigError(f"{name} must be one of {', '.join(options)}, but got {value!r}.{hint}")
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be true or false, but got {getattr(self, name)!r}")
+        if self.ema_decay == 1:
+            raise ConfigError("`ema_decay < 1` must hold: with ema_decay=1 the average never moves")
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        steps = self.milestones
+        is_list = isinstance(steps, (list, tuple))
+        if not is_list or not all(_is_number(step) and 0 < step < math.inf for step in steps):
+            raise ConfigError(f"milestones must be epochs, such as [15, 25], but got {steps!r}")
+        object.__setattr__(self, "milestones", tuple(steps))
+        if list(steps) != sorted(set(steps)):
+            raise ConfigError(f"milestones must rise, but got {list(steps)}")
+        if bool(steps) != (self.schedule == "multistep"):
+            raise ConfigError(
+                "milestones belong to schedule 'multistep' and it needs some, but got "
+                f"milestones={list(steps)} with schedule={self.schedule!r}"
+            )
+        if self.lr_floor and self.schedule != "cosine":
+            raise ConfigError(f"lr_floor belongs to schedule 'cosine', but got {self.schedule!r}")
 
     @classmethod
     def from_scratch(cls, **changes: Any) -> Self:
@@ -111,8 +165,14 @@ class TrainSettings:
         return cls(**data)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON and YAML."""
-        return asdict(self)
+        """Plain values, ready for JSON and YAML; newer settings only where they differ from their defaults."""
+        names = [f.name for f in fields(self)]
+        first_new = names.index("milestones")
+        return {
+            f.name: list(value) if isinstance(value, tuple) else value
+            for index, f in enumerate(fields(self))
+            if (value := getattr(self, f.name)) != f.default or index < first_new
+        }
 
     @property
     def key(self) -> str:
@@ -126,8 +186,13 @@ class TrainSettings:
             progress: finished epochs, fractions included; 0 .. `epochs`.
         """
         if progress < self.warmup_epochs:
-            return self.lr * progress / self.warmup_epochs
-        if self.schedule == "constant":
-            return self.lr
-        rest = max(self.epochs - self.warmup_epochs, 1e-9)
-        return self.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - self.warmup_epochs) / rest)))
+            return warmup(self.lr, progress, self.warmup_epochs)
+        if self.schedule == "multistep":
+            return multistep(self.lr, progress, self.milestones, self.gamma)
+        if self.schedule == "cosine":
+            return cosine(self.lr, progress, self.warmup_epochs, self.epochs, self.lr * self.lr_floor)
+        return self.lr
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
