@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from reports.curves import plot_curves
     from reports.figures import plot_breakdown, plot_layers, plot_pareto, save_figure
     from reports.html import write_report
     from reports.pictures import plot_graph
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "plot_breakdown",
+    "plot_curves",
     "plot_graph",
     "plot_layers",
     "plot_pareto",
@@ -25,6 +27,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "curves": ("plot_curves",),
         "figures": ("plot_breakdown", "plot_layers", "plot_pareto", "save_figure"),
         "html": ("write_report",),
         "pictures": ("plot_graph",),

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from reports.commands import compression, doctor, hardware, model, study
+from reports.commands import compression, doctor, finetuning, hardware, model, study
 
 INVALID, INTERRUPTED = 3, 130
 
@@ -101,7 +101,7 @@ app.command("search")(study.search)
 app.command("resume")(study.resume)
 app.command("report")(study.report)
 app.command("export")(compression.export)
-app.command("finetune")(compression.finetune)
+app.command("finetune")(finetuning.finetune)
 app.add_typer(hardware.app, name="hw", help="Accelerators: list, show, check.")
 app.command("doctor")(doctor.doctor)
 

@@ -74,7 +74,7 @@ def finetune_job(
         changes: other settings of the training, by the names of `TrainSettings`.
         checkpoint_every: epochs between two writes of the run's state (`state_path`), from which it can be
             resumed; None writes none.
-        resume: go on from that state.
+        resume: go on from that state, with its settings; `changes` may then extend `epochs` only.
         device: None is CUDA where there is one, else the CPU.
         observer: its `batch_done` is called after each step, `epoch_done` and `step` after each epoch.
 
@@ -83,7 +83,7 @@ def finetune_job(
             `.safetensors`.
     """
     from workloads.compress import apply, load_weights, save_weights
-    from workloads.training import Checkpoints, device_text, finetune, measure_accuracy, select_device
+    from workloads.training import Checkpoints, device_text, finetune, measure_accuracy, read_state, select_device
 
     path, watch = Path(config_path), as_observer(observer)
     file = read_config(path)
@@ -91,10 +91,12 @@ def finetune_job(
     target = path.parent / "finetuned.safetensors" if output is None else Path(output)
     if target.suffix != ".safetensors":
         raise ConfigError(f"{target}: must end in .safetensors.")
-    settings = _settings(file, {"epochs": epochs, "seed": seed, **(changes or {})})
+    state = state_path(target)
+    made = read_state(state)["settings"] if resume and state.exists() else file.provenance.get("training", {})
+    settings = _settings(made, {"epochs": epochs, "seed": seed, **(changes or {})})
     checkpoints = None
     if checkpoint_every is not None or resume:
-        checkpoints = Checkpoints(path=state_path(target), every=checkpoint_every or 1, resume=resume)
+        checkpoints = Checkpoints(path=state, every=checkpoint_every or 1, resume=resume)
     compressed = apply(model, file.config).eval()
     load_weights(_checkpoint(file, path, checkpoint), compressed)
     before = measure_accuracy(compressed, data.validation, device)
@@ -177,11 +179,11 @@ def _made_with(file: ConfigFile, path: Path, key: str) -> tuple[str, dict[str, A
     return made["name"], made.get("options", {})
 
 
-def _settings(file: ConfigFile, changes: Mapping[str, Any]) -> TrainSettings:
-    """Those of the search; a change that is None changes nothing."""
+def _settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainSettings:
+    """Those of the search, or of the run that is resumed; a change that is None changes nothing."""
     from workloads.training import TrainSettings
 
-    made = dict(file.provenance.get("training", {}))
+    made = dict(base)
     if changes.get("schedule") not in (None, made.get("schedule")):
         made.pop("milestones", None)
         made.pop("lr_floor", None)

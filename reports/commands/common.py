@@ -116,13 +116,13 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
     return shape
 
 
-def parse_options(pairs: list[str] | None) -> dict[str, Any]:
+def parse_options(pairs: list[str] | None, hint: str = "--option") -> dict[str, Any]:
     """`["width=2", "pretrained=false"]` as {"width": 2, "pretrained": False}."""
     options: dict[str, Any] = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
-            raise typer.BadParameter(f"must be KEY=VALUE, but got {pair!r}", param_hint="--option")
+            raise typer.BadParameter(f"must be KEY=VALUE, but got {pair!r}", param_hint=hint)
         options[key] = _value(value)
     return options
 

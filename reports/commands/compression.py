@@ -1,4 +1,4 @@
-"""`hwmodel export` and `finetune`: a configuration leaves for other tools, or goes back to training."""
+"""`hwmodel export`: a configuration leaves for other tools."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reports.commands.common import DeviceOption, JsonOption
+from reports.commands.common import JsonOption
 
 if TYPE_CHECKING:
-    from search.finetuning import FinetuneResult
-    from search.scoring import Score
     from workloads.compress import ConfigFile
 
 FORMATS = ("yaml", "json", "csv")
@@ -114,76 +112,3 @@ def weights_path(path: Path, file: ConfigFile) -> str | None:
     candidates = [path.parent / str(named)] if named else []
     candidates.append(path.with_suffix(".safetensors"))
     return next((str(candidate) for candidate in candidates if candidate.is_file()), None)
-
-
-def finetune(
-    config: Annotated[Path, typer.Option("--config", metavar="best.yaml", help="A configuration of `search`.")],
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option("--checkpoint", metavar="FILE.safetensors", help="Weights to start from; default: its own."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=0, help="Default: as the search trained. 0 only checks.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.safetensors", help="Default: finetuned.safetensors."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of shuffling; default: that of the search.")] = None,
-    device: DeviceOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Rebuild the quantized, pruned model of a configuration and train it further."""
-    from reports.console import emit_json, make_console, say
-    from reports.progress import observing
-    from reports.tables import print_lines
-    from search.finetuning import finetune_job
-    from workloads.training import select_device
-
-    with observing(config.stem, device=str(select_device(device)), hint="") as observer:
-        result = finetune_job(
-            config, checkpoint, epochs=epochs, output=output, seed=seed, device=device, observer=observer
-        )
-    if json:
-        emit_json(_finetuned(result))
-    else:
-        print_lines(make_console(), _finetune_lines(result))
-    if result.reproduced is False:
-        say("The weights do not score as the file records. Was it made on another machine, or with other data?")
-
-
-def _finetuned(result: FinetuneResult) -> dict[str, Any]:
-    def score(value: Score | None) -> dict[str, Any] | None:
-        return None if value is None else {"correct": value.correct, "total": value.total}
-
-    return {
-        "output": str(result.output),
-        "epochs": result.epochs,
-        "before": score(result.before),
-        "after": score(result.after),
-        "test": score(result.test),
-        "recorded": score(result.recorded),
-        "reproduced": result.reproduced,
-        "device": result.device,
-        "wall_s": result.wall_s,
-    }
-
-
-def _finetune_lines(result: FinetuneResult) -> list[tuple[str, str]]:
-    from hwmodel.describe import OK, WARNING
-    from reports import units
-
-    def text(score: Score) -> str:
-        return f"{units.percent(score.accuracy)} ({score.correct}/{score.total})"
-
-    lines = []
-    if result.recorded is not None:
-        mark, word = (OK, "as recorded") if result.reproduced else (WARNING, f"recorded {text(result.recorded)}")
-        lines.append((mark, f"before: {text(result.before)} on the validation split, {word}"))
-    else:
-        lines.append(("", f"before: {text(result.before)} on the validation split"))
-    epochs = f"{result.epochs} epoch{'s' if result.epochs != 1 else ''}"
-    scores = f"{text(result.after)} validation, {text(result.test)} test"
-    lines.append(("", f"after {epochs} on {result.device}: {scores}"))
-    lines.append((OK, f"wrote {result.output}"))
-    return lines

@@ -132,9 +132,10 @@ class QuantLayer(nn.Module):
         """
         if self.input_quantizer is None:
             return x
-        return self.input_quantizer(
-            x.float() if x.dtype in _HALF and torch.is_autocast_enabled(x.device.type) else x
-        )
+        if x.dtype in _HALF and torch.is_autocast_enabled(x.device.type):
+            x = x.float()
+        out: Tensor = self.input_quantizer(x)
+        return out
 
 
 class QuantLinear(QuantLayer, nn.Linear):
