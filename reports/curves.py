@@ -42,6 +42,8 @@ def plot_curves(
     Raises:
         ConfigError: no epoch.
     """
+    from matplotlib.ticker import MaxNLocator
+
     frame = _frame(history)
     if not len(frame):
         raise ConfigError("plot_curves needs at least one epoch, but the history is empty")
@@ -62,7 +64,7 @@ def plot_curves(
     style_axes(ax, theme)
     style_axes(losses, theme, grid="none")
     losses.set_facecolor("none")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(ax, theme, columns=2)
     return ax
 

@@ -52,7 +52,7 @@ def finetune(
     compile: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Train through torch.compile.", **_PANEL)
     ] = None,
-    set_: Annotated[
+    other: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="KEY=VALUE", help="Any other setting, as momentum=0.8. Repeatable.", **_PANEL
@@ -91,7 +91,7 @@ def finetune(
             epochs=epochs,
             output=output,
             seed=seed,
-            changes=parse_options(set_, "--set") | named_only(named),
+            changes=parse_options(other, "--set") | named_only(named),
             checkpoint_every=checkpoint_every,
             resume=resume,
             device=device,

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._functorch import config as functorch_config
 
 from hwmodel.errors import ConfigError
 from workloads.compress.uniform import COMPILE_OPTIONS
@@ -45,25 +44,16 @@ def compiled(model: nn.Module, wanted: bool, device: torch.device) -> Iterator[F
 
 
 def compile_training(model: nn.Module, device: torch.device) -> Forward:
-    """The forward through `torch.compile`, set up so that training steps are fast; calibrate before.
-
-    On the CPU the compiler's own choice is to store masks for the backward pass as booleans, and its loops over
-    those are not vectorised: a step with fixed grids takes three times as long. Here masks are computed again.
+    """The forward through `torch.compile`, with options under which training steps are fast; calibrate before.
 
     Raises:
         ConfigError: no C++ compiler (CPU) or no Triton (CUDA).
     """
     check_toolchain(device)
-    if device.type != "cpu" or BACKEND != "inductor":
-        forward: Forward = torch.compile(model, backend=BACKEND)
-        return forward
-    tuned: Forward = torch.compile(model, backend=BACKEND, options=dict(COMPILE_OPTIONS))
-
-    def recomputing(*inputs: Any) -> Tensor:
-        with functorch_config.patch(aggressive_recomputation=True):
-            return tuned(*inputs)
-
-    return recomputing
+    is_tuned = device.type == "cpu" and BACKEND == "inductor"
+    options: dict[str, Any] | None = dict(COMPILE_OPTIONS) if is_tuned else None
+    forward: Forward = torch.compile(model, backend=BACKEND, options=options)
+    return forward
 
 
 def check_toolchain(device: torch.device) -> None:
