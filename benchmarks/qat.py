@@ -1,10 +1,8 @@
 """What a QAT step costs beside the float step: ResNet-20, W4A4, batch 128, CIFAR shapes.
 
-    OMP_NUM_THREADS=1 python benchmarks/qat.py [--rounds N] [--skip-compiled]
-
-Writes results/qat.json beside this file. A step is forward, loss, backward and an SGD step. The float and the
-quantized models take turns, round by round, so that a crowded machine slows all of them alike; the ratios are those
-of the fastest rounds and of the medians.
+A step is forward, loss, backward and an SGD step. The float and the quantized models take turns, round by round, so
+that a crowded machine slows all of them alike; the ratios are those of the fastest rounds and of the medians. The
+threads are those of OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +27,14 @@ from workloads import load_model
 from workloads.compress import CompressionConfig, apply, calibrate
 from workloads.training import compile_training
 
-BATCH = 128
-BITS = 4
+BATCH, BITS = 128, 4
 QUANTIZERS = ("lsq", "minmax")
+DEVICES, MODES = ("cpu", "cuda"), ("eager", "compiled")
 NOT_MEASURED = "not measured"
 #: Of the QAT step over the float step.
 TARGETS = {"cpu eager": 1.6, "cpu compiled": 1.3, "cuda compiled": 1.15}
 
+Row = dict[str, Any]
 Step = Callable[[], object]
 
 
@@ -68,58 +67,90 @@ def training_step(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, 
     return step
 
 
-def measure(device: str, compiled: bool, rounds: int) -> dict[str, Any]:
-    """Seconds of the step of each model, and its ratio to the float step."""
+def measure(device: str, mode: str, rounds: int) -> list[Row]:
+    """One row per model: seconds of its step, and their ratio to the float step's."""
+    if device == "cuda" and not torch.cuda.is_available():
+        return [{"device": device, "mode": mode, "model": name, "step": NOT_MEASURED} for name in QUANTIZERS]
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(BATCH, 3, 32, 32, generator=generator).to(device)
     labels = torch.randint(0, 10, (BATCH,), generator=generator).to(device)
-    steps = {name: training_step(model, images, labels, compiled) for name, model in models(images).items()}
-    first: dict[str, float] = {}
-    for name, step in steps.items():
-        began = time.perf_counter()
-        step()
-        first[name] = time.perf_counter() - began
+    steps = {
+        name: training_step(model, images, labels, mode == "compiled") for name, model in models(images).items()
+    }
+    first = {name: seconds(step) for name, step in steps.items()}
+    for step in steps.values():
         step()
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            began = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - began)
-    return {name: _row(values, times["float"], first[name]) for name, values in times.items()}
+            times[name].append(seconds(step))
+    fastest, middle = min(times["float"]), statistics.median(times["float"])
+    return [
+        {
+            "device": device,
+            "mode": mode,
+            "model": name,
+            "first_step_s": round(first[name], 2),
+            "min_s": round(min(values), 4),
+            "median_s": round(statistics.median(values), 4),
+            "ratio_of_min": round(min(values) / fastest, 3),
+            "ratio_of_median": round(statistics.median(values) / middle, 3),
+        }
+        for name, values in times.items()
+    ]
 
 
-def _row(values: list[float], base: list[float], first: float) -> dict[str, float]:
-    return {
-        "first_step_s": round(first, 2),
-        "min_s": round(min(values), 4),
-        "median_s": round(statistics.median(values), 4),
-        "ratio_of_min": round(min(values) / min(base), 3),
-        "ratio_of_median": round(statistics.median(values) / statistics.median(base), 3),
-    }
+def seconds(step: Step) -> float:
+    """Wall time of one call [s]."""
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--skip-compiled", action="store_true")
-    arguments = parser.parse_args()
-    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-    rows: dict[str, Any] = {"cuda eager": NOT_MEASURED, "cuda compiled": NOT_MEASURED}
-    for device in devices:
-        for kind in ("eager", "compiled"):
-            if kind == "compiled" and arguments.skip_compiled:
-                rows[f"{device} compiled"] = NOT_MEASURED
-                continue
-            rows[f"{device} {kind}"] = measure(device, kind == "compiled", arguments.rounds)
-            print(f"{device} {kind}: {rows[f'{device} {kind}']}", flush=True)
-    report = provenance(["torch"]) | {
-        "model": "resnet20", "batch": BATCH, "bits": f"W{BITS}A{BITS}", "rounds": arguments.rounds,
-        "threads": torch.get_num_threads(), "load_average": round(os.getloadavg()[0], 2),
-        "targets": TARGETS, "steps": rows,
-    }  # fmt: skip
-    print(f"wrote {store('qat', report).name}")
+def show(row: Row) -> None:
+    place = f"{row['device']:5} {row['mode']:9} {row['model']:7}"
+    if "min_s" not in row:
+        print(f"{place} {NOT_MEASURED}", flush=True)
+        return
+    target = TARGETS.get(f"{row['device']} {row['mode']}")
+    limit = f" (target {target:g})" if target and row["model"] != "float" else ""
+    print(
+        f"{place} min {row['min_s']:.3f} s, median {row['median_s']:.3f} s: "
+        f"{row['ratio_of_min']:.2f}x and {row['ratio_of_median']:.2f}x the float step{limit}",
+        flush=True,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; with --store also write the results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=20, help="steps of each model that are timed")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), metavar="MODE")
+    parser.add_argument("--store", action="store_true", help="write benchmarks/results/qat.json")
+    options = parser.parse_args(arguments)
+    rows = []
+    for device in DEVICES:
+        for mode in options.modes:
+            for row in measure(device, mode, options.rounds):
+                rows.append(row)
+                show(row)
+    if options.store:
+        data = {
+            "benchmark": "qat",
+            **provenance(["torch"]),
+            "model": "resnet20",
+            "batch": BATCH,
+            "bits": f"W{BITS}A{BITS}",
+            "rounds": options.rounds,
+            "threads": torch.get_num_threads(),
+            "load_average": round(os.getloadavg()[0], 2),
+            "seeds": [0],
+            "targets": TARGETS,
+            "rows": rows,
+        }
+        print(f"stored in {store('qat', data).name}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -55,7 +55,7 @@ def front_text(front: tuple[Result, ...]) -> str:
 
 
 def epoch_text(record: EpochRecord, total: int) -> str:
-    """`epoch 3/8 · loss 0.412 · train 91.2 % · validation 90.1 % · lr 0.03 · 4.2 s`."""
+    """`epoch 3/8 · loss 0.412 · train 91.2 % · validation 90.1 % · lr 0.03 · 4.20 s`."""
     scores = [("train", record.train_accuracy), ("validation", record.validation), ("EMA", record.ema_validation)]
     parts = [f"epoch {record.epoch}/{total}", f"loss {record.loss:.3g}"]
     parts += [f"{name} {units.percent(score.value)}" for name, score in scores if score is not None]

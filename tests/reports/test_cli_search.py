@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
 from reports.cli import app
 from search.ledger import read_results
+from workloads.compress.checkpoint import read_metadata
 
 MODEL = '''
 import torch
@@ -170,6 +172,54 @@ def test_finetune_starts_where_the_search_ended(searched: tuple[Path, Result], t
     assert data["before"] == data["recorded"]
     assert output.is_file()
     assert "as recorded" in run(*args).stdout
+
+
+def test_finetune_takes_training_options_and_resumes(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = searched
+    output = tmp_path / "out.safetensors"
+    base = ("finetune", "--config", folder / "best.yaml", "-o", output, "--device", "cpu")
+    options = (
+        "--schedule", "multistep", "--milestones", "1,2", "--lr", 0.02, "--warmup", 0, "--ema", 0.9, "--clip", 1,
+        "--crop", 1, "--flip", "--amp", "bf16", "--set", "gamma=0.5",
+    )  # fmt: skip
+    first = run(*base, *options, "--epochs", 2)
+    assert first.exit_code == 0, first.output
+    assert "epoch 2/2 · loss" in first.stderr
+    again = run(*base, "--resume", "--epochs", 3, "--json")  # the settings are those of the run
+    assert again.exit_code == 0, again.output
+    assert "epoch 2/3" not in again.stderr
+    assert "epoch 3/3 · loss" in again.stderr
+    rows = pd.read_csv(json.loads(again.stdout)["curves"])
+    assert list(rows.epoch) == [1, 2, 3]
+    assert rows.lr.tolist() == pytest.approx([0.02, 0.01, 0.005])
+    assert rows.ema_validation_accuracy.notna().all()
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    notes = read_metadata(output)
+    assert json.loads(notes["settings"])["milestones"] == [1.0, 2.0]
+    assert notes["device"].startswith("cpu, ")
+    assert float(notes["wall_s"]) >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--schedule", "multistpe"), 3, "Did you mean 'multistep'?"),
+        (("--schedule", "multistep"), 3, "it needs some"),
+        (("--milestones", "a,b"), 2, "must be epochs with commas"),
+        (("--amp", "fp16"), 3, "Use amp='bf16'"),
+        (("--set", "momentun=0.5"), 3, "Did you mean 'momentum'?"),
+        (("--set", "momentum"), 2, "must be KEY=VALUE"),
+    ],
+)
+def test_finetune_answers_bad_options(
+    searched: tuple[Path, Result], tmp_path: Path, options: tuple[str, ...], code: int, said: str
+) -> None:
+    folder, _ = searched
+    output = tmp_path / "out.safetensors"
+    result = run("finetune", "--config", folder / "best.yaml", "-o", output, "--device", "cpu", *options)
+    assert result.exit_code == code, result.output
+    assert said in " ".join(result.stderr.replace("│", " ").split())
+    assert not output.exists()
 
 
 def test_cost_of_a_configuration_and_of_another_model(searched: tuple[Path, Result]) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from reports.progress import LiveObserver, LogObserver, State, front_text
 from search.results import Result
+from workloads.training import Accuracy, EpochRecord
 
 
 def make_result(number: int, correct: int, bits: float, *, stage: str = "ptq", error: str = "") -> Result:
@@ -70,6 +71,45 @@ def test_the_log_of_a_long_stage_is_short() -> None:
         log.step("table", done, 500)
     assert len(lines) == 1 + 10
     assert lines[-1] == "pricing layers 500/500"
+
+
+def epoch(number: int, ema: Accuracy | None = None) -> EpochRecord:
+    return EpochRecord(
+        epoch=number, lr=0.025, loss=0.4123, train_accuracy=Accuracy(correct=912, total=1000),
+        validation=Accuracy(correct=90, total=100), ema_validation=ema, wall_s=4.2,
+    )  # fmt: skip
+
+
+def test_the_log_of_a_training_has_one_line_per_epoch() -> None:
+    lines: list[str] = []
+    log = LogObserver(lines.append)
+    log.stage_started("finetune", 0, 2)
+    for number, average in ((1, None), (2, Accuracy(correct=91, total=100))):
+        for step in range(1, 6):
+            log.batch_done("finetune", (number - 1) * 5 + step, 10)
+        log.epoch_done(epoch(number, average), 2)
+        log.step("finetune", number, 2)
+    assert lines == [
+        "finetuning: 2 steps",
+        "epoch 1/2 · loss 0.412 · train 91.20 % · validation 90.00 % · lr 0.025 · 4.20 s",
+        "epoch 2/2 · loss 0.412 · train 91.20 % · validation 90.00 % · EMA 91.00 % · lr 0.025 · 4.20 s",
+    ]
+
+
+def test_the_bar_of_a_training_moves_within_an_epoch() -> None:
+    clock = Clock()
+    state = State(clock)
+    state.stage_started("finetune", 0, 4)
+    clock.now = 3.0
+    state.batch_done("finetune", 10, 80)  # half of the first epoch
+    assert state.remaining_s == 3.0 / 0.5 * 3.5
+    live = LiveObserver("best", "cpu", "")
+    live.stage_started("finetune", 0, 4)
+    live.epoch_done(epoch(1), 4)
+    live.step("finetune", 1, 4)
+    console = Console(file=io.StringIO(), width=110)
+    console.print(live)
+    assert "epoch 1/4 · loss 0.412" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_live_lines_fit_a_terminal_and_take_any_name() -> None:

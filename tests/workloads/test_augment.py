@@ -52,7 +52,7 @@ def test_cutout_clears_one_square_that_the_edge_may_cut(images: Tensor, side: in
         assert extent.max() == min(side, size)
         assert extent.min() >= (side + 1) // 2, "its centre lies in the image"
     centres = (cleared[:, 0].sum((1, 2)) == side * side).sum()
-    assert 0 < centres, "some squares are whole"
+    assert centres > 0, "some squares are whole"
 
 
 def test_one_seed_gives_one_result_and_each_image_its_own(images: Tensor) -> None:

@@ -117,7 +117,9 @@ def test_the_gradient_is_cut_to_its_length(data: Data) -> None:
         model = quadrant_net()
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         finetune(model, data.train, replace(plain, clip_norm=clip), device="cpu")
-        return math.sqrt(sum(float((p.detach() - before[name]).square().sum()) for name, p in model.named_parameters()))
+        return math.sqrt(
+            sum(float((p.detach() - before[name]).square().sum()) for name, p in model.named_parameters())
+        )
 
     free = step_length(0) / 0.5
     assert step_length(free / 4) == pytest.approx(0.5 * free / 4, rel=1e-3)
@@ -163,12 +165,12 @@ def test_fp16_wants_cuda_and_a_scale_that_works(data: Data) -> None:
     assert precision.step(optimizer)
     assert weight.tolist() == [-0.5, -0.5]
     kept = precision.state()
-    for halvings in range(1, 20):
+    works = []
+    for _ in range(17):
         optimizer.zero_grad()
         precision.backward((weight * math.inf).sum(), optimizer)
-        if not precision.step(optimizer):
-            break
-    assert halvings == 17, "2^16 is below 1 after 17 halvings"
+        works.append(precision.step(optimizer))
+    assert works == [True] * 16 + [False], "2^16 is below 1 after 17 halvings"
     assert weight.tolist() == [-0.5, -0.5], "an overflow changes nothing"
     precision.restore(kept)
     assert precision.scaler.get_scale() == 2.0**16
@@ -177,7 +179,7 @@ def test_fp16_wants_cuda_and_a_scale_that_works(data: Data) -> None:
 # ---- compile -------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:.*autograd function.Function.*should not be:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # what torch.compile does
 @pytest.mark.parametrize("quantizer", ["lsq", "minmax"])
 def test_compiled_training_takes_the_same_steps(
     data: Data, monkeypatch: pytest.MonkeyPatch, quantizer: str
@@ -195,7 +197,7 @@ def test_compiled_training_takes_the_same_steps(
 def test_without_a_toolchain_the_message_says_what_to_install(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler, and g\+\+, clang\+\+, c\+\+ is not on the PATH"):
+    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler, and g\+\+, clang\+\+, c\+\+ is not"):
         finetune(quadrant_net(), data.train, replace(SETTINGS, compile=True), device="cpu")
     monkeypatch.setenv("CXX", "my-cxx")
     with pytest.raises(ConfigError, match=r"C\+\+ compiler, and my-cxx is not"):
@@ -283,7 +285,15 @@ def test_language_models_train_with_the_same_options() -> None:
     tokens = torch.randint(0, 7, (128, 5))
     split = Split(tokens, (tokens + 1) % 7)
     settings = TrainSettings(
-        epochs=6, lr=0.03, optimizer="adam", batch_size=16, ema_decay=0.9, clip_norm=1.0, amp="bf16", crop=2, flip=True
+        epochs=6,
+        lr=0.03,
+        optimizer="adam",
+        batch_size=16,
+        ema_decay=0.9,
+        clip_norm=1.0,
+        amp="bf16",
+        crop=2,
+        flip=True,
     )
     history = finetune(Tokens(), split, settings, validation=split, device="cpu").history
     assert history[-1].ema_validation is not None
