@@ -92,7 +92,8 @@ def finetune_job(
     if target.suffix != ".safetensors":
         raise ConfigError(f"{target}: must end in .safetensors.")
     state = state_path(target)
-    made = read_state(state)["settings"] if resume and state.exists() else file.provenance.get("training", {})
+    past = read_state(state) if resume and state.exists() else None
+    made = file.provenance.get("training", {}) if past is None else past["settings"]
     settings = _settings(made, {"epochs": epochs, "seed": seed, **(changes or {})})
     checkpoints = None
     if checkpoint_every is not None or resume:
@@ -101,7 +102,7 @@ def finetune_job(
     load_weights(_checkpoint(file, path, checkpoint), compressed)
     before = measure_accuracy(compressed, data.validation, device)
     recorded = _recorded(file) if checkpoint is None else None
-    watch.stage_started("finetune", 0, settings.epochs)
+    watch.stage_started("finetune", 0 if past is None else past["epoch"], settings.epochs)
     teacher = model if settings.distill_weight > 0 else None
     if teacher is not None:
         load_weights(_beside(path, file.provenance.get("float_checkpoint"), "float_checkpoint"), teacher)

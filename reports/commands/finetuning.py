@@ -84,19 +84,23 @@ def finetune(
         "flip": flip, "cutout": cutout, "ema_decay": ema, "clip_norm": clip, "amp": amp, "compile": compile,
     }  # fmt: skip
     hint = "the same command with --resume goes on"
-    with observing(config.stem, device=str(select_device(device)), hint=hint) as observer:
-        result = finetune_job(
-            config,
-            checkpoint,
-            epochs=epochs,
-            output=output,
-            seed=seed,
-            changes=parse_options(other, "--set") | named_only(named),
-            checkpoint_every=checkpoint_every,
-            resume=resume,
-            device=device,
-            observer=observer,
-        )
+    try:
+        with observing(config.stem, device=str(select_device(device)), hint=hint) as observer:
+            result = finetune_job(
+                config,
+                checkpoint,
+                epochs=epochs,
+                output=output,
+                seed=seed,
+                changes=parse_options(other, "--set") | named_only(named),
+                checkpoint_every=checkpoint_every,
+                resume=resume,
+                device=device,
+                observer=observer,
+            )
+    except KeyboardInterrupt:
+        say(f"The last whole epoch is kept: {hint}.")
+        raise
     figure = _draw(result)
     if json:
         emit_json(_finetuned(result) | {"figure": str(figure) if figure else None})

@@ -204,7 +204,7 @@ def test_another_run_is_not_resumed(data: Data, tmp_path: Path) -> None:
         run("pruned", data, SETTINGS, again)
     with pytest.raises(ConfigError, match="does not fit the model"):
         run("quantized", data, SETTINGS, again)
-    with pytest.raises(ConfigError, match=r"an unfinished run is there, 2 of 4 epochs\. Resume it, or remove"):
+    with pytest.raises(ConfigError, match=r"an unfinished run is there, 2 of 4 epochs\. Resume it \(--resume"):
         run("float", data, SETTINGS, Checkpoints(path=path))
     assert path.read_bytes() == before
 

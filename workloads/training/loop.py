@@ -140,8 +140,8 @@ class _Keeper:
             planned = state["settings"]["epochs"]
             if state["epoch"] < planned:
                 raise ConfigError(
-                    f"{path}: an unfinished run is there, {state['epoch']} of {planned} epochs. Resume it, or "
-                    "remove the file."
+                    f"{path}: an unfinished run is there, {state['epoch']} of {planned} epochs. Resume it "
+                    "(--resume, resume=True), or remove the file."
                 )
             return
         check_same_run(path, state, settings, self.own)
