@@ -72,7 +72,7 @@ class Editor:
         from onnx import numpy_helper
 
         if isinstance(value, np.ndarray):
-            return numpy_helper.from_array(np.ascontiguousarray(value), name)
+            return numpy_helper.from_array(np.array(value, order="C"), name)
         value.name = name
         return value
 

@@ -1,7 +1,7 @@
 """Marks as QuantizeLinear and DequantizeLinear: integers that ONNX itself knows.
 
 A weight is stored as its codes and dequantized. An input is quantized, clipped where its codes fill their
-type only in part (Clip between the two, as Brevitas writes it: QCDQ), and dequantized.
+type only in part (Clip between the two, as Brevitas writes it: QCDQ; of 9 to 15 bits before), and dequantized.
 
 What the two ops lack is put around them: a value of code 0 that is no multiple of the scale is subtracted
 before and added behind (lsq+, 1 bit), `floor` is done before, a pruned weight off the grid is multiplied by 0.
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Widths of the integer types that weights and inputs are stored in [bit].
 TYPE_BITS = (4, 8, 16)
+#: Of these, the ones whose integers onnxruntime can clip; the others are bounded as floats.
+CLIPPED_BITS = (8,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +91,8 @@ def weight_writer(site: WeightSite) -> Writer:
 
     def write(editor: Editor, _: str, output: str) -> None:
         codes = editor.constant(f"{name}_codes", storage.tensor(site.codes.numpy(), name))
-        after = [f"{output}_levels" if site.grid.offset is not None else "", f"{output}_all" if _masked(site) else ""]
-        stages = [stage for stage in after if stage]
-        targets = [*stages, output]
+        steps = [site.grid.offset is not None, site.kept is not None]
+        targets = [*(f"{output}_{index}" for index in range(sum(steps))), output]
         value = _dequantize(editor, name, site.grid, storage, codes, targets[0])
         if site.grid.offset is not None:
             value = _add_offset(editor, name, site.grid, site.codes.dim(), value, targets[1])
@@ -101,10 +102,6 @@ def weight_writer(site: WeightSite) -> Writer:
         editor.annotate(output, datatype(site.grid, site.bits))
 
     return write
-
-
-def _masked(site: WeightSite) -> bool:
-    return site.kept is not None
 
 
 def input_writer(site: InputSite, rank: int) -> Writer:
@@ -122,9 +119,12 @@ def input_writer(site: InputSite, rank: int) -> Writer:
             value = editor.add("Sub", [value, shift], f"{output}_shifted")
         if grid.rounding == "floor":
             value = _floor(editor, name, grid, rank, value, f"{output}_floored")
+        partial = (grid.qmin, grid.qmax) != storage.limits
+        if partial and storage.bits not in CLIPPED_BITS:
+            value = _bounded(editor, name, grid, rank, value, f"{output}_bounded")
         codes = editor.add("QuantizeLinear", [value, *_params(editor, name, grid, storage)], f"{output}_codes",
                            **_axis(grid))  # fmt: skip
-        if (grid.qmin, grid.qmax) != storage.limits:
+        if partial and storage.bits in CLIPPED_BITS:
             ends = [editor.constant(f"{name}_{end}", _scalar(storage, code)) for end, code in _ends(grid).items()]
             codes = editor.add("Clip", [codes, *ends], f"{output}_clipped")
         levels = output if grid.offset is None else f"{output}_levels"
@@ -172,6 +172,14 @@ def _floor(editor: Editor, name: str, grid: Grid, rank: int, value: str, output:
     steps = editor.add("Div", [value, scale], f"{output}_steps")
     whole = editor.add("Floor", [steps], f"{output}_whole")
     return editor.add("Mul", [whole, scale], output)
+
+
+def _bounded(editor: Editor, name: str, grid: Grid, rank: int, value: str, output: str) -> str:
+    """Within the lowest and highest value of the grid, before rounding."""
+    zero = 0 if grid.zero_point is None else grid.zero_point
+    low, high = (_spread(grid.scale * (code - zero), grid, rank) for code in (grid.qmin, grid.qmax))
+    above = editor.add("Max", [value, editor.constant(f"{name}_low", low)], f"{output}_above")
+    return editor.add("Min", [above, editor.constant(f"{name}_high", high)], output)
 
 
 def _spread(vector: Tensor, grid: Grid, rank: int) -> NDArray[np.float32]:

@@ -60,7 +60,7 @@ def _quantize(
 ) -> None:
     scale = _numbers(grid.scale, grid, rank)
     if is_bipolar(grid) and rounding == "ROUND":
-        half = editor.constant(f"{name}_scale", scale / 2)
+        half = editor.constant(f"{name}_scale", np.asarray(scale / 2))
         editor.add("BipolarQuant", [value, half], output, domain=QONNX_DOMAIN)
         return
     signed, narrow = signed_and_narrow(grid, bits)
