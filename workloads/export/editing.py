@@ -48,8 +48,25 @@ class Editor:
         self.model.graph.node.extend(self._nodes)
         self.drop_unused()
 
-    def add(self, op: str, inputs: Sequence[str], output: str, *, domain: str = "", **attributes: Any) -> str:
-        """A node, in the scope of the mark that it replaces; its output's name."""
+    def add(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        output: str,
+        *,
+        domain: str = "",
+        data_type: int = 1,
+        **attributes: Any,
+    ) -> str:
+        """A node in the scope of the mark that it replaces; its output has the shape of the mark's.
+
+        Args:
+            op, inputs, output, domain, attributes: of the node.
+            data_type: of the output, ONNX's number; 1 is float32.
+
+        Returns:
+            The name of its output.
+        """
         from onnx import helper
 
         node = helper.make_node(op, list(inputs), [output], name=f"{op}_{output}", domain=domain, **attributes)
@@ -57,8 +74,20 @@ class Editor:
             for prop in self._current.metadata_props:
                 if prop.key in (SCOPES_KEY, CLASSES_KEY):
                     node.metadata_props.add(key=prop.key, value=prop.value)
+            self._declare(output, like=self._current.output[0], data_type=data_type)
         self._nodes.append(node)
         return output
+
+    def _declare(self, name: str, *, like: str, data_type: int) -> None:
+        """Give a new tensor the shape of another."""
+        if name == like:
+            return
+        for value in self.model.graph.value_info:
+            if value.name == like:
+                new = self.model.graph.value_info.add()
+                new.CopyFrom(value)
+                new.name, new.type.tensor_type.elem_type = name, data_type
+                return
 
     def constant(self, name: str, value: NDArray[Any] | TensorProto) -> str:
         """Store a tensor once under a name; the name."""

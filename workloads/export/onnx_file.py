@@ -91,9 +91,7 @@ def export_onnx(
     _describe(model, layers, dialect)
     data = model.SerializeToString()
     write_atomic(path, data)
-    return OnnxExport(
-        path=Path(path), dialect=dialect, num_bytes=len(data), layers=layers, folded=tuple(folded)
-    )
+    return OnnxExport(path=Path(path), dialect=dialect, num_bytes=len(data), layers=layers, folded=tuple(folded))
 
 
 def _writers(model: ModelProto, marked: MarkedModel, dialect: str) -> dict[str, Writer]:

@@ -209,9 +209,7 @@ def _grid(tensors: Mapping[str, Tensor], name: str, record: Mapping[str, Any]) -
     if record["value"] == "span":
         span = tensors[f"{name}.span"]
         return RangeGrid(scale=span / record["qmax"], span=span, offset=parts["offset"], **common)
-    return Grid(
-        scale=tensors[f"{name}.scale"], zero_point=parts["zero_point"], offset=parts["offset"], **common
-    )
+    return Grid(scale=tensors[f"{name}.scale"], zero_point=parts["zero_point"], offset=parts["offset"], **common)
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -10,13 +10,13 @@ before and added behind (lsq+, 1 bit), `floor` is done before, a pruned weight o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workloads.compress.grid import Grid
+from workloads.compress.grid import Grid, along
 from workloads.export.editing import Editor, Writer, shortest
 from workloads.export.marking import InputSite, WeightSite
 
@@ -122,11 +122,11 @@ def input_writer(site: InputSite, rank: int) -> Writer:
         partial = (grid.qmin, grid.qmax) != storage.limits
         if partial and storage.bits not in CLIPPED_BITS:
             value = _bounded(editor, name, grid, rank, value, f"{output}_bounded")
-        codes = editor.add("QuantizeLinear", [value, *_params(editor, name, grid, storage)], f"{output}_codes",
+        codes = editor.add("QuantizeLinear", [value, *_params(editor, name, grid, storage)], f"{output}_codes", data_type=storage.data_type,
                            **_axis(grid))  # fmt: skip
         if partial and storage.bits in CLIPPED_BITS:
             ends = [editor.constant(f"{name}_{end}", _scalar(storage, code)) for end, code in _ends(grid).items()]
-            codes = editor.add("Clip", [codes, *ends], f"{output}_clipped")
+            codes = editor.add("Clip", [codes, *ends], f"{output}_clipped", data_type=storage.data_type)
         levels = output if grid.offset is None else f"{output}_levels"
         result = _dequantize(editor, name, grid, storage, codes, levels)
         if grid.offset is not None:
@@ -150,14 +150,14 @@ def _dequantize(editor: Editor, name: str, grid: Grid, storage: Storage, codes: 
 
 def _params(editor: Editor, name: str, grid: Grid, storage: Storage) -> list[str]:
     """Scale and zero point; where the grid has an offset, the zero point of the two ops is 0."""
-    zero = np.zeros(grid.scale.shape, np.int32) if grid.zero_point is None else _numbers(grid.zero_point, np.int32)
+    zero = np.zeros(grid.scale.shape, np.int32) if grid.zero_point is None else grid.zero_point.cpu().numpy()
     return [
-        editor.constant(f"{name}_scale", _numbers(grid.scale, np.float32)),
+        editor.constant(f"{name}_scale", _numbers(grid.scale)),
         editor.constant(f"{name}_zero_point", storage.tensor(zero.astype(np.int32), "")),
     ]
 
 
-def _axis(grid: Grid) -> dict[str, int]:
+def _axis(grid: Grid) -> dict[str, Any]:
     return {} if grid.axis is None or grid.scale.dim() == 0 else {"axis": grid.axis}
 
 
@@ -184,10 +184,9 @@ def _bounded(editor: Editor, name: str, grid: Grid, rank: int, value: str, outpu
 
 def _spread(vector: Tensor, grid: Grid, rank: int) -> NDArray[np.float32]:
     """Shaped to broadcast against a tensor of that rank."""
-    from workloads.compress.grid import along
-
-    return _numbers(along(vector, grid.axis, rank), np.float32)
+    return _numbers(along(vector, grid.axis, rank))
 
 
-def _numbers(tensor: Tensor, dtype: type[np.generic]) -> NDArray[np.generic]:
-    return tensor.detach().cpu().numpy().astype(dtype)
+def _numbers(tensor: Tensor) -> NDArray[np.float32]:
+    numbers: NDArray[np.float32] = tensor.detach().cpu().numpy().astype(np.float32)
+    return numbers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,8 +45,8 @@ class Comparison:
 
     def __str__(self) -> str:
         return (
-            f"{self.runner} on {self.count} inputs: largest difference {self.max_abs:.3g}, mean {self.mean_abs:.3g} "
-            f"(outputs span {self.spread:.3g}), same top-1 {100 * self.same_top1:.1f} %"
+            f"{self.runner} on {self.count} inputs: largest difference {self.max_abs:.3g}, "
+            f"mean {self.mean_abs:.3g} (outputs span {self.spread:.3g}), same top-1 {100 * self.same_top1:.1f} %"
         )
 
 
@@ -91,9 +91,7 @@ def compare_arrays(ours: NDArray[Any], theirs: NDArray[Any], runner: str) -> Com
     )  # fmt: skip
 
 
-def run_onnx(
-    path: str | Path, args: Sequence[Any], *, optimize: bool = False
-) -> tuple[list[NDArray[Any]], str]:
+def run_onnx(path: str | Path, args: Sequence[Any], *, optimize: bool = False) -> tuple[list[NDArray[Any]], str]:
     """Outputs of a file, and what ran it.
 
     Raises:
@@ -136,7 +134,7 @@ def _qonnx_ops() -> list[Any]:
     """`Quant` and `BipolarQuant` for the evaluator of the onnx package."""
     from onnx.reference.op_run import OpRun
 
-    rounders = {"ROUND": np.round, "FLOOR": np.floor}
+    rounders: dict[str, Callable[[Any], Any]] = {"ROUND": np.round, "FLOOR": np.floor}
 
     class Quant(OpRun):
         op_domain = QONNX_DOMAIN
