@@ -131,3 +131,8 @@ def mark_text(node: NodeProto) -> str:
 def shortest(name: str) -> str:
     """A module's name as a prefix of tensor names; the model itself is a layer under the name `model`."""
     return name or "model"
+
+
+def scaled_integer(bits: int) -> str:
+    """The datatype of values on a grid of 2^bits codes, in the words of the qonnx package."""
+    return f"SCALEDINT<{bits}>"

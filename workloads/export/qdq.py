@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workloads.compress.grid import Grid, along
-from workloads.export.editing import Editor, Writer, shortest
+from workloads.export.editing import Editor, Writer, scaled_integer, shortest
 from workloads.export.marking import InputSite, WeightSite
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Storage:
         """The lowest and highest number that it holds."""
         return (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1) if self.signed else (0, 2**self.bits - 1)
 
-    def tensor(self, codes: NDArray[np.int32], name: str) -> TensorProto:
+    def tensor(self, codes: NDArray[np.int32]) -> TensorProto:
         """The codes as a tensor of this type; two codes of 4 bits share a byte, the first below."""
         from onnx import helper
 
@@ -67,7 +67,7 @@ class Storage:
             raw = (padded[::2] | (padded[1::2] << 4)).tobytes()
         else:
             raw = codes.astype(f"<{'i' if self.signed else 'u'}{self.bits // 8}").tobytes()
-        return helper.make_tensor(name, self.data_type, list(codes.shape), raw, raw=True)
+        return helper.make_tensor("codes", self.data_type, list(codes.shape), raw, raw=True)
 
 
 def weight_storage(grid: Grid, bits: int) -> Storage:
@@ -80,17 +80,12 @@ def input_storage(grid: Grid, bits: int) -> Storage:
     return weight_storage(grid, bits if bits >= TYPE_BITS[0] else TYPE_BITS[1])
 
 
-def datatype(grid: Grid, bits: int) -> str:
-    """The annotation of values on a grid: so many levels, scaled."""
-    return f"SCALEDINT<{bits}>"
-
-
 def weight_writer(site: WeightSite) -> Writer:
     """Codes, DequantizeLinear, and where 0 is off the grid the offset and the mask."""
     name, storage = f"{shortest(site.module)}.weight", weight_storage(site.grid, site.bits)
 
     def write(editor: Editor, _: str, output: str) -> None:
-        codes = editor.constant(f"{name}_codes", storage.tensor(site.codes.numpy(), name))
+        codes = editor.constant(f"{name}_codes", storage.tensor(site.codes.numpy()))
         steps = [site.grid.offset is not None, site.kept is not None]
         targets = [*(f"{output}_{index}" for index in range(sum(steps))), output]
         value = _dequantize(editor, name, site.grid, storage, codes, targets[0])
@@ -99,7 +94,7 @@ def weight_writer(site: WeightSite) -> Writer:
         if site.kept is not None:
             kept = editor.constant(f"{name}_mask", site.kept.numpy().astype(np.float32))
             editor.add("Mul", [value, kept], output)
-        editor.annotate(output, datatype(site.grid, site.bits))
+        editor.annotate(output, scaled_integer(site.bits))
 
     return write
 
@@ -122,8 +117,7 @@ def input_writer(site: InputSite, rank: int) -> Writer:
         partial = (grid.qmin, grid.qmax) != storage.limits
         if partial and storage.bits not in CLIPPED_BITS:
             value = _bounded(editor, name, grid, rank, value, f"{output}_bounded")
-        codes = editor.add("QuantizeLinear", [value, *_params(editor, name, grid, storage)], f"{output}_codes", data_type=storage.data_type,
-                           **_axis(grid))  # fmt: skip
+        codes = _quantize(editor, name, grid, storage, value, f"{output}_codes")
         if partial and storage.bits in CLIPPED_BITS:
             ends = [editor.constant(f"{name}_{end}", _scalar(storage, code)) for end, code in _ends(grid).items()]
             codes = editor.add("Clip", [codes, *ends], f"{output}_clipped", data_type=storage.data_type)
@@ -131,7 +125,7 @@ def input_writer(site: InputSite, rank: int) -> Writer:
         result = _dequantize(editor, name, grid, storage, codes, levels)
         if grid.offset is not None:
             _add_offset(editor, name, grid, rank, result, output)
-        editor.annotate(output, datatype(grid, site.bits))
+        editor.annotate(output, scaled_integer(site.bits))
 
     return write
 
@@ -141,7 +135,12 @@ def _ends(grid: Grid) -> dict[str, int]:
 
 
 def _scalar(storage: Storage, code: int) -> TensorProto:
-    return storage.tensor(np.array(code, dtype=np.int32), "")
+    return storage.tensor(np.array(code, dtype=np.int32))
+
+
+def _quantize(editor: Editor, name: str, grid: Grid, storage: Storage, value: str, output: str) -> str:
+    inputs = [value, *_params(editor, name, grid, storage)]
+    return editor.add("QuantizeLinear", inputs, output, data_type=storage.data_type, **_axis(grid))
 
 
 def _dequantize(editor: Editor, name: str, grid: Grid, storage: Storage, codes: str, output: str) -> str:
@@ -153,7 +152,7 @@ def _params(editor: Editor, name: str, grid: Grid, storage: Storage) -> list[str
     zero = np.zeros(grid.scale.shape, np.int32) if grid.zero_point is None else grid.zero_point.cpu().numpy()
     return [
         editor.constant(f"{name}_scale", _numbers(grid.scale)),
-        editor.constant(f"{name}_zero_point", storage.tensor(zero.astype(np.int32), "")),
+        editor.constant(f"{name}_zero_point", storage.tensor(zero.astype(np.int32))),
     ]
 
 

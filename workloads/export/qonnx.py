@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hwmodel.errors import ConfigError
 from workloads.compress.grid import Grid, along
-from workloads.export.editing import Editor, Writer, shortest
+from workloads.export.editing import Editor, Writer, scaled_integer, shortest
 from workloads.export.marking import InputSite, WeightSite
 
 QONNX_DOMAIN = "qonnx.custom_op.general"
@@ -34,7 +34,7 @@ def weight_writer(site: WeightSite) -> Writer:
         if site.kept is not None:
             kept = editor.constant(f"{name}_mask", site.kept.numpy().astype(np.float32))
             editor.add("Mul", [quantized, kept], output)
-            editor.annotate(output, f"SCALEDINT<{site.bits}>")
+            editor.annotate(output, scaled_integer(site.bits))
 
     return write
 
