@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hwmodel.errors import ConfigError
 from workloads.export.marking import MARK_DOMAIN, MarkedModel
+from workloads.onnx_import.naming import CLASSES_KEY, SCOPES_KEY
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -65,6 +66,7 @@ def exported(marked: MarkedModel, args: Sequence[Any], *, dynamic_batch: bool) -
         raise ConfigError(f"torch exported nothing of {type(marked.model).__name__}")
     model: ModelProto = program.model_proto
     _name_batch(model)
+    _forget_paths(model)
     for index, opset in enumerate(model.opset_import):
         if opset.domain == MARK_DOMAIN:
             del model.opset_import[index]
@@ -101,6 +103,14 @@ def _name_batch(model: ModelProto) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param == old:
                 dim.dim_param = _BATCH
+
+
+def _forget_paths(model: ModelProto) -> None:
+    """Keep the modules that torch notes on every node, and drop its stack traces: they name folders."""
+    for node in model.graph.node:
+        kept = [prop for prop in node.metadata_props if prop.key in (SCOPES_KEY, CLASSES_KEY)]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
 
 
 def _reason(error: BaseException) -> str:

@@ -174,11 +174,12 @@ def _mark_layer(marked: MarkedModel, name: str, layer: QuantLayer) -> None:
         if bias is not None:
             layer.register_parameter("bias", nn.Parameter(bias.detach().clone(), requires_grad=False))
     layer.mask = None
-    layer.register_module("weight_quantizer", None)
-    layer.register_module("input_quantizer", None)
+    marks: dict[str, Mark | None] = {"weight_quantizer": None, "input_quantizer": None}
     if weight is not None:
         marked.weights[name] = weight
-        layer.register_module("weight_quantizer", Mark(place_of(WEIGHT, name)))
+        marks["weight_quantizer"] = Mark(place_of(WEIGHT, name))
     if stream is not None:
         marked.inputs[name] = stream
-        layer.register_module("input_quantizer", Mark(place_of(INPUT, name)))
+        marks["input_quantizer"] = Mark(place_of(INPUT, name))
+    for attribute, mark in marks.items():
+        setattr(layer, attribute, mark)
