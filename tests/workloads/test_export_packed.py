@@ -68,7 +68,7 @@ def test_weights_come_back_to_the_last_bit(tmp_path, quantizer, granularity):
     plain.load_state_dict(load_packed(size.path))
     for name, layer in quantized_layers(qmodel):
         assert torch.equal(plain.get_submodule(name).weight, layer.effective_weight())
-    for name, layer in quantized_layers(qmodel):
+    for _, layer in quantized_layers(qmodel):
         layer.input_quantizer.set_bits(32)
     torch.testing.assert_close(plain(images(4)), qmodel.eval()(images(4)))
 
@@ -129,5 +129,5 @@ def test_damage_and_strangers_are_refused(tmp_path):
         load_packed(tmp_path / "plain.safetensors")
     with pytest.raises(ConfigError, match="cannot be read as safetensors"):
         load_packed(tmp_path / "absent.safetensors")
-    with pytest.raises(ConfigError, match="must end in .safetensors"):
+    with pytest.raises(ConfigError, match=r"must end in \.safetensors"):
         save_packed(tmp_path / "m.npz", qmodel)
