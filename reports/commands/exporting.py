@@ -52,12 +52,10 @@ def _onnx(
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from dataclasses import asdict
 
-    import torch
-
     from hwmodel.describe import OK, WARNING
     from workloads.export import compare_onnx, export_onnx
 
-    x = torch.as_tensor(rebuilt.data.validation.x[: max(1, images)])
+    x = rebuilt.data.validation.x[: max(1, images)]
     made: OnnxExport = export_onnx(
         rebuilt.compressed, x[:1], output, dialect="qdq" if format == "onnx" else "qonnx", fold=fold
     )
@@ -87,19 +85,14 @@ def written(path: Path, format: str, checkpoint: Path | None) -> str:
 
 
 def _torchao(path: Path) -> dict[str, Any]:
-    from torch import nn
-
     from reports.console import say
     from search.finetuning import model_of
     from workloads.compress import read_config
-    from workloads.export import torchao_config
+    from workloads.export import linear_names, torchao_config
 
     file = read_config(path)
     model = model_of(file, path)
-    linear = None
-    if model is not None:
-        linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    made = torchao_config(file.config, linear=linear)
+    made = torchao_config(file.config, linear=None if model is None else linear_names(model))
     for name, reason in made.left_out.items():
         say(f"{name}: left out {reason}")
     return made.data

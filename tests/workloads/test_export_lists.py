@@ -75,8 +75,8 @@ def published_resnet18(w_bits=4, a_bits=5):
     for stage in range(1, 5):
         for unit in (1, 2):
             place = f"stage{stage}.unit{unit}"
-            bits |= {f"{place}.quant_act": a_bits, f"{place}.quant_convbn1": w_bits, f"{place}.quant_act1": a_bits - 1,
-                     f"{place}.quant_convbn2": w_bits - 1}  # fmt: skip
+            bits |= {f"{place}.quant_act": a_bits, f"{place}.quant_convbn1": w_bits}
+            bits |= {f"{place}.quant_act1": a_bits - 1, f"{place}.quant_convbn2": w_bits - 1}
             if stage > 1 and unit == 1:
                 bits[f"{place}.quant_identity_convbn"] = w_bits + 1
             bits[f"{place}.quant_act_int32"] = 16
@@ -106,12 +106,12 @@ def test_hawq_names_that_do_not_fit():
 
 def test_torchao_form():
     config = CompressionConfig({
-        "conv1": LayerChoice(w_bits=4, a_bits=8),
+        "conv1": LayerChoice(w_bits=4, a_bits=6),
         "block.0": LayerChoice(w_bits=9),
         "block.2": LayerChoice(a_bits=4),
         "fc": LayerChoice(w_bits=3, a_bits=8, quantizer="affine"),
     })  # fmt: skip
-    made = torchao_config(config, linear=["fc"])
+    made = torchao_config(config, linear=["fc", "conv1"])
     entries = made.data["_data"]["fqn_to_config"]
     assert made.data["_type"] == "FqnToConfig"
     assert list(entries) == [*config.layers, "_default"]
@@ -121,7 +121,8 @@ def test_torchao_form():
     assert entries["fc"]["_data"]["weight_mapping_type"]["_data"] == "ASYMMETRIC"
     assert entries["block.0"] is entries["block.2"] is entries["_default"] is None
     assert set(made.left_out) == {"conv1", "block.0", "block.2"}
-    assert "torchao has 1 to 8" in made.left_out["block.0"]
+    assert "torchao's integers are of linear layers" in made.left_out["block.0"]
+    assert "torchao has 1 to 8" in torchao_config(config).left_out["block.0"]
 
 
 def test_torchao_reads_and_applies_it():
@@ -135,8 +136,8 @@ def test_torchao_reads_and_applies_it():
     read = config_from_dict(json.loads(json.dumps(torchao_config(config, linear=["fc"]).data)))
     quantize_(model, read, filter_fn=None)
     assert model.fc.weight.target_dtype == torch.int3
-    assert model.conv1.weight.target_dtype == torch.int4
-    assert type(model.block[2].weight) is nn.Parameter
+    assert type(model.conv1.weight) is type(model.block[2].weight) is nn.Parameter
+    assert model.fc(torch.rand(2, model.fc.in_features)).shape == (2, model.fc.out_features)
 
 
 def calibrated(config):

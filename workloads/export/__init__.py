@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from workloads.export.onnx_file import DIALECTS, OnnxExport, export_onnx
     from workloads.export.packed import PackedSize, load_packed, packed_layout, save_packed, verify_packed
     from workloads.export.running import Comparison, compare_onnx, run_onnx
-    from workloads.export.torchao import TorchaoConfig, torchao_config
+    from workloads.export.torchao import TorchaoConfig, linear_names, torchao_config
 
 __all__ = [
     "DIALECTS",
@@ -41,6 +41,7 @@ __all__ = [
     "haq_bits",
     "hawq_bits",
     "layer_names",
+    "linear_names",
     "load_packed",
     "packed_layout",
     "run_onnx",
@@ -58,6 +59,6 @@ __getattr__, __dir__ = lazy_exports(
         "onnx_file": ("DIALECTS", "OnnxExport", "export_onnx"),
         "packed": ("PackedSize", "load_packed", "packed_layout", "save_packed", "verify_packed"),
         "running": ("Comparison", "compare_onnx", "run_onnx"),
-        "torchao": ("TorchaoConfig", "torchao_config"),
+        "torchao": ("TorchaoConfig", "linear_names", "torchao_config"),
     },
 )

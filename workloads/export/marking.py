@@ -117,11 +117,12 @@ def _width(module: str, quantizer: nn.Module | None, name: str) -> int:
 
 
 class Mark(nn.Module):
-    """Stands where a quantizer was."""
+    """Stands where a quantizer was, and is as wide."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, bits: int) -> None:
         super().__init__()
         self.place = place
+        self.bits = bits
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.onnx.ops.symbolic(
@@ -177,9 +178,9 @@ def _mark_layer(marked: MarkedModel, name: str, layer: QuantLayer) -> None:
     marks: dict[str, Mark | None] = {"weight_quantizer": None, "input_quantizer": None}
     if weight is not None:
         marked.weights[name] = weight
-        marks["weight_quantizer"] = Mark(place_of(WEIGHT, name))
+        marks["weight_quantizer"] = Mark(place_of(WEIGHT, name), weight.bits)
     if stream is not None:
         marked.inputs[name] = stream
-        marks["input_quantizer"] = Mark(place_of(INPUT, name))
+        marks["input_quantizer"] = Mark(place_of(INPUT, name), stream.bits)
     for attribute, mark in marks.items():
         setattr(layer, attribute, mark)

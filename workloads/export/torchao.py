@@ -5,7 +5,7 @@
     quantize_(model, config_from_dict(json.load(open("torchao.json"))), filter_fn=None)
 
 torchao has integer weights of 1 to 8 bits, alone (`IntxWeightOnlyConfig`) or under inputs quantized to 8 bits on
-the fly (`Int8DynamicActivationIntxWeightConfig`, linear layers). It ranges weights anew, by output channel.
+the fly (`Int8DynamicActivationIntxWeightConfig`), both of linear layers. It ranges weights anew, by output channel.
 What it has no configuration for is left out, and said.
 
 Source: torchao 0.18, `torchao.core.config`, `torchao.quantization.quant_api`.
@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwmodel.choice import FLOAT_BITS
 from workloads.compress.config import CompressionConfig, LayerChoice
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MAX_BITS = 8
 _INPUT_BITS = 8
@@ -44,22 +47,21 @@ def torchao_config(config: CompressionConfig, *, linear: Collection[str] | None 
 
     Args:
         config: the bits.
-        linear: names of the linear layers, the only ones whose inputs torchao quantizes; None takes every layer
-            for one.
+        linear: names of the linear layers, the only ones that torchao quantizes; None takes every layer for one.
     """
     entries: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     for name, choice in config.layers.items():
         reasons = []
-        inputs = choice.a_bits == _INPUT_BITS and (linear is None or name in linear)
-        if choice.w_bits == FLOAT_BITS:
-            entry = None
-        elif (choice.w_bits or 0) > MAX_BITS:
-            entry = None
+        entry = None
+        is_linear = linear is None or name in linear
+        if choice.w_bits != FLOAT_BITS and not is_linear:
+            reasons.append(f"weights of {choice.w_bits} bits: torchao's integers are of linear layers")
+        elif choice.w_bits != FLOAT_BITS and (choice.w_bits or 0) > MAX_BITS:
             reasons.append(f"weights of {choice.w_bits} bits: torchao has 1 to {MAX_BITS}")
-        else:
-            entry = _dynamic(choice) if inputs else _weight_only(choice)
-        if choice.a_bits != FLOAT_BITS and (entry is None or not inputs):
+        elif choice.w_bits != FLOAT_BITS:
+            entry = _dynamic(choice) if choice.a_bits == _INPUT_BITS else _weight_only(choice)
+        if choice.a_bits != FLOAT_BITS and (entry is None or choice.a_bits != _INPUT_BITS):
             reasons.append(
                 f"inputs of {choice.a_bits} bits: torchao quantizes inputs of linear layers with integer weights, "
                 f"to {_INPUT_BITS}"
@@ -71,6 +73,13 @@ def torchao_config(config: CompressionConfig, *, linear: Collection[str] | None 
             left_out[name] = "; ".join(reasons)
     entries["_default"] = None
     return TorchaoConfig(data=_object("FqnToConfig", 1, fqn_to_config=entries), left_out=left_out)
+
+
+def linear_names(model: nn.Module) -> list[str]:
+    """Names of the linear layers of a model."""
+    from torch import nn
+
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
 
 
 def _weight_only(choice: LayerChoice) -> dict[str, Any]:
