@@ -31,14 +31,15 @@ from hwmodel import (
     Accelerator,
     CostTable,
     Layer,
+    LayerCost,
     bounds,
-    cost,
     evaluate,
     find_mapping,
     kernel,
     load_accelerator,
     mapper,
     rowstationary,
+    solved,
     space,
 )
 from hwmodel.choice import Choice
@@ -57,8 +58,8 @@ Row = dict[str, Any]
 
 def forget() -> None:
     """Empty every cache that would make a second run cheaper than the first."""
-    cost._mapped.clear()
-    cost._mappings.clear()
+    solved._mapped.clear()
+    solved._mappings.clear()
     for cached in (space.tile_grid, space.unrollings, space.padded_variants):
         cached.cache_clear()
 
@@ -262,14 +263,14 @@ def touched(layer: Layer) -> float:
     return share
 
 
-def without_gaps(layer: Layer, ours: cost.LayerCost) -> float:
+def without_gaps(layer: Layer, ours: LayerCost) -> float:
     """Energy if inputs that a stride skips were not moved into the buffer [pJ]."""
     inputs = ours.energy_breakdown["dram", "I"]
     return ours.energy_pj - (1 - touched(layer)) * inputs
 
 
 def reasons(
-    layer: Layer, ours: cost.LayerCost, compute: int, item: dict[str, Any], energy: float, cycles: float
+    layer: Layer, ours: LayerCost, compute: int, item: dict[str, Any], energy: float, cycles: float
 ) -> list[str]:
     """Counting rules behind a difference above 10 %, as far as the figures show them."""
     found = []

@@ -19,10 +19,16 @@ def safe_name(name: object) -> str:
 
 
 def out_shape(layer: Layer) -> str:
-    """`64×112×112` of a convolution, `1000` of a linear layer; the batch is left out."""
+    """`64×112×112` of a convolution, `1000` of a linear layer, `128×4096` where it runs on 128 positions.
+
+    `32×128×64` of 32 batched products; the batch is left out.
+    """
     d = layer.dims
-    channels = d.G * d.K
-    return f"{channels}×{d.OY}×{d.OX}" if d.OY * d.OX > 1 or layer.kind == "conv" else str(channels)
+    if layer.kind == "conv":
+        return f"{d.G * d.K}×{d.OY}×{d.OX}"
+    groups = (d.G,) if layer.kind == "matmul" else ()
+    filters = d.K if groups else d.G * d.K
+    return "×".join(str(size) for size in (*(size for size in (*groups, d.OY * d.OX) if size > 1), filters))
 
 
 def filter_shape(layer: Layer) -> str:

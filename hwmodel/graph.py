@@ -160,6 +160,11 @@ class LayerGraph:
         return tuple(dict.fromkeys(layer.module for layer in self.layers if layer.weights))
 
     @cached_property
+    def layer_modules(self) -> frozenset[str]:
+        """Module names of the layers: what a configuration may name."""
+        return frozenset(layer.module for layer in self.layers)
+
+    @cached_property
     def weights(self) -> dict[str, int]:
         """Module name -> weight elements (no biases); a module called twice counts once."""
         totals: dict[str, int] = {}
@@ -240,7 +245,7 @@ class LayerGraph:
         Raises:
             GraphError: a name matches no module; the nearest name is offered.
         """
-        known = {layer.module for layer in self.layers}
+        known = self.layer_modules
         for name in choices:
             if name not in known:
                 raise GraphError(f"{name!r} matched 0 of {len(self.layers)} layers.{did_you_mean(name, known)}")

@@ -147,7 +147,8 @@ def search(
             if scores[p] > cutoff:
                 break
             compute = np.ceil(total / sizes[p, 6] / problem.rate)
-            carries = others[0] == sizes[p, 3] or others[1] == sizes[p, 4] or others[2] == sizes[p, 5]
+            carried = (others[0] == sizes[p, 3], others[1] == sizes[p, 4], others[2] == sizes[p, 5])
+            carries = carried[0] or carried[1] or carried[2]
             _bound(ZERO, num_metrics, lines[p], sizes[p], own, others, irr, least, values)
             cycles = busy_cycles(values, compute) if num_metrics > 1 else compute
             score = score_of(objective, values[0], cycles)
@@ -170,12 +171,17 @@ def search(
             for d in range(8):
                 m[d] = t[d] // a[d]
             for i in range(problem.inner.shape[0]):
+                inner = problem.inner[i]
                 for o in range(problem.outer.shape[0]):
-                    if o == 0 or carries:
-                        for x in range(3):
-                            share[x] = moves(x, r, problem.inner[i], m, a, problem.outer[o], n, t, pace, 1.0)
                     if repeats[o] and not carries:  # another order at DRAM does the same
                         continue
+                    outer = problem.outer[o]
+                    if o == 0 or carried[0]:
+                        share[0] = moves(WEIGHT, r, inner, m, a, outer, n, t, pace, 1.0)
+                    if o == 0 or carried[1]:
+                        share[1] = moves(INPUT, r, inner, m, a, outer, n, t, pace, 1.0)
+                    if o == 0 or carried[2]:
+                        share[2] = moves(OUTPUT, r, inner, m, a, outer, n, t, pace, 1.0)
                     best[5] += 1
                     energy = lines[p, 0, 6] + far[o, 0]
                     for x in range(3):

@@ -53,9 +53,11 @@ class Liveness:
         for index in range(len(nodes)):
             for root in born.get(index, ()):
                 alive[owners[root]] = alive.get(owners[root], 0) + sizes[root]
-            steps.append({module: count for module, count in alive.items() if count})
+            steps.append(dict(alive))
             for root in dying.get(index, ()):
                 alive[owners[root]] -= sizes[root]
+                if not alive[owners[root]]:  # what is dead is not walked over in every later step
+                    del alive[owners[root]]
         return cls(steps=tuple(steps))
 
     def peak_bits(self, widths: Mapping[str, int], native: int) -> int:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwmodel.accelerator import Accelerator
-from hwmodel.cost import NetworkCost
 from hwmodel.errors import LayerError
 from hwmodel.graph import LayerGraph
 from hwmodel.layer import Layer
+from hwmodel.results import NetworkCost
 
 Granularity = Literal["tensor", "channel"]
 

@@ -12,8 +12,8 @@ from hwmodel.outline import Line, cost_outline, graph_outline
 from hwmodel.sums import Mean
 
 if TYPE_CHECKING:
-    from hwmodel.cost import NetworkCost
     from hwmodel.graph import LayerGraph
+    from hwmodel.results import NetworkCost
 
 #: Lines of the tree that a notebook shows; the text form has all.
 MAX_LINES = 500

@@ -15,8 +15,8 @@ from hwmodel.layer import Layer
 from hwmodel.sums import NOTHING, Sums, layer_sums
 
 if TYPE_CHECKING:
-    from hwmodel.cost import NetworkCost
     from hwmodel.graph import LayerGraph
+    from hwmodel.results import NetworkCost
 
 #: Columns of indentation; what is nested deeper is not moved further.
 MAX_INDENT = 32

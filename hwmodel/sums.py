@@ -13,7 +13,7 @@ from hwmodel.layer import Bits, Layer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hwmodel.cost import LayerCost
+    from hwmodel.results import LayerCost
 
 #: A layer without bits is float, and counts as this wide [bit].
 FLOAT = Bits(w=32, i=32)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from hwmodel.accelerator import Accelerator
 from hwmodel.choice import Choice
-from hwmodel.cost import LayerCost, layer_cost, stored_once
+from hwmodel.cost import layer_cost
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.graph import LayerGraph
 from hwmodel.layer import Layer
 from hwmodel.liveness import Liveness
 from hwmodel.mapper import Objective
+from hwmodel.results import LayerCost, stored_once
 from hwmodel.strict import check_bits
 from hwmodel.vector import VectorCost, vector_costs
 

@@ -182,12 +182,26 @@ def layers_table(frame: pd.DataFrame) -> HtmlTable:
     """Bits, density, weights, MACs and, if priced, the cost of every layer of one configuration."""
     priced = "energy_pj" in frame.columns
     total = float(frame["energy_pj"].sum()) if priced else 0.0
-    titles = {"Share": "of the energy", "Use": "MACs over what the array could do in these cycles"}
-    head = columns("<Layer", "<Out", "W bits", "A bits", "Density", "Weights", "MACs")
+    titles = {
+        "Huffman": "average length of a Huffman code of the weights [bit]",
+        "Share": "of the energy",
+        "Use": "MACs over what the array could do in these cycles",
+    }
+    coded = ["Huffman"] if "huffman_bits" in frame.columns else []
+    head = columns("<Layer", "<Out", "W bits", *coded, "A bits", "Density", "Weights", "MACs", titles=titles)
     tail = columns("Energy", "Share", "Cycles", "Use", "<Bound", titles=titles) if priced else []
     rows = [Row(cells=_layer_cells(row) + (_priced_cells(row, total) if priced else [])) for row in records(frame)]
     owned = frame[~(frame["module"].duplicated() & (frame["module"] != ""))]
-    sums = ["Total", "", "", "", "", f"{int(owned['weights'].sum()):,}", units.count(frame["macs"].sum())]
+    sums = [
+        "Total",
+        "",
+        "",
+        *([""] if coded else []),
+        "",
+        "",
+        f"{int(owned['weights'].sum()):,}",
+        units.count(frame["macs"].sum()),
+    ]
     if priced:
         sums += [units.energy(total), "100.0 %", units.count(frame["cycles"].sum()), "", ""]
     return HtmlTable(columns=[*head, *tail], rows=rows, total=sums)
@@ -198,11 +212,19 @@ def _layer_cells(row: Mapping[str, Any]) -> list[str]:
         str(row["layer"]),
         str(row["out_shape"]).replace("x", "×"),
         bits_text(row["w_bits"]) if row["weights"] else units.MISSING,
+        *_code_length(row),
         bits_text(row["a_bits"]),
         f"{row['density']:.2f}",
         f"{int(row['weights']):,}",
         units.count(row["macs"]),
     ]
+
+
+def _code_length(row: Mapping[str, Any]) -> list[str]:
+    if "huffman_bits" not in row:
+        return []
+    length = row["huffman_bits"]
+    return [units.MISSING if length is None or math.isnan(length) else f"{length:.2f}"]
 
 
 def _priced_cells(row: Mapping[str, Any], total: float) -> list[str]:

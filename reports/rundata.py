@@ -21,6 +21,7 @@ from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.ledger import read_results
 from search.manifest import read_manifest
 from search.objective import resolve_objectives
+from search.outputs import LAYERS
 from search.pareto import pareto_front
 from search.picking import pick
 from search.results import Result
@@ -129,7 +130,7 @@ def read_run(source: Any) -> RunData:
         picked_row=_row(candidates, picked),
         baseline_row=_row(candidates, baseline),
         baseline_name=baseline_name,
-        layers=None if config is None else _layers(graph, config, cost),
+        layers=None if config is None else _with_code_lengths(_layers(graph, config, cost), folder, best),
         cost=cost,
         average_precision=math.nan if config is None else average_precision(graph, config),
         precision_definition=_sentence(precision_definition()),
@@ -231,6 +232,20 @@ def _layers(graph: LayerGraph, config: CompressionConfig, cost: NetworkCost | No
         for layer in config.annotate(graph).layers
     ]
     return pd.DataFrame(rows)
+
+
+def _with_code_lengths(layers: pd.DataFrame, folder: Path, best: ConfigFile | None) -> pd.DataFrame:
+    """The layers with the Huffman lengths that the run measured on the weights of its pick."""
+    path = folder / LAYERS
+    if best is None or not path.exists():
+        return layers
+    import pandas as pd
+
+    stored = pd.read_csv(path)
+    if "huffman_bits" not in stored or stored["huffman_bits"].isna().all():
+        return layers
+    lengths = dict(zip(stored["layer"], stored["huffman_bits"], strict=True))
+    return layers.assign(huffman_bits=[lengths.get(name, math.nan) for name in layers["layer"]])
 
 
 def _standard_error(score: Any) -> float:

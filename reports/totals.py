@@ -10,8 +10,8 @@ from reports import units
 
 if TYPE_CHECKING:
     from hwmodel.accelerator import Accelerator
-    from hwmodel.cost import NetworkCost
     from hwmodel.graph import LayerGraph
+    from hwmodel.results import NetworkCost
 
 
 def cost_lines(
@@ -34,7 +34,7 @@ def cost_lines(
         f"latency {units.seconds(cost.latency_s)}{clock}",
         f"energy {units.energy(cost.energy_pj)}",
         f"weights {units.data_size(cost.weight_bits)}",
-        f"peak activations {units.data_size(cost.activation_bits)}{_fits(cost.activation_bits, accelerator)}",
+        f"peak activations {units.data_size(cost.activation_bits)}{_fits(cost, accelerator)}",
         f"memory {units.data_size(cost.memory_bits)}",
     ]
     lines = [("", " · ".join(totals))]
@@ -55,14 +55,19 @@ def cost_lines(
     return lines + coverage_lines(graph, priced=priced, verbose=verbose)
 
 
-def _fits(bits: float, accelerator: Accelerator | None) -> str:
-    """Whether the largest on-chip memory can hold that much; empty where there is none."""
-    memories = [] if accelerator is None else list(accelerator.memories().values())
-    sized = [(memory.size_bits, memory.name) for memory in memories if memory.size_bits is not None]
+def _fits(cost: NetworkCost, accelerator: Accelerator | None) -> str:
+    """Whether the largest bounded memory of activations can hold their peak; empty where there is none."""
+    from hwmodel.memory import does_it_fit
+
+    sized = [
+        (fit.capacity_bits, fit.activations, fit.name)
+        for fit in (() if accelerator is None else does_it_fit(cost, accelerator))
+        if fit.capacity_bits is not None and fit.activations is not None
+    ]
     if not sized:
         return ""
-    size, name = max(sized)
-    return f" ({'fits' if bits <= size else 'exceeds'} {name}, {units.data_size(size)})"
+    size, fits, name = max(sized)
+    return f" ({'fits' if fits else 'exceeds'} {name}, {units.data_size(size)})"
 
 
 def graph_lines(graph: LayerGraph, *, verbose: bool = False) -> list[tuple[str, str]]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from hwmodel.cost import NetworkCost
     from hwmodel.graph import LayerGraph
+    from hwmodel.results import NetworkCost
     from hwmodel.sums import Mean
 
 #: The name column is this wide at least, as long as there is another column to leave out.

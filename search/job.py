@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from hwmodel.layer import Layer
@@ -232,6 +233,7 @@ def _outputs(bench: Bench, study: Study, rule: Rule, origin: dict[str, object]) 
     float_score = read_float_score(bench.folder)
     if float_score is None:
         raise ConfigError(f"{bench.folder}: the float model is not measured yet. hwmodel resume {bench.folder}")
+    picked = study.pick(rule)
     return RunOutputs(
         folder=bench.folder,
         graph=bench.graph,
@@ -239,11 +241,24 @@ def _outputs(bench: Bench, study: Study, rule: Rule, origin: dict[str, object]) 
         objectives=study.objectives,
         results=study.results(),
         front=front,
-        picked=study.pick(rule),
+        picked=picked,
         float_score=float_score,
         tests=read_tests(bench.folder),
         provenance=origin,
+        huffman_bits=_huffman_bits(bench, picked),
     )
+
+
+def _huffman_bits(bench: Bench, picked: Result) -> dict[str, float]:
+    """Module -> average length of a Huffman code of its quantized weights [bit/weight]; without float layers."""
+    from workloads.compress import huffman_table
+
+    config = CompressionConfig.from_dict(picked.config)
+    model = bench.rebuild(config, bench.folder / picked.checkpoint) if picked.checkpoint else None
+    table = huffman_table(bench.scorer.compressed(config) if model is None else model)
+    lengths = dict(zip(table["layer"], table["huffman_bits"], strict=True))
+    is_quantized = {name: choice.w_bits != FLOAT_BITS for name, choice in config.layers.items()}
+    return {name: float(length) for name, length in lengths.items() if is_quantized.get(name)}
 
 
 def _write_best_weights(bench: Bench, picked: Result) -> None:

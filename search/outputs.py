@@ -48,6 +48,7 @@ class RunOutputs:
         float_score: of the float model on the validation split.
         tests: records of the test split.
         provenance: for `best.yaml`.
+        huffman_bits: of the pick, module -> average length of a Huffman code of its weights [bit/weight].
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class RunOutputs:
     float_score: Score
     tests: tuple[FinalRecord, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    huffman_bits: Mapping[str, float] = field(default_factory=dict)
 
     def write(self) -> None:
         """`pareto.csv`, `candidates.csv`, `layers.csv` and `best.yaml`, each whole or not at all."""
@@ -117,6 +119,7 @@ class RunOutputs:
                 "layer": layer.name, "module": layer.module, "w_bits": bits.w, "a_bits": bits.i,
                 "density": choice.density, "pattern": choice.pattern, "quantizer": choice.quantizer,
                 "weights": layer.weights, "nonzero_weights": surviving_weights(layer), "macs": layer.macs,
+                "huffman_bits": self.huffman_bits.get(layer.module, math.nan) if layer.weights else math.nan,
             }  # fmt: skip
             if cost is not None:
                 item = priced[layer.name]

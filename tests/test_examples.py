@@ -37,3 +37,12 @@ def test_the_program_of_the_readme_runs(tmp_path):
     assert len(program[1].splitlines()) <= 20
     (tmp_path / "readme.py").write_text(program[1])
     assert run([sys.executable, "readme.py"], tmp_path).startswith("4.0\n")
+
+
+def test_the_examples_of_smaller_architectures_run(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "smaller.md").read_text(), re.DOTALL)
+    (tmp_path / "smaller.py").write_text("\n".join(blocks))
+    answer = run([sys.executable, "smaller.py"], tmp_path)
+    assert "layers changed" in answer
+    assert "MB on disk" in answer
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {"adapters.safetensors", "small.safetensors"}

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
     from hwmodel.graph import LayerGraph
     from workloads.data import Dataset
+    from workloads.decode import DecodeWorkloads
 
-__all__ = ["data_names", "load_data", "load_model", "load_model_with_input", "model_names", "trace", "trace_onnx"]
+__all__ = [
+    "data_names", "decode_workloads", "load_data", "load_model", "load_model_with_input",
+    "measure_activation_density", "model_names", "trace", "trace_onnx",
+]  # fmt: skip
 
 
 def trace(model: nn.Module, *args: Any, **kwargs: Any) -> LayerGraph:
@@ -37,6 +41,20 @@ def trace_onnx(
     from workloads import onnx_import
 
     return onnx_import.trace_onnx(path, shapes=shapes, strict=strict, name=name)
+
+
+def decode_workloads(model: nn.Module, *, context: int, batch: int = 1) -> DecodeWorkloads:
+    """Prefill and one decode step of a language model; see `workloads.decode.decode_workloads`."""
+    from workloads import decode
+
+    return decode.decode_workloads(model, context=context, batch=batch)
+
+
+def measure_activation_density(model: nn.Module, graph: LayerGraph, *args: Any, **kwargs: Any) -> LayerGraph:
+    """The graph with densities of activations measured on a batch; see `workloads.tracing.measured`."""
+    from workloads import tracing
+
+    return tracing.measure_activation_density(model, graph, *args, **kwargs)
 
 
 def load_model(name: str, **options: Any) -> nn.Module:

@@ -56,6 +56,22 @@ VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Name the ops priced as memory only, or free.")
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse a model with an op that no rule covers.")]
+PhaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--phase", metavar="prefill|decode", help="Of a language model: a whole prompt, or one token with a cache."
+    ),
+]
+ContextOption = Annotated[
+    int | None,
+    typer.Option("--context", min=2, help="With --phase: tokens that the last one attends to, itself included."),
+]
+MeasureOption = Annotated[
+    str | None,
+    typer.Option(
+        "--measure-density", metavar="DATA", help="Measure the density of activations on 64 validation images."
+    ),
+]
 StrictBitsOption = Annotated[
     bool, typer.Option("--strict-bits", help="Refuse widths that the accelerator has no multiplier for.")
 ]
@@ -65,6 +81,8 @@ DeviceOption = Annotated[
 ]
 OptimizeOption = Annotated[str, typer.Option("--optimize", help="What mappings minimize: energy, latency or edp.")]
 
+PHASES = ("prefill", "decode")
+DEFAULT_CONTEXT = 2048
 OBJECTIVES: dict[str, Objective] = {"energy": "energy", "latency": "latency", "edp": "edp"}
 
 
@@ -121,6 +139,9 @@ def _value(text: str) -> Any:
     return text
 
 
+MEASURED_IMAGES = 64
+
+
 def traced(
     model: str,
     shape: str | None,
@@ -128,6 +149,7 @@ def traced(
     *,
     strict: bool = False,
     made_with: Mapping[str, Any] | None = None,
+    measure: str | None = None,
 ) -> LayerGraph:
     """The graph of a model given by name.
 
@@ -137,12 +159,15 @@ def traced(
         pairs: options as KEY=VALUE.
         strict: an op without a rule is an error.
         made_with: options unless `pairs` give others.
+        measure: name of the data on which to measure the density of activations; None leaves them dense.
 
     Raises:
         HwModelError: no model has that name, it does not run on the input, or (strict) an op of it
             has no rule.
     """
     if model.endswith(".onnx"):
+        if measure is not None:
+            raise typer.BadParameter("an ONNX file is not run: give the model", param_hint="--measure-density")
         return _traced_onnx(model, shape, pairs, strict=strict)
     options, shape_with_batch = {**(made_with or {}), **parse_options(pairs)}, parse_shape(shape)
     from workloads.models import load_model_with_input
@@ -153,7 +178,63 @@ def traced(
     else:
         batch, *one = shape_with_batch
         module, args = load_model_with_input(model, input_shape=one, batch=batch, **options)
-    return trace_model(module, args, strict=strict, name=short_name(model))
+    graph = trace_model(module, args, strict=strict, name=short_name(model))
+    if measure is None:
+        return graph
+    from reports.console import say
+    from workloads import load_data
+    from workloads.tracing import measure_activation_density
+
+    if args[0].dim() != 4:
+        raise typer.BadParameter(
+            f"needs a model of images, but {model} takes {tuple(args[0].shape)}", param_hint="--measure-density"
+        )
+    channels, size = args[0].shape[1], args[0].shape[-1]
+    sizes = {"channels": channels, "size": size} if measure in ("digits", "mnist") else {}
+    images = load_data(measure, **sizes).validation.take(MEASURED_IMAGES).x
+    measured = measure_activation_density(module, graph, images)
+    mean = sum(layer.macs * layer.density.i for layer in measured.layers) / (measured.macs or 1)
+    say(f"Activations on {len(images)} images of {measure}: density {mean:.2f}, mean by MACs.")
+    return measured
+
+
+def phase_traced(
+    model: str, pairs: list[str] | None, *, phase: str, context: int | None, strict: bool = False
+) -> LayerGraph:
+    """The prefill or the decode step of a language model given by name.
+
+    Raises:
+        HwModelError: as for `traced`, or the model has no cache.
+    """
+    from workloads.decode import decode_workloads
+    from workloads.models import load_model
+
+    options = parse_options(pairs)
+    if model == "transformer" and context is not None:
+        options.setdefault("context", context)
+    module = load_model(model, **options)
+    length = context or getattr(module, "input_shape", (DEFAULT_CONTEXT,))[0]
+    phases = decode_workloads(module, context=length, name=short_name(model), strict=strict)
+    return phases.prefill if phase == "prefill" else phases.decode
+
+
+def check_phase(phase: str | None, context: int | None, *, with_shape: bool, measured: bool) -> None:
+    """`--phase` and what goes with it; a usage error where they do not fit."""
+    from hwmodel.errors import did_you_mean
+
+    if phase is None:
+        if context is not None:
+            raise typer.BadParameter("needs --phase prefill or --phase decode", param_hint="--context")
+        return
+    if phase not in PHASES:
+        raise typer.BadParameter(
+            f"must be among {', '.join(PHASES)}, but got {phase!r}.{did_you_mean(phase, PHASES)}",
+            param_hint="--phase",
+        )
+    if with_shape:
+        raise typer.BadParameter("give --context instead of --input", param_hint="--phase")
+    if measured:
+        raise typer.BadParameter("densities are measured on images, not on tokens", param_hint="--measure-density")
 
 
 def check_output(path: Path | None, kinds: tuple[str, ...], option: str) -> None:

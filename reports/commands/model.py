@@ -10,14 +10,17 @@ import typer
 
 from reports.commands import common
 from reports.commands.common import (
+    ContextOption,
     CsvOption,
     DepthOption,
     HardwareOption,
     InputOption,
     JsonOption,
+    MeasureOption,
     ModelArgument,
     OptimizeOption,
     OptionOption,
+    PhaseOption,
     StrictBitsOption,
     StrictOption,
     UnfoldOption,
@@ -50,12 +53,20 @@ def trace(
     csv: CsvOption = None,
     strict: StrictOption = False,
     verbose: VerboseOption = False,
+    phase: PhaseOption = None,
+    context: ContextOption = None,
+    measure_density: MeasureOption = None,
     json: JsonOption = False,
 ) -> None:
     """Trace a model: its layers, their shapes, parameters and MACs."""
     common.check_output(figure, (".png", ".svg", ".pdf"), "--figure")
     common.check_csv(csv, json=json)
-    graph = common.traced(model, input, option, strict=strict)
+    common.check_phase(phase, context, with_shape=input is not None, measured=measure_density is not None)
+    if phase is not None:
+        graph = common.phase_traced(model, option, phase=phase, context=context, strict=strict)
+    else:
+        graph = common.traced(model, input, option, strict=strict, measure=measure_density)
+    from reports.attention import attention_data, attention_lines
     from reports.console import emit_json, make_console, say
     from reports.totals import graph_lines
     from reports.trees import summary
@@ -70,9 +81,9 @@ def trace(
     if csv is not None:
         common.write_csv(graph.to_dataframe(), csv)
     if json:
-        emit_json(graph_data(graph))
+        emit_json({**graph_data(graph), **attention_data(graph)})
     elif csv != "-":
-        notes = graph_lines(graph, verbose=verbose)
+        notes = [*graph_lines(graph, verbose=verbose), *attention_lines(graph)]
         summary(graph, depth, fold=not unfold, notes=notes).print(make_console())
 
 
@@ -99,6 +110,9 @@ def cost(
     csv: CsvOption = None,
     strict: StrictOption = False,
     verbose: VerboseOption = False,
+    phase: PhaseOption = None,
+    context: ContextOption = None,
+    measure_density: MeasureOption = None,
     json: JsonOption = False,
 ) -> None:
     """Price a model on an accelerator: energy, cycles and memory of every layer."""
@@ -106,6 +120,7 @@ def cost(
     common.check_input(model, input)
     common.parse_options(option)
     common.check_csv(csv, json=json)
+    common.check_phase(phase, context, with_shape=input is not None, measured=measure_density is not None)
     from hwmodel import evaluate, load_accelerator
     from reports.console import emit_json, make_console
     from reports.memories import fit_lines, memory_data, weight_table
@@ -116,7 +131,10 @@ def cost(
     accelerator = load_accelerator(hw)
     file = common.check_choices(config, w_bits, a_bits, density)
     made_with = common.model_options(file, model)
-    graph = common.traced(model, input, option, strict=strict, made_with=made_with)
+    if phase is not None:
+        graph = common.phase_traced(model, option, phase=phase, context=context, strict=strict)
+    else:
+        graph = common.traced(model, input, option, strict=strict, made_with=made_with, measure=measure_density)
     choices: Configuration | Mapping[str, Choice] | None
     if file is not None:
         choices = common.file_config(file, graph)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hwmodel import cost
+from hwmodel import find_mapping, solved
 from hwmodel.layer import Bits, Layer
 from hwmodel.mapcache import cache_folder, load_mapping, store_mapping
 from hwmodel.mapper import best_mapping
@@ -18,18 +18,18 @@ LAYER = Layer(name="conv", dims={"K": 4, "C": 2, "OX": 4, "FX": 3})
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HWMODEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cost, "_mapped", {})
-    monkeypatch.setattr(cost, "_mappings", {})
+    monkeypatch.setattr(solved, "_mapped", {})
+    monkeypatch.setattr(solved, "_mappings", {})
     return tmp_path / "cache"
 
 
 def test_a_layer_is_mapped_once_per_machine(folder, tmp_path, monkeypatch):
     accelerator = chip(tmp_path)
-    mapping, first = cost.find_mapping(LAYER, accelerator)
-    monkeypatch.setattr(cost, "_mapped", {})
-    monkeypatch.setattr(cost, "_mappings", {})
-    monkeypatch.setattr(cost, "best_mapping", lambda *_: pytest.fail("mapped again"))
-    again, second = cost.find_mapping(replace(LAYER, name="other"), accelerator)
+    mapping, first = find_mapping(LAYER, accelerator)
+    monkeypatch.setattr(solved, "_mapped", {})
+    monkeypatch.setattr(solved, "_mappings", {})
+    monkeypatch.setattr(solved, "best_mapping", lambda *_: pytest.fail("mapped again"))
+    again, second = find_mapping(replace(LAYER, name="other"), accelerator)
     assert (again, second.energy_breakdown) == (mapping, first.energy_breakdown)
 
 
@@ -51,13 +51,13 @@ def test_other_content_is_another_entry(folder, tmp_path, change):
 @pytest.mark.parametrize("text", ["", "{", "[]", '[{"name": "regs"}]', "null", "3"])
 def test_a_corrupt_entry_is_found_anew(folder, tmp_path, text):
     accelerator = chip(tmp_path)
-    expected, _ = cost.find_mapping(LAYER, accelerator)
+    expected, _ = find_mapping(LAYER, accelerator)
     (entry,) = folder.rglob("*.json")
     whole = entry.read_text()
     entry.write_text(text)
-    cost._mapped.clear()
-    cost._mappings.clear()
-    assert cost.find_mapping(LAYER, accelerator)[0] == expected
+    solved._mapped.clear()
+    solved._mappings.clear()
+    assert find_mapping(LAYER, accelerator)[0] == expected
     assert entry.read_text() == whole
     assert list(folder.rglob(".*")) == []
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwmodel import Bits, Layer, cost, load_accelerator
+from hwmodel import Bits, Layer, find_mapping, load_accelerator, solved
 from hwmodel.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.layer import DIM_NAMES
@@ -144,12 +144,12 @@ def test_the_search_finds_the_best_of_all_mappings(optimize, layer, number):
 
 def test_mappings_are_kept_on_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("HWMODEL_CACHE", str(tmp_path))
-    monkeypatch.setattr(cost, "_mapped", {})
-    monkeypatch.setattr(cost, "_mappings", {})
+    monkeypatch.setattr(solved, "_mapped", {})
+    monkeypatch.setattr(solved, "_mappings", {})
     layer = Layer(name="x", dims=dict(K=37, C=3, OY=27, OX=6, FY=3, FX=3))
-    mapping, first = cost.find_mapping(layer, EYERISS)
+    mapping, first = find_mapping(layer, EYERISS)
     assert mapping.dims != layer.dims  # padded
-    cost._mapped.clear()
-    cost._mappings.clear()
-    monkeypatch.setattr(cost, "row_stationary", lambda *_: pytest.fail("mapped again"))
-    assert cost.find_mapping(layer, EYERISS) == (mapping, first)
+    solved._mapped.clear()
+    solved._mappings.clear()
+    monkeypatch.setattr(solved, "row_stationary", lambda *_: pytest.fail("mapped again"))
+    assert find_mapping(layer, EYERISS) == (mapping, first)

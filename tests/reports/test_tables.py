@@ -7,6 +7,7 @@ import io
 from hwmodel.choice import Choice
 from hwmodel.cost import evaluate
 from hwmodel.graph import LayerGraph, Uncounted
+from hwmodel.layer import Layer
 from hwmodel.loader import load_accelerator
 from reports import summary
 from reports.console import make_console
@@ -59,3 +60,12 @@ def test_a_pipe_gets_no_escape_codes(graph: LayerGraph) -> None:
     print_lines(console, [("!", "[bold]warning[/bold]")])
     assert "\x1b" not in stream.getvalue()
     assert "! [bold]warning[/bold]" in stream.getvalue()
+
+
+def test_activations_are_compared_with_a_memory_of_activations():
+    """Bit Fusion's largest buffer holds weights only; its 32 KiB of inputs are what the peak must fit in."""
+    accelerator = load_accelerator("bitfusion")
+    buffers = {name: memory.size_bits for name, memory in accelerator.memories().items() if memory.size_bits}
+    assert max(buffers, key=lambda name: buffers[name]) == "wbuf"
+    cost = evaluate(Layer(name="fc", kind="linear", dims={"K": 10, "C": 10}), accelerator)
+    assert "(fits ibuf" in texts(cost_lines(cost, accelerator=accelerator))

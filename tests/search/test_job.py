@@ -130,6 +130,15 @@ def test_layers_csv_adds_up(job: JobResult) -> None:
     assert average == pytest.approx(job.picked.costs["avg_w_bits"])
 
 
+def test_no_huffman_code_is_longer_than_the_codes_it_replaces(job: JobResult) -> None:
+    frame = pd.read_csv(job.folder / "layers.csv")
+    quantized = frame["w_bits"] < 32
+    assert quantized.any()
+    lengths = frame["huffman_bits"]
+    assert (lengths[quantized] <= frame["w_bits"][quantized]).all() and (lengths[quantized] > 0).all()
+    assert lengths[~quantized].isna().all()
+
+
 def test_best_yaml_says_how_it_was_made(job: JobResult) -> None:
     file = read_config(job.folder / "best.yaml")
     assert file.config.key == job.picked.key

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from workloads.compress.bits import set_bits
     from workloads.compress.calibration import calibrate, reestimate_norms
     from workloads.compress.checkpoint import load_weights, read_metadata, save_weights
+    from workloads.compress.codelength import huffman_table
     from workloads.compress.config import CompressionConfig, Difference, LayerChoice, diff
     from workloads.compress.files import ConfigFile, check_model, provenance, read_config, write_config
     from workloads.compress.grid import Grid, integer_range
+    from workloads.compress.huffman import HuffmanCode, entropy_bits
     from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLinear
     from workloads.compress.observer import Observer
     from workloads.compress.precision import average_precision, precision_definition
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         minmax_affine,
     )
     from workloads.compress.ranges import mse_step
+    from workloads.compress.statefile import CompressedState, load_compressed, save_compressed
     from workloads.compress.transform import apply, quantized_layers, uncompressible
     from workloads.compress.uniform import COMPILE_OPTIONS, clip_quantize, uniform_quantize
 
@@ -36,11 +39,13 @@ __all__ = [
     "COMPILE_OPTIONS",
     "ActivationQuantizer",
     "ArrayParams",
+    "CompressedState",
     "CompressionConfig",
     "ConfigFile",
     "Difference",
     "DoReFaWeight",
     "Grid",
+    "HuffmanCode",
     "LSQWeight",
     "LayerChoice",
     "MinMaxWeight",
@@ -58,7 +63,10 @@ __all__ = [
     "compression_ratio",
     "dequantize",
     "diff",
+    "entropy_bits",
+    "huffman_table",
     "integer_range",
+    "load_compressed",
     "load_weights",
     "minmax_affine",
     "mse_step",
@@ -69,6 +77,7 @@ __all__ = [
     "read_config",
     "read_metadata",
     "reestimate_norms",
+    "save_compressed",
     "save_weights",
     "set_bits",
     "uncompressible",
@@ -81,8 +90,10 @@ __getattr__, __dir__ = lazy_exports(
     {
         "calibration": ("calibrate", "reestimate_norms"),
         "checkpoint": ("load_weights", "read_metadata", "save_weights"),
+        "codelength": ("huffman_table",),
         "config": ("CompressionConfig", "Difference", "LayerChoice", "diff"),
         "files": ("ConfigFile", "check_model", "provenance", "read_config", "write_config"),
+        "huffman": ("HuffmanCode", "entropy_bits"),
         "layers": ("QuantConv1d", "QuantConv2d", "QuantConv3d", "QuantLinear"),
         "precision": ("average_precision", "precision_definition"),
         "arrays": ("ArrayParams", "compression_ratio", "dequantize", "quantize"),
@@ -99,6 +110,7 @@ __getattr__, __dir__ = lazy_exports(
         ),
         "ranges": ("mse_step",),
         "uniform": ("COMPILE_OPTIONS", "clip_quantize", "uniform_quantize"),
+        "statefile": ("CompressedState", "load_compressed", "save_compressed"),
         "transform": ("apply", "quantized_layers", "uncompressible"),
     },
 )

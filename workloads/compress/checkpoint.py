@@ -35,7 +35,17 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
     Raises:
         ConfigError: another suffix, or state that is not a tensor.
     """
-    _check_suffix(path)
+    check_suffix(path)
+    tensors, tied = state_tensors(model)
+    return write_atomic(path, safetensors.torch.save(tensors, {**(metadata or {}), **tied}))
+
+
+def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The state dict as contiguous tensors on the CPU, tied ones once, and the note that `load_state` needs.
+
+    Raises:
+        ConfigError: state that is not a tensor.
+    """
     tensors: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
     seen: dict[tuple[object, ...], str] = {}
@@ -50,8 +60,7 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
             continue
         seen[identity] = name
         tensors[name] = value.detach().cpu().contiguous().clone()
-    notes = {**(metadata or {}), _TIED: json.dumps(tied, sort_keys=True)}
-    return write_atomic(path, safetensors.torch.save(tensors, notes))
+    return tensors, {_TIED: json.dumps(tied, sort_keys=True)}
 
 
 def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
@@ -69,23 +78,40 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
             under other bits.
     """
     path = Path(path)
-    metadata, tensors = _read(path)
-    for alias, name in json.loads(metadata.pop(_TIED, "{}")).items():
+    metadata, tensors = read_tensors(path)
+    load_state(path.name, metadata, tensors, model)
+    metadata.pop(_TIED, None)
+    return metadata
+
+
+def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Load tensors into a model, in place.
+
+    Args:
+        place: file name, for messages.
+        metadata: with the note of `state_tensors`, if there is one.
+        tensors: by name.
+        model: of the same architecture and configuration.
+
+    Raises:
+        ConfigError: names, shapes or bits differ.
+    """
+    tensors = dict(tensors)
+    for alias, name in json.loads(metadata.get(_TIED, "{}")).items():
         tensors[alias] = tensors[name]
     own = model.state_dict()
-    _check_names(path.name, set(tensors), set(own))
+    _check_names(place, set(tensors), set(own))
     for name, value in own.items():
         if tensors[name].shape != value.shape:
             raise ConfigError(
-                f"{path.name}: {name!r} must have shape {tuple(value.shape)}, but has {tuple(tensors[name].shape)}"
+                f"{place}: {name!r} must have shape {tuple(value.shape)}, but has {tuple(tensors[name].shape)}"
             )
         if name.endswith("quantizer.bits") and not torch.equal(tensors[name], value.cpu()):
             raise ConfigError(
-                f"{path.name}: {name!r} must be {int(value)} bits as configured, but is {int(tensors[name])}. "
+                f"{place}: {name!r} must be {int(value)} bits as configured, but is {int(tensors[name])}. "
                 "Apply the configuration that the checkpoint was saved with."
             )
     model.load_state_dict(tensors, strict=True)
-    return metadata
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -95,7 +121,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         ConfigError: the file is absent, a pickle or damaged.
     """
     path = Path(path)
-    _check_suffix(path)
+    check_suffix(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
@@ -105,8 +131,13 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     return metadata
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    _check_suffix(path)
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """(metadata, tensors) of a `.safetensors` file.
+
+    Raises:
+        ConfigError: the file is absent, a pickle or damaged.
+    """
+    check_suffix(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
@@ -115,7 +146,10 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
 
 
-def _check_suffix(path: str | Path) -> None:
+def check_suffix(path: str | Path) -> None:
+    """Raises:
+    ConfigError: the suffix is not `.safetensors`.
+    """
     refuse_pickle(path)
     if Path(path).suffix != ".safetensors":
         raise ConfigError(f"{Path(path).name} must end in .safetensors")

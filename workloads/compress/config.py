@@ -291,7 +291,7 @@ def check_matches(name: str, graph: LayerGraph) -> None:
     Raises:
         GraphError: it does not; the nearest name is offered.
     """
-    known = {layer.module for layer in graph.layers}
+    known = graph.layer_modules
     if name not in known:
         raise GraphError(f"{name!r} matched 0 of {len(graph.layers)} layers.{did_you_mean(name, known)}")
 

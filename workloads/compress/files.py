@@ -150,7 +150,7 @@ def check_model(file: ConfigFile, graph: LayerGraph, *, allow_other_shape: bool 
     """
     if file.fingerprint == graph.fingerprint:
         return
-    known = {layer.module for layer in graph.layers}
+    known = graph.layer_modules
     missing = [name for name in file.config.layers if name not in known]
     made_for = f"{file.path} was made for {file.model} (fingerprint {file.fingerprint[:4]}…); this is {graph.name}"
     if missing:

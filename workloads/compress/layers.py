@@ -38,6 +38,7 @@ class QuantLayer(nn.Module):
 
     weight: Tensor
     mask: Tensor | None
+    pattern: str
     input_quantizer: ActivationQuantizer | None
     weight_quantizer: WeightQuantizer | None
     choice: LayerChoice
@@ -60,7 +61,7 @@ class QuantLayer(nn.Module):
         if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
             self.weight_quantizer = weight_quantizer(choice, self.weight).to(place)
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
-        self.prunes_filters = choice.pattern == "filter"
+        self.pattern = choice.pattern
         self.initialise()
         return self
 
@@ -118,9 +119,9 @@ class QuantLayer(nn.Module):
     def effective_bias(self) -> Tensor | None:
         """The bias, zero where the filter is pruned. (K,)."""
         bias: Tensor | None = getattr(self, "bias", None)
-        if bias is None or self.mask is None or not self.prunes_filters:
+        if bias is None or self.mask is None or self.pattern != "filter":
             return bias
-        return bias * self.mask.reshape(-1)
+        return bias * self.mask.flatten(1).any(1)
 
     def effective_input(self, x: Tensor) -> Tensor:
         """The input that is multiplied. The shape of `x`."""
@@ -181,7 +182,7 @@ def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
         if isinstance(module, nn.Linear):
             layer = QuantLinear(module.in_features, module.out_features, module.bias is not None)
         elif type(module) in CONVOLUTIONS:
-            layer = CONVOLUTIONS[type(module)](**_convolution_arguments(module))
+            layer = CONVOLUTIONS[type(module)](**convolution_arguments(module))
         else:
             raise TypeError(f"no compressed counterpart of {type(module).__name__}")
     for name, parameter in module.named_parameters(recurse=False):
@@ -190,7 +191,8 @@ def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
     return layer.compress(choice, getattr(module, "groups", 1))
 
 
-def _convolution_arguments(module: Any) -> dict[str, Any]:
+def convolution_arguments(module: Any) -> dict[str, Any]:
+    """What a convolution's constructor was given."""
     names = (
         "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode",
     )  # fmt: skip

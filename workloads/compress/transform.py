@@ -10,6 +10,7 @@ from torch import nn
 from hwmodel.errors import ConfigError, did_you_mean
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import CONVOLUTIONS, QuantLayer, from_float
+from workloads.compress.pruning.sparse_layers import SparseLayer
 
 COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
 
@@ -21,6 +22,8 @@ def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
     between devices and saves its state dict like the original, under the same names. Layers left
     float by the configuration are copied as they are. Call `calibrate(copy, x)` to set the ranges of
     the activations from data; without it each range is taken from the first batch.
+
+    A layer with a mask of its own (`SparseConv2d`) keeps it under the quantizer.
 
     A module used in several places is replaced in all of them. A module whose weight its parent uses
     without calling it (tied weights in a functional call, `MultiheadAttention`) cannot be reached:
@@ -45,7 +48,7 @@ def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
         place, choice = chosen[id(module)]
         if isinstance(choice, LayerChoice):
             try:
-                choice = from_float(module, choice)
+                choice = _compressed(module, choice)
             except ConfigError as error:
                 raise ConfigError(f"{place!r}: {error}") from None
             chosen[id(module)] = (place, choice)
@@ -54,6 +57,16 @@ def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
         parent, _, child = name.rpartition(".")
         setattr(result.get_submodule(parent), child, choice)
     return result
+
+
+def _compressed(module: nn.Module, choice: LayerChoice) -> QuantLayer:
+    """The compressed layer; the mask of a sparse one stays in force beside the choice's own."""
+    if not isinstance(module, SparseLayer):
+        return from_float(module, choice)
+    layer = from_float(module.to_dense(), choice)
+    layer.mask = module.mask if layer.mask is None else layer.mask & module.mask
+    layer.initialise()
+    return layer
 
 
 def _choices_by_module(
@@ -79,6 +92,8 @@ def _check_kind(name: str, module: nn.Module) -> None:
     kind = type(module).__name__
     if isinstance(module, QuantLayer):
         raise ConfigError(f"{name!r} is compressed already ({kind}). Apply the configuration to the float model.")
+    if isinstance(module, SparseLayer):
+        return
     if isinstance(module, COMPRESSIBLE) and "weight" not in module._parameters:
         raise ConfigError(
             f"{name!r}: its weight is computed by a parametrization or hook. Remove it (for instance "

@@ -23,6 +23,12 @@ class PadShortcut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.before, self.after))
 
+    def keep_channels(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
+        """Fewer channels from now on; bool (inputs,) and (outputs,), those that stay, None is all."""
+        if outputs is not None:
+            last = len(outputs) - self.after
+            self.before, self.after = int(outputs[: self.before].sum()), int(outputs[last:].sum())
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut around them."""

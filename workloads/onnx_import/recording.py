@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from hwmodel.errors import TraceError
+from hwmodel.layer import Bits
 from workloads.onnx_import.naming import OnnxNames
 from workloads.onnx_import.values import Node, meta_tensor
 from workloads.tracing.builder import GraphBuilder
@@ -36,11 +37,17 @@ class OnnxBuilder(GraphBuilder):
         self._adopted: dict[str, tuple[str, str]] = {}
 
     def add_layer(
-        self, call: OpCall, contraction: Contraction, scope: str, owner: str | None, parameter: str
+        self,
+        call: OpCall,
+        contraction: Contraction,
+        scope: str,
+        owner: str | None,
+        parameter: str,
+        bits: Bits | None = None,
     ) -> str:
         if owner == "" and contraction.kind != "matmul":
             owner, parameter = self._adopt(parameter)
-        name = super().add_layer(call, contraction, scope, owner, parameter)
+        name = super().add_layer(call, contraction, scope, owner, parameter, bits)
         self.made.append(name)
         return name
 

@@ -1,6 +1,7 @@
 """From a PyTorch model to a `LayerGraph`: see `trace_model`, and `register_op` to teach it an op."""
 
 from workloads.tracing import contractions, packed, rewrites, vector_ops
+from workloads.tracing.measured import measure_activation_density, measure_weight_density
 from workloads.tracing.rules import (
     CONSTANT,
     FREE,
@@ -24,6 +25,8 @@ __all__ = [
     "OpCall",
     "Rewrite",
     "Vector",
+    "measure_activation_density",
+    "measure_weight_density",
     "register_op",
     "trace",
     "trace_model",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Literal
 
+from hwmodel.choice import FLOAT_BITS
 from hwmodel.graph import LayerGraph, Node, Port, Tensor, Uncounted, VectorOp
-from hwmodel.layer import Dims, Layer
+from hwmodel.layer import Bits, Dims, Layer
 from workloads.tracing.rules import Contraction, OpCall, Vector
 from workloads.tracing.scope import ModuleNames
 
@@ -37,7 +39,13 @@ class GraphBuilder:
         return name
 
     def add_layer(
-        self, call: OpCall, contraction: Contraction, scope: str, owner: str | None, parameter: str
+        self,
+        call: OpCall,
+        contraction: Contraction,
+        scope: str,
+        owner: str | None,
+        parameter: str,
+        bits: Bits | None = None,
     ) -> str:
         """A layer with MACs; `owner` and `parameter` name its weight, None and "" for two activations."""
         if contraction.kind == "matmul":
@@ -49,6 +57,7 @@ class GraphBuilder:
             dims=Dims.of(contraction.dims),
             stride=contraction.stride,
             dilation=contraction.dilation,
+            bits=bits,
             module=scope if owner is None else owner,
             parameter=parameter,
             has_bias=contraction.has_bias,
@@ -115,6 +124,8 @@ class GraphBuilder:
     def build(self, name: str, route: str, *, everything: bool = False) -> LayerGraph:
         """The graph of what the outputs and the kept nodes depend on: work that nothing reads is left out.
 
+        Where some layer has bits the model is quantized, and the other layers with weights are float: 32 bits.
+
         Args:
             name: of the graph.
             route: how it was made.
@@ -126,7 +137,7 @@ class GraphBuilder:
         calls = Counter(entry for node, entry in self._uncounted.items() if node in keep) + self._unseen
         return LayerGraph(
             name,
-            [node for key, node in self._nodes.items() if key in keep],
+            _float_where_unquantized([node for key, node in self._nodes.items() if key in keep]),
             [(u, v, tensor) for (u, v), tensor in self._edges.items() if u in keep and v in keep],
             uncounted=[Uncounted(op=op, module=module, calls=n) for (op, module), n in calls.items()],
             free_ops=dict(sorted(self._free.items())),
@@ -144,3 +155,13 @@ class GraphBuilder:
             found |= new
             waiting.extend(new)
         return found
+
+
+def _float_where_unquantized(nodes: list[Node]) -> list[Node]:
+    if not any(isinstance(node, Layer) and node.bits for node in nodes):
+        return nodes
+    plain = Bits(w=FLOAT_BITS, i=FLOAT_BITS)
+    return [
+        replace(node, bits=plain) if isinstance(node, Layer) and node.weights and node.bits is None else node
+        for node in nodes
+    ]

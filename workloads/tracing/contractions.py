@@ -100,6 +100,15 @@ def transposed_convolution(call: OpCall) -> Contraction:
 def linear(call: OpCall) -> Contraction:
     """x (B, ..., C), weight (K, C): B is the first dim, OX the product of the other leading dims."""
     x, weight = call["input"], call["weight"]
+    if call.is_weight(weight) and weight.dim() == 2 and x.dim() > 1 and not call.is_weight(x):
+        # The common case as `_product` would have it, without a transpose, which costs as much as all the rest.
+        batch, *rows = x.shape[:-1]
+        return Contraction(
+            kind="linear",
+            dims={"B": batch, "K": weight.shape[0], "C": weight.shape[1], "OX": math.prod(rows)},
+            weight=weight,
+            has_bias=call["bias"] is not None,
+        )
     return _product(call, x, weight.transpose(-1, -2) if weight.dim() > 1 else weight, weight, call["bias"])
 
 

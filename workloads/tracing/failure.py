@@ -14,6 +14,7 @@ _CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
 _ABSENT = re.compile(
     r"not compiled with (\w+) enabled|not linked with support for (\w+) devices|no (NVIDIA) driver", re.I
 )
+_REDUCED = re.compile(r"same reduction dim, but got \[(\d+), (\d+)\] X \[(\d+), (\d+)\]")
 _PRODUCT = re.compile(r"\(?(\d+)x(\d+) and (\d+)x(\d+)\)?")
 
 
@@ -36,9 +37,10 @@ def _reason(text: str) -> str:
     channels = _CHANNELS.search(text)
     if channels:
         return f"expected {channels[1]} channels, got {channels[2]}"
-    product = _PRODUCT.search(text)
+    product = _PRODUCT.search(text) or _REDUCED.search(text)
     if product and product[2] != product[3]:
-        return f"expected {product[3]} features, got {product[2]} ({product[0].strip('()')})"
+        shapes = f"{product[1]}x{product[2]} and {product[3]}x{product[4]}"
+        return f"expected {product[3]} features, got {product[2]} ({shapes})"
     absent = _ABSENT.search(text)
     if absent:
         device = next(filter(None, absent.groups())).lower().replace("nvidia", "cuda")

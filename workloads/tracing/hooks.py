@@ -22,8 +22,9 @@ from torch.func import functional_call
 
 from hwmodel.graph import LayerGraph, Tensor
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.held import Value
 from workloads.tracing.inputs import map_tensors
-from workloads.tracing.recorder import Recorder, Value
+from workloads.tracing.recorder import Recorder
 from workloads.tracing.request import Request, named_outputs
 from workloads.tracing.routes import new_recorder
 from workloads.tracing.scope import Scope, is_leaf

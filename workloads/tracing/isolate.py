@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ def isolated(model: nn.Module) -> Iterator[None]:
     log lines are silent.
     """
     with ExitStack() as stack:
+        stack.enter_context(_no_collection())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         stack.enter_context(_quiet("torch"))
@@ -31,6 +33,18 @@ def isolated(model: nn.Module) -> Iterator[None]:
         for module in model.modules():
             module.training = False
         yield
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """The cyclic garbage collector waits: it would walk over the growing graph again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
@@ -58,6 +72,8 @@ def _attributes_restored(model: nn.Module) -> Iterator[None]:
             current.update(attributes)
             for container, content in containers:
                 container.clear()
+                if content is None:
+                    continue
                 if isinstance(container, list):
                     container.extend(content)
                 else:
@@ -65,7 +81,12 @@ def _attributes_restored(model: nn.Module) -> Iterator[None]:
 
 
 def _containers(module: nn.Module) -> list[tuple[Any, Any]]:
-    return [(value, value.copy()) for value in vars(module).values() if isinstance(value, (list, dict, set))]
+    """(container, a copy of it; None where it is empty, as most of the ten of a module are)."""
+    return [
+        (value, value.copy() if value else None)
+        for value in vars(module).values()
+        if isinstance(value, (list, dict, set))
+    ]
 
 
 @contextmanager

@@ -11,19 +11,23 @@ recurrent layer starts from: it is counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from hwmodel.choice import FLOAT_BITS
 from hwmodel.graph import Tensor
+from hwmodel.layer import Bits
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.carried import StoredBits, narrow_bits, stored_bits
+from workloads.tracing.held import Owner, Value
 from workloads.tracing.higher_order import run_higher_order
 from workloads.tracing.rules import (
+    FREE,
     Contraction,
     Free,
     OpCall,
@@ -34,30 +38,10 @@ from workloads.tracing.rules import (
     rule_of,
 )
 from workloads.tracing.scope import Scope
+from workloads.tracing.vector_ops import SELECTIONS
 
-
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """What an activation tensor holds: the tensor of the node that computed it, and when."""
-
-    source: str
-    tensor: Tensor
-    time: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """Where a weight comes from: the largest parameter (or buffer) that it was computed from."""
-
-    module: str
-    name: str
-    elements: int
-    is_parameter: bool
-
-    def part(self, weight: torch.Tensor) -> str:
-        """The weight's name in its module; a slice of it also says where it starts."""
-        whole = weight.numel() == self.elements
-        return self.name if whole else f"{self.name}[{weight.storage_offset()}:]"
+#: (name, W, I) of a layer.
+Watch = Callable[[str, torch.Tensor, torch.Tensor], None]
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -68,18 +52,29 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         scope: tells which module runs.
         has_inputs: the network reads a tensor. One that does not computes from weights alone, and
             then everything is recorded.
+        quantizers: path of every module that simulates rounding -> bits of its results.
+        watch: called with the name, W and I of every layer as it runs.
         follows_host: numbers may leave for numpy and come back (see `escapes`).
     """
 
     supports_higher_order_operators = True
 
     def __init__(
-        self, builder: GraphBuilder, scope: Scope, *, has_inputs: bool, follows_host: bool = False
+        self,
+        builder: GraphBuilder,
+        scope: Scope,
+        *,
+        has_inputs: bool,
+        quantizers: Mapping[str, int] | None = None,
+        watch: Watch | None = None,
+        follows_host: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.builder = builder
         self.scope = scope
         self.has_inputs = has_inputs
+        self.quantizers = quantizers or {}
+        self.watch = watch
         self.follows_host = follows_host
         self._time = 0
         self._values: MutableMapping[torch.Tensor, Value] = WeakTensorKeyDictionary()
@@ -92,7 +87,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def add_weight(self, tensor: torch.Tensor, owner: str, name: str, *, is_parameter: bool) -> None:
         """A parameter or buffer, the module that owns it and its name there."""
-        self._owners[tensor] = Owner(module=owner, name=name, elements=tensor.numel(), is_parameter=is_parameter)
+        self.add_stored_weight(tensor, owner, name, stored_bits(tensor), is_parameter=is_parameter)
+
+    def add_stored_weight(
+        self, tensor: torch.Tensor, owner: str, name: str, stored: StoredBits | None, *, is_parameter: bool
+    ) -> None:
+        """The same for a stand-in, with the widths of the tensor that it stands for."""
+        self._owners[tensor] = Owner(
+            module=owner,
+            name=name,
+            elements=tensor.numel(),
+            is_parameter=is_parameter,
+            bits=stored.w if stored else None,
+            input_bits=stored.i if stored else None,
+        )
 
     def add_input(self, tensor: torch.Tensor, name: str) -> None:
         """An input tensor of the network; one that is given twice comes from the last place, as in export."""
@@ -134,12 +142,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if self._host:
             self._return_from_host(tensors)
         active = [tensor for tensor in tensors if self._value(tensor) is not None]
-        rule = rule_of(op_name(func))
+        op = op_name(func)
+        rule = rule_of(op)
+        bits = self._rounded_to(func, rule, args, kwargs)
         if not active and not self._is_work(rule, tensors):
             output = func(*args, **kwargs)
-            self._record_weights(op_name(func), tensors, output)
+            self._record_weights(op, tensors, output, bits)
             self._remember_made(output)
             return output
+        if bits is not None:
+            rule = FREE
         if isinstance(rule, Rewrite):
             with self:
                 return rule.function(*args, **kwargs)
@@ -150,15 +162,22 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                 return output
         output = func(*args, **kwargs)
         call = OpCall(
-            op=op_name(func),
+            op=op,
             arguments=bind_arguments(func, args, kwargs),
             output=output,
-            weights=frozenset(id(tensor) for tensor in tensors if self._value(tensor) is None),
+            weights=frozenset(map(id, tensors)) - frozenset(map(id, active)),
         )
         self._forget_reused_storage(tensors, output)
-        self._record(call, rule, active, _written(func, call.arguments))
+        self._record(call, rule, active, _written(func, call.arguments), bits)
         self._remember_made(output)
         return output
+
+    def _rounded_to(self, func: Any, rule: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
+        """Bits of the grid that a quantizer rounds the result to; None outside quantizers."""
+        inside = self.quantizers.get(self.scope.path)
+        if inside is None and isinstance(rule, Free) and rule.bits is not None:
+            return rule.bits(bind_arguments(func, args, kwargs))
+        return inside
 
     def _is_work(self, rule: Any, tensors: list[torch.Tensor]) -> bool:
         """An op on weights alone is to be done for every input all the same."""
@@ -169,16 +188,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         has_macs = callable(rule) or rule is None or isinstance(rule, Rewrite)
         return has_macs and on_parameter and None in owners
 
-    def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any) -> None:
+    def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
         self.builder.count_free(op)
         owners = [self._owners[tensor] for tensor in tensors if tensor in self._owners]
         self._forget_reused_storage(tensors, output)
         if owners:
             for tensor in _tensors(output):
                 if tensor not in self._owners:
-                    self._owners[tensor] = max(owners, key=lambda owner: owner.elements)
+                    largest = max(owners, key=lambda owner: owner.elements)
+                    self._owners[tensor] = largest if bits is None else replace(largest, bits=bits)
 
-    def _record(self, call: OpCall, rule: Any, active: list[torch.Tensor], written: list[torch.Tensor]) -> None:
+    def _record(
+        self,
+        call: OpCall,
+        rule: Any,
+        active: list[torch.Tensor],
+        written: list[torch.Tensor],
+        bits: int | None = None,
+    ) -> None:
         outputs = _tensors(call.output)
         if isinstance(rule, Free) or not outputs:
             self.builder.count_free(call.op)
@@ -186,7 +213,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                 self._keep(active)
             if isinstance(rule, Free) and rule.passes_through and active:
                 for tensor in outputs:
-                    self._alias(tensor, active[0])
+                    self._alias(tensor, active[0], bits)
             return
         node = self._add_node(call, rule, active)
         if node is None:
@@ -197,9 +224,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             value = self._value(tensor)
             if value is not None:
                 self.builder.connect(value.source, node, value.tensor)
+        held = self._bits(active[0]) if call.op in SELECTIONS and active else None
         for index, tensor in enumerate(outputs):
             name = node if index == 0 else f"{node}:{index}"
-            self._set_value(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)))
+            self._set_value(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)), held)
         for tensor in written:
             value = self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
             self._writers[_storage(tensor)] = value
@@ -209,19 +237,37 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         scope = self.scope.path
         elements_in = sum({id(tensor): tensor.numel() for tensor in active}.values())
         if isinstance(rule, Vector):
+            if rule.kind == "concat" and elements_in == call.out.numel() and len(active) == 1:
+                self.builder.count_free(call.op)  # onto nothing
+                return None
             return self.builder.add_vector(call, rule, scope, elements_in)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
         contraction: Contraction = rule(call).in_reals()
+        stream = next((tensor for tensor in active if tensor is not contraction.weight), contraction.weight)
         if any(bound == 0 for bound in contraction.dims.values()):
             self.builder.count_free(call.op)
             return None
-        if contraction.packed_as:
-            return self.builder.add_layer(call, contraction, scope, scope, contraction.packed_as)
         owner = self._owners.get(contraction.weight)
-        if owner is None:
-            return self.builder.add_layer(call, contraction, scope, None, "")
-        return self.builder.add_layer(call, contraction, scope, owner.module, owner.part(contraction.weight))
+        bits = self._layer_bits(contraction, stream)
+        module, parameter = (None, "") if owner is None else (owner.module, owner.part(contraction.weight))
+        if contraction.packed_as:
+            module, parameter = scope, contraction.packed_as
+        name = self.builder.add_layer(call, contraction, scope, module, parameter, bits)
+        if self.watch is not None:
+            self.watch(name, contraction.weight, stream)
+        return name
+
+    def _layer_bits(self, contraction: Contraction, stream: torch.Tensor) -> Bits | None:
+        """Widths that the operands carry, float where one carries none; None where neither does."""
+        weight, owner = contraction.weight, self._owners.get(contraction.weight)
+        w, i = self._bits(weight), self._bits(stream) or narrow_bits(stream, stream.numel())
+        if owner is not None:
+            w, i = owner.bits, owner.input_bits if i is None else i
+        w = narrow_bits(weight, contraction.weight_elements) or w
+        if contraction.packed_as and i is None and w is not None:  # these kernels round their inputs to bytes
+            i = 8
+        return None if w is None and i is None else Bits(w=w or FLOAT_BITS, i=i or FLOAT_BITS)
 
     def _remember_made(self, output: Any) -> None:
         if self.follows_host:
@@ -248,9 +294,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return written
         return own
 
-    def _set_value(self, tensor: torch.Tensor, source: str, held: Tensor) -> Value:
+    def _bits(self, tensor: torch.Tensor) -> int | None:
+        value = self._value(tensor)
+        return None if value is None else value.bits
+
+    def _set_value(self, tensor: torch.Tensor, source: str, held: Tensor, bits: int | None = None) -> Value:
         self._time += 1
-        value = Value(source=source, tensor=held, time=self._time)
+        value = Value(source=source, tensor=held, time=self._time, bits=bits)
         self._values[tensor] = value
         return value
 
@@ -260,10 +310,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             if value is not None:
                 self.builder.keep(value.source)
 
-    def _alias(self, tensor: torch.Tensor, original: torch.Tensor) -> None:
+    def _alias(self, tensor: torch.Tensor, original: torch.Tensor, bits: int | None = None) -> None:
         value = self._value(original)
         if value is not None:
-            self._values[tensor] = value
+            self._values[tensor] = value if bits is None else replace(value, bits=bits)
 
     def _forget_reused_storage(self, inputs: Iterable[torch.Tensor], output: Any) -> None:
         """A fresh tensor may lie where a freed one lay that was written to."""
@@ -276,7 +326,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+    """The tensors in the arguments or the result of an op: these nest in tuples, lists and dicts alone."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    if isinstance(tree, (tuple, list)):
+        return [tensor for item in tree for tensor in _tensors(item)]
+    return _tensors(list(tree.values())) if isinstance(tree, dict) else []
 
 
 def _storage(tensor: torch.Tensor) -> int:

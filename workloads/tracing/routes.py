@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export.graph_signature import InputKind
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from hwmodel.graph import LayerGraph
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.carried import is_packed, quantizers, stored_bits
 from workloads.tracing.escapes import HostEscapes
-from workloads.tracing.recorder import Recorder
+from workloads.tracing.recorder import Recorder, Watch
 from workloads.tracing.request import Request, named_outputs
 from workloads.tracing.rules import CannotFollowError
 from workloads.tracing.scope import ModuleNames, Scope
@@ -97,12 +98,28 @@ class _Replay(fx.Interpreter):
 def via_fake_tensors(request: Request, scope: Scope) -> LayerGraph:
     """Call the model on fake tensors: shapes only, no arithmetic, no memory."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    return _call(request, scope, lambda tensor: mode.from_tensor(tensor.detach()), mode)
+    return _call(request, scope, lambda tensor: _fake(tensor, mode), mode)
 
 
-def via_real_tensors(request: Request, scope: Scope) -> LayerGraph:
-    """Call the model on copies of its inputs and buffers: works where the data decide what runs."""
-    return _call(request, scope, lambda tensor: tensor.detach().clone(), None)
+def _fake(tensor: torch.Tensor, mode: FakeTensorMode) -> torch.Tensor:
+    """A fake tensor of the same shape, strides and device.
+
+    Plain tensors skip torch's bookkeeping of views and storages, which takes eight times as long. A packed one
+    (integers and scales) becomes the plain tensor that it stands for, so that a layer runs as it did before.
+    """
+    ordinary = type(tensor) in (torch.Tensor, nn.Parameter, nn.Buffer) and tensor.layout is torch.strided
+    if not ordinary and not is_packed(tensor):
+        return mode.from_tensor(tensor.detach())
+    meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return FakeTensor(mode, meta, tensor.device)
+
+
+def via_real_tensors(request: Request, scope: Scope, watch: Watch | None = None) -> LayerGraph:
+    """Call the model on copies of its inputs and buffers: works where the data decide what runs.
+
+    `watch` sees the operands of every layer.
+    """
+    return _call(request, scope, lambda tensor: tensor.detach().clone(), None, watch)
 
 
 def _call(
@@ -110,9 +127,10 @@ def _call(
     scope: Scope,
     stand_in: Callable[[torch.Tensor], torch.Tensor],
     mode: FakeTensorMode | None,
+    watch: Watch | None = None,
 ) -> LayerGraph:
     """Call the model with stand-ins for inputs and buffers (and, on fake tensors, parameters)."""
-    builder, recorder = new_recorder(request, scope, follows_host=mode is None)
+    builder, recorder = new_recorder(request, scope, follows_host=mode is None, watch=watch)
     state: dict[str, torch.Tensor] = {}
     for name, parameter in request.model.named_parameters():
         state[name] = parameter if mode is None else stand_in(parameter)
@@ -135,11 +153,19 @@ def _call(
     return builder.build(request.graph_name, "dispatch")
 
 
-def new_recorder(request: Request, scope: Scope, *, follows_host: bool = False) -> tuple[GraphBuilder, Recorder]:
+def new_recorder(
+    request: Request, scope: Scope, *, follows_host: bool = False, watch: Watch | None = None
+) -> tuple[GraphBuilder, Recorder]:
     """An empty graph, and the recorder that fills it."""
     builder = GraphBuilder(request.names)
-    has_inputs = bool(request.inputs.tensors)
-    return builder, Recorder(builder, scope, has_inputs=has_inputs, follows_host=follows_host)
+    return builder, Recorder(
+        builder,
+        scope,
+        has_inputs=bool(request.inputs.tensors),
+        quantizers=quantizers(request.model),
+        watch=watch,
+        follows_host=follows_host,
+    )
 
 
 def _add_weight(
@@ -147,5 +173,6 @@ def _add_weight(
 ) -> None:
     """A weight and its stand-in: a module may keep the tensor itself in an attribute, which is not replaced."""
     owner, part = names.place_of(name)
+    stored = stored_bits(tensors[0])
     for tensor in tensors:
-        recorder.add_weight(tensor, owner, part, is_parameter=is_parameter)
+        recorder.add_stored_weight(tensor, owner, part, stored, is_parameter=is_parameter)

@@ -14,6 +14,8 @@ An op without a rule is decomposed when torch knows how (composite ops); otherwi
 
 from __future__ import annotations
 
+import functools
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -81,6 +83,11 @@ class Contraction:
     has_bias: bool = False
     packed_as: str = ""
 
+    @property
+    def weight_elements(self) -> int:
+        """Elements of W, however few a packed tensor takes for them."""
+        return math.prod(self.dims.get(name, 1) for name in ("G", "K", "C", "FY", "FX"))
+
     def in_reals(self) -> Contraction:
         """A complex product in real MACs, four for one: (re, im) rows times [[re, im], [-im, re]] stored once."""
         if not self.weight.is_complex():
@@ -118,9 +125,15 @@ class Vector:
 
 @dataclass(frozen=True)
 class Free:
-    """The type of `FREE` and `CONSTANT`."""
+    """The type of `FREE` and `CONSTANT`.
+
+    Attributes:
+        passes_through: the result is the first input.
+        bits: arguments of a call -> bits of its result, where the op rounds to a grid (simulated quantization).
+    """
 
     passes_through: bool
+    bits: Callable[[Mapping[str, Any]], int] | None = None
 
 
 #: The op moves and computes nothing: its result is its first input, seen differently.
@@ -177,6 +190,7 @@ def rule_of(name: str) -> Rule | None:
 _SAME = {"aten::_embedding_bag_forward_only": "aten::_embedding_bag"}
 
 
+@functools.cache
 def op_name(func: torch._ops.OpOverload) -> str:
     """`"aten::relu"` for `aten.relu_.default`: the schema's name without the in-place underscore."""
     name = func._schema.name
@@ -186,12 +200,13 @@ def op_name(func: torch._ops.OpOverload) -> str:
 
 def bind_arguments(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a call by the names of the op's schema, defaults filled in."""
-    bound: dict[str, Any] = {}
-    for index, argument in enumerate(func._schema.arguments):
-        if index < len(args):
-            bound[argument.name] = args[index]
-        elif argument.name in kwargs:
-            bound[argument.name] = kwargs[argument.name]
-        else:
-            bound[argument.name] = argument.default_value if argument.has_default_value() else None
+    bound = dict(_defaults(func))
+    bound.update(zip(bound, args, strict=False))
+    bound.update(kwargs)
     return bound
+
+
+@functools.cache
+def _defaults(func: torch._ops.OpOverload) -> dict[str, Any]:
+    """The arguments of an op's schema with their defaults, None where there is none."""
+    return {a.name: a.default_value if a.has_default_value() else None for a in func._schema.arguments}

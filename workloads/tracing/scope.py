@@ -44,6 +44,10 @@ class ModuleNames:
             self._modules[name] = module
         self._shared = self._one_name_each()
 
+    def __len__(self) -> int:
+        """Modules, shared ones once per name."""
+        return len(self._modules)
+
     def canonical(self, path: str) -> str:
         """The first name of the module that a path (`"block"`, or `"block@1"` when called again) means."""
         path = path.partition("@")[0]
@@ -61,13 +65,16 @@ class ModuleNames:
         )
 
     def place_of(self, tensor_name: str) -> tuple[str, str]:
-        """(module, name in it) of a parameter or buffer, parametrizations left out.
+        """(module, name in it) of a parameter or buffer; of a parametrized one, the name of the result.
+
+        `fc.parametrizations.weight.original0` is at home in `fc` as `weight`.
 
         A weight that several modules share belongs to the first that multiplies by it (an embedding
         tied to the last layer: the last layer), else to the first.
         """
         path, _, name = self._shared.get(tensor_name, tensor_name).rpartition(".")
-        return self.canonical(_PARAMETRIZED.split(path, maxsplit=1)[0]), name
+        owner, *parametrized = _PARAMETRIZED.split(path, maxsplit=1)
+        return self.canonical(owner), parametrized[0].partition(".")[0] if parametrized else name
 
     def _one_name_each(self) -> dict[str, str]:
         """Every name of a shared parameter or buffer -> the one it goes by."""
@@ -92,26 +99,31 @@ class Scope:
     Attributes:
         path: name of the running module; "" at the top.
         failing: the innermost module entered last and not left; differs from `path` after an error.
-        inputs: shapes of the tensors given to `failing`.
+        given: arguments of `failing`.
         visits: modules without children that ran to their end.
         left_thread: a module ran in another thread, where no dispatch mode follows.
     """
 
     path: str = ""
     failing: str = ""
-    inputs: tuple[tuple[int, ...], ...] = ()
+    given: Any = ()
     visits: list[Visit] = field(default_factory=list)
     left_thread: bool = False
+
+    @property
+    def inputs(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the tensors given to `failing`; worked out only when asked for, that is after an error."""
+        return shapes_of(self.given)
 
     @contextmanager
     def follow(self, names: ModuleNames) -> Iterator[None]:
         """Keep `path` by hooks on every module; they are removed at the end."""
-        stack: list[tuple[str, tuple[tuple[int, ...], ...]]] = []
+        stack: list[tuple[str, Any]] = []
         handles = []
         home = threading.get_ident()
 
         def settle() -> None:
-            self.path, self.inputs = stack[-1] if stack else ("", ())
+            self.path, self.given = stack[-1] if stack else ("", ())
             self.failing = self.path
 
         for name, module in names.model.named_modules():
@@ -119,7 +131,7 @@ class Scope:
 
             def enter(_: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
                 self.left_thread = self.left_thread or threading.get_ident() != home
-                stack.append((name, shapes_of((args, kwargs))))
+                stack.append((name, (args, kwargs)))
                 settle()
 
             def leave(_: nn.Module, args: Any, output: Any, name: str = name, leaf: bool = leaf) -> None:
@@ -129,7 +141,7 @@ class Scope:
                     return
                 settle()
                 if leaf:
-                    self.visits.append(Visit(module=name, shape=next(iter(shapes_of(output)), ())))
+                    self.visits.append(Visit(module=name, shape=_first_shape(output)))
 
             handles.append(module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True))
             handles.append(module.register_forward_hook(leave, always_call=True))
@@ -138,6 +150,10 @@ class Scope:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def _first_shape(output: Any) -> tuple[int, ...]:
+    return tuple(output.shape) if isinstance(output, torch.Tensor) else next(iter(shapes_of(output)), ())
 
 
 def shapes_of(tree: Any) -> tuple[tuple[int, ...], ...]:

@@ -11,6 +11,7 @@ import torch
 
 from hwmodel.errors import TraceError, did_you_mean
 from hwmodel.graph import LayerGraph
+from workloads.tracing.carried import is_packed, with_mask_densities
 from workloads.tracing.failure import explain, refuse_uncounted
 from workloads.tracing.hooks import via_hooks
 from workloads.tracing.isolate import isolated
@@ -19,6 +20,10 @@ from workloads.tracing.routes import Route, via_export, via_fake_tensors, via_re
 from workloads.tracing.scope import Scope
 
 RouteName = Literal["auto", "export", "dispatch", "hooks"]
+
+#: From so many modules on, `auto` calls the model before it tries to export it: an export takes milliseconds per
+#: module, a call on fake tensors some tens of microseconds. The graph is the same on both routes.
+LARGE = 1000
 
 _log = logging.getLogger(__name__)
 _ROUTES: dict[str, tuple[Route, ...]] = {
@@ -55,7 +60,8 @@ def trace_model(
         route: `export` (torch.export), `dispatch` (a plain call under a dispatch mode, on fake tensors
             or, where the data decide, on real ones), `hooks` (a plain call; only what torch.nn modules
             do is seen, and `graph.uncounted` names the forwards that were not), `auto` (the first that
-            works, in this order).
+            works, in this order; for models of more than `LARGE` modules, or on the meta device, the call
+            on fake tensors comes before the export).
         name: of the graph; the class of the model by default.
 
     Returns:
@@ -72,9 +78,14 @@ def trace_model(
         )
     request = make_request(model, tuple(args), kwargs or {}, name)
     routes = _ROUTES[route]
+    if route == "auto" and (request.is_meta or len(request.names) > LARGE):
+        routes = (via_fake_tensors, via_export, via_real_tensors, via_hooks)
     if request.is_meta:  # no numbers to run on
         routes = tuple(run for run in routes if run is not via_real_tensors)
+    if any(is_packed(parameter) for parameter in model.parameters()):  # an export would run its kernels
+        routes = tuple(run for run in routes if run is not via_export) or routes
     graph, run = _first_that_works(request, routes)
+    graph = with_mask_densities(graph, request.names)
     if run in (via_real_tensors, via_hooks):  # the numbers may have decided what ran
         _warn_of_nan(request)
     if strict:

@@ -7,7 +7,10 @@ or move data.
 
 from __future__ import annotations
 
-from workloads.tracing.rules import CONSTANT, FREE, Vector, register_op, rule_of
+from collections.abc import Mapping
+from typing import Any
+
+from workloads.tracing.rules import CONSTANT, FREE, Free, Rule, Vector, register_op, rule_of
 from workloads.tracing.vector_counts import (
     Reduction,
     bag,
@@ -46,8 +49,7 @@ _FUSED: dict[str, dict[str, float]] = {
         **_each("bitwise_left_shift bitwise_right_shift nextafter ldexp gcd lcm", 1),
         **_each("xlogy special_xlog1py sinc polar addr", 2),
         **_each("hypot logaddexp logaddexp2", 4),
-        **_each("floor_divide fake_quantize_per_tensor_affine bitwise_xor", 2),
-        "fake_quantize_per_channel_affine": 5,
+        **_each("floor_divide bitwise_xor", 2),
         "rsqrt": 2,
         "nan_to_num": 3,
         "logit": 3,
@@ -137,6 +139,15 @@ _VIEWS = (
 )
 _LAYOUT = "contiguous clone to type_as lift lift_fresh lift_fresh_copy positive resolve_conj resolve_neg"
 _IDENTITY = "dropout feature_dropout alpha_dropout feature_alpha_dropout native_dropout identity"
+_FAKE_QUANTIZE = (
+    "fake_quantize_per_tensor_affine fake_quantize_per_channel_affine fake_quantize_per_tensor_affine_cachemask "
+    "fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams "
+    "fused_moving_avg_obs_fake_quant _fused_moving_avg_obs_fq_helper "
+    "_fake_quantize_learnable_per_tensor_affine _fake_quantize_learnable_per_channel_affine"
+)
+#: Their results are values of their inputs, or zero: still on the grid of a quantizer before them.
+_SELECTIONS = "relu constant_pad_nd max_pool1d max_pool2d max_pool3d"
+SELECTIONS = frozenset(f"aten::{name}" for name in _SELECTIONS.split())
 _CONSTANT = (
     "_assert_async _assert_tensor_metadata _assert_scalar item _local_scalar_dense sym_size sym_stride "
     "sym_numel sym_storage_offset is_same_size sym_constrain_range sym_constrain_range_for_size equal "
@@ -163,6 +174,11 @@ _BY_CALL: dict[str, Vector] = {
 _QUANTIZED = "relu leaky_relu elu hardswish max_pool2d layer_norm instance_norm dropout"
 
 
+def _grid_bits(arguments: Mapping[str, Any]) -> int:
+    """Bits of the grid quant_min .. quant_max."""
+    return max(1, int(arguments["quant_max"] - arguments["quant_min"]).bit_length())
+
+
 def register() -> None:
     for kind, ops in _FUSED.items():
         for name, count in ops.items():
@@ -170,16 +186,18 @@ def register() -> None:
     for kind, ops in _UNFUSED.items():
         for name, count in ops.items():
             register_op(f"aten::{name}", Vector(kind=kind, ops=count))
-    for names, rule in _BY_CALL.items():
-        for name in names.split():
-            register_op(f"aten::{name}", rule)
     for kind, ops in {"reduce": _REDUCTIONS, "loss": _LOSSES}.items():
         for name, count in ops.items():
             register_op(f"aten::{name}", Vector(kind=kind, ops=Reduction(count)))
-    for name in f"{_VIEWS} {_LAYOUT} {_IDENTITY}".split():
-        register_op(f"aten::{name}", FREE)
-    for name in _CONSTANT.split():
-        register_op(f"aten::{name}", CONSTANT)
+    others: dict[str, Rule] = {
+        **_BY_CALL,
+        f"{_VIEWS} {_LAYOUT} {_IDENTITY}": FREE,
+        _FAKE_QUANTIZE: Free(passes_through=True, bits=_grid_bits),  # simulated: the hardware rounds on the way
+        _CONSTANT: CONSTANT,
+    }
+    for names, rule in others.items():
+        for name in names.split():
+            register_op(f"aten::{name}", rule)
     register_op("prim::device", CONSTANT)
     for name in _QUANTIZED.split():
         rule_of_floats = rule_of(f"aten::{name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ from workloads.compress.calibration import device_of
 from workloads.training.accuracy import Accuracy, measure_accuracy
 from workloads.training.device import select_device
 from workloads.training.diagnose import first_non_finite
+from workloads.training.distill import Teacher, distillation_loss, soft_targets
+from workloads.training.hooks import TrainHook
 from workloads.training.inputs import SplitLike, tensors_of
 from workloads.training.settings import TrainSettings
 
@@ -82,9 +84,10 @@ def finetune(
     settings: TrainSettings,
     *,
     validation: SplitLike | None = None,
-    teacher: nn.Module | None = None,
+    teacher: Teacher | None = None,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    hooks: Sequence[TrainHook] = (),
 ) -> TrainResult:
     """Train in place; the weights after the last epoch stay (no epoch is picked by its score).
 
@@ -97,9 +100,11 @@ def finetune(
         split: training images and labels.
         settings: how.
         validation: scored after every epoch, for the history only.
-        teacher: gives the soft targets where `settings.distill_weight` > 0; not changed.
+        teacher: inputs -> scores, a module of any architecture or a function; gives the soft targets where
+            `settings.distill_weight` > 0 (`workloads.training.distillation_loss`); not changed.
         device: None is CUDA where there is one, else the CPU.
         progress: called after every epoch.
+        hooks: pruning, penalties, ...; called in order.
 
     Raises:
         ConfigError: an absent device, a missing teacher, or a loss that is not finite (the message names
@@ -116,7 +121,9 @@ def finetune(
         generator = torch.Generator().manual_seed(settings.seed)
         for epoch in range(1, settings.epochs + 1):
             began = time.perf_counter()
-            loss, hits = _epoch(model, x, y, settings, optimizer, generator, epoch, teacher)
+            for hook in hooks:
+                hook.before_epoch(model, epoch)
+            loss, hits = _epoch(model, x, y, settings, optimizer, generator, epoch, teacher, hooks)
             scored = None if validation is None else measure_accuracy(model, validation)
             record = EpochRecord(
                 epoch=epoch,
@@ -129,6 +136,8 @@ def finetune(
             history.append(record)
             if progress is not None:
                 progress(record)
+        for hook in hooks:
+            hook.after_training(model)
     model.eval()
     return TrainResult(history=tuple(history), wall_s=time.perf_counter() - start, device=str(place))
 
@@ -141,7 +150,8 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     epoch: int,
-    teacher: nn.Module | None,
+    teacher: Teacher | None,
+    hooks: Sequence[TrainHook],
 ) -> tuple[float, Accuracy]:
     """(mean loss, accuracy on the batches) of one pass."""
     model.train()
@@ -155,6 +165,9 @@ def _epoch(
         images, labels = shifted(x[index], settings.shift, generator), y[index]
         scores = model(images)
         loss = _loss(scores, labels, images, settings, teacher)
+        for hook in hooks:
+            extra = hook.extra_loss(model)
+            loss = loss if extra is None else loss + extra
         if not torch.isfinite(loss):
             culprit = first_non_finite(model, images)
             raise ConfigError(
@@ -164,6 +177,8 @@ def _epoch(
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward([loss])
         optimizer.step()
+        for hook in hooks:
+            hook.after_step(model, optimizer)
         total += loss.detach()
         correct += (scores.detach().argmax(-1) == labels).sum()
     seen = sum(len(chosen) for chosen in batches) * (y.numel() // len(y))
@@ -171,24 +186,21 @@ def _epoch(
 
 
 def _loss(
-    scores: Tensor, labels: Tensor, images: Tensor, settings: TrainSettings, teacher: nn.Module | None
+    scores: Tensor, labels: Tensor, images: Tensor, settings: TrainSettings, teacher: Teacher | None
 ) -> Tensor:
-    """Cross-entropy, mixed with the teacher's soft targets.
-
-    Source: Hinton et al., Distilling the Knowledge in a Neural Network, 2015, section 2: T^2 keeps the
-    gradient of the soft part comparable.
-    """
-    scores, labels = scores.flatten(0, -2), labels.flatten()  # every position of a sequence counts alike
-    hard = functional.cross_entropy(scores, labels, label_smoothing=settings.label_smoothing)
-    if teacher is None or settings.distill_weight == 0:
-        return hard
-    warm = settings.distill_temperature
-    with torch.no_grad():
-        target = functional.log_softmax(teacher(images).flatten(0, -2) / warm, 1)
-    soft = functional.kl_div(
-        functional.log_softmax(scores / warm, 1), target, reduction="batchmean", log_target=True
+    """Cross-entropy, mixed with the teacher's soft targets; every position of a sequence counts alike."""
+    if teacher is not None and settings.distill_weight > 0:
+        return distillation_loss(
+            scores,
+            soft_targets(teacher, images),
+            labels,
+            settings.distill_temperature,
+            settings.distill_weight,
+            label_smoothing=settings.label_smoothing,
+        )
+    return functional.cross_entropy(
+        scores.flatten(0, -2), labels.flatten(), label_smoothing=settings.label_smoothing
     )
-    return (1 - settings.distill_weight) * hard + settings.distill_weight * warm**2 * soft
 
 
 def _shuffled(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -254,9 +266,9 @@ def _placed(model: nn.Module, place: torch.device, home: torch.device) -> Iterat
 
 
 @contextmanager
-def _teaching(teacher: nn.Module | None, place: torch.device) -> Iterator[None]:
-    """The teacher in eval mode on the device of the student; as it was afterwards."""
-    if teacher is None:
+def _teaching(teacher: Teacher | None, place: torch.device) -> Iterator[None]:
+    """The teacher, if it is a module, in eval mode on the device of the student; as it was afterwards."""
+    if not isinstance(teacher, nn.Module):
         yield
         return
     home, modes = device_of(teacher), [(module, module.training) for module in teacher.modules()]

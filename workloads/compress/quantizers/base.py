@@ -43,6 +43,11 @@ class Quantizer(nn.Module):
         return x if self._width == FLOAT_BITS else self.quantize(x)
 
     @property
+    def simulated_bits(self) -> int:
+        """For the tracer: what runs in here is rounding that the hardware does on the way [bit]. At least 1."""
+        return max(1, self._width)
+
+    @property
     def mode(self) -> str:
         """The rounding of the next call."""
         return "nearest" if self.rounding == "stochastic" and not self.training else self.rounding

@@ -1,0 +1,46 @@
+"""Smaller architectures: transforms that return a changed copy of a model and a report of what was saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwmodel.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from workloads.rewrite.adapters import load_lora, lora_state, save_lora
+    from workloads.rewrite.grouped import to_grouped
+    from workloads.rewrite.lora import LoRALayer, add_lora, lora_layers, merge_lora
+    from workloads.rewrite.lowrank import LowRank, to_low_rank
+    from workloads.rewrite.report import Counts, LayerChange, RewriteReport, count
+    from workloads.rewrite.separable import SeparableConv, to_separable
+
+__all__ = [
+    "Counts",
+    "LayerChange",
+    "LoRALayer",
+    "LowRank",
+    "RewriteReport",
+    "SeparableConv",
+    "add_lora",
+    "count",
+    "load_lora",
+    "lora_layers",
+    "lora_state",
+    "merge_lora",
+    "save_lora",
+    "to_grouped",
+    "to_low_rank",
+    "to_separable",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "adapters": ("load_lora", "lora_state", "save_lora"),
+        "grouped": ("to_grouped",),
+        "lora": ("LoRALayer", "add_lora", "lora_layers", "merge_lora"),
+        "lowrank": ("LowRank", "to_low_rank"),
+        "report": ("Counts", "LayerChange", "RewriteReport", "count"),
+        "separable": ("SeparableConv", "to_separable"),
+    },
+)
