@@ -50,6 +50,58 @@ class FinetuneResult:
     curves: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """The models of a configuration file.
+
+    Attributes:
+        file: what it holds.
+        model: the float `nn.Module` with initial weights.
+        compressed: under the configuration, with the weights of the checkpoint, in eval mode.
+        data: that it was searched on.
+    """
+
+    file: ConfigFile
+    model: Any
+    compressed: Any
+    data: Any
+
+
+def rebuild(config_path: str | Path, checkpoint: str | Path | None = None) -> Rebuilt:
+    """The compressed model of a file, as it was measured.
+
+    Args:
+        config_path: `best.yaml` of a run; it says which model and data it was made with.
+        checkpoint: its weights; None takes those that the file names, beside it.
+
+    Raises:
+        ConfigError: the file does not say how it was made, is of another model, or a file is missing or no
+            `.safetensors`.
+    """
+    from workloads.compress import apply, load_weights
+
+    path = Path(config_path)
+    file = read_config(path)
+    model, data = _model_and_data(file, path)
+    compressed = apply(model, file.config).eval()
+    load_weights(_checkpoint(file, path, checkpoint), compressed)
+    return Rebuilt(file=file, model=model, compressed=compressed, data=data)
+
+
+def model_of(file: ConfigFile, path: str | Path) -> Any:
+    """The float model of a file, with initial weights; None where the file does not name one.
+
+    Raises:
+        ConfigError: the model cannot be built.
+    """
+    from workloads import load_model
+
+    if "model" not in file.provenance:
+        return None
+    name, options = _made_with(file, Path(path), "model")
+    return load_model(name, **options)
+
+
 def finetune_job(
     config_path: str | Path,
     checkpoint: str | Path | None = None,
@@ -82,15 +134,15 @@ def finetune_job(
         ConfigError: the file does not say how it was made, is of another model, or a file is missing or no
             `.safetensors`.
     """
-    from workloads.compress import apply, load_weights, save_weights
+    from workloads.compress import load_weights, save_weights
     from workloads.training import Checkpoints, device_text, finetune, measure_accuracy, read_state, select_device
 
     path, watch = Path(config_path), as_observer(observer)
-    file = read_config(path)
-    model, data = _model_and_data(file, path)
     target = path.parent / "finetuned.safetensors" if output is None else Path(output)
     if target.suffix != ".safetensors":
         raise ConfigError(f"{target}: must end in .safetensors.")
+    rebuilt = rebuild(path, checkpoint)
+    file, model, compressed, data = rebuilt.file, rebuilt.model, rebuilt.compressed, rebuilt.data
     state = state_path(target)
     past = read_state(state) if resume and state.exists() else None
     made = file.provenance.get("training", {}) if past is None else past["settings"]
@@ -98,8 +150,6 @@ def finetune_job(
     checkpoints = None
     if checkpoint_every is not None or resume:
         checkpoints = Checkpoints(path=state, every=checkpoint_every or 1, resume=resume)
-    compressed = apply(model, file.config).eval()
-    load_weights(_checkpoint(file, path, checkpoint), compressed)
     before = measure_accuracy(compressed, data.validation, device)
     recorded = _recorded(file) if checkpoint is None else None
     watch.stage_started("finetune", 0 if past is None else past["epoch"], settings.epochs)

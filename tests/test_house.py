@@ -21,7 +21,7 @@ HOME = {
     "networkx": "hwmodel", "numba": "hwmodel", "pint": "hwmodel", "pydantic": "hwmodel",
     "pydantic_core": "hwmodel", "ruamel": "hwmodel",
     "torch": "workloads", "sklearn": "workloads", "safetensors": "workloads", "timm": "workloads",
-    "transformers": "workloads", "onnx": "workloads", "google": "workloads",
+    "transformers": "workloads", "onnx": "workloads", "onnxruntime": "workloads", "google": "workloads",
     "optuna": "search", "scipy": "search", "sqlalchemy": "search",
     "matplotlib": "reports", "jinja2": "reports", "rich": "reports", "typer": "reports", "click": "reports",
 }  # fmt: skip

@@ -12,32 +12,51 @@ from reports.commands.common import JsonOption
 if TYPE_CHECKING:
     from workloads.compress import ConfigFile
 
-FORMATS = ("yaml", "json", "csv")
+TEXTS = ("yaml", "json", "csv", "torchao", "brevitas", "bits")
+FILES = ("onnx", "qonnx", "safetensors")
+FORMATS = (*TEXTS, *FILES)
+SUFFIX = {"onnx": ".onnx", "qonnx": ".onnx", "safetensors": ".safetensors"}
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", metavar="FILE.safetensors", help="Its weights; default: those of the file."),
+]
 
 
 def export(
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(metavar="RUN|best.yaml", help="Folder of a run, or a configuration.", show_default=False),
-    ],
-    format: Annotated[str, typer.Option("--format", "-f", help="yaml, json or csv.")] = "yaml",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.", show_default=False)
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="best.yaml", help="The same, as an option.", show_default=False),
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", "-f", help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
+    ] = "yaml",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write here; text goes to stdout without it.", show_default=False),
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    fold: Annotated[
+        bool, typer.Option("--fold-norms", help="ONNX: batch norms go into scales and biases.")
+    ] = False,
+    images: Annotated[int, typer.Option("--check", min=0, help="ONNX: validation images to compare on.")] = 64,
     json: JsonOption = False,
 ) -> None:
-    """Write the picked configuration, bits by layer, for another tool."""
-    from hwmodel.errors import did_you_mean
+    """Write the picked configuration, or its compressed model, for another tool."""
+    from reports.commands.exporting import write_model, written
     from reports.console import emit, say
 
-    chosen = "json" if json else format
-    if chosen not in FORMATS:
-        raise typer.BadParameter(
-            f"must be among {', '.join(FORMATS)}, but got {format!r}.{did_you_mean(format, FORMATS)}",
-            param_hint="--format",
-        )
-    path = config_path(source)
-    text = exported(path, chosen)
+    if (source is None) == (config is None):
+        raise typer.BadParameter("give a run or a configuration, once", param_hint="RUN|best.yaml")
+    chosen = _checked_format("json" if json and format == "yaml" else format, output)
+    path = config_path(source or config or Path())
+    if chosen in FILES and output is not None:
+        write_model(path, chosen, output, checkpoint, fold=fold, images=images, json=json)
+        return
+    text = exported(path, chosen) if chosen in ("yaml", "json", "csv") else written(path, chosen, checkpoint)
     if output is None:
         emit(text.rstrip("\n"))
         return
@@ -45,6 +64,43 @@ def export(
 
     write_atomic(output, text)
     say(f"Wrote {output}")
+
+
+def _checked_format(format: str, output: Path | None) -> str:
+    from hwmodel.errors import did_you_mean
+
+    if format not in FORMATS:
+        raise typer.BadParameter(
+            f"must be among {', '.join(FORMATS)}, but got {format!r}.{did_you_mean(format, FORMATS)}",
+            param_hint="--format",
+        )
+    wanted = SUFFIX.get(format)
+    if wanted is not None and (output is None or output.suffix != wanted):
+        raise typer.BadParameter(
+            f"{format} is a file: give one that ends in {wanted}, as -o model{wanted}", param_hint="--output"
+        )
+    return format
+
+
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run or a configuration.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Show in which layers two configurations differ."""
+    from dataclasses import asdict
+
+    from reports.console import emit, emit_json
+    from workloads.compress import diff as differences
+    from workloads.compress import read_config
+
+    one, two = (read_config(config_path(path)).config for path in (first, second))
+    found = differences(one, two)
+    if json:
+        emit_json([asdict(item) for item in found])
+    else:
+        modules = len({item.module for item in found})
+        emit("\n".join([*map(str, found), f"{len(found)} differences in {modules} of {len(one.layers)} layers"]))
 
 
 def config_path(source: Path) -> Path:

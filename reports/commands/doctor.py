@@ -11,6 +11,8 @@ REQUIRED = ("hwmodel", "torch", "numpy", "pandas", "networkx", "optuna", "matplo
 OPTIONAL = {
     "timm": "models by timm:NAME",
     "onnx": "models by FILE.onnx",
+    "onnxscript": "export to ONNX",
+    "onnxruntime": "export checked by running it",
     "transformers": "Hugging Face models",
     "optuna-dashboard": "live dashboard",
 }

@@ -77,7 +77,7 @@ def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
 
 def test_help_names_every_command() -> None:
     text = run("--help").stdout
-    names = ["trace", "cost", "map", "search", "resume", "report", "export", "finetune", "hw", "doctor"]
+    names = ["trace", "cost", "map", "search", "resume", "report", "export", "diff", "finetune", "hw", "doctor"]
     assert [name for name in names if f" {name} " not in text] == []
 
 

@@ -161,6 +161,68 @@ def test_export_gives_the_bits_of_every_layer(searched: tuple[Path, Result], kin
     assert Path(data["weights"]).is_file()
 
 
+@pytest.mark.parametrize("kind", ["onnx", "qonnx", "safetensors"])
+def test_export_of_the_compressed_model(searched: tuple[Path, Result], kind: str, tmp_path: Path) -> None:
+    folder, _ = searched
+    path = tmp_path / ("m.safetensors" if kind == "safetensors" else "m.onnx")
+    if kind != "safetensors":
+        pytest.importorskip("onnxscript")
+    result = run("export", "--config", folder / "best.yaml", "--format", kind, "-o", path, "--json")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert data["num_bytes"] == path.stat().st_size
+    if kind == "safetensors":
+        assert data["ratio"] == data["float_bytes"] / data["num_bytes"]
+        assert "equal to the last bit" in run("export", folder, "--format", kind, "-o", path).stdout
+    else:
+        assert data["comparison"]["same_top1"] == 1.0
+        assert data["comparison"]["count"] == 40  # the whole validation split
+
+
+def test_export_for_other_tools(searched: tuple[Path, Result]) -> None:
+    from workloads.compress import read_config
+    from workloads.export import config_from_haq, config_from_hawq
+
+    folder, _ = searched
+    config = read_config(folder / "best.yaml").config
+    bits = json.loads(run("export", folder, "-f", "bits").stdout)
+    widths = {name: (choice.w_bits, choice.a_bits) for name, choice in config.layers.items()}
+    for read, kind in ((config_from_haq, "haq"), (config_from_hawq, "hawq")):
+        again = read(bits[kind], bits["layers"])
+        assert {name: (c.w_bits, c.a_bits) for name, c in again.layers.items()} == widths
+    assert json.loads(run("export", folder, "-f", "torchao").stdout)["_type"] == "FqnToConfig"
+    brevitas = json.loads(run("export", folder, "-f", "brevitas").stdout)
+    assert {name: item["weight"]["bit_width"] for name, item in brevitas.items()} == {
+        name: w_bits for name, (w_bits, _) in widths.items()
+    }
+
+
+def test_export_says_what_it_needs(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = searched
+    result = run("export", folder, "-f", "onnx")
+    assert (result.exit_code, "-o model.onnx" in result.stderr) == (2, True)
+    result = run("export", folder, "-f", "qonx")
+    assert (result.exit_code, "Did you mean" in result.stderr) == (2, True)
+    assert run("export").exit_code == run("export", folder, "--config", folder / "best.yaml").exit_code == 2
+    alone = tmp_path / "alone.yaml"
+    alone.write_text((folder / "best.yaml").read_text())
+    result = run("export", alone, "-f", "safetensors", "-o", tmp_path / "m.safetensors")
+    assert result.exit_code == 3
+
+
+def test_diff_of_two_configurations(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    from workloads.compress import read_config
+
+    folder, _ = searched
+    assert run("diff", folder, folder / "best.yaml").stdout.startswith("0 differences")
+    bits = read_config(folder / "best.yaml").config.layers["conv"].w_bits
+    other = tmp_path / "other.yaml"
+    other.write_text((folder / "best.yaml").read_text().replace(f"w_bits: {bits}", "w_bits: 7"))
+    data = json.loads(run("diff", folder, other, "--json").stdout)
+    assert {"module": "conv", "field": "w_bits", "first": bits, "second": 7} in data
+    assert f"conv.w_bits: {bits} -> 7" in run("diff", folder, other).stdout
+
+
 def test_finetune_starts_where_the_search_ended(searched: tuple[Path, Result], tmp_path: Path) -> None:
     folder, _ = searched
     output = tmp_path / "out.safetensors"

@@ -31,29 +31,9 @@ from workloads.compress import (
 )
 from workloads.compress.checkpoint import read_tensors
 from workloads.compress.coding import decode, encode
-from workloads.compress.packing import pack_bits, unpack_bits
 from workloads.compress.pruning import to_sparse
 
 PROPERTY = settings(deadline=None, max_examples=40)
-
-
-# --- packing ----------------------------------------------------------------------------------------------
-
-
-@PROPERTY
-@given(st.integers(1, 8), st.integers(0, 99), st.integers(0, 40))
-def test_codes_are_bits_next_to_bits(bits, seed, count):
-    codes = np.random.default_rng(seed).integers(0, 2**bits, count).astype(np.uint8)
-    packed = pack_bits(codes, bits)
-    text = "".join(f"{code:0{bits}b}" for code in codes)
-    text += "0" * (-len(text) % 8)
-    assert packed.tobytes() == bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
-    assert np.array_equal(unpack_bits(packed, bits, count), codes)
-
-
-def test_a_wrong_number_of_bytes():
-    with pytest.raises(ConfigError, match="9 codes of 3 bits take 4 bytes, but got 3"):
-        unpack_bits(np.zeros(3, dtype=np.uint8), 3, 9)
 
 
 # --- one tensor -------------------------------------------------------------------------------------------

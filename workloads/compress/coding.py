@@ -21,7 +21,7 @@ from torch import Tensor
 from hwmodel.errors import ConfigError
 from workloads.compress.arrays import ArrayParams, dequantize, quantize
 from workloads.compress.grid import Grid, RangeGrid
-from workloads.compress.packing import pack_bits, unpack_bits
+from workloads.packing import pack, unpack
 
 #: From this share of exact zeros on their places are stored.
 MANY_ZEROS = 0.01
@@ -104,16 +104,16 @@ def decode(note: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Tensor:
     if note["form"] == "plain" or dtype is None:
         return parts[""]
     if note["form"] == "mask":
-        flags = unpack_bits(parts["mask"].numpy(), 1, count)
+        flags = unpack(parts["mask"].numpy(), 1, count)
         return torch.from_numpy(flags.astype(bool)).reshape(shape)
     if note["form"] == "grid":
-        raised = unpack_bits(parts["codes"].numpy(), bits, count).astype(np.int32)
+        raised = unpack(parts["codes"].numpy(), bits, count).astype(np.int32)
         return _grid(note, parts).values(torch.from_numpy(raised).reshape(shape) + note["qmin"]).to(dtype)
     kept = np.ones(count, dtype=bool)
     if "kept" in parts:
-        kept = unpack_bits(parts["kept"].numpy(), 1, count).astype(bool)
+        kept = unpack(parts["kept"].numpy(), 1, count).astype(bool)
     codes = np.zeros(count, dtype=np.uint8)
-    codes[kept] = unpack_bits(parts["codes"].numpy(), bits, int(kept.sum()))
+    codes[kept] = unpack(parts["codes"].numpy(), bits, int(kept.sum()))
     params = ArrayParams(
         bits=bits, scale=parts["scale"].numpy(), low=parts["low"].numpy(), dtype=np.dtype(np.float64)
     )
@@ -124,7 +124,7 @@ def decode(note: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Tensor:
 def _on_grid(tensor: Tensor, grid: Grid) -> Coded:
     bits = max(1, (grid.qmax - grid.qmin).bit_length())
     codes = (grid.codes(tensor) - grid.qmin).numpy()
-    parts = {"codes": torch.from_numpy(pack_bits(codes, bits))}
+    parts = {"codes": torch.from_numpy(pack(codes, bits))}
     parts |= {name: value for name in _GRID_PARTS if (value := getattr(grid, name, None)) is not None}
     values = {"qmin": grid.qmin, "qmax": grid.qmax, "axis": grid.axis}
     return _coded(tensor, "grid", bits, parts, codes.reshape(-1), values)
@@ -147,7 +147,7 @@ def _rows(tensor: Tensor, rows: NDArray[Any], bits: int) -> Coded:
     else:
         kept = np.ones_like(kept)
     codes, params = quantize(rows, bits)
-    parts["codes"] = torch.from_numpy(pack_bits(codes[kept], bits))
+    parts["codes"] = torch.from_numpy(pack(codes[kept], bits))
     parts["scale"], parts["low"] = torch.from_numpy(params.scale), torch.from_numpy(params.low)
     return _coded(tensor, "rows", bits, parts, codes[kept])
 

@@ -33,7 +33,7 @@ _ZERO_POINT = {
     "QLinearSigmoid": 4, "QLinearLeakyRelu": 4, "QLinearSoftmax": 4, "QLinearGlobalAveragePool": 4,
     "QLinearAveragePool": 4, "QLinearConcat": 1,
 }  # fmt: skip
-_DATATYPE = re.compile(r"U?INT(\d+)|FIXED<(\d+),.*>")
+_DATATYPE = re.compile(r"U?INT(\d+)|FIXED<(\d+),.*>|SCALEDINT<(\d+)>")
 #: Ops that end the path of a layer's output: they write numbers on a grid.
 QUANTIZERS = frozenset(
     {"QuantizeLinear", "Quant", "IntQuant", "BipolarQuant", "Trunc", "FloatQuant", "MultiThreshold"}
@@ -58,12 +58,23 @@ def output_bits(node: Node) -> int | None:
 
 
 def _passed_bits(node: Node) -> int | None:
-    """Width of what an op moves, drops or bounds; a cast to a narrow type sets it."""
-    narrow = type_bits(int(node.attribute("to", 0) or 0)) if node.op == "Cast" else None
+    """Width of what an op moves, drops or bounds; a cast to a narrow type sets it, or integers bounded to a few."""
+    narrow = type_bits(int(node.attribute("to", 0) or 0)) if node.op == "Cast" else _clipped_bits(node)
     if narrow is not None or node.op not in _KEEP:
         return narrow
     widths = [value.bits for value in node.inputs if value is not None and not _is_index(value)]
     return widths[0] if widths and node.op != "Concat" else _widest(widths)
+
+
+def _clipped_bits(node: Node) -> int | None:
+    """Width of integers between a QuantizeLinear and its DequantizeLinear that are clipped (QCDQ of Brevitas)."""
+    if node.op != "Clip" or len(node.inputs) < 3 or node.tensor(0).is_floating_point():
+        return None
+    low, high = node.value(1), node.value(2)
+    if low is None or high is None or low.known is None or high.known is None:
+        return None
+    levels = int(high.known.reshape(-1)[0]) - int(low.known.reshape(-1)[0]) + 1
+    return max(1, math.ceil(math.log2(levels))) if levels > 0 else None
 
 
 def _is_index(value: Value) -> bool:
@@ -99,11 +110,11 @@ def _checked(node: Node, bits: int) -> int:
 
 
 def datatype_bits(name: str) -> int | None:
-    """Width of a FINN datatype: `INT4`, `UINT2`, `BIPOLAR`, `TERNARY`; None for floats and unknown ones."""
+    """Width of a FINN datatype: `INT4`, `SCALEDINT<4>`, `BIPOLAR`, `TERNARY`; None for floats and unknown ones."""
     if name in ("BIPOLAR", "BINARY", "TERNARY"):
         return 2 if name == "TERNARY" else 1
     found = _DATATYPE.fullmatch(name)
-    bits = int(found[1] or found[2]) if found else 0
+    bits = int(found[1] or found[2] or found[3]) if found else 0
     return bits if 1 <= bits <= MAX_BITS else None
 
 

@@ -1,0 +1,248 @@
+"""A compressed model as packed integers in one `.safetensors`, and back.
+
+Weights are codes, bits next to bits (`workloads.packing`), with their scales and zero points; everything else
+(biases, batch norms, float weights) is stored as it is. The layout is JSON in the metadata of the file:
+
+    hwmodel.packed   {"version": 1, "weights": {name: record}, "inputs": {module: record}, "float_bytes": n}
+
+A weight's record says `bits`, `shape`, `qmin` (the code 0 of the file stands for it), `axis` of the scales, and
+`value`: `zero_point` is scale * (code - zero_point), `offset` is scale * code + offset, `span` is
+span * code / levels + offset, computed in this order in float32. The tensors are `NAME.codes`, `.scale`,
+`.zero_point` or `.offset` (and `.span`), and `.mask`, packed with 1 bit, where a pruned weight is 0 off the grid.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hwmodel.errors import ConfigError
+from hwmodel.files import write_atomic
+from workloads.compress.files import refuse_pickle
+from workloads.compress.grid import Grid, RangeGrid
+from workloads.compress.transform import quantized_layers
+from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
+from workloads.packing import pack, packed_bytes, unpack
+
+LAYOUT_KEY = "hwmodel.packed"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedSize:
+    """Where the bytes of a packed file went.
+
+    Attributes:
+        path: of the file.
+        num_bytes: of the file, names and layout included [byte].
+        code_bytes: of packed codes and masks [byte].
+        parameter_bytes: of scales, zero points, offsets [byte].
+        other_bytes: of tensors that stay as they are [byte].
+        float_bytes: of the same state dict in its own types, as it is without compression [byte].
+    """
+
+    path: Path
+    num_bytes: int
+    code_bytes: int
+    parameter_bytes: int
+    other_bytes: int
+    float_bytes: int
+
+    @property
+    def ratio(self) -> float:
+        """Bytes without compression over bytes of the whole file."""
+        return self.float_bytes / self.num_bytes
+
+
+def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str] | None = None) -> PackedSize:
+    """Write a compressed model as packed integers.
+
+    Args:
+        path: ends in `.safetensors`.
+        qmodel: of `apply`; inputs that are calibrated give their grids too.
+        metadata: text by name, beside the layout.
+
+    Returns:
+        The true sizes.
+
+    Raises:
+        ConfigError: another suffix, or a layer was removed (0 bits).
+    """
+    _check_suffix(path)
+    model: nn.Module = getattr(qmodel, "_orig_mod", qmodel)
+    layers = dict(quantized_layers(model))
+    tensors: dict[str, Tensor] = {}
+    records: dict[str, Any] = {"version": VERSION, "weights": {}, "inputs": {}}
+    for name, layer in layers.items():
+        weight = weight_site(name, layer)
+        if weight is not None:
+            records["weights"][_join(name, "weight")] = _put_weight(tensors, _join(name, "weight"), weight)
+        if layer.input_quantizer is not None and bool(layer.input_quantizer.calibrated):
+            stream = input_site(name, layer)
+            if stream is not None:
+                records["inputs"][name] = _put_input(tensors, _join(name, "input"), stream)
+    codes = sum(t.nbytes for key, t in tensors.items() if key.rpartition(".")[2] in ("codes", "mask"))
+    parameters = sum(t.nbytes for t in tensors.values()) - codes
+    plain = plain_state(model)
+    others = {key: value for key, value in plain.items() if key not in records["weights"]}
+    records["float_bytes"] = sum(value.nbytes for value in plain.values())
+    data = safetensors.torch.save({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
+    write_atomic(path, data)
+    return PackedSize(
+        path=Path(path), num_bytes=len(data), code_bytes=codes, parameter_bytes=parameters,
+        other_bytes=sum(value.nbytes for value in others.values()), float_bytes=records["float_bytes"],
+    )  # fmt: skip
+
+
+def load_packed(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of the float model, with the weights that multiply: `float_model.load_state_dict(...)`.
+
+    Weights equal those of the compressed model to the last bit. They are float32.
+
+    Raises:
+        ConfigError: the file is absent, a pickle, damaged, or not of `save_packed`.
+    """
+    records, tensors = _read(path)
+    state: dict[str, Tensor] = {}
+    spent: set[str] = set()
+    for name, record in records["weights"].items():
+        state[name] = _take_weight(tensors, name, record)
+    for name in (*records["weights"], *(_join(module, "input") for module in records["inputs"])):
+        spent |= {f"{name}.{part}" for part in ("codes", "scale", "zero_point", "offset", "span", "mask")}
+    return {**state, **{key: value for key, value in tensors.items() if key not in spent}}
+
+
+def packed_layout(path: str | Path) -> dict[str, Any]:
+    """The layout of a packed file: `weights` and `inputs` by name.
+
+    Raises:
+        ConfigError: as `load_packed`.
+    """
+    return _read(path)[0]
+
+
+def verify_packed(path: str | Path, qmodel: nn.Module) -> int:
+    """Read a file back and hold it against the model; the number of tensors compared.
+
+    Raises:
+        ConfigError: a tensor is missing, is one too many or differs in any bit.
+    """
+    found, wanted = load_packed(path), plain_state(getattr(qmodel, "_orig_mod", qmodel))
+    different = sorted(set(found) ^ set(wanted))
+    different += [name for name in wanted if name in found and not torch.equal(found[name], wanted[name])]
+    if different:
+        raise ConfigError(f"{Path(path).name}: {different[0]!r} is not what the model has ({len(different)} such)")
+    return len(wanted)
+
+
+def plain_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict under the names of the float model, quantizers and masks applied. On the CPU."""
+    layers = dict(quantized_layers(model))
+    inner = [_join(name, part) for name in layers for part in ("weight_quantizer.", "input_quantizer.")]
+    masks = {_join(name, "mask") for name in layers}
+    state = {
+        key: value.detach().cpu().contiguous().clone()
+        for key, value in model.state_dict().items()
+        if key not in masks and not key.startswith(tuple(inner))
+    }
+    with torch.no_grad():
+        for name, layer in layers.items():
+            site = weight_site(name, layer)
+            value = layer.effective_weight() if site is None else site.value
+            state[_join(name, "weight")] = value.detach().cpu().contiguous().clone()
+            bias = layer.effective_bias()
+            if bias is not None:
+                state[_join(name, "bias")] = bias.detach().cpu().contiguous().clone()
+    return state
+
+
+def _put_weight(tensors: dict[str, Tensor], name: str, site: WeightSite) -> dict[str, Any]:
+    codes = (site.codes - site.grid.qmin).cpu().numpy()
+    tensors[f"{name}.codes"] = torch.from_numpy(pack(codes, site.bits))
+    if site.kept is not None:
+        tensors[f"{name}.mask"] = torch.from_numpy(pack(site.kept.cpu().numpy(), 1))
+    return {"shape": list(codes.shape), **_put_grid(tensors, name, site.grid, site.bits)}
+
+
+def _put_input(tensors: dict[str, Tensor], name: str, site: InputSite) -> dict[str, Any]:
+    return {**_put_grid(tensors, name, site.grid, site.bits), "rounding": site.grid.rounding}
+
+
+def _put_grid(tensors: dict[str, Tensor], name: str, grid: Grid, bits: int) -> dict[str, Any]:
+    parts: dict[str, Tensor] = {"scale": grid.scale}
+    kind = "offset" if grid.zero_point is None else "zero_point"
+    if grid.zero_point is not None:
+        parts["zero_point"] = grid.zero_point.to(torch.int32)
+    elif grid.offset is not None:
+        parts["offset"] = grid.offset
+    if isinstance(grid, RangeGrid):
+        kind, parts = "span", {"span": grid.span, "offset": parts["offset"]}
+    for part, value in parts.items():
+        tensors[f"{name}.{part}"] = value.detach().cpu().contiguous().clone()
+    return {"bits": bits, "qmin": grid.qmin, "qmax": grid.qmax, "axis": grid.axis, "value": kind}
+
+
+def _take_weight(tensors: Mapping[str, Tensor], name: str, record: Mapping[str, Any]) -> Tensor:
+    shape, bits = tuple(record["shape"]), int(record["bits"])
+    count = int(np.prod(shape))
+    stored = unpack(tensors[f"{name}.codes"].numpy(), bits, count).astype(np.int32)
+    codes = torch.from_numpy(stored + record["qmin"]).reshape(shape)
+    value = _grid(tensors, name, record).values(codes).float()
+    mask = tensors.get(f"{name}.mask")
+    if mask is None:
+        return value
+    return value * torch.from_numpy(unpack(mask.numpy(), 1, count).astype(np.bool_)).reshape(shape)
+
+
+def _grid(tensors: Mapping[str, Tensor], name: str, record: Mapping[str, Any]) -> Grid:
+    parts = {part: tensors.get(f"{name}.{part}") for part in ("scale", "zero_point", "offset", "span")}
+    common: dict[str, Any] = {"qmin": record["qmin"], "qmax": record["qmax"], "axis": record["axis"]}
+    if record["value"] == "span":
+        span = tensors[f"{name}.span"]
+        return RangeGrid(scale=span / record["qmax"], span=span, offset=parts["offset"], **common)
+    return Grid(scale=tensors[f"{name}.scale"], zero_point=parts["zero_point"], offset=parts["offset"], **common)
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    _check_suffix(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(LAYOUT_KEY)
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
+    if text is None:
+        raise ConfigError(f"{path}: has no packed integers: it was not written by save_packed")
+    records: dict[str, Any] = json.loads(text)
+    if records.get("version") != VERSION:
+        raise ConfigError(f"{path}: layout version must be {VERSION}, but is {records.get('version')!r}")
+    _check_complete(path, records, tensors)
+    return records, tensors
+
+
+def _check_complete(path: str | Path, records: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    for name, record in records["weights"].items():
+        codes = tensors.get(f"{name}.codes")
+        wanted = packed_bytes(int(np.prod(record["shape"])), record["bits"])
+        if codes is None or codes.numel() != wanted:
+            found = "none" if codes is None else f"{codes.numel()} bytes"
+            raise ConfigError(f"{path}: {name!r} must have {wanted} bytes of codes, but has {found}")
+
+
+def _check_suffix(path: str | Path) -> None:
+    refuse_pickle(path)
+    if Path(path).suffix != ".safetensors":
+        raise ConfigError(f"{Path(path).name} must end in .safetensors")
+
+
+def _join(module: str, name: str) -> str:
+    return f"{module}.{name}" if module else name
