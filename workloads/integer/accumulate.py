@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hwmodel.errors import ConfigError, did_you_mean
+from workloads.integer.exact import exact_type
 
 Overflow = Literal["saturate", "wrap"]
 OVERFLOWS: tuple[str, ...] = ("saturate", "wrap")
@@ -94,8 +95,8 @@ def chunk_sums(w: Tensor, x: Tensor, chunk: int, room: int = 0) -> Iterator[Tens
         room: bound of |what is added|.
     """
     bound = room + chunk * float(w.abs().amax()) * float(x.abs().amax())
-    if bound < 1 << 24:
-        w, x = w.float(), x.float()
+    dtype = exact_type(bound)
+    w, x = w.to(dtype), x.to(dtype)
     for start in range(0, w.shape[-1], chunk):
         part = slice(start, start + chunk)
         yield torch.matmul(w[:, :, part], x[:, :, part])

@@ -1,8 +1,9 @@
 """Products of integers, exactly.
 
-Sums of integer products are computed in float64, where every integer up to 2^53 is exact, so any order of
-summation gives the same result. float32 would not do: beside its 24 bits, oneDNN's convolutions transform
-their operands (Winograd) and round on the way even where the sums would fit.
+Sums of integer products are computed in floating point wide enough for every one of them: float64 holds all
+integers to 2^53, float32 to 2^24, and where no sum can be larger, any order of summation gives the same, exact
+result. float32 serves as matrix products only: oneDNN's convolutions may transform their operands (Winograd) and
+round on the way even where the sums would fit.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ def dot(layer: QuantLayer, x: Tensor, w: Tensor, fill: int = 0) -> Tensor:
     Raises:
         ConfigError: a sum could leave +-2^53.
     """
-    left, right = x.double(), w.double()
-    if x.numel() and float(right.abs().flatten(1).sum(1).amax()) * float(left.abs().amax()) >= EXACT:
+    largest = float(x.double().abs().amax()) if x.numel() else 0.0
+    bound = float(w.double().abs().flatten(1).sum(1).amax()) * max(largest, abs(fill))
+    if bound >= EXACT:
         raise ConfigError("sums of products must stay below 2^53 to be exact, but these operands may exceed it")
+    left, right = x.double(), w.double()
     if isinstance(layer, nn.Linear):
         return functional.linear(left, right).to(torch.int64)
     module: Any = layer
@@ -45,6 +48,12 @@ def dot(layer: QuantLayer, x: Tensor, w: Tensor, fill: int = 0) -> Tensor:
         pad(module, left, fill), right, None, module.stride, 0, module.dilation, module.groups
     )
     return out.to(torch.int64)
+
+
+def exact_type(bound: float) -> torch.dtype:
+    """The type that holds every integer up to a bound; float64 where matmul may round float32 operands."""
+    narrow = bound < 1 << 24 and torch.get_float32_matmul_precision() == "highest"
+    return torch.float32 if narrow else torch.float64
 
 
 def pad(module: Any, x: Tensor, fill: int = 0) -> Tensor:
@@ -63,7 +72,9 @@ def pad(module: Any, x: Tensor, fill: int = 0) -> Tensor:
     return functional.pad(x, sides, mode=module.padding_mode)
 
 
-def columns(layer: QuantLayer, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+def columns(
+    layer: QuantLayer, x: Tensor, w: Tensor, *, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
     """The operands of a layer as matrices, so that psum = w x.
 
     The reduction runs as the weight lies in memory: input channel outermost, then filter row, then column.
@@ -72,14 +83,15 @@ def columns(layer: QuantLayer, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         layer: Linear, Conv1d or Conv2d.
         x: integers as the layer reads them, padding pads with 0.
         w: integers, the shape of the layer's weight.
+        dtype: of the result.
 
     Returns:
-        w (G, K, R) and x (N, G, R, P), float64: G groups, K filters each, R products per psum, P output positions.
+        w (G, K, R) and x (N, G, R, P): G groups, K filters each, R products per psum, P output positions.
 
     Raises:
         ConfigError: another kind of layer.
     """
-    left, right = x.double(), w.double()
+    left, right = x.to(dtype), w.to(dtype)
     if isinstance(layer, nn.Linear):
         rows = left.reshape(-1, left.shape[-1])
         return right[None], rows.T[None, None]

@@ -93,8 +93,8 @@ def centred(grid: Grid, codes: Tensor) -> tuple[Tensor, Tensor]:
     whole = halves.round()
     if bool((halves - whole).abs().max() > _HALF_TOLERANCE):
         raise ConfigError(
-            "value = scale * integer must hold, but 0 lies "
-            f"{float((halves - halves.floor()).flatten()[0]) / 2:.3f} steps from a code. Use quantizer 'affine', 'symmetric' or 'lsq'."
+            f"value = scale * integer must hold, but 0 lies {float(halves.flatten()[0]) / 2:.3f} steps from code 0."
+            " Use quantizer 'affine', 'symmetric' or 'lsq'."
         )
     return 2 * codes + along(whole.to(torch.int32), grid.axis, codes.dim()), scale / 2
 

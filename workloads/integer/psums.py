@@ -74,7 +74,7 @@ def record_psums(
     if chunk < 1 or not len(x):
         raise ConfigError(f"`chunk >= 1` and at least one input must hold, but got chunk={chunk}, {len(x)} inputs")
     tallies = {name: _Tally() for name in network.layers}
-    for batch in x.split(batch_size):
+    for batch in torch.split(x, batch_size):
         tensors = network.codes(batch)
         for name, step in network.layers.items():
             tallies[name].add(step, tensors[step.inputs[0]], chunk)
@@ -106,12 +106,12 @@ class _Tally:
         w, x = columns(step.layer, step.in_grid.centred(codes), step.w_int)
         last: Tensor | None = None
         for running in _running(w, x, chunk):
-            low, high = torch.aminmax(running)
-            self.prefix_low = min(self.prefix_low, int(low))
-            self.prefix_high = max(self.prefix_high, int(high))
+            ends = torch.aminmax(running)
+            self.prefix_low = min(self.prefix_low, int(ends.min))
+            self.prefix_high = max(self.prefix_high, int(ends.max))
             last = running
         assert last is not None
-        low, high = (int(end) for end in torch.aminmax(last))
+        low, high = int(last.min()), int(last.max())
         self.low = min(self.low, low) if self.count else low
         self.high = max(self.high, high) if self.count else high
         final = last.double()

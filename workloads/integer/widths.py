@@ -58,7 +58,7 @@ class _Scorer:
         if not len(x):
             raise ConfigError("accuracy needs at least one input, but got none")
         self.network = network
-        self.batches = x.split(BATCH)
+        self.batches = torch.split(x, BATCH)
         self._tensors: list[dict[str, Tensor]] = []
 
     def full(self, registers: Mapping[str, Accumulator]) -> Accuracy:
@@ -146,10 +146,10 @@ def smallest_widths(
     def joint(widths: Mapping[str, int]) -> Accuracy:
         return scorer.full({name: register(width) for name, width in widths.items()})
 
-    layers = {
-        name: _descend(width, lambda bits, name=name: keeps(scorer.one(name, register(bits))))
-        for name, width in safe.items()
-    }
+    def alone(name: str) -> Callable[[int], bool]:
+        return lambda bits: keeps(scorer.one(name, register(bits)))
+
+    layers = {name: _descend(width, alone(name)) for name, width in safe.items()}
     while not keeps(accuracy := joint(layers)):
         layers = {name: min(width + 1, safe[name]) for name, width in layers.items()}
     one = _descend(max(safe.values()), lambda bits: keeps(joint(dict.fromkeys(safe, bits))))
@@ -216,9 +216,7 @@ def _annotated(graph: LayerGraph, widths: Mapping[str, int]) -> LayerGraph:
         if layer.module not in widths:
             continue
         if layer.bits is None:
-            raise GraphError(
-                f"{layer.module!r} has no bits yet: annotate the graph with its configuration before the accumulators."
-            )
+            raise GraphError(f"{layer.module!r} has no bits yet: annotate the graph with its configuration first.")
         changed[layer.name] = replace(layer, bits=replace(layer.bits, acc=widths[layer.module]))
     return graph.with_layers(changed)
 
