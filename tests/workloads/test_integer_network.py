@@ -22,9 +22,9 @@ from workloads.training import TrainSettings, finetune, measure_accuracy
 
 def assert_equals_reference(network: IntegerNetwork, x: torch.Tensor) -> None:
     """Every code of every tensor; of the output, the accumulators."""
-    values = fake_quantized(network, x)
+    values, tensors = fake_quantized(network, x), network.codes(x)
     for step in network.steps:
-        codes = network.codes(x)[step.name]
+        codes = tensors[step.name]
         assert not codes.is_floating_point() and codes.dtype == step.grid.dtype
         if isinstance(step, LayerStep) and step.requant is None:
             torch.testing.assert_close(values[step.name], network.scores(codes), rtol=1e-14, atol=0)

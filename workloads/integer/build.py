@@ -71,7 +71,7 @@ class Builder:
             try:
                 self._append(getattr(self, f"_{stage.op.kind}")(stage))
             except ConfigError as error:
-                place = "" if str(error).startswith(repr(stage.name)) else f"{stage.name!r}: "
+                place = "" if str(error).startswith("'") else f"{stage.name!r}: "
                 raise ConfigError(f"{place}{error}") from None
         return self.steps
 
@@ -192,7 +192,8 @@ def layer_operands(layer: QuantLayer, in_grid: IntGrid, norm: nn.Module | None) 
 
     A batch norm y = factor * x + shift behind the layer becomes part of both: one accumulator unit of
     channel k is worth factor_k S_w S_in, and the bias is (b + shift / factor) / (S_w S_in). A channel with
-    factor 0, or so small that its bias leaves 32 bits, is a constant: its weights become 0.
+    factor 0, or so small that its bias leaves 31 bits, is a constant: its weights become 0. What is lost is below
+    |sum| / 2^30 of the constant.
 
     Raises:
         ConfigError: sums that do not fit 32 bits.

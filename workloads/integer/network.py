@@ -155,7 +155,7 @@ def integerize(
         qmodel: of `apply`, calibrated or trained; torch.fx must be able to trace its forward.
         example: inputs (N, ...), a few hundred training images: the grids of tensors that no layer's
             quantizer describes (residual streams, averages, concatenations) take their range from them.
-        rounding: of every requantization: `round` to the nearest, ties to even, as the quantizers do;
+        rounding: of every requantization: `round` to the nearest, ties to even, as the quantizers do by default;
             `half_up`; or `floor`, which drops the bits that are shifted out.
         multiplier: `float`, `fixed` (integer and shift) or `reciprocal`; see `requantizer`.
         multiplier_bits: width of the integer multiplier (`fixed`, 31 unless given), or the shift

@@ -133,7 +133,7 @@ def layer_integers(qmodel: nn.Module, name: str, x: Tensor) -> LayerIntegers:
         x: (N, ...) inputs of the model.
 
     Raises:
-        ConfigError: no such layer, it is float, its grid has no zero, or it does not run exactly once.
+        ConfigError: no such layer, it is float, its grid has no zero, or it does not run.
     """
     layer = find_layer(qmodel, name)
     inputs = capture_inputs(qmodel, {name: layer}, x)[name]
@@ -217,14 +217,18 @@ def _hooks(layers: dict[str, QuantLayer], seen: dict[str, list[Tensor]]) -> Iter
 def capture_inputs(qmodel: nn.Module, layers: dict[str, QuantLayer], x: Tensor) -> dict[str, Tensor]:
     """What each layer reads, before its quantizer, when the model runs on `x` in eval mode.
 
+    Returns:
+        By name; of a layer that runs several times all it reads, along the batch.
+
     Raises:
-        ConfigError: a layer does not run exactly once.
+        ConfigError: a layer does not run, or reads inputs of several shapes.
     """
     seen: dict[str, list[Tensor]] = {name: [] for name in layers}
     with modes_kept(qmodel), _hooks(layers, seen):
         qmodel.eval()
         qmodel(x)
     for name, inputs in seen.items():
-        if len(inputs) != 1:
-            raise ConfigError(f"{name!r} must run once per forward, but ran {len(inputs)} times")
-    return {name: inputs[0] for name, inputs in seen.items()}
+        if len({tensor.shape[1:] for tensor in inputs}) != 1:
+            shapes = [tuple(tensor.shape) for tensor in inputs]
+            raise ConfigError(f"{name!r} must run on inputs of one shape, but got {shapes}")
+    return {name: torch.cat(inputs) for name, inputs in seen.items()}

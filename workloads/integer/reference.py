@@ -39,7 +39,7 @@ def fake_quantized(network: IntegerNetwork, x: Tensor) -> dict[str, Tensor]:
     equality is exact while |accumulator| * m stays below 2^53.
 
     Args:
-        network: of `integerize`.
+        network: of `integerize`; narrow registers are left out.
         x: (N, ...).
     """
     values: dict[str, Tensor] = {}

@@ -92,7 +92,7 @@ class InputStep(Step):
     """The only step that reads floating point."""
 
     def run(self, tensors: Sequence[Tensor]) -> Tensor:
-        return self.grid.codes(tensors[0])
+        return self.grid.codes(tensors[0].detach().cpu())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
