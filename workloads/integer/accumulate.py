@@ -122,8 +122,8 @@ def sum_range(w_int: Tensor, x_low: int, x_high: int) -> tuple[Tensor, Tensor]:
     """The lowest and highest sum of w_int * x over any inputs x_low <= x <= x_high, of each filter.
 
     Where x_low <= 0 <= x_high every partial sum in any order lies between them too. They are within
-    +- sum |w| * max |x|, the bound of A2Q (Colbert et al., ICCV 2023, arXiv:2308.13504, section 3), which
-    takes the sign of no operand into account.
+    +- sum |w| * max |x|, the bound behind A2Q (Colbert et al., Accumulator-Aware Quantization with
+    Guaranteed Overflow Avoidance, ICCV 2023, arXiv:2308.13504), which looks at no signs.
 
     Args:
         w_int: integers (K, ...).
