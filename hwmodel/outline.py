@@ -236,6 +236,8 @@ def _split_calls(node: _Node, layers: Sequence[Layer]) -> list[_Node]:
     groups: dict[str, _Node] = {}
     for (call, index), parameter in zip(node.calls, parameters, strict=True):
         label = call if has_one or not parameter else parameter
+        if has_one and label in groups:  # layers called `x` and `x#1` are both its first call
+            label = f"{call} ({layers[index].name})"
         groups.setdefault(label, _Node(label)).calls.append((call, index))
     own = {f".{label}": child for label, child in groups.items()}  # parts of names have no dots
     node.children = own | node.children

@@ -121,7 +121,8 @@ def test_no_layers_and_no_end_of_nesting() -> None:
     assert max(len(line.guide) for line in lines) < 40
 
 
-NAMES = st.lists(st.sampled_from(["a", "b", "0", "1", "2", "3", "#1", "x#2", "", "[/0]"]), min_size=1, max_size=4)
+PARTS = ["a", "b", "0", "1", "2", "3", "#1", "x", "x#1", "x#2", "", "[/0]"]
+NAMES = st.lists(st.sampled_from(PARTS), min_size=1, max_size=4)
 
 
 @settings(max_examples=60, deadline=None)
@@ -146,6 +147,11 @@ def test_lines_add_up_whatever_the_names(items: list[tuple[str, int]]) -> None:
     unfolded = [line for line in graph_outline(graph, fold=False)[1:] if line.layer is not None]
     assert sorted(line.layer.name for line in unfolded if line.layer) == sorted(layer.name for layer in layers)
     assert all(line.times == 1 for line in unfolded)
+
+
+def test_a_name_that_looks_like_a_call_is_a_layer_of_its_own() -> None:
+    lines = graph_outline(network(fc("x"), fc("x#1"), fc("x#2")))
+    assert sorted(line.layer.name for line in lines if line.layer) == ["x", "x#1", "x#2"]
 
 
 def test_folding_does_not_depend_on_the_modules_name() -> None:
