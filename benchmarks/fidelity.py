@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -75,7 +74,7 @@ def replay_file(kind: str, path: Path) -> list[Case]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FidelityError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FidelityError(f"{path}: is not JSON: {error}") from None
     problem = mismatch(data, FORMATS[kind])
     if problem:
@@ -94,8 +93,8 @@ def replay_file(kind: str, path: Path) -> list[Case]:
         cases: list[Case] = replay(data)
     except HwModelError as error:
         raise FidelityError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}"
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
         raise FidelityError(f"{path}: is not in the format of {kind}: {what}") from error
     return _checked(cases, path)
 
@@ -124,10 +123,17 @@ def _checked(cases: list[Case], path: Path) -> list[Case]:
     if not cases:
         raise FidelityError(f"{path}: holds no cases")
     for case in cases:
-        if not (math.isfinite(case.reference) and math.isfinite(case.prediction)):
-            values = f"reference={case.reference}, prediction={case.prediction}"
-            raise FidelityError(f"{path}: case {case.name!r}: both values must be finite, but got {values}")
+        if not (_is_finite(case.reference) and _is_finite(case.prediction)):
+            values = f"reference={case.reference!r}, prediction={case.prediction!r}"
+            raise FidelityError(f"{path}: case {case.name!r}: both values must be finite numbers, but got {values}")
     return cases
+
+
+def _is_finite(value: object) -> bool:
+    """A number that a float can hold; JSON has whole numbers of any size."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def summary(cases: Sequence[Case]) -> dict[str, float]:

@@ -64,8 +64,10 @@ def compute_cycles(layer: Layer, rows: int, columns: int, dataflow: Dataflow) ->
 
     Source: Samajdar et al., SCALE-Sim, ISPASS 2020, equations 1 to 4.
     """
-    if rows < 1 or columns < 1:
-        raise LayerError(f"systolic array: `rows, columns >= 1` must hold, but got {rows} x {columns}")
+    if not all(isinstance(size, int) and size >= 1 for size in (rows, columns)):
+        raise LayerError(
+            f"systolic array: `rows, columns >= 1` must hold (integers), but got {rows!r} x {columns!r}"
+        )
     d = layer.dims
     pixels, filters, products = d.B * d.OY * d.OX, d.K, layer.reduction
     if dataflow == "os":

@@ -13,10 +13,22 @@ from benchmarks.replays.case import Case
 from hwmodel import Bits, Layer, evaluate, load_accelerator
 
 
+def width_bits(dtype: str) -> int:
+    """Width of a number format by its name: fp16 -> 16, int8 -> 8, fp8_e4m3 -> 8 [bit].
+
+    Raises:
+        ValueError: no width in the name.
+    """
+    found = re.search(r"\d+", dtype)
+    if found is None:
+        raise ValueError(f"dtype must state a width, like fp16 or int8, but is {dtype!r}")
+    return int(found[0])
+
+
 def replay(data: Any) -> list[Case]:
     """One case per row: the latency of an M x K by K x N product [ms]."""
     accelerator = load_accelerator(data.get("accelerator", "a100"))
-    width = int(re.sub(r"\D", "", data["dtype"]))
+    width = width_bits(data["dtype"])
     columns = [name.lower() for name in data["columns"]]
     cases = []
     for row in data["rows"]:

@@ -10,19 +10,26 @@ from typing import Any
 
 from benchmarks.replays.case import Case
 from hwmodel import Layer
+from hwmodel.errors import LayerError
 from hwmodel.systolic import compute_cycles
 
 
 def layer_of(name: str, shape: dict[str, int]) -> Layer:
-    """The convolution that a SCALE-Sim topology row describes."""
+    """The convolution that a SCALE-Sim topology row describes.
+
+    Where the stride does not divide what the filter leaves of the image, SCALE-Sim counts one window more, partly
+    outside: OY = ceil((IY - FY + stride) / stride) (its `topology_utils.py`, `topo_calc_hyperparams`).
+    """
     stride = shape["stride"]
+    if stride < 1:
+        raise LayerError(f"layer {name!r}: `stride >= 1` must hold, but got {stride}")
     dims = {
         "K": shape["filters"],
         "C": shape["channels"],
         "FY": shape["filter_h"],
         "FX": shape["filter_w"],
-        "OY": (shape["ifmap_h"] - shape["filter_h"]) // stride + 1,
-        "OX": (shape["ifmap_w"] - shape["filter_w"]) // stride + 1,
+        "OY": -(-(shape["ifmap_h"] - shape["filter_h"]) // stride) + 1,
+        "OX": -(-(shape["ifmap_w"] - shape["filter_w"]) // stride) + 1,
     }
     return Layer(name=name, dims=dims, stride=stride)  # type: ignore[arg-type]
 

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from benchmarks import fidelity
+from benchmarks.replays import gemm
 from benchmarks.replays.case import Case
 from hwmodel import Layer
 from hwmodel.errors import LayerError
@@ -78,6 +79,10 @@ def test_a_reference_of_zero():
         ({"columns": [], "rows": [[1, 2]]}, "is not in the format of gemm: ValueError"),
         ({"columns": [], "rows": [[0, 1, 1, 1.0]]}, "`B >= 1` must hold"),
         ({"columns": [], "rows": [[1, 1, 1, float("nan")]]}, "must be finite"),
+        ({"columns": [], "rows": [[1, 1, 1, 10**400]]}, "must be finite"),
+        ({"columns": [], "rows": [[1, 1, 1, "fast"]]}, "must be finite numbers, but got reference='fast'"),
+        ({"columns": [], "rows": [[1, 1, 1, None]]}, "must be finite"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_a_file_of_another_format_is_an_error(tmp_path, capsys, own_replay, data, said):
@@ -104,6 +109,42 @@ def test_errors_of_the_model_keep_their_message(tmp_path, capsys, own_replay):
     own_replay.replay = refuse
     assert fidelity.main(["gemm", str(write(tmp_path, GEMM))]) == 3
     assert "layer 'x': no" in capsys.readouterr().err
+
+
+SYSTOLIC = {"ifmap_h": 9, "ifmap_w": 9, "filter_h": 3, "filter_w": 3, "channels": 2, "filters": 4, "stride": 1}
+
+
+@pytest.mark.parametrize(
+    ("shape", "row", "said"),
+    [
+        ({"stride": 0}, {}, "layer 'a': `stride >= 1` must hold, but got 0"),
+        ({}, {"rows": 8.5}, "`rows, columns >= 1` must hold (integers), but got 8.5 x 4"),
+        ({}, {"rows": "8"}, "`rows, columns >= 1` must hold (integers), but got '8' x 4"),
+        ({}, {"layer": "b"}, "is not in the format of scalesim: it lacks 'b'"),
+        ({}, {"cycles": "many"}, "both values must be finite numbers"),
+    ],
+)
+def test_what_breaks_a_row_is_said(tmp_path, capsys, shape, row, said):
+    rows = [{"dataflow": "os", "rows": 4, "cols": 4, "layer": "a", "cycles": 1, **row}]
+    path = write(tmp_path, {"layers": {"a": {**SYSTOLIC, **shape}}, "rows": rows})
+    assert fidelity.main(["scalesim", str(path)]) == 3
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("fp16", 16), ("int8", 8), ("fp8_e4m3", 8), ("bfloat16", 16)])
+def test_the_width_of_a_number_format(dtype, width):
+    assert gemm.width_bits(dtype) == width
+
+
+def test_a_number_format_without_a_width_is_an_error():
+    with pytest.raises(ValueError, match="must state a width, like fp16 or int8, but is 'half'"):
+        gemm.width_bits("half")
+
+
+def test_a_division_by_zero_is_said_of_the_file(tmp_path, capsys, own_replay):
+    own_replay.replay = lambda data: [1 // 0]
+    assert fidelity.main(["gemm", str(write(tmp_path, GEMM))]) == 3
+    assert "is not in the format of gemm: ZeroDivisionError" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), ([], 2), (["gemms", "x"], 2)])

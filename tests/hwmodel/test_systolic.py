@@ -51,6 +51,31 @@ def test_scalesim_rows_are_exact():
     assert [case.name for case in cases if case.prediction != case.reference] == []
 
 
+@pytest.mark.parametrize(
+    ("dataflow", "rows", "columns", "cycles"),
+    [
+        ("ws", 4, 8, (449, 1055, 91)),
+        ("ws", 16, 4, (419, 575, 85)),
+        ("os", 4, 8, (413, 879, 77)),
+        ("os", 16, 4, (323, 377, 67)),
+        ("is", 4, 8, (899, 1103, 151)),
+        ("is", 16, 4, (1079, 1031, 116)),
+    ],
+)
+def test_a_stride_that_does_not_divide_adds_a_window(dataflow, rows, columns, cycles):
+    """SCALE-Sim 3.0.0 was run for this test; its outputs are ceil((image - filter + stride) / stride) wide."""
+    keys = ("ifmap_h", "ifmap_w", "filter_h", "filter_w", "channels", "filters", "stride")
+    shapes = {"half": (12, 13, 3, 3, 4, 6, 2), "third": (16, 17, 5, 3, 3, 9, 3), "vector": (9, 9, 4, 2, 2, 5, 4)}
+    table = {
+        "layers": {name: dict(zip(keys, shape, strict=True)) for name, shape in shapes.items()},
+        "rows": [
+            {"dataflow": dataflow, "rows": rows, "cols": columns, "layer": name, "cycles": count}
+            for name, count in zip(shapes, cycles, strict=True)
+        ],
+    }
+    assert [(case.name, case.prediction) for case in scalesim.replay(table) if case.error] == []
+
+
 @pytest.mark.parametrize("dataflow", ["ws", "os", "is"])
 def test_a_chip_with_systolic_timing_computes_in_closed_form(tmp_path, dataflow):
     plain = chip(tmp_path)
