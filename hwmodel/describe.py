@@ -48,14 +48,14 @@ def coverage_lines(graph: LayerGraph, *, priced: str = "", verbose: bool = False
         priced: what became of the ops without MACs.
         verbose: name them, and the free ones.
     """
+    rule = "has no rule: the total is a LOWER BOUND. Register one, or --strict."
     lines = [
-        (WARNING, f"{op} ({_times(calls, 'call')}, in {places}) has no rule: the total is a LOWER BOUND.")
-        for op, calls, places in _uncounted(graph)
+        (WARNING, f"{op} ({times(calls, 'call')}, in {places}) {rule}") for op, calls, places in _uncounted(graph)
     ]
     kinds = Counter(op.kind for op in graph.vector_ops if op.kind != "uncounted")
     views = sum(graph.free_ops.values())
-    parts = [f"{_times(len(kinds), 'kind')} of op without MACs {priced}".rstrip()] if kinds else []
-    parts += [f"{_times(views, 'view')} free"] if views else []
+    parts = [f"{times(len(kinds), 'kind')} of op without MACs {priced}".rstrip()] if kinds else []
+    parts += [f"{times(views, 'view')} free"] if views else []
     others = ", ".join(parts) + (" (-v)" if parts and not verbose else "")
     if not lines:
         lines.append((OK, f"all MACs counted; {others or 'no other op in the graph'}"))
@@ -67,7 +67,8 @@ def coverage_lines(graph: LayerGraph, *, priced: str = "", verbose: bool = False
     return lines
 
 
-def _times(number: int, word: str) -> str:
+def times(number: int, word: str) -> str:
+    """`1 layer`, `2 layers`."""
     return f"{number} {word}{'s' if number != 1 else ''}"
 
 

@@ -320,6 +320,8 @@ class LayerGraph:
             data = json.loads(text)
         except json.JSONDecodeError as error:
             raise GraphError(f"graph: not JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise GraphError(f"graph: must be a mapping, but is a {type(data).__name__}")
         return cls.from_dict(data)
 
     def to_dataframe(self) -> pd.DataFrame:

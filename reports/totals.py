@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwmodel.describe import OK, WARNING, coverage_lines
+from hwmodel.describe import OK, WARNING, coverage_lines, times
 from hwmodel.sums import NOTHING, layer_sums
 from reports import units
 
@@ -75,10 +75,10 @@ def graph_lines(graph: LayerGraph, *, verbose: bool = False) -> list[tuple[str, 
     sums = sum(layer_sums(graph.layers), NOTHING)
     biases = f" + {sums.biases:,} biases" if sums.biases else ""
     totals = [
-        f"{sums.num_layers} layers",
+        times(sums.num_layers, "layer"),
         f"{sums.weights:,} weights{biases} (no norms, no embedding tables)",
         f"{sums.macs:,} MACs",
-        f"{len(graph.vector_ops)} other ops",
+        times(len(graph.vector_ops), "other op"),
         f"traced by {graph.route or 'hand'}",
     ]
     return [("", " · ".join(totals)), *coverage_lines(graph, verbose=verbose)]

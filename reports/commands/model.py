@@ -322,5 +322,7 @@ def _layer(text: str, stride: int, shape: str | None, option: list[str] | None) 
         return Layer(name=text, dims=dims, stride=(stride, stride))
     model, colon, name = text.rpartition(":")
     if not colon:
-        raise LayerError(f"LAYER must be MODEL:LAYER or bounds as K=64,C=64, but got {text!r}. Try {text}:conv1.")
+        raise LayerError(
+            f"LAYER must be MODEL:LAYER or bounds as K=64,C=64, but got {text!r}. Try {text or 'resnet20'}:conv1."
+        )
     return common.traced(model, shape, option).layer(name)

@@ -168,6 +168,9 @@ def test_bad_graphs():
         LayerGraph("g", [layer, other], [("a", "b", tensor), ("b", "a", tensor)])
     with pytest.raises(GraphError, match="not JSON"):
         LayerGraph.from_json("{")
+    for text, kind in (("[]", "list"), ("null", "NoneType"), ("3", "int")):
+        with pytest.raises(GraphError, match=f"must be a mapping, but is a {kind}"):
+            LayerGraph.from_json(text)
     with pytest.raises(GraphError, match="schema must be 1"):
         LayerGraph.from_json(json.dumps({"schema": 99}))
 

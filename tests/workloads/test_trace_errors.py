@@ -248,3 +248,33 @@ def test_register_op_checks_the_name(rules, name):
 def test_register_op_checks_the_rule(rules):
     with pytest.raises(TraceError, match="must be a function"):
         register_op("hwmodel_tests::mystery", 3)
+
+
+class Lazy(nn.Module):
+    def forward(self, x):
+        return x, (row @ torch.ones(4, 4) for row in x)
+
+
+@pytest.mark.parametrize("route", ["auto", "export", "dispatch", "hooks"])
+def test_a_generator_is_refused_where_its_ops_would_not_run(route):
+    with pytest.raises(TraceError, match=r"output\.1 is a generator.*return a list or a tuple"):
+        trace_model(Lazy(), (torch.zeros(2, 3, 4),), route=route)
+
+
+class Keywords(nn.Module):
+    def forward(self, x, *, mask):
+        return x * mask
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "given"),
+    [
+        ((), {}, "0 example arguments: missing"),
+        ((1,), {}, "1 example argument: missing"),
+        ((1, 2), {"mask": 1}, "2 example arguments and mask=: too many"),
+        ((), {"mask": 1}, "mask=: missing"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_forward(args, kwargs, given):
+    with pytest.raises(TraceError, match=rf"Keywords\.forward\(x, \*, mask\) cannot be called with {given}"):
+        trace(Keywords(), *args, **kwargs)

@@ -6,11 +6,13 @@ import dataclasses
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import GeneratorType
 from typing import Any
 
 import torch
 from torch import nn
 
+from hwmodel.describe import times
 from hwmodel.errors import TraceError
 from workloads.tracing.inputs import Inputs, find_inputs, find_tensors, map_tensors
 from workloads.tracing.scope import ModuleNames
@@ -97,10 +99,8 @@ def _bind(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise TraceError(
-            f"{type(model).__name__}.forward{_short(signature)} cannot be called with {len(args)} positional "
-            f"and {sorted(kwargs)} keyword arguments: {error}"
-        ) from error
+        called = f"{type(model).__name__}.forward{_short(signature)}"
+        raise TraceError(f"{called} cannot be called with {_given(args, kwargs)}: {error}") from error
     flat: dict[str, Any] = {}
     for name, value in bound.arguments.items():
         kind = signature.parameters[name].kind
@@ -111,6 +111,13 @@ def _bind(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
         else:
             flat[name] = value
     return flat
+
+
+def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """`1 example argument` or `2 example arguments and mask=`, as they were given."""
+    words = [times(len(args), "example argument")] if args or not kwargs else []
+    words += [", ".join(f"{name}=" for name in kwargs)] if kwargs else []
+    return " and ".join(words)
 
 
 def _short(signature: inspect.Signature) -> str:
@@ -133,7 +140,11 @@ def _is_meta(model: nn.Module) -> bool:
 
 
 def named_outputs(output: Any) -> list[tuple[str, torch.Tensor]]:
-    """Tensors of an output with their names: containers by index or key, other objects by attribute."""
+    """Tensors of an output with their names: containers by index or key, other objects by attribute.
+
+    Raises:
+        TraceError: a generator, whose ops have not run yet.
+    """
     found: list[tuple[str, torch.Tensor]] = []
     _collect("output", output, found, seen=set())
     return found
@@ -143,6 +154,10 @@ def _collect(name: str, value: Any, found: list[tuple[str, torch.Tensor]], seen:
     if isinstance(value, torch.Tensor):
         found.append((name, value))
         return
+    if isinstance(value, GeneratorType):
+        raise TraceError(
+            f"{name} is a generator, whose ops run only when it is read: return a list or a tuple from forward."
+        )
     if id(value) in seen:
         return
     seen.add(id(value))
