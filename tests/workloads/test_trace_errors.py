@@ -111,20 +111,29 @@ class ByValue(nn.Module):
         return self.extra(x) if x.sum().item() < 1e9 else x
 
 
-def test_nan_is_named_where_the_data_decide_what_runs():
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_parameters_without_numbers_are_named(value):
     model = ByValue()
     assert trace(model, torch.zeros(2, 4)).modules == ("fc", "extra")
     with torch.no_grad():
-        model.fc.weight[0, 0] = float("nan")
-    with pytest.warns(UserWarning, match=r"'fc\.weight' of ByValue holds nan or inf.*decide what runs"):
-        assert trace(model, torch.zeros(2, 4)).modules == ("fc",)
+        model.extra.weight[0, 1:3] = value
+    with pytest.raises(TraceError, match=r"ByValue: .*'extra\.weight' has NaN or infinity in 2 of 16 values.*meta"):
+        trace(model, torch.zeros(2, 4))
 
 
-def test_nan_does_not_matter_where_shapes_decide():
+def test_shapes_alone_need_no_numbers():
     model = nn.Sequential(nn.Linear(4, 4))
+    assert trace(model, torch.full((2, 4), float("nan"))).macs == 2 * 4 * 4
     with torch.no_grad():
         model[0].weight.fill_(float("nan"))
-    assert trace(model, torch.full((2, 4), float("nan"))).macs == 2 * 4 * 4
+    assert trace(model.to("meta"), torch.empty(2, 4, device="meta")).macs == 2 * 4 * 4
+
+
+def test_a_sum_beyond_the_range_is_no_infinity():
+    model = nn.Linear(64, 64).half()
+    with torch.no_grad():
+        model.weight.fill_(60000.0)
+    assert trace(model, torch.zeros(1, 64, dtype=torch.float16)).macs == 64 * 64
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is not absent here")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, HwModelError, did_you_mean
+from workloads.finite import non_finite
 from workloads.models import huggingface
 from workloads.models.dscnn import DSCNN
 from workloads.models.lenet import LeNet5
@@ -172,19 +173,9 @@ def _called(name: str, build: Callable[..., Any], options: Mapping[str, Any]) ->
 
 def _check_finite(name: str, model: nn.Module) -> None:
     """Refuse a checkpoint that went wrong: its density and its accuracy mean nothing."""
-    for key, parameter in model.named_parameters():
-        if (
-            parameter.is_meta
-            or not parameter.is_floating_point()
-            or isinstance(parameter, nn.UninitializedParameter)
-        ):
-            continue
-        bad = parameter.numel() - int(torch.isfinite(parameter.detach()).sum())
-        if bad:
-            raise ConfigError(
-                f"{name}: parameters must be finite, but {key!r} has NaN or infinity in {bad:,} of "
-                f"{parameter.numel():,} values. Load an earlier checkpoint."
-            )
+    wrong = non_finite(model)
+    if wrong:
+        raise ConfigError(f"{name}: {wrong} Load an earlier checkpoint.")
 
 
 def _builder(name: str) -> Callable[..., Any]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-import torch
-
 from hwmodel.errors import TraceError, did_you_mean
 from hwmodel.graph import LayerGraph
+from workloads.finite import non_finite
 from workloads.tracing.carried import is_packed, with_mask_densities
 from workloads.tracing.failure import explain, refuse_uncounted
 from workloads.tracing.hooks import via_hooks
@@ -69,7 +67,8 @@ def trace_model(
 
     Raises:
         TraceError: the forward fails (names the module, the shapes and the layers that ran), an
-            input is empty or missing, the route is unknown, or an op has no rule in strict mode.
+            input is empty or missing, a parameter holds NaN or infinity, the route is unknown, or an op has no
+            rule in strict mode.
     """
     if route not in _ROUTES:
         options = get_args(RouteName)
@@ -77,6 +76,12 @@ def trace_model(
             f"route must be one of {', '.join(options)}, but got {route!r}.{did_you_mean(str(route), options)}"
         )
     request = make_request(model, tuple(args), kwargs or {}, name)
+    wrong = non_finite(request.model)
+    if wrong:
+        raise TraceError(
+            f"{request.graph_name}: {wrong} Check the checkpoint; for shapes alone, put the model and its inputs "
+            "on the meta device."
+        )
     routes = _ROUTES[route]
     if route == "auto" and (request.is_meta or len(request.names) > LARGE):
         routes = (via_fake_tensors, via_export, via_real_tensors, via_hooks)
@@ -84,32 +89,18 @@ def trace_model(
         routes = tuple(run for run in routes if run is not via_real_tensors)
     if any(is_packed(parameter) for parameter in model.parameters()):  # an export would run its kernels
         routes = tuple(run for run in routes if run is not via_export) or routes
-    graph, run = _first_that_works(request, routes)
-    graph = with_mask_densities(graph, request.names)
-    if run in (via_real_tensors, via_hooks):  # the numbers may have decided what ran
-        _warn_of_nan(request)
+    graph = with_mask_densities(_first_that_works(request, routes), request.names)
     if strict:
         refuse_uncounted(graph)
     return graph
 
 
-def _warn_of_nan(request: Request) -> None:
-    for name, parameter in request.model.named_parameters():
-        if not parameter.is_meta and parameter.is_floating_point() and not torch.isfinite(parameter).all():
-            warnings.warn(
-                f"parameter {name!r} of {request.graph_name} holds nan or inf, and its data decide what runs: no "
-                "comparison with nan is true, so finite weights may take other branches. Check the checkpoint.",
-                stacklevel=3,
-            )
-            return
-
-
-def _first_that_works(request: Request, routes: tuple[Route, ...]) -> tuple[LayerGraph, Route]:
+def _first_that_works(request: Request, routes: tuple[Route, ...]) -> LayerGraph:
     with isolated(request.model):
         for index, run in enumerate(routes):
             scope = Scope()
             try:
-                return run(request, scope), run
+                return run(request, scope)
             except TraceError:
                 raise
             except Exception as error:  # torch raises anything here; the last route's error is reported
