@@ -38,7 +38,11 @@ def two_layers():
 @settings(max_examples=15, deadline=None)
 @given(st.dictionaries(st.sampled_from(FLOAT_GRAPH.modules), choices, min_size=1), st.booleans())
 def test_a_compressed_model_is_traced_as_its_configuration_says(layers, calibrated):
-    """Same nodes, edges and bits; a density is that of the mask, the nearest count to what was asked for."""
+    """Same nodes, edges and bits; a density is that of the mask, the nearest count to what was asked for.
+
+    Where nothing is quantized, the bits stay open, as in any float model.
+    """
+    quantizes = any(min(choice.w_bits or 32, choice.a_bits or 32) < 32 for choice in layers.values())
     config = CompressionConfig(layers)
     model = apply(LENET, config)
     if calibrated:
@@ -50,7 +54,7 @@ def test_a_compressed_model_is_traced_as_its_configuration_says(layers, calibrat
     assert found.fingerprint == expected.fingerprint
     assert [node.name for node in found.nodes] == [node.name for node in expected.nodes]
     for ours, theirs in zip(found.layers, expected.layers, strict=True):
-        assert ours.bits == theirs.bits
+        assert ours.bits == (theirs.bits if quantizes else None)
         assert ours.density.pattern == theirs.density.pattern
         groups = ours.dims.K * ours.dims.G if ours.density.pattern == "filter" else ours.weights
         assert ours.density.w == pytest.approx(theirs.density.w, abs=(0.5 + 1e-6) / groups) or (
