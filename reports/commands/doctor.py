@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.commands.common import JsonOption
+from reports.commands.options import JsonOption
 
 REQUIRED = ("hwmodel", "torch", "numpy", "pandas", "networkx", "optuna", "matplotlib", "scipy", "pydantic",
             "ruamel.yaml", "pint", "typer", "rich", "jinja2", "scikit-learn", "safetensors")  # fmt: skip

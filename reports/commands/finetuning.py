@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reports.commands.common import DeviceOption, JsonOption, parse_options
+from reports.commands.common import parse_options
+from reports.commands.options import DeviceOption, JsonOption
 
 if TYPE_CHECKING:
     from search.finetuning import FinetuneResult

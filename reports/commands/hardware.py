@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reports.commands.common import JsonOption
+from reports.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from hwmodel.accelerator import Accelerator, Memory

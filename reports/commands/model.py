@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reports.commands import common
-from reports.commands.common import (
+from reports.commands.options import (
     ContextOption,
     CsvOption,
     DepthOption,

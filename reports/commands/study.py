@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reports.commands.common import DeviceOption, JsonOption, StrictBitsOption
+from reports.commands.options import DeviceOption, JsonOption, StrictBitsOption
 
 if TYPE_CHECKING:
     from search.job import JobResult
