@@ -38,7 +38,7 @@ class Space:
         frozen: module -> its fixed choice.
         modules: every module with weights, in the order of the graph: the columns of `encode`.
         pattern: of the zeros where the density is below 1.
-        quantizer: `lsq` or `minmax`.
+        quantizer: a name of `LayerChoice`, such as `lsq`.
         notes: what was narrowed, in words.
     """
 
@@ -74,7 +74,7 @@ class Space:
                 group decide alone; so does every layer where this is None or "per-layer".
             frozen: `first_last` (8 bits in the first and last weight layer), `first_last_float`, a mapping
                 `{"conv1": 8 | "float" | {"w_bits": 4, "a_bits": 8}}` by name or glob, or None.
-            quantizer: `lsq` (learned step) or `minmax`.
+            quantizer: of every layer: `lsq` (learned step) or another name of `LayerChoice`.
             floating: modules that cannot be compressed; they stay float whatever `frozen` says.
 
         Raises:

@@ -52,6 +52,26 @@ def test_the_ratio_counts_packed_codes_and_two_floats_per_row(bits: int, rows: i
     assert compression_ratio(flat, *quantize(flat, bits)) == 4 * flat.size / (-(-flat.size * bits // 8) + 8)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint32, np.int64, np.uint64, np.float16])
+@pytest.mark.parametrize("bits", [np.int64(1), 3, 8])
+def test_the_ends_of_a_type_come_back_inside_it(dtype: type, bits: int) -> None:
+    """float32 parameters may round past the last value of the type; a wrapped integer would be at its other end."""
+    limits = np.finfo(dtype) if dtype is np.float16 else np.iinfo(dtype)
+    x = np.array([limits.min, limits.max], dtype)
+    codes, params = quantize(x, bits)
+    back = dequantize(codes, params)
+    assert codes.tolist() == [0, 2 ** int(bits) - 1]
+    assert np.isfinite(back.astype(np.float64)).all()
+    np.testing.assert_allclose(back.astype(np.float64), x.astype(np.float64), rtol=1e-6)
+
+
+def test_a_constant_between_two_floats_has_no_negative_step() -> None:
+    x = np.full(5, 0.1)
+    codes, params = quantize(x, 4)
+    assert params.scale == 0
+    assert dequantize(codes, params).tolist() == [float(np.float32(0.1))] * 5
+
+
 @pytest.mark.parametrize(
     ("x", "bits", "message"),
     [

@@ -47,12 +47,13 @@ def quantize(x: ArrayLike, bits: int) -> tuple[NDArray[np.uint8], ArrayParams]:
 
     Returns:
         Codes uint8, the shape of `x`, and what `dequantize` needs. The error of a value is at most half
-        a step of its row (and the float32 rounding of scale and low); a constant row comes back as it was.
+        a step of its row, and the float32 rounding of scale and low; a constant row comes back as float32
+        holds it.
 
     Raises:
         ConfigError: another number of bits or dims, nothing to quantize, or values that are not finite.
     """
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_CODE_BITS:
+    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 1 <= bits <= MAX_CODE_BITS:
         raise ConfigError(f"bits must be an integer in 1..{MAX_CODE_BITS}, but got {bits!r}")
     array = np.asarray(x)
     if array.ndim not in (1, 2) or not array.size or array.dtype.kind not in "fiu":
@@ -65,23 +66,25 @@ def quantize(x: ArrayLike, bits: int) -> tuple[NDArray[np.uint8], ArrayParams]:
         raise ConfigError("x must be finite, but holds NaN or infinity")
     low, high = values.min(-1, keepdims=array.ndim == 2), values.max(-1, keepdims=array.ndim == 2)
     first = _float32(low)
-    step = _float32((high - first) / (2**bits - 1))
+    # the lowest value may be rounded up past the highest
+    step = np.maximum(_float32((high - first) / (2 ** int(bits) - 1)), np.float32(0))
     codes = np.rint((values - first) / np.where(step > 0, step, 1.0))
-    params = ArrayParams(bits=bits, scale=step, low=first, dtype=array.dtype)
+    params = ArrayParams(bits=int(bits), scale=step, low=first, dtype=array.dtype)
     return np.clip(codes, 0, 2**bits - 1).astype(np.uint8), params
 
 
 def dequantize(codes: NDArray[np.uint8], params: ArrayParams) -> NDArray[Any]:
-    """scale * code + low, in the dtype of the original array (integers are rounded).
+    """scale * code + low, in the dtype of the original array; integers are rounded, and nothing leaves its range.
 
     Args:
         codes, params: of `quantize`.
     """
     values = params.scale.astype(np.float64) * codes + params.low
-    if params.dtype.kind in "iu":
-        values = np.rint(values)
-    result: NDArray[Any] = values.astype(params.dtype)
-    return result
+    if params.dtype.kind == "f":
+        limits = np.finfo(params.dtype)
+        bounded: NDArray[Any] = np.clip(values, limits.min, limits.max).astype(params.dtype)
+        return bounded
+    return _integers(np.rint(values), params.dtype)
 
 
 def compression_ratio(x: ArrayLike, codes: NDArray[np.uint8], params: ArrayParams) -> float:
@@ -95,6 +98,15 @@ def compression_ratio(x: ArrayLike, codes: NDArray[np.uint8], params: ArrayParam
     """
     packed = -(-codes.size * params.bits // 8)
     return np.asarray(x).nbytes / (packed + params.nbytes)
+
+
+def _integers(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Cast; the ends of 64-bit types are no floats, so what reaches them is set, not cast."""
+    limits = np.iinfo(dtype)
+    below, above = values <= limits.min, values >= limits.max
+    result: NDArray[Any] = np.where(below | above, 0.0, values).astype(dtype)
+    result[below], result[above] = limits.min, limits.max
+    return result
 
 
 def _float32(values: Any) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
 from workloads.compress.files import refuse_pickle
+from workloads.compress.layers import QuantLayer
 
 _TIED = "tied"
 _SHOWN = 5
@@ -66,6 +67,8 @@ def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
 def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
     """Load a file of `save_weights` (or any `.safetensors` with the same names) into a model, in place.
 
+    A compressed layer without a mask takes the file's: pruning may have come after `apply`, by a hook of training.
+
     Args:
         path: the file.
         model: the same architecture under the same configuration; its present weights do not matter.
@@ -99,7 +102,8 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
     tensors = dict(tensors)
     for alias, name in json.loads(metadata.get(_TIED, "{}")).items():
         tensors[alias] = tensors[name]
-    own = model.state_dict()
+    masked = _maskless(model, tensors)
+    own = model.state_dict() | {f"{prefix}mask": layer.weight for prefix, layer in masked.items()}
     check_names(place, set(tensors), set(own))
     for name, value in own.items():
         if tensors[name].shape != value.shape:
@@ -111,7 +115,19 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
                 f"{place}: {name!r} must be {int(value)} bits as configured, but is {int(tensors[name])}. "
                 "Apply the configuration that the checkpoint was saved with."
             )
+    for prefix, layer in masked.items():
+        layer.mask = tensors[f"{prefix}mask"].to(layer.weight.device, torch.bool)
     model.load_state_dict(tensors, strict=True)
+
+
+def _maskless(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, QuantLayer]:
+    """Prefix in the state dict -> compressed layer that has no mask where the file has one."""
+    layers = {f"{name}.".lstrip("."): module for name, module in model.named_modules(remove_duplicate=False)}
+    return {
+        prefix: layer
+        for prefix, layer in layers.items()
+        if isinstance(layer, QuantLayer) and layer.mask is None and f"{prefix}mask" in tensors
+    }
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
