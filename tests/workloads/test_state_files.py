@@ -121,8 +121,8 @@ def test_bits_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("granularity", ["tensor", "channel"])
-@pytest.mark.parametrize("quantizer", ["lsq", "affine", "symmetric", "lsq+"])
-@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("quantizer", ["minmax", "lsq", "affine", "symmetric", "lsq+", "dorefa", "pact"])
+@pytest.mark.parametrize("bits", [2, 4, 8])
 def test_a_quantized_model_returns_exactly_in_its_own_bits(tmp_path, quantizer, granularity, bits):
     x = images(16)
     choices = dict.fromkeys(TINY_LAYERS, bits)
@@ -139,8 +139,23 @@ def test_a_quantized_model_returns_exactly_in_its_own_bits(tmp_path, quantizer, 
     torch.testing.assert_close(again(x), model(x), rtol=1e-5, atol=1e-6)
 
 
+def test_dorefa_returns_its_codes_where_tanh_is_nearly_one(tmp_path):
+    config = CompressionConfig.from_bits({"fc": 8}, a_bits=None, quantizer="dorefa", granularity="channel")
+    float_model = tiny_net()
+    with torch.no_grad():
+        float_model.fc.weight[0] *= 1e3
+        float_model.fc.weight[1] *= 1e-3
+    model, again = apply(float_model, config), apply(tiny_net(seed=1), config)
+    save_compressed(tmp_path / "m.safetensors", model)
+    load_compressed(tmp_path / "m.safetensors", again)
+    expected = model.fc.effective_weight()
+    torch.testing.assert_close(again.fc.effective_weight(), expected, rtol=0, atol=1e-6)
+
+
 def test_a_quantizer_that_would_round_twice_keeps_its_latent_weight(tmp_path):
-    config = CompressionConfig.from_bits({"fc": 4}, a_bits=None, quantizer="dorefa")
+    config = CompressionConfig.from_bits(
+        {"fc": 4}, a_bits=None, quantizer="affine", granularity="channel", rounding="floor"
+    )
     model = apply(tiny_net(), config)
     state = save_compressed(tmp_path / "m.safetensors", model)
     record = next(r for r in state.tensors if r.name == "fc.weight")

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from hwmodel.errors import ConfigError
 from workloads.compress.arrays import ArrayParams, dequantize, quantize
-from workloads.compress.grid import Grid, RangeGrid
+from workloads.compress.grid import Grid, RangeGrid, TanhGrid
 from workloads.packing import pack, unpack
 
 #: From this share of exact zeros on their places are stored.
 MANY_ZEROS = 0.01
-_GRID_PARTS = ("scale", "zero_point", "offset", "span")
+_GRID_PARTS = ("scale", "zero_point", "offset", "span", "peak")
 #: Every key of `Coded.parts`; the first is the tensor itself.
 PARTS = ("", "codes", "low", "kept", "mask", *_GRID_PARTS)
 _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32,
@@ -108,7 +108,7 @@ def decode(note: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Tensor:
         return torch.from_numpy(flags.astype(bool)).reshape(shape)
     if note["form"] == "grid":
         raised = unpack(parts["codes"].numpy(), bits, count).astype(np.int32)
-        return _grid(note, parts).values(torch.from_numpy(raised).reshape(shape) + note["qmin"]).to(dtype)
+        return _grid(note, parts).origins(torch.from_numpy(raised).reshape(shape) + note["qmin"]).to(dtype)
     kept = np.ones(count, dtype=bool)
     if "kept" in parts:
         kept = unpack(parts["kept"].numpy(), 1, count).astype(bool)
@@ -131,9 +131,9 @@ def _on_grid(tensor: Tensor, grid: Grid) -> Coded:
 
 
 def _grid(note: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Grid:
-    """The values of a stored grid; how it chose its codes is not stored."""
+    """A stored grid; how it rounded is not stored."""
     given: dict[str, Any] = {name: parts[name] for name in _GRID_PARTS if name in parts}
-    kind = RangeGrid if "span" in given else Grid
+    kind = RangeGrid if "span" in given else TanhGrid if "peak" in given else Grid
     return kind(qmin=note["qmin"], qmax=note["qmax"], axis=note["axis"], **given)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from workloads.compress.rounding import round_in_place
 
 TINY_STEP = 1e-12
+MAX_TANH = 0.999
 
 
 def along(vector: Tensor, axis: int | None, dims: int) -> Tensor:
@@ -59,6 +60,10 @@ class Grid:
             return (codes - along(self.zero_point, self.axis, codes.dim())).to(scale.dtype) * scale
         assert self.offset is not None
         return codes.to(scale.dtype) * scale + along(self.offset, self.axis, codes.dim())
+
+    def origins(self, codes: Tensor) -> Tensor:
+        """Inputs that get these codes, where the grid of a weight does not move with them. The shape of `codes`."""
+        return self.values(codes)
 
     def _round(self, x: Tensor) -> Tensor:
         fixed, dims = x.detach(), x.dim()
@@ -117,6 +122,11 @@ class TanhGrid(Grid):
     """
 
     peak: Tensor
+
+    def origins(self, codes: Tensor) -> Tensor:
+        """Their tanh has the values times the peak: the largest is the same again. float32 has no tanh of 1."""
+        peak = along(self.peak, self.axis, codes.dim()).clamp_max(MAX_TANH)
+        return torch.atanh(peak * self.values(codes).clamp(-1, 1))
 
     def _round(self, x: Tensor) -> Tensor:
         v = tanh_codes(x.detach(), along(self.peak, self.axis, x.dim()), self.qmax)

@@ -108,8 +108,9 @@ def save_compressed(
 
     Weights (floating tensors of two or more dims) get codes between the extremes of every output channel;
     their error is at most half a step. A quantized weight whose own codes fit is stored as these, so that the
-    loaded model computes the same but for float rounding. DoReFa and floor would round their own values once
-    more, so there the weight before rounding is stored. Norms, biases, steps and counters stay as they are.
+    loaded model computes the same but for float rounding (DoReFa's returns as a weight that gets these codes).
+    Floor would round its own values once more, so there the weight before rounding is stored. Norms, biases,
+    steps and counters stay as they are.
 
     Args:
         path: ends in `.safetensors`.
@@ -183,7 +184,7 @@ def _stored_name(name: str, part: str) -> str:
 
 @torch.no_grad()
 def _settle(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Grid]:
-    """Replace pruned weights by zeros and quantized ones by their values, where the layer computes the same.
+    """Pruned weights become zeros, quantized ones what their codes stand for, where the layer computes the same.
 
     Returns:
         name -> grid of the quantized ones, on the CPU.
@@ -198,10 +199,11 @@ def _settle(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Grid]:
             tensors[key] = tensors[key] * module.mask.cpu()
         elif quantizer is not None and int(quantizer.bits) != PLAIN_BITS:
             grid = _on_cpu(quantizer.grid(module.weight))
-            values = grid.values(grid.codes(tensors[key]))
-            again = _on_cpu(quantizer.grid(values.to(module.weight.device)))
-            if torch.allclose(again.values(again.codes(values)), values, atol=1e-6 * float(values.abs().max())):
-                tensors[key], grids[key] = values, grid
+            codes = grid.codes(tensors[key])
+            values, origins = grid.values(codes), grid.origins(codes)
+            again = _on_cpu(quantizer.grid(origins.to(module.weight.device)))
+            if torch.allclose(again.values(again.codes(origins)), values, atol=1e-6 * float(values.abs().max())):
+                tensors[key], grids[key] = origins, grid
     return grids
 
 
