@@ -17,8 +17,11 @@ from workloads.compress import (
     CompressionConfig,
     apply,
     calibrate,
+    load_compressed,
     load_weights,
     quantized_layers,
+    read_metadata,
+    save_compressed,
     save_weights,
     write_config,
 )
@@ -94,3 +97,23 @@ def test_a_mask_of_another_shape_is_refused_and_leaves_the_model_alone(tmp_path:
         load_weights(tmp_path / "m.safetensors", other)
     assert other.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("saved", "loaded"),
+    [({"quantizer": "affine"}, {"quantizer": "symmetric"}), ({"quantizer": "minmax"}, {"quantizer": "affine"}),
+     ({"rounding": "floor"}, {"rounding": "nearest"})],
+)  # fmt: skip
+@pytest.mark.parametrize(("save", "load"), [(save_weights, load_weights), (save_compressed, load_compressed)])
+def test_weights_of_another_quantizer_with_the_same_names_are_refused(
+    tmp_path: Path, saved, loaded, save, load
+) -> None:
+    model, other = (
+        apply(load_model("resnet8", in_channels=1), CompressionConfig.from_bits({"fc": 4}, a_bits=8, **options))
+        for options in (saved, loaded)
+    )
+    save(tmp_path / "m.safetensors", model, metadata={"epoch": "3"})
+    assert read_metadata(tmp_path / "m.safetensors").get("epoch") == "3"
+    with pytest.raises(ConfigError, match=r"'fc' must be quantized by .* as configured, but was by"):
+        load(tmp_path / "m.safetensors", other)
+    assert load(tmp_path / "m.safetensors", model) == {"epoch": "3"}

@@ -16,7 +16,9 @@ from hwmodel.files import write_atomic
 from workloads.compress.files import refuse_pickle
 from workloads.compress.layers import QuantLayer
 
-_TIED = "tied"
+_TIED, _QUANTIZERS = "tied", "quantizers"
+#: Metadata that is ours, not the caller's.
+NOTES = (_TIED, _QUANTIZERS)
 _SHOWN = 5
 
 
@@ -42,7 +44,7 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
 
 
 def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The state dict as contiguous tensors on the CPU, tied ones once, and the note that `load_state` needs.
+    """The state dict as contiguous tensors on the CPU, tied ones once, and the notes that `load_state` needs.
 
     Raises:
         ConfigError: state that is not a tensor.
@@ -61,7 +63,17 @@ def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
             continue
         seen[identity] = name
         tensors[name] = value.detach().cpu().contiguous().clone()
-    return tensors, {_TIED: json.dumps(tied, sort_keys=True)}
+    notes = {_TIED: tied, _QUANTIZERS: _quantizers(model)}
+    return tensors, {key: json.dumps(note, sort_keys=True) for key, note in notes.items()}
+
+
+def _quantizers(model: nn.Module) -> dict[str, str]:
+    """Name -> quantizer and rounding of every quantized layer: tensors of the same names mean other grids there."""
+    return {
+        name: f"{layer.choice.quantizer}, rounding {layer.choice.rounding}"
+        for name, layer in model.named_modules()
+        if isinstance(layer, QuantLayer) and (layer.weight_quantizer or layer.input_quantizer) is not None
+    }
 
 
 def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
@@ -78,13 +90,12 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
 
     Raises:
         ConfigError: the file is absent, a pickle or damaged; names or shapes differ; or it was saved
-            under other bits.
+            under other bits or quantizers.
     """
     path = Path(path)
     metadata, tensors = read_tensors(path)
     load_state(path.name, metadata, tensors, model)
-    metadata.pop(_TIED, None)
-    return metadata
+    return {key: text for key, text in metadata.items() if key not in NOTES}
 
 
 def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Tensor], model: nn.Module) -> None:
@@ -92,16 +103,17 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
 
     Args:
         place: file name, for messages.
-        metadata: with the note of `state_tensors`, if there is one.
+        metadata: with the notes of `state_tensors`, if there are any.
         tensors: by name.
         model: of the same architecture and configuration.
 
     Raises:
-        ConfigError: names, shapes or bits differ.
+        ConfigError: quantizers, names, shapes or bits differ.
     """
     tensors = dict(tensors)
     for alias, name in json.loads(metadata.get(_TIED, "{}")).items():
         tensors[alias] = tensors[name]
+    _check_quantizers(place, json.loads(metadata.get(_QUANTIZERS, "{}")), _quantizers(model))
     masked = _maskless(model, tensors)
     own = model.state_dict() | {f"{prefix}mask": layer.weight for prefix, layer in masked.items()}
     check_names(place, set(tensors), set(own))
@@ -118,6 +130,15 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
     for prefix, layer in masked.items():
         layer.mask = tensors[f"{prefix}mask"].to(layer.weight.device, torch.bool)
     model.load_state_dict(tensors, strict=True)
+
+
+def _check_quantizers(place: str, saved: Mapping[str, str], own: Mapping[str, str]) -> None:
+    for name, text in saved.items():
+        if name in own and own[name] != text:
+            raise ConfigError(
+                f"{place}: {name!r} must be quantized by {own[name]} as configured, but was by {text}. "
+                "Apply the configuration that the checkpoint was saved with."
+            )
 
 
 def _maskless(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, QuantLayer]:
@@ -143,8 +164,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             metadata: dict[str, str] = dict(file.metadata() or {})
     except (OSError, safetensors.SafetensorError) as error:
         raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
-    metadata.pop(_TIED, None)
-    return metadata
+    return {key: text for key, text in metadata.items() if key not in NOTES}
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
-from workloads.compress.checkpoint import check_suffix, load_state, read_tensors, state_tensors
+from workloads.compress.checkpoint import NOTES, check_suffix, load_state, read_tensors, state_tensors
 from workloads.compress.coding import PARTS, Coded, decode, encode
 from workloads.compress.grid import Grid
 from workloads.compress.huffman import HuffmanCode, entropy_bits
@@ -175,7 +175,7 @@ def load_compressed(path: str | Path, model: nn.Module) -> dict[str, str]:
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ConfigError(f"{path.name}: {name!r} is damaged: {error}") from None
     load_state(path.name, metadata, tensors | plain, model)
-    return {key: text for key, text in metadata.items() if key != "tied"}
+    return {key: text for key, text in metadata.items() if key not in NOTES}
 
 
 def _stored_name(name: str, part: str) -> str:
