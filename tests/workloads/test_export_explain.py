@@ -94,3 +94,8 @@ def test_before_calibration_and_without_the_needed(qmodel):
             explain(qmodel, "spare", graph=tiny_graph())
         finally:
             del qmodel.spare
+
+
+def test_a_float_layer_has_no_quantizer_in_its_headline():
+    headline = str(explain(torch.nn.Sequential(torch.nn.Linear(3, 2)), "0")).splitlines()[0]
+    assert headline == "0 (Linear, 2 x 3 weights)"

@@ -9,7 +9,7 @@ from torch import nn
 from hwmodel.errors import ConfigError
 from tests.workloads.integer_models import Chain, Everything, batch, quantized, seeded
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate
-from workloads.integer import fold_batchnorms, layer_integers, psum_error_table, psum_errors
+from workloads.integer import fold_batchnorms, integerize, layer_integers, psum_error_table, psum_errors
 
 
 def test_a_layer_by_hand():
@@ -92,3 +92,16 @@ def test_norms_that_cannot_be_folded_stay():
     assert torch.equal(folded(batch()), model(batch()))
     quantized_model = quantized(seeded(Everything), batch())
     assert isinstance(fold_batchnorms(quantized_model).norm, nn.BatchNorm2d)
+
+
+def test_a_model_without_calibration_is_refused_and_stays_as_it_is():
+    """Running it would take the ranges from whatever is looked at first."""
+    names = [name for name, module in Chain().named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    qmodel = apply(seeded(Chain), CompressionConfig.from_bits(dict.fromkeys(names, 4), a_bits=4))
+    before = {name: value.clone() for name, value in qmodel.state_dict().items()}
+    x = batch()
+    for look in (lambda: layer_integers(qmodel, names[0], x), lambda: psum_errors(qmodel, x),
+                 lambda: integerize(qmodel, x)):  # fmt: skip
+        with pytest.raises(ConfigError, match=r"its input has no range yet\. Call calibrate"):
+            look()
+    assert all(torch.equal(value, before[name]) for name, value in qmodel.state_dict().items())

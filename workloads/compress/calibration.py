@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError
 from workloads.compress.observer import Observer
 from workloads.compress.transform import quantized_layers
@@ -84,6 +85,18 @@ def _set_range(name: str, quantizer: Any, observer: Observer) -> None:
         quantizer.set_range(observer)
     except ConfigError as error:
         raise ConfigError(f"{name!r}: {error}") from None
+
+
+def check_calibrated(qmodel: nn.Module) -> None:
+    """Every input that is quantized has its grid: running the model changes nothing.
+
+    Raises:
+        ConfigError: one has none; it would take its range from whatever runs first.
+    """
+    for name, layer in quantized_layers(qmodel):
+        quantizer = layer.input_quantizer
+        if quantizer is not None and int(quantizer.bits) != FLOAT_BITS and not bool(quantizer.calibrated):
+            raise ConfigError(f"{name!r}: its input has no range yet. Call calibrate(model, x) first.")
 
 
 def _check_all_ran(layers: dict[str, Any], ran: set[str]) -> None:

@@ -115,9 +115,9 @@ class Explanation:
         size = f"{self.num_bytes:,} bytes"
         if self.parameter_bytes:
             size += f" ({self.code_bytes:,} of codes, {self.parameter_bytes:,} of scales and zero points)"
+        quantizer = f", {self.choice.quantizer}" if self.weight or self.input else ""
         lines = [
-            f"{self.module or 'model'} ({self.kind}, {' x '.join(map(str, self.shape))} weights, "
-            f"{self.choice.quantizer})",
+            f"{self.module or 'model'} ({self.kind}, {' x '.join(map(str, self.shape))} weights{quantizer})",
             f"  weight   {self.weight or 'float'}",
             f"  input    {self.input or _float_input(self.choice)}",
             f"  density  {100 * self.density:.4g} % kept, {100 * self.zeros:.4g} % of the weights are 0",

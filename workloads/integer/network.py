@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, did_you_mean
-from workloads.compress.calibration import modes_kept
+from workloads.compress.calibration import check_calibrated, modes_kept
 from workloads.compress.config import check_one_of
 from workloads.integer.accumulate import Accumulator
 from workloads.integer.build import Arithmetic, Builder
@@ -163,7 +163,8 @@ def integerize(
         stream_bits: width of the tensors whose grid comes from the example, 1..16.
 
     Raises:
-        ConfigError: an option out of its range, a layer that is float, or an operation without integer arithmetic.
+        ConfigError: an option out of its range, a layer that is float or not calibrated, or an operation without
+            integer arithmetic.
     """
     check_one_of("rounding", rounding, ROUNDINGS)
     check_one_of("multiplier", multiplier, MULTIPLIERS)
@@ -172,6 +173,7 @@ def integerize(
         raise ConfigError(f"`1 <= multiplier_bits <= {most}` must hold, but got {multiplier_bits}")
     if not 1 <= stream_bits <= MAX_STREAM_BITS:
         raise ConfigError(f"`1 <= stream_bits <= {MAX_STREAM_BITS}` must hold, but got {stream_bits}")
+    check_calibrated(qmodel)
     with modes_kept(qmodel):
         qmodel.eval()
         traced = trace_forward(qmodel)

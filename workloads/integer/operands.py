@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, did_you_mean
-from workloads.compress.calibration import modes_kept
+from workloads.compress.calibration import check_calibrated, modes_kept
 from workloads.compress.grid import Grid, along
 from workloads.compress.layers import QuantLayer
 from workloads.compress.transform import quantized_layers
@@ -133,7 +133,7 @@ def layer_integers(qmodel: nn.Module, name: str, x: Tensor) -> LayerIntegers:
         x: (N, ...) inputs of the model.
 
     Raises:
-        ConfigError: no such layer, it is float, its grid has no zero, or it does not run.
+        ConfigError: no such layer, it is float, its grid has no zero, it does not run, or no calibration was.
     """
     layer = find_layer(qmodel, name)
     inputs = capture_inputs(qmodel, {name: layer}, x)[name]
@@ -223,6 +223,7 @@ def capture_inputs(qmodel: nn.Module, layers: dict[str, QuantLayer], x: Tensor) 
     Raises:
         ConfigError: a layer does not run, or reads inputs of several shapes.
     """
+    check_calibrated(qmodel)
     seen: dict[str, list[Tensor]] = {name: [] for name in layers}
     with modes_kept(qmodel), _hooks(layers, seen):
         qmodel.eval()
