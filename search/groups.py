@@ -121,12 +121,12 @@ def _members(graph: LayerGraph, name: str, globs: Sequence[str]) -> tuple[str, .
 
 
 def resolve_frozen(
-    graph: LayerGraph, frozen: Frozen, a_bits: Sequence[int], quantizer: str
+    graph: LayerGraph, frozen: Frozen, a_bits: Sequence[int], grid: Mapping[str, str]
 ) -> dict[str, LayerChoice]:
     """Module -> its fixed choice, in the order of the graph.
 
     A number fixes the weight bits; activations then get the widest of `a_bits`, at least 8, so that a
-    layer frozen to be safe is not narrowed by its input.
+    layer frozen to be safe is not narrowed by its input. `grid` gives quantizer and granularity.
 
     Raises:
         ConfigError: a name or glob matches nothing, two of them disagree on a layer, or a value is invalid.
@@ -134,7 +134,7 @@ def resolve_frozen(
     fixed: dict[str, tuple[str, LayerChoice]] = {}
     named = _frozen_values(graph, frozen)
     for pattern in sorted(named, key=lambda name: name in graph.modules):  # globs first: an exact name wins
-        choice = _frozen_choice(pattern, named[pattern], max(FROZEN_BITS, *a_bits), quantizer)
+        choice = _frozen_choice(pattern, named[pattern], max(FROZEN_BITS, *a_bits), grid)
         for module in matching(pattern, graph.modules, len(graph.layers), "frozen"):
             other, before = fixed.get(module, (pattern, choice))
             if before != choice and pattern != module:
@@ -162,16 +162,16 @@ def _frozen_values(graph: LayerGraph, frozen: Frozen) -> Mapping[str, FrozenValu
     return presets[frozen]
 
 
-def _frozen_choice(place: str, value: FrozenValue, a_bits: int, quantizer: str) -> LayerChoice:
+def _frozen_choice(place: str, value: FrozenValue, a_bits: int, grid: Mapping[str, str]) -> LayerChoice:
     try:
         if isinstance(value, LayerChoice):
             return value
         if isinstance(value, Mapping):
-            return LayerChoice.from_dict({"w_bits": FLOAT_BITS, "a_bits": a_bits, "quantizer": quantizer, **value})
+            return LayerChoice.from_dict({"w_bits": FLOAT_BITS, "a_bits": a_bits, **grid, **value})
         if value in ("float", FLOAT_BITS):
-            return LayerChoice(quantizer=quantizer)
+            return LayerChoice(quantizer=grid["quantizer"])
         if isinstance(value, int):
-            return LayerChoice(w_bits=value, a_bits=a_bits, quantizer=quantizer)
+            return LayerChoice.from_dict({"w_bits": value, "a_bits": a_bits, **grid})
     except ConfigError as error:
         raise ConfigError(f"frozen: {place!r}: {error}") from None
     raise ConfigError(f"frozen: {place!r} must be weight bits, 'float' or {{w_bits: ..}}, but got {value!r}.")

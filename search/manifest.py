@@ -72,8 +72,8 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
 
 
 def _contains(new: Record, old: Record) -> bool:
-    fixed = ("frozen", "pattern", "quantizer")
-    if any(new[key] != old[key] for key in fixed) or list(new["groups"]) != list(old["groups"]):
+    fixed = ("frozen", "pattern", "quantizer", "granularity")
+    if any(new.get(key) != old.get(key) for key in fixed) or list(new["groups"]) != list(old["groups"]):
         return False
     pairs = [(new["groups"][name], old["groups"][name]) for name in old["groups"]]
     return all(
@@ -84,20 +84,21 @@ def _contains(new: Record, old: Record) -> bool:
 
 def _space_change(old: Record, new: Record) -> str:
     """The first difference of two spaces in words: `w_bits [2,4,8], now [2,4,8,16]`."""
-    for key in ("pattern", "quantizer"):
-        if old[key] != new[key]:
-            return f"{key} {_show(old[key])}, now {_show(new[key])}"
+    for key, usual in (("pattern", None), ("quantizer", None), ("granularity", "tensor")):
+        before, now = old.get(key, usual), new.get(key, usual)
+        if before != now:
+            return f"{key} {_show(before)}, now {_show(now)}"
     if old["frozen"] != new["frozen"]:
         return f"frozen {_show(_frozen(old))}, now {_show(_frozen(new))}"
-    before = {name: group["modules"] for name, group in old["groups"].items()}
-    now = {name: group["modules"] for name, group in new["groups"].items()}
-    if list(before.items()) != list(now.items()):
-        return f"groups {_show(before)}, now {_show(now)}"
+    first = {name: group["modules"] for name, group in old["groups"].items()}
+    second = {name: group["modules"] for name, group in new["groups"].items()}
+    if list(first.items()) != list(second.items()):
+        return f"groups {_show(first)}, now {_show(second)}"
     for axis in AXES:
-        changed = [name for name in before if old["groups"][name][axis] != new["groups"][name][axis]]
+        changed = [name for name in first if old["groups"][name][axis] != new["groups"][name][axis]]
         if changed:
             one = changed[0]
-            where = "" if len(changed) == len(before) else f" in {one!r}"
+            where = "" if len(changed) == len(first) else f" in {one!r}"
             return f"{axis} {_show(old['groups'][one][axis])}{where}, now {_show(new['groups'][one][axis])}"
     return "another space"
 

@@ -38,7 +38,7 @@ class Space:
         frozen: module -> its fixed choice.
         modules: every module with weights, in the order of the graph: the columns of `encode`.
         pattern: of the zeros where the density is below 1.
-        quantizer: a name of `LayerChoice`, such as `lsq`.
+        quantizer, granularity: of `LayerChoice`: a name such as `lsq`, and one grid per `tensor` or `channel`.
         notes: what was narrowed, in words.
     """
 
@@ -47,6 +47,7 @@ class Space:
     modules: tuple[str, ...]
     pattern: str = "unstructured"
     quantizer: str = "lsq"
+    granularity: str = "tensor"
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -61,6 +62,7 @@ class Space:
         groups: Groups = None,
         frozen: Frozen = "first_last",
         quantizer: str = "lsq",
+        granularity: str = "tensor",
         floating: Collection[str] = (),
     ) -> Self:
         """The space over the weight layers of a graph.
@@ -75,6 +77,7 @@ class Space:
             frozen: `first_last` (8 bits in the first and last weight layer), `first_last_float`, a mapping
                 `{"conv1": 8 | "float" | {"w_bits": 4, "a_bits": 8}}` by name or glob, or None.
             quantizer: of every layer: `lsq` (learned step) or another name of `LayerChoice`.
+            granularity: of the weights' grids: one per `tensor`, or one per output `channel`.
             floating: modules that cannot be compressed; they stay float whatever `frozen` says.
 
         Raises:
@@ -88,8 +91,9 @@ class Space:
             "density": _densities(density, pattern),
         }
         for combination in itertools.product(*values.values()):
-            _choice(combination, pattern, quantizer)
-        fixed = resolve_frozen(graph, frozen, [int(bits) for bits in values["a_bits"]], quantizer)
+            _choice(combination, pattern, quantizer, granularity)
+        widths = [int(bits) for bits in values["a_bits"]]
+        fixed = resolve_frozen(graph, frozen, widths, {"quantizer": quantizer, "granularity": granularity})
         found, notes = [], []
         for name in graph.modules:
             if name in floating:
@@ -110,7 +114,7 @@ class Space:
             )  # fmt: skip
         return cls(
             groups=tuple(found), frozen=fixed, modules=graph.modules, pattern=pattern, quantizer=quantizer,
-            notes=tuple(notes),
+            granularity=granularity, notes=tuple(notes),
         )  # fmt: skip
 
     # ---- what is in it -------------------------------------------------------------------------
@@ -244,7 +248,7 @@ class Space:
     def _layers(self) -> dict[tuple[Value, ...], LayerChoice]:
         """Every combination of any group, made once."""
         return {
-            combination: _choice(combination, self.pattern, self.quantizer)
+            combination: _choice(combination, self.pattern, self.quantizer, self.granularity)
             for group in self.groups
             for combination in group.combinations
         }
@@ -252,7 +256,8 @@ class Space:
     # ---- identity ------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Plain values, ready for JSON; the granularity only where it is not `tensor`."""
+        granularity = {} if self.granularity == "tensor" else {"granularity": self.granularity}
         return {
             "groups": {
                 group.name: {"modules": list(group.modules), **{axis: list(group.values(axis)) for axis in AXES}}
@@ -261,6 +266,7 @@ class Space:
             "frozen": {module: choice.to_dict() for module, choice in self.frozen.items()},
             "pattern": self.pattern,
             "quantizer": self.quantizer,
+            **granularity,
         }
 
     @cached_property
@@ -282,7 +288,7 @@ class Space:
         return "; ".join(parts)
 
 
-def _choice(combination: Sequence[Value], pattern: str, quantizer: str) -> LayerChoice:
+def _choice(combination: Sequence[Value], pattern: str, quantizer: str, granularity: str) -> LayerChoice:
     w_bits, a_bits, density = combination
     return LayerChoice(
         w_bits=int(w_bits),
@@ -290,6 +296,7 @@ def _choice(combination: Sequence[Value], pattern: str, quantizer: str) -> Layer
         density=float(density),
         pattern="unstructured" if density == 1.0 else pattern,
         quantizer=quantizer,
+        granularity=granularity,
     )
 
 

@@ -29,6 +29,7 @@ class SpaceSpec(Schema):
     groups: str | dict[str, str | list[str]] | None = None
     frozen: str | dict[str, int | str | dict[str, Any]] | None = "first_last"
     quantizer: str = "lsq"
+    granularity: str = "tensor"
 
 
 class BudgetSpec(Schema):

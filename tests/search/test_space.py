@@ -72,6 +72,7 @@ def test_groups_share_decisions_and_the_rest_decides_alone() -> None:
         ({"density": (0.3,), "pattern": "2:4"}, "pattern '2:4' allows 0.5 and 1"),
         ({"pattern": "blocks"}, "pattern"),
         ({"quantizer": "lqs"}, "quantizer"),
+        ({"granularity": "row"}, "granularity"),
     ],
 )
 def test_bad_spaces(options: dict[str, Any], message: str) -> None:
@@ -149,8 +150,10 @@ def test_points_are_checked() -> None:
 
 def test_fingerprint_follows_content() -> None:
     assert Space.from_graph(GRAPH).fingerprint == Space.from_graph(GRAPH, w_bits=(8, 4, 2)).fingerprint
-    others = [{"w_bits": (2, 4)}, {"a_bits": (4,)}, {"frozen": None}, {"quantizer": "minmax"}]
-    assert len({Space.from_graph(GRAPH, **o).fingerprint for o in [{}, *others]}) == 5  # type: ignore[arg-type]
+    others = [
+        {"w_bits": (2, 4)}, {"a_bits": (4,)}, {"frozen": None}, {"quantizer": "minmax"}, {"granularity": "channel"},
+    ]  # fmt: skip
+    assert len({Space.from_graph(GRAPH, **o).fingerprint for o in [{}, *others]}) == 6  # type: ignore[arg-type]
 
 
 def test_describe() -> None:
@@ -183,3 +186,12 @@ def test_modules_that_cannot_be_compressed_stay_float() -> None:
     assert config.layers[free].is_float
     assert config.layers[graph.modules[0]].is_float, "even where the first layer is frozen at 8 bits"
     assert [note for note in space.notes if "stays float" in note and free in note]
+
+
+def test_granularity_reaches_every_quantized_layer_and_leaves_old_spaces_as_they_were() -> None:
+    graph = make_graph()
+    space = Space.from_graph(graph, granularity="channel", frozen={graph.modules[0]: 8, graph.modules[-1]: "float"})
+    choices = [space.config(space.point(tuple(0 for _ in space.parameters))).layers[name] for name in graph.modules]
+    assert [choice.granularity for choice in choices[:-1]] == ["channel"] * (len(choices) - 1)
+    assert choices[-1].is_float and choices[-1].granularity == "tensor"
+    assert "granularity" not in Space.from_graph(graph).to_dict()

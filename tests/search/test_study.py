@@ -244,6 +244,7 @@ def test_extending_by_a_new_axis(tmp_path: Path) -> None:
         ({"space": Space.from_graph(GRAPH, frozen=None)}, "used frozen"),
         ({"space": Space.from_graph(GRAPH, groups={"a": "layer1.*"})}, "used groups"),
         ({"space": Space.from_graph(GRAPH, quantizer="minmax")}, "used quantizer 'lsq', now 'minmax'"),
+        ({"space": Space.from_graph(GRAPH, granularity="channel")}, "used granularity 'tensor', now 'channel'"),
     ],
 )
 def test_what_makes_results_incomparable(tmp_path: Path, change: dict[str, Any], message: str) -> None:
