@@ -337,3 +337,17 @@ def test_depthwise_layers_are_configured_with_their_channels() -> None:
     config = channel_config(model, groups, keep)
     assert config.layers["blocks.0.depthwise"] == config.layers["conv1"]
     assert pruned_channels(apply(model, config), groups) == keep
+
+
+@pytest.mark.parametrize("quantizer", ["dorefa", "pact"])
+def test_a_grid_that_follows_all_weights_is_refused_by_name(quantizer):
+    """At 1 bit its step is the mean |w| of the whole weight: with fewer channels it is another."""
+    model = load_model("resnet8", in_channels=1, width=4)
+    images = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    config = CompressionConfig.from_bits(dict.fromkeys(trace(model, images).modules, 1), quantizer=quantizer)
+    compressed = apply(model, config)
+    calibrate(compressed, images)
+    groups = channel_groups(compressed, images)
+    keep = {group.name: tuple(range(group.size // 2)) for group in groups}
+    with pytest.raises(ConfigError, match=r"^'conv1': the sliced weights must equal the masked ones"):
+        slice_channels(compressed, groups, keep, torch.zeros(1, 1, 8, 8))

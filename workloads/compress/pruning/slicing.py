@@ -136,13 +136,15 @@ def slice_channels(
             forward has a size written into it, such as `x.view(-1, 400)`).
     """
     result = copy.deepcopy(model)
-    for name, cut in plan_cuts(groups, keep).items():
+    cuts = plan_cuts(groups, keep)
+    for name, cut in cuts.items():
         _cut_module(result.get_submodule(name), cut)
     if check:
         if not example:
             raise ConfigError("slice_channels compares outputs on an example input: pass one, or check=False.")
         masked = copy.deepcopy(model)
         mask_channels(masked, groups, keep)
+        _check_weights(masked, result, cuts)
         _check_equal(masked, result, example)
     return result
 
@@ -238,6 +240,25 @@ def _some(**sizes: int | None) -> dict[str, int]:
 
 
 # ---- the proof -------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _check_weights(masked: nn.Module, sliced: nn.Module, cuts: Mapping[str, Cut]) -> None:
+    """What multiplies is the same in every compressed layer: outputs on one example could agree by chance."""
+    for name, cut in cuts.items():
+        whole, part = (copy.deepcopy(model.get_submodule(name)).double().eval() for model in (masked, sliced))
+        if not isinstance(whole, QuantLayer) or not isinstance(part, QuantLayer):
+            continue
+        expected = whole.effective_weight()
+        if cut.outputs is not None:
+            expected = expected[cut.outputs.to(expected.device)]
+        if cut.inputs is not None:
+            expected = expected[:, _per_group(whole, cut.inputs).to(expected.device)]
+        gap = float((expected - part.effective_weight()).abs().max())
+        if not gap <= TOLERANCE * max(1.0, float(expected.abs().max())):
+            raise ConfigError(
+                f"{name!r}: the sliced weights must equal the masked ones, but differ by {gap:g}. {_FIX}"
+            )
 
 
 @torch.no_grad()
