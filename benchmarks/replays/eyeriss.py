@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.replays.case import Case
-from hwmodel import Density, Layer, evaluate, load_accelerator
+from hwmodel import Density, Dims, Layer, evaluate, load_accelerator
 from hwmodel.results import LayerCost
 
 #: (name, filters, channels per group, groups, output size, filter size, stride)
@@ -95,8 +95,8 @@ def _megabytes(costs: list[LayerCost], place: str) -> float:
 
 def _layer(shape: Shape, batch: int) -> Layer:
     name, k, c, groups, size, filt, stride = shape
-    dims = {"B": batch, "G": groups, "K": k // groups, "C": c, "OY": size, "OX": size, "FY": filt, "FX": filt}
-    return Layer(name=name, dims=dims, stride=stride)  # type: ignore[arg-type]
+    dims = Dims(B=batch, G=groups, K=k // groups, C=c, OY=size, OX=size, FY=filt, FX=filt)
+    return Layer(name=name, dims=dims, stride=(stride, stride))
 
 
 def _number(row: dict[str, str], name: str) -> float:

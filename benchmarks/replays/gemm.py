@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from benchmarks.replays.case import Case
-from hwmodel import Bits, Layer, evaluate, load_accelerator
+from hwmodel import Bits, Dims, Layer, evaluate, load_accelerator
 
 
 def width_bits(dtype: str) -> int:
@@ -37,7 +37,7 @@ def replay(data: Any) -> list[Case]:
         layer = Layer(
             name=f"{m}x{n}x{k}",
             kind="linear",
-            dims={"B": m, "K": n, "C": k},  # type: ignore[arg-type]
+            dims=Dims(B=m, K=n, C=k),
             bits=Bits(w=width, i=width),
         )
         latency_ms = evaluate(layer, accelerator).latency_s * 1e3

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.replays.case import Case
-from hwmodel import Layer
+from hwmodel import Dims, Layer
 from hwmodel.errors import LayerError
 from hwmodel.systolic import compute_cycles
 
@@ -23,15 +23,15 @@ def layer_of(name: str, shape: dict[str, int]) -> Layer:
     stride = shape["stride"]
     if stride < 1:
         raise LayerError(f"layer {name!r}: `stride >= 1` must hold, but got {stride}")
-    dims = {
-        "K": shape["filters"],
-        "C": shape["channels"],
-        "FY": shape["filter_h"],
-        "FX": shape["filter_w"],
-        "OY": -(-(shape["ifmap_h"] - shape["filter_h"]) // stride) + 1,
-        "OX": -(-(shape["ifmap_w"] - shape["filter_w"]) // stride) + 1,
-    }
-    return Layer(name=name, dims=dims, stride=stride)  # type: ignore[arg-type]
+    dims = Dims(
+        K=shape["filters"],
+        C=shape["channels"],
+        FY=shape["filter_h"],
+        FX=shape["filter_w"],
+        OY=-(-(shape["ifmap_h"] - shape["filter_h"]) // stride) + 1,
+        OX=-(-(shape["ifmap_w"] - shape["filter_w"]) // stride) + 1,
+    )
+    return Layer(name=name, dims=dims, stride=(stride, stride))
 
 
 def replay(data: Any) -> list[Case]:

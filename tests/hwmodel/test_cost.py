@@ -264,3 +264,14 @@ def test_density_outside_its_range_is_refused():
     for value in (0.0, -0.5, 1.5, math.nan):
         with pytest.raises(ValueError, match="0 < w <= 1"):
             Density(w=value)
+
+
+def test_traffic_frame_adds_up_and_reads_every_weight_at_least_once():
+    cost = evaluate(lenet5(1), load_accelerator("tpu_like"))
+    frame = cost.traffic_frame()
+    assert frame["energy_pj"].sum() == pytest.approx(cost.energy_pj)
+    outer = load_accelerator("tpu_like").levels[-1].name
+    read = frame[(frame["memory"] == outer) & (frame["operand"] == "W")].set_index("layer")["traffic_bits"]
+    for item in cost.layers:
+        assert read[item.name] >= item.layer.weights * 8  # native width of tpu_like
+        assert read[item.name] == item.traffic_bits[outer, "W"]
