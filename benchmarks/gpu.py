@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 
 from benchmarks.replays import gemm
-from hwmodel.fit import predict_seconds
+from hwmodel.price.fit import predict_seconds
 from workloads.calibrate import calibrate
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"

@@ -27,24 +27,15 @@ import numpy as np
 
 from benchmarks.networks import resnet18, resnet20
 from benchmarks.replays import timeloop_best
-from hwmodel import (
-    Accelerator,
-    CostTable,
-    Layer,
-    LayerCost,
-    bounds,
-    evaluate,
-    find_mapping,
-    kernel,
-    load_accelerator,
-    mapper,
-    rowstationary,
-    solved,
-    space,
-)
-from hwmodel.choice import Choice
-from hwmodel.graph import LayerGraph
+from hwmodel import Accelerator, CostTable, Layer, LayerCost, evaluate, find_mapping, load_accelerator
 from hwmodel.interop.timeloop import accelerator_of, layer_of
+from hwmodel.mapper import bounds, space
+from hwmodel.mapper import free as mapper
+from hwmodel.mapper import row_stationary as rowstationary
+from hwmodel.mapper import search as kernel
+from hwmodel.mapper import shared as solved
+from hwmodel.network.choice import Choice
+from hwmodel.network.graph import LayerGraph
 
 OUT = Path(__file__).parent / "results" / "mapper.json"
 SEED = 0

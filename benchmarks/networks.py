@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hwmodel import Layer
-from hwmodel.graph import LayerGraph
-from hwmodel.layer import Dims
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Dims
 
 Row = tuple[str, dict[str, int], int]
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from hwmodel.accelerator import Accelerator
-    from hwmodel.graph import LayerGraph
+    from hwmodel.chip.accelerator import Accelerator
+    from hwmodel.network.graph import LayerGraph
 
 Row = dict[str, Any]
 CHIPS = ("tpu_like", "edge_npu")

@@ -10,21 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwmodel.lazy import lazy_exports
+from hwmodel.moved import keep_old_paths
 
 if TYPE_CHECKING:
-    from hwmodel.accelerator import Accelerator
-    from hwmodel.access import OperandAccess, count_accesses
-    from hwmodel.attention import AttentionSummary, attention_summary
-    from hwmodel.blocks import Block, repeated_blocks
-    from hwmodel.choice import Choice
-    from hwmodel.contents import LiveTensor, Weight, live_tensors, stored_weights
+    from hwmodel.chip.accelerator import Accelerator
+    from hwmodel.chip.loader import list_accelerators, load_accelerator
     from hwmodel.cost import evaluate, find_mapping
     from hwmodel.errors import HwModelError
-    from hwmodel.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
-    from hwmodel.layer import Bits, Density, Dims, Layer
-    from hwmodel.loader import list_accelerators, load_accelerator
-    from hwmodel.mapping import LevelMapping, Loop, Mapping
-    from hwmodel.results import LayerCost, NetworkCost
+    from hwmodel.nest.access import OperandAccess, count_accesses
+    from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+    from hwmodel.network.attention import AttentionSummary, attention_summary
+    from hwmodel.network.blocks import Block, repeated_blocks
+    from hwmodel.network.choice import Choice
+    from hwmodel.network.contents import LiveTensor, Weight, live_tensors, stored_weights
+    from hwmodel.network.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
+    from hwmodel.network.layer import Bits, Density, Dims, Layer
+    from hwmodel.price.results import LayerCost, NetworkCost
     from hwmodel.table import CostTable, Totals
 
 __all__ = [
@@ -35,22 +36,23 @@ __all__ = [
     "load_accelerator", "repeated_blocks", "stored_weights",
 ]  # fmt: skip
 
+keep_old_paths()
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "access": ("OperandAccess", "count_accesses"),
-        "accelerator": ("Accelerator",),
-        "attention": ("AttentionSummary", "attention_summary"),
-        "blocks": ("Block", "repeated_blocks"),
-        "choice": ("Choice",),
-        "contents": ("LiveTensor", "Weight", "live_tensors", "stored_weights"),
+        "nest.access": ("OperandAccess", "count_accesses"),
+        "chip.accelerator": ("Accelerator",),
+        "network.attention": ("AttentionSummary", "attention_summary"),
+        "network.blocks": ("Block", "repeated_blocks"),
+        "network.choice": ("Choice",),
+        "network.contents": ("LiveTensor", "Weight", "live_tensors", "stored_weights"),
         "cost": ("evaluate", "find_mapping"),
         "errors": ("HwModelError",),
-        "graph": ("LayerGraph", "Port", "Tensor", "Uncounted", "VectorOp"),
-        "layer": ("Bits", "Density", "Dims", "Layer"),
-        "loader": ("list_accelerators", "load_accelerator"),
-        "mapping": ("LevelMapping", "Loop", "Mapping"),
-        "results": ("LayerCost", "NetworkCost"),
+        "network.graph": ("LayerGraph", "Port", "Tensor", "Uncounted", "VectorOp"),
+        "network.layer": ("Bits", "Density", "Dims", "Layer"),
+        "chip.loader": ("list_accelerators", "load_accelerator"),
+        "nest.mapping": ("LevelMapping", "Loop", "Mapping"),
+        "price.results": ("LayerCost", "NetworkCost"),
         "table": ("CostTable", "Totals"),
     },
 )

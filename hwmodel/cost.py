@@ -6,22 +6,22 @@ from collections.abc import Mapping as MappingType
 from dataclasses import replace
 from typing import Protocol
 
-from hwmodel import nestcount
-from hwmodel.accelerator import Accelerator
-from hwmodel.choice import Choice, remove_filters
+from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.storage import compression, nm_compression
 from hwmodel.errors import MappingError
-from hwmodel.gpu import price_kernel, uses_structure
-from hwmodel.graph import LayerGraph
-from hwmodel.layer import Bits, Density, Layer
-from hwmodel.liveness import Liveness
-from hwmodel.mapper import Objective
-from hwmodel.mapping import Mapping
-from hwmodel.results import LayerCost, NetworkCost
-from hwmodel.solved import map_and_price
-from hwmodel.sparsity import nm_pattern, weight_density
-from hwmodel.storage import compression, nm_compression
-from hwmodel.strict import check_bits, spoken_bits_note
-from hwmodel.vector import VectorCost, vector_costs
+from hwmodel.mapper.free import Objective
+from hwmodel.mapper.shared import map_and_price
+from hwmodel.nest.mapping import Mapping
+from hwmodel.network.choice import Choice, remove_filters
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Bits, Density, Layer
+from hwmodel.network.liveness import Liveness
+from hwmodel.price import sequential as nestcount
+from hwmodel.price.gpu import price_kernel, uses_structure
+from hwmodel.price.results import LayerCost, NetworkCost
+from hwmodel.price.sparsity import nm_pattern, weight_density
+from hwmodel.price.strict import check_bits, spoken_bits_note
+from hwmodel.price.vector import VectorCost, vector_costs
 
 
 class Configuration(Protocol):

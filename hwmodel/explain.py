@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
-from hwmodel.accelerator import Accelerator
-from hwmodel.fusion import array_view
-from hwmodel.layer import Layer, Operand
-from hwmodel.mapping import Loop, Mapping, footprint
-from hwmodel.pricing import price
+from hwmodel.chip.accelerator import Accelerator
+from hwmodel.nest.mapping import Loop, Mapping, footprint
+from hwmodel.nest.view import array_view
+from hwmodel.network.layer import Layer, Operand
+from hwmodel.price.spatial import price
 
 
 @dataclass(frozen=True, kw_only=True)

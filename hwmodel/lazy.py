@@ -15,14 +15,15 @@ def lazy_exports(
 
     Args:
         package: its `__name__`.
-        homes: module of the package -> the names that it gives.
+        homes: module, relative to the package (`price.results`; `.sparse.penalties` of a sibling) -> the names that
+            it gives.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def load(name: str) -> Any:
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        value = getattr(import_module("." + home_of[name], package), name)
         setattr(sys.modules[package], name, value)
         return value
 

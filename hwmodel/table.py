@@ -9,17 +9,17 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwmodel.accelerator import Accelerator
-from hwmodel.choice import Choice
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.cost import layer_cost
 from hwmodel.errors import ConfigError, did_you_mean
-from hwmodel.graph import LayerGraph
-from hwmodel.layer import Layer
-from hwmodel.liveness import Liveness
-from hwmodel.mapper import Objective
-from hwmodel.results import LayerCost, stored_once
-from hwmodel.strict import check_bits
-from hwmodel.vector import VectorCost, vector_costs
+from hwmodel.mapper.free import Objective
+from hwmodel.network.choice import Choice
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Layer
+from hwmodel.network.liveness import Liveness
+from hwmodel.price.results import LayerCost, stored_once
+from hwmodel.price.strict import check_bits
+from hwmodel.price.vector import VectorCost, vector_costs
 
 Indices = NDArray[np.int64]
 Column = NDArray[np.float64]

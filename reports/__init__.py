@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from reports.curves import plot_curves
-    from reports.figures import plot_breakdown, plot_layers, plot_pareto, save_figure
-    from reports.html import write_report
-    from reports.pictures import plot_graph
-    from reports.trees import summary
+    from reports.figures.curves import plot_curves
+    from reports.figures.pictures import plot_graph
+    from reports.figures.plots import plot_breakdown, plot_layers, plot_pareto, save_figure
+    from reports.page.html import write_report
+    from reports.terminal.trees import summary
 
 __all__ = [
     "plot_breakdown",
@@ -27,10 +27,10 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "curves": ("plot_curves",),
-        "figures": ("plot_breakdown", "plot_layers", "plot_pareto", "save_figure"),
-        "html": ("write_report",),
-        "pictures": ("plot_graph",),
-        "trees": ("summary",),
+        "figures.curves": ("plot_curves",),
+        "figures.plots": ("plot_breakdown", "plot_layers", "plot_pareto", "save_figure"),
+        "page.html": ("write_report",),
+        "figures.pictures": ("plot_graph",),
+        "terminal.trees": ("summary",),
     },
 )

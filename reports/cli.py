@@ -22,8 +22,8 @@ class Commands(TyperGroup):
     """The top-level group: turns the errors of users into one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        from reports.console import say
-        from reports.interrupts import interruptible
+        from reports.terminal.console import say
+        from reports.terminal.interrupts import interruptible
 
         try:
             with interruptible():
@@ -54,7 +54,7 @@ def _is_user_error(error: ValueError) -> bool:
 
 def _one_line_each(text: str) -> str:
     """The message with control characters escaped, so that a name in it cannot rewrite the terminal."""
-    from hwmodel.describe import safe_name
+    from hwmodel.network.names import safe_name
 
     return "\n".join(safe_name(line) for line in text.splitlines())
 

@@ -11,14 +11,14 @@ from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from search.finetuning import FinetuneResult, finetune_job
+    from search.front.objective import OBJECTIVES, Objective
+    from search.front.pareto import hypervolume, knee, non_dominated, pareto_front
+    from search.front.picking import pick
+    from search.front.results import Result, results_frame
     from search.groups import Group, Parameter
     from search.job import JobResult, pick_job, resume_job, run_job
     from search.ledger import RunLockedError, read_results
-    from search.objective import OBJECTIVES, Objective
     from search.observer import Observer
-    from search.pareto import hypervolume, knee, non_dominated, pareto_front
-    from search.picking import pick
-    from search.results import Result, results_frame
     from search.scoring import ScoreError
     from search.space import Space
     from search.spec import SearchSpec, parse_spec, read_spec
@@ -60,11 +60,11 @@ __getattr__, __dir__ = lazy_exports(
         "groups": ("Group", "Parameter"),
         "job": ("JobResult", "pick_job", "resume_job", "run_job"),
         "ledger": ("RunLockedError", "read_results"),
-        "objective": ("OBJECTIVES", "Objective"),
+        "front.objective": ("OBJECTIVES", "Objective"),
         "observer": ("Observer",),
-        "pareto": ("hypervolume", "knee", "non_dominated", "pareto_front"),
-        "picking": ("pick",),
-        "results": ("Result", "results_frame"),
+        "front.pareto": ("hypervolume", "knee", "non_dominated", "pareto_front"),
+        "front.picking": ("pick",),
+        "front.results": ("Result", "results_frame"),
         "scoring": ("ScoreError",),
         "space": ("Space",),
         "spec": ("SearchSpec", "parse_spec", "read_spec"),

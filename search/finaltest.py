@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from search.bench import Bench
+from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
+from search.materials import Bench
 from search.observer import Observer
-from search.results import Result
 from search.scoring import Evaluator
 from search.seeds import derive_seed
 from workloads.compress.config import CompressionConfig

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.errors import ConfigError
+from search.front.results import Result
 from search.observer import Observer, as_observer
-from search.results import Result
 from search.scoring import Score
-from workloads.compress.files import ConfigFile, check_model, read_config
+from workloads.compress.config_file import ConfigFile, check_model, read_config
 
 if TYPE_CHECKING:
     from workloads.training import EpochRecord, TrainResult, TrainSettings

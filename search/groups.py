@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError, did_you_mean, nearest
-from hwmodel.graph import LayerGraph
+from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import LayerChoice
 
 FROZEN_BITS = 8

@@ -13,22 +13,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from hwmodel.layer import Layer
-from hwmodel.strict import check_bits, spoken_bits_note
-from search.bench import FLOAT_WEIGHTS, Bench, read_float_score
+from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.network.layer import Layer
+from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.finaltest import FinalSummary, measure_front, read_tests, summarize
+from search.front.picking import Rule
+from search.front.results import Result
 from search.ledger import RunLock
+from search.materials import FLOAT_WEIGHTS, Bench, read_float_score
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
-from search.picking import Rule
-from search.results import Result
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads.compress.config import CompressionConfig
-from workloads.compress.files import provenance
+from workloads.compress.config_file import provenance
 
 CONFIG, GRAPH = "config.yaml", "graph.json"
 JOB_LOCK = ".job.lock"

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import IO, Self
 
 from hwmodel.errors import ConfigError, HwModelError
+from search.front.results import Result, Stage
 from search.jsonl import append_line, cut_torn_line, read_lines
-from search.results import Result, Stage
 
 LEDGER = "ledger.jsonl"
 LOCK = ".lock"

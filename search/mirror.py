@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 
-from search.objective import Objective
-from search.proposer import distributions, point_of, quiet_optuna
-from search.results import Result, Stage
+from search.front.objective import Objective
+from search.front.results import Result, Stage
+from search.propose.proposer import distributions, point_of, quiet_optuna
 from search.space import Space
 
 DATABASE = "study.db"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from search.results import Result
+from search.front.results import Result
 
 if TYPE_CHECKING:
     from workloads.training import EpochRecord

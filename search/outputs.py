@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel import evaluate
-from hwmodel.choice import FLOAT_BITS, surviving_weights
 from hwmodel.files import write_atomic
-from hwmodel.graph import LayerGraph
-from hwmodel.layer import Bits
+from hwmodel.network.choice import FLOAT_BITS, surviving_weights
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Bits
 from search.finaltest import FinalRecord, summarize
-from search.objective import Objective
-from search.results import Result, results_frame
+from search.front.objective import Objective
+from search.front.results import Result, results_frame
 from search.scoring import Score
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.files import write_config
+from workloads.compress.config_file import write_config
 from workloads.compress.precision import precision_definition
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hwmodel.accelerator import Accelerator
+    from hwmodel.chip.accelerator import Accelerator
 
 BEST, BEST_WEIGHTS = "best.yaml", "checkpoints/best.safetensors"
 PARETO, CANDIDATES, LAYERS = "pareto.csv", "candidates.csv", "layers.csv"

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.front.objective import Objective
+from search.front.pareto import pareto_front
+from search.front.results import Origin, Result, Stage
 from search.groups import Value
 from search.ledger import Ledger
 from search.mirror import OptunaMirror
-from search.mutation import mutate_front
-from search.objective import Objective
 from search.observer import Observer
-from search.pareto import pareto_front
-from search.pricing import Pricer
-from search.promotion import promote
-from search.proposer import Proposer, point_of
-from search.results import Origin, Result, Stage
+from search.propose.mutation import mutate_front
+from search.propose.pricing import Pricer
+from search.propose.promotion import promote
+from search.propose.proposer import Proposer, point_of
+from search.propose.sensitivity import FILE, ScoreCache, Sensitivity, knapsack_points, measure_sensitivity
 from search.scoring import Evaluator, Outcome, Score
 from search.seeds import derive_seed
-from search.sensitivity import FILE, ScoreCache, Sensitivity, knapsack_points, measure_sensitivity
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
 

@@ -19,10 +19,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwmodel.choice import Choice
 from hwmodel.errors import ConfigError, did_you_mean
-from hwmodel.graph import LayerGraph
-from hwmodel.layer import parse_pattern
+from hwmodel.network.choice import Choice
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import parse_pattern
 from search.groups import AXES, Frozen, Group, Groups, Parameter, Value, resolve_frozen, resolve_groups
 from workloads.compress.config import CompressionConfig, LayerChoice
 

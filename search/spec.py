@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, field_validator, parse_yaml, read_yaml
 from hwmodel.errors import ConfigError
-from hwmodel.schema import Field, Schema, dump_yaml, field_validator, parse_yaml, read_yaml
-from search.objective import resolve_objectives
-from search.picking import Rule
+from search.front.objective import resolve_objectives
+from search.front.picking import Rule
 from workloads.training.settings import TrainSettings
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hwmodel.errors import ConfigError, did_you_mean
-from hwmodel.graph import LayerGraph
+from hwmodel.network.graph import LayerGraph
+from search.front.objective import Objective, resolve_objectives
+from search.front.pareto import pareto_front
+from search.front.picking import Rule, pick
+from search.front.results import Result, Stage, results_frame
 from search.ledger import Ledger, RunLock, writing
 from search.manifest import check_same, read_manifest, write_manifest
 from search.mirror import OptunaMirror
-from search.objective import Objective, resolve_objectives
 from search.observer import Observer, as_observer
-from search.pareto import pareto_front
-from search.picking import Rule, pick
-from search.pricing import Pricer, Table, build_table
-from search.results import Result, Stage, results_frame
+from search.propose.pricing import Pricer, Table, build_table
 from search.runner import Problem, Runner, Save
 from search.scoring import Evaluate, Evaluator
 from search.space import Point, Space
@@ -24,7 +24,7 @@ from search.space import Point, Space
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hwmodel.accelerator import Accelerator
+    from hwmodel.chip.accelerator import Accelerator
 
 
 class Study:
@@ -140,8 +140,8 @@ class Study:
         Args:
             trials: PTQ candidates in total: `candidates`, the uniform ones, those of the knapsack over measured
                 sensitivities, and the sampler's.
-            qat: QAT runs in total, two thirds promoted PTQ candidates (`search.promotion`), the rest
-                neighbours of the QAT front (`search.mutation`).
+            qat: QAT runs in total, two thirds promoted PTQ candidates (`search.propose.promotion`), the rest
+                neighbours of the QAT front (`search.propose.mutation`).
             progress: an `Observer`, or a function of each new `Result`.
             candidates: points of the space to score first.
 
@@ -219,7 +219,7 @@ class Study:
         return pick(self.front(stage), self.objectives, rule)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per result (`search.results.results_frame`)."""
+        """One row per result (`search.front.results.results_frame`)."""
         return results_frame(self.results())
 
     def __repr__(self) -> str:

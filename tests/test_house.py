@@ -111,7 +111,7 @@ def test_every_package_is_installed():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in files()}
     assert folders == set(setuptools["packages"])
-    for room, pattern in (("hwmodel", "accelerators/*.yaml"), ("reports", "templates/*.j2")):
+    for room, pattern in (("hwmodel", "accelerators/*.yaml"), ("reports", "page/templates/*.j2")):
         assert pattern in setuptools["package-data"][room]
         assert list((ROOT / room).glob(pattern))
 

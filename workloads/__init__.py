@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from hwmodel.graph import LayerGraph
+    from hwmodel.network.graph import LayerGraph
     from workloads.data import Dataset
     from workloads.decode import DecodeWorkloads
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
-from hwmodel.graph import LayerGraph, Node, Port
-from hwmodel.layer import Layer
+from hwmodel.network.graph import LayerGraph, Node, Port
+from hwmodel.network.layer import Layer
 from workloads.models.transformer import KeysValues, TransformerLM
 from workloads.options import check_count
 from workloads.tracing import trace_model

@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from benchmarks.replays.case import Case
 from hwmodel import Bits, Layer, evaluate, load_accelerator
-from hwmodel.accelerator import Accelerator, Memory
-from hwmodel.layer import Dims, Kind
+from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.network.layer import Dims, Kind
 
 Row = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from benchmarks.replays.case import Case
 from hwmodel import Density, Dims, Layer, evaluate, load_accelerator
-from hwmodel.results import LayerCost
+from hwmodel.price.results import LayerCost
 
 #: (name, filters, channels per group, groups, output size, filter size, stride)
 Shape = tuple[str, int, int, int, int, int, int]

@@ -16,7 +16,7 @@ from typing import Any, cast
 from benchmarks.replays.case import Case
 from benchmarks.replays.haq_networks import networks
 from hwmodel import Bits, Layer, evaluate, load_accelerator
-from hwmodel.layer import Dims
+from hwmodel.network.layer import Dims
 
 ENGINE = Path(__file__).with_name("haq_edge.yaml")
 BATCH = 16

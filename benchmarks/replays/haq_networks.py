@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hwmodel import Layer
-from hwmodel.layer import Dims
+from hwmodel.network.layer import Dims
 
 IMAGE = 224
 CLASSES = 1000

@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmarks.replays.case import Case
 from hwmodel import Dims, Layer
+from hwmodel.chip.systolic import compute_cycles
 from hwmodel.errors import LayerError
-from hwmodel.systolic import compute_cycles
 
 
 def layer_of(name: str, shape: dict[str, int]) -> Layer:

@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from benchmarks.replays.case import Case
 from hwmodel import Layer, evaluate, load_accelerator
-from hwmodel.graph import LayerGraph
-from hwmodel.layer import Dims
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Dims
 
 #: Layers with weights, weights, batch (table 1).
 FULLY_CONNECTED = {"MLP0": (5, 20e6, 200), "MLP1": (4, 5e6, 168), "LSTM0": (24, 52e6, 64), "LSTM1": (37, 34e6, 96)}

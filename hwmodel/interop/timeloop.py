@@ -10,10 +10,10 @@ from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
 from typing import Any
 
-from hwmodel.accelerator import Accelerator, Axis, Level, Memory
-from hwmodel.layer import DIM_NAMES, OPERANDS, Bits, DimName, Dims, Layer, Operand
-from hwmodel.mapping import LevelMapping, Loop, Mapping
-from hwmodel.precision import Precision
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
+from hwmodel.chip.precision import Precision
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, Bits, DimName, Dims, Layer, Operand
 
 #: Timeloop calls the first filter and output axis R and P; they pair as FY, OY here.
 DIM: dict[str, DimName] = {"R": "FY", "S": "FX", "P": "OY", "Q": "OX", "C": "C", "K": "K", "N": "B", "G": "G"}

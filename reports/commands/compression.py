@@ -46,8 +46,8 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write the picked configuration, or its compressed model, for another tool."""
-    from reports.commands.exporting import write_model, written
-    from reports.console import emit, say
+    from reports.jobs.exporting import write_model, written
+    from reports.terminal.console import emit, say
 
     if (source is None) == (config is None):
         raise typer.BadParameter("give a run or a configuration, once", param_hint="RUN|best.yaml")
@@ -90,7 +90,7 @@ def diff(
     """Show in which layers two configurations differ."""
     from dataclasses import asdict
 
-    from reports.console import emit, emit_json
+    from reports.terminal.console import emit, emit_json
     from workloads.compress import diff as differences
     from workloads.compress import read_config
 
@@ -125,8 +125,8 @@ def exported(path: Path, format: str) -> str:
     """The configuration as text in one of `FORMATS`."""
     import json
 
-    from hwmodel.schema import dump_yaml
-    from reports.console import plain
+    from hwmodel.chip.yamlfile import dump_yaml
+    from reports.terminal.console import plain
     from workloads.compress import read_config
 
     file = read_config(path)

@@ -20,9 +20,9 @@ OPTIONAL = {
 
 def doctor(json: JsonOption = False) -> None:
     """Show versions, devices and threads, and what is missing."""
-    from hwmodel.describe import OK, WARNING
-    from reports.console import emit_json, make_console
-    from reports.tables import print_lines
+    from hwmodel.network.names import OK, WARNING
+    from reports.terminal.console import emit_json, make_console
+    from reports.terminal.tables import print_lines
 
     facts = environment()
     if json:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reports.commands.common import parse_options
 from reports.commands.options import DeviceOption, JsonOption
+from reports.jobs.common import parse_options
 
 if TYPE_CHECKING:
     from search.finetuning import FinetuneResult
@@ -73,9 +73,9 @@ def finetune(
 
     Beside the output lie its curves (.csv, .png) and, for --resume, the state of the run.
     """
-    from reports.console import emit_json, make_console, say
-    from reports.progress import observing
-    from reports.tables import print_lines
+    from reports.terminal.console import emit_json, make_console, say
+    from reports.terminal.progress import observing
+    from reports.terminal.tables import print_lines
     from search.finetuning import finetune_job
     from workloads.training import select_device
 
@@ -130,8 +130,8 @@ def _milestones(text: str | None) -> list[float] | None:
 
 def _draw(result: FinetuneResult) -> Path | None:
     """The curves beside their CSV; None where nothing was trained."""
-    from reports.curves import plot_curves
-    from reports.figures import save_figure
+    from reports.figures.curves import plot_curves
+    from reports.figures.plots import save_figure
 
     if not result.training.history:
         return None
@@ -157,7 +157,7 @@ def _finetuned(result: FinetuneResult) -> dict[str, Any]:
 
 
 def _finetune_lines(result: FinetuneResult, figure: Path | None) -> list[tuple[str, str]]:
-    from hwmodel.describe import OK, WARNING
+    from hwmodel.network.names import OK, WARNING
     from reports import units
 
     def text(score: Score) -> str:

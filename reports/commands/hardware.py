@@ -10,7 +10,7 @@ import typer
 from reports.commands.options import JsonOption
 
 if TYPE_CHECKING:
-    from hwmodel.accelerator import Accelerator, Memory
+    from hwmodel.chip.accelerator import Accelerator, Memory
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -20,8 +20,8 @@ def list_all(json: JsonOption = False) -> None:
     """List the accelerators that have a name."""
     from hwmodel import list_accelerators, load_accelerator
     from reports import units
-    from reports.console import emit_json, make_console
-    from reports.tables import new_table, safe_text
+    from reports.terminal.console import emit_json, make_console
+    from reports.terminal.tables import new_table, safe_text
 
     chips = [(name, load_accelerator(name)) for name in list_accelerators()]
     if json:
@@ -46,8 +46,8 @@ def show(
 ) -> None:
     """Show one accelerator: its array, its memories, and the source of every number."""
     from hwmodel import load_accelerator
-    from reports.console import emit_json, make_console
-    from reports.tables import print_lines
+    from reports.terminal.console import emit_json, make_console
+    from reports.terminal.tables import print_lines
 
     chip = load_accelerator(name)
     if json:
@@ -68,10 +68,10 @@ def check(
 ) -> None:
     """Check an accelerator file; the first problem is named with its line and its fix."""
     from hwmodel import load_accelerator
-    from hwmodel.describe import OK
     from hwmodel.errors import AcceleratorError
-    from reports.console import emit_json, make_console
-    from reports.tables import print_lines
+    from hwmodel.network.names import OK
+    from reports.terminal.console import emit_json, make_console
+    from reports.terminal.tables import print_lines
 
     if file.suffix not in (".yaml", ".yml"):
         raise AcceleratorError(
@@ -95,10 +95,10 @@ def calibrate(
     json: JsonOption = False,
 ) -> None:
     """Measure this machine and write it as an accelerator file."""
-    from hwmodel.describe import OK
     from hwmodel.errors import ConfigError
-    from reports.console import emit_json, make_console
-    from reports.tables import print_lines
+    from hwmodel.network.names import OK
+    from reports.terminal.console import emit_json, make_console
+    from reports.terminal.tables import print_lines
 
     if output.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{output}: must be a .yaml file, for --hw to read it")
@@ -151,7 +151,7 @@ def _memory(memory: Memory) -> dict[str, Any]:
 
 def _area(chip: Accelerator) -> dict[str, Any]:
     """Area by component as JSON; null where it is unknown."""
-    from hwmodel.area import chip_area
+    from hwmodel.chip.area import chip_area
 
     area = chip_area(chip)
     return {
@@ -163,7 +163,7 @@ def _area(chip: Accelerator) -> dict[str, Any]:
 
 def _area_lines(chip: Accelerator) -> list[tuple[str, str]]:
     """Area by component; what no source gives is said to be unknown. Nothing for a chip without parts."""
-    from hwmodel.area import chip_area
+    from hwmodel.chip.area import chip_area
 
     area = chip_area(chip)
     if not chip.levels:
@@ -177,7 +177,7 @@ def _area_lines(chip: Accelerator) -> list[tuple[str, str]]:
 
 
 def _facts(chip: Accelerator) -> list[tuple[str, str]]:
-    from hwmodel.describe import WARNING
+    from hwmodel.network.names import WARNING
     from reports import units
 
     array = " × ".join(f"{axis.name} {axis.size} ({' '.join(axis.dims)})" for axis in chip.axes)
@@ -212,7 +212,7 @@ def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
 
 def _memory_table(chip: Accelerator, width: int) -> Any:
     from reports import units
-    from reports.tables import new_table, safe_text
+    from reports.terminal.tables import new_table, safe_text
 
     table = new_table("<Memory", "<Per", "<Holds", "Size", "Read", "Write", "Port", "<Double", width=width)
     for level in chip.levels:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reports.commands import common
 from reports.commands.options import (
     ContextOption,
     CsvOption,
@@ -26,18 +25,19 @@ from reports.commands.options import (
     UnfoldOption,
     VerboseOption,
 )
+from reports.jobs import common
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hwmodel import NetworkCost
-    from hwmodel.accelerator import Accelerator
-    from hwmodel.choice import Choice
+    from hwmodel.chip.accelerator import Accelerator
     from hwmodel.cost import Configuration
-    from hwmodel.graph import LayerGraph
-    from hwmodel.layer import Layer
-    from hwmodel.mapper import Objective
-    from reports.explanations import Mapped
+    from hwmodel.mapper.free import Objective
+    from hwmodel.network.choice import Choice
+    from hwmodel.network.graph import LayerGraph
+    from hwmodel.network.layer import Layer
+    from reports.terminal.explanations import Mapped
 
 
 def trace(
@@ -66,14 +66,14 @@ def trace(
         graph = common.phase_traced(model, option, phase=phase, context=context, strict=strict)
     else:
         graph = common.traced(model, input, option, strict=strict, measure=measure_density)
-    from reports.attention import attention_data, attention_lines
-    from reports.console import emit_json, make_console, say
-    from reports.totals import graph_lines
-    from reports.trees import summary
+    from reports.terminal.attention import attention_data, attention_lines
+    from reports.terminal.console import emit_json, make_console, say
+    from reports.terminal.totals import graph_lines
+    from reports.terminal.trees import summary
 
     if figure is not None:
-        from reports.figures import save_figure
-        from reports.pictures import plot_graph
+        from reports.figures.pictures import plot_graph
+        from reports.figures.plots import save_figure
 
         with common.writing(figure, "--figure"):
             save_figure(plot_graph(graph), figure)
@@ -122,11 +122,11 @@ def cost(
     common.check_csv(csv, json=json)
     common.check_phase(phase, context, with_shape=input is not None, measured=measure_density is not None)
     from hwmodel import evaluate, load_accelerator
-    from reports.console import emit_json, make_console
-    from reports.memories import fit_lines, memory_data, weight_table
-    from reports.tables import print_lines
-    from reports.totals import cost_lines
-    from reports.trees import summary
+    from reports.terminal.console import emit_json, make_console
+    from reports.terminal.memories import fit_lines, memory_data, weight_table
+    from reports.terminal.tables import print_lines
+    from reports.terminal.totals import cost_lines
+    from reports.terminal.trees import summary
 
     accelerator = load_accelerator(hw)
     file = common.check_choices(config, w_bits, a_bits, density)
@@ -173,7 +173,7 @@ def graph_data(graph: LayerGraph) -> dict[str, Any]:
 
 def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
     """A cost as JSON: totals, layers, notes, and what was not counted. Units are in the names."""
-    from reports.runs import records
+    from reports.run.frames import records
 
     totals = ("macs", "effectual_macs", "energy_pj", "cycles", "latency_s", "weight_bits", "activation_bits",
               "memory_bits", "bops")  # fmt: skip
@@ -227,9 +227,9 @@ def map_layer(
     if export is not None and export.suffix not in (".yaml", ".yml"):
         raise typer.BadParameter(f"must be a .yaml file, but got {str(export)!r}", param_hint="--export")
     from hwmodel import load_accelerator
-    from reports.console import emit_json, make_console, say
-    from reports.explanations import explanation_data
-    from reports.mappings import mapping_data
+    from reports.terminal.console import emit_json, make_console, say
+    from reports.terminal.explanations import explanation_data
+    from reports.terminal.mappings import mapping_data
 
     chips = [load_accelerator(name) for name in (hw, compare) if name is not None]
     chosen = _layer(layer, stride, input, option)
@@ -258,7 +258,7 @@ def map_layer(
 
 def _with_bits(layer: Layer, accelerator: Accelerator, w_bits: int | None, a_bits: int | None) -> Layer:
     """The layer at widths; those that are not given are the accelerator's own."""
-    from hwmodel.layer import Bits
+    from hwmodel.network.layer import Bits
 
     if w_bits is None and a_bits is None:
         return layer
@@ -270,7 +270,7 @@ def _mapped(layer: Layer, accelerator: Accelerator, objective: Objective, strict
     """The best mapping of a layer."""
     from hwmodel import find_mapping
     from hwmodel.explain import explain
-    from reports.explanations import Mapped
+    from reports.terminal.explanations import Mapped
 
     mapping, cost = find_mapping(layer, accelerator, optimize=objective, strict_bits=strict_bits)
     return Mapped(
@@ -279,10 +279,10 @@ def _mapped(layer: Layer, accelerator: Accelerator, objective: Objective, strict
 
 
 def _print_mapped(console: Any, layer: Layer, mapped: list[Mapped]) -> None:
-    from hwmodel.describe import WARNING
-    from reports import explanations
-    from reports.mappings import mapping_lines, mapping_table
-    from reports.tables import print_lines
+    from hwmodel.network.names import WARNING
+    from reports.terminal import explanations
+    from reports.terminal.mappings import mapping_lines, mapping_table
+    from reports.terminal.tables import print_lines
 
     if len(mapped) == 2:
         first, second = mapped
@@ -309,7 +309,7 @@ _BOUNDS = re.compile(r"[A-Z]+=[^,:]*(,[A-Z]+=[^,:]*)*")
 
 def _layer(text: str, stride: int, shape: str | None, option: list[str] | None) -> Layer:
     from hwmodel.errors import LayerError
-    from hwmodel.layer import Dims, Layer
+    from hwmodel.network.layer import Dims, Layer
 
     if _BOUNDS.fullmatch(text):
         pairs = dict(part.split("=", 1) for part in text.split(","))

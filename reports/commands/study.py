@@ -65,8 +65,8 @@ def resume(run: RunArgument, device: DeviceOption = None, json: JsonOption = Fal
 
 def report(run: RunArgument, json: JsonOption = False) -> None:
     """Write report.html and the figures of a run again, and show its front."""
-    from reports.html import write_report
-    from reports.rundata import read_run
+    from reports.page.html import write_report
+    from reports.run.folder import read_run
 
     data = read_run(run)
     write_report(run)
@@ -82,9 +82,9 @@ def _run(job: Callable[[Observer], JobResult], folder: Path, name: str, device: 
     """Run a job under an observer, write the report, and end with 0, 4 or 130."""
     import shlex
 
-    from reports.console import say
-    from reports.html import write_report
-    from reports.progress import observing
+    from reports.page.html import write_report
+    from reports.terminal.console import say
+    from reports.terminal.progress import observing
     from workloads.training import select_device
 
     hint = f"hwmodel resume {shlex.quote(str(folder))}"
@@ -103,10 +103,10 @@ def _run(job: Callable[[Observer], JobResult], folder: Path, name: str, device: 
 
 
 def _show(folder: str, *, json: bool) -> None:
-    from reports.console import emit, emit_json, make_console
-    from reports.rundata import read_run
-    from reports.searchtables import front_table, precision_table, run_json, run_lines
-    from reports.tables import print_lines
+    from reports.run.folder import read_run
+    from reports.terminal.console import emit, emit_json, make_console
+    from reports.terminal.searchtables import front_table, precision_table, run_json, run_lines
+    from reports.terminal.tables import print_lines
 
     data = read_run(folder)
     if json:

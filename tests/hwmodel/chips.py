@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwmodel.accelerator import Accelerator
-from hwmodel.loader import load_accelerator
+from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.loader import load_accelerator
 
 TINY = """\
 name: tiny

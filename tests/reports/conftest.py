@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hwmodel.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
-from hwmodel.layer import Dims, Layer
+from hwmodel.network.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
+from hwmodel.network.layer import Dims, Layer
 
 #: Markup for rich, a tag for HTML, a formula for matplotlib, an escape sequence for the terminal.
 NASTY = "blocks[/0]<script>alert(1)</script>$x^$\x1b[31m"

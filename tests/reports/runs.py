@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from hwmodel.loader import load_accelerator
+from hwmodel.chip.loader import load_accelerator
 from search.finaltest import FinalRecord
+from search.front.results import Result
 from search.ledger import Ledger
 from search.manifest import write_manifest
-from search.results import Result
 from search.spec import parse_spec
 from tests.reports.conftest import NASTY, make_graph
 from workloads.compress import CompressionConfig, average_precision, write_config

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from hwmodel import evaluate, list_accelerators, load_accelerator
 from reports.cli import app
-from reports.commands.common import parse_options
+from reports.jobs.common import parse_options
 from workloads import load_model_with_input, trace
 
 HEAVY = ("torch", "optuna", "matplotlib", "pandas", "numpy", "networkx", "jinja2", "scipy")  # typer has pydantic
@@ -227,7 +227,7 @@ def test_hw_lists_and_shows_every_accelerator() -> None:
 
 
 def test_hw_check_names_the_line_and_the_fix(tmp_path: Path) -> None:
-    from hwmodel.loader import FOLDER
+    from hwmodel.chip.loader import FOLDER
 
     text = (FOLDER / "eyeriss.yaml").read_text()
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from reports.cli import app
 from search.ledger import read_results
-from workloads.compress.checkpoint import read_metadata
+from workloads.storage.weights import read_metadata
 
 MODEL = '''
 import torch
@@ -132,7 +132,7 @@ def test_a_space_that_changed_is_refused(searched: tuple[Path, Result]) -> None:
 
 @pytest.mark.parametrize("kind", ["json", "yaml", "csv"])
 def test_export_gives_the_bits_of_every_layer(searched: tuple[Path, Result], kind: str, tmp_path: Path) -> None:
-    from hwmodel.schema import Schema, parse_yaml
+    from hwmodel.chip.yamlfile import Schema, parse_yaml
     from workloads.compress import read_config
 
     class Exported(Schema):

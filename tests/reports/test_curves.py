@@ -9,7 +9,7 @@ import pytest
 
 from hwmodel.errors import ConfigError
 from reports import plot_curves, save_figure
-from reports.theme import new_axes
+from reports.figures.theme import new_axes
 from workloads.training import Accuracy, EpochRecord, TrainResult
 
 

@@ -6,14 +6,14 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from hwmodel.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
-from hwmodel.layer import Dims, Layer
+from hwmodel.network.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
+from hwmodel.network.layer import Dims, Layer
 from reports import plot_graph
-from reports.cells import Spot
-from reports.diagram import MAX_NODES, Diagram, diagram
-from reports.figures import figure_bytes
-from reports.placement import place
-from reports.theme import new_axes
+from reports.figures.cells import Spot
+from reports.figures.diagram import MAX_NODES, Diagram, diagram
+from reports.figures.placement import place
+from reports.figures.plots import figure_bytes
+from reports.figures.theme import new_axes
 from tests.reports.conftest import NASTY, make_graph
 from workloads import load_model_with_input, trace
 

@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from reports.progress import LiveObserver, LogObserver, State, front_text
-from search.results import Result
+from reports.terminal.progress import LiveObserver, LogObserver, State, front_text
+from search.front.results import Result
 from workloads.training import Accuracy, EpochRecord
 
 

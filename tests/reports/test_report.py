@@ -14,9 +14,9 @@ import pytest
 from hwmodel import evaluate, load_accelerator
 from hwmodel.errors import ConfigError
 from reports import plot_pareto, units, write_report
-from reports.rundata import read_run
-from reports.runs import front_rows
-from reports.searchtables import run_json, run_lines
+from reports.run.folder import read_run
+from reports.run.frames import front_rows
+from reports.terminal.searchtables import run_json, run_lines
 from tests.reports.conftest import NASTY, make_graph
 from tests.reports.runs import ERROR, TOTAL, make_config, make_results, write_run
 from workloads.compress import average_precision

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 
-from hwmodel.choice import Choice
+from hwmodel.chip.loader import load_accelerator
 from hwmodel.cost import evaluate
-from hwmodel.graph import LayerGraph, Uncounted
-from hwmodel.layer import Layer
-from hwmodel.loader import load_accelerator
+from hwmodel.network.choice import Choice
+from hwmodel.network.graph import LayerGraph, Uncounted
+from hwmodel.network.layer import Layer
 from reports import summary
-from reports.console import make_console
-from reports.tables import print_lines
-from reports.totals import cost_lines, graph_lines
+from reports.terminal.console import make_console
+from reports.terminal.tables import print_lines
+from reports.terminal.totals import cost_lines, graph_lines
 from tests.reports.conftest import NASTY, make_graph
 
 

@@ -9,12 +9,12 @@ import pytest
 from rich.cells import cell_len
 
 from hwmodel import evaluate, load_accelerator
-from hwmodel.choice import Choice
-from hwmodel.describe import safe_name
-from hwmodel.graph import LayerGraph, Uncounted
-from hwmodel.layer import Dims, Layer
+from hwmodel.network.choice import Choice
+from hwmodel.network.graph import LayerGraph, Uncounted
+from hwmodel.network.layer import Dims, Layer
+from hwmodel.network.names import safe_name
 from reports import summary, units
-from reports.console import make_console
+from reports.terminal.console import make_console
 from tests.reports.conftest import NASTY, make_graph
 
 

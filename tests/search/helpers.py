@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hwmodel.choice import Choice
-from hwmodel.graph import LayerGraph, Tensor
-from hwmodel.layer import Dims, Layer
-from search.results import Result
+from hwmodel.network.choice import Choice
+from hwmodel.network.graph import LayerGraph, Tensor
+from hwmodel.network.layer import Dims, Layer
+from search.front.results import Result
 from workloads.compress.config import CompressionConfig
 
 #: (module, output channels, input channels, filter size, output size)

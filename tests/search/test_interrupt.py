@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from search.results import Result
+from search.front.results import Result
 from search.space import Space
 from search.study import Study
 from tests.search.helpers import Count, ToyScorer, make_graph

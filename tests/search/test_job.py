@@ -16,14 +16,14 @@ import pytest
 
 from hwmodel import evaluate, load_accelerator
 from hwmodel.errors import ConfigError
-from hwmodel.graph import LayerGraph
-from search.bench import FLOAT_WEIGHTS
+from hwmodel.network.graph import LayerGraph
 from search.finaltest import read_tests, summarize
 from search.finetuning import finetune_job
+from search.front.pareto import pareto_front
 from search.job import JobResult, pick_job, resume_job, run_job
 from search.ledger import RunLock, RunLockedError, read_results
+from search.materials import FLOAT_WEIGHTS
 from search.observer import Observer
-from search.pareto import pareto_front
 from search.spec import SearchSpec, parse_spec
 from workloads.compress import read_config
 from workloads.training import Scorer

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.knapsack import Option, Selection, budget_path, lower_hull, spread
+from search.propose.knapsack import Option, Selection, budget_path, lower_hull, spread
 
 # integers and halves: sums are exact, so optimality can be tested without tolerance
 option = st.builds(

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel.errors import ConfigError
+from search.front.results import Result, results_frame
 from search.ledger import Ledger, RunLock, RunLockedError, read_results, writing
-from search.results import Result, results_frame
 from tests.search.helpers import make_result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hwmodel.errors import ConfigError
-from search.objective import losses_of, objective_named, resolve_objectives, values_of
+from search.front.objective import losses_of, objective_named, resolve_objectives, values_of
 from tests.search.helpers import make_result
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hwmodel.errors import ConfigError
-from search.pareto import hypervolume, knee, non_dominated, pareto_front, ranks
+from search.front.pareto import hypervolume, knee, non_dominated, pareto_front, ranks
 from tests.search.helpers import make_result
 
 small = settings(max_examples=60, deadline=None)

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel.errors import ConfigError
-from search.mutation import mutate_front
-from search.objective import resolve_objectives
-from search.picking import pick
-from search.promotion import promote
-from search.results import Result
+from search.front.objective import resolve_objectives
+from search.front.picking import pick
+from search.front.results import Result
+from search.propose.mutation import mutate_front
+from search.propose.promotion import promote
 from search.space import Space
 from tests.search.helpers import make_graph, make_result
 

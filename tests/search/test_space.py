@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel import CostTable, evaluate, load_accelerator
-from hwmodel.choice import Choice
 from hwmodel.errors import ConfigError, HwModelError
-from search.pricing import Pricer
+from hwmodel.network.choice import Choice
+from search.propose.pricing import Pricer
 from search.space import Space
 from tests.search.helpers import INNER, SHAPES, make_graph
 from workloads.compress.config import LayerChoice

@@ -12,10 +12,10 @@ import pytest
 
 from hwmodel.errors import ConfigError
 from search import mirror
+from search.front.pareto import hypervolume
+from search.front.results import Result
 from search.ledger import RunLock, RunLockedError
 from search.observer import Observer
-from search.pareto import hypervolume
-from search.results import Result
 from search.space import Space
 from search.study import Study
 from tests.search.helpers import Count, ToyScorer, ToyTable, make_graph, total_drop

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hwmodel.errors import ConfigError
-from tests.workloads.compress_models import images, quadrant_data, quadrant_net, tiny_net
+from tests.workloads.compress.compress_models import images, quadrant_data, quadrant_net, tiny_net
 from workloads import load_model
 from workloads.compress import CompressionConfig, LayerChoice, QuantLinear, apply, calibrate
 from workloads.rewrite import LoRALayer, add_lora, load_lora, lora_layers, lora_state, merge_lora, save_lora

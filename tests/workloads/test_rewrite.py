@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hwmodel.errors import ConfigError
-from tests.workloads.compress_models import images, tiny_net
+from tests.workloads.compress.compress_models import images, tiny_net
 from workloads import load_model
 from workloads.compress import CompressionConfig, apply, calibrate
 from workloads.rewrite import count, to_grouped, to_low_rank, to_separable

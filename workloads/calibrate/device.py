@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from hwmodel.layer import Bits, Dims, Layer
+from hwmodel.network.layer import Bits, Dims, Layer
 from workloads.calibrate.timing import measure
 
 #: Formats tried on each kind of device; of two with one width, the first that runs and is faster than fp32 counts.

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import torch
 
-from hwmodel.calibrated import Machine, start_roofline, to_yaml
+from hwmodel.chip.measured import Machine, start_roofline, to_yaml
 from hwmodel.errors import ConfigError
-from hwmodel.fit import Fit, Sample, fit_roofline, mean_error
-from hwmodel.layer import Layer
+from hwmodel.network.layer import Layer
+from hwmodel.price.fit import Fit, Sample, fit_roofline, mean_error
 from workloads.calibrate.device import (
     WIDTH,
     cache_bytes,

@@ -6,7 +6,7 @@ import math
 import random
 from typing import Literal
 
-from hwmodel.layer import Bits, Dims, Layer
+from hwmodel.network.layer import Bits, Dims, Layer
 
 Group = Literal["gemm", "conv", "depthwise"]
 

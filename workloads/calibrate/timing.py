@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from hwmodel.fit import Sample
-from hwmodel.layer import Layer
+from hwmodel.network.layer import Layer
+from hwmodel.price.fit import Sample
 
 #: Format name -> torch type.
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.int8}

@@ -13,12 +13,9 @@ if TYPE_CHECKING:
     from workloads.compress.arrays import ArrayParams, compression_ratio, dequantize, quantize
     from workloads.compress.bits import set_bits
     from workloads.compress.calibration import calibrate, reestimate_norms
-    from workloads.compress.checkpoint import load_weights, read_metadata, save_weights
-    from workloads.compress.codelength import huffman_table
     from workloads.compress.config import CompressionConfig, Difference, LayerChoice, diff
-    from workloads.compress.files import ConfigFile, check_model, provenance, read_config, write_config
+    from workloads.compress.config_file import ConfigFile, check_model, provenance, read_config, write_config
     from workloads.compress.grid import Grid, integer_range
-    from workloads.compress.huffman import HuffmanCode, entropy_bits
     from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLinear
     from workloads.compress.observer import Observer
     from workloads.compress.precision import average_precision, precision_definition
@@ -31,9 +28,12 @@ if TYPE_CHECKING:
         minmax_affine,
     )
     from workloads.compress.ranges import mse_step
-    from workloads.compress.statefile import CompressedState, load_compressed, save_compressed
     from workloads.compress.transform import apply, quantized_layers, uncompressible
     from workloads.compress.uniform import COMPILE_OPTIONS, clip_quantize, uniform_quantize
+    from workloads.storage.codelength import huffman_table
+    from workloads.storage.huffman import HuffmanCode, entropy_bits
+    from workloads.storage.statefile import CompressedState, load_compressed, save_compressed
+    from workloads.storage.weights import load_weights, read_metadata, save_weights
 
 __all__ = [
     "COMPILE_OPTIONS",
@@ -89,11 +89,11 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "calibration": ("calibrate", "reestimate_norms"),
-        "checkpoint": ("load_weights", "read_metadata", "save_weights"),
-        "codelength": ("huffman_table",),
+        ".storage.weights": ("load_weights", "read_metadata", "save_weights"),
+        ".storage.codelength": ("huffman_table",),
         "config": ("CompressionConfig", "Difference", "LayerChoice", "diff"),
-        "files": ("ConfigFile", "check_model", "provenance", "read_config", "write_config"),
-        "huffman": ("HuffmanCode", "entropy_bits"),
+        "config_file": ("ConfigFile", "check_model", "provenance", "read_config", "write_config"),
+        ".storage.huffman": ("HuffmanCode", "entropy_bits"),
         "layers": ("QuantConv1d", "QuantConv2d", "QuantConv3d", "QuantLinear"),
         "precision": ("average_precision", "precision_definition"),
         "arrays": ("ArrayParams", "compression_ratio", "dequantize", "quantize"),
@@ -110,7 +110,7 @@ __getattr__, __dir__ = lazy_exports(
         ),
         "ranges": ("mse_step",),
         "uniform": ("COMPILE_OPTIONS", "clip_quantize", "uniform_quantize"),
-        "statefile": ("CompressedState", "load_compressed", "save_compressed"),
+        ".storage.statefile": ("CompressedState", "load_compressed", "save_compressed"),
         "transform": ("apply", "quantized_layers", "uncompressible"),
     },
 )

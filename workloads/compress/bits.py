@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import QuantLayer
 

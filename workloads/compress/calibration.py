@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError
+from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.observer import Observer
 from workloads.compress.transform import quantized_layers
 

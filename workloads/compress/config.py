@@ -10,10 +10,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
 
-from hwmodel.choice import FLOAT_BITS, Choice
 from hwmodel.errors import ConfigError, GraphError, HwModelError, did_you_mean
-from hwmodel.graph import LayerGraph
-from hwmodel.layer import parse_pattern
+from hwmodel.network.choice import FLOAT_BITS, Choice
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import parse_pattern
 
 MAX_QUANTIZED_BITS = 16
 QUANTIZERS: tuple[str, ...] = ("minmax", "affine", "symmetric", "dorefa", "pact", "lsq", "lsq+")

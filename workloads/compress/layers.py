@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError
+from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import MAX_QUANTIZED_BITS, LayerChoice
 from workloads.compress.grid import Grid
 from workloads.compress.prune import build_mask

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from hwmodel.choice import FLOAT_BITS, surviving_weights
 from hwmodel.errors import ConfigError, did_you_mean
-from hwmodel.graph import LayerGraph
-from hwmodel.layer import Layer
+from hwmodel.network.choice import FLOAT_BITS, surviving_weights
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Layer
 from workloads.compress.config import CompressionConfig
 
 Count = Literal["all", "nonzero"]

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from hwmodel.choice import kept_filters
 from hwmodel.errors import ConfigError
-from hwmodel.layer import parse_pattern
+from hwmodel.network.choice import kept_filters
+from hwmodel.network.layer import parse_pattern
 from workloads.compress.config import LayerChoice
 
 
@@ -59,7 +59,7 @@ def filter_mask(
 
     Args:
         weight: (K_all, C, ...), K_all = groups * filters per group.
-        density: share of the filters kept, rounded as `hwmodel.choice.kept_filters` does.
+        density: share of the filters kept, rounded as `hwmodel.network.choice.kept_filters` does.
         groups: of the convolution.
         keep_channels: these stay instead.
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError, did_you_mean
-from hwmodel.graph import LayerGraph
+from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwmodel.accelerator import Accelerator
-from hwmodel.choice import FLOAT_BITS
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import ConfigError, GraphError, did_you_mean
-from hwmodel.graph import LayerGraph
+from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.grid import Grid
 from workloads.compress.layers import QuantLayer
 from workloads.compress.transform import COMPRESSIBLE
 from workloads.export.marking import input_site, weight_site
-from workloads.packing import packed_bytes
+from workloads.storage.packing import packed_bytes
 
 _FLOAT_BYTES = 4
 

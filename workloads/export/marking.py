@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError
+from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.grid import Grid
 from workloads.compress.layers import QuantLayer
 from workloads.compress.transform import quantized_layers

@@ -1,7 +1,7 @@
 """A compressed model as packed integers in one `.safetensors`, and back.
 
-Weights are codes, bits next to bits (`workloads.packing`), with their scales and zero points; everything else
-(biases, batch norms, float weights) is stored as it is. The layout is JSON in the metadata of the file:
+Weights are codes, bits next to bits (`workloads.storage.packing`), with their scales and zero points; everything
+else (biases, batch norms, float weights) is stored as it is. The layout is JSON in the metadata of the file:
 
     hwmodel.packed   {"version": 1, "weights": {name: record}, "inputs": {module: record}, "float_bytes": n}
 
@@ -27,11 +27,11 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.compress.files import refuse_pickle
+from workloads.compress.config_file import refuse_pickle
 from workloads.compress.grid import Grid, RangeGrid
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
-from workloads.packing import pack, packed_bytes, unpack
+from workloads.storage.packing import pack, packed_bytes, unpack
 
 LAYOUT_KEY = "hwmodel.packed"
 VERSION = 1

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor
 
-from hwmodel.choice import Choice
 from hwmodel.errors import ConfigError, GraphError, did_you_mean
-from hwmodel.graph import LayerGraph
+from hwmodel.network.choice import Choice
+from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig
 from workloads.integer.accumulate import Accumulator
 from workloads.integer.network import IntegerNetwork

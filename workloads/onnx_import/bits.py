@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwmodel.errors import TraceError
-from hwmodel.layer import MAX_BITS, Bits
+from hwmodel.network.layer import MAX_BITS, Bits
 from workloads.onnx_import.values import Node, Quantizer, Value, type_bits
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workloads.onnx_import import movement, products, simple
+from workloads.onnx_import import elementwise as simple
+from workloads.onnx_import import movement, products
 from workloads.onnx_import.values import Function, Node
 
 if TYPE_CHECKING:

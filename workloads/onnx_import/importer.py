@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from hwmodel.errors import TraceError
-from hwmodel.graph import LayerGraph, VectorOp
-from hwmodel.layer import Layer
+from hwmodel.network.graph import LayerGraph, VectorOp
+from hwmodel.network.layer import Layer
 from workloads.onnx_import.bits import layer_bits
 from workloads.onnx_import.declared import DeclaredShapes
 from workloads.onnx_import.density import Densities

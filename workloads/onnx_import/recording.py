@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import torch
 
 from hwmodel.errors import TraceError
-from hwmodel.layer import Bits
+from hwmodel.network.layer import Bits
 from workloads.onnx_import.naming import OnnxNames
 from workloads.onnx_import.values import Node, meta_tensor
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.ops.rules import Contraction, OpCall, Rewrite, rule_of
 from workloads.tracing.recorder import Recorder
-from workloads.tracing.rules import Contraction, OpCall, Rewrite, rule_of
 from workloads.tracing.scope import Scope
 
 #: Names that the exporters of PyTorch make up for weights that they rewrote.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from hwmodel.errors import TraceError
-from workloads.onnx_import import bits, known, products
+from workloads.onnx_import import bits, products
+from workloads.onnx_import import constants as known
 from workloads.onnx_import.declared import DeclaredShapes
 from workloads.onnx_import.functions import function_of
 from workloads.onnx_import.naming import OnnxNames, split_parameter

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
-from workloads.compress.checkpoint import check_suffix, read_tensors
 from workloads.rewrite.lora import LoRASpec, adapt, lora_layers
+from workloads.storage.weights import check_suffix, read_tensors
 
 _KEY = "lora"
 

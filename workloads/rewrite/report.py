@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from hwmodel.graph import LayerGraph
+from hwmodel.network.graph import LayerGraph
 from workloads.compress.layers import QuantLayer
 from workloads.tracing import trace
 

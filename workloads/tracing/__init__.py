@@ -1,8 +1,9 @@
 """From a PyTorch model to a `LayerGraph`: see `trace_model`, and `register_op` to teach it an op."""
 
-from workloads.tracing import contractions, packed, rewrites, vector_ops
 from workloads.tracing.measured import measure_activation_density, measure_weight_density
-from workloads.tracing.rules import (
+from workloads.tracing.ops import contractions, rewrites, vector_ops
+from workloads.tracing.ops import packed_products as packed
+from workloads.tracing.ops.rules import (
     CONSTANT,
     FREE,
     Contraction,

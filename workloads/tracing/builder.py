@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import Literal
 
-from hwmodel.choice import FLOAT_BITS
-from hwmodel.graph import LayerGraph, Node, Port, Tensor, Uncounted, VectorOp
-from hwmodel.layer import Bits, Dims, Layer
-from workloads.tracing.rules import Contraction, OpCall, Vector
+from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.network.graph import LayerGraph, Node, Port, Tensor, Uncounted, VectorOp
+from hwmodel.network.layer import Bits, Dims, Layer
+from workloads.tracing.ops.rules import Contraction, OpCall, Vector
 from workloads.tracing.scope import ModuleNames
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hwmodel.errors import TraceError
-from hwmodel.graph import LayerGraph
+from hwmodel.network.graph import LayerGraph
 from workloads.tracing.scope import Scope
 
 MAX_VISITS = 20

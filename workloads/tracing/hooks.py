@@ -20,10 +20,10 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
-from hwmodel.graph import LayerGraph, Tensor
+from hwmodel.network.graph import LayerGraph, Tensor
 from workloads.tracing.builder import GraphBuilder
-from workloads.tracing.held import Value
 from workloads.tracing.inputs import map_tensors
+from workloads.tracing.origins import Value
 from workloads.tracing.recorder import Recorder
 from workloads.tracing.request import Request, named_outputs
 from workloads.tracing.routes import new_recorder

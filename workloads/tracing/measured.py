@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hwmodel.errors import TraceError
-from hwmodel.graph import LayerGraph
+from hwmodel.network.graph import LayerGraph
 from workloads.tracing.failure import explain
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import make_request

@@ -19,14 +19,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from hwmodel.choice import FLOAT_BITS
-from hwmodel.graph import Tensor
-from hwmodel.layer import Bits
+from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.network.graph import Tensor
+from hwmodel.network.layer import Bits
+from workloads.tracing.annotations import StoredBits, narrow_bits, stored_bits
 from workloads.tracing.builder import GraphBuilder
-from workloads.tracing.carried import StoredBits, narrow_bits, stored_bits
-from workloads.tracing.held import Owner, Value
-from workloads.tracing.higher_order import run_higher_order
-from workloads.tracing.rules import (
+from workloads.tracing.ops.higher_order import run_higher_order
+from workloads.tracing.ops.rules import (
     FREE,
     Contraction,
     Free,
@@ -37,8 +36,9 @@ from workloads.tracing.rules import (
     op_name,
     rule_of,
 )
+from workloads.tracing.ops.vector_ops import SELECTIONS
+from workloads.tracing.origins import Owner, Value
 from workloads.tracing.scope import Scope
-from workloads.tracing.vector_ops import SELECTIONS
 
 #: (name, W, I) of a layer.
 Watch = Callable[[str, torch.Tensor, torch.Tensor], None]

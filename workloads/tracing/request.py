@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwmodel.describe import times
 from hwmodel.errors import TraceError
+from hwmodel.network.names import times
 from workloads.tracing.inputs import Inputs, find_inputs, find_tensors, map_tensors
 from workloads.tracing.scope import ModuleNames
 

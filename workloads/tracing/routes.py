@@ -14,13 +14,13 @@ from torch.export.graph_signature import InputKind
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
-from hwmodel.graph import LayerGraph
+from hwmodel.network.graph import LayerGraph
+from workloads.tracing.annotations import is_packed, quantizers, stored_bits
 from workloads.tracing.builder import GraphBuilder
-from workloads.tracing.carried import is_packed, quantizers, stored_bits
 from workloads.tracing.escapes import HostEscapes
+from workloads.tracing.ops.rules import CannotFollowError
 from workloads.tracing.recorder import Recorder, Watch
 from workloads.tracing.request import Request, named_outputs
-from workloads.tracing.rules import CannotFollowError
 from workloads.tracing.scope import ModuleNames, Scope
 
 Route = Callable[[Request, Scope], LayerGraph]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from hwmodel.errors import TraceError, did_you_mean
-from hwmodel.graph import LayerGraph
+from hwmodel.network.graph import LayerGraph
 from workloads.finite import non_finite
-from workloads.tracing.carried import is_packed, with_mask_densities
+from workloads.tracing.annotations import is_packed, with_mask_densities
 from workloads.tracing.failure import explain, refuse_uncounted
 from workloads.tracing.hooks import via_hooks
 from workloads.tracing.isolate import isolated

@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from workloads.sparse.penalties import Penalty, penalty
+    from workloads.sparse.pruners import ChannelPruner, MagnitudePruner, MaskHook
+    from workloads.sparse.regression import SparseSolution, regularization_path, sparse_regression
+    from workloads.sparse.regularize import (
+        AdmmHook,
+        PenaltyHook,
+        ProximalHook,
+        grid_projection,
+        penalty_of,
+        sparse_projection,
+        sweep_gamma,
+    )
     from workloads.training.accuracy import Accuracy, measure_accuracy
     from workloads.training.augment import augmented, cropped, cut_out, flipped, shifted
     from workloads.training.checkpoints import Checkpoints, read_state, write_state
@@ -16,20 +28,8 @@ if TYPE_CHECKING:
     from workloads.training.ema import WeightAverage
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
-    from workloads.training.penalties import Penalty, penalty
     from workloads.training.pretrained import PretrainResult, pretrain
-    from workloads.training.pruners import ChannelPruner, MagnitudePruner, MaskHook
     from workloads.training.records import EpochRecord, TrainResult
-    from workloads.training.regression import SparseSolution, regularization_path, sparse_regression
-    from workloads.training.regularize import (
-        AdmmHook,
-        PenaltyHook,
-        ProximalHook,
-        grid_projection,
-        penalty_of,
-        sparse_projection,
-        sweep_gamma,
-    )
     from workloads.training.scorer import Scorer
     from workloads.training.settings import TrainSettings
 
@@ -86,21 +86,21 @@ __getattr__, __dir__ = lazy_exports(
         "distill": ("Teacher", "distillation_loss"),
         "ema": ("WeightAverage",),
         "hooks": ("TrainHook",),
-        "penalties": (
+        ".sparse.penalties": (
             "Penalty",
             "penalty",
         ),
-        "pruners": (
+        ".sparse.pruners": (
             "ChannelPruner",
             "MagnitudePruner",
             "MaskHook",
         ),
-        "regression": (
+        ".sparse.regression": (
             "SparseSolution",
             "regularization_path",
             "sparse_regression",
         ),
-        "regularize": (
+        ".sparse.regularize": (
             "AdmmHook",
             "PenaltyHook",
             "ProximalHook",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.compress.checkpoint import check_names, check_suffix, read_tensors
+from workloads.storage.weights import check_names, check_suffix, read_tensors
 from workloads.training.settings import TrainSettings
 
 _TREE, _VERSION = "training_state", 1

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.checkpoint import load_weights, read_metadata, save_weights
+from workloads.storage.weights import load_weights, read_metadata, save_weights
 from workloads.training.accuracy import Accuracy, measure_accuracy
 from workloads.training.inputs import DataLike
 from workloads.training.loop import finetune

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         set_masks,
         to_torch_prune,
     )
-    from workloads.compress.pruning.schedules import Cubic, OneShot, PruneSchedule, Stepwise
     from workloads.compress.pruning.select import channel_config, channel_norms, pruned_channels, select_channels
     from workloads.compress.pruning.size import ModelSize, model_size, size_table
     from workloads.compress.pruning.slicing import mask_channels, slice_channels
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         SparseLinear,
         to_sparse,
     )
+    from workloads.sparse.schedules import Cubic, OneShot, PruneSchedule, Stepwise
 
 __all__ = [
     "ChannelGroup",
@@ -65,7 +65,7 @@ __getattr__, __dir__ = lazy_exports(
         "masks": (
             "from_torch_prune", "get_masks", "global_densities", "global_masks", "set_masks", "to_torch_prune",
         ),
-        "schedules": ("Cubic", "OneShot", "PruneSchedule", "Stepwise"),
+        "..sparse.schedules": ("Cubic", "OneShot", "PruneSchedule", "Stepwise"),
         "select": ("channel_config", "channel_norms", "pruned_channels", "select_channels"),
         "size": ("ModelSize", "model_size", "size_table"),
         "slicing": ("mask_channels", "slice_channels"),

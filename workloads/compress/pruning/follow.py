@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from workloads.compress.pruning.classes import FIXED, NONE, ChannelClasses, distinct, tidy, varying_dims
-from workloads.tracing.rules import CONSTANT, FREE, Vector, bind_arguments, op_name, rule_of
+from workloads.tracing.ops.rules import CONSTANT, FREE, Vector, bind_arguments, op_name, rule_of
 
 _ELEMENTWISE = ("add", "mul", "elementwise", "activation", "cast")
 _PER_CHANNEL = ("pool", "resize")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from hwmodel.choice import FLOAT_BITS
+from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.masks import get_masks
 from workloads.tracing import trace

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwmodel.choice import FLOAT_BITS
 from hwmodel.errors import ConfigError
+from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import MAX_QUANTIZED_BITS, ROUNDINGS, check_one_of
 
 

@@ -1,0 +1,243 @@
+"""What an accelerator is to the cost model: a MAC, an array of them, and memories around it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from hwmodel.chip.precision import Precision
+from hwmodel.chip.roofline import Roofline
+from hwmodel.chip.storage import ANY_FORMAT, Format
+from hwmodel.chip.streamed import Streamed
+from hwmodel.chip.systolic import Systolic
+from hwmodel.network.layer import Bits, DimName, Operand
+
+Kind = Literal["spatial", "loop_nest", "gpu", "cpu"]
+Dataflow = Literal["free", "row_stationary"]
+
+
+class Widths(NamedTuple):
+    """The four widths of a layer on a chip [bit]: weights, inputs, finished outputs, partial sums."""
+
+    w: int
+    i: int
+    o: int
+    acc: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One direction of the PE array.
+
+    Attributes:
+        name: `X`, `Y`.
+        size: PEs along it.
+        dims: loop dims that may be unrolled along it (the dataflow constraint).
+        fused: narrow widths lengthen it by the rate of the fusion units (see `hwmodel.nest.view`).
+        weight_cells: a weight takes its bits and so many more places of `size`; None: it takes one.
+        full: those of them that must be unrolled along it entirely.
+    """
+
+    name: str
+    size: int
+    dims: tuple[DimName, ...]
+    fused: bool = False
+    weight_cells: int | None = None
+    full: tuple[DimName, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """One memory. Energies [pJ/bit], bandwidths [bit/cycle] and sizes [bit] are per instance.
+
+    Attributes:
+        name: unique in its accelerator.
+        holds: operands that pass through it; the others bypass it.
+        size_bits: capacity, None when unbounded (DRAM).
+        read_pj_per_bit, write_pj_per_bit: energy of an access.
+        read_bits_per_cycle, write_bits_per_cycle: of each port, None when never limiting.
+        shared_port: reads and writes share one port of `read_bits_per_cycle`.
+        double_buffered: half of it is filled while the other half is read.
+        compressed: operands whose zeros are not stored here.
+        formats: how they may be stored instead; the smallest is taken.
+        bank_bits: an operand takes whole banks of this size [bit] (row stationary only).
+        network_bits_per_cycle: width of the network that fills this memory in every PE, None when never
+            limiting (row stationary only).
+        network_pj_per_bit: energy of a bit that the network brings into or out of one PE.
+        exclusive: operands that the array cannot compute beside while they move (outermost memory only).
+        bypass: operands that may skip it where a mapping gains from that.
+        source: where the numbers come from.
+        area_mm2_per_bit: [mm^2/bit], None when unknown.
+    """
+
+    name: str
+    holds: tuple[Operand, ...]
+    size_bits: float | None
+    read_pj_per_bit: float
+    write_pj_per_bit: float
+    read_bits_per_cycle: float | None = None
+    write_bits_per_cycle: float | None = None
+    shared_port: bool = False
+    double_buffered: bool = False
+    compressed: tuple[Operand, ...] = ()
+    formats: tuple[Format, ...] = ANY_FORMAT
+    bank_bits: float | None = None
+    network_bits_per_cycle: float | None = None
+    network_pj_per_bit: float = 0.0
+    exclusive: tuple[Operand, ...] = ()
+    bypass: tuple[Operand, ...] = ()
+    source: str = ""
+    area_mm2_per_bit: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """Memories that change their tiles together, side by side, each for its own operands.
+
+    Attributes:
+        name: of the level; of its memory when there is one.
+        memories: with disjoint `holds`.
+        per_pe: one copy in every PE (below the array); else one for the whole array.
+        temporal_dims: dims that may be looped over in time at this level.
+        order: loop order, outer to inner; dims that it leaves out run outside of it. Empty: any.
+    """
+
+    name: str
+    memories: tuple[Memory, ...]
+    per_pe: bool
+    temporal_dims: tuple[DimName, ...]
+    order: tuple[DimName, ...] = ()
+
+    def memory(self, operand: Operand) -> Memory | None:
+        """The memory that holds an operand here, None when it bypasses the level."""
+        return next((m for m in self.memories if operand in m.holds), None)
+
+    @property
+    def holds(self) -> tuple[Operand, ...]:
+        return tuple(operand for memory in self.memories for operand in memory.holds)
+
+    @property
+    def bypass(self) -> tuple[Operand, ...]:
+        """Operands that may skip this level."""
+        return tuple(operand for memory in self.memories for operand in memory.bypass)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopNest:
+    """Counts of the sequential loop-nest machine: operations per innermost iteration, by layer kind.
+
+    Attributes:
+        multiplications, additions: (convolution, linear) per MAC.
+        bias_additions: which layers add their bias: `none`, `last`, `all`.
+        pj_per_bit2, pj_per_bit: energy of a multiplication per bit^2 and of an addition per bit.
+    """
+
+    multiplications: tuple[int, int]
+    additions: tuple[int, int]
+    bias_additions: Literal["none", "last", "all"]
+    pj_per_bit2: float
+    pj_per_bit: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vector:
+    """The unit for operations without MACs.
+
+    Attributes:
+        lanes: elements per cycle.
+        pj_per_op: energy of one operation on one element.
+        launch_cycles: of every operation that is not fused.
+    """
+
+    lanes: int = 1
+    pj_per_op: float = 0.0
+    launch_cycles: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    """A target chip.
+
+    Attributes:
+        name, kind, description, source: what it is, and where the description comes from.
+        clock_hz: [Hz].
+        technology_nm: [nm], None when unknown.
+        precision: how the MAC handles widths, and its energy.
+        native_bits: widths of a layer that has none of its own.
+        axes: of the PE array; empty for one PE.
+        levels: innermost first; the last is unbounded or holds every operand.
+        unfolded_channels: the host unfolds convolutions over at most so many channels (images); 0: none.
+        diagonal: PEs of different rows and columns that need the same inputs get them with one read.
+        gating: operands whose zeros gate the MAC and the register accesses beside it (energy, not cycles).
+        skipping: operands whose zeros are not fetched and take no cycles.
+        nm: (N, M) patterns of W that the MACs skip without loss of balance.
+        dataflow: `free`, or the chip's own mapping rules.
+        clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
+        vector: the unit for operations without MACs.
+        loop_nest: set for kind `loop_nest`.
+        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams).
+        roofline: set for the kinds `gpu` and `cpu`.
+        notes: sentences that every cost from this chip carries.
+        mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
+        mac_source: where the numbers of the MAC come from.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    source: str
+    clock_hz: float
+    precision: Precision
+    native_bits: Bits
+    technology_nm: float | None = None
+    axes: tuple[Axis, ...] = ()
+    levels: tuple[Level, ...] = ()
+    unfolded_channels: int = 0
+    diagonal: bool = True
+    gating: tuple[Operand, ...] = ()
+    skipping: tuple[Operand, ...] = ()
+    nm: tuple[tuple[int, int], ...] = ()
+    dataflow: Dataflow = "free"
+    clock_pj: float = 0.0
+    vector: Vector = field(default_factory=Vector)
+    loop_nest: LoopNest | None = None
+    timing: Systolic | Streamed | None = None
+    roofline: Roofline | None = None
+    notes: tuple[str, ...] = ()
+    mac_area_mm2: float | None = None
+    mac_source: str = ""
+
+    @cached_property
+    def num_pes(self) -> int:
+        return math.prod(axis.size for axis in self.axes)
+
+    @cached_property
+    def array_level(self) -> int:
+        """Index of the first level above the array: the spatial loops belong to it."""
+        return sum(level.per_pe for level in self.levels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of everything that enters a cost."""
+        data = {k: v for k, v in asdict(self).items() if k not in ("description", "source", "notes", "mac_source")}
+        text = json.dumps(data, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def resolve_bits(self, bits: Bits | None, reduction: int) -> Widths:
+        """All four widths of a layer here [bit]: native where it has none, psums derived where not fixed."""
+        own = bits or self.native_bits
+        acc = own.acc or self.precision.acc_bits or own.w + own.i + math.ceil(math.log2(reduction))
+        return Widths(w=own.w, i=own.i, o=own.out, acc=acc)
+
+    def holders(self, operand: Operand) -> tuple[int, ...]:
+        """Indices of the levels that hold an operand, innermost first."""
+        return tuple(n for n, level in enumerate(self.levels) if operand in level.holds)
+
+    def memories(self) -> Mapping[str, Memory]:
+        """Every memory by name, innermost first."""
+        return {memory.name: memory for level in self.levels for memory in level.memories}

@@ -1,0 +1,212 @@
+"""What the YAML of an accelerator may say: keys, units and the rules that one section alone can tell."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, model_validator
+
+from hwmodel.chip.accelerator import Dataflow
+from hwmodel.chip.fields import OperandWidth, Width, quantity
+from hwmodel.chip.gpu_sections import RooflineSection, TimingSection
+from hwmodel.chip.precision import Mode
+from hwmodel.chip.storage import ANY_FORMAT, Format
+from hwmodel.chip.yamlfile import Field, Schema
+from hwmodel.network.layer import DimName, Operand, parse_pattern
+
+Frequency = Annotated[float, quantity("frequency", positive=True)]
+Size = Annotated[float, quantity("size")]
+Energy = Annotated[float, quantity("energy")]
+EnergyPerBit = Annotated[float, quantity("energy_per_bit")]
+Length = Annotated[float, quantity("length", positive=True)]
+Area = Annotated[float, quantity("area", positive=True)]
+AreaPerSize = Annotated[float, quantity("area_per_size", positive=True)]
+Power = Annotated[float, quantity("power")]
+
+
+def _pattern(text: Any) -> tuple[int, int]:
+    found = parse_pattern(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"must be a pattern N:M in quotes, but got {text!r}. Write for example '2:4'.")
+    return found
+
+
+Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
+
+
+class _EnergyRow(Schema):
+    w: OperandWidth
+    i: OperandWidth
+    energy: Energy
+
+
+class MacSection(Schema):
+    """The section `mac`."""
+
+    w: OperandWidth
+    i: OperandWidth
+    accumulator: Width | None = None
+    precision: Mode = "fixed"
+    brick: Width = 2
+    serial: tuple[Operand, ...] = ()
+    energy: Energy
+    energies: tuple[_EnergyRow, ...] = ()
+    area: Area | None = None
+    source: str
+
+    @model_validator(mode="after")
+    def _check(self) -> MacSection:
+        if self.precision == "bit_serial" and not self.serial:
+            raise ValueError("bit_serial needs `serial: [W]`, `[I]` or `[W, I]`")
+        return self
+
+
+class AxisSection(Schema):
+    """One entry of `array`."""
+
+    axis: str
+    size: int = Field(ge=1)
+    dims: tuple[DimName, ...] = Field(min_length=1)
+    fused: bool = False
+    weight_cells: int | None = Field(default=None, ge=0)
+    full: tuple[DimName, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> AxisSection:
+        if not set(self.full) <= set(self.dims):
+            raise ValueError(f"full must be among dims {list(self.dims)}, but got {list(self.full)}")
+        return self
+
+
+class MemorySection(Schema):
+    """One entry of `memories`."""
+
+    name: str
+    level: str = ""
+    per: Literal["pe", "array"] = "array"
+    holds: tuple[Operand, ...] = Field(min_length=1)
+    bypass: tuple[Operand, ...] = ()
+    size: Size | Literal["unbounded"]
+    read_energy: EnergyPerBit
+    write_energy: EnergyPerBit | None = None
+    bandwidth: str | None = None
+    read_bandwidth: str | None = None
+    write_bandwidth: str | None = None
+    double_buffered: bool = False
+    compressed: tuple[Operand, ...] = ()
+    area: AreaPerSize | None = None
+    formats: tuple[Format, ...] = ANY_FORMAT
+    bank: Size | None = None
+    network: str | None = None
+    network_energy: EnergyPerBit = 0.0
+    exclusive: tuple[Operand, ...] = ()
+    source: str
+
+    @model_validator(mode="after")
+    def _check(self) -> MemorySection:
+        if self.bank == 0:
+            raise ValueError("`bank > 0` must hold")
+        if self.network and self.per != "pe":
+            raise ValueError("`network` fills a memory of every PE: write `per: pe`")
+        if self.bandwidth and (self.read_bandwidth or self.write_bandwidth):
+            raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")
+        if len(set(self.holds)) != len(self.holds):
+            raise ValueError(f"holds must name each operand once, but got {list(self.holds)}")
+        if not set(self.bypass) <= set(self.holds) or len(set(self.bypass)) != len(self.bypass):
+            raise ValueError(
+                f"bypass must be among holds {list(self.holds)}, each once, but got {list(self.bypass)}"
+            )
+        return self
+
+
+class _Operations(Schema):
+    multiplications: int = Field(ge=0)
+    additions: int = Field(ge=0)
+
+
+class _LoopNest(Schema):
+    conv: _Operations
+    linear: _Operations
+    bias_additions: Literal["none", "last", "all"] = "none"
+    multiply_energy_per_bit2: Energy
+    add_energy_per_bit: Energy
+    source: str
+
+
+class _Vector(Schema):
+    lanes: int = Field(ge=1)
+    energy: Energy = 0.0
+    source: str = ""
+
+
+class ChipFile(Schema):
+    """One file."""
+
+    name: str
+    kind: Literal["spatial", "loop_nest", "gpu", "cpu"] = "spatial"
+    description: str
+    source: str
+    clock: Frequency
+    technology: Length | None = None
+    mac: MacSection | None = None
+    array: tuple[AxisSection, ...] = ()
+    host_unfolds: int = Field(default=0, ge=0)
+    memories: tuple[MemorySection, ...] = ()
+    diagonal: bool = True
+    temporal: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
+    order: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
+    gating: tuple[Operand, ...] = ()
+    skipping: tuple[Operand, ...] = ()
+    nm: tuple[Pattern, ...] = ()
+    dataflow: Dataflow = "free"
+    clock_power: Power = 0.0
+    vector: _Vector = _Vector(lanes=1)
+    loop_nest: _LoopNest | None = None
+    timing: TimingSection | None = None
+    roofline: RooflineSection | None = None
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> ChipFile:
+        if self.kind == "loop_nest" and self.loop_nest is None:
+            raise ValueError("kind loop_nest needs a `loop_nest` section")
+        if self.kind == "spatial" and not self.memories:
+            raise ValueError("kind spatial needs at least one memory")
+        if self.unit.precision != "fusion" and any(axis.fused for axis in self.array):
+            raise ValueError(f"`fused: true` needs `precision: fusion`, but got {self.unit.precision}")
+        if (self.kind in ("gpu", "cpu")) != (self.roofline is not None):
+            raise ValueError(
+                f"kinds gpu and cpu have a `roofline` section, the others none, but kind is {self.kind}"
+            )
+        if self.roofline is not None and (len(self.memories) != 1 or not self.memories[0].bandwidth):
+            raise ValueError(f"kind {self.kind} needs exactly one memory, with a `bandwidth`")
+        if self.roofline is None and self.mac is None:
+            raise ValueError("'mac' is missing")
+        self._check_timing()
+        own = [m.name for m in self.memories if m.network or m.bank or m.exclusive or m.network_energy]
+        if self.dataflow == "free" and (own or self.clock_power):
+            raise ValueError(
+                "`network`, `network_energy`, `bank`, `exclusive` and `clock_power` need `dataflow: row_stationary`"
+            )
+        if "O" in self.gating + self.skipping:
+            raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")
+        return self
+
+    def _check_timing(self) -> None:
+        kind = None if self.timing is None else self.timing.kind
+        if kind == "systolic" and {axis.axis for axis in self.array} != {"X", "Y"}:
+            raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
+        if kind == "streamed" and [axis.dims for axis in self.array] != [("OX",), ("K",), ("C",)]:
+            raise ValueError(
+                "timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order"
+            )
+        if kind == "streamed" and (self.skipping or self.nm):
+            raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
+
+    @property
+    def unit(self) -> MacSection:
+        """The multiplier; that of a roofline's native format where the file has none."""
+        if self.mac is not None:
+            return self.mac
+        width = 32 if self.roofline is None else self.roofline.native_bits
+        return MacSection(w=f"{width} bit", i=f"{width} bit", accumulator="32 bit", energy="0 pJ", source="")  # type: ignore[arg-type]

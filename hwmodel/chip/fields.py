@@ -1,0 +1,41 @@
+"""Fields of a YAML file that carry a unit, for pydantic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from hwmodel.chip.units import parse_quantity
+from hwmodel.network.layer import MAX_BITS
+
+
+def quantity(kind: str, *, positive: bool = False) -> BeforeValidator:
+    """A quantity of one kind (see `hwmodel.chip.units.BASE`) in its base unit, >= 0, or > 0 where `positive`."""
+
+    def parse(text: Any) -> float:
+        value = parse_quantity(kind, text)
+        if value < 0 or (positive and value == 0):
+            raise ValueError(f"must be {'above' if positive else 'at least'} 0, but got {text}")
+        return value
+
+    return BeforeValidator(parse)
+
+
+def _bits(text: Any) -> int:
+    value = parse_quantity("width", text)
+    if value != int(value) or value < 1:
+        raise ValueError(f"must be a whole number of bits >= 1, but got {text}")
+    return int(value)
+
+
+def _operand_bits(text: Any) -> int:
+    bits = _bits(text)
+    if bits > MAX_BITS:
+        raise ValueError(f"must be 1 to {MAX_BITS} bit, but got {text}")
+    return bits
+
+
+Width = Annotated[int, BeforeValidator(_bits)]
+#: Of an operand of a MAC.
+OperandWidth = Annotated[int, BeforeValidator(_operand_bits)]

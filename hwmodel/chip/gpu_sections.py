@@ -1,0 +1,130 @@
+"""The sections `roofline:` and `timing:` of an accelerator file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from hwmodel.chip.fields import Width, quantity
+from hwmodel.chip.roofline import Format, Roofline
+from hwmodel.chip.yamlfile import Field, Schema, model_validator
+
+Rate = Annotated[float, quantity("mac_rate", positive=True)]
+Size = Annotated[float, quantity("size", positive=True)]
+Bandwidth = Annotated[float, quantity("bandwidth", positive=True)]
+Time = Annotated[float, quantity("time")]
+Power = Annotated[float, quantity("power")]
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class TimingSection(Schema):
+    """`timing:`: cycles in closed form.
+
+    `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
+    matrix engine with an axis each for OX, K and C, whose passes do not overlap.
+    """
+
+    kind: Literal["systolic", "streamed"]
+    dataflow: Literal["ws", "os", "is"] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> TimingSection:
+        if (self.kind == "systolic") != (self.dataflow is not None):
+            rule = "needs `dataflow: ws`, `os` or `is`" if self.kind == "systolic" else "has no `dataflow`"
+            raise ValueError(f"timing {self.kind} {rule}")
+        return self
+
+
+class _Format(Schema):
+    name: str
+    bits: Width
+    storage: Width | None = None
+    peak: Rate
+    efficiency: Fraction = 1.0
+    conv_efficiency: Fraction | None = None
+    pointwise_efficiency: Fraction | None = None
+    direct: Rate | None = None
+    overhead: Time = 0.0
+    conv_overhead: Time | None = None
+    direct_overhead: Time | None = None
+    bandwidth: Bandwidth | None = None
+    packing_bandwidth: Bandwidth | None = None
+    reorder_bandwidth: Bandwidth | None = None
+    lowers: bool = False
+    sparse: float = Field(default=1.0, ge=1.0)
+
+
+class RooflineSection(Schema):
+    """`roofline:` of the kinds gpu and cpu."""
+
+    cores: int = Field(ge=1)
+    native: str
+    formats: tuple[_Format, ...] = Field(min_length=1)
+    tiles: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
+    granule: Size = 1.0
+    channel_block: int = Field(default=1, ge=1)
+    cache: Size
+    cache_bandwidth: Bandwidth
+    fill: Time = 0.0
+    launch: Time
+    wait: Time = 0.0
+    overlap: bool = True
+    board_power: Power = 0.0
+    idle_power: Power = 0.0
+    source: str
+
+    @model_validator(mode="after")
+    def _check(self) -> RooflineSection:
+        names = [item.name for item in self.formats]
+        bits = [item.bits for item in self.formats]
+        if self.native not in names:
+            raise ValueError(f"native must be one of {', '.join(names)}, but got {self.native!r}")
+        if len(set(bits)) != len(bits) or max(bits) != 32:
+            raise ValueError(f"formats must have different widths, the widest 32 bit, but got {bits} bit")
+        if self.idle_power > self.board_power:
+            raise ValueError(
+                f"idle_power <= board_power must hold, but got {self.idle_power:g} W > {self.board_power:g} W"
+            )
+        return self
+
+    @property
+    def native_bits(self) -> int:
+        return next(item.bits for item in self.formats if item.name == self.native)
+
+    def roofline(self, memory_bits_per_s: float) -> Roofline:
+        """The section as the model uses it; the board draws its rated power at the sustained peak."""
+        return Roofline(
+            cores=self.cores,
+            formats=tuple(self._format(item) for item in sorted(self.formats, key=lambda item: item.bits)),
+            tiles=self.tiles,
+            granule_bits=int(self.granule),
+            channel_block=self.channel_block,
+            cache_bits=self.cache,
+            cache_bits_per_s=self.cache_bandwidth,
+            memory_bits_per_s=memory_bits_per_s,
+            fill_s=self.fill,
+            launch_s=self.launch,
+            wait_s=self.wait,
+            idle_w=self.idle_power,
+            overlap=self.overlap,
+        )
+
+    def _format(self, item: _Format) -> Format:
+        return Format(
+            name=item.name,
+            bits=item.bits,
+            storage_bits=item.storage or item.bits,
+            macs_per_s=item.peak,
+            efficiency=item.efficiency,
+            conv_efficiency=item.conv_efficiency or item.efficiency,
+            pointwise_efficiency=item.pointwise_efficiency or item.conv_efficiency or item.efficiency,
+            direct_macs_per_s=item.direct,
+            overhead_s=item.overhead,
+            conv_overhead_s=item.overhead if item.conv_overhead is None else item.conv_overhead,
+            direct_overhead_s=item.overhead if item.direct_overhead is None else item.direct_overhead,
+            memory_bits_per_s=item.bandwidth,
+            packing_bits_per_s=item.packing_bandwidth,
+            reorder_bits_per_s=item.reorder_bandwidth,
+            lowers=item.lowers,
+            sparse_rate=item.sparse,
+            mac_pj=(self.board_power - self.idle_power) / (item.peak * item.efficiency) * 1e12,
+        )

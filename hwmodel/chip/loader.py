@@ -1,0 +1,278 @@
+"""Accelerators from YAML: units in the values, a source beside the numbers, errors with line and fix."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
+from hwmodel.chip.chipfile import ChipFile, MemorySection
+from hwmodel.chip.precision import Precision
+from hwmodel.chip.streamed import Streamed
+from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.units import parse_bandwidth
+from hwmodel.chip.yamlfile import read_yaml
+from hwmodel.errors import AcceleratorError, nearest
+from hwmodel.network.layer import DIM_NAMES, Bits
+
+FOLDER = Path(__file__).parent.parent / "accelerators"
+
+
+def list_accelerators() -> list[str]:
+    """Names of the accelerators that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@cache
+def _load(path: Path, _modified: float) -> Accelerator:
+    chip = read_yaml(path, ChipFile, AcceleratorError)
+    return _Builder(chip, path).build()
+
+
+def load_accelerator(name: str | Path) -> Accelerator:
+    """An accelerator by the name of a preset, or from a YAML file.
+
+    Args:
+        name: a name in `list_accelerators()`, or a path that ends in .yaml or .yml.
+
+    Raises:
+        AcceleratorError: no preset has the name (the nearest is offered), or the file breaks a rule
+            (message: `file:line:column`, the rule, the value, the fix).
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = FOLDER / f"{name}.yaml"
+        if not path.is_file() or path.parent != FOLDER:
+            close = nearest(str(name), list_accelerators())
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise AcceleratorError(f"No accelerator {str(name)!r}. {hint}hwmodel hw list shows all.")
+    elif not path.is_file():
+        raise AcceleratorError(f"{path}: no such file. hwmodel hw list shows the accelerators that have a name.")
+    return _load(path, path.stat().st_mtime)
+
+
+class _Builder:
+    """Turns a validated file into an `Accelerator`; checks what one field alone cannot tell."""
+
+    def __init__(self, chip: ChipFile, path: Path) -> None:
+        self.chip = chip
+        self.path = path
+        self.lines = path.read_text(encoding="utf-8").splitlines()
+
+    def fail(self, key: str, message: str) -> AcceleratorError:
+        """An error placed at the first line that mentions `key`."""
+        line = next((n for n, text in enumerate(self.lines, 1) if key in text), 1)
+        return AcceleratorError(f"{self.path}:{line} {message}")
+
+    def build(self) -> Accelerator:
+        chip = self.chip
+        mac = chip.unit
+        precision = Precision(
+            mode=mac.precision, w_bits=mac.w, i_bits=mac.i, acc_bits=mac.accumulator, mac_pj=mac.energy,
+            brick_bits=mac.brick, serial=mac.serial, table_pj=tuple((r.w, r.i, r.energy) for r in mac.energies),
+        )  # fmt: skip
+        nest = chip.loop_nest
+        return Accelerator(
+            name=chip.name,
+            kind=chip.kind,
+            description=chip.description,
+            source=chip.source,
+            clock_hz=chip.clock,
+            precision=precision,
+            native_bits=Bits(w=mac.w, i=mac.i),
+            technology_nm=chip.technology,
+            axes=self.axes(),
+            levels=self.levels(),
+            unfolded_channels=chip.host_unfolds,
+            diagonal=chip.diagonal,
+            gating=chip.gating,
+            skipping=chip.skipping,
+            nm=chip.nm,
+            dataflow=chip.dataflow,
+            clock_pj=chip.clock_power * 1e12 / chip.clock,
+            vector=self.vector(),
+            loop_nest=None if nest is None else LoopNest(
+                multiplications=(nest.conv.multiplications, nest.linear.multiplications),
+                additions=(nest.conv.additions, nest.linear.additions),
+                bias_additions=nest.bias_additions,
+                pj_per_bit2=nest.multiply_energy_per_bit2,
+                pj_per_bit=nest.add_energy_per_bit,
+            ),
+            timing=self.timing(),
+            roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
+            notes=chip.notes,
+            mac_area_mm2=mac.area,
+            mac_source=mac.source,
+        )  # fmt: skip
+
+    def vector(self) -> Vector:
+        launch = 0.0 if self.chip.roofline is None else self.chip.roofline.launch * self.chip.clock
+        return Vector(lanes=self.chip.vector.lanes, pj_per_op=self.chip.vector.energy, launch_cycles=launch)
+
+    def timing(self) -> Systolic | Streamed | None:
+        timing = self.chip.timing
+        if timing is None:
+            return None
+        if timing.dataflow is not None:
+            size = {axis.axis: axis.size for axis in self.chip.array}
+            return Systolic(rows=size["Y"], columns=size["X"], dataflow=timing.dataflow)
+        return self.streamed()
+
+    def streamed(self) -> Streamed:
+        """The axes of output pixels, filters and products, and the ports that feed them."""
+        size = {dim: axis.size for axis in self.chip.array for dim in axis.dims}
+        outer = self.levels()[-1]
+        weights, inputs = outer.memory("W"), outer.memory("I")
+        w_port, i_port = (None if memory is None else memory.read_bits_per_cycle for memory in (weights, inputs))
+        if weights is inputs or w_port is None or i_port is None:
+            raise self.fail(
+                "timing:", "timing streamed needs an outermost memory of W and one of I, with a bandwidth each"
+            )
+        return Streamed(
+            rows=size["OX"], columns=size["K"], depth=size["C"], w_port=w_port, i_port=i_port,
+            serial=self.chip.unit.serial,
+        )  # fmt: skip
+
+    def memory_bits_per_s(self) -> float:
+        """Of the outermost memory [bit/s]."""
+        bits_per_cycle = self.memory(self.chip.memories[-1]).read_bits_per_cycle
+        return (bits_per_cycle or math.inf) * self.chip.clock
+
+    def axes(self) -> tuple[Axis, ...]:
+        if self.chip.roofline is not None:
+            return (Axis(name="core", size=self.chip.roofline.cores, dims=("B", "G", "K", "OY", "OX")),)
+        names = [axis.axis for axis in self.chip.array]
+        for name in names:
+            if names.count(name) > 1:
+                raise self.fail("array", f"axis {name!r} is named twice in array")
+        if sum(axis.fused for axis in self.chip.array) > 1:
+            raise self.fail("fused", "only one axis can be `fused: true`: the rate lengthens it once")
+        for axis in self.chip.array:
+            need = self.chip.unit.w + (axis.weight_cells or 0)
+            if axis.weight_cells is not None and axis.size < need:
+                raise self.fail(
+                    "weight_cells",
+                    f"axis {axis.axis}: `size >= {need}` must hold (the cells of one "
+                    f"{self.chip.unit.w}-bit weight), but got {axis.size}",
+                )
+        return tuple(
+            Axis(name=a.axis, size=a.size, dims=a.dims, full=a.full, fused=a.fused, weight_cells=a.weight_cells)
+            for a in self.chip.array
+        )
+
+    def levels(self) -> tuple[Level, ...]:
+        grouped: dict[str, list[MemorySection]] = {}
+        seen: set[str] = set()
+        previous = ""
+        for memory in self.chip.memories:
+            self.check_memory(memory, seen)
+            key = memory.level or memory.name
+            if key in grouped and key != previous:
+                raise self.fail(memory.name, f"memories of level {key!r} must stand together, innermost first")
+            grouped.setdefault(key, []).append(memory)
+            previous = key
+        for name in self.chip.temporal:
+            if name not in grouped:
+                raise self.fail(name, f"temporal: {name!r} is not a level. Levels: {', '.join(grouped)}.")
+        for name, order in self.chip.order.items():
+            if name not in grouped:
+                raise self.fail("order", f"order: {name!r} is not a level. Levels: {', '.join(grouped)}.")
+            if len(set(order)) != len(order):
+                raise self.fail("order", f"order of {name!r}: each dim once, but got {list(order)}")
+        levels = tuple(self.level(name, members) for name, members in grouped.items())
+        self.check_order(levels)
+        return levels
+
+    def check_memory(self, memory: MemorySection, seen: set[str]) -> None:
+        if memory.name in seen:
+            raise self.fail(memory.name, f"memory {memory.name!r} is described twice")
+        seen.add(memory.name)
+        widths = {"W": self.chip.unit.w, "I": self.chip.unit.i, "O": self.chip.unit.i}
+        if memory.size == "unbounded":
+            return
+        copies = 2 if memory.double_buffered else 1
+        for operand in memory.holds:
+            if memory.size < widths[operand] * copies:
+                twice = " twice (double buffered)" if copies == 2 else ""
+                raise self.fail(
+                    memory.name,
+                    f"buffer {memory.name!r} ({memory.size / 8:g} B) cannot hold one "
+                    f"{widths[operand]}-bit word{twice}.",
+                )
+
+    def level(self, name: str, members: list[MemorySection]) -> Level:
+        held = [operand for memory in members for operand in memory.holds]
+        doubled = sorted({operand for operand in held if held.count(operand) > 1})
+        if doubled:
+            raise self.fail(members[0].name, f"level {name!r}: two memories hold {', '.join(doubled)}")
+        if len({memory.per for memory in members}) > 1:
+            raise self.fail(
+                members[0].name, f"level {name!r}: its memories must all be `per: pe` or all `per: array`"
+            )
+        return Level(
+            name=name,
+            memories=tuple(self.memory(memory) for memory in members),
+            per_pe=members[0].per == "pe",
+            temporal_dims=self.chip.temporal.get(name, DIM_NAMES),
+            order=self.chip.order.get(name, ()),
+        )
+
+    def memory(self, memory: MemorySection) -> Memory:
+        try:
+            read = self.bandwidth(memory.bandwidth or memory.read_bandwidth)
+            write = self.bandwidth(memory.bandwidth or memory.write_bandwidth)
+            network = self.bandwidth(memory.network)
+        except ValueError as error:
+            raise self.fail(memory.name, f"memory {memory.name!r}: bandwidth: {error}") from None
+        return Memory(
+            name=memory.name,
+            holds=memory.holds,
+            size_bits=None if memory.size == "unbounded" else memory.size,
+            read_pj_per_bit=memory.read_energy,
+            write_pj_per_bit=memory.read_energy if memory.write_energy is None else memory.write_energy,
+            read_bits_per_cycle=read,
+            write_bits_per_cycle=write,
+            shared_port=memory.bandwidth is not None,
+            double_buffered=memory.double_buffered,
+            compressed=memory.compressed,
+            formats=memory.formats,
+            bank_bits=memory.bank,
+            network_bits_per_cycle=network,
+            network_pj_per_bit=memory.network_energy,
+            exclusive=memory.exclusive,
+            bypass=memory.bypass,
+            source=memory.source,
+            area_mm2_per_bit=memory.area,
+        )
+
+    def bandwidth(self, text: str | None) -> float | None:
+        if text is None:
+            return None
+        value = parse_bandwidth(text, self.chip.clock)
+        if not value > 0 or not math.isfinite(value):
+            raise ValueError(f"must be above 0, but got {text}")
+        return value
+
+    def check_order(self, levels: tuple[Level, ...]) -> None:
+        if not levels:
+            return
+        shared_seen = False
+        for level in levels:
+            if level.per_pe and shared_seen:
+                raise self.fail(
+                    level.memories[0].name, f"level {level.name!r} is per PE but lies outside a shared level"
+                )
+            shared_seen |= not level.per_pe
+        outer = levels[-1]
+        if outer.bypass:
+            raise self.fail(
+                outer.memories[0].name, f"the outermost memory cannot be bypassed, but got {list(outer.bypass)}"
+            )
+        if outer.per_pe:
+            raise self.fail(outer.memories[0].name, "the outermost memory must be shared: write `per: array`")
+        missing = sorted({"W", "I", "O"} - set(outer.holds))
+        if missing:
+            raise self.fail(
+                outer.memories[0].name, f"the outermost memory must hold W, I and O, but lacks {missing}"
+            )

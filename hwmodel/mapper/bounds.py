@@ -1,0 +1,335 @@
+"""Lower bounds for the mapper: of unrollings, of pairs (register tile, unrolling) and of buffer tiles.
+
+At one level only one operand gains from the order: the dims that do not index W (B, OY, OX), I (K) and O (C, FY,
+FX) are disjoint. So with A = r * s a metric inside the buffer's tile T is at least
+
+    constant + sum_x F_x - F_c * (1 - A_c / U_c)      for one operand c,
+
+where F_x is what operand x costs without reuse, A_c and U_c are the parts of A and T over the dims that do not
+index c: a line in 1/U_c per pair. Where the buffer's loops leave all of c in place, reuse goes on into the loops of
+DRAM and U_c is that part of the layer's bounds. The exchange of a tile with DRAM is bounded in the same way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwmodel.mapper.counting import (
+    INPUT,
+    ONE,
+    OUTPUT,
+    WEIGHT,
+    ZERO,
+    Floats,
+    Ints,
+    Problem,
+    coefficients,
+    compiled,
+    distinct_tiles,
+    fresh_part,
+    internal,
+    irrelevant,
+    product,
+    tile_words,
+)
+
+ENERGY, LATENCY, EDP = 0, 1, 2
+#: Positions of the dims that do not index W, I and O.
+IRRELEVANT = ([0, 4, 5], [2], [3, 6, 7])
+SLACK = 1e-12
+_HASH = 4093
+_RATIO = 1.2
+
+
+@internal
+def busy_cycles(values: Floats, compute: float) -> float:
+    """Cycles from the metrics (M): the busiest of array and ports, and the fills waited for."""
+    busiest = compute
+    for k in range(1, len(values) - 1):
+        busiest = max(busiest, values[k])
+    return busiest + max(0.0, values[len(values) - 1])
+
+
+@internal
+def whole(cycles: float) -> float:
+    """Whole cycles, rounding noise aside."""
+    return np.ceil(cycles * (1.0 - SLACK))
+
+
+@internal
+def score_of(objective: int, energy: float, cycles: float) -> float:
+    if objective == ENERGY:
+        return energy
+    return whole(cycles) if objective == LATENCY else energy * whole(cycles)
+
+
+@internal
+def tile_factors(problem: Problem) -> Floats:
+    """What a word between buffer and DRAM costs in every metric. (M, 3)"""
+    factors, three = np.empty((problem.cost.shape[0], 3)), np.empty(3)
+    for k in range(factors.shape[0]):
+        for x in range(3):
+            coefficients(problem, k, x, ONE, ONE, three)
+            factors[k, x] = three[2]
+    return factors
+
+
+@compiled
+def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
+    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
+
+    As inside the tile, one operand gains from the order; I may slide by whichever dim gains most.
+    """
+    factors, b, pace = tile_factors(problem), problem.bounds, problem.pace
+    out, f = np.zeros((tiles.shape[0], factors.shape[0])), np.empty(3)
+    total = float(product(b))
+    irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
+    for q in range(tiles.shape[0]):
+        t = tiles[q]
+        around, slide = total / product(t), 1.0
+        for dim in range(4, 8):
+            if t[dim] != b[dim]:
+                share = t[dim] / b[dim]
+                slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
+        keep = (
+            1.0 - irrelevant(WEIGHT, t) / irr[0],
+            1.0 - irrelevant(INPUT, t) / irr[1],
+            1.0 - irrelevant(OUTPUT, t) / irr[2],
+        )
+        words = (
+            around * tile_words(WEIGHT, t, pace),
+            around * slide * tile_words(INPUT, t, pace),
+            around * tile_words(OUTPUT, t, pace),
+        )  # fmt: skip
+        for k in range(num_metrics):
+            gain = 0.0
+            for x in range(3):
+                f[x] = factors[k, x] * words[x]
+                gain = max(gain, f[x] * keep[x])
+            out[q, k] = f[0] + f[1] + f[2] - gain
+    return out
+
+
+@compiled
+def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Floats:
+    """Lower bounds of every metric inside the buffer's tile, whatever the register tile is. (S, M)"""
+    b = problem.bounds
+    three, values = np.empty(3), np.zeros((unrollings.shape[0], problem.cost.shape[0]))
+    least = (
+        float(b[1] * b[2] * b[3] * b[6] * b[7]),
+        float(b[0] * b[1] * b[3] * max(b[4], b[6]) * max(b[5], b[7])),
+        float(b[0] * b[1] * b[2] * b[4] * b[5]),
+    )
+    for i in range(unrollings.shape[0]):
+        s = unrollings[i]
+        num_pes = product(s)
+        for k in range(num_metrics):
+            values[i, k] = problem.base_pj if k == 0 else 0.0
+            for x in range(3):
+                most = num_pes // irrelevant(x, s)
+                few = most
+                if x == 1:  # at least out + filter - 1 different starts per axis
+                    few = s[0] * s[1] * s[3] * (s[4] + s[6] - 1) * (s[5] + s[7] - 1)
+                coefficients(problem, k, x, num_pes, few, three)
+                values[i, k] += three[0] + three[1] * least[x] / most
+    return values
+
+
+def bound_case(
+    problem: Problem, objective: int, unrollings: Ints, bounds_s: Floats, least_tile: Floats, most_cycles: float
+) -> float:
+    """A lower bound of the score: the best unrolling, and the least exchange with DRAM, metric by metric."""
+    values = bounds_s + least_tile
+    total = float(problem.bounds.prod())
+    cycles = np.ceil(total / unrollings.prod(axis=1) / problem.rate)
+    if values.shape[1] > 1:
+        cycles = np.maximum(cycles, values[:, 1:-1].max(axis=1, initial=0.0)) + np.maximum(values[:, -1], 0.0)
+    cycles = np.ceil(cycles * (1.0 - SLACK))
+    scores = {ENERGY: values[:, 0], LATENCY: cycles, EDP: values[:, 0] * cycles}[objective]
+    return float(np.min(scores, where=cycles <= most_cycles, initial=np.inf))
+
+
+@internal
+def _multiply(bounds: Ints, s: Ints, r: Ints, a: Ints) -> bool:
+    """Fills a with s * r; False where it does not divide the bounds."""
+    for d in range(8):
+        a[d] = s[d] * r[d]
+        if bounds[d] % a[d] != 0:
+            return False
+    return True
+
+
+@internal
+def _factors(problem: Problem, operand: int, num_pes: int, distinct: int, factors: Floats) -> None:
+    """Fills factors (M, 3, 3) of one operand."""
+    for k in range(factors.shape[0]):
+        coefficients(problem, k, operand, num_pes, distinct, factors[k, operand])
+
+
+@internal
+def _slide(problem: Problem, r: Ints, a: Ints) -> float:
+    """The least share of a register tile of I that moves, whichever dim is innermost around it."""
+    slide = 1.0
+    for dim in range(4, 8):
+        if a[dim] != problem.bounds[dim]:
+            share = a[dim] / problem.bounds[dim]
+            slide = min(slide, share + (1.0 - share) * fresh_part(dim, r, a[dim], problem.pace))
+    return slide
+
+
+@internal
+def _pair(problem: Problem, first: int, last: int, factors: Floats, r: Ints, a: Ints, lines: Floats) -> None:
+    """Fills lines (M, 10) of the metrics from first to before last; factors (M, 3, 3): from `coefficients`.
+
+    Columns: constant + base per stationary operand (3), slope per stationary operand (3), constant, F (3).
+    """
+    full, slide = product(problem.bounds) / product(a), _slide(problem, r, a)
+    words = (
+        tile_words(WEIGHT, r, problem.pace),
+        tile_words(INPUT, r, problem.pace),
+        tile_words(OUTPUT, r, problem.pace),
+    )
+    whole_k = irrelevant(INPUT, problem.bounds) == irrelevant(INPUT, a)
+    for k in range(first, last):
+        constant = factors[k, 0, 0] + factors[k, 1, 0] + factors[k, 2, 0] + (problem.base_pj if k == 0 else 0.0)
+        w, i, o = (
+            factors[k, 0, 1] * words[0] * full,
+            factors[k, 1, 1] * words[1] * full,
+            factors[k, 2, 1] * words[2] * full,
+        )  # fmt: skip
+        line = lines[k]
+        line[0], line[1], line[2] = constant + i * slide + o, constant + w + o, constant + w + i * slide
+        line[3], line[5] = w * irrelevant(WEIGHT, a), o * irrelevant(OUTPUT, a)
+        line[4] = i * irrelevant(INPUT, a) * (slide if whole_k else 1.0)
+        line[6], line[7], line[8], line[9] = constant, w, i, o
+
+
+@compiled
+def join(
+    problem: Problem,
+    objective: int,
+    num_metrics: int,
+    registers: Ints,
+    unrollings: Ints,
+    bounds_s: Floats,
+    least_tile: Floats,
+    limits: tuple[float, float],
+    pairs: Ints,
+    lines: Floats,
+    scores: Floats,
+) -> int:
+    """Writes the pairs (register tile, unrolling) that may win, and gives their number.
+
+    bounds_s (S, M) and least_tile (M): lower bounds of the unrollings and of the exchange with DRAM; limits: the
+    score and the cycles to be at or below. Written, as far as there is room: indices (P, 2), lines (P, M, 10), the
+    lower bounds of their scores (P).
+    """
+    room, count = len(scores), 0
+    num_all = lines.shape[1]
+    spare = np.empty((num_all, 10))
+    a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
+    total = float(product(problem.bounds))
+    irr = (
+        irrelevant(WEIGHT, problem.bounds),
+        irrelevant(INPUT, problem.bounds),
+        irrelevant(OUTPUT, problem.bounds),
+    )
+    for j in range(unrollings.shape[0]):
+        s = unrollings[j]
+        compute = np.ceil(total / product(s) / problem.rate)
+        for k in range(len(values)):
+            values[k] = bounds_s[j, k] + least_tile[k]
+        cycles = busy_cycles(values, compute)
+        if whole(cycles) > limits[1] or score_of(objective, values[0], cycles) > limits[0]:
+            continue
+        for x in (WEIGHT, OUTPUT):  # their tiles across the PEs do not depend on the register tile
+            _factors(problem, x, product(s), product(s) // irrelevant(x, s), factors)
+        different = -1  # tiles of I across the PEs, as the factors have it
+        for i in range(registers.shape[0]):
+            if not _multiply(problem.bounds, s, registers[i], a):
+                continue
+            row = lines[count] if count < room else spare
+            distinct = distinct_tiles(INPUT, problem.networks[j], registers[i], problem.pace)
+            if distinct != different:
+                different = distinct
+                _factors(problem, INPUT, product(s), distinct, factors)
+            _pair(problem, ZERO, num_metrics, factors, registers[i], a, row)
+            for k in range(num_metrics):
+                line = row[k]
+                values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
+                values[k] += least_tile[k]
+            cycles = busy_cycles(values, compute)
+            score = score_of(objective, values[0], cycles)
+            if score > limits[0] or whole(cycles) > limits[1]:
+                continue
+            if count < room:
+                _pair(problem, num_metrics, num_all, factors, registers[i], a, row)
+                pairs[count, 0], pairs[count, 1], scores[count] = i, j, score
+            count += 1
+    return count
+
+
+@internal
+def rest(operand: int, t: Ints) -> int:
+    return product(t) // irrelevant(operand, t)
+
+
+def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
+    """Per pair the parts of A over the dims that do not, and that do, index W, I, O; and its PEs. (P, 7)"""
+    spread = unrollings[pairs[:, 1]]
+    a = registers[pairs[:, 0]] * spread
+    idle = [a[:, dims].prod(axis=1) for dims in IRRELEVANT]
+    total = a.prod(axis=1)
+    return np.stack([*idle, *(total // part for part in idle), spread.prod(axis=1)], axis=1)
+
+
+@compiled
+def bound_tiles(
+    problem: Problem,
+    objective: int,
+    num_metrics: int,
+    tiles: Ints,
+    tile_values: Floats,
+    lines: Floats,
+    sizes: Ints,
+    most_cycles: float,
+) -> Floats:
+    """Lower bounds of the score of every buffer tile with its best pair. (T); sizes: from `pair_sizes`"""
+    irr = (
+        irrelevant(WEIGHT, problem.bounds),
+        irrelevant(INPUT, problem.bounds),
+        irrelevant(OUTPUT, problem.bounds),
+    )
+    steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
+    envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
+    least, most_pes = np.full(num_metrics, np.inf), 1
+    for p in range(lines.shape[0]):
+        most_pes = max(most_pes, sizes[p, 6])
+        for k in range(num_metrics):
+            line = lines[p, k]
+            for c in range(3):
+                least[k] = min(least[k], line[c] + line[3 + c] / irr[c])
+        for c in range(3):
+            base, slope, u = lines[p, 0, c], lines[p, 0, 3 + c], 1.0
+            spot = sizes[p, 3 + c] % _HASH
+            carried[c, spot] = min(carried[c, spot], base + slope / irr[c])
+            for g in range(steps):
+                if u * _RATIO > sizes[p, c]:
+                    envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
+                u *= _RATIO
+    compute = np.ceil(product(problem.bounds) / most_pes / problem.rate)
+    out, values = np.empty(tiles.shape[0]), np.zeros(tile_values.shape[1])
+    for q in range(tiles.shape[0]):
+        energy = np.inf
+        for c in range(3):
+            own, g, u = irrelevant(c, tiles[q]), 0, 1.0
+            while u < own:
+                u *= _RATIO
+                g += 1
+            energy = min(energy, envelope[c, g], carried[c, rest(c, tiles[q]) % _HASH])
+        for k in range(num_metrics):
+            values[k] = tile_values[q, k] + least[k]
+        values[0] = tile_values[q, 0] + energy
+        cycles = busy_cycles(values, compute)
+        out[q] = score_of(objective, values[0], cycles) if whole(cycles) <= most_cycles else np.inf
+    return out

@@ -1,0 +1,297 @@
+"""The search space of one layer on one accelerator: tiles, unrollings, and the numbers that the kernel wants."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
+from hwmodel.errors import MappingError
+from hwmodel.mapper import counting as nest
+from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.nest.mapping import Loop
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer, Operand
+from hwmodel.price.sparsity import fraction
+from hwmodel.price.spatial import mac_energy, stored_fraction
+
+Kept = tuple[frozenset[Operand], frozenset[Operand]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hierarchy:
+    """An accelerator's levels in the three slots of the kernel; None where it has none."""
+
+    registers: Level | None
+    buffer: Level | None
+    outer: Level
+
+    @property
+    def slots(self) -> tuple[Level | None, Level | None, Level]:
+        return (self.registers, self.buffer, self.outer)
+
+    @classmethod
+    def of(cls, accelerator: Accelerator) -> Hierarchy:
+        """The levels of an accelerator.
+
+        Raises:
+            MappingError: it has more than one level per PE or more than two shared ones.
+        """
+        inner = [level for level in accelerator.levels if level.per_pe]
+        shared = [level for level in accelerator.levels if not level.per_pe]
+        if len(inner) > 1 or len(shared) > 2:
+            raise MappingError(
+                f"accelerator {accelerator.name!r}: the mapper takes at most one level per PE and two shared "
+                f"levels, but got {len(inner)} and {len(shared)}. Put memories that stand side by side into "
+                "one `level:`."
+            )
+        return cls(
+            registers=inner[0] if inner else None, buffer=shared[0] if len(shared) == 2 else None, outer=shared[-1]
+        )
+
+    def choices(self) -> list[Kept]:
+        """What registers and buffer may keep: every subset of the operands that may bypass, left out."""
+        return list(itertools.product(_keeps(self.registers), _keeps(self.buffer)))
+
+
+def _keeps(level: Level | None) -> list[frozenset[Operand]]:
+    if level is None:
+        return [frozenset()]
+    free = level.bypass
+    held = frozenset(level.holds)
+    return [held - frozenset(out) for n in range(len(free) + 1) for out in itertools.combinations(free, n)]
+
+
+@lru_cache(maxsize=4096)
+def divisors(number: int) -> tuple[int, ...]:
+    """Divisors of a number, rising."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return tuple(sorted({*small, *(number // d for d in small)}))
+
+
+@lru_cache(maxsize=256)
+def padded_variants(dims: Dims, axes: tuple[Axis, ...]) -> list[tuple[Dims, dict[DimName, int]]]:
+    """The dims, and variants in which one dim per axis is padded to fill the axis better.
+
+    With each come the dims that were padded and their original bounds.
+    """
+    options: list[list[tuple[DimName, int] | None]] = []
+    for axis in axes:
+        found: list[tuple[DimName, int] | None] = [None]
+        for dim in axis.dims:
+            bound = dims[dim]
+            passes = math.ceil(bound / axis.size)
+            if bound // max(d for d in divisors(bound) if d <= axis.size) > passes:
+                found.append((dim, passes * math.ceil(bound / passes)))
+        options.append(found)
+    variants: dict[Dims, dict[DimName, int]] = {}
+    for combination in itertools.product(*options):
+        chosen = {dim: bound for item in combination if item for dim, bound in [item]}
+        variants[replace(dims, **chosen)] = {dim: dims[dim] for dim in chosen}
+    return list(variants.items())
+
+
+@lru_cache(maxsize=256)
+def unrollings(
+    axes: tuple[Axis, ...], dims: Dims, original: tuple[tuple[DimName, int], ...], diagonal: bool
+) -> tuple[Ints, Ints]:
+    """Factors per dim across the PEs (S, 8), and on each axis (S, axes, 8).
+
+    original: dims that were padded, with their bounds before. With `diagonal` the split over axes makes no
+    difference, and one stands for all.
+    """
+    total, parts = np.ones((1, 8), dtype=np.int64), np.zeros((1, 0, 8), dtype=np.int64)
+    bounds = np.array(dims.values_tuple, dtype=np.int64)
+    for axis in axes:
+        part = _axis_factors(axis, dims)
+        joined = (total[:, None, :] * part[None, :, :]).reshape(-1, 8)
+        fits = (bounds % joined == 0).all(axis=1)
+        number = np.arange(len(joined))[fits]
+        joined = joined[fits]
+        if diagonal:
+            _, first = np.unique(joined @ _weights(bounds), return_index=True)
+            joined, number = joined[first], number[first]
+        before, new = parts[number // len(part)], part[number % len(part)]
+        total, parts = joined, np.concatenate((before, new[:, None, :]), axis=1)
+    for dim, bound in original:
+        factor = total[:, DIM_NAMES.index(dim)]
+        good = -(-bound // factor) * factor == dims[dim]
+        total, parts = total[good], parts[good]
+    return np.ascontiguousarray(total), np.ascontiguousarray(parts)
+
+
+def _weights(bounds: Ints) -> Ints:
+    """Place values that make the factors of the bounds one number."""
+    return np.concatenate(([1], np.cumprod(bounds + 1)[:-1]))
+
+
+def _axis_factors(axis: Axis, dims: Dims) -> Ints:
+    """Factors of the dims of one axis whose product fits it. (n, 8)"""
+    found = np.ones((1, 8), dtype=np.int64)
+    for dim in dict.fromkeys(axis.dims):
+        choices = [d for d in divisors(dims[dim]) if d <= axis.size]
+        grown = np.repeat(found, len(choices), axis=0)
+        grown[:, DIM_NAMES.index(dim)] = np.tile(choices, len(found))
+        found = grown[grown.prod(axis=1) <= axis.size]
+    for dim in axis.full:
+        index = DIM_NAMES.index(dim)
+        found = found[found[:, index] == dims[dim]]
+    return found
+
+
+def axis_loops(axes: tuple[Axis, ...], parts: Ints) -> tuple[Loop, ...]:
+    """Loops across the PEs of one unrolling (axes, 8), the first axis outermost."""
+    return tuple(
+        Loop(dim, int(bound), axis.name)
+        for axis, part in zip(axes, parts, strict=True)
+        for dim, bound in zip(DIM_NAMES, part, strict=True)
+        if bound > 1
+    )
+
+
+Choices = tuple[tuple[int, ...], ...]
+
+
+@lru_cache(maxsize=128)
+def tile_grid(choices: Choices, pace: tuple[int, ...]) -> tuple[Ints, Floats]:
+    """Every vector of one choice per dim (V, 8), and the elements of W, I, O under it (V, 3)."""
+    axes = np.meshgrid(*[np.array(c, dtype=np.int64) for c in choices], indexing="ij")
+    vectors = np.ascontiguousarray(np.stack([a.ravel() for a in axes], axis=1))
+    b, g, k, c, oy, ox, fy, fx = vectors.T
+    rows = (oy - 1) * pace[0] + (fy - 1) * pace[2] + 1
+    columns = (ox - 1) * pace[1] + (fx - 1) * pace[3] + 1
+    sizes = np.stack((g * k * c * fy * fx, b * g * c * rows * columns, b * g * k * oy * ox), axis=1)
+    return vectors, sizes.astype(np.float64)
+
+
+class Space:
+    """Tiles that fit and the kernel's numbers, from a layer with given (padded) dims and an accelerator."""
+
+    def __init__(self, layer: Layer, accelerator: Accelerator, hierarchy: Hierarchy, dims: Dims) -> None:
+        self.bits = accelerator.resolve_bits(layer.bits, layer.reduction)
+        self.layer, self.accelerator, self.hierarchy = layer, accelerator, hierarchy
+        self.dims, self.bounds = dims, dims.values_tuple
+        self.pace = (*layer.stride, *layer.dilation)
+        self.widths: Floats = np.array(self.bits, dtype=np.float64)
+        self.memory: Ints = np.zeros((3, 3), dtype=np.int64)
+        self.stored: Floats = np.ones((3, 3))
+        self.capacity: Floats = np.full((2, 3), np.inf)
+        for index, level in enumerate(hierarchy.slots):
+            for slot, memory in enumerate(level.memories if level else ()):
+                if index < 2 and memory.size_bits is not None:
+                    self.capacity[index, slot] = memory.size_bits / (2 if memory.double_buffered else 1)
+                for operand in memory.holds:
+                    x = OPERANDS.index(operand)
+                    self.memory[index, x] = slot
+                    self.stored[index, x] = stored_fraction(layer, memory, operand, self.bits)
+        outer = hierarchy.outer
+        inner = hierarchy.buffer or outer
+        self.inner, self.outer = orders_of(inner), orders_of(outer)
+        self.register_order = orders_of(hierarchy.registers or inner)[-1]
+        self.loops: Ints = np.array(
+            [[d in level.temporal_dims for d in DIM_NAMES] for level in (inner, outer)], dtype=np.int64
+        )
+        self.cost = self._costs()
+        self.priced_tiles: dict[tuple[frozenset[Operand], int], tuple[Ints, Floats, Floats]] = {}
+
+    def _costs(self) -> Floats:
+        """Cost of a bit read, updated and filled per metric, level and operand. (M, 3, 3, 3)"""
+        energy = np.zeros((3, 3, 3))
+        waits = np.zeros((3, 3, 3))
+        ports: list[Floats] = []
+        density, gating = self.layer.density, self.accelerator.gating
+        for index, level in enumerate(self.hierarchy.slots):
+            for memory in level.memories if level else ():
+                read, write = np.zeros((3, 3, 3)), np.zeros((3, 3, 3))
+                for operand in memory.holds:
+                    x = OPERANDS.index(operand)
+                    active = 1.0 if index or operand in gating else fraction(density, gating)
+                    energy[index, x] = (
+                        active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
+                    )  # fmt: skip
+                    read[index, x, 0] = 1 / (memory.read_bits_per_cycle or math.inf)
+                    write[index, x, 1:] = 1 / (memory.write_bits_per_cycle or math.inf)
+                    if index < 2 and memory.size_bits is not None and not memory.double_buffered:
+                        waits[index, x, 2] = 1 / (memory.write_bits_per_cycle or math.inf)
+                ports += [read + write] if memory.shared_port else [read, write]
+        return np.stack([energy, *(port for port in ports if port.any()), waits])
+
+    def problem(self, kept: Kept, networks: Ints) -> nest.Problem:
+        """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
+        holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
+        return nest.Problem(
+            bounds=np.array(self.bounds, dtype=np.int64),
+            pace=np.array(self.pace, dtype=np.int64),
+            holds=holds,
+            widths=self.widths,
+            stored=self.stored,
+            cost=self.cost,
+            edge=self._edges(holds),
+            memory=self.memory,
+            capacity=self.capacity[1],
+            loops=self.loops,
+            inner=np.array(self.inner, dtype=np.int64),
+            outer=np.array(self.outer, dtype=np.int64),
+            rate=self.accelerator.precision.macs_per_cycle(self.bits.w, self.bits.i),
+            base_pj=mac_energy(self.layer, self.accelerator, self.bits),
+            networks=networks,
+        )
+
+    def _edges(self, holds: Ints) -> Floats:
+        """Cycles per word of the first fill (O: last drain) of the double-buffered memories. (2, 3)"""
+        edge = np.zeros((2, 3))
+        for index, level in enumerate(self.hierarchy.slots[:2]):
+            for x, operand in enumerate(OPERANDS):
+                parent = 1 if index == 0 and holds[1, x] else 2
+                far = self.hierarchy.slots[parent]
+                near_memory = level.memory(operand) if level else None
+                far_memory = far.memory(operand) if far else None
+                if near_memory is None or far_memory is None or not near_memory.double_buffered:
+                    continue
+                port = _port(far_memory, operand)
+                edge[index, x] = self.widths[x] * self.stored[parent, x] / port
+        return edge
+
+    def register_tiles(self, kept: frozenset[Operand]) -> Ints:
+        """Divisor vectors that fit the registers of a PE, over the dims that may be looped there. (R, 8)"""
+        level = self.hierarchy.registers
+        if level is None:
+            return np.ones((1, 8), dtype=np.int64)
+        choices = tuple(
+            divisors(b) if d in level.temporal_dims else (1,) for d, b in zip(DIM_NAMES, self.bounds, strict=True)
+        )
+        vectors, sizes = tile_grid(choices, self.pace)
+        return np.ascontiguousarray(vectors[self._fitting(sizes, 0, self.widths[[0, 1, 3]], kept)])
+
+    def buffer_tiles(self, kept: frozenset[Operand]) -> Ints:
+        """Tiles that fit the buffer with finished outputs; the kernel checks unfinished ones. (T, 8)"""
+        looped = self.loops[1] if self.hierarchy.buffer else np.zeros(8)
+        choices = tuple(divisors(b) if free else (b,) for free, b in zip(looped, self.bounds, strict=True))
+        vectors, sizes = tile_grid(choices, self.pace)
+        if self.hierarchy.buffer is None:
+            return vectors
+        return np.ascontiguousarray(vectors[self._fitting(sizes, 1, self.widths[:3], kept)])
+
+    def _fitting(self, sizes: Floats, level: int, widths: Floats, kept: frozenset[Operand]) -> np.ndarray:
+        fits = np.ones(len(sizes), dtype=np.bool_)
+        for slot in range(3):
+            held = [x for x, o in enumerate(OPERANDS) if o in kept and self.memory[level, x] == slot]
+            if held and self.capacity[level, slot] < math.inf:
+                fits &= sizes[:, held] @ widths[held] <= self.capacity[level, slot]
+        return fits
+
+
+def _port(memory: Memory, operand: Operand) -> float:
+    width = memory.write_bits_per_cycle if operand == "O" else memory.read_bits_per_cycle
+    return width or math.inf
+
+
+def orders_of(level: Level) -> tuple[tuple[int, ...], ...]:
+    """Loop orders to try at a level, outer to inner: its own, or the five that stand for all."""
+    if not level.order:
+        return tuple(tuple(int(d) for d in order) for order in nest.ORDERS)
+    named = [DIM_NAMES.index(d) for d in level.order]
+    return (tuple([d for d in range(8) if d not in named] + named),)

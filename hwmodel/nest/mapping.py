@@ -1,0 +1,245 @@
+"""A mapping: which loops run across the PEs, and which in time at every memory level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hwmodel.chip.accelerator import Accelerator
+from hwmodel.errors import MappingError
+from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Dims, Layer, Operand
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One loop; `axis` names the array axis of a spatial one.
+
+    Raises:
+        MappingError: the dim is none of the eight, or the bound is not an integer >= 1.
+    """
+
+    dim: DimName
+    bound: int
+    axis: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dim not in DIM_NAMES:
+            raise MappingError(f"loop: the dim must be among {' '.join(DIM_NAMES)}, but got {self.dim!r}")
+        if isinstance(self.bound, bool) or not isinstance(self.bound, int) or self.bound < 1:
+            raise MappingError(f"loop over {self.dim}: `bound >= 1` must hold (an integer), but got {self.bound!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelMapping:
+    """The loops of one level.
+
+    Attributes:
+        name: of the level.
+        temporal: outer to inner.
+        spatial: loops across the instances just below this level, inside its temporal loops.
+        keeps: operands that stay here; the others bypass the level.
+    """
+
+    name: str
+    temporal: tuple[Loop, ...] = ()
+    spatial: tuple[Loop, ...] = ()
+    keeps: tuple[Operand, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """Loops per level, innermost level first, as the levels of the accelerator."""
+
+    levels: tuple[LevelMapping, ...]
+
+    def bounds(self, level: int) -> dict[DimName, int]:
+        """Loop bounds of the tile that one instance of a level holds; level -1 is one MAC."""
+        bounds = dict.fromkeys(DIM_NAMES, 1)
+        for inner in self.levels[: level + 1]:
+            for loop in inner.temporal + inner.spatial:
+                bounds[loop.dim] *= loop.bound
+        return bounds
+
+    @property
+    def dims(self) -> Dims:
+        """The bounds that the loops multiply to: the layer's, or a little more where it is padded."""
+        return Dims(**self.bounds(len(self.levels) - 1))
+
+    @property
+    def iterations(self) -> int:
+        """Temporal iterations: compute cycles at one MAC per PE and cycle."""
+        return math.prod(loop.bound for level in self.levels for loop in level.temporal)
+
+    @property
+    def num_active(self) -> int:
+        """PEs that work."""
+        return math.prod(loop.bound for level in self.levels for loop in level.spatial)
+
+    def spatial_of(self, dim: DimName) -> int:
+        """PEs across which a dim is unrolled."""
+        return math.prod(loop.bound for level in self.levels for loop in level.spatial if loop.dim == dim)
+
+    def unrolled(self, dim: DimName, axis: str) -> int:
+        """PEs along one axis across which a dim is unrolled."""
+        loops = (loop for level in self.levels for loop in level.spatial)
+        return math.prod(loop.bound for loop in loops if loop.dim == dim and loop.axis == axis)
+
+    def tiles(self, dim: DimName) -> set[int]:
+        """Bounds of a dim under every level, with and without the level's own temporal loops."""
+        sizes, bound = set(), 1
+        for level in self.levels:
+            bound *= math.prod(loop.bound for loop in level.spatial if loop.dim == dim)
+            sizes.add(bound)
+            bound *= math.prod(loop.bound for loop in level.temporal if loop.dim == dim)
+            sizes.add(bound)
+        return sizes
+
+    def holders(self, operand: Operand) -> tuple[int, ...]:
+        """Indices of the levels that keep an operand, innermost first."""
+        return tuple(n for n, level in enumerate(self.levels) if operand in level.keeps)
+
+    def loop_nest(self) -> str:
+        """The loops as the field draws them, outermost first."""
+        lines: list[str] = []
+        depth = 0
+        for level in reversed(self.levels):
+            keeps = " ".join(level.keeps) or "-"
+            lines.append(f"{level.name} [ {keeps} ]")
+            for loop in level.temporal:
+                if loop.bound > 1:
+                    lines.append(f"|{'  ' * depth} for {loop.dim} in [0:{loop.bound})")
+                    depth += 1
+            for loop in level.spatial:
+                if loop.bound > 1:
+                    lines.append(f"|{'  ' * depth} for {loop.dim} in [0:{loop.bound}) (spatial {loop.axis})")
+                    depth += 1
+        return "\n".join(lines)
+
+
+def footprint(layer: Layer, operand: Operand, bounds: dict[DimName, int]) -> int:
+    """Elements of an operand that a tile with these loop bounds needs, the halo of I included.
+
+    I: (B, G, C, IY, IX) with IY = (OY - 1) * stride + (FY - 1) * dilation + 1.
+
+    Source: Parashar et al., Timeloop, ISPASS 2019, section V.
+    """
+    if operand != "I":
+        return math.prod(bounds[dim] for dim in RELEVANT[operand])
+    return bounds["B"] * bounds["G"] * bounds["C"] * extent(layer, bounds, 0) * extent(layer, bounds, 1)
+
+
+def extent(layer: Layer, bounds: dict[DimName, int], axis: int) -> int:
+    """Rows (axis 0) or columns (axis 1) of I under a tile."""
+    out, filt = (bounds["OY"], bounds["FY"]) if axis == 0 else (bounds["OX"], bounds["FX"])
+    return (out - 1) * layer.stride[axis] + (filt - 1) * layer.dilation[axis] + 1
+
+
+def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
+    """Raise unless the mapping covers the layer and obeys the accelerator.
+
+    Every dim must multiply to the layer's bound, or to the next multiple of its spatial factor or of a tile.
+
+    Raises:
+        MappingError: levels differ from the accelerator's, the loops do not multiply to the layer, an
+            axis or a buffer is too small, the outermost level does not keep every operand, or a loop breaks
+            the dataflow: `temporal` and `order` of its level, `dims` and `full` of its axis.
+    """
+    place = f"mapping of {layer.name!r} on {accelerator.name!r}"
+    names = [level.name for level in accelerator.levels]
+    if [level.name for level in mapping.levels] != names:
+        raise MappingError(f"{place}: levels must be {names}, but got {[n.name for n in mapping.levels]}")
+    for dim in DIM_NAMES:
+        bound, covered, spatial = layer.dims[dim], mapping.dims[dim], mapping.spatial_of(dim)
+        padded = math.ceil(bound / spatial) * spatial
+        tiles = mapping.tiles(dim)
+        if covered not in {bound, padded, *(math.ceil(bound / tile) * tile for tile in tiles if tile < bound)}:
+            also = f" (or {padded}, padded)" if padded != bound else ""
+            raise MappingError(f"{place}: the loops over {dim} must multiply to {bound}{also}, but give {covered}")
+    for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):
+        if len(set(level_map.keeps)) != len(level_map.keeps):
+            raise MappingError(f"{place}: level {level.name!r} keeps each operand once, but got {level_map.keeps}")
+        strange = set(level_map.keeps) - set(level.holds)
+        if strange:
+            raise MappingError(
+                f"{place}: level {level.name!r} cannot keep {sorted(strange)}; it holds {level.holds}"
+            )
+    missing = set("WIO") - set(mapping.levels[-1].keeps)
+    if missing:
+        raise MappingError(f"{place}: the outermost level must keep W, I and O, but lacks {sorted(missing)}")
+    _check_axes(place, accelerator, mapping)
+    _check_dataflow(place, accelerator, mapping)
+    _check_capacity(place, layer, accelerator, mapping)
+
+
+def _check_axes(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
+    allowed = {axis.name: axis.dims for axis in accelerator.axes}
+    for loop in (loop for level in mapping.levels for loop in level.spatial if loop.bound > 1):
+        if loop.axis not in allowed:
+            raise MappingError(f"{place}: a loop over {loop.dim} runs on axis {loop.axis!r}; axes: {list(allowed)}")
+        if loop.dim not in allowed[loop.axis]:
+            rule = f"`dims: {_listed(allowed[loop.axis])}` of axis {loop.axis} must hold"
+            raise MappingError(f"{place}: {rule}, but a loop over {loop.dim} runs on it")
+    for axis in accelerator.axes:
+        for dim in axis.full:
+            unrolled = mapping.unrolled(dim, axis.name)
+            if unrolled != mapping.dims[dim]:
+                rule = f"`full: {_listed(axis.full)}` of axis {axis.name} must hold"
+                raise MappingError(f"{place}: {rule}, but {unrolled} of {mapping.dims[dim]} of {dim} run on it")
+        used = math.prod(loop.bound for level in mapping.levels for loop in level.spatial if loop.axis == axis.name)
+        if used > axis.size:
+            raise MappingError(f"{place}: `loops on axis {axis.name} <= {axis.size}` must hold, but got {used}")
+
+
+def _check_dataflow(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
+    """The loops that a level may run in time, and their order."""
+    for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):
+        dims = [loop.dim for loop in level_map.temporal if loop.bound > 1]
+        for dim in dims:
+            if dim not in level.temporal_dims:
+                rule = f"`temporal: {_listed(level.temporal_dims)}` of level {level.name!r} must hold"
+                raise MappingError(f"{place}: {rule}, but it loops over {dim}")
+        ranks = [level.order.index(dim) if dim in level.order else -1 for dim in dims]
+        if level.order and ranks != sorted(ranks):
+            rule = f"`order: {_listed(level.order)}` of level {level.name!r} must hold (other dims outside)"
+            raise MappingError(f"{place}: {rule}, but its loops are {_listed(dims)}")
+
+
+def _listed(dims: Iterable[DimName]) -> str:
+    """As an accelerator file writes it."""
+    return f"[{', '.join(dims)}]"
+
+
+def tile_bits(layer: Layer, accelerator: Accelerator, mapping: Mapping, level: int, operand: Operand) -> int:
+    """Bits that one instance of a level needs for its tile of an operand, not doubled [bit].
+
+    Outputs are `acc` bits wide where unfinished sums pass through, else `o` bits.
+    """
+    bits = accelerator.resolve_bits(layer.bits, layer.reduction)
+    width = {"W": bits.w, "I": bits.i, "O": psum_width(layer, accelerator, mapping, level)}[operand]
+    return footprint(layer, operand, mapping.bounds(level)) * width
+
+
+def psum_width(layer: Layer, accelerator: Accelerator, mapping: Mapping, level: int) -> int:
+    """Width of O at a level [bit]: `acc` while sums are unfinished there, `o` once they are complete."""
+    bits = accelerator.resolve_bits(layer.bits, layer.reduction)
+    feeds_macs = not any("O" in inner.keeps for inner in mapping.levels[:level])
+    unfinished = any(
+        loop.bound > 1 and loop.dim in ("C", "FY", "FX")
+        for outer in mapping.levels[level:]
+        for loop in outer.temporal
+    )
+    return bits.acc if feeds_macs or unfinished else bits.o
+
+
+def _check_capacity(place: str, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
+    for index, level in enumerate(accelerator.levels):
+        for memory in level.memories:
+            if memory.size_bits is None:
+                continue
+            held = [operand for operand in memory.holds if operand in mapping.levels[index].keeps]
+            copies = 2 if memory.double_buffered else 1
+            need = copies * sum(tile_bits(layer, accelerator, mapping, index, operand) for operand in held)
+            if need > memory.size_bits:
+                rule = f"`tiles <= {memory.size_bits:g} bits` must hold in {memory.name!r}"
+                raise MappingError(f"{place}: {rule}, but got {need} bits")

@@ -1,0 +1,130 @@
+"""Layers on GPUs and CPUs: a roofline with tile and wave quantization, launch overhead, cache and memory.
+
+A convolution is an implicit matrix product of B * OY * OX pixels, K filters and C * FY * FX products, once per
+group. The layer runs in the narrowest format that has the bits of its wider operand; each operand lies in memory
+in the narrowest format that has its bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hwmodel.chip.accelerator import Accelerator, Widths
+from hwmodel.chip.roofline import Format, Problem, Roofline, run_kernel
+from hwmodel.network.layer import Layer
+from hwmodel.price.lowering import is_lowered
+
+_PJ_PER_J = 1e12
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelPrice:
+    """Cost of one layer.
+
+    Attributes:
+        energy_pj: keyed ("mac", ""), ("idle", "") and (memory, operand) [pJ].
+        traffic_bits: keyed (memory, operand) [bit].
+        cycles: with launch, and with the wait where the layer is the last.
+        bound: "compute", "cache", "launch" or the name of the memory.
+        utilization: MACs over what the peak of the format could do in `cycles`.
+    """
+
+    energy_pj: dict[tuple[str, str], float]
+    traffic_bits: dict[tuple[str, str], float]
+    cycles: int
+    bound: str
+    utilization: float
+
+
+def price_kernel(layer: Layer, accelerator: Accelerator, machine: Roofline, *, last: bool) -> KernelPrice:
+    """Cost of a layer (whole filters already removed) as one kernel.
+
+    Args:
+        layer: with its bits.
+        accelerator: for the clock, the outermost memory and the widths.
+        machine: its roofline.
+        last: the host waits for the result of the last layer.
+    """
+    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+    fmt = machine.format_for(max(widths.w, widths.i))
+    rate = fmt.sparse_rate if uses_structure(layer, fmt) else 1.0
+    kernel = run_kernel(problem_of(layer, machine, widths, sparse=rate > 1.0), machine, fmt, rate)
+    overhead = machine.launch_s + (machine.wait_s if last else 0.0)
+    seconds = kernel.seconds + overhead
+    cycles = math.ceil(seconds * accelerator.clock_hz)
+    memory = accelerator.levels[-1].memories[0]
+    traffic = {
+        (memory.name, "W"): kernel.w_bits,
+        (memory.name, "I"): kernel.i_bits,
+        (memory.name, "O"): kernel.o_bits,
+    }
+    energy = {("mac", ""): layer.macs / rate * fmt.mac_pj, ("idle", ""): machine.idle_w * seconds * _PJ_PER_J}
+    energy |= {
+        key: bits * (memory.write_pj_per_bit if key[1] == "O" else memory.read_pj_per_bit)
+        for key, bits in traffic.items()
+    }
+    bound = memory.name if kernel.bound == "memory" else kernel.bound
+    return KernelPrice(
+        energy_pj=energy,
+        traffic_bits=traffic,
+        cycles=cycles,
+        bound=bound if kernel.seconds >= overhead else "launch",
+        utilization=layer.macs / (fmt.macs_per_s * rate * cycles / accelerator.clock_hz),
+    )
+
+
+def problem_of(layer: Layer, machine: Roofline, widths: Widths, *, sparse: bool = False) -> Problem:
+    """The matrix products of a layer, its operands in the formats that memory has."""
+    d = layer.dims
+    w_bits: float = machine.format_for(widths.w).storage_bits
+    if sparse:
+        w_bits = (w_bits + 2) / 2  # half of the values, each with a 2-bit index
+    lowered = machine.format_for(max(widths.w, widths.i)).lowers and is_lowered(layer, machine.cores)
+    is_conv, filter_size = layer.kind == "conv" and not lowered, d.FY * d.FX
+    groups, filters, channels = d.G, d.K, d.C
+    if is_conv:
+        groups, filters, channels = _blocked(layer, machine.channel_block)
+    return Problem(
+        m=d.OY * d.OX if lowered else d.B * d.OY * d.OX,
+        n=filters,
+        k=channels * filter_size,
+        batch=d.B if lowered else groups,
+        w=layer.elements("W") * groups * filters * channels // (d.G * d.K * d.C),
+        i=layer.elements("I") * groups * channels // (d.G * d.C),
+        o=layer.elements("O") * groups * filters // (d.G * d.K),
+        w_bits=w_bits,
+        i_bits=machine.format_for(widths.i).storage_bits,
+        o_bits=machine.format_for(widths.o).storage_bits,
+        is_conv=is_conv,
+        pointwise=is_conv and filter_size == 1,
+        patches=d.OY * d.OX * layer.reduction if lowered and filter_size > 1 else 0,
+    )
+
+
+def _blocked(layer: Layer, block: int) -> tuple[int, int, int]:
+    """Groups, filters and channels in whole blocks; the few channels of an image are not blocked."""
+    d = layer.dims
+    if d.G > 1:
+        is_depthwise = d.K == d.C == 1
+        return (_round_up(d.G, block) if is_depthwise else d.G), d.K, d.C
+    return 1, _round_up(d.K, block), _round_up(d.C, block) if block <= d.C else d.C
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return math.ceil(value / multiple) * multiple
+
+
+def uses_structure(layer: Layer, fmt: Format) -> bool:
+    """Whether the format runs this layer's 2:4 zeros faster."""
+    return fmt.sparse_rate > 1.0 and layer.density.pattern == "2:4" and layer.density.w <= 0.5
+
+
+def format_note(layer: Layer, accelerator: Accelerator, machine: Roofline) -> str:
+    """A sentence where the widths do not run as such, else ""."""
+    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+    fmt = machine.format_for(max(widths.w, widths.i))
+    if (widths.w, widths.i) == (fmt.bits, fmt.bits):
+        return ""
+    w, i = machine.format_for(widths.w), machine.format_for(widths.i)
+    return f"no {widths.w}x{widths.i}-bit arithmetic: priced as {fmt.name}, W stored as {w.name}, I as {i.name}"

@@ -1,0 +1,213 @@
+"""Costs of layers and networks as values: they add, and turn into tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from hwmodel.errors import ConfigError
+from hwmodel.nest.mapping import Mapping
+from hwmodel.network.layer import Bits, Layer
+from hwmodel.network.names import out_shape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Breakdown = MappingType[tuple[str, str], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCost:
+    """Cost of one layer, with the vector operations that work on its output.
+
+    Attributes:
+        name, module: of the layer.
+        layer: as priced, with its bits and density.
+        macs: dense MACs.
+        effectual_macs: MACs left after removed filters, times the densities of both operands.
+        bops: MACs after removed filters * b_w * b_i (bit operations).
+        cycles: with stalls.
+        compute_cycles: of the array alone.
+        bound: "compute", or the memory whose port is busiest.
+        energy_breakdown: keyed (memory, "mac" or "vector", operand or "") [pJ].
+        traffic_bits: keyed (memory, operand or "vector") [bit].
+        utilization: MACs over what the whole array could do in the layer's cycles.
+        processing_cycles: the part of the cycles in which the array runs or waits for its ports.
+        weight_bits: stored weights [bit].
+        mapping: None on accelerators without one.
+        notes: what to know about the price.
+    """
+
+    name: str
+    module: str
+    layer: Layer
+    macs: int
+    effectual_macs: float
+    bops: int
+    cycles: int
+    bound: str
+    energy_breakdown: Breakdown
+    traffic_bits: Breakdown
+    utilization: float
+    weight_bits: float
+    mapping: Mapping | None = None
+    processing_cycles: int = 0
+    tile_bits: MappingType[tuple[str, str], int] = field(default_factory=dict)
+    compute_cycles: int = 0
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def energy_pj(self) -> float:
+        """Energy of the layer [pJ]."""
+        return sum(self.energy_breakdown.values())
+
+    @property
+    def mac_energy_pj(self) -> float:
+        """The part of the energy that computes: MACs and vector operations [pJ]."""
+        return sum(v for (place, _), v in self.energy_breakdown.items() if place in ("mac", "mul", "add", "vector"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCost:
+    """Costs of the layers of a network; adds up.
+
+    Attributes:
+        layers: in topological order.
+        clock_hz: of the accelerator [Hz].
+        activation_bits: the most that is alive at once, layer outputs in execution order [bit].
+        notes: what to know about the totals, each sentence once.
+    """
+
+    layers: tuple[LayerCost, ...]
+    clock_hz: float
+    accelerator: str
+    activation_bits: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, other: NetworkCost) -> NetworkCost:
+        """Both networks one after the other on the same accelerator."""
+        if (self.accelerator, self.clock_hz) != (other.accelerator, other.clock_hz):
+            raise ConfigError(
+                f"costs add on one accelerator only, but got {self.accelerator} + {other.accelerator}"
+            )
+        return NetworkCost(
+            layers=self.layers + other.layers,
+            clock_hz=self.clock_hz,
+            accelerator=self.accelerator,
+            activation_bits=max(self.activation_bits, other.activation_bits),
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+        )
+
+    @cached_property
+    def by_module(self) -> dict[str, tuple[LayerCost, ...]]:
+        """Layer costs grouped by module, in order of first appearance: the order in which totals are summed."""
+        groups: dict[str, list[LayerCost]] = {}
+        for item in self.layers:
+            groups.setdefault(item.module, []).append(item)
+        return {module: tuple(items) for module, items in groups.items()}
+
+    @property
+    def macs(self) -> int:
+        return sum(item.macs for item in self.layers)
+
+    @property
+    def effectual_macs(self) -> float:
+        return sum(item.effectual_macs for item in self.layers)
+
+    @property
+    def bops(self) -> int:
+        """Bit operations: sum of MACs * b_w * b_i."""
+        return sum(item.bops for item in self.layers)
+
+    @cached_property
+    def energy_pj(self) -> float:
+        """Energy of one run of the network [pJ]."""
+        return sum(sum(item.energy_pj for item in items) for items in self.by_module.values())
+
+    @property
+    def cycles(self) -> int:
+        return sum(item.cycles for item in self.layers)
+
+    @property
+    def latency_s(self) -> float:
+        """Time of one run, layers one after the other [s]."""
+        return self.cycles / self.clock_hz
+
+    @cached_property
+    def weight_bits(self) -> float:
+        """Stored weights, each once however often it is read [bit]."""
+        return sum(stored_once(items) for items in self.by_module.values())
+
+    @property
+    def memory_bits(self) -> float:
+        """Weights and the peak of the activations [bit]."""
+        return self.weight_bits + self.activation_bits
+
+    @property
+    def utilization(self) -> float:
+        """MACs over what the array could do in all cycles."""
+        cycles = self.cycles
+        return sum(item.utilization * item.cycles for item in self.layers) / cycles if cycles else 0.0
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per layer; units stand in the column names."""
+        import pandas as pd
+
+        return pd.DataFrame([_row(item, self.clock_hz) for item in self.layers])
+
+    def traffic_frame(self) -> pd.DataFrame:
+        """One row per layer, memory and operand: traffic_bits and energy_pj."""
+        import pandas as pd
+
+        rows = [
+            {
+                "layer": item.name,
+                "memory": place,
+                "operand": operand,
+                "traffic_bits": item.traffic_bits.get((place, operand), 0.0),
+                "energy_pj": energy,
+            }
+            for item in self.layers
+            for (place, operand), energy in item.energy_breakdown.items()
+        ]
+        return pd.DataFrame(rows, columns=["layer", "memory", "operand", "traffic_bits", "energy_pj"])
+
+    def _repr_html_(self) -> str:
+        from hwmodel.show.notebook import cost_html
+
+        return cost_html(self)
+
+
+def stored_once(items: Sequence[LayerCost]) -> float:
+    """Weight bits of the layers of one module, each of its weights once [bit]."""
+    return sum({item.layer.weight_key: item.weight_bits for item in items if item.weight_bits}.values())
+
+
+def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:
+    layer = item.layer
+    outer = list(dict.fromkeys(place for place, _ in item.traffic_bits))[-1:]
+    bits = layer.bits or Bits(w=32, i=32)
+    return {
+        "layer": item.name,
+        "module": item.module,
+        "kind": layer.kind,
+        "out_shape": out_shape(layer).replace("×", "x"),
+        "w_bits": bits.w,
+        "a_bits": bits.i,
+        "density": layer.density.w,
+        "weights": layer.weights,
+        "macs": item.macs,
+        "effectual_macs": item.effectual_macs,
+        "cycles": item.cycles,
+        "latency_s": item.cycles / clock_hz,
+        "energy_pj": item.energy_pj,
+        "mac_energy_pj": item.mac_energy_pj,
+        "memory_energy_pj": item.energy_pj - item.mac_energy_pj,
+        "dram_bits": sum(v for (place, _), v in item.traffic_bits.items() if place in outer),
+        "weight_bits": item.weight_bits,
+        "utilization": item.utilization,
+        "bound": item.bound,
+    }

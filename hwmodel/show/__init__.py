@@ -1,0 +1,1 @@
+"""Graphs and costs as trees, sums and notebook tables."""

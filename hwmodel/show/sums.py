@@ -1,0 +1,164 @@
+"""What layers add up to: parameters, MACs, mean widths and, once they are priced, cycles and energy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from hwmodel.network.layer import Bits, Layer
+from hwmodel.network.names import out_shape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hwmodel.price.results import LayerCost
+
+#: A layer without bits is float, and counts as this wide [bit].
+FLOAT = Bits(w=32, i=32)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A weighted mean that adds up, with the least and the largest value in it."""
+
+    total: float
+    weight: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, weight: float) -> Self:
+        return cls(value * weight, weight, value, value)
+
+    def __add__(self, other: Mean) -> Mean:
+        """Values of weight zero count only where there are no others."""
+        if bool(self.weight) != bool(other.weight) or math.isnan(self.low) or math.isnan(other.low):
+            return max(self, other, key=lambda mean: (mean.weight, mean.low == mean.low))
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return Mean(self.total + other.total, self.weight + other.weight, low, high)
+
+    @property
+    def value(self) -> float:
+        return self.total / self.weight if self.weight else (self.low + self.high) / 2
+
+    @property
+    def is_uniform(self) -> bool:
+        return self.low == self.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """What a line of the outline says about the layers below it; adds up.
+
+    Attributes:
+        num_layers: layers with MACs.
+        macs: dense.
+        weights: elements, each stored weight once.
+        biases: elements, likewise.
+        w_bits: widths of the weights, weighted by their number [bit].
+        a_bits: widths of the inputs, weighted by MACs [bit].
+        density: of the weights, weighted by their number.
+        cycles, energy_pj: of a network that is priced, else 0.
+        bounds: what bounds the layers -> the cycles of those layers.
+    """
+
+    num_layers: int
+    macs: int
+    weights: int
+    biases: int
+    w_bits: Mean
+    a_bits: Mean
+    density: Mean
+    cycles: int = 0
+    energy_pj: float = 0.0
+    bounds: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def params(self) -> int:
+        """Weights and biases of the layers; those of norms and tables of embeddings are left out."""
+        return self.weights + self.biases
+
+    @property
+    def bound(self) -> str:
+        """What bounds most of the cycles; "" where nothing is priced."""
+        return max(self.bounds, key=self.bounds.__getitem__, default="")
+
+    def __add__(self, other: Sums) -> Sums:
+        names = dict.fromkeys([*self.bounds, *other.bounds])
+        return Sums(
+            num_layers=self.num_layers + other.num_layers,
+            macs=self.macs + other.macs,
+            weights=self.weights + other.weights,
+            biases=self.biases + other.biases,
+            w_bits=self.w_bits + other.w_bits,
+            a_bits=self.a_bits + other.a_bits,
+            density=self.density + other.density,
+            cycles=self.cycles + other.cycles,
+            energy_pj=self.energy_pj + other.energy_pj,
+            bounds={name: self.bounds.get(name, 0) + other.bounds.get(name, 0) for name in names},
+        )
+
+
+#: Of no layer.
+NOTHING = Sums(
+    num_layers=0, macs=0, weights=0, biases=0,
+    w_bits=Mean.of(math.nan, 0), a_bits=Mean.of(math.nan, 0), density=Mean.of(math.nan, 0),
+)  # fmt: skip
+
+
+def layer_sums(layers: Sequence[Layer], costs: Sequence[LayerCost] = ()) -> list[Sums]:
+    """One `Sums` per layer. A weight that several layers read counts with the first of them."""
+    stored: set[tuple[str, str]] = set()
+    rows = []
+    for index, layer in enumerate(layers):
+        is_new = layer.weights > 0 and layer.weight_key not in stored
+        stored.add(layer.weight_key)
+        weights = layer.weights if is_new else 0
+        bits = layer.bits or FLOAT
+        cost = costs[index] if costs else None
+        rows.append(
+            Sums(
+                num_layers=1,
+                macs=layer.macs,
+                weights=weights,
+                biases=layer.dims.G * layer.dims.K if is_new and layer.has_bias else 0,
+                w_bits=Mean.of(bits.w, weights),
+                a_bits=Mean.of(bits.i, layer.macs),
+                density=Mean.of(layer.density.w, weights),
+                cycles=cost.cycles if cost else 0,
+                energy_pj=cost.energy_pj if cost else 0.0,
+                bounds={cost.bound: cost.cycles} if cost else {},
+            )
+        )
+    return rows
+
+
+def layer_frame(layers: Sequence[Layer]) -> pd.DataFrame:
+    """One row per layer: its names, kind, dims, widths, density, and what it stores and computes.
+
+    `w_bits` and `a_bits` [bit]: float is 32. `params` are weights and biases; a weight that several layers
+    read is in `weights` of each of them, in `params` of the first. `macs_share` is a fraction.
+    """
+    import pandas as pd
+
+    total = sum(layer.macs for layer in layers)
+    rows = [
+        {
+            "layer": layer.name,
+            "module": layer.module,
+            "kind": layer.kind,
+            **dict(layer.dims),
+            "out_shape": out_shape(layer).replace("×", "x"),
+            "w_bits": (layer.bits or FLOAT).w,
+            "a_bits": (layer.bits or FLOAT).i,
+            "density": layer.density.w,
+            "weights": layer.weights,
+            "params": sums.params,
+            "macs": layer.macs,
+            "macs_share": layer.macs / total,
+        }
+        for layer, sums in zip(layers, layer_sums(layers), strict=True)
+    ]
+    return pd.DataFrame(rows)

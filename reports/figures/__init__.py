@@ -1,0 +1,1 @@
+"""Figures: plots and pictures of networks."""

@@ -1,0 +1,184 @@
+"""`write_report`: one self-contained HTML page per run, and the same figures as PNG."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.files import write_atomic
+from hwmodel.network.names import safe_name
+from reports.figures import theme
+from reports.figures.plots import (
+    breakdown_frame,
+    figure_bytes,
+    plot_breakdown,
+    plot_layers,
+    plot_pareto,
+    save_figure,
+)
+from reports.page import htmltables, sections
+from reports.run.folder import RunData, read_run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+REPORT = "report.html"
+COMPARISON_NOTE = (
+    "Accuracies are measured. Energy, latency and memory come from the cost model, each configuration "
+    "under its own best mapping."
+)
+#: Objectives that get a front of their own in the report, and the cost they are drawn over.
+FRONT_COSTS = {"avg_w_bits": "avg_w_bits", "energy": "energy_pj", "latency": "latency_s", "memory": "memory_bits"}
+FRONT_WORDS = {
+    "avg_w_bits": "average weight precision",
+    "energy": "energy",
+    "latency": "latency",
+    "memory": "the memory of weights and activations",
+}
+
+
+def write_report(run: Any) -> Path:
+    """Write `report.html` and `figures/*.png` into the folder of a run.
+
+    The page needs no network: styles and figures are inside, there is no script, and every name is
+    escaped.
+
+    Args:
+        run: the folder, or an object with a `.folder` (a `Study`).
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ConfigError: the folder is not that of a run.
+    """
+    data = read_run(run)
+    return write_atomic(data.folder / REPORT, render(data))
+
+
+def render(run: RunData) -> str:
+    """The page as text; the figures are written to `figures/` on the way."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reports.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=_printable,
+    )
+    return environment.get_template("report.html.j2").render(report=context(run)) + "\n"
+
+
+def _printable(value: Any) -> Any:
+    """Text without control characters, which no page may hold; markup of a macro stays as it is."""
+    return safe_name(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def context(run: RunData) -> dict[str, Any]:
+    """Everything that the template shows, as text, rows and figures."""
+    page: dict[str, Any] = {
+        "title": f"{run.graph.name} on {run.accelerator.name}" if run.accelerator else run.graph.name,
+        "subtitle": run.subtitle,
+        "warnings": run.warnings,
+        "cards": sections.cards(run),
+        "summary": sections.summary(run),
+        "comparison": _comparison(run),
+        "comparison_note": COMPARISON_NOTE,
+        "front": None, "layers": None, "breakdown_figure": None, "candidates": None,
+        "method": sections.method(run),
+        "sources": sections.sources(run),
+        "commands": sections.commands(run),
+        "footer": f"Written by hwmodel {run.version} from {run.folder.name}. Nothing is loaded from the network.",
+    }  # fmt: skip
+    if len(run.candidates):
+        _add_candidates(page, run)
+    if run.layers is not None:
+        _add_layers(page, run)
+    page["contents"] = _contents(page)
+    return page
+
+
+def _comparison(run: RunData) -> htmltables.HtmlTable | None:
+    if run.picked_row is None or run.baseline_row is None:
+        return None
+    metrics = htmltables.known_metrics(run.candidates)
+    return htmltables.comparison_table(
+        run.picked_row, run.baseline_row, run.baseline_name, metrics, run.float_accuracy
+    )
+
+
+def _add_candidates(page: dict[str, Any], run: RunData) -> None:
+    page["front"] = htmltables.front_table(run.candidates, run.float_accuracy)
+    page["front_note"] = (
+        "Accuracy is on the validation split. PTQ: quantized after training. QAT: finetuned while quantized. "
+        "The front compares candidates of one fidelity: the finetuned ones, if there are any. "
+        f"Test: measured once, for the front only. {run.precision_definition}"
+    )
+    page["front_figures"] = [
+        _figure(
+            run, f"pareto_{name}", partial(plot_pareto, run.candidates, x=cost),
+            f"Accuracy over {FRONT_WORDS[name]}, every candidate. Error bars: binomial standard error.",
+        )
+        for name, cost in FRONT_COSTS.items()
+        if name in run.objectives and cost in run.candidates.columns
+    ]  # fmt: skip
+    page["candidates"] = htmltables.candidates_table(run.candidates)
+    shown = min(len(run.candidates), htmltables.MAX_ROWS)
+    rest = f" The first {shown} of {len(run.candidates)} are here," if shown < len(run.candidates) else ""
+    page["candidates_note"] = (
+        f"{len(run.candidates)} scores.{rest} All of them are in candidates.csv and ledger.jsonl."
+    )
+
+
+def _add_layers(page: dict[str, Any], run: RunData) -> None:
+    layers = run.layers
+    assert layers is not None
+    page["layers"] = htmltables.layers_table(layers)
+    page["layers_note"] = f"Average weight precision {run.average_precision:.4f} bit. {run.precision_definition}"
+    page["layers_figure"] = _figure(
+        run, "layers", partial(plot_layers, layers),
+        "Weight bits of every layer of the picked configuration, and its share of the energy.",
+    )  # fmt: skip
+    if run.cost is None:
+        return
+    frame = breakdown_frame(run.cost)
+    page["breakdown"] = htmltables.breakdown_table(frame)
+    page["breakdown_note"] = "Energy of the accesses to each memory, and of the arithmetic, per inference."
+    page["breakdown_figure"] = _figure(
+        run, "breakdown", partial(plot_breakdown, frame),
+        "Energy of every layer by memory level.",
+    )  # fmt: skip
+
+
+def _figure(run: RunData, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
+    """One figure in light and dark for the page, and as PNG in the folder."""
+    light = draw(theme=theme.LIGHT)
+    save_figure(light, run.folder / "figures" / f"{name}.png")
+    return {
+        "light": _data_uri(figure_bytes(light, "svg")),
+        "dark": _data_uri(figure_bytes(draw(theme=theme.DARK), "svg")),
+        "alt": caption,
+        "caption": caption,
+    }
+
+
+def _data_uri(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+
+
+def _contents(page: dict[str, Any]) -> list[dict[str, str]]:
+    """(id, title) of the sections that this page has."""
+    sections_of = {
+        "summary": ("Summary", True),
+        "front": ("Pareto front", page["front"]),
+        "layers": ("Layers", page["layers"]),
+        "cost": ("Cost", page["breakdown_figure"]),
+        "candidates": ("Candidates", page["candidates"]),
+        "method": ("Method", True),
+        "next": ("Next", True),
+    }
+    return [{"id": name, "title": title} for name, (title, shown) in sections_of.items() if shown]

@@ -1,0 +1,258 @@
+"""The tables of the HTML report as rows of text; the template only lays them out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reports import units
+from reports.run.frames import front_rows, records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Rows of the table of all candidates; the rest is in candidates.csv.
+MAX_ROWS = 3000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """Header of a table; `align` is left, right or wrap, `title` explains it."""
+
+    header: str
+    align: str = "right"
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Cells of a table; `mark` is "", picked or failed."""
+
+    cells: Sequence[str]
+    mark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HtmlTable:
+    """What the template's table macro draws."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    total: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A cost: its key in the results, its name, how it is written, and a word on what it is."""
+
+    key: str
+    label: str
+    write: Callable[[float], str]
+    title: str = ""
+
+
+def _write_bits(value: float) -> str:
+    return units.number(value, 3)
+
+
+METRICS = (
+    Metric(key="avg_w_bits", label="Average bits", write=_write_bits, title="average weight precision"),
+    Metric(key="energy_pj", label="Energy", write=units.energy, title="per inference"),
+    Metric(key="latency_s", label="Latency", write=units.seconds, title="per inference"),
+    Metric(key="memory_bits", label="Memory", write=units.data_size, title="weights and peak activations"),
+    Metric(key="weight_bits", label="Weights", write=units.data_size, title="stored weights"),
+    Metric(key="bops", label="Bit operations", write=units.count, title="MACs × weight bits × activation bits"),
+)
+
+ACCURACIES = (
+    ("Accuracy, quantized (PTQ)", "ptq_accuracy"),
+    ("Accuracy, finetuned (QAT)", "qat_accuracy"),
+    ("Accuracy on the test split", "test_accuracy"),
+)
+
+
+def known_metrics(frame: pd.DataFrame) -> list[Metric]:
+    """The costs that the candidates carry."""
+    return [metric for metric in METRICS if metric.key in frame.columns and frame[metric.key].notna().any()]
+
+
+def columns(*headers: str, titles: Mapping[str, str] | None = None) -> list[Column]:
+    """Columns from headers; a leading `<` aligns left, a leading `~` wraps."""
+    align = {"<": "left", "~": "wrap"}
+    return [
+        Column(header=text.lstrip("<~"), align=align.get(text[:1], "right"), title=(titles or {}).get(text, ""))
+        for text in headers
+    ]
+
+
+def metric_columns(metrics: Sequence[Metric]) -> list[Column]:
+    return [Column(header=metric.label, title=metric.title) for metric in metrics]
+
+
+def change(value: float, reference: float) -> str:
+    """`3.20× less`, `1.10× more`, `no less`; a dash where there is nothing to compare."""
+    if not (value > 0 and reference > 0):
+        return units.MISSING
+    ratio = reference / value
+    if 0.995 < ratio < 1.005:
+        return "no less"
+    return f"{ratio:.2f}× less" if ratio > 1 else f"{1 / ratio:.2f}× more"
+
+
+def points(gap: float) -> str:
+    """A difference of accuracies in percentage points."""
+    return units.MISSING if math.isnan(gap) else f"{gap * 100:+.2f} points"
+
+
+def test_text(row: Mapping[str, Any]) -> str:
+    """`96.11 ± 0.42 %`, or a dash where the test split was not used."""
+    if not math.isfinite(row["test_accuracy"]):
+        return units.MISSING
+    spread = f" ± {row['test_sd'] * 100:.2f}" if math.isfinite(row["test_sd"]) else ""
+    return f"{row['test_accuracy'] * 100:.2f}{spread} %"
+
+
+def comparison_table(
+    picked: pd.Series, baseline: pd.Series, name: str, metrics: Sequence[Metric], float_accuracy: float | None
+) -> HtmlTable:
+    """The picked candidate beside a baseline called `name`."""
+    rows = [Row(cells=["Accuracy of the float model", *[units.percent(float_accuracy)] * 2, ""])]
+    rows += [
+        Row(cells=[label, units.percent(baseline[key]), units.percent(picked[key]), points(gap)])
+        for label, key in ACCURACIES
+        for gap in [picked[key] - baseline[key]]
+        if math.isfinite(picked[key])
+    ]
+    for metric in metrics:
+        before, after = baseline[metric.key], picked[metric.key]
+        rows.append(Row(cells=[metric.label, metric.write(before), metric.write(after), change(after, before)]))
+    return HtmlTable(columns=columns("<", name, "Picked", "Change"), rows=rows)
+
+
+def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlTable:
+    """The front with its float, PTQ, QAT and test columns."""
+    metrics = [metric for metric in known_metrics(candidates) if metric.key != "bops"]
+    titles = {"± s.e.": "binomial standard error of the score", "Test": "mean ± standard deviation over seeds"}
+    rows = []
+    for row in records(front_rows(candidates)):
+        cells = [
+            str(row["number"]),
+            *(metric.write(row[metric.key]) for metric in metrics),
+            units.percent(float_accuracy),
+            units.percent(row["ptq_accuracy"]),
+            units.percent(row["qat_accuracy"]),
+            units.number(row["standard_error"] * 100, 2),
+            test_text(row),
+            str(row["origin"]),
+        ]
+        rows.append(Row(cells=cells, mark="picked" if row["picked"] else ""))
+    tail = columns("Float", "PTQ", "QAT", "± s.e.", "Test", "<From", titles=titles)
+    return HtmlTable(columns=[*columns("#"), *metric_columns(metrics), *tail], rows=rows)
+
+
+def candidates_table(candidates: pd.DataFrame) -> HtmlTable:
+    """Every score, in the order of the ledger, up to `MAX_ROWS`; errors where there are any."""
+    metrics = known_metrics(candidates)
+    shown = candidates.head(MAX_ROWS)
+    has_errors = bool((shown["status"] == "failed").any())
+    rows = [_candidate_row(row, metrics, has_errors) for row in records(shown)]
+    head = columns("#", "<Stage", "<From", "Accuracy")
+    tail = columns("Time", "<Key", *(["~Error"] if has_errors else []))
+    return HtmlTable(columns=[*head, *metric_columns(metrics), *tail], rows=rows)
+
+
+def _candidate_row(row: Mapping[str, Any], metrics: Sequence[Metric], has_errors: bool) -> Row:
+    failed = row["status"] == "failed"
+    cells = [
+        str(row["number"]),
+        str(row["stage"]).upper(),
+        str(row["origin"]),
+        "failed" if failed else units.percent(row["accuracy"]),
+        *(metric.write(row[metric.key]) for metric in metrics),
+        units.seconds(row.get("wall_s")),
+        str(row["key"])[:8],
+        *([str(row["error"])[:400]] if has_errors else []),
+    ]
+    return Row(cells=cells, mark="failed" if failed else "picked" if row["picked"] else "")
+
+
+def layers_table(frame: pd.DataFrame) -> HtmlTable:
+    """Bits, density, weights, MACs and, if priced, the cost of every layer of one configuration."""
+    priced = "energy_pj" in frame.columns
+    total = float(frame["energy_pj"].sum()) if priced else 0.0
+    titles = {
+        "Huffman": "average length of a Huffman code of the weights [bit]",
+        "Share": "of the energy",
+        "Use": "MACs over what the array could do in these cycles",
+    }
+    coded = ["Huffman"] if "huffman_bits" in frame.columns else []
+    head = columns("<Layer", "<Out", "W bits", *coded, "A bits", "Density", "Weights", "MACs", titles=titles)
+    tail = columns("Energy", "Share", "Cycles", "Use", "<Bound", titles=titles) if priced else []
+    rows = [Row(cells=_layer_cells(row) + (_priced_cells(row, total) if priced else [])) for row in records(frame)]
+    owned = frame[~(frame["module"].duplicated() & (frame["module"] != ""))]
+    sums = [
+        "Total",
+        "",
+        "",
+        *([""] if coded else []),
+        "",
+        "",
+        f"{int(owned['weights'].sum()):,}",
+        units.count(frame["macs"].sum()),
+    ]
+    if priced:
+        sums += [units.energy(total), "100.0 %", units.count(frame["cycles"].sum()), "", ""]
+    return HtmlTable(columns=[*head, *tail], rows=rows, total=sums)
+
+
+def _layer_cells(row: Mapping[str, Any]) -> list[str]:
+    return [
+        str(row["layer"]),
+        str(row["out_shape"]).replace("x", "×"),
+        bits_text(row["w_bits"]) if row["weights"] else units.MISSING,
+        *_code_length(row),
+        bits_text(row["a_bits"]),
+        f"{row['density']:.2f}",
+        f"{int(row['weights']):,}",
+        units.count(row["macs"]),
+    ]
+
+
+def _code_length(row: Mapping[str, Any]) -> list[str]:
+    if "huffman_bits" not in row:
+        return []
+    length = row["huffman_bits"]
+    return [units.MISSING if length is None or math.isnan(length) else f"{length:.2f}"]
+
+
+def _priced_cells(row: Mapping[str, Any], total: float) -> list[str]:
+    return [
+        units.energy(row["energy_pj"]),
+        share_text(row["energy_pj"], total),
+        units.count(row["cycles"]),
+        f"{row['utilization'] * 100:.0f} %",
+        str(row["bound"]),
+    ]
+
+
+def bits_text(bits: float) -> str:
+    return "float" if bits == 32 else str(int(bits))
+
+
+def share_text(value: float, total: float) -> str:
+    return f"{value / total * 100:.1f} %" if total else units.MISSING
+
+
+def breakdown_table(frame: pd.DataFrame) -> HtmlTable:
+    """Energy per level over the whole network; `frame` has columns level and energy_pj."""
+    sums = frame.groupby("level", sort=False)["energy_pj"].sum()
+    total = float(sums.sum())
+    rows = [
+        Row(cells=[units.place(str(level)), units.energy(value), share_text(value, total)])
+        for level, value in sums.items()
+    ]
+    return HtmlTable(
+        columns=columns("<Where", "Energy", "Share"), rows=rows, total=["Total", units.energy(total), "100.0 %"]
+    )

@@ -1,0 +1,269 @@
+"""A run folder, read: results, graph, accelerator, the picked configuration and what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwmodel import evaluate, load_accelerator
+from hwmodel.chip.yamlfile import read_yaml
+from hwmodel.errors import ConfigError
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.names import out_shape
+from reports.run.frames import results_to_frame
+from reports.run.method import run_facts, run_warnings
+from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
+from search.front.objective import resolve_objectives
+from search.front.pareto import pareto_front
+from search.front.picking import pick
+from search.front.results import Result
+from search.ledger import read_results
+from search.manifest import read_manifest
+from search.materials import read_float_score
+from search.outputs import LAYERS
+from search.spec import SearchSpec
+from search.study import final_stage
+from workloads.compress import CompressionConfig, ConfigFile, average_precision, precision_definition, read_config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hwmodel import NetworkCost
+    from hwmodel.chip.accelerator import Accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """Everything that reports show of one run.
+
+    Attributes:
+        folder: of the run.
+        place: the folder as it was named, for commands to copy.
+        graph: of the model.
+        accelerator: None where no cost of one was an objective.
+        objectives: names.
+        candidates: as `reports.run.frames.candidate_frame`.
+        float_accuracy, float_error: of the float model on the validation split, and its standard error.
+        float_test_accuracy: of the float model on the test split.
+        picked_row, baseline_row: rows of `candidates`; None where there is none.
+        baseline_name: of the baseline.
+        layers: one row per layer of the picked configuration, priced if there is an accelerator.
+        cost: of the picked configuration.
+        average_precision: of the picked configuration [bit].
+        precision_definition: the sentence that goes with it.
+        facts: (term, text) on how it was measured.
+        warnings: what a reader must know first.
+        subtitle: one line under the title.
+        version: of hwmodel, now.
+        has_config: the picked configuration is in `best.yaml`.
+    """
+
+    folder: Path
+    place: str
+    graph: LayerGraph
+    accelerator: Accelerator | None
+    objectives: Sequence[str]
+    candidates: pd.DataFrame
+    float_accuracy: float | None = None
+    float_error: float = math.nan
+    float_test_accuracy: float | None = None
+    picked_row: Any = None
+    baseline_row: Any = None
+    baseline_name: str = ""
+    layers: pd.DataFrame | None = None
+    cost: NetworkCost | None = None
+    average_precision: float = math.nan
+    precision_definition: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    warnings: Sequence[str] = ()
+    subtitle: str = ""
+    version: str = ""
+    has_config: bool = False
+
+
+def read_run(source: Any) -> RunData:
+    """Read a run.
+
+    Args:
+        source: its folder, or a `Study`, which also knows the graph and the accelerator of a folder that
+            no `hwmodel search` has written.
+
+    Raises:
+        ConfigError: the folder is not that of a run, or it holds no graph.
+    """
+    from importlib.metadata import version
+
+    study = None if isinstance(source, (str, Path)) else source
+    folder = Path(source if study is None else study.folder)
+    results = read_results(folder)
+    manifest = read_manifest(folder) or {}
+    spec = read_yaml(folder / "config.yaml", SearchSpec) if (folder / "config.yaml").exists() else None
+    best = read_config(folder / "best.yaml") if (folder / "best.yaml").exists() else None
+    graph = _graph(folder, study)
+    chip = _accelerator(spec, study)
+    objectives = tuple(manifest.get("objectives", ("accuracy", "avg_w_bits")))
+    picked = _picked(results, objectives, best)
+    tests = read_tests(folder)
+    score, float_test = read_float_score(folder), summarize(tests, "float", "float")
+    candidates = _with_tests(
+        results_to_frame(results, objectives, -1 if picked is None else picked.number), results, tests
+    )
+    candidates.attrs["float_accuracy"] = None if score is None else score.accuracy
+    baseline, baseline_name = _baseline(results, picked)
+    config = None if picked is None else CompressionConfig.from_dict(picked.config)
+    cost = None if config is None or chip is None else evaluate(graph, chip, config)
+    notes = () if cost is None else cost.notes
+    return RunData(
+        folder=folder,
+        place=str(folder),
+        graph=graph,
+        accelerator=chip,
+        objectives=objectives,
+        candidates=candidates,
+        float_accuracy=None if score is None else score.accuracy,
+        float_error=_standard_error(score),
+        float_test_accuracy=None if float_test is None else float_test.mean,
+        picked_row=_row(candidates, picked),
+        baseline_row=_row(candidates, baseline),
+        baseline_name=baseline_name,
+        layers=None if config is None else _with_code_lengths(_layers(graph, config, cost), folder, best),
+        cost=cost,
+        average_precision=math.nan if config is None else average_precision(graph, config),
+        precision_definition=_sentence(precision_definition()),
+        facts=run_facts(spec, best, tests, score),
+        warnings=run_warnings(spec, results, tests, manifest, chip, notes, place=str(folder)),
+        subtitle=_subtitle(spec, results, manifest),
+        version=version("hwmodel"),
+        has_config=best is not None,
+    )
+
+
+def _graph(folder: Path, study: Any) -> LayerGraph:
+    path = folder / "graph.json"
+    if path.exists():
+        return LayerGraph.from_json(path.read_text(encoding="utf-8"))
+    if study is None:
+        raise ConfigError(f"{folder}: holds no graph.json. Give the Study itself: write_report(study).")
+    graph: LayerGraph = study.graph
+    return graph
+
+
+def _accelerator(spec: SearchSpec | None, study: Any) -> Accelerator | None:
+    if spec is not None:
+        return None if spec.accelerator is None else load_accelerator(spec.accelerator)
+    chip: Accelerator | None = getattr(study, "accelerator", None)
+    return chip
+
+
+def _picked(results: Sequence[Result], objectives: Sequence[str], best: ConfigFile | None) -> Result | None:
+    """The candidate in `best.yaml`; before there is one, the knee of the front so far."""
+    if best is not None:
+        number = best.metrics.get("candidate")
+        found = [result for result in results if result.number == number and result.key == best.config.key]
+        if found:
+            return found[0]
+    stage = final_stage(results)
+    front = pareto_front([result for result in results if result.stage == stage], objectives, unique=True)
+    return pick(front, resolve_objectives(objectives)) if front else None
+
+
+def _baseline(results: Sequence[Result], picked: Result | None) -> tuple[Result | None, str]:
+    """The most precise uniform candidate, finetuned if it was, and its name."""
+    done = [result for result in results if result.is_done and "avg_w_bits" in result.costs]
+    uniform = [result for result in done if result.origin == "uniform"]
+    pool = uniform or done
+    if not pool:
+        return None, ""
+    first = max(pool, key=lambda result: result.costs["avg_w_bits"])
+    same = [result for result in done if result.key == first.key]
+    best = next((result for result in reversed(same) if result.stage == "qat"), first)
+    if picked is not None and best.key == picked.key:
+        return None, ""
+    return best, _uniform_name(first) if uniform else "the most precise candidate"
+
+
+def _uniform_name(result: Result) -> str:
+    """`uniform 8-bit`, by the width that most layers have."""
+    widths = Counter(layer.get("w_bits") for layer in result.config.get("layers", {}).values())
+    return f"uniform {widths.most_common(1)[0][0]}-bit" if widths else "uniform"
+
+
+def _with_tests(frame: pd.DataFrame, results: Sequence[Result], tests: Sequence[FinalRecord]) -> pd.DataFrame:
+    """The frame with the test accuracies of the candidates that were measured."""
+    found: Mapping[int, FinalSummary] = {
+        result.number: summary
+        for result in results
+        if (summary := summarize(tests, result.key, result.stage)) is not None
+    }
+    known = [(number, summary) for number, summary in found.items() if number in set(frame["number"])]
+    for number, summary in known:
+        at = frame["number"] == number
+        frame.loc[at, "test_accuracy"] = summary.mean
+        frame.loc[at, "test_sd"] = summary.sd
+        frame.loc[at, "test_runs"] = summary.num_seeds
+    return frame
+
+
+def _row(frame: pd.DataFrame, result: Result | None) -> Any:
+    return None if result is None else frame[frame["number"] == result.number].iloc[0]
+
+
+def _layers(graph: LayerGraph, config: CompressionConfig, cost: NetworkCost | None) -> pd.DataFrame:
+    """One row per layer; without a cost only bits, density, weights and MACs."""
+    if cost is not None:
+        return cost.to_dataframe()
+    import pandas as pd
+
+    rows = [
+        {
+            "layer": layer.name,
+            "module": layer.module,
+            "out_shape": out_shape(layer),
+            "w_bits": layer.bits.w if layer.bits else 32,
+            "a_bits": layer.bits.i if layer.bits else 32,
+            "density": layer.density.w,
+            "weights": layer.weights,
+            "macs": layer.macs,
+        }
+        for layer in config.annotate(graph).layers
+    ]
+    return pd.DataFrame(rows)
+
+
+def _with_code_lengths(layers: pd.DataFrame, folder: Path, best: ConfigFile | None) -> pd.DataFrame:
+    """The layers with the Huffman lengths that the run measured on the weights of its pick."""
+    path = folder / LAYERS
+    if best is None or not path.exists():
+        return layers
+    import pandas as pd
+
+    stored = pd.read_csv(path)
+    if "huffman_bits" not in stored or stored["huffman_bits"].isna().all():
+        return layers
+    lengths = dict(zip(stored["layer"], stored["huffman_bits"], strict=True))
+    return layers.assign(huffman_bits=[lengths.get(name, math.nan) for name in layers["layer"]])
+
+
+def _standard_error(score: Any) -> float:
+    if score is None or not score.total:
+        return math.nan
+    return math.sqrt(score.accuracy * (1 - score.accuracy) / score.total)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _subtitle(spec: SearchSpec | None, results: Sequence[Result], manifest: Mapping[str, Any]) -> str:
+    counts = Counter(result.stage for result in results)
+    parts = [
+        manifest.get("name", ""),
+        f"data {spec.data}" if spec else "",
+        f"{counts['ptq']} candidates quantized, {counts['qat']} finetuned",
+        f"seed {manifest['seed']}" if "seed" in manifest else "",
+    ]
+    return " · ".join(part for part in parts if part)

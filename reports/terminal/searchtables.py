@@ -1,0 +1,95 @@
+"""The end of a search on the terminal: the front, the precision of every layer, and where everything is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.network.names import OK, WARNING
+from reports import units
+from reports.page.htmltables import bits_text, known_metrics, share_text, test_text
+from reports.run.folder import RunData
+from reports.run.frames import front_rows, records
+from reports.terminal.tables import new_table, safe_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Short headers, so that a front fits in 80 columns.
+HEADERS = {"avg_w_bits": "W bits", "energy_pj": "Energy", "latency_s": "Latency", "memory_bits": "Memory"}
+
+
+def front_table(run: RunData, width: int = 80) -> Table:
+    """The front: costs, then validation accuracy (PTQ, QAT) and test accuracy, the picked one marked."""
+    metrics = [metric for metric in known_metrics(run.candidates) if metric.key in HEADERS]
+    accuracies = ["PTQ", "QAT", "± s.e.", "Test"]
+    table = new_table("#", *(HEADERS[metric.key] for metric in metrics), *accuracies, "<", width=width)
+    for row in records(front_rows(run.candidates)):
+        cells = [
+            str(row["number"]),
+            *(metric.write(row[metric.key]) for metric in metrics),
+            units.percent(row["ptq_accuracy"]),
+            units.percent(row["qat_accuracy"]),
+            units.number(row["standard_error"] * 100, 2),
+            test_text(row),
+            "picked" if row["picked"] else "",
+        ]
+        table.add_row(*(safe_text(cell) for cell in cells), style="bold" if row["picked"] else "")
+    return table
+
+
+def precision_table(run: RunData, width: int = 80) -> Table:
+    """Bits, density, weights, MACs and share of the energy, layer by layer, of the picked configuration."""
+    layers = run.layers
+    priced = layers is not None and "energy_pj" in layers.columns
+    headers = ["<Layer", "<W/A", "Density", "Weights", "MACs", *(["Energy", "Share"] if priced else [])]
+    table = new_table(*headers, width=width)
+    if layers is None:
+        return table
+    total = float(layers["energy_pj"].sum()) if priced else 0.0
+    for row in records(layers):
+        cells = [
+            f"{bits_text(row['w_bits'])}/{bits_text(row['a_bits'])}",
+            f"{row['density']:.2f}",
+            units.count(row["weights"]),
+            units.count(row["macs"]),
+        ]
+        if priced:
+            cells += [units.energy(row["energy_pj"]), share_text(row["energy_pj"], total)]
+        table.add_row(safe_text(row["layer"]), *cells)
+    return table
+
+
+def run_lines(run: RunData) -> list[tuple[str, str]]:
+    """What was found, with the definition of average precision, warnings, and what to type next."""
+    from reports.page.sections import summary
+
+    lines = [("", summary(run))]
+    if run.float_accuracy is not None:
+        lines.append(("", f"float model: {units.percent(run.float_accuracy)} on the validation split"))
+    if run.layers is not None:
+        lines.append(("", f"average weight precision of the picked one: {run.average_precision:.4f} bit"))
+        lines.append(("", run.precision_definition))
+    lines += [(WARNING, warning) for warning in run.warnings]
+    lines.append((OK, f"report: {run.place}/report.html"))
+    if run.has_config:
+        lines.append((OK, f"train it further: hwmodel finetune --config {run.place}/best.yaml"))
+    return lines
+
+
+def run_json(run: RunData) -> dict[str, Any]:
+    """The run as JSON: front, picked configuration, paths."""
+    picked = run.picked_row
+    return {
+        "run": run.place,
+        "objectives": list(run.objectives),
+        "float_accuracy": run.float_accuracy,
+        "num_candidates": len(run.candidates),
+        "num_failed": int((run.candidates["status"] == "failed").sum()),
+        "front": records(front_rows(run.candidates)),
+        "picked": None if picked is None else int(picked["number"]),
+        "average_precision_bits": run.average_precision,
+        "average_precision_definition": run.precision_definition,
+        "warnings": list(run.warnings),
+        "report": f"{run.place}/report.html",
+        "config": f"{run.place}/best.yaml" if run.has_config else None,
+    }

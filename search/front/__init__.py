@@ -1,0 +1,1 @@
+"""Scored candidates as values: results, objectives, fronts and picks."""

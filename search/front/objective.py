@@ -1,0 +1,120 @@
+"""The names of the objectives, which way each is better, and where its value lies in a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodel.errors import ConfigError, did_you_mean
+from search.front.results import Result
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """One axis of the search.
+
+    Attributes:
+        name: as users write it.
+        direction: `maximize` or `minimize`.
+        key: of `Result.costs`; "" for accuracy, which is measured.
+        unit: of the value.
+        label: for tables and axes.
+        needs_accelerator: the cost depends on an accelerator.
+    """
+
+    name: str
+    direction: Direction
+    key: str
+    unit: str
+    label: str
+    needs_accelerator: bool
+
+    def value(self, result: Result) -> float:
+        """The value of this objective in a result that is done.
+
+        Raises:
+            ConfigError: the result holds no such cost.
+        """
+        if not self.key:
+            return result.accuracy
+        if self.key not in result.costs:
+            raise ConfigError(
+                f"candidate {result.number}: has no {self.key!r}, only {', '.join(sorted(result.costs))}."
+            )
+        return result.costs[self.key]
+
+
+def _cost(name: str, key: str, unit: str, label: str, needs_accelerator: bool = True) -> Objective:
+    return Objective(
+        name=name, direction="minimize", key=key, unit=unit, label=label, needs_accelerator=needs_accelerator
+    )
+
+
+OBJECTIVES: dict[str, Objective] = {
+    objective.name: objective
+    for objective in (
+        Objective(
+            name="accuracy", direction="maximize", key="", unit="", label="Accuracy", needs_accelerator=False
+        ),
+        _cost("avg_w_bits", "avg_w_bits", "bit", "Average weight bits", needs_accelerator=False),
+        _cost("energy", "energy_pj", "pJ", "Energy"),
+        _cost("latency", "latency_s", "s", "Latency"),
+        _cost("memory", "memory_bits", "bit", "Memory"),
+    )
+}
+
+
+def objective_named(name: str) -> Objective:
+    """The objective of that name (`energy`) or cost key (`energy_pj`).
+
+    Raises:
+        ConfigError: there is none; the nearest name is offered.
+    """
+    for objective in OBJECTIVES.values():
+        if name in (objective.name, objective.key) and name:
+            return objective
+    raise ConfigError(
+        f"objectives: must be among {', '.join(OBJECTIVES)}, but got {name!r}.{did_you_mean(name, OBJECTIVES)}"
+    )
+
+
+def resolve_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
+    """The objectives of a study, in the order given.
+
+    Raises:
+        ConfigError: a name is unknown or given twice, accuracy is missing, or it stands alone.
+    """
+    if isinstance(names, str):
+        names = (names,)
+    objectives = tuple(objective_named(name) for name in names)
+    found = [objective.name for objective in objectives]
+    if len(set(found)) != len(found):
+        raise ConfigError(f"objectives: each may be given once, but got {', '.join(names)}.")
+    if "accuracy" not in found or len(found) < 2:
+        raise ConfigError(
+            f"objectives: must hold accuracy and at least one cost, but got {', '.join(names) or 'none'}. "
+            f"Costs are {', '.join(name for name in OBJECTIVES if name != 'accuracy')}."
+        )
+    return objectives
+
+
+def signs(objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """+1 where less is better, -1 where more is better. Shape (num_objectives,)."""
+    return np.array([1.0 if objective.direction == "minimize" else -1.0 for objective in objectives])
+
+
+def values_of(results: Sequence[Result], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """Raw values of the objectives. Shape (num_results, num_objectives)."""
+    values = [[objective.value(result) for objective in objectives] for result in results]
+    return np.array(values, dtype=np.float64).reshape(len(results), len(objectives))
+
+
+def losses_of(results: Sequence[Result], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """As `values_of`, with signs flipped where needed so that less is better everywhere."""
+    return values_of(results, objectives) * signs(objectives)

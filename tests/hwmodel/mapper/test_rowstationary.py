@@ -1,0 +1,156 @@
+"""The row-stationary search against brute force: every mapping that the published rules allow, each priced."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwmodel import Bits, Layer, find_mapping, load_accelerator
+from hwmodel.chip.accelerator import Accelerator
+from hwmodel.errors import MappingError
+from hwmodel.mapper import shared as solved
+from hwmodel.mapper.row_stationary import row_stationary
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.network.layer import DIM_NAMES
+from hwmodel.price.spatial import Priced, price
+
+EYERISS = load_accelerator("eyeriss")
+
+
+def small_chip(spads: dict[str, float], buffer: float, **changes: object) -> Accelerator:
+    """Eyeriss with 4 x 5 PEs, spads and a buffer of so many bits, and changes to every memory with a size."""
+    axes = tuple(replace(axis, size=size) for axis, size in zip(EYERISS.axes, (4, 5), strict=True))
+    sizes = {**spads, "glb": buffer}
+    levels = tuple(
+        replace(level, memories=tuple(
+            replace(m, size_bits=sizes[m.name], **changes) if m.name in sizes else m for m in level.memories
+        ))
+        for level in EYERISS.levels
+    )  # fmt: skip
+    return replace(EYERISS, axes=axes, levels=levels)
+
+
+PORTS = dict(read_bits_per_cycle=24.0, write_bits_per_cycle=20.0)
+CHIPS = [
+    small_chip({"filter_spad": 12 * 16, "ifmap_spad": 6 * 16, "psum_spad": 4 * 16}, 300 * 16, bank_bits=64.0),
+    small_chip({"filter_spad": 40 * 16, "ifmap_spad": 20 * 16, "psum_spad": 8 * 16}, 600 * 16,
+               bank_bits=None, double_buffered=True, **PORTS),
+    small_chip({"filter_spad": 12 * 16, "ifmap_spad": 6 * 16, "psum_spad": 4 * 16}, 400 * 16,
+               bank_bits=None, shared_port=True, **PORTS),
+]  # fmt: skip
+CHIPS += [replace(CHIPS[0], diagonal=False)]
+
+
+def unrollings(layer: Layer, chip: Accelerator) -> Iterator[tuple[Loop, ...]]:
+    """Loops across the PEs: any bounds that fit, but filter rows spread as far as they divide, and strips of output
+    rows only where the array has no PEs for all of them."""
+    choices = []
+    for axis in chip.axes:
+        bounds = [range(1, min(axis.size, layer.dims[dim]) + 1) for dim in axis.dims]
+        choices += [[
+            tuple(Loop(d, n, axis.name) for d, n in zip(axis.dims, item, strict=True))
+            for item in itertools.product(*bounds) if math.prod(item) <= axis.size
+        ]]  # fmt: skip
+    rows = max(n for n in range(1, chip.axes[0].size + 1) if layer.dims.FY % n == 0)
+    legal = []
+    for loops in (first + second for first, second in itertools.product(*choices)):
+        of = {dim: math.prod(loop.bound for loop in loops if loop.dim == dim) for dim in DIM_NAMES}
+        grouped = of["G"] == 1 or layer.dims.K * layer.dims.C == 1
+        if of["FY"] == rows and grouped and all(of[d] < 2 * layer.dims[d] for d in DIM_NAMES):
+            legal.append((of["OY"], tuple(loop for loop in loops if loop.bound > 1)))
+    whole = min((e for e, _ in legal if e >= layer.dims.OY), default=None)
+    for e, loops in legal:
+        if whole is None or e == whole:
+            yield loops
+
+
+def all_mappings(layer: Layer, chip: Accelerator) -> Iterator[Mapping]:
+    """p, q, k of any size; s, n and f that divide; each loop at its place in the order of the chip."""
+    for spatial in unrollings(layer, chip):
+        of = {dim: math.prod(loop.bound for loop in spatial if loop.dim == dim) for dim in DIM_NAMES}
+        steps = {dim: math.ceil(layer.dims[dim] / of[dim]) for dim in DIM_NAMES}
+        sizes = [range(1, steps["K"] + 1), range(1, steps["C"] + 1)]
+        exact = [[d for d in range(1, steps[dim] + 1) if steps[dim] % d == 0] for dim in ("FX", "B", "OX")]
+        for p, q, s, n, f in itertools.product(*sizes, *exact):
+            left = math.ceil(steps["K"] / p)
+            for k in range(1, left + 1):
+                pe = [("C", q), ("FX", s), ("K", p)]
+                buffer = [("FY", steps["FY"]), ("FX", steps["FX"] // s), ("K", k), ("B", n), ("OX", f)]
+                dram = [("G", steps["G"]), ("B", steps["B"] // n), ("OY", steps["OY"]), ("OX", steps["OX"] // f),
+                        ("K", math.ceil(left / k)), ("C", math.ceil(steps["C"] / q))]  # fmt: skip
+                yield Mapping(levels=tuple(
+                    LevelMapping(
+                        name=level.name, keeps=level.holds, spatial=spatial if index == 1 else (),
+                        temporal=tuple(Loop(dim, bound) for dim, bound in loops if bound > 1),
+                    )
+                    for index, (level, loops) in enumerate(zip(chip.levels, (pe, buffer, dram), strict=True))
+                ))  # fmt: skip
+
+
+def in_banks(chip: Accelerator, priced: Priced) -> bool:
+    """Every tile in whole banks fits its memory; `check_mapping` does not look at banks."""
+    for memory in (m for level in chip.levels for m in level.memories if m.size_bits is not None):
+        bank = memory.bank_bits or 1.0
+        need = sum(math.ceil(priced.tile_bits[memory.name, operand] / bank) * bank for operand in memory.holds)
+        if need * (2 if memory.double_buffered else 1) > memory.size_bits:
+            return False
+    return True
+
+
+def score(priced: Priced, optimize: str, more: int = 0) -> float:
+    """The objective, of a mapping that takes so many cycles more."""
+    cycles = priced.cycles + more
+    energy = sum(priced.energy_pj.values()) + more * EYERISS.clock_pj
+    return {"energy": energy, "latency": cycles, "edp": energy * cycles}[optimize]
+
+
+LAYERS = st.builds(
+    lambda b, g, k, c, oy, ox, fy, fx, stride, dilation, bits: Layer(
+        name="x", dims=dict(B=b, G=g, K=k, C=c, OY=oy, OX=ox, FY=fy, FX=fx), stride=stride, dilation=dilation,
+        bits=Bits(w=bits[0], i=bits[1], o=16),
+    ),
+    st.integers(1, 2), st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.integers(1, 6),
+    st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 3]), st.sampled_from([1, 2, 4]), st.integers(1, 2),
+    st.integers(1, 2), st.sampled_from([(16, 16), (8, 5)]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("optimize", ["energy", "latency", "edp"])
+@settings(max_examples=12, deadline=None)
+@given(layer=LAYERS, number=st.integers(0, len(CHIPS) - 1))
+def test_the_search_finds_the_best_of_all_mappings(optimize, layer, number):
+    chip, best = CHIPS[number], None
+    for mapping in all_mappings(layer, chip):
+        try:
+            priced = price(layer, chip, mapping)
+        except MappingError:
+            continue
+        if in_banks(chip, priced) and (best is None or score(priced, optimize) < score(best, optimize)):
+            best = priced
+    if best is None:
+        with pytest.raises(MappingError, match="no row-stationary mapping of 'x' fits"):
+            row_stationary(layer, chip, optimize)
+        return
+    found = price(layer, chip, row_stationary(layer, chip, optimize))
+    assert in_banks(chip, found)
+    least = score(best, optimize)  # cycles are rounded up, after sums that may be off by a last digit
+    assert least * (1 - 1e-9) <= score(found, optimize) <= score(best, optimize, more=1) * (1 + 1e-9)
+
+
+def test_mappings_are_kept_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("HWMODEL_CACHE", str(tmp_path))
+    monkeypatch.setattr(solved, "_mapped", {})
+    monkeypatch.setattr(solved, "_mappings", {})
+    layer = Layer(name="x", dims=dict(K=37, C=3, OY=27, OX=6, FY=3, FX=3))
+    mapping, first = find_mapping(layer, EYERISS)
+    assert mapping.dims != layer.dims  # padded
+    solved._mapped.clear()
+    solved._mappings.clear()
+    monkeypatch.setattr(solved, "row_stationary", lambda *_: pytest.fail("mapped again"))
+    assert find_mapping(layer, EYERISS) == (mapping, first)

@@ -1,0 +1,186 @@
+"""Stored weights, what fits where, and the peak of the activations against a simulated run."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwmodel import Bits, Choice, Layer, LayerGraph, Port, Tensor, VectorOp, evaluate, load_accelerator
+from hwmodel.errors import LayerError
+from hwmodel.network.liveness import Liveness
+from hwmodel.price.footprint import does_it_fit, overhead_bits, quantization_overhead_bits, weight_memory
+from tests.hwmodel.chips import chip
+
+CONV = Layer(name="conv", module="conv", dims=dict(G=2, K=3, C=4, FY=3, FX=3, OY=5))
+FC = Layer(name="fc", module="fc", kind="linear", dims=dict(K=7, C=30))
+SHARED = Layer(name="fc again", module="fc", kind="linear", dims=dict(K=7, C=30))
+MATMUL = Layer(name="qk", module="qk", kind="matmul", dims=dict(K=7, C=30))
+
+
+def test_scales_and_zero_points():
+    """Per tensor one 32-bit scale and one zero point as wide as the weights; per channel one of each per filter."""
+    assert quantization_overhead_bits(CONV, 4) == 32 + 4
+    assert quantization_overhead_bits(CONV, 4, "channel") == 2 * 3 * (32 + 4)
+    assert quantization_overhead_bits(CONV, 4, "channel", zero_points=False, scale_bits=16) == 6 * 16
+    assert quantization_overhead_bits(FC, 8, "channel") == 7 * (32 + 8)
+    assert quantization_overhead_bits(MATMUL, 8, "channel") == 0
+    assert quantization_overhead_bits(FC, 32, "channel") == 0
+    with pytest.raises(LayerError, match="granularity must be tensor or channel, but got 'row'"):
+        quantization_overhead_bits(FC, 8, "row")
+
+
+def test_weight_memory_at_each_width():
+    graph = LayerGraph("x", [CONV, FC, SHARED, MATMUL], [])
+    weights = 2 * 3 * 4 * 9 + 7 * 30  # the weight that is read twice is stored once
+    for row in weight_memory(graph, (2, 8, 32)):
+        quantized = row.bits < 32
+        assert row.values_bits == weights * row.bits
+        assert row.per_tensor_bits == quantized * 2 * (32 + row.bits)
+        assert row.per_channel_bits == quantized * (6 + 7) * (32 + row.bits)
+
+
+def test_what_fits_where(tmp_path):
+    """The tiny chip: registers of 8 B in 4 PEs hold W and O, a buffer of 64 B all three."""
+    accelerator = chip(tmp_path)
+    small = Layer(name="small", module="small", dims=dict(K=4, C=5))
+    large = Layer(name="large", module="large", dims=dict(K=6, C=8))
+    edge = [("small", "large", Tensor(name="t", shape=(1, 4, 1, 1)))]
+    cost = evaluate(LayerGraph("x", [small, large], edge), accelerator)
+    regs, buffer, dram = does_it_fit(cost, accelerator)
+    size = {layer.name: layer.weights * 8 + 32 + 8 for layer in (small, large)}
+    assert size == {"small": 200, "large": 424}
+    assert regs.capacity_bits == 4 * 64
+    assert (regs.too_large, regs.all_weights, regs.activations) == (("large",), False, True)
+    assert buffer.capacity_bits == 512
+    assert (buffer.too_large, buffer.all_weights, buffer.activations) == ((), False, True)
+    assert (dram.capacity_bits, dram.too_large, dram.all_weights, dram.activations) == (None, (), True, True)
+    assert overhead_bits(cost) == 2 * (32 + 8)
+    assert overhead_bits(cost, "channel") == (4 + 6) * (32 + 8)
+
+
+def test_memories_that_hold_no_weights_say_nothing_of_them():
+    accelerator = load_accelerator("eyeriss")
+    fits = {fit.name: fit for fit in does_it_fit(evaluate(FC, accelerator), accelerator)}
+    assert fits["glb"].too_large is None
+    assert fits["glb"].all_weights is None
+    assert fits["glb"].activations is True
+    assert fits["filter_spad"].activations is None
+    assert fits["filter_spad"].capacity_bits == 168 * 448 * 8
+
+
+# ---- peak activations ----------------------------------------------------------------------------
+
+
+def simulated_peak(graph: LayerGraph, bits: dict[str, int], native: int) -> int:
+    """Run the graph with a heap: allocate every output, free a buffer after its last reader.
+
+    A fused operation takes over the buffer of an operand that its owner (or an operation of the same owner)
+    wrote, if it is the only reader.
+    """
+    readers = {name: list(graph.digraph.successors(name)) for name in graph.digraph}
+    unread = {name: len(found) for name, found in readers.items()}
+    heap: dict[int, int] = {}  # buffer -> bits
+    buffer_of: dict[str, int] = {}
+    users: dict[int, set[str]] = {}  # buffer -> values in it that are still to be read
+    peak = 0
+    for node in graph.nodes:
+        operands = list(graph.digraph.predecessors(node.name))
+        if readers[node.name]:
+            reused = None
+            if isinstance(node, VectorOp) and node.fused and graph.owners[node.name]:
+                owner = graph.owners[node.name]
+                for operand in operands:
+                    same_owner = operand == owner or graph.owners.get(operand) == owner
+                    if same_owner and len(readers[operand]) == 1:
+                        reused = buffer_of[operand]
+                        break
+            elements = math.prod(graph.digraph.edges[node.name, readers[node.name][0]]["tensor"].shape)
+            if reused is None:
+                reused = len(users)
+                users[reused] = set()
+                heap[reused] = elements * width_of(graph, node, bits, native)
+            users[reused].add(node.name)
+            buffer_of[node.name] = reused
+        peak = max(peak, sum(heap.values()))
+        for operand in operands:
+            unread[operand] -= 1
+            if not unread[operand]:
+                buffer = buffer_of[operand]
+                users[buffer].discard(operand)
+                if not users[buffer]:
+                    del heap[buffer]
+    return peak
+
+
+def width_of(graph: LayerGraph, node, bits: dict[str, int], native: int) -> int:
+    """Width of what a node writes: its own layer's, its owner's, or for an input that of its first reader."""
+    if isinstance(node, Port):
+        readers = [graph.digraph.nodes[name]["op"] for name in graph.digraph.successors(node.name)]
+        return next((bits[r.name] for r in readers if isinstance(r, Layer)), native)
+    name = node.name if isinstance(node, Layer) else graph.owners[node.name]
+    return bits[name] if name else native
+
+
+@st.composite
+def networks(draw):
+    """Layers, fused adds of an earlier tensor (residuals), concatenations and pools, in random order."""
+    nodes = [Port(name="in", kind="input")]
+    shapes = {"in": (1, draw(st.integers(1, 8)), draw(st.integers(1, 6)))}
+    edges = []
+
+    def read(target: str, source: str) -> None:
+        edges.append((source, target, Tensor(name=source, shape=shapes[source])))
+
+    last = "in"
+    for n in range(draw(st.integers(2, 10))):
+        kind = draw(st.sampled_from(["conv", "conv", "relu", "add", "concat", "pool"]))
+        name, (_, channels, pixels) = f"{kind}{n}", shapes[last]
+        alike = [other for other in shapes if shapes[other] == shapes[last] and other != last]
+        if kind == "conv":
+            out = draw(st.integers(1, 8))
+            nodes.append(Layer(name=name, module=name, dims=dict(K=out, C=channels, OX=pixels)))
+            shapes[name] = (1, out, pixels)
+        elif kind == "relu" or (kind == "add" and alike):
+            nodes.append(VectorOp(name=name, kind=kind, elements_in=1, elements_out=1, fused=draw(st.booleans())))
+            shapes[name] = shapes[last]
+            if kind == "add":
+                read(name, draw(st.sampled_from(alike)))
+        elif kind == "concat" and len(shapes) > 1:
+            other = draw(st.sampled_from([o for o in shapes if o != last]))
+            nodes.append(VectorOp(name=name, kind="concat", elements_in=1, elements_out=1))
+            shapes[name] = (1, channels + shapes[other][1], pixels)
+            read(name, other)
+        else:
+            nodes.append(VectorOp(name=name, kind="pool", elements_in=1, elements_out=1))
+            shapes[name] = (1, channels, max(1, pixels // 2))
+        read(name, last)
+        last = name
+    nodes.append(Port(name="out", kind="output"))
+    read("out", last)
+    return LayerGraph("random", nodes, edges)
+
+
+@settings(max_examples=300, deadline=None)
+@given(graph=networks(), data=st.data())
+def test_the_peak_is_that_of_a_simulated_run(graph, data):
+    bits = {layer.name: data.draw(st.sampled_from([2, 4, 8, 16])) for layer in graph.layers}
+    assert Liveness.of(graph).peak_bits(bits, 8) == simulated_peak(graph, bits, 8)
+
+
+def test_a_concatenation_keeps_its_operands_until_it_is_made():
+    """a (4 x 6) and b (2 x 6) are read by the concatenation (6 x 6): all three at once."""
+    a = Layer(name="a", module="a", dims=dict(K=4, C=1, OX=6))
+    b = Layer(name="b", module="b", dims=dict(K=2, C=4, OX=6))
+    c = VectorOp(name="c", kind="concat", elements_in=36, elements_out=36)
+    end = Layer(name="end", module="end", dims=dict(K=1, C=6, OX=6))
+    shape = {"a": (1, 4, 6), "b": (1, 2, 6), "c": (1, 6, 6)}
+    edges = [(u, v, Tensor(name=u, shape=shape[u])) for u, v in (("a", "b"), ("a", "c"), ("b", "c"), ("c", "end"))]
+    cost = evaluate(LayerGraph("concat", [a, b, c, end], edges), load_accelerator("edge_npu"))
+    assert cost.activation_bits == (24 + 12 + 36) * 8
+    four = dict.fromkeys(("a", "b", "end"), Choice(w_bits=8, a_bits=4))
+    narrow = evaluate(LayerGraph("concat", [a, b, c, end], edges), load_accelerator("edge_npu"), four)
+    assert narrow.activation_bits == (24 + 12 + 36) * 4
+    assert Bits(w=8, i=4).out == 4

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.workloads.compress.compress_models import TINY_LAYERS, images, tiny_graph, tiny_net
+from workloads.compress import (
+    ActivationQuantizer,
+    CompressionConfig,
+    LayerChoice,
+    Observer,
+    apply,
+    calibrate,
+    read_config,
+    write_config,
+)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def seen(*batches: Tensor, axis: int | None = None) -> Observer:
+    observer = Observer(axis)
+    for batch in batches:
+        observer.update(batch)
+    return observer
+
+
+def ends(observer: Observer, rule: str) -> list[list[float]]:
+    return [end.tolist() for end in observer.extremes(rule)]
+
+
+def test_rules_by_hand() -> None:
+    observer = seen(torch.tensor([-1.0, 3.0]), torch.tensor([-2.0, 2.0]), torch.tensor([0.0, 13.0]))
+    assert ends(observer, "minmax") == [[-2.0], [13.0]]
+    low, high = -1.0, 3.0
+    for a, b in ((-2.0, 2.0), (0.0, 13.0)):
+        low, high = 0.9 * low + 0.1 * a, 0.9 * high + 0.1 * b
+    assert ends(observer, "moving_average") == [[pytest.approx(low)], [pytest.approx(high)]]
+
+
+def test_percentiles_are_those_of_the_values() -> None:
+    x = normal(9000)
+    low, high = seen(x).extremes("percentile")
+    np.testing.assert_allclose([low.item(), high.item()], np.percentile(x.numpy(), [0.1, 99.9]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["minmax", "moving_average", "percentile"])
+def test_a_channel_is_observed_like_a_tensor_of_its_own(rule: str) -> None:
+    batches = [normal(8, 3, 6, seed=s) * torch.tensor([0.1, 1.0, 9.0])[:, None] for s in range(2)]
+    low, high = seen(*batches, axis=1).extremes(rule)
+    for channel in range(3):
+        alone = seen(*(b[:, channel] for b in batches)).extremes(rule)
+        assert (low[channel].item(), high[channel].item()) == pytest.approx([a.item() for a in alone], rel=1e-5)
+
+
+def test_pruned_values_do_not_count() -> None:
+    w, keep = torch.tensor([[1.0, 9.0], [-7.0, 2.0]]), torch.tensor([[True, False], [False, False]])
+    for axis, expected in ((None, [[1.0], [1.0]]), (0, [[1.0, 0.0], [1.0, 0.0]])):
+        observer = Observer(axis)
+        observer.update(w, keep)
+        assert ends(observer, "minmax") == expected
+
+
+@pytest.mark.parametrize("name", ["affine", "symmetric"])
+def test_the_mse_range_beats_all_others(name: str) -> None:
+    x = torch.cat([normal(4000), torch.tensor([25.0, -19.0])])[:, None]
+    errors = {}
+    for rule in ("minmax", "moving_average", "percentile", "mse"):
+        quantizer = ActivationQuantizer(4, name, observer=rule)
+        errors[rule] = float((quantizer(x) - x).square().sum())
+    assert min(errors, key=errors.__getitem__) == "mse"
+    assert errors["mse"] < errors["minmax"] / 2
+
+
+def test_a_configuration_chooses_observer_granularity_and_rounding(tmp_path: object) -> None:
+    config = CompressionConfig.from_bits(
+        dict.fromkeys(TINY_LAYERS, 3), a_bits=4, quantizer="affine", granularity="channel",
+        observer="percentile", rounding="floor",
+    )  # fmt: skip
+    path = write_config(f"{tmp_path}/best.yaml", config, tiny_graph())
+    assert read_config(path).config == config
+    model = apply(tiny_net().eval(), config)
+    calibrate(model, images())
+    layer = model.block[2]
+    assert layer.weight_grid().scale.shape == (12,)
+    assert layer.weight_grid().rounding == layer.input_grid().rounding == "floor"
+    plain = apply(tiny_net().eval(), CompressionConfig.from_bits(dict.fromkeys(TINY_LAYERS, 3), a_bits=4))
+    assert plain.block[2].weight_quantizer.step.shape == ()
+
+
+def test_defaults_leave_the_files_and_keys_of_old_configurations_as_they_were() -> None:
+    """The hash of version 1 files with the six fields that they had."""
+    import hashlib
+    import json
+
+    config = CompressionConfig({"a": LayerChoice(w_bits=3, a_bits=4, quantizer="minmax")})
+    old = {"a_bits": 4, "density": 1.0, "pattern": "unstructured", "quantizer": "minmax", "w_bits": 3}
+    assert config.to_dict() == {"layers": {"a": old}}
+    text = json.dumps({"layers": {"a": old}}, sort_keys=True, separators=(",", ":"))
+    assert config.key == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert LayerChoice(granularity="channel").to_dict()["granularity"] == "channel"

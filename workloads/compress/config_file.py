@@ -1,0 +1,204 @@
+"""`best.yaml`: a configuration with the model it was made for, its metrics and its provenance."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, model_validator, read_yaml
+from hwmodel.errors import ConfigError
+from hwmodel.files import write_atomic
+from hwmodel.network.graph import LayerGraph
+from workloads.compress.config import CompressionConfig, LayerChoice, check_matches
+
+SCHEMA_VERSION = 1
+PICKLED_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"})
+_RECORDED = ("hwmodel", "torch", "numpy", "optuna", "safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigFile:
+    """What a configuration file holds.
+
+    Attributes:
+        config: the choices.
+        fingerprint: of the graph of the model it was made for.
+        model: that model's name.
+        metrics: what was measured with it.
+        provenance: versions, seed, accelerator, command.
+        path: where it was read, for messages.
+    """
+
+    config: CompressionConfig
+    fingerprint: str
+    model: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    path: str = "configuration"
+
+
+class _LayerRecord(Schema):
+    w_bits: int | None = Field(default=32, strict=True)
+    a_bits: int | None = Field(default=32, strict=True)
+    density: float = Field(default=1.0, strict=True)
+    pattern: str = "unstructured"
+    keep_channels: list[int] | None = None
+    quantizer: str = "lsq"
+    granularity: str = "tensor"
+    observer: str = "default"
+    rounding: str = "nearest"
+
+    @model_validator(mode="after")
+    def _valid(self) -> _LayerRecord:
+        LayerChoice.from_dict(self.model_dump())
+        return self
+
+
+class _FileRecord(Schema):
+    schema_version: Literal[1] = Field(alias="schema")
+    model: str
+    fingerprint: str = Field(pattern=r"^[0-9a-f]+$", strict=True)
+    layers: dict[str, _LayerRecord]
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+def refuse_pickle(path: str | Path) -> None:
+    """Files that run code when loaded are never opened.
+
+    Raises:
+        ConfigError: the suffix is one of a pickle.
+    """
+    if Path(path).suffix.lower() in PICKLED_SUFFIXES:
+        raise ConfigError(f"{Path(path).name} needs pickled code: refused. Convert it to safetensors.")
+
+
+def write_config(
+    path: str | Path,
+    config: CompressionConfig,
+    graph: LayerGraph,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `best.yaml`, whole or not at all.
+
+    Args:
+        path: the file; folders are made as needed.
+        config: every name must match a layer of `graph`.
+        graph: of the model; gives name and fingerprint.
+        metrics, provenance: plain values (numbers, text, lists, mappings of these).
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: the suffix is one of a pickle, or a value is not plain.
+        GraphError: a name matches no layer.
+    """
+    refuse_pickle(path)
+    for name in config.layers:
+        check_matches(name, graph)
+    data = {
+        "schema": SCHEMA_VERSION,
+        "model": graph.name,
+        "fingerprint": graph.fingerprint,
+        "layers": config.to_dict()["layers"],
+        "metrics": _plain(metrics or {}, "metrics"),
+        "provenance": _plain(provenance or {}, "provenance"),
+    }
+    header = "Bits, density and quantizer by module name. Modules left out stay float."
+    return write_atomic(path, dump_yaml(data, header=header))
+
+
+def read_config(path: str | Path) -> ConfigFile:
+    """Read a file of `write_config`.
+
+    Raises:
+        ConfigError: it is absent, a pickle, no valid YAML, has an unknown key or an invalid value; the
+            message starts with the line and column.
+    """
+    refuse_pickle(path)
+    record = read_yaml(path, _FileRecord)
+    layers = {name: LayerChoice.from_dict(item.model_dump()) for name, item in record.layers.items()}
+    return ConfigFile(
+        config=CompressionConfig(layers),
+        fingerprint=record.fingerprint,
+        model=record.model,
+        metrics=MappingProxyType(record.metrics),
+        provenance=MappingProxyType(record.provenance),
+        path=Path(path).name,
+    )
+
+
+def check_model(file: ConfigFile, graph: LayerGraph, *, allow_other_shape: bool = False) -> None:
+    """The file must have been made for the model of this graph.
+
+    Args:
+        file: what was read.
+        graph: of the model at hand.
+        allow_other_shape: accept another fingerprint as long as every name matches (the same model at
+            another input size).
+
+    Raises:
+        ConfigError: another model; the message counts the names that do not match.
+    """
+    if file.fingerprint == graph.fingerprint:
+        return
+    known = graph.layer_modules
+    missing = [name for name in file.config.layers if name not in known]
+    made_for = f"{file.path} was made for {file.model} (fingerprint {file.fingerprint[:4]}…); this is {graph.name}"
+    if missing:
+        raise ConfigError(f"{made_for}: {len(missing)} of {len(file.config.layers)} names do not match.")
+    if not allow_other_shape:
+        raise ConfigError(
+            f"{made_for} (fingerprint {graph.fingerprint[:4]}…): all {len(file.config.layers)} names match, but "
+            "the shapes or connections differ. If only the input size changed, allow another shape."
+        )
+
+
+def provenance(
+    *,
+    seed: int | None = None,
+    accelerator: str = "",
+    accelerator_fingerprint: str = "",
+    command: str = "",
+) -> dict[str, Any]:
+    """Where a result comes from: versions of what computed it, and what the caller says.
+
+    Args:
+        seed: of the run.
+        accelerator, accelerator_fingerprint: its name and the hash of its description.
+        command: that reproduces the result.
+    """
+    versions = {"python": platform.python_version()}
+    for name in _RECORDED:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "versions": versions,
+        "seed": seed,
+        "accelerator": {"name": accelerator, "fingerprint": accelerator_fingerprint},
+        "command": command,
+    }
+
+
+def _plain(value: Any, place: str) -> Any:
+    """Values that YAML can hold; NumPy scalars become Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{place}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    scalar = value.item() if hasattr(value, "item") else value
+    if isinstance(scalar, (bool, int, float)):
+        return int(scalar) if isinstance(scalar, int) and not isinstance(scalar, bool) else scalar
+    raise ConfigError(f"{place} must be a number, text, a list or a mapping, but got {value!r}")

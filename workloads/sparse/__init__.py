@@ -1,0 +1,1 @@
+"""Sparse training: penalties, proximal steps, regularisers, schedules and pruners."""

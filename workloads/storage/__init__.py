@@ -1,0 +1,1 @@
+"""What is stored: weight files, compressed states, codes and their lengths."""

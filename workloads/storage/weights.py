@@ -1,0 +1,213 @@
+"""Weights on disk: `.safetensors`, whole or absent, and never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.files import write_atomic
+from workloads.compress.config_file import refuse_pickle
+from workloads.compress.layers import QuantLayer
+
+_TIED, _QUANTIZERS = "tied", "quantizers"
+#: Metadata that is ours, not the caller's.
+NOTES = (_TIED, _QUANTIZERS)
+_SHOWN = 5
+
+
+def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write the whole state dict: weights, steps, ranges, masks, running statistics.
+
+    A tensor that has several names (tied weights) is stored once.
+
+    Args:
+        path: ends in `.safetensors`.
+        model: compressed or not; on any device.
+        metadata: text by name, readable without the tensors (`read_metadata`).
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: another suffix, or state that is not a tensor.
+    """
+    check_suffix(path)
+    tensors, tied = state_tensors(model)
+    return write_atomic(path, safetensors.torch.save(tensors, {**(metadata or {}), **tied}))
+
+
+def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The state dict as contiguous tensors on the CPU, tied ones once, and the notes that `load_state` needs.
+
+    Raises:
+        ConfigError: state that is not a tensor.
+    """
+    tensors: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    seen: dict[tuple[object, ...], str] = {}
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f"{name!r} is {type(value).__name__}, not a tensor: it cannot be saved as safetensors"
+            )
+        identity = (value.data_ptr(), value.shape, value.stride(), value.dtype, value.device)
+        if value.numel() and identity in seen:
+            tied[name] = seen[identity]
+            continue
+        seen[identity] = name
+        tensors[name] = value.detach().cpu().contiguous().clone()
+    notes = {_TIED: tied, _QUANTIZERS: _quantizers(model)}
+    return tensors, {key: json.dumps(note, sort_keys=True) for key, note in notes.items()}
+
+
+def _quantizers(model: nn.Module) -> dict[str, str]:
+    """Name -> quantizer and rounding of every quantized layer: tensors of the same names mean other grids there."""
+    return {
+        name: f"{layer.choice.quantizer}, rounding {layer.choice.rounding}"
+        for name, layer in model.named_modules()
+        if isinstance(layer, QuantLayer) and (layer.weight_quantizer or layer.input_quantizer) is not None
+    }
+
+
+def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
+    """Load a file of `save_weights` (or any `.safetensors` with the same names) into a model, in place.
+
+    A compressed layer without a mask takes the file's: pruning may have come after `apply`, by a hook of training.
+
+    Args:
+        path: the file.
+        model: the same architecture under the same configuration; its present weights do not matter.
+
+    Returns:
+        The metadata.
+
+    Raises:
+        ConfigError: the file is absent, a pickle or damaged; names or shapes differ; or it was saved
+            under other bits or quantizers.
+    """
+    path = Path(path)
+    metadata, tensors = read_tensors(path)
+    load_state(path.name, metadata, tensors, model)
+    return {key: text for key, text in metadata.items() if key not in NOTES}
+
+
+def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Load tensors into a model, in place.
+
+    Args:
+        place: file name, for messages.
+        metadata: with the notes of `state_tensors`, if there are any.
+        tensors: by name.
+        model: of the same architecture and configuration.
+
+    Raises:
+        ConfigError: quantizers, names, shapes or bits differ.
+    """
+    tensors = dict(tensors)
+    for alias, name in json.loads(metadata.get(_TIED, "{}")).items():
+        tensors[alias] = tensors[name]
+    _check_quantizers(place, json.loads(metadata.get(_QUANTIZERS, "{}")), _quantizers(model))
+    masked = _maskless(model, tensors)
+    own = model.state_dict() | {f"{prefix}mask": layer.weight for prefix, layer in masked.items()}
+    check_names(place, set(tensors), set(own))
+    for name, value in own.items():
+        if tensors[name].shape != value.shape:
+            raise ConfigError(
+                f"{place}: {name!r} must have shape {tuple(value.shape)}, but has {tuple(tensors[name].shape)}"
+            )
+        if name.endswith("quantizer.bits") and not torch.equal(tensors[name], value.cpu()):
+            raise ConfigError(
+                f"{place}: {name!r} must be {int(value)} bits as configured, but is {int(tensors[name])}. "
+                "Apply the configuration that the checkpoint was saved with."
+            )
+    for prefix, layer in masked.items():
+        layer.mask = tensors[f"{prefix}mask"].to(layer.weight.device, torch.bool)
+    model.load_state_dict(tensors, strict=True)
+
+
+def _check_quantizers(place: str, saved: Mapping[str, str], own: Mapping[str, str]) -> None:
+    for name, text in saved.items():
+        if name in own and own[name] != text:
+            raise ConfigError(
+                f"{place}: {name!r} must be quantized by {own[name]} as configured, but was by {text}. "
+                "Apply the configuration that the checkpoint was saved with."
+            )
+
+
+def _maskless(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, QuantLayer]:
+    """Prefix in the state dict -> compressed layer that has no mask where the file has one."""
+    layers = {f"{name}.".lstrip("."): module for name, module in model.named_modules(remove_duplicate=False)}
+    return {
+        prefix: layer
+        for prefix, layer in layers.items()
+        if isinstance(layer, QuantLayer) and layer.mask is None and f"{prefix}mask" in tensors
+    }
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The text stored beside the tensors.
+
+    Raises:
+        ConfigError: the file is absent, a pickle or damaged.
+    """
+    path = Path(path)
+    check_suffix(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
+    return {key: text for key, text in metadata.items() if key not in NOTES}
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """(metadata, tensors) of a `.safetensors` file.
+
+    Raises:
+        ConfigError: the file is absent, a pickle or damaged.
+    """
+    check_suffix(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            return dict(file.metadata() or {}), tensors
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
+
+
+def check_suffix(path: str | Path) -> None:
+    """Raises:
+    ConfigError: the suffix is not `.safetensors`.
+    """
+    refuse_pickle(path)
+    if Path(path).suffix != ".safetensors":
+        raise ConfigError(f"{Path(path).name} must end in .safetensors")
+
+
+def check_names(place: str, found: set[str], wanted: set[str]) -> None:
+    """The names in a file are those of the model.
+
+    Raises:
+        ConfigError: they differ; the message names the first few, and the nearest.
+    """
+    missing, extra = sorted(wanted - found), sorted(found - wanted)
+    if not missing and not extra:
+        return
+    parts = []
+    if missing:
+        parts.append(f"lacks {_few(missing)}.{did_you_mean(missing[0], extra)}")
+    if extra:
+        parts.append(f"has {_few(extra)}, which the model does not.")
+    raise ConfigError(f"{place} does not fit the model ({len(wanted)} names): it {' It '.join(parts)}")
+
+
+def _few(names: list[str]) -> str:
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(repr, names[:_SHOWN])) + rest

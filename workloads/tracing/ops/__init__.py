@@ -1,0 +1,1 @@
+"""The op table of the tracer: one rule per op."""
