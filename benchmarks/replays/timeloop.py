@@ -1,9 +1,9 @@
 """Timeloop's words for our types: problems, architectures and mappings as its configuration files state them.
 
-A word of Timeloop holds one element, so widths are those of the architecture: `word-bits` of the levels that keep an
-operand, the same in all of them. Partial sums may be wider than finished ones (and stay so in levels whose words are
-narrower, where Timeloop's do not), and words of the outermost level wider than what they hold. Bandwidths are not
-read: what is compared are counts in words, capacities and energies.
+A word of Timeloop holds one element, so widths are those of the architecture: `word-bits` of the levels that keep
+an operand, the same in all of them. Partial sums may be wider than finished ones (and stay so in levels whose words
+are narrower, where Timeloop's do not), and words of the outermost level wider than what they hold. Bandwidths are
+not read: what is compared are counts in words, capacities and energies.
 
 Source: Timeloop v3, https://timeloop.csail.mit.edu; problems in R S P Q C K N, storage innermost first.
 """
@@ -54,7 +54,8 @@ def widths_of(spec: Mapping_[str, Any], items: Sequence[Mapping_[str, Any]] = ()
     """Widths of the operands [bit]: `word-bits` of the levels that keep them.
 
     Weights and inputs are as wide as the words of all levels that keep them; partial sums as those of the innermost
-    that keeps outputs, finished ones as those of the last. The outermost level, which keeps all, may have wider words.
+    that keeps outputs, finished ones as those of the last. The outermost level, which keeps all, may have wider
+    words.
 
     Args:
         spec: the architecture.
@@ -164,8 +165,8 @@ def _memories(storage: Mapping_[str, Any], bits: Bits, *, outermost: bool) -> tu
     if words is not None:
         said = ", ".join(f"{operand} {element} bit" for operand, element in elements.items())
         raise AcceleratorError(
-            f"timeloop: {storage['name']!r} must be unbounded, as its words of {width} bit are wider than what they "
-            f"hold ({said}). Drop its size, or give it the `word-bits` of the levels inside."
+            f"timeloop: {storage['name']!r} must be unbounded, as its words of {width} bit are wider than what "
+            f"they hold ({said}). Drop its size, or give it the `word-bits` of the levels inside."
         )
     return tuple(
         memory(f"{storage['name']}_{operand}", (operand,), element) for operand, element in elements.items()

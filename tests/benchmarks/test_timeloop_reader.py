@@ -142,7 +142,7 @@ def test_an_operand_of_two_widths_is_an_error():
     case["arch_spec"]["storage"][0]["word-bits"] = 32  # holds inputs alone, which then have 16 bit outside
     case["arch_spec"]["arithmetic"]["word-bits"] = 32
     with pytest.raises(
-        AcceleratorError, match="Inputs must have words of one width .* RegFile 32 bit, GlobalBuffer 16"
+        AcceleratorError, match=r"Inputs must have words of one width .* RegFile 32 bit, GlobalBuffer 16"
     ):
         case_of(case)
     spec = copy.deepcopy(CASES[0]["arch_spec"])
