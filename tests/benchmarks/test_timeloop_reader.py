@@ -100,6 +100,8 @@ def test_every_operand_has_its_own_width():
     """W 6 words, I 32, O 48 from and to DRAM, and inputs once for each of the three filters."""
     layer, accelerator, mapping = case_of(MIXED)
     assert layer.bits == Bits(w=4, i=8, o=8, acc=20)
+    assert accelerator.resolve_bits(None, layer.reduction) == (4, 8, 8, 20)  # of a layer without widths
+    assert accelerator.resolve_bits(Bits(w=4, i=4), layer.reduction).acc == 20
     memories = accelerator.memories()
     assert [memories[name].size_bits for name in ("Sums", "Filters", "Images")] == [16 * 20, 2 * 4, 32 * 8]
     cost = price(layer, accelerator, mapping)
