@@ -134,7 +134,7 @@ class Bench:
             if path.exists():
                 load_weights(path, model)
             else:
-                _read_checkpoint(self.spec.checkpoint, model)
+                load_weights(self.spec.checkpoint, model)
                 save_weights(path, model)
             return model.eval()
         settings = self.spec.float_settings
@@ -169,17 +169,6 @@ class Bench:
         from workloads import load_model
 
         return load_model(self.spec.model, **self.model_options)
-
-
-def _read_checkpoint(path: str, model: Any) -> None:
-    """Weights that the user brings: `.safetensors` of ours, or `.npz` arrays named like the parameters."""
-    from workloads.compress import load_weights
-    from workloads.models.registry import load_pretrained_npz
-
-    if path.endswith(".npz"):
-        load_pretrained_npz(model, path)
-    else:
-        load_weights(path, model)
 
 
 def read_float_score(folder: Path) -> Score | None:

@@ -79,8 +79,8 @@ class SearchSpec(Schema):
         accelerator: a name or a YAML file; energy, latency and memory need one.
         objectives: accuracy, and any of avg_w_bits, energy, latency, memory; the first cost orders the front.
         strict_bits: refuse a space with widths that the accelerator has no arithmetic for.
-        checkpoint: `.safetensors` of a trained float model, or an `.npz` of arrays named like its parameters;
-            without it one is trained.
+        checkpoint: of a trained float model: `.safetensors`, `.npz` of arrays named like its parameters, or a
+            `.pt` of its state dict; without it one is trained.
         provenance: written by a run, not read.
     """
 

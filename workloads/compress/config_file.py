@@ -17,7 +17,7 @@ from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice, check_matches
 
 SCHEMA_VERSION = 1
-PICKLED_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"})
+_NOT_YAML = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npz", ".safetensors"})
 _RECORDED = ("hwmodel", "torch", "numpy", "optuna", "safetensors")
 
 
@@ -68,14 +68,12 @@ class _FileRecord(Schema):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-def refuse_pickle(path: str | Path) -> None:
-    """Files that run code when loaded are never opened.
-
-    Raises:
-        ConfigError: the suffix is one of a pickle.
+def _check_suffix(path: str | Path) -> None:
+    """Raises:
+    ConfigError: the suffix is one of weights.
     """
-    if Path(path).suffix.lower() in PICKLED_SUFFIXES:
-        raise ConfigError(f"{Path(path).name} needs pickled code: refused. Convert it to safetensors.")
+    if Path(path).suffix.lower() in _NOT_YAML:
+        raise ConfigError(f"{Path(path).name}: a configuration is YAML, but this is of weights. Name it .yaml.")
 
 
 def write_config(
@@ -98,10 +96,10 @@ def write_config(
         The path.
 
     Raises:
-        ConfigError: the suffix is one of a pickle, or a value is not plain.
+        ConfigError: the suffix is one of weights, or a value is not plain.
         GraphError: a name matches no layer.
     """
-    refuse_pickle(path)
+    _check_suffix(path)
     for name in config.layers:
         check_matches(name, graph)
     data = {
@@ -120,10 +118,10 @@ def read_config(path: str | Path) -> ConfigFile:
     """Read a file of `write_config`.
 
     Raises:
-        ConfigError: it is absent, a pickle, no valid YAML, has an unknown key or an invalid value; the
+        ConfigError: it is absent, a file of weights, no valid YAML, has an unknown key or an invalid value; the
             message starts with the line and column.
     """
-    refuse_pickle(path)
+    _check_suffix(path)
     record = read_yaml(path, _FileRecord)
     layers = {name: LayerChoice.from_dict(item.model_dump()) for name, item in record.layers.items()}
     return ConfigFile(

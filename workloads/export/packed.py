@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.compress.config_file import refuse_pickle
 from workloads.compress.grid import Grid, RangeGrid
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
@@ -239,7 +238,6 @@ def _check_complete(path: str | Path, records: Mapping[str, Any], tensors: Mappi
 
 
 def _check_suffix(path: str | Path) -> None:
-    refuse_pickle(path)
     if Path(path).suffix != ".safetensors":
         raise ConfigError(f"{Path(path).name} must end in .safetensors")
 

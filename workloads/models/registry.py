@@ -22,7 +22,6 @@ from workloads.models.resnet_cifar import ResNetCifar
 from workloads.models.resnet_imagenet import resnet18, resnet50
 from workloads.models.transformer import TransformerLM
 from workloads.models.vgg_cifar import VGG16
-from workloads.npz import read_npz
 from workloads.options import call_with_options, check_count
 
 _LOOKALIKES = str.maketrans("oil", "011")
@@ -115,26 +114,16 @@ def load_model_with_input(
 
 
 def load_pretrained_npz(model: nn.Module, path: str | Path) -> None:
-    """Load weights from arrays named like the parameters; the last layer may be called `linear` for `fc`.
-
-    Counters of batch norm may be missing; everything else must match.
+    """Load weights from arrays named like the parameters, as `workloads.compress.load_weights` does.
 
     Raises:
         ConfigError: the file cannot be read, or a name or a shape does not match.
     """
-    state = {_own_name(key): torch.from_numpy(array) for key, array in read_npz(path).items()}
-    own = model.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unknown = [key for key in state if key not in own]
-    shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
-    for what, keys in (("has no", missing), ("has an unknown", unknown), ("has the wrong shape for", shapes)):
-        if keys:
-            raise ConfigError(f"{path}: {what} {keys[0]!r} ({len(keys)} such of {len(own)}): not of this model.")
-    model.load_state_dict(state, strict=False)
+    from workloads.storage.weights import load_weights
 
-
-def _own_name(key: str) -> str:
-    return "fc." + key.removeprefix("linear.") if key.startswith("linear.") else key
+    if Path(path).suffix != ".npz":
+        raise ConfigError(f"{path}: must be an .npz. Load other weights with load_weights.")
+    load_weights(path, model)
 
 
 # ---- building ----------------------------------------------------------------------------------
