@@ -42,7 +42,7 @@ def _packed(rebuilt: Rebuilt, output: Path) -> tuple[dict[str, Any], list[tuple[
     }  # fmt: skip
     parts = f"codes {size.code_bytes:,}, scales {size.parameter_bytes:,}, other tensors {size.other_bytes:,}"
     return facts, [
-        (OK, f"wrote {output}: {size.num_bytes:,} bytes ({parts}), {size.ratio:.2f} times smaller than float32"),
+        (OK, f"wrote {output}: {size.num_bytes:,} bytes ({parts}), {size.compared}"),
         (OK, f"read back: {same} tensors equal to the last bit"),
     ]
 
@@ -105,5 +105,6 @@ def _bits(path: Path) -> dict[str, Any]:
     from workloads.export import haq_bits, hawq_bits, layer_names
 
     file = read_config(path)
-    names = layer_names(model_of(file, path) or file.config.layers)
+    model = model_of(file, path)
+    names = layer_names(file.config.layers if model is None else model)
     return {"layers": names, "haq": haq_bits(file.config, names), "hawq": hawq_bits(file.config, names)}

@@ -122,7 +122,7 @@ def test_bad_names_and_options(name, options, message):
 
 def test_timm_is_optional(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'hwmodel\[timm\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[timm\]'"):
         load_model("timm:resnet18")
 
 

@@ -17,6 +17,7 @@ from workloads.compress.grid import Grid
 from workloads.compress.layers import QuantLayer
 from workloads.compress.transform import COMPRESSIBLE
 from workloads.export.marking import input_site, weight_site
+from workloads.export.packed import against_float
 from workloads.storage.packing import packed_bytes
 
 _FLOAT_BYTES = 4
@@ -121,7 +122,7 @@ class Explanation:
             f"  weight   {self.weight or 'float'}",
             f"  input    {self.input or _float_input(self.choice)}",
             f"  density  {100 * self.density:.4g} % kept, {100 * self.zeros:.4g} % of the weights are 0",
-            f"  size     {size}, {self.float_bytes / max(1, self.num_bytes):.3g} times smaller than float32",
+            f"  size     {size}, {against_float(self.num_bytes, self.float_bytes)}",
         ]
         if self.macs is not None and self.macs_share is not None:
             lines.append(f"  MACs     {self.macs:,}, {100 * self.macs_share:.3g} % of the network")

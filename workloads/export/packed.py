@@ -61,6 +61,18 @@ class PackedSize:
         """Bytes without compression over bytes of the whole file."""
         return self.float_bytes / self.num_bytes
 
+    @property
+    def compared(self) -> str:
+        """The ratio in words."""
+        return against_float(self.num_bytes, self.float_bytes)
+
+
+def against_float(num_bytes: int, float_bytes: int) -> str:
+    """`2.7 times smaller than float32`, or `larger` where names, scales and layout outweigh what the codes save."""
+    if num_bytes > float_bytes:
+        return f"{num_bytes / max(1, float_bytes):.3g} times larger than float32"
+    return f"{float_bytes / max(1, num_bytes):.3g} times smaller than float32"
+
 
 def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str] | None = None) -> PackedSize:
     """Write a compressed model as packed integers.

@@ -199,7 +199,7 @@ def _suggestion(name: str) -> str:
 
 def _timm_builder(name: str) -> Callable[..., nn.Module]:
     if importlib.util.find_spec("timm") is None:
-        raise ConfigError(f"timm:{name} needs timm, which is not installed: pip install 'hwmodel[timm]'")
+        raise ConfigError(f"timm:{name} needs timm, which is not installed: pip install -e '.[timm]'")
     try:
         import timm
     except Exception as error:  # a torchvision built for another torch fails in its own ways
