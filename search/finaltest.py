@@ -17,7 +17,7 @@ from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
 from search.materials import Bench
 from search.observer import Observer
-from search.scoring import Evaluator
+from search.scoring import Evaluator, to_score
 from search.seeds import derive_seed
 from workloads.compress.config import CompressionConfig
 
@@ -97,7 +97,7 @@ def measure_front(bench: Bench, front: Sequence[Result], test_seeds: int, observ
 
 
 def _float_record(bench: Bench) -> FinalRecord:
-    validation, test = bench.scorer.float_accuracy(), bench.scorer.test(bench.float_model)
+    validation, test = map(to_score, (bench.scorer.float_accuracy(), bench.scorer.test(bench.float_model)))
     return FinalRecord(
         key=FLOAT_KEY,
         stage=FLOAT_KEY,
@@ -117,7 +117,7 @@ def _own_record(bench: Bench, result: Result, observer: Observer) -> FinalRecord
         if result.stage == "qat"
         else bench.scorer.compressed(config)
     )
-    validation, test = bench.scorer.validation(model), bench.scorer.test(model)
+    validation, test = to_score(bench.scorer.validation(model)), to_score(bench.scorer.test(model))
     if (validation.correct, validation.total) != (result.correct, result.total):
         observer.message(
             f"Candidate {result.number} scored {result.correct}/{result.total} in the search, but its saved "
@@ -141,7 +141,7 @@ def _repeated(bench: Bench, result: Result, run: int, observer: Observer) -> Fin
     outcome = Evaluator(bench).qat(CompressionConfig.from_dict(result.config), seed, observer.message)
     if outcome.score is None:
         return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
-    test = bench.scorer.test(outcome.model)
+    test = to_score(bench.scorer.test(outcome.model))
     return FinalRecord(
         key=result.key,
         stage=result.stage,

@@ -13,7 +13,7 @@ from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
 from search.observer import Observer
-from search.scoring import Score
+from search.scoring import Score, to_score
 from search.space import Space
 from search.spec import SearchSpec
 from workloads.compress.config import CompressionConfig
@@ -118,7 +118,7 @@ class Bench:
         from workloads.training import Scorer
 
         scorer = Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
-        accuracy = scorer.float_accuracy()
+        accuracy = to_score(scorer.float_accuracy())
         record = {"correct": accuracy.correct, "total": accuracy.total, "checkpoint": FLOAT_WEIGHTS}
         write_atomic(self.folder / FLOAT_RECORD, json.dumps(record, indent=1) + "\n")
         return scorer

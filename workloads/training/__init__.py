@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from workloads.training.ema import WeightAverage
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
+    from workloads.training.metrics import Measured, measure, r2
     from workloads.training.pretrained import PretrainResult, pretrain
-    from workloads.training.records import EpochRecord, TrainResult
+    from workloads.training.records import EpochRecord, StepRecord, TrainResult
     from workloads.training.scorer import Scorer
     from workloads.training.settings import TrainSettings
 
@@ -41,12 +42,14 @@ __all__ = [
     "EpochRecord",
     "MagnitudePruner",
     "MaskHook",
+    "Measured",
     "Penalty",
     "PenaltyHook",
     "PretrainResult",
     "ProximalHook",
     "Scorer",
     "SparseSolution",
+    "StepRecord",
     "Teacher",
     "TrainHook",
     "TrainResult",
@@ -61,10 +64,12 @@ __all__ = [
     "finetune",
     "flipped",
     "grid_projection",
+    "measure",
     "measure_accuracy",
     "penalty",
     "penalty_of",
     "pretrain",
+    "r2",
     "read_state",
     "regularization_path",
     "select_device",
@@ -110,7 +115,8 @@ __getattr__, __dir__ = lazy_exports(
             "sweep_gamma",
         ),
         "loop": ("finetune",),
-        "records": ("EpochRecord", "TrainResult"),
+        "metrics": ("Measured", "measure", "r2"),
+        "records": ("EpochRecord", "StepRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),
