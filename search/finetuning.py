@@ -215,7 +215,7 @@ def _model_and_data(file: ConfigFile, path: Path) -> tuple[Any, Any]:
     model = load_model(name, **options)
     name, options = _made_with(file, path, "data")
     data = load_data(name, **options)
-    check_model(file, trace_model(model, (data.validation.x[:1],), name=file.model))
+    check_model(file, trace_model(model, (data.example(),), name=file.model))
     return model, data
 
 

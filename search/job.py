@@ -159,7 +159,7 @@ def _notes(bench: Bench) -> tuple[str, ...]:
         "costs are a LOWER BOUND."
         for item in bench.graph.uncounted
     ]
-    return (*uncounted, *_bits_notes(bench), *bench.space.notes)
+    return (*bench.data_notes, *uncounted, *_bits_notes(bench), *bench.space.notes)
 
 
 def _annotated(bench: Bench) -> Iterator[Layer]:
@@ -214,7 +214,7 @@ def _provenance(bench: Bench, command: str) -> dict[str, object]:
             command=command or _first_command(bench.folder),
         ),
         "model": {"name": spec.model, "options": bench.model_options},
-        "data": {"name": spec.data, "options": dict(spec.data_options)},
+        "data": {"name": spec.data, "options": bench.data_options},
         "training": spec.qat_settings.to_dict(),
         "checkpoint": BEST_WEIGHTS,
         "float_checkpoint": FLOAT_WEIGHTS,

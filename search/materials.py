@@ -45,9 +45,67 @@ class Bench:
 
     @cached_property
     def data(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            ConfigError: it cannot be loaded, or has targets that are no classes.
+        """
         from workloads import load_data
 
-        return load_data(self.spec.data, **self.spec.data_options)
+        data = load_data(self.spec.data, **self.data_options)
+        if data.is_regression:
+            raise ConfigError(
+                f"data {self.spec.data!r} has floating-point targets, but a search from a file compares "
+                "accuracies. In Python: Study with evaluate=Scorer(model, data, settings), which measures r2 or a metric."
+            )
+        return data
+
+    @cached_property
+    def data_options(self) -> dict[str, Any]:
+        """Those of the specification, and where validation comes from.
+
+        With published weights that we know, trained on all training images, the validation split is cut from the
+        test files unless the specification says otherwise.
+        """
+        options = self.spec.data_options
+        known = self._published
+        if known is None or known.data != self.spec.data or "validation" in options:
+            return dict(options)
+        return {**options, "validation": "test"}
+
+    @cached_property
+    def _published(self) -> Any:
+        from workloads.models.published import published
+
+        return None if self.spec.checkpoint is None else published(self.spec.checkpoint)
+
+    @property
+    def validation_seen(self) -> bool | None:
+        """The checkpoint was trained on the validation images; None is not known. Without one, never.
+
+        Where it is not False, a validation accuracy above the test accuracy by more than noise is memory.
+        """
+        if self.spec.checkpoint is None or self.data.validation_from in ("own", "test"):
+            return False
+        known = self._published
+        return True if known is not None and known.data == self.spec.data else None
+
+    @property
+    def data_notes(self) -> tuple[str, ...]:
+        """What a user should know about the validation split."""
+        known = self._published
+        if known is None or known.data != self.spec.data:
+            return ()
+        trained = f"The checkpoint is the published {known.model}, trained on all training images of {known.data}"
+        if self.validation_seen:
+            return (
+                f"{trained}, the validation images among them: validation accuracy is memory. Use data_options: "
+                "{validation: test}.",
+            )
+        return (
+            f"{trained}: the validation split is cut from the test files ({len(self.data.validation):,} images; "
+            f"{len(self.data.test):,} stay test).",
+        )
 
     @cached_property
     def model_options(self) -> dict[str, Any]:
@@ -57,7 +115,7 @@ class Bench:
         implied: dict[str, Any] = {}
         shape, classes = self.data.input_shape, self.data.num_classes
         if self.spec.model in model_names():
-            is_tokens = len(shape) == 1
+            is_tokens = not self.data.example().is_floating_point()
             images = {"in_channels": shape[0], "num_classes": classes}
             implied = {"context": shape[0], "vocab": classes} if is_tokens else images
         elif self.spec.model.startswith("timm:"):
@@ -76,7 +134,7 @@ class Bench:
 
         model = self._new_model()
         try:
-            return trace_model(model, (self.data.validation.x[:1],), name=_short(self.spec.model))
+            return trace_model(model, (self.data.example(),), name=_short(self.spec.model))
         except TraceError as error:
             wanted, given = getattr(model, "input_shape", None), self.data.input_shape
             if wanted is None or tuple(wanted) == tuple(given):
@@ -104,7 +162,7 @@ class Bench:
         return {
             "model_options": self.model_options,
             "data": self.spec.data,
-            "data_options": self.spec.data_options,
+            "data_options": self.data_options,
             "checkpoint": self.spec.checkpoint,
             "training": {
                 "float": {} if self.spec.checkpoint else self.spec.float_settings.to_dict(),

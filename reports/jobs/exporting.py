@@ -55,7 +55,7 @@ def _onnx(
     from hwmodel.network.names import OK, WARNING
     from workloads.export import compare_onnx, export_onnx
 
-    x = rebuilt.data.validation.x[: max(1, images)]
+    x = rebuilt.data.example(max(1, images))
     made: OnnxExport = export_onnx(
         rebuilt.compressed, x[:1], output, dialect="qdq" if format == "onnx" else "qonnx", fold=fold
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from workloads.models.resnet_imagenet import resnet18, resnet50
 from workloads.models.transformer import TransformerLM
 from workloads.models.vgg_cifar import VGG16
 from workloads.options import call_with_options, check_count
+from workloads.userfile import function_of
 
 _LOOKALIKES = str.maketrans("oil", "011")
 _COUNTS = ("in_channels", "num_classes", "width", "vocab", "dim", "depth", "heads", "context", "image_size")
@@ -177,7 +176,7 @@ def _builder(name: str) -> Callable[..., Any]:
         return huggingface.builder(rest)
     path, separator, function = name.rpartition(":")
     if separator and path.endswith(".py"):
-        return _file_builder(Path(path), function)
+        return function_of(Path(path), function)
     if name.endswith(".onnx"):
         raise ConfigError(
             f"{name}: an ONNX file can be traced, priced and mapped (workloads.trace_onnx), not trained: "
@@ -246,26 +245,3 @@ def _example_of_shape(model: nn.Module, batch: int, shape: tuple[int, ...]) -> t
     if own is not None and not own[0].is_floating_point():
         return (torch.zeros(batch, *shape, dtype=torch.long),)
     return (_normal(shape, batch),)
-
-
-def _file_builder(path: Path, function: str) -> Callable[..., Any]:
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    module_name = f"_hwmodel_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path}: cannot be imported as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses and pickling look their module up
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[module_name]
-        raise ConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
-    found: Callable[..., Any] | None = getattr(module, function, None)
-    if not callable(found):
-        callables = [
-            key for key, value in vars(module).items() if inspect.isroutine(value) or inspect.isclass(value)
-        ]
-        raise ConfigError(f"{path} has no function {function!r}.{did_you_mean(function, callables)}")
-    return found
