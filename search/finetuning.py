@@ -166,6 +166,7 @@ def finetune_job(
         data.train,
         settings,
         validation=data.validation,
+        loss=data.loss,
         teacher=teacher,
         device=device,
         progress=epoch_done,

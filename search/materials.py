@@ -48,15 +48,16 @@ class Bench:
         """The data set.
 
         Raises:
-            ConfigError: it cannot be loaded, or has targets that are no classes.
+            ConfigError: it cannot be loaded, or accuracy is not what it measures.
         """
         from workloads import load_data
 
         data = load_data(self.spec.data, **self.data_options)
-        if data.is_regression:
+        if data.is_regression or data.metric is not None:
+            what = "floating-point targets" if data.metric is None else "a metric of its own"
             raise ConfigError(
-                f"data {self.spec.data!r} has floating-point targets, but a search from a file compares "
-                "accuracies. In Python: Study with evaluate=Scorer(model, data, settings), which measures r2 or a metric."
+                f"data {self.spec.data!r} has {what}, but a search from a file compares accuracies. In Python: "
+                "Study with evaluate=Scorer(model, data, settings), which measures r2 or a metric."
             )
         return data
 

@@ -24,6 +24,7 @@ PICKLED = frozenset({".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".pickle", 
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
 #: Of wrappers that were saved with the model.
 _PREFIXES = ("module.", "_orig_mod.")
+_SHOWN = 4
 _WAY_OUT = "Where you trust it: torch.save(model.state_dict(), 'weights.pt')."
 
 
@@ -80,9 +81,10 @@ def _reason(path: Path, error: Exception) -> str:
         return f"{path.name} is a TorchScript program, not weights: running it is refused. {_WAY_OUT}"
     classes = _classes(path)
     if classes:
+        more = f" and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
         return (
-            f"{path.name} holds {', '.join(classes)} beside tensors: reading them would run code, so it is "
-            f"refused. {_WAY_OUT}"
+            f"{path.name} holds {', '.join(classes[:_SHOWN])}{more} beside tensors: reading them would run "
+            f"code, so it is refused. {_WAY_OUT}"
         )
     if isinstance(error, pickle.UnpicklingError):
         return f"{path.name} is no state dict that torch.save wrote: reading it could run code, so it is refused."
