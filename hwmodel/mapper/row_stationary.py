@@ -53,7 +53,7 @@ def row_stationary(task: Task, optimize: str = "energy") -> Mapping:
     layer, accelerator = task.layer, task.accelerator
     check_hierarchy(accelerator)
     sets, found = search(task, optimize)
-    if found[0] < 0:
+    if found[row_search.ARRANGEMENT] < 0:
         raise MappingError(
             f"no row-stationary mapping of {layer.name!r} fits {accelerator.name!r}: "
             "use fewer bits, or a larger memory"
