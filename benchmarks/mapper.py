@@ -166,7 +166,7 @@ def enumeration_of_sets(graph: LayerGraph) -> Row:
     def count() -> None:
         nonlocal counted
         counted = sum(
-            int(row_stationary.search(Task.of(layer, accelerator), "energy")[1][row_search.NUM_COUNTED])
+            int(row_stationary.search(Task.of(layer, accelerator), "energy")[-1][row_search.NUM_COUNTED])
             for layer in graph.layers
         )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -35,7 +35,13 @@ BUDGETS = (1.08, 1.2, 1.4, 1.8, 2.5, 4.0, math.inf)
 #: Pairs that there is room for at first.
 ROOM = 4096
 
-_Found = tuple[float, float, Mapping]
+
+class Found(NamedTuple):
+    """The optimum of a search, and what its kernel counted for it."""
+
+    energy_pj: float
+    cycles: float
+    mapping: Mapping
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,12 @@ class _Search:
 
 
 def best_mapping(task: Task, optimize: Objective = "energy") -> Mapping:
-    """The mapping with the least energy, cycles or energy-delay product.
+    """The mapping that `find_best` finds."""
+    return find_best(task, optimize).mapping
+
+
+def find_best(task: Task, optimize: Objective = "energy") -> Found:
+    """The mapping with the least energy, cycles or energy-delay product, dense.
 
     Args:
         task: whole filters already removed; on an accelerator of kind `spatial`.
@@ -70,19 +81,19 @@ def best_mapping(task: Task, optimize: Objective = "energy") -> Mapping:
     objective = OBJECTIVES.index(optimize)
     best = _best(branches, _Search(objective, 1 if optimize == "energy" else num_metrics))
     if best is not None and optimize == "latency":
-        best = _best(branches, _Search(ENERGY, num_metrics, best[1])) or best
+        best = _best(branches, _Search(ENERGY, num_metrics, best.cycles)) or best
     if best is None:
         raise MappingError(_nothing_fits(task, hierarchy))
-    return best[2]
+    return best
 
 
-def _best(branches: list[_Branch], wanted: _Search) -> _Found | None:
+def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
     """Energy [pJ], cycles and mapping of the optimum over all branches; None where nothing fits."""
     ranked = sorted((branch.bound(wanted), n) for n, branch in enumerate(branches))
     ranked = [(bound, n) for bound, n in ranked if bound < math.inf]
     if not ranked:
         return None
-    best: _Found | None = None
+    best: Found | None = None
     for growth in BUDGETS:
         limit = ranked[0][0] * growth
         for bound, n in ranked:
@@ -100,13 +111,12 @@ def _best(branches: list[_Branch], wanted: _Search) -> _Found | None:
     return None
 
 
-def _score(objective: int, found: _Found) -> float:
-    energy, cycles, _ = found
-    return (energy, cycles, energy * cycles)[objective]
+def _score(objective: int, found: Found) -> float:
+    return (found.energy_pj, found.cycles, found.energy_pj * found.cycles)[objective]
 
 
-def _tie(objective: int, found: _Found) -> float:
-    return found[0] if objective == LATENCY else found[1]
+def _tie(objective: int, found: Found) -> float:
+    return found.energy_pj if objective == LATENCY else found.cycles
 
 
 class _Branch:
@@ -151,7 +161,7 @@ class _Branch:
         )
         return bound
 
-    def search(self, wanted: _Search, limit: float) -> _Found | None:
+    def search(self, wanted: _Search, limit: float) -> Found | None:
         """The best mapping at or below a score."""
         nest, limits = self.nest, (limit, wanted.most_cycles)
         tiles, values, least = self.tiles(wanted.num_metrics)
@@ -174,7 +184,7 @@ class _Branch:
         )  # fmt: skip
         if best[REGISTERS] < 0:
             return None
-        return energy, cycles, self.build(registers, tiles, best)
+        return Found(energy, cycles, self.build(registers, tiles, best))
 
     def join(
         self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]

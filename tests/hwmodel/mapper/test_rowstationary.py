@@ -15,7 +15,7 @@ from hwmodel import Bits, Layer, find_mapping, load_accelerator
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper import shared
-from hwmodel.mapper.row_stationary import row_stationary
+from hwmodel.mapper.row_stationary import row_stationary, search
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES
@@ -140,6 +140,9 @@ def test_the_search_finds_the_best_of_all_mappings(optimize, layer, number):
             row_stationary(task, optimize)
         return
     found = price(task, row_stationary(task, optimize))
+    _, energy_pj, cycles, _ = search(task, optimize)
+    assert abs(found.cycles - cycles) <= 1  # the kernel counts what the price charges
+    assert sum(found.energy_pj.values()) == pytest.approx(energy_pj, rel=1e-9, abs=chip.clock_pj * 1.001)
     assert in_banks(chip, found)
     least = score(best, optimize)  # cycles are rounded up, after sums that may be off by a last digit
     assert least * (1 - 1e-9) <= score(found, optimize) <= score(best, optimize, more=1) * (1 + 1e-9)
