@@ -331,3 +331,20 @@ def test_a_pattern_is_counted_once_whatever_else_skips_its_zeros(tmp_path, also)
     assert priced.energy_pj["regs", "W"] == pytest.approx(2 * weights * REGS)
     assert priced.energy_pj["regs", "O"] == pytest.approx((macs - K + macs) / 2 * SUM * REGS)
     assert priced.parts.first_fill == (weights + C * 8) / DRAM_PORT
+
+
+def test_a_gated_input_is_read_for_the_macs_that_skipping_leaves(tmp_path):
+    """Zeros of W are skipped, with or without a pattern: half of the MACs look at their input, to gate on it."""
+    K, C = 2, 4
+    everything = TINY.replace("holds: [W, O]", "holds: [W, I, O]")
+    text = everything + "nm: ['2:4']\nskipping: [W]\ngating: [I]\n"
+    kept: tuple[LevelMapping, ...] = tuple(
+        LevelMapping(name=name, keeps=("W", "I", "O"), temporal=loops(K=K, C=C) if name == "buffer" else ())
+        for name in ("regs", "buffer", "dram")
+    )
+    for density in (Density(w=0.5, i=0.5), Density(w=0.5, i=0.5, pattern="2:4")):
+        layer = Layer(name="x", dims=dict(K=K, C=C), density=density)
+        priced = price(Task.of(layer, chip(tmp_path, text)), Mapping(levels=kept))
+        macs, fills = K * C, K * C
+        assert priced.energy_pj["regs", "I"] == pytest.approx((macs / 2 + fills) * 8 * REGS)
+        assert priced.energy_pj["mac", ""] == pytest.approx(macs / 4 * MAC)
