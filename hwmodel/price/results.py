@@ -6,12 +6,15 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from hwmodel.errors import ConfigError
 from hwmodel.nest.mapping import Mapping
-from hwmodel.network.layer import Bits, Layer
-from hwmodel.network.names import out_shape
+from hwmodel.network.frames import layer_row
+from hwmodel.network.layer import Layer
+from hwmodel.network.stored import first_reads
+from hwmodel.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +74,7 @@ class LayerCost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkCost:
+class NetworkCost(Shown):
     """Costs of the layers of a network; adds up.
 
     Attributes:
@@ -175,30 +178,23 @@ class NetworkCost:
         ]
         return pd.DataFrame(rows, columns=["layer", "memory", "operand", "traffic_bits", "energy_pj"])
 
-    def _repr_html_(self) -> str:
-        from hwmodel.show.notebook import cost_html
 
-        return cost_html(self)
+def storing(items: Sequence[LayerCost]) -> list[LayerCost]:
+    """The costs that stand for the stored weights: of layers that read the same one, the first."""
+    return list(compress(items, first_reads(item.layer for item in items)))
 
 
 def stored_once(items: Sequence[LayerCost]) -> float:
-    """Weight bits of the layers of one module, each of its weights once [bit]."""
-    return sum({item.layer.weight_key: item.weight_bits for item in items if item.weight_bits}.values())
+    """Weight bits of layers, each stored weight once [bit]."""
+    return sum(item.weight_bits for item in storing(items))
 
 
 def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:
-    layer = item.layer
     outer = list(dict.fromkeys(place for place, _ in item.traffic_bits))[-1:]
-    bits = layer.bits or Bits(w=32, i=32)
     return {
+        **layer_row(item.layer),
         "layer": item.name,
         "module": item.module,
-        "kind": layer.kind,
-        "out_shape": out_shape(layer).replace("×", "x"),
-        "w_bits": bits.w,
-        "a_bits": bits.i,
-        "density": layer.density.w,
-        "weights": layer.weights,
         "macs": item.macs,
         "effectual_macs": item.effectual_macs,
         "cycles": item.cycles,
