@@ -38,7 +38,9 @@ __all__ = [
 ]  # fmt: skip
 
 keep_old_paths()
-shown_by({"LayerGraph": ("hwmodel.show.notebook", "graph_html"), "NetworkCost": ("hwmodel.show.notebook", "cost_html")})
+shown_by(
+    {"LayerGraph": ("hwmodel.show.notebook", "graph_html"), "NetworkCost": ("hwmodel.show.notebook", "cost_html")}
+)
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {

@@ -1,7 +1,8 @@
 """Values that a notebook shows: they know of no HTML, the public face says who writes it.
 
-A graph and a cost stand below the room that draws them (`hwmodel.show`), so they only carry the hook that a notebook
-calls. `hwmodel/__init__` fills it with names, as it does for everything lazy; the writer is loaded when first called.
+A graph and a cost stand below the room that draws them (`hwmodel.show`), so they carry the hook that a notebook
+calls and nothing else. `hwmodel/__init__` fills it with names, as it does for all that is lazy: the writer is
+loaded when it is first called.
 """
 
 from __future__ import annotations

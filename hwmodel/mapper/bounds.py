@@ -18,6 +18,7 @@ from hwmodel.mapper.counting import (
     INPUT,
     ONE,
     OUTPUT,
+    RELEVANT,
     WEIGHT,
     ZERO,
     Floats,
@@ -35,7 +36,7 @@ from hwmodel.mapper.counting import (
 
 ENERGY, LATENCY, EDP = 0, 1, 2
 #: Positions of the dims that do not index W, I and O.
-IRRELEVANT = ([0, 4, 5], [2], [3, 6, 7])
+IRRELEVANT = tuple(np.flatnonzero(row == 0) for row in RELEVANT)
 SLACK = 1e-12
 _HASH = 4093
 _RATIO = 1.2

@@ -24,6 +24,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hwmodel.network import layer
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -46,8 +48,7 @@ WEIGHT, INPUT, OUTPUT = ZERO, ONE, _ = cast(tuple[int, int, int], tuple(np.arang
 
 #: RELEVANT[operand, dim]: the dim indexes the operand.
 RELEVANT = np.array(
-    [[0, 1, 1, 1, 0, 0, 1, 1], [1, 1, 0, 1, 1, 1, 1, 1], [1, 1, 1, 0, 1, 1, 0, 0]],
-    dtype=np.int64,
+    [[dim in layer.RELEVANT[operand] for dim in layer.DIM_NAMES] for operand in layer.OPERANDS], np.int64
 )
 #: Loop orders, outer to inner: W-stationary with OX or OY innermost, O-stationary with FX or FY, I-stationary.
 ORDERS = np.array(
@@ -107,7 +108,7 @@ def product(f: Ints) -> int:
 
 @internal
 def irrelevant(operand: int, f: Ints) -> int:
-    """Product of the factors of the dims that do not index an operand."""
+    """Product of the factors of the dims that do not index an operand: of the zeros in `RELEVANT`."""
     if operand == 0:
         return f[0] * f[4] * f[5]
     if operand == 1:

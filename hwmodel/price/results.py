@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from hwmodel.errors import ConfigError
 from hwmodel.nest.mapping import Mapping
 from hwmodel.network.frames import layer_row
+from hwmodel.network.graph import Uncounted
 from hwmodel.network.layer import Layer
+from hwmodel.network.names import times
 from hwmodel.network.stored import first_reads
 from hwmodel.shown import Shown
 
@@ -81,14 +83,16 @@ class NetworkCost(Shown):
         layers: in topological order.
         clock_hz: of the accelerator [Hz].
         activation_bits: the most that is alive at once, layer outputs in execution order [bit].
-        notes: what to know about the totals, each sentence once.
+        price_notes: what to know about the prices, each sentence once.
+        uncounted: ops without a rule: the totals are a lower bound.
     """
 
     layers: tuple[LayerCost, ...]
     clock_hz: float
     accelerator: str
     activation_bits: float = 0.0
-    notes: tuple[str, ...] = ()
+    price_notes: tuple[str, ...] = ()
+    uncounted: tuple[Uncounted, ...] = ()
 
     def __add__(self, other: NetworkCost) -> NetworkCost:
         """Both networks one after the other on the same accelerator."""
@@ -101,8 +105,24 @@ class NetworkCost(Shown):
             clock_hz=self.clock_hz,
             accelerator=self.accelerator,
             activation_bits=max(self.activation_bits, other.activation_bits),
-            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+            price_notes=tuple(dict.fromkeys(self.price_notes + other.price_notes)),
+            uncounted=tuple(dict.fromkeys(self.uncounted + other.uncounted)),
         )
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Some op had no rule, so the totals are lower bounds."""
+        return bool(self.uncounted)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know about the totals, each sentence once: the prices, then what was not counted."""
+        missing = (
+            f"{item.op} ({times(item.calls, 'call')}, in {item.module or 'the top module'}) "
+            "has no rule: the total is a LOWER BOUND"
+            for item in self.uncounted
+        )
+        return tuple(dict.fromkeys([*self.price_notes, *missing]))
 
     @cached_property
     def by_module(self) -> dict[str, tuple[LayerCost, ...]]:

@@ -48,7 +48,9 @@ class Pricer:
         widths = {layer.name: layer.bits or FLOAT for layer in graph.layers}
         return {
             "avg_w_bits": average_precision(self._graph, config),
-            "weight_bits": float(sum(surviving_weights(layer) * widths[layer.name].w for layer in graph.weight_layers)),
+            "weight_bits": float(
+                sum(surviving_weights(layer) * widths[layer.name].w for layer in graph.weight_layers)
+            ),
             "bops": float(sum(layer.macs * widths[layer.name].w * widths[layer.name].i for layer in graph.layers)),
         }
 

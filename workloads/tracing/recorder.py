@@ -253,7 +253,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         module, parameter = (None, "") if owner is None else (owner.module, owner.part(contraction.weight))
         if contraction.packed_as:
             module, parameter = scope, contraction.packed_as
-        stored = owner and owner.stored_elements(contraction.weight, contraction.weight_elements)
+        stored = None
+        if owner is not None:
+            stored = owner.stored_elements(contraction.weight, contraction.weight_elements)
         name = self.builder.add_layer(call, contraction, scope, module, parameter, bits, stored)
         if self.watch is not None:
             self.watch(name, contraction.weight, stream)
