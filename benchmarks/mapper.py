@@ -29,11 +29,9 @@ from benchmarks.networks import resnet18, resnet20
 from benchmarks.replays import timeloop_best
 from hwmodel import Accelerator, CostTable, Layer, LayerCost, evaluate, find_mapping, load_accelerator
 from hwmodel.interop.timeloop import accelerator_of, layer_of
-from hwmodel.mapper import bounds, space
-from hwmodel.mapper import free as mapper
-from hwmodel.mapper import row_stationary as rowstationary
-from hwmodel.mapper import search as kernel
-from hwmodel.mapper import shared as solved
+from hwmodel.mapper import bounds, free, row_stationary, search, space
+from hwmodel.mapper.shared import forget_mappings
+from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 
@@ -49,8 +47,7 @@ Row = dict[str, Any]
 
 def forget() -> None:
     """Empty every cache that would make a second run cheaper than the first."""
-    solved._mapped.clear()
-    solved._mappings.clear()
+    forget_mappings()
     for cached in (space.tile_grid, space.unrollings, space.padded_variants):
         cached.cache_clear()
 
@@ -71,10 +68,10 @@ def row(name: str, seconds: tuple[float, float], limit_s: float | None = None, *
     return {"name": name, "least_s": seconds[0], "median_s": seconds[1], "limit_s": limit_s, **extra}
 
 
-def row_stationary(reference: Path) -> Row:
+def eyeriss_256(reference: Path) -> Row:
     """Timeloop's `eyeriss-256` space: the same optimum, the same split by level."""
     data = json.loads((reference / "timeloop_eyeriss256.json").read_text())
-    accelerator, layer = row_stationary_chip(data), layer_of(data["problem"])
+    accelerator, layer = eyeriss_256_chip(data), layer_of(data["problem"])
     seconds = timed(lambda: find_mapping(layer, accelerator))
     _, found = find_mapping(layer, accelerator)
     split: dict[str, float] = {}
@@ -91,7 +88,7 @@ def row_stationary(reference: Path) -> Row:
     )  # fmt: skip
 
 
-def row_stationary_chip(data: dict[str, Any]) -> Accelerator:
+def eyeriss_256_chip(data: dict[str, Any]) -> Accelerator:
     """The file's architecture; its register files hold one operand each, so they are one level."""
     mac, word = data["arch"]["mac"], data["arch"]["word_bits"]
     mesh = mac["mesh"]
@@ -130,25 +127,25 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     So many pairs of register tile and unrolling, in so many buffer tiles, in all orders. What does
     not fit is looked at and not counted; orders that do the same are counted once.
     """
-    case, energy = (
-        mapper._Case(_space(layer, accelerator), (), _keeps(accelerator)),
-        mapper._Search(bounds.ENERGY, 1),
+    branch, energy = (
+        free._Branch(_space(layer, accelerator), (), _keeps(accelerator)),
+        free._Search(bounds.ENERGY, 1),
     )
-    tiles, _, least = case.tiles(1)
-    case.bound(energy)
-    registers = case.space.register_tiles(case.kept[0])
-    pairs, lines, scores = case.join(energy, registers, least, (np.inf, np.inf))
+    tiles, _, least = branch.tiles(1)
+    branch.bound(energy)
+    registers = branch.space.register_tiles(branch.kept[0])
+    pairs, lines, scores = branch.join(energy, registers, least, (np.inf, np.inf))
     pairs, lines = pairs[:most_pairs], lines[:most_pairs].copy()
     tiles, keys = tiles[-most_tiles:], np.full(len(tiles[-most_tiles:]), -np.inf)
     lines[:, :, :6] = -np.inf  # what the bounds are made of
     scores = np.full(len(pairs), -np.inf)
-    sizes = bounds.pair_sizes(registers, case.unrollings, pairs)
+    sizes = bounds.pair_sizes(registers, branch.unrollings, pairs)
     counted = 0
 
     def count() -> None:
         nonlocal counted
-        found = kernel.search(
-            case.problem, bounds.ENERGY, 1, registers, case.unrollings,
+        found = search.search(
+            branch.nest, bounds.ENERGY, 1, registers, branch.unrollings,
             pairs, lines, scores, sizes, tiles, keys, (np.inf, np.inf),
         )[2]  # fmt: skip
         counted = int(found[5])
@@ -167,7 +164,9 @@ def enumeration_of_sets(graph: LayerGraph) -> Row:
 
     def count() -> None:
         nonlocal counted
-        counted = sum(int(rowstationary.search(layer, accelerator, "energy")[1][7]) for layer in graph.layers)
+        counted = sum(
+            int(row_stationary.search(Task.of(layer, accelerator), "energy")[1][7]) for layer in graph.layers
+        )
 
     seconds = timed(count)
     return row(
@@ -176,8 +175,8 @@ def enumeration_of_sets(graph: LayerGraph) -> Row:
     )  # fmt: skip
 
 
-def _space(layer: Layer, accelerator: Accelerator) -> space.Space:
-    return space.Space(layer, accelerator, space.Hierarchy.of(accelerator), layer.dims)
+def _space(layer: Layer, accelerator: Accelerator) -> space.TileSpace:
+    return space.TileSpace(Task.of(layer, accelerator), space.Hierarchy.of(accelerator), layer.dims)
 
 
 def _keeps(accelerator: Accelerator) -> space.Kept:
@@ -341,7 +340,7 @@ def main() -> None:
     if not named:
         sys.exit("set HWMODEL_REFERENCE to the folder of the reference files")
     reference, graph = Path(named), resnet18()
-    rows = [row_stationary(reference), *best_known(reference), network(graph)]
+    rows = [eyeriss_256(reference), *best_known(reference), network(graph)]
     for name in ("tpu_like", "edge_npu"):
         rows.append(enumeration(name, graph.layers[5], load_accelerator(name), 2000, 300))
     rows.append(enumeration_of_sets(graph))

@@ -23,7 +23,7 @@ from hwmodel.mapper.counting import (
     ZERO,
     Floats,
     Ints,
-    Problem,
+    NestInputs,
     coefficients,
     compiled,
     distinct_tiles,
@@ -65,23 +65,23 @@ def score_of(objective: int, energy: float, cycles: float) -> float:
 
 
 @internal
-def tile_factors(problem: Problem) -> Floats:
+def tile_factors(nest: NestInputs) -> Floats:
     """What a word between buffer and DRAM costs in every metric. (M, 3)"""
-    factors, three = np.empty((problem.cost.shape[0], 3)), np.empty(3)
+    factors, three = np.empty((nest.cost.shape[0], 3)), np.empty(3)
     for k in range(factors.shape[0]):
         for x in range(3):
-            coefficients(problem, k, x, ONE, ONE, three)
+            coefficients(nest, k, x, ONE, ONE, three)
             factors[k, x] = three[2]
     return factors
 
 
 @compiled
-def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
+def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
     """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
 
     As inside the tile, one operand gains from the order; I may slide by whichever dim gains most.
     """
-    factors, b, pace = tile_factors(problem), problem.bounds, problem.pace
+    factors, b, pace = tile_factors(nest), nest.bounds, nest.pace
     out, f = np.zeros((tiles.shape[0], factors.shape[0])), np.empty(3)
     total = float(product(b))
     irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
@@ -112,10 +112,10 @@ def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
 
 
 @compiled
-def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Floats:
+def bound_unrollings(nest: NestInputs, num_metrics: int, unrollings: Ints) -> Floats:
     """Lower bounds of every metric inside the buffer's tile, whatever the register tile is. (S, M)"""
-    b = problem.bounds
-    three, values = np.empty(3), np.zeros((unrollings.shape[0], problem.cost.shape[0]))
+    b = nest.bounds
+    three, values = np.empty(3), np.zeros((unrollings.shape[0], nest.cost.shape[0]))
     least = (
         float(b[1] * b[2] * b[3] * b[6] * b[7]),
         float(b[0] * b[1] * b[3] * max(b[4], b[6]) * max(b[5], b[7])),
@@ -125,24 +125,24 @@ def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Fl
         s = unrollings[i]
         num_pes = product(s)
         for k in range(num_metrics):
-            values[i, k] = problem.base_pj if k == 0 else 0.0
+            values[i, k] = nest.base_pj if k == 0 else 0.0
             for x in range(3):
                 most = num_pes // irrelevant(x, s)
                 few = most
                 if x == 1:  # at least out + filter - 1 different starts per axis
                     few = s[0] * s[1] * s[3] * (s[4] + s[6] - 1) * (s[5] + s[7] - 1)
-                coefficients(problem, k, x, num_pes, few, three)
+                coefficients(nest, k, x, num_pes, few, three)
                 values[i, k] += three[0] + three[1] * least[x] / most
     return values
 
 
-def bound_case(
-    problem: Problem, objective: int, unrollings: Ints, bounds_s: Floats, least_tile: Floats, most_cycles: float
+def bound_branch(
+    nest: NestInputs, objective: int, unrollings: Ints, bounds_s: Floats, least_tile: Floats, most_cycles: float
 ) -> float:
     """A lower bound of the score: the best unrolling, and the least exchange with DRAM, metric by metric."""
     values = bounds_s + least_tile
-    total = float(problem.bounds.prod())
-    cycles = np.ceil(total / unrollings.prod(axis=1) / problem.rate)
+    total = float(nest.bounds.prod())
+    cycles = np.ceil(total / unrollings.prod(axis=1) / nest.rate)
     if values.shape[1] > 1:
         cycles = np.maximum(cycles, values[:, 1:-1].max(axis=1, initial=0.0)) + np.maximum(values[:, -1], 0.0)
     cycles = np.ceil(cycles * (1.0 - SLACK))
@@ -161,38 +161,38 @@ def _multiply(bounds: Ints, s: Ints, r: Ints, a: Ints) -> bool:
 
 
 @internal
-def _factors(problem: Problem, operand: int, num_pes: int, distinct: int, factors: Floats) -> None:
+def _factors(nest: NestInputs, operand: int, num_pes: int, distinct: int, factors: Floats) -> None:
     """Fills factors (M, 3, 3) of one operand."""
     for k in range(factors.shape[0]):
-        coefficients(problem, k, operand, num_pes, distinct, factors[k, operand])
+        coefficients(nest, k, operand, num_pes, distinct, factors[k, operand])
 
 
 @internal
-def _slide(problem: Problem, r: Ints, a: Ints) -> float:
+def _slide(nest: NestInputs, r: Ints, a: Ints) -> float:
     """The least share of a register tile of I that moves, whichever dim is innermost around it."""
     slide = 1.0
     for dim in range(4, 8):
-        if a[dim] != problem.bounds[dim]:
-            share = a[dim] / problem.bounds[dim]
-            slide = min(slide, share + (1.0 - share) * fresh_part(dim, r, a[dim], problem.pace))
+        if a[dim] != nest.bounds[dim]:
+            share = a[dim] / nest.bounds[dim]
+            slide = min(slide, share + (1.0 - share) * fresh_part(dim, r, a[dim], nest.pace))
     return slide
 
 
 @internal
-def _pair(problem: Problem, first: int, last: int, factors: Floats, r: Ints, a: Ints, lines: Floats) -> None:
+def _pair(nest: NestInputs, first: int, last: int, factors: Floats, r: Ints, a: Ints, lines: Floats) -> None:
     """Fills lines (M, 10) of the metrics from first to before last; factors (M, 3, 3): from `coefficients`.
 
     Columns: constant + base per stationary operand (3), slope per stationary operand (3), constant, F (3).
     """
-    full, slide = product(problem.bounds) / product(a), _slide(problem, r, a)
+    full, slide = product(nest.bounds) / product(a), _slide(nest, r, a)
     words = (
-        tile_words(WEIGHT, r, problem.pace),
-        tile_words(INPUT, r, problem.pace),
-        tile_words(OUTPUT, r, problem.pace),
+        tile_words(WEIGHT, r, nest.pace),
+        tile_words(INPUT, r, nest.pace),
+        tile_words(OUTPUT, r, nest.pace),
     )
-    whole_k = irrelevant(INPUT, problem.bounds) == irrelevant(INPUT, a)
+    whole_k = irrelevant(INPUT, nest.bounds) == irrelevant(INPUT, a)
     for k in range(first, last):
-        constant = factors[k, 0, 0] + factors[k, 1, 0] + factors[k, 2, 0] + (problem.base_pj if k == 0 else 0.0)
+        constant = factors[k, 0, 0] + factors[k, 1, 0] + factors[k, 2, 0] + (nest.base_pj if k == 0 else 0.0)
         w, i, o = (
             factors[k, 0, 1] * words[0] * full,
             factors[k, 1, 1] * words[1] * full,
@@ -207,7 +207,7 @@ def _pair(problem: Problem, first: int, last: int, factors: Floats, r: Ints, a: 
 
 @compiled
 def join(
-    problem: Problem,
+    nest: NestInputs,
     objective: int,
     num_metrics: int,
     registers: Ints,
@@ -229,32 +229,32 @@ def join(
     num_all = lines.shape[1]
     spare = np.empty((num_all, 10))
     a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
-    total = float(product(problem.bounds))
+    total = float(product(nest.bounds))
     irr = (
-        irrelevant(WEIGHT, problem.bounds),
-        irrelevant(INPUT, problem.bounds),
-        irrelevant(OUTPUT, problem.bounds),
+        irrelevant(WEIGHT, nest.bounds),
+        irrelevant(INPUT, nest.bounds),
+        irrelevant(OUTPUT, nest.bounds),
     )
     for j in range(unrollings.shape[0]):
         s = unrollings[j]
-        compute = np.ceil(total / product(s) / problem.rate)
+        compute = np.ceil(total / product(s) / nest.rate)
         for k in range(len(values)):
             values[k] = bounds_s[j, k] + least_tile[k]
         cycles = busy_cycles(values, compute)
         if whole(cycles) > limits[1] or score_of(objective, values[0], cycles) > limits[0]:
             continue
         for x in (WEIGHT, OUTPUT):  # their tiles across the PEs do not depend on the register tile
-            _factors(problem, x, product(s), product(s) // irrelevant(x, s), factors)
+            _factors(nest, x, product(s), product(s) // irrelevant(x, s), factors)
         different = -1  # tiles of I across the PEs, as the factors have it
         for i in range(registers.shape[0]):
-            if not _multiply(problem.bounds, s, registers[i], a):
+            if not _multiply(nest.bounds, s, registers[i], a):
                 continue
             row = lines[count] if count < room else spare
-            distinct = distinct_tiles(INPUT, problem.networks[j], registers[i], problem.pace)
+            distinct = distinct_tiles(INPUT, nest.networks[j], registers[i], nest.pace)
             if distinct != different:
                 different = distinct
-                _factors(problem, INPUT, product(s), distinct, factors)
-            _pair(problem, ZERO, num_metrics, factors, registers[i], a, row)
+                _factors(nest, INPUT, product(s), distinct, factors)
+            _pair(nest, ZERO, num_metrics, factors, registers[i], a, row)
             for k in range(num_metrics):
                 line = row[k]
                 values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
@@ -264,7 +264,7 @@ def join(
             if score > limits[0] or whole(cycles) > limits[1]:
                 continue
             if count < room:
-                _pair(problem, num_metrics, num_all, factors, registers[i], a, row)
+                _pair(nest, num_metrics, num_all, factors, registers[i], a, row)
                 pairs[count, 0], pairs[count, 1], scores[count] = i, j, score
             count += 1
     return count
@@ -286,7 +286,7 @@ def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
 
 @compiled
 def bound_tiles(
-    problem: Problem,
+    nest: NestInputs,
     objective: int,
     num_metrics: int,
     tiles: Ints,
@@ -297,9 +297,9 @@ def bound_tiles(
 ) -> Floats:
     """Lower bounds of the score of every buffer tile with its best pair. (T); sizes: from `pair_sizes`"""
     irr = (
-        irrelevant(WEIGHT, problem.bounds),
-        irrelevant(INPUT, problem.bounds),
-        irrelevant(OUTPUT, problem.bounds),
+        irrelevant(WEIGHT, nest.bounds),
+        irrelevant(INPUT, nest.bounds),
+        irrelevant(OUTPUT, nest.bounds),
     )
     steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
     envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
@@ -318,7 +318,7 @@ def bound_tiles(
                 if u * _RATIO > sizes[p, c]:
                     envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
                 u *= _RATIO
-    compute = np.ceil(product(problem.bounds) / most_pes / problem.rate)
+    compute = np.ceil(product(nest.bounds) / most_pes / nest.rate)
     out, values = np.empty(tiles.shape[0]), np.zeros(tile_values.shape[1])
     for q in range(tiles.shape[0]):
         energy = np.inf

@@ -63,7 +63,7 @@ ORDERS = np.array(
 )
 
 
-class Problem(NamedTuple):
+class NestInputs(NamedTuple):
     """One layer on one hierarchy, with the operands that each level keeps.
 
     Attributes:
@@ -199,17 +199,17 @@ def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
 
 
 @internal
-def coefficients(problem: Problem, metric: int, operand: int, num_pes: int, distinct: int, out: Floats) -> None:
+def coefficients(nest: NestInputs, metric: int, operand: int, num_pes: int, distinct: int, out: Floats) -> None:
     """Fills out (3) with the constant and the factors of f0 and f1 in one metric of one operand."""
-    cost, stored, widths = problem.cost[metric], problem.stored, problem.widths
+    cost, stored, widths = nest.cost[metric], nest.stored, nest.widths
     x = operand
-    parent = 1 if problem.holds[1, x] else 2
+    parent = 1 if nest.holds[1, x] else 2
     pes = float(num_pes) if metric == 0 else 1.0
-    iterations = product(problem.bounds) / num_pes
+    iterations = product(nest.bounds) / num_pes
     constant, f0, f1 = 0.0, 0.0, 0.0
     if x < 2:
         below = widths[x] * stored[parent, x] * cost[parent, x, 0] * distinct
-        if problem.holds[0, x]:
+        if nest.holds[0, x]:
             word = pes * widths[x] * stored[0, x]
             constant += iterations * word * cost[0, x, 0]
             f0 += word * cost[0, x, 2] + below
@@ -218,12 +218,12 @@ def coefficients(problem: Problem, metric: int, operand: int, num_pes: int, dist
         if parent == 1:
             f1 += widths[x] * (stored[1, x] * cost[1, x, 2] + stored[2, x] * cost[2, x, 0])
     else:
-        b = problem.bounds
+        b = nest.bounds
         outputs = float(b[0] * b[1] * b[2] * b[4] * b[5])
         width, final = widths[3], widths[2]
         word = width * stored[parent, x]
         both = word * (cost[parent, x, 0] + cost[parent, x, 1])
-        if problem.holds[0, x]:
+        if nest.holds[0, x]:
             seen, own = outputs / distinct, pes * width * stored[0, x]
             constant += own * (
                 iterations * cost[0, x, 1] + (iterations - seen) * cost[0, x, 0] - seen * cost[0, x, 2]

@@ -16,7 +16,7 @@ from hwmodel.mapper.counting import (
     ZERO,
     Floats,
     Ints,
-    Problem,
+    NestInputs,
     compiled,
     internal,
     irrelevant,
@@ -27,35 +27,33 @@ from hwmodel.mapper.counting import (
 
 
 @internal
-def _fits(problem: Problem, t: Ints, a: Ints) -> bool:
+def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
     """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished)."""
     for d in range(8):
-        if t[d] % a[d] != 0 or (t[d] != a[d] and problem.loops[0, d] == 0):
+        if t[d] % a[d] != 0 or (t[d] != a[d] and nest.loops[0, d] == 0):
             return False
     for memory in range(3):
         need = 0.0
         for x in range(3):
-            if problem.holds[1, x] and problem.memory[1, x] == memory:
-                width = problem.widths[x]
-                if x == 2 and (
-                    not problem.holds[0, 2] or irrelevant(OUTPUT, problem.bounds) != irrelevant(OUTPUT, a)
-                ):
-                    width = problem.widths[3]
-                need += tile_words(x, t, problem.pace) * width
-        if need > problem.capacity[memory]:
+            if nest.holds[1, x] and nest.memory[1, x] == memory:
+                width = nest.widths[x]
+                if x == 2 and (not nest.holds[0, 2] or irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, a)):
+                    width = nest.widths[3]
+                need += tile_words(x, t, nest.pace) * width
+        if need > nest.capacity[memory]:
             return False
     return True
 
 
 @internal
-def _exchange(problem: Problem, t: Ints, n: Ints, words: Floats) -> None:
+def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
     """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
     ones, full = np.ones(8, np.int64), float(product(n))
     for x in range(3):
-        size = tile_words(x, t, problem.pace)
+        size = tile_words(x, t, nest.pace)
         for o in range(words.shape[0]):
-            order = problem.outer[o]
-            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, problem.pace, full)
+            order = nest.outer[o]
+            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
 
 
 @internal
@@ -81,7 +79,7 @@ def _bound(
 
 @compiled
 def search(
-    problem: Problem,
+    nest: NestInputs,
     objective: int,
     num_metrics: int,
     registers: Ints,
@@ -97,7 +95,7 @@ def search(
     """The best candidate: energy [pJ], cycles, and its indices.
 
     Args:
-        problem: the layer on the hierarchy.
+        nest: the layer on the hierarchy.
         objective: ENERGY, LATENCY or EDP.
         num_metrics: metrics that enter the bounds.
         registers, unrollings: (R, 8), (S, 8).
@@ -112,14 +110,14 @@ def search(
     best = np.full(6, -1, np.int64)
     best[5] = 0
     best_pj, best_cycles, best_score, best_tie = np.inf, np.inf, limits[0], np.inf
-    cutoff, factors = limits[0] * (1 + SLACK), tile_factors(problem)
-    pace, bounds, all_metrics = problem.pace, problem.bounds, lines.shape[1]
+    cutoff, factors = limits[0] * (1 + SLACK), tile_factors(nest)
+    pace, bounds, all_metrics = nest.pace, nest.bounds, lines.shape[1]
     irr = (irrelevant(WEIGHT, bounds), irrelevant(INPUT, bounds), irrelevant(OUTPUT, bounds))
     total = product(bounds)
     a, m, n = np.empty(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
     share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(all_metrics)
-    repeats = np.zeros(problem.outer.shape[0], np.bool_)
-    words, far = np.empty((problem.outer.shape[0], 3)), np.empty((problem.outer.shape[0], all_metrics))
+    repeats = np.zeros(nest.outer.shape[0], np.bool_)
+    words, far = np.empty((nest.outer.shape[0], 3)), np.empty((nest.outer.shape[0], all_metrics))
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
             break
@@ -129,7 +127,7 @@ def search(
         edge_t = 0.0
         for d in range(8):
             n[d] = bounds[d] // t[d]
-        _exchange(problem, t, n, words)
+        _exchange(nest, t, n, words)
         least[:] = np.inf
         for o in range(words.shape[0]):
             repeats[o] = False
@@ -142,11 +140,11 @@ def search(
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 least[k] = min(least[k], far[o, k])
         for x in range(3):
-            edge_t += problem.edge[1, x] * tile_words(x, t, pace) * problem.holds[1, x]
+            edge_t += nest.edge[1, x] * tile_words(x, t, pace) * nest.holds[1, x]
         for p in range(pairs.shape[0]):
             if scores[p] > cutoff:
                 break
-            compute = np.ceil(total / sizes[p, 6] / problem.rate)
+            compute = np.ceil(total / sizes[p, 6] / nest.rate)
             carried = (others[0] == sizes[p, 3], others[1] == sizes[p, 4], others[2] == sizes[p, 5])
             carries = carried[0] or carried[1] or carried[2]
             _bound(ZERO, num_metrics, lines[p], sizes[p], own, others, irr, least, values)
@@ -163,19 +161,19 @@ def search(
             r = registers[pairs[p, 0]]
             for d in range(8):
                 a[d] = r[d] * unrollings[pairs[p, 1], d]
-            if not _fits(problem, t, a):
+            if not _fits(nest, t, a):
                 continue
             edges = edge_t
             for x in range(3):
-                edges += problem.edge[0, x] * tile_words(x, r, pace) * problem.holds[0, x]
+                edges += nest.edge[0, x] * tile_words(x, r, pace) * nest.holds[0, x]
             for d in range(8):
                 m[d] = t[d] // a[d]
-            for i in range(problem.inner.shape[0]):
-                inner = problem.inner[i]
-                for o in range(problem.outer.shape[0]):
+            for i in range(nest.inner.shape[0]):
+                inner = nest.inner[i]
+                for o in range(nest.outer.shape[0]):
                     if repeats[o] and not carries:  # another order at DRAM does the same
                         continue
-                    outer = problem.outer[o]
+                    outer = nest.outer[o]
                     if o == 0 or carried[0]:
                         share[0] = moves(WEIGHT, r, inner, m, a, outer, n, t, pace, 1.0)
                     if o == 0 or carried[1]:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
 from hwmodel import Layer, count_accesses, find_mapping, load_accelerator
-from hwmodel.explain import explain
+from hwmodel.explain import explain_mapping
 from hwmodel.interop.timeloop import accelerator_of, layer_of, mapping_of
 from reports.cli import app
 
@@ -37,7 +37,7 @@ def row(text: str, start: str) -> list[str]:
 def test_the_explanation_is_printed() -> None:
     accelerator = load_accelerator("edge_npu")
     mapping, cost = find_mapping(LAYER, accelerator)
-    told = explain(LAYER, accelerator, mapping)
+    told = explain_mapping(LAYER, accelerator, mapping)
     result = run("map", DIMS, "--hw", "edge_npu")
     assert result.exit_code == 0, result.output
     sram = told.memories[1]
@@ -54,7 +54,7 @@ def test_the_explanation_is_printed() -> None:
 def test_the_explanation_as_json() -> None:
     accelerator = load_accelerator("edge_npu")
     mapping, cost = find_mapping(LAYER, accelerator)
-    told = explain(LAYER, accelerator, mapping)
+    told = explain_mapping(LAYER, accelerator, mapping)
     data = run_json("map", DIMS, "--hw", "edge_npu")["explanation"]
     assert (data["cycles"], data["bound"]) == (cost.cycles, cost.bound)
     assert [m["used_bits"] for m in data["memories"]] == [m.used_bits for m in told.memories]

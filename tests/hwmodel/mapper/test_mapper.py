@@ -10,6 +10,7 @@ import pytest
 from hwmodel.errors import MappingError
 from hwmodel.mapper.free import best_mapping
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, Bits, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import TINY, chip
@@ -157,7 +158,7 @@ def compare_with_brute_force(layer, accelerator):
     least = {"energy": math.inf, "latency": math.inf, "edp": math.inf}
     for mapping in all_mappings(layer, accelerator):
         try:
-            priced = price(layer, accelerator, mapping)
+            priced = price(Task.of(layer, accelerator), mapping)
         except MappingError:
             continue
         energy, cycles = sum(priced.energy_pj.values()), priced.cycles
@@ -165,8 +166,8 @@ def compare_with_brute_force(layer, accelerator):
             least[name] = min(least[name], value)
     assert least["energy"] < math.inf
     for objective, expected in least.items():
-        mapping = best_mapping(layer, accelerator, objective)
-        priced = price(layer, accelerator, mapping)
+        mapping = best_mapping(Task.of(layer, accelerator), objective)
+        priced = price(Task.of(layer, accelerator), mapping)
         energy, cycles = sum(priced.energy_pj.values()), priced.cycles
         got = {"energy": energy, "latency": cycles, "edp": energy * cycles}[objective]
         if mapping.dims == layer.dims:
@@ -179,7 +180,7 @@ def test_a_dim_that_does_not_divide_the_array_is_padded(tmp_path):
     fast = TINY.replace("axis: X, size: 2", "axis: X, size: 4").replace("16 bit/cycle", "4096 bit/cycle")
     accelerator = chip(tmp_path, fast.replace("32 bit/cycle", "4096 bit/cycle"))
     layer = Layer(name="prime", dims={"K": 7, "C": 2, "OY": 4})
-    mapping = best_mapping(layer, accelerator, "latency")
+    mapping = best_mapping(Task.of(layer, accelerator), "latency")
     assert mapping.dims.K == 8
     assert mapping.spatial_of("K") == 4
 
@@ -187,9 +188,9 @@ def test_a_dim_that_does_not_divide_the_array_is_padded(tmp_path):
 def test_nothing_fits_says_what_to_change(tmp_path):
     accelerator = chip(tmp_path, TINY.replace("size: 64 B", "size: 4 B"))
     with pytest.raises(MappingError, match=r"no mapping of 'big' fits 'tiny'.*16.*fewer bits, or a larger memory"):
-        best_mapping(Layer(name="big", dims={"K": 2}, bits=Bits(w=32, i=32)), accelerator)
+        best_mapping(Task.of(Layer(name="big", dims={"K": 2}, bits=Bits(w=32, i=32)), accelerator))
 
 
 def test_unknown_objective_offers_the_nearest(tmp_path):
     with pytest.raises(MappingError, match="energy, latency, edp, but got 'enrgy'\\. Did you mean 'energy'"):
-        best_mapping(LAYERS[0], chip(tmp_path), "enrgy")
+        best_mapping(Task.of(LAYERS[0], chip(tmp_path)), "enrgy")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from benchmarks.replays import gemm
 from hwmodel import Bits, Choice, CostTable, Density, Layer, LayerGraph, VectorOp, evaluate, load_accelerator
-from hwmodel.chip.roofline import Format, Problem, Roofline, run_kernel
+from hwmodel.chip.roofline import Format, MatrixProducts, Roofline, run_kernel
 from hwmodel.errors import AcceleratorError, MappingError
 from hwmodel.network.graph import Tensor
-from hwmodel.price.gpu import problem_of
+from hwmodel.price.gpu import products_of
 from tests.hwmodel.chips import chip
 
 FMT = Format(name="int8", bits=8, storage_bits=8, macs_per_s=1e12)
@@ -55,7 +55,7 @@ memories:
 
 
 def product(m, n, k, batch=1):
-    return Problem(
+    return MatrixProducts(
         m=m, n=n, k=k, batch=batch, w=batch * n * k, i=batch * m * k, o=batch * m * n,
         w_bits=8, i_bits=8, o_bits=8,
     )  # fmt: skip
@@ -103,7 +103,7 @@ def test_convolutions_are_implicit_products():
         bits=Bits(w=8, i=8),
     )  # fmt: skip
     a100 = load_accelerator("a100")
-    found = problem_of(layer, a100.roofline, a100.resolve_bits(layer.bits, layer.reduction))
+    found = products_of(layer, a100.roofline, a100.resolve_bits(layer.bits, layer.reduction))
     assert (found.m, found.n, found.k, found.batch) == (2 * 5 * 6, 8, 4 * 9, 3)
     assert found.macs == layer.macs
     assert (found.w, found.i, found.o) == tuple(layer.elements(o) for o in ("W", "I", "O"))
