@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from hwmodel import Choice, CostTable, evaluate, load_accelerator, stored_weights
+from hwmodel import Choice, CostTable, Layer, evaluate, load_accelerator, stored_weights
+from hwmodel.errors import LayerError
 from hwmodel.network.graph import LayerGraph
 from hwmodel.price.footprint import does_it_fit, overhead_bits, weight_memory
 from hwmodel.show.outline import cost_outline, graph_outline
 from reports.page.htmltables import layers_table
 from reports.terminal.totals import graph_lines
 from search.propose.pricing import Pricer
-from workloads import trace
+from workloads import trace, trace_onnx
 from workloads.compress import CompressionConfig, average_precision, huffman_table
 from workloads.compress.pruning import model_size
 from workloads.tracing import trace_model
@@ -237,3 +240,29 @@ def test_models(name: str) -> None:
     assert (size.parameters, size.size_bits) == (stored + biases, 32 * (stored + biases))
     recurrent = 4 * HIDDEN * (IN + HIDDEN) if name == "lstm and linear" else 0  # has no Huffman code
     assert huffman_table(model).iloc[-1]["weights"] == stored - recurrent
+
+
+def test_a_table_in_an_onnx_file(tmp_path: Path) -> None:
+    """x (B, C) @ table[index]^T with an index of TOKENS^2 rows: the file holds the table."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    table = np.ones((2 * TOKENS - 1, IN), np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "index"], ["rows"]),
+        helper.make_node("Transpose", ["rows"], ["weight"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "weight"], ["y"]),
+    ]
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, size]) for name, size in (("x", IN), ("y", 25))
+    ]
+    index = Gathered.distances().reshape(-1).numpy()
+    stored = [numpy_helper.from_array(table, "table"), numpy_helper.from_array(index, "index")]
+    graph = helper.make_graph(nodes, "gather", ports[:1], ports[1:], stored)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "gather.onnx")
+    (layer,) = trace_onnx(tmp_path / "gather.onnx").layers
+    assert (layer.macs, layer.weights) == (2 * TOKENS**2 * IN, (2 * TOKENS - 1) * IN)
+
+
+def test_a_layer_stores_one_element_at_least() -> None:
+    with pytest.raises(LayerError, match="`parameter_elements >= 1` must hold, but got 0"):
+        Layer(name="fc", dims={"K": 2}, parameter_elements=0)

@@ -11,8 +11,8 @@ from hwmodel.network.graph import Tensor
 
 #: Ops that pick elements of their first tensor by an index: what is stored is that table.
 _GATHERS = frozenset(
-    {f"aten::{name}" for name in ("index", "index_select", "gather", "take", "embedding", "take_along_dim")}
-    | {"aten::_unsafe_index", "onnx::Gather", "onnx::GatherElements", "onnx::GatherND"}
+    f"aten::{name}"
+    for name in ["index", "_unsafe_index", "index_select", "gather", "take", "take_along_dim", "embedding"]
 )
 
 
