@@ -198,7 +198,7 @@ def test_unknown_objective_offers_the_nearest(tmp_path):
         best_mapping(Task.of(LAYERS[0], chip(tmp_path)), "enrgy")
 
 
-@pytest.mark.parametrize(("index", "operand"), enumerate(OPERANDS))
+@pytest.mark.parametrize(("index", "operand"), list(enumerate(OPERANDS)))
 def test_the_kernel_knows_which_dims_index_an_operand(index, operand):
     """Its unrolled product is that of the one table: the factors are primes, so that no other set has it."""
     factors = np.array([2, 3, 5, 7, 11, 13, 17, 19], dtype=np.int64)
