@@ -29,7 +29,8 @@ from benchmarks.networks import resnet18, resnet20
 from benchmarks.replays import timeloop_best
 from hwmodel import Accelerator, CostTable, Layer, LayerCost, evaluate, find_mapping, load_accelerator
 from hwmodel.interop.timeloop import accelerator_of, layer_of
-from hwmodel.mapper import bounds, free, row_stationary, search, space
+from hwmodel.mapper import bounds, free, row_search, row_stationary, search, space
+from hwmodel.mapper.scores import ENERGY
 from hwmodel.mapper.shared import forget_mappings
 from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
@@ -129,7 +130,7 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     """
     branch, energy = (
         free._Branch(_space(layer, accelerator), (), _keeps(accelerator)),
-        free._Search(bounds.ENERGY, 1),
+        free._Search(ENERGY, 1),
     )
     tiles, _, least = branch.tiles(1)
     branch.bound(energy)
@@ -137,7 +138,7 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     pairs, lines, scores = branch.join(energy, registers, least, (np.inf, np.inf))
     pairs, lines = pairs[:most_pairs], lines[:most_pairs].copy()
     tiles, keys = tiles[-most_tiles:], np.full(len(tiles[-most_tiles:]), -np.inf)
-    lines[:, :, :6] = -np.inf  # what the bounds are made of
+    lines[:, :, : bounds.CONSTANT] = -np.inf  # what the bounds are made of
     scores = np.full(len(pairs), -np.inf)
     sizes = bounds.pair_sizes(registers, branch.unrollings, pairs)
     counted = 0
@@ -145,10 +146,10 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     def count() -> None:
         nonlocal counted
         found = search.search(
-            branch.nest, bounds.ENERGY, 1, registers, branch.unrollings,
+            branch.nest, ENERGY, 1, registers, branch.unrollings,
             pairs, lines, scores, sizes, tiles, keys, (np.inf, np.inf),
         )[2]  # fmt: skip
-        counted = int(found[5])
+        counted = int(found[search.COUNTED])
 
     seconds = timed(count)
     return row(
@@ -165,7 +166,8 @@ def enumeration_of_sets(graph: LayerGraph) -> Row:
     def count() -> None:
         nonlocal counted
         counted = sum(
-            int(row_stationary.search(Task.of(layer, accelerator), "energy")[1][7]) for layer in graph.layers
+            int(row_stationary.search(Task.of(layer, accelerator), "energy")[-1][row_search.NUM_COUNTED])
+            for layer in graph.layers
         )
 
     seconds = timed(count)

@@ -217,3 +217,7 @@ def _memory_use(
         size_bits=memory.size_bits,
         instances=math.prod(loop.bound for outer in mapping.levels[index + 1 :] for loop in outer.spatial),
     )
+
+
+#: The name under which scripts of an earlier release import it.
+explain = explain_mapping

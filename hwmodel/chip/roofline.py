@@ -5,47 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, kw_only=True)
-class Format:
-    """One number format that the processor multiplies.
-
-    Attributes:
-        name: `fp16`, `int8`, ...
-        bits: widths up to this one are computed in it [bit].
-        storage_bits: of one value in memory [bit].
-        macs_per_s: peak of all cores, dense [MAC/s].
-        efficiency: fraction of the peak that a large matrix product sustains.
-        conv_efficiency, pointwise_efficiency: the same of a large convolution, and of one whose filter is 1x1.
-        direct_macs_per_s: of kernels that do not tile a matrix product (depthwise convolutions) [MAC/s];
-            None where there are none.
-        overhead_s, conv_overhead_s, direct_overhead_s: of a kernel of each kind beyond `launch_s` [s].
-        memory_bits_per_s: what its kernels sustain, None where it is the memory's own rate [bit/s].
-        packing_bits_per_s: at which W is read where a product of more than one row changes its layout first,
-            None where it does not [bit/s].
-        lowers: its small convolutions are unrolled into plain products (`lowering.is_lowered`).
-        reorder_bits_per_s: of the change of layout of I and O that convolutions need, None without [bit/s].
-        sparse_rate: speed-up with 2:4 structured weights, 1 where the processor has none.
-        mac_pj: energy of a MAC [pJ].
-    """
-
-    name: str
-    bits: int
-    storage_bits: int
-    macs_per_s: float
-    efficiency: float = 1.0
-    conv_efficiency: float = 1.0
-    pointwise_efficiency: float = 1.0
-    direct_macs_per_s: float | None = None
-    overhead_s: float = 0.0
-    conv_overhead_s: float = 0.0
-    direct_overhead_s: float = 0.0
-    memory_bits_per_s: float | None = None
-    packing_bits_per_s: float | None = None
-    reorder_bits_per_s: float | None = None
-    lowers: bool = False
-    sparse_rate: float = 1.0
-    mac_pj: float = 0.0
+from hwmodel.chip.formats import Format
 
 
 @dataclass(frozen=True, kw_only=True)

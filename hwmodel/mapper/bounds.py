@@ -14,54 +14,46 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
+    ALWAYS,
+    FAR,
+    FX,
+    FY,
     INPUT,
+    NEAR,
     ONE,
     OUTPUT,
+    OX,
+    OY,
     RELEVANT,
     WEIGHT,
     ZERO,
+    B,
+    C,
     Floats,
+    G,
     Ints,
+    K,
     NestInputs,
     coefficients,
-    compiled,
     distinct_tiles,
     fresh_part,
-    internal,
     irrelevant,
     product,
     tile_words,
 )
+from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
 
-ENERGY, LATENCY, EDP = 0, 1, 2
 #: Positions of the dims that do not index W, I and O.
 IRRELEVANT = tuple(np.flatnonzero(row == 0) for row in RELEVANT)
-SLACK = 1e-12
+#: Columns of a line, the cost of a pair (register tile, unrolling) in one metric. Per operand that may gain from
+#: the order: all but its words, and its words times their reuse. What it costs whatever moves. Per operand: words.
+BASE, SLOPE, CONSTANT, FULL, NUM_COLUMNS = 0, 3, 6, 7, 10
+#: Columns of the sizes of a pair: the parts of A over the dims that do not, and that do, index W, I, O; its PEs.
+IDLE, REST, PES = 0, 3, 6
 _HASH = 4093
 _RATIO = 1.2
-
-
-@internal
-def busy_cycles(values: Floats, compute: float) -> float:
-    """Cycles from the metrics (M): the busiest of array and ports, and the fills waited for."""
-    busiest = compute
-    for k in range(1, len(values) - 1):
-        busiest = max(busiest, values[k])
-    return busiest + max(0.0, values[len(values) - 1])
-
-
-@internal
-def whole(cycles: float) -> float:
-    """Whole cycles, rounding noise aside."""
-    return np.ceil(cycles * (1.0 - SLACK))
-
-
-@internal
-def score_of(objective: int, energy: float, cycles: float) -> float:
-    if objective == ENERGY:
-        return energy
-    return whole(cycles) if objective == LATENCY else energy * whole(cycles)
 
 
 @internal
@@ -71,7 +63,7 @@ def tile_factors(nest: NestInputs) -> Floats:
     for k in range(factors.shape[0]):
         for x in range(3):
             coefficients(nest, k, x, ONE, ONE, three)
-            factors[k, x] = three[2]
+            factors[k, x] = three[FAR]
     return factors
 
 
@@ -88,7 +80,7 @@ def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
     for q in range(tiles.shape[0]):
         t = tiles[q]
         around, slide = total / product(t), 1.0
-        for dim in range(4, 8):
+        for dim in range(OY, FX + 1):
             if t[dim] != b[dim]:
                 share = t[dim] / b[dim]
                 slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
@@ -117,9 +109,9 @@ def bound_unrollings(nest: NestInputs, num_metrics: int, unrollings: Ints) -> Fl
     b = nest.bounds
     three, values = np.empty(3), np.zeros((unrollings.shape[0], nest.cost.shape[0]))
     least = (
-        float(b[1] * b[2] * b[3] * b[6] * b[7]),
-        float(b[0] * b[1] * b[3] * max(b[4], b[6]) * max(b[5], b[7])),
-        float(b[0] * b[1] * b[2] * b[4] * b[5]),
+        float(b[G] * b[K] * b[C] * b[FY] * b[FX]),
+        float(b[B] * b[G] * b[C] * max(b[OY], b[FY]) * max(b[OX], b[FX])),
+        float(b[B] * b[G] * b[K] * b[OY] * b[OX]),
     )
     for i in range(unrollings.shape[0]):
         s = unrollings[i]
@@ -129,10 +121,10 @@ def bound_unrollings(nest: NestInputs, num_metrics: int, unrollings: Ints) -> Fl
             for x in range(3):
                 most = num_pes // irrelevant(x, s)
                 few = most
-                if x == 1:  # at least out + filter - 1 different starts per axis
-                    few = s[0] * s[1] * s[3] * (s[4] + s[6] - 1) * (s[5] + s[7] - 1)
+                if x == INPUT:  # at least out + filter - 1 different starts per axis
+                    few = s[B] * s[G] * s[C] * (s[OY] + s[FY] - 1) * (s[OX] + s[FX] - 1)
                 coefficients(nest, k, x, num_pes, few, three)
-                values[i, k] += three[0] + three[1] * least[x] / most
+                values[i, k] += three[ALWAYS] + three[NEAR] * least[x] / most
     return values
 
 
@@ -171,7 +163,7 @@ def _factors(nest: NestInputs, operand: int, num_pes: int, distinct: int, factor
 def _slide(nest: NestInputs, r: Ints, a: Ints) -> float:
     """The least share of a register tile of I that moves, whichever dim is innermost around it."""
     slide = 1.0
-    for dim in range(4, 8):
+    for dim in range(OY, FX + 1):
         if a[dim] != nest.bounds[dim]:
             share = a[dim] / nest.bounds[dim]
             slide = min(slide, share + (1.0 - share) * fresh_part(dim, r, a[dim], nest.pace))
@@ -180,10 +172,7 @@ def _slide(nest: NestInputs, r: Ints, a: Ints) -> float:
 
 @internal
 def _pair(nest: NestInputs, first: int, last: int, factors: Floats, r: Ints, a: Ints, lines: Floats) -> None:
-    """Fills lines (M, 10) of the metrics from first to before last; factors (M, 3, 3): from `coefficients`.
-
-    Columns: constant + base per stationary operand (3), slope per stationary operand (3), constant, F (3).
-    """
+    """Fills lines (M, NUM_COLUMNS) of the metrics from first to before last; factors (M, 3, 3)."""
     full, slide = product(nest.bounds) / product(a), _slide(nest, r, a)
     words = (
         tile_words(WEIGHT, r, nest.pace),
@@ -192,17 +181,19 @@ def _pair(nest: NestInputs, first: int, last: int, factors: Floats, r: Ints, a: 
     )
     whole_k = irrelevant(INPUT, nest.bounds) == irrelevant(INPUT, a)
     for k in range(first, last):
-        constant = factors[k, 0, 0] + factors[k, 1, 0] + factors[k, 2, 0] + (nest.base_pj if k == 0 else 0.0)
+        constant = factors[k, WEIGHT, ALWAYS] + factors[k, INPUT, ALWAYS] + factors[k, OUTPUT, ALWAYS]
+        constant += nest.base_pj if k == 0 else 0.0
         w, i, o = (
-            factors[k, 0, 1] * words[0] * full,
-            factors[k, 1, 1] * words[1] * full,
-            factors[k, 2, 1] * words[2] * full,
+            factors[k, WEIGHT, NEAR] * words[0] * full,
+            factors[k, INPUT, NEAR] * words[1] * full,
+            factors[k, OUTPUT, NEAR] * words[2] * full,
         )  # fmt: skip
         line = lines[k]
-        line[0], line[1], line[2] = constant + i * slide + o, constant + w + o, constant + w + i * slide
-        line[3], line[5] = w * irrelevant(WEIGHT, a), o * irrelevant(OUTPUT, a)
-        line[4] = i * irrelevant(INPUT, a) * (slide if whole_k else 1.0)
-        line[6], line[7], line[8], line[9] = constant, w, i, o
+        line[BASE + WEIGHT], line[SLOPE + WEIGHT] = constant + i * slide + o, w * irrelevant(WEIGHT, a)
+        line[BASE + INPUT] = constant + w + o
+        line[SLOPE + INPUT] = i * irrelevant(INPUT, a) * (slide if whole_k else 1.0)
+        line[BASE + OUTPUT], line[SLOPE + OUTPUT] = constant + w + i * slide, o * irrelevant(OUTPUT, a)
+        line[CONSTANT], line[FULL + WEIGHT], line[FULL + INPUT], line[FULL + OUTPUT] = constant, w, i, o
 
 
 @compiled
@@ -222,12 +213,12 @@ def join(
     """Writes the pairs (register tile, unrolling) that may win, and gives their number.
 
     bounds_s (S, M) and least_tile (M): lower bounds of the unrollings and of the exchange with DRAM; limits: the
-    score and the cycles to be at or below. Written, as far as there is room: indices (P, 2), lines (P, M, 10), the
-    lower bounds of their scores (P).
+    score and the cycles to be at or below. Written, as far as there is room: indices (P, 2), lines
+    (P, M, NUM_COLUMNS), the lower bounds of their scores (P).
     """
     room, count = len(scores), 0
     num_all = lines.shape[1]
-    spare = np.empty((num_all, 10))
+    spare = np.empty((num_all, NUM_COLUMNS))
     a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
     total = float(product(nest.bounds))
     irr = (
@@ -257,7 +248,9 @@ def join(
             _pair(nest, ZERO, num_metrics, factors, registers[i], a, row)
             for k in range(num_metrics):
                 line = row[k]
-                values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
+                values[k] = np.inf
+                for x in range(3):
+                    values[k] = min(values[k], line[BASE + x] + line[SLOPE + x] / irr[x])
                 values[k] += least_tile[k]
             cycles = busy_cycles(values, compute)
             score = score_of(objective, values[0], cycles)
@@ -276,7 +269,7 @@ def rest(operand: int, t: Ints) -> int:
 
 
 def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
-    """Per pair the parts of A over the dims that do not, and that do, index W, I, O; and its PEs. (P, 7)"""
+    """Per pair the columns IDLE, REST and PES. (P, 7)"""
     spread = unrollings[pairs[:, 1]]
     a = registers[pairs[:, 0]] * spread
     idle = [a[:, dims].prod(axis=1) for dims in IRRELEVANT]
@@ -305,17 +298,17 @@ def bound_tiles(
     envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
     least, most_pes = np.full(num_metrics, np.inf), 1
     for p in range(lines.shape[0]):
-        most_pes = max(most_pes, sizes[p, 6])
+        most_pes = max(most_pes, sizes[p, PES])
         for k in range(num_metrics):
             line = lines[p, k]
             for c in range(3):
-                least[k] = min(least[k], line[c] + line[3 + c] / irr[c])
+                least[k] = min(least[k], line[BASE + c] + line[SLOPE + c] / irr[c])
         for c in range(3):
-            base, slope, u = lines[p, 0, c], lines[p, 0, 3 + c], 1.0
-            spot = sizes[p, 3 + c] % _HASH
+            base, slope, u = lines[p, 0, BASE + c], lines[p, 0, SLOPE + c], 1.0
+            spot = sizes[p, REST + c] % _HASH
             carried[c, spot] = min(carried[c, spot], base + slope / irr[c])
             for g in range(steps):
-                if u * _RATIO > sizes[p, c]:
+                if u * _RATIO > sizes[p, IDLE + c]:
                     envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
                 u *= _RATIO
     compute = np.ceil(product(nest.bounds) / most_pes / nest.rate)

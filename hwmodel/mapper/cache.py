@@ -59,7 +59,7 @@ def store_mapping(task: Task, optimize: str, mapping: Mapping) -> None:
     if path is None:
         return
     try:
-        write_atomic(path, json.dumps(_encode(mapping)))
+        write_atomic(path, json.dumps(_encode(mapping)), durable=False)
     except OSError:
         return
 

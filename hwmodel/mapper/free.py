@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from hwmodel.errors import MappingError, did_you_mean
 from hwmodel.mapper import bounds, search
 from hwmodel.mapper.counting import Floats, Ints, NestInputs
+from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
+from hwmodel.mapper.search import INNER, OUTER, REGISTERS, TILE, UNROLLING
 from hwmodel.mapper.space import Hierarchy, Kept, TileSpace, axis_loops, padded_variants, unrollings
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
@@ -33,7 +35,13 @@ BUDGETS = (1.08, 1.2, 1.4, 1.8, 2.5, 4.0, math.inf)
 #: Pairs that there is room for at first.
 ROOM = 4096
 
-_Found = tuple[float, float, Mapping]
+
+class Found(NamedTuple):
+    """The optimum of a search, and what its kernel counted for it."""
+
+    energy_pj: float
+    cycles: float
+    mapping: Mapping
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,12 @@ class _Search:
 
 
 def best_mapping(task: Task, optimize: Objective = "energy") -> Mapping:
-    """The mapping with the least energy, cycles or energy-delay product.
+    """The mapping that `find_best` finds."""
+    return find_best(task, optimize).mapping
+
+
+def find_best(task: Task, optimize: Objective = "energy") -> Found:
+    """The mapping with the least energy, cycles or energy-delay product, dense.
 
     Args:
         task: whole filters already removed; on an accelerator of kind `spatial`.
@@ -68,19 +81,19 @@ def best_mapping(task: Task, optimize: Objective = "energy") -> Mapping:
     objective = OBJECTIVES.index(optimize)
     best = _best(branches, _Search(objective, 1 if optimize == "energy" else num_metrics))
     if best is not None and optimize == "latency":
-        best = _best(branches, _Search(bounds.ENERGY, num_metrics, best[1])) or best
+        best = _best(branches, _Search(ENERGY, num_metrics, best.cycles)) or best
     if best is None:
         raise MappingError(_nothing_fits(task, hierarchy))
-    return best[2]
+    return best
 
 
-def _best(branches: list[_Branch], wanted: _Search) -> _Found | None:
+def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
     """Energy [pJ], cycles and mapping of the optimum over all branches; None where nothing fits."""
     ranked = sorted((branch.bound(wanted), n) for n, branch in enumerate(branches))
     ranked = [(bound, n) for bound, n in ranked if bound < math.inf]
     if not ranked:
         return None
-    best: _Found | None = None
+    best: Found | None = None
     for growth in BUDGETS:
         limit = ranked[0][0] * growth
         for bound, n in ranked:
@@ -90,7 +103,7 @@ def _best(branches: list[_Branch], wanted: _Search) -> _Found | None:
             if found is None:
                 continue
             score = _score(wanted.objective, found)
-            tied = best is not None and score >= limit * (1 - bounds.SLACK)
+            tied = best is not None and score >= limit * (1 - SLACK)
             if best is None or not tied or _tie(wanted.objective, found) < _tie(wanted.objective, best):
                 best, limit = found, min(score, limit)
         if best is not None:
@@ -98,13 +111,12 @@ def _best(branches: list[_Branch], wanted: _Search) -> _Found | None:
     return None
 
 
-def _score(objective: int, found: _Found) -> float:
-    energy, cycles, _ = found
-    return (energy, cycles, energy * cycles)[objective]
+def _score(objective: int, found: Found) -> float:
+    return (found.energy_pj, found.cycles, found.energy_pj * found.cycles)[objective]
 
 
-def _tie(objective: int, found: _Found) -> float:
-    return found[0] if objective == bounds.LATENCY else found[1]
+def _tie(objective: int, found: Found) -> float:
+    return found.energy_pj if objective == LATENCY else found.cycles
 
 
 class _Branch:
@@ -149,7 +161,7 @@ class _Branch:
         )
         return bound
 
-    def search(self, wanted: _Search, limit: float) -> _Found | None:
+    def search(self, wanted: _Search, limit: float) -> Found | None:
         """The best mapping at or below a score."""
         nest, limits = self.nest, (limit, wanted.most_cycles)
         tiles, values, least = self.tiles(wanted.num_metrics)
@@ -161,7 +173,7 @@ class _Branch:
         keys = bounds.bound_tiles(
             nest, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, wanted.most_cycles
         )
-        kept = np.flatnonzero(keys <= limit * (1 + bounds.SLACK))
+        kept = np.flatnonzero(keys <= limit * (1 + SLACK))
         if not len(pairs) or not len(kept):
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
@@ -170,22 +182,18 @@ class _Branch:
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
             pairs, lines, scores, sizes, tiles, keys, limits,
         )  # fmt: skip
-        if best[0] < 0:
+        if best[REGISTERS] < 0:
             return None
-        split = axis_loops(self.axes, self.parts[best[1]])
-        mapping = self.build(
-            registers[best[0]], self.unrollings[best[1]], split, tiles[best[2]], int(best[3]), int(best[4])
-        )
-        return energy, cycles, mapping
+        return Found(energy, cycles, self.build(registers, tiles, best))
 
     def join(
         self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
     ) -> tuple[Ints, Floats, Floats]:
-        """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, 10), bounds (P)."""
+        """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, columns), bounds (P)."""
         room = ROOM
         while True:
             pairs = np.empty((room, 2), dtype=np.int64)
-            lines, scores = np.empty((room, len(least_tile), 10)), np.empty(room)
+            lines, scores = np.empty((room, len(least_tile), bounds.NUM_COLUMNS)), np.empty(room)
             count = bounds.join(
                 self.nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
                 self.bounds_s[wanted.num_metrics], least_tile, limits, pairs, lines, scores,
@@ -195,9 +203,12 @@ class _Branch:
                 return pairs[order], lines[order], scores[order]
             room = count
 
-    def build(self, r: Ints, s: Ints, split: tuple[Loop, ...], tile: Ints, inner: int, outer: int) -> Mapping:
+    def build(self, registers: Ints, tiles: Ints, best: Ints) -> Mapping:
+        """The mapping at the indices that `search` found."""
+        r, s, tile = registers[best[REGISTERS]], self.unrollings[best[UNROLLING]], tiles[best[TILE]]
         space, hierarchy = self.space, self.space.hierarchy
-        loops = _ordered(tile // (r * s), space.inner[inner])
+        split = axis_loops(self.axes, self.parts[best[UNROLLING]])
+        loops = _ordered(tile // (r * s), space.inner[best[INNER]])
         levels: list[LevelMapping] = []
         if hierarchy.registers:
             order = space.register_order
@@ -206,7 +217,7 @@ class _Branch:
         if hierarchy.buffer:
             name, keeps = hierarchy.buffer.name, _in_order(self.kept[1])
             levels.append(LevelMapping(name=name, temporal=loops, spatial=split, keeps=keeps))
-            loops, split = _ordered(np.array(space.bounds) // tile, space.outer[outer]), ()
+            loops, split = _ordered(np.array(space.bounds) // tile, space.outer[best[OUTER]]), ()
         name, keeps = hierarchy.outer.name, hierarchy.outer.holds
         levels.append(LevelMapping(name=name, temporal=loops, spatial=split, keeps=keeps))
         return Mapping(levels=tuple(levels))

@@ -52,8 +52,8 @@ def row_stationary(task: Task, optimize: str = "energy") -> Mapping:
         raise MappingError(f"optimize must be one of {', '.join(OBJECTIVES)}, but got {optimize!r}")
     layer, accelerator = task.layer, task.accelerator
     check_hierarchy(accelerator)
-    sets, found = search(task, optimize)
-    if found[0] < 0:
+    sets, _, _, found = search(task, optimize)
+    if found[row_search.ARRANGEMENT] < 0:
         raise MappingError(
             f"no row-stationary mapping of {layer.name!r} fits {accelerator.name!r}: "
             "use fewer bits, or a larger memory"
@@ -62,15 +62,15 @@ def row_stationary(task: Task, optimize: str = "energy") -> Mapping:
     return _mapping(layer.dims, accelerator, sets[arrangement], inside)
 
 
-def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], Ints]:
-    """The arrangements, and what `row_search` finds among them."""
+def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], float, float, Ints]:
+    """The arrangements, and what `row_search` finds among them: energy [pJ], cycles and the columns of `found`."""
     layer, accelerator, widths = task.layer, task.accelerator, task.widths
     sets, spreads, starts = _arrays(
         layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal
     )
     rate = accelerator.precision.macs_per_cycle(widths.w, widths.i)
     mac_pj = accelerator.precision.energy_pj(widths.w, widths.i)
-    found = row_search.search(
+    energy, cycles, found = row_search.search(
         np.array(layer.dims.values_tuple, dtype=np.int64),
         np.array(layer.stride + layer.dilation, dtype=np.int64),
         spreads,
@@ -79,8 +79,8 @@ def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], Ints]:
         search_rates(accelerator, widths),
         np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
         OBJECTIVES.index(optimize),
-    )[2]
-    return sets, found
+    )
+    return sets, energy, cycles, found
 
 
 def check_hierarchy(accelerator: Accelerator) -> None:

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwmodel.mapper.bounds import ENERGY, LATENCY, SLACK, busy_cycles, rest, score_of, tile_factors, whole
+from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, PES, REST, SLOPE, rest, tile_factors
+from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
+    BUFFER,
     INPUT,
     OUTPUT,
+    PE,
+    PSUM,
     WEIGHT,
     ZERO,
     Floats,
     Ints,
     NestInputs,
-    compiled,
-    internal,
     irrelevant,
     moves,
     product,
     tile_words,
 )
+from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
+
+#: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
+REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
 
 
 @internal
@@ -35,10 +41,10 @@ def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
     for memory in range(3):
         need = 0.0
         for x in range(3):
-            if nest.holds[1, x] and nest.memory[1, x] == memory:
+            if nest.holds[BUFFER, x] and nest.memory[BUFFER, x] == memory:
                 width = nest.widths[x]
-                if x == 2 and (not nest.holds[0, 2] or irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, a)):
-                    width = nest.widths[3]
+                if x == OUTPUT and (not nest.holds[PE, x] or irrelevant(x, nest.bounds) != irrelevant(x, a)):
+                    width = nest.widths[PSUM]
                 need += tile_words(x, t, nest.pace) * width
         if need > nest.capacity[memory]:
             return False
@@ -72,8 +78,8 @@ def _bound(
     for k in range(first, last):
         value = np.inf
         for c in range(3):
-            around = irr[c] if sizes[3 + c] == others[c] else own[c]
-            value = min(value, lines[k, c] + lines[k, 3 + c] / around)
+            around = irr[c] if sizes[REST + c] == others[c] else own[c]
+            value = min(value, lines[k, BASE + c] + lines[k, SLOPE + c] / around)
         values[k] = value + least[k]
 
 
@@ -104,11 +110,10 @@ def search(
         limits: a score and cycles to be at or below.
 
     Returns:
-        Energy and cycles (infinite where nothing is as good as the limits), and the indices (register tile,
-        unrolling, tile, order at the buffer, order at DRAM), followed by the number of candidates counted exactly.
+        Energy and cycles (infinite where nothing is as good as the limits), and the columns REGISTERS to COUNTED.
     """
-    best = np.full(6, -1, np.int64)
-    best[5] = 0
+    best = np.full(COUNTED + 1, -1, np.int64)
+    best[COUNTED] = 0
     best_pj, best_cycles, best_score, best_tie = np.inf, np.inf, limits[0], np.inf
     cutoff, factors = limits[0] * (1 + SLACK), tile_factors(nest)
     pace, bounds, all_metrics = nest.pace, nest.bounds, lines.shape[1]
@@ -140,12 +145,16 @@ def search(
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 least[k] = min(least[k], far[o, k])
         for x in range(3):
-            edge_t += nest.edge[1, x] * tile_words(x, t, pace) * nest.holds[1, x]
+            edge_t += nest.edge[BUFFER, x] * tile_words(x, t, pace) * nest.holds[BUFFER, x]
         for p in range(pairs.shape[0]):
             if scores[p] > cutoff:
                 break
-            compute = np.ceil(total / sizes[p, 6] / nest.rate)
-            carried = (others[0] == sizes[p, 3], others[1] == sizes[p, 4], others[2] == sizes[p, 5])
+            compute = np.ceil(total / sizes[p, PES] / nest.rate)
+            carried = (
+                others[0] == sizes[p, REST],
+                others[1] == sizes[p, REST + 1],
+                others[2] == sizes[p, REST + 2],
+            )
             carries = carried[0] or carried[1] or carried[2]
             _bound(ZERO, num_metrics, lines[p], sizes[p], own, others, irr, least, values)
             cycles = busy_cycles(values, compute) if num_metrics > 1 else compute
@@ -165,7 +174,7 @@ def search(
                 continue
             edges = edge_t
             for x in range(3):
-                edges += nest.edge[0, x] * tile_words(x, r, pace) * nest.holds[0, x]
+                edges += nest.edge[PE, x] * tile_words(x, r, pace) * nest.holds[PE, x]
             for d in range(8):
                 m[d] = t[d] // a[d]
             for i in range(nest.inner.shape[0]):
@@ -180,16 +189,16 @@ def search(
                         share[1] = moves(INPUT, r, inner, m, a, outer, n, t, pace, 1.0)
                     if o == 0 or carried[2]:
                         share[2] = moves(OUTPUT, r, inner, m, a, outer, n, t, pace, 1.0)
-                    best[5] += 1
-                    energy = lines[p, 0, 6] + far[o, 0]
+                    best[COUNTED] += 1
+                    energy = lines[p, 0, CONSTANT] + far[o, 0]
                     for x in range(3):
-                        energy += lines[p, 0, 7 + x] * share[x]
+                        energy += lines[p, 0, FULL + x] * share[x]
                     if objective == ENERGY and energy > cutoff:
                         continue
                     for k in range(1, all_metrics):
-                        values[k] = lines[p, k, 6] + far[o, k]
+                        values[k] = lines[p, k, CONSTANT] + far[o, k]
                         for x in range(3):
-                            values[k] += lines[p, k, 7 + x] * share[x]
+                            values[k] += lines[p, k, FULL + x] * share[x]
                     cycles = np.ceil(busy_cycles(values, compute) + edges)
                     score = score_of(objective, energy, cycles)
                     tie = energy if objective == LATENCY else cycles
@@ -198,5 +207,6 @@ def search(
                     if score < best_score * (1 - SLACK) or tie < best_tie:
                         best_score, best_tie, best_pj, best_cycles = min(score, best_score), tie, energy, cycles
                         cutoff = best_score * (1 + SLACK)
-                        best[0], best[1], best[2], best[3], best[4] = pairs[p, 0], pairs[p, 1], q, i, o
+                        best[REGISTERS], best[UNROLLING] = pairs[p, 0], pairs[p, 1]
+                        best[TILE], best[INNER], best[OUTER] = q, i, o
     return best_pj, best_cycles, best

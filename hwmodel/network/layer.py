@@ -38,6 +38,8 @@ REDUCTION: frozenset[DimName] = frozenset({"C", "FY", "FX"})
 MAX_BITS = 32
 #: The largest count that a float holds exactly: what is counted stays exact.
 MAX_MACS = 2**53
+#: Of sums over so many products of the widest operands, which cannot overflow.
+MAX_ACC_BITS = 2 * MAX_BITS + 53
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,8 @@ class Bits:
             _check_bits("bits", name, getattr(self, name))
         if self.o is not None:
             _check_bits("bits", "o", self.o)
-        if self.acc is not None and not (isinstance(self.acc, int) and 1 <= self.acc <= 80):
-            raise LayerError(f"bits: `1 <= acc <= 80` must hold (an integer), but got acc={self.acc!r}")
+        if self.acc is not None and not (isinstance(self.acc, int) and 1 <= self.acc <= MAX_ACC_BITS):
+            raise LayerError(f"bits: `1 <= acc <= {MAX_ACC_BITS}` must hold (an integer), but got acc={self.acc!r}")
 
     @property
     def out(self) -> int:

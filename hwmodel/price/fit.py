@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hwmodel.chip.accelerator import Widths
-from hwmodel.chip.roofline import Format, MatrixProducts, Roofline, run_kernel
+from hwmodel.chip.formats import Format
+from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
 from hwmodel.errors import ConfigError
 from hwmodel.network.layer import Layer
 from hwmodel.price.gpu import products_of

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 
 from hwmodel.chip.accelerator import Widths
+from hwmodel.chip.formats import Format
 from hwmodel.chip.precision import WidthNote
-from hwmodel.chip.roofline import Format, MatrixProducts, Roofline, run_kernel
+from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer
 from hwmodel.price.layer_price import LayerPrice

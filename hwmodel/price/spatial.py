@@ -181,7 +181,7 @@ class _MappedTask:
     def move(self, index: int, memory: Memory, operand: Operand) -> Traffic:
         """Traffic and energy of one operand in one memory."""
         count, widths = self.count(index, operand), self.widths
-        scale = count.instances * self.stored(index, memory, operand)
+        scale = count.instances * self.stored(memory, operand)
         if operand == "O":
             partial = count.updates - count.final_updates
             reads = float(count.reads * widths.acc * count.instances)
@@ -198,24 +198,27 @@ class _MappedTask:
         return Traffic(reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy)
 
     def active_fraction(self, index: int, operand: Operand) -> float:
-        """Fraction of the accesses of a MAC to its registers that gating leaves."""
+        """Fraction of the stored words that a MAC takes from its registers once gating has left some out.
+
+        Of N:M weights only the values that are left are stored, so that the pattern is not counted again.
+        """
         if not self.feeds_macs(index, operand):
             return 1.0
-        if operand in self.accelerator.gating and operand not in self.accelerator.skipping:
-            return skipped_fraction(self.task)
-        return active_fraction(self.task)
+        gated = operand in self.accelerator.gating and operand not in self.accelerator.skipping
+        active = skipped_fraction(self.task) if gated else active_fraction(self.task)
+        pattern = nm_pattern(self.task) if operand == "W" else None
+        return active if pattern is None else active * pattern[1] / pattern[0]
 
     def feeds_macs(self, index: int, operand: Operand) -> bool:
         """The level is the register that a MAC takes the operand from."""
         return self.mapping.holders(operand)[0] == index and self.accelerator.levels[index].per_pe
 
-    def stored(self, index: int, memory: Memory, operand: Operand) -> float:
+    def stored(self, memory: Memory, operand: Operand) -> float:
         """Stored over dense bits of the words that move; N:M weights are packed in every memory."""
         pattern = nm_pattern(self.task) if operand == "W" else None
         if pattern is None:
             return stored_fraction(self.task, memory, operand)
-        packed = nm_compression(self.widths.w, *pattern)
-        return packed * pattern[1] / pattern[0] if self.feeds_macs(index, operand) else packed
+        return nm_compression(self.widths.w, *pattern)
 
     def network_bits(self, index: int, operand: Operand) -> float:
         """Bits that enter or leave all instances of a per-PE memory, one hop each."""
@@ -317,5 +320,5 @@ class _MappedTask:
                     continue
                 port = outer.write_bits_per_cycle if operand == "O" else outer.read_bits_per_cycle
                 width = {"W": self.widths.w, "I": self.widths.i, "O": self.widths.o}[operand]
-                scale = stored_fraction(self.task, outer, operand)
+                scale = self.stored(outer, operand)
                 yield operand, self.count(child, operand).tile * width * scale / (port or math.inf)

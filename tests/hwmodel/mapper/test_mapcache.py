@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from hwmodel import find_mapping
+from hwmodel import Choice, CostTable, LayerGraph, evaluate, find_mapping
 from hwmodel.mapper import shared
 from hwmodel.mapper.cache import cache_folder, load_mapping, store_mapping
 from hwmodel.mapper.free import best_mapping
@@ -61,6 +63,53 @@ def test_a_corrupt_entry_is_found_anew(folder, tmp_path, text):
     assert find_mapping(LAYER, accelerator)[0] == expected
     assert entry.read_text() == whole
     assert list(folder.rglob(".*")) == []
+
+
+def test_an_entry_is_written_whole_and_not_waited_for(folder, tmp_path, monkeypatch):
+    """Each search takes a millisecond, a wait for the disk ten; what a crash leaves is refused when it is read."""
+    renamed = []
+    rename = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (renamed.append((old, new)), rename(old, new)))
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("waited for the disk"))
+    find_mapping(LAYER, chip(tmp_path))
+    ((temporary, entry),) = renamed
+    assert Path(temporary).parent == Path(entry).parent and not Path(temporary).exists()
+    assert [Path(entry)] == list(folder.rglob("*.json"))
+
+
+#: Queries, keys and values of one attention: three slices of one weight, in three layers of one shape.
+SLICES = [
+    Layer(name=f"attn.{part}", module="attn", parameter=part, kind="linear", dims={"B": 4, "K": 4, "C": 4})
+    for part in ("q", "k", "v")
+]
+
+
+@pytest.mark.parametrize("kept", ["on disk", "in memory"])
+def test_layers_that_differ_in_name_alone_are_searched_once(folder, tmp_path, monkeypatch, kept):
+    searched = []
+
+    def count(task, optimize):
+        searched.append(task)
+        return best_mapping(task, optimize)
+
+    monkeypatch.setattr(shared, "best_mapping", count)
+    if kept == "in memory":
+        monkeypatch.setenv("HWMODEL_CACHE", "off")
+    graph, accelerator = LayerGraph("attention", SLICES, []), chip(tmp_path)
+    costs = evaluate(graph, accelerator).layers
+    assert len(searched) == 1
+    assert len({cost.energy_pj for cost in costs}) == 1 and [cost.name for cost in costs] == [
+        s.name for s in SLICES
+    ]
+    renamed = replace(SLICES[0], name="fc", module="fc", parameter="", has_bias=True, kind="conv")
+    find_mapping(renamed, accelerator)
+    if kept == "on disk":
+        forget_mappings()
+        find_mapping(SLICES[2], accelerator)
+        assert len(list(folder.rglob("*.json"))) == 1
+    assert len(searched) == 1
+    CostTable.build(graph, accelerator, [Choice(w_bits=b, a_bits=8, density=d) for b in (4, 8) for d in (0.5, 1.0)])
+    assert len(searched) == 2  # at 4 bit; 8 are native, and zeros are mapped as values
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch):

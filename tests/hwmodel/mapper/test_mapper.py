@@ -10,7 +10,7 @@ import pytest
 
 from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import irrelevant
-from hwmodel.mapper.free import best_mapping
+from hwmodel.mapper.free import best_mapping, find_best
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, RELEVANT, Bits, Layer
@@ -134,6 +134,10 @@ DATAFLOW = TINY.replace("size: 2, dims: [K, OX]}", "size: 4, dims: [K, OX], full
 TWO_NETWORKS = TINY.replace("dims: [C, FY, OY]", "dims: [C, FY, FX]").replace(
     "memories:", "diagonal: false\nmemories:", 1
 )
+#: Memories that are slower to write than to read, the outer one much.
+UNEQUAL = TINY.replace(
+    "    bandwidth: 16 bit/cycle", "    read_bandwidth: 16 bit/cycle\n    write_bandwidth: 3 bit/cycle"
+)
 SMALL = [
     Layer(name="conv", dims={"K": 2, "C": 2, "OX": 4, "FX": 3}),
     Layer(name="strided", dims={"K": 2, "OY": 4, "OX": 2, "FY": 3}, stride=2),
@@ -154,6 +158,24 @@ def test_no_mapping_is_better(layer, text, tmp_path):
                          ids=["bypass", "ordered", "dataflow", "two_networks"])  # fmt: skip
 def test_no_mapping_is_better_with_bypass_and_constraints(layer, text, tmp_path):
     compare_with_brute_force(layer, chip(tmp_path, text))
+
+
+COUNTED = {
+    "tiny": TINY, "single": SINGLE_BUFFERED, "weights_only": WEIGHTS_ONLY, "no_registers": NO_REGISTERS,
+    "no_buffer": NO_BUFFER, "bypass": BYPASS, "unequal": UNEQUAL,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("text", COUNTED.values(), ids=COUNTED)
+def test_the_search_counts_what_the_price_charges(layer, text, tmp_path):
+    """Not only its choice: the energy and the cycles by which it chose, first fill and last drain included."""
+    task = Task.of(layer, chip(tmp_path, text))
+    for objective in ("energy", "latency", "edp"):
+        found = find_best(task, objective)
+        priced = price(task, found.mapping)
+        assert found.energy_pj == pytest.approx(sum(priced.energy_pj.values()), rel=1e-9)
+        assert found.cycles == priced.cycles
 
 
 def compare_with_brute_force(layer, accelerator):
