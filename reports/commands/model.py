@@ -269,12 +269,12 @@ def _with_bits(layer: Layer, accelerator: Accelerator, w_bits: int | None, a_bit
 def _mapped(layer: Layer, accelerator: Accelerator, objective: Objective, strict_bits: bool) -> Mapped:
     """The best mapping of a layer."""
     from hwmodel import find_mapping
-    from hwmodel.explain import explain
+    from hwmodel.explain import explain_mapping
     from reports.terminal.explanations import Mapped
 
     mapping, cost = find_mapping(layer, accelerator, optimize=objective, strict_bits=strict_bits)
     return Mapped(
-        accelerator=accelerator, mapping=mapping, cost=cost, told=explain(cost.layer, accelerator, mapping)
+        accelerator=accelerator, mapping=mapping, cost=cost, told=explain_mapping(cost.layer, accelerator, mapping)
     )
 
 

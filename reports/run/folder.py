@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hwmodel import evaluate, load_accelerator
 from hwmodel.chip.yamlfile import read_yaml
 from hwmodel.errors import ConfigError
+from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.names import out_shape
 from reports.run.frames import results_to_frame
 from reports.run.method import run_facts, run_warnings
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
@@ -218,20 +218,7 @@ def _layers(graph: LayerGraph, config: CompressionConfig, cost: NetworkCost | No
         return cost.to_dataframe()
     import pandas as pd
 
-    rows = [
-        {
-            "layer": layer.name,
-            "module": layer.module,
-            "out_shape": out_shape(layer),
-            "w_bits": layer.bits.w if layer.bits else 32,
-            "a_bits": layer.bits.i if layer.bits else 32,
-            "density": layer.density.w,
-            "weights": layer.weights,
-            "macs": layer.macs,
-        }
-        for layer in config.annotate(graph).layers
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([layer_row(layer) for layer in config.annotate(graph).layers])
 
 
 def _with_code_lengths(layers: pd.DataFrame, folder: Path, best: ConfigFile | None) -> pd.DataFrame:
