@@ -14,9 +14,9 @@ import pytest
 from hwmodel import evaluate, load_accelerator
 from hwmodel.errors import ConfigError
 from reports import plot_pareto, units, write_report
+from reports.run.candidates import front_rows
 from reports.run.folder import read_run
-from reports.run.frames import front_rows
-from reports.terminal.searchtables import run_json, run_lines
+from reports.terminal.searchtables import run_data, run_lines
 from tests.reports.conftest import NASTY, make_graph
 from tests.reports.runs import ERROR, TOTAL, make_config, make_results, write_run
 from workloads.compress import average_precision
@@ -205,7 +205,7 @@ def test_plot_pareto_takes_a_folder_a_study_or_results(folder: Path) -> None:
 
 
 def test_the_summary_as_json(folder: Path) -> None:
-    data = run_json(read_run(folder))
+    data = run_data(read_run(folder))
     assert data["picked"] == 4
     assert data["num_failed"] == 1
     assert [row["number"] for row in data["front"]] == [5, 4]

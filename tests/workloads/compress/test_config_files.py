@@ -40,8 +40,8 @@ def test_a_file_returns_what_was_written(layers: dict[str, LayerChoice], accurac
     assert file.config == config
     assert (file.model, file.fingerprint) == (graph.name, graph.fingerprint)
     assert dict(file.metrics) == metrics
-    assert (file.provenance["seed"], file.provenance["command"]) == (3, command)
-    assert file.provenance["versions"]["torch"]
+    assert (file.provenance.seed, file.provenance.command) == (3, command)
+    assert file.provenance.versions["torch"]
     check_model(file, graph)
 
 
