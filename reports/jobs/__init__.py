@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from reports.jobs.finetuning import finetune
     from reports.jobs.mapping import map_layer
     from reports.jobs.pricing import cost
-    from reports.jobs.searching import report, resume, search
+    from reports.jobs.reporting import report
+    from reports.jobs.searching import resume, search
     from reports.jobs.tracing import trace
 
 __all__ = [
@@ -34,7 +35,8 @@ __getattr__, __dir__ = lazy_exports(
         "finetuning": ("finetune",),
         "mapping": ("map_layer",),
         "pricing": ("cost",),
-        "searching": ("report", "resume", "search"),
+        "reporting": ("report",),
+        "searching": ("resume", "search"),
         "tracing": ("trace",),
     },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def config_path(source: Path) -> Path:
         return source
     path = source / "best.yaml"
     if not path.exists():
-        raise ConfigError(f"{source}: holds no best.yaml yet. hwmodel resume {source} goes on with the search.")
+        resume = f"hwmodel resume {shlex.quote(str(source))}"
+        raise ConfigError(f"{source}: holds no best.yaml yet. {resume} goes on with the search.")
     return path
 
 

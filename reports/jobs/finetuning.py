@@ -14,7 +14,7 @@ from reports.terminal.progress import observing
 from reports.terminal.tables import print_lines
 from reports.terminal.trainings import finetune_data, finetune_lines
 from search.finetuning import FinetuneResult, finetune_job
-from workloads.training import select_device
+from workloads import training
 
 
 def finetune(
@@ -42,7 +42,7 @@ def finetune(
     changes = parse_options(other, "--set") | {name: value for name, value in named.items() if value is not None}
     hint = "the same command with --resume goes on"
     try:
-        with observing(config.stem, device=str(select_device(device)), hint=hint) as observer:
+        with observing(config.stem, device=str(training.select_device(device)), hint=hint) as observer:
             result = finetune_job(
                 config,
                 checkpoint,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwmodel import evaluate, load_accelerator
+import hwmodel
 from reports.jobs.arguments import check_input, check_phase, parse_objective, parse_options
 from reports.jobs.choices import check_choices, file_config, model_options, uniform_choices
 from reports.jobs.models import phase_traced, traced
@@ -51,7 +51,7 @@ def cost(
     parse_options(option)
     check_csv(csv, json=json)
     check_phase(phase, context, with_shape=input is not None, measured=measure_density is not None)
-    accelerator = load_accelerator(hw)
+    accelerator = hwmodel.load_accelerator(hw)
     file = check_choices(config, w_bits, a_bits, density)
     if phase is not None:
         graph = phase_traced(model, option, phase=phase, context=context, strict=strict)
@@ -63,7 +63,7 @@ def cost(
         choices = file_config(file, graph)
     else:
         choices = uniform_choices(graph, accelerator, w_bits=w_bits, a_bits=a_bits, density=density)
-    priced = evaluate(graph, accelerator, choices, optimize=objective, strict_bits=strict_bits)
+    priced = hwmodel.evaluate(graph, accelerator, choices, optimize=objective, strict_bits=strict_bits)
     if csv is not None:
         write_csv(priced.to_dataframe(), csv)
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def _unfinished(
     num_qat = sum(result.stage == "qat" for result in results)
     return [
         f"The run is not finished: {num_ptq} of {spec.search.trials} candidates quantized, "
-        f"{num_qat} of {spec.search.qat} finetuned, none tested. hwmodel resume {folder} goes on."
+        f"{num_qat} of {spec.search.qat} finetuned, none tested. hwmodel resume {shlex.quote(str(folder))} goes on."
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import OK, WARNING
@@ -69,7 +70,9 @@ def run_lines(run: Run) -> list[tuple[str, str]]:
     lines += [(WARNING, warning) for warning in run.warnings]
     lines.append((OK, f"report: {run.folder}/report.html"))
     if run.has_config:
-        lines.append((OK, f"train it further: hwmodel finetune --config {run.folder}/best.yaml"))
+        lines.append(
+            (OK, f"train it further: hwmodel finetune --config {shlex.quote(str(run.folder / 'best.yaml'))}")
+        )
     return lines
 
 
