@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from hwmodel.nest.task import Task
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
@@ -175,7 +176,9 @@ def _bits_notes(bench: Bench) -> tuple[str, ...]:
     chip = bench.accelerator
     if chip is None:
         return ()
-    return tuple(dict.fromkeys(note for layer in _annotated(bench) if (note := spoken_bits_note(layer, chip))))
+    return tuple(
+        dict.fromkeys(note for layer in _annotated(bench) if (note := spoken_bits_note(Task.of(layer, chip))))
+    )
 
 
 def _study(bench: Bench, *, extend: bool) -> Study:
