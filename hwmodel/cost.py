@@ -214,16 +214,6 @@ def evaluate(
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
         activation_bits=float(Liveness.of(graph).peak_bits(widths, accelerator.native_bits.i)),
-        notes=_network_notes(graph, accelerator, costs),
+        price_notes=tuple(dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes])),
+        uncounted=graph.uncounted,
     )
-
-
-def _network_notes(graph: LayerGraph, accelerator: Accelerator, costs: tuple[LayerCost, ...]) -> tuple[str, ...]:
-    notes = [note for item in costs for note in item.notes]
-    notes += accelerator.notes
-    notes += [
-        f"{item.op} ({item.calls} call{'s' if item.calls > 1 else ''}, in {item.module or 'the top module'}) "
-        "has no rule: the total is a LOWER BOUND"
-        for item in graph.uncounted
-    ]
-    return tuple(dict.fromkeys(notes))

@@ -26,6 +26,7 @@ from hwmodel.mapper.counting import (
     OUTPUT,
     OX,
     OY,
+    RELEVANT,
     WEIGHT,
     ZERO,
     B,
@@ -45,7 +46,7 @@ from hwmodel.mapper.counting import (
 from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
 
 #: Positions of the dims that do not index W, I and O.
-IRRELEVANT = ([B, OY, OX], [K], [C, FY, FX])
+IRRELEVANT = tuple(np.flatnonzero(row == 0) for row in RELEVANT)
 #: Columns of a line, the cost of a pair (register tile, unrolling) in one metric. Per operand that may gain from
 #: the order: all but its words, and its words times their reuse. What it costs whatever moves. Per operand: words.
 BASE, SLOPE, CONSTANT, FULL, NUM_COLUMNS = 0, 3, 6, 7, 10

@@ -1,7 +1,8 @@
 """Kernels: functions that numba compiles and keeps on disk.
 
 numba keeps a compiled function together with all that it calls, but looks at the function's own file alone to tell
-whether it is still the source. Here it looks at every file of this folder: an edited helper is compiled anew.
+whether it is still the source. Here it looks at every file of this folder and at the table of the dims that index
+an operand: an edited helper is compiled anew.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
+
+from hwmodel.network import layer
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _compile: Any = partial(njit, error_model="numpy", no_cfunc_wrapper=True)
@@ -43,8 +46,8 @@ def internal(function: _Function) -> _Function:
 
 @cache
 def _sources() -> str:
-    """Digest of the content of all files that kernels are made from."""
+    """Digest of the content of all files that kernels are made from: this folder, and the table of the dims."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(layer.__file__)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodel.mapper.compiling import internal
+from hwmodel.network import layer
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -41,8 +42,7 @@ PSUM = 3
 
 #: RELEVANT[operand, dim]: the dim indexes the operand.
 RELEVANT = np.array(
-    [[0, 1, 1, 1, 0, 0, 1, 1], [1, 1, 0, 1, 1, 1, 1, 1], [1, 1, 1, 0, 1, 1, 0, 0]],
-    dtype=np.int64,
+    [[dim in layer.RELEVANT[operand] for dim in layer.DIM_NAMES] for operand in layer.OPERANDS], np.int64
 )
 #: Loop orders, outer to inner: W-stationary with OX or OY innermost, O-stationary with FX or FY, I-stationary.
 ORDERS = np.array(
@@ -102,7 +102,7 @@ def product(f: Ints) -> int:
 
 @internal
 def irrelevant(operand: int, f: Ints) -> int:
-    """Product of the factors of the dims that do not index an operand."""
+    """Product of the factors of the dims that do not index an operand: of the zeros in `RELEVANT`."""
     if operand == WEIGHT:
         return f[B] * f[OY] * f[OX]
     if operand == INPUT:

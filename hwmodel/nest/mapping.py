@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Dims, Layer, Operand
+from hwmodel.network.layer import DIM_NAMES, REDUCTION, RELEVANT, DimName, Dims, Layer, Operand
 
 
 @dataclass(frozen=True)
@@ -225,9 +225,7 @@ def psum_width(task: Task, mapping: Mapping, level: int) -> int:
     """Width of O at a level [bit]: `acc` while sums are unfinished there, `o` once they are complete."""
     feeds_macs = not any("O" in inner.keeps for inner in mapping.levels[:level])
     unfinished = any(
-        loop.bound > 1 and loop.dim in ("C", "FY", "FX")
-        for outer in mapping.levels[level:]
-        for loop in outer.temporal
+        loop.bound > 1 and loop.dim in REDUCTION for outer in mapping.levels[level:] for loop in outer.temporal
     )
     return task.widths.acc if feeds_macs or unfinished else task.widths.o
 

@@ -11,6 +11,7 @@ import math
 
 from hwmodel.chip.accelerator import Widths
 from hwmodel.chip.formats import Format
+from hwmodel.chip.precision import WidthNote
 from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer
@@ -109,10 +110,12 @@ def uses_structure(layer: Layer, fmt: Format) -> bool:
     return fmt.sparse_rate > 1.0 and layer.density.pattern == "2:4" and layer.density.w <= 0.5
 
 
-def format_note(widths: Widths, machine: Roofline) -> str:
-    """A sentence where the widths do not run as such, else ""."""
+def format_note(widths: Widths, machine: Roofline) -> WidthNote | None:
+    """Where the widths do not run as such: what is priced instead."""
     fmt = machine.format_for(max(widths.w, widths.i))
     if (widths.w, widths.i) == (fmt.bits, fmt.bits):
-        return ""
+        return None
     w, i = machine.format_for(widths.w), machine.format_for(widths.i)
-    return f"no {widths.w}x{widths.i}-bit arithmetic: priced as {fmt.name}, W stored as {w.name}, I as {i.name}"
+    return WidthNote(
+        f"priced as {fmt.name}, W stored as {w.name}, I as {i.name}", lacks=f"{widths.w}x{widths.i}-bit arithmetic"
+    )

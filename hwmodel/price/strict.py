@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.precision import WidthNote
 from hwmodel.errors import PrecisionError
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer
 from hwmodel.price.gpu import format_note
 
 
-def bits_note(task: Task) -> str:
-    """A sentence where the arithmetic does not run at the widths of a task, else ""."""
+def bits_note(task: Task) -> WidthNote | None:
+    """What is priced where the arithmetic does not run at the widths of a task; None where it does."""
     accelerator, widths = task.accelerator, task.widths
     if accelerator.roofline is not None:
         return format_note(widths, accelerator.roofline)
-    return accelerator.precision.note(widths.w, widths.i) if accelerator.kind == "spatial" else ""
+    return accelerator.precision.note(widths.w, widths.i) if accelerator.kind == "spatial" else None
 
 
 def spoken_bits_note(task: Task) -> str:
     """The note with its subject, and how to refuse such widths; "" where there is none."""
     note, name = bits_note(task), task.accelerator.name
-    if note.startswith("no "):
-        return f"{name!r} has {note}. --strict-bits to refuse."
-    return f"{name}: {note}" if note else ""
+    if note is None:
+        return ""
+    return f"{name!r} has {note}. --strict-bits to refuse." if note.lacks else f"{name}: {note}"
 
 
 def check_bits(layers: Iterable[Layer], accelerator: Accelerator) -> None:
@@ -36,7 +37,7 @@ def check_bits(layers: Iterable[Layer], accelerator: Accelerator) -> None:
     for layer in layers:
         task = Task.of(layer, accelerator)
         note = bits_note(task)
-        if note:
+        if note is not None:
             raise PrecisionError(
                 f"layer {layer.name!r} at {task.widths.w}/{task.widths.i} bit on {accelerator.name!r}: {note}. "
                 f"Strict bits refuse that: {_offer(accelerator)}, or leave out --strict-bits (strict_bits=True)."

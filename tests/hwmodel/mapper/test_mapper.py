@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 
 from hwmodel.errors import MappingError
+from hwmodel.mapper.counting import irrelevant
 from hwmodel.mapper.free import best_mapping, find_best
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import DIM_NAMES, Bits, Layer
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, RELEVANT, Bits, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import TINY, chip
 
@@ -216,3 +218,11 @@ def test_nothing_fits_says_what_to_change(tmp_path):
 def test_unknown_objective_offers_the_nearest(tmp_path):
     with pytest.raises(MappingError, match="energy, latency, edp, but got 'enrgy'\\. Did you mean 'energy'"):
         best_mapping(Task.of(LAYERS[0], chip(tmp_path)), "enrgy")
+
+
+@pytest.mark.parametrize(("index", "operand"), list(enumerate(OPERANDS)))
+def test_the_kernel_knows_which_dims_index_an_operand(index, operand):
+    """Its unrolled product is that of the one table: the factors are primes, so that no other set has it."""
+    factors = np.array([2, 3, 5, 7, 11, 13, 17, 19], dtype=np.int64)
+    expected = math.prod(int(f) for f, dim in zip(factors, DIM_NAMES, strict=True) if dim not in RELEVANT[operand])
+    assert irrelevant.py_func(index, factors) == expected
