@@ -28,6 +28,7 @@ from workloads.compress.quantizers import (
     check_width,
     weight_quantizer,
 )
+from workloads.compress.replacing import mirrored, must_be_called
 
 _HALF = (torch.bfloat16, torch.float16)
 
@@ -65,7 +66,7 @@ class QuantLayer(nn.Module):
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
         self.pattern = choice.pattern
         self.initialise()
-        return self
+        return must_be_called(self)
 
     def initialise(self) -> None:
         """Start the weight's grid anew from the weight as it is now."""
@@ -177,27 +178,25 @@ CONVOLUTIONS: dict[type[nn.Module], type[QuantConv1d | QuantConv2d | QuantConv3d
 
 
 def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
-    """The compressed counterpart of a convolution or linear layer; it takes over weight and bias.
+    """The compressed counterpart of a convolution or linear layer; it takes over weight, bias, buffers and hooks.
 
     Args:
         module: exactly Conv1d, Conv2d, Conv3d or Linear.
         choice: bits, density, quantizer.
 
     Raises:
-        ConfigError: the pattern does not fit the weight.
+        ConfigError: the pattern does not fit the weight, or it is on the meta device.
         TypeError: another kind of module.
     """
-    layer: QuantLayer
-    with torch.device("meta"):
-        if isinstance(module, nn.Linear):
-            layer = QuantLinear(module.in_features, module.out_features, module.bias is not None)
-        elif type(module) in CONVOLUTIONS:
-            layer = CONVOLUTIONS[type(module)](**convolution_arguments(module))
-        else:
-            raise TypeError(f"no compressed counterpart of {type(module).__name__}")
-    for name, parameter in module.named_parameters(recurse=False):
-        layer.register_parameter(name, parameter)
-    layer.train(module.training)
+    kind = QuantLinear if isinstance(module, nn.Linear) else CONVOLUTIONS.get(type(module))
+    if kind is None:
+        raise TypeError(f"no compressed counterpart of {type(module).__name__}")
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        raise ConfigError(
+            "it is on the meta device and has no values to set grids or masks from. Load it on the CPU; for bits "
+            "and sizes alone annotate the graph: config.annotate(trace(model, x))."
+        )
+    layer: QuantLayer = mirrored(module, kind)
     return layer.compress(choice, getattr(module, "groups", 1))
 
 
