@@ -14,6 +14,7 @@ from hwmodel.errors import ConfigError, GraphError, HwModelError, did_you_mean
 from hwmodel.network.choice import FLOAT_BITS, Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import parse_pattern
+from workloads.compress.patterns import expand, is_pattern
 
 MAX_QUANTIZED_BITS = 16
 QUANTIZERS: tuple[str, ...] = ("minmax", "affine", "symmetric", "dorefa", "pact", "lsq", "lsq+")
@@ -177,8 +178,10 @@ class LayerChoice:
 class CompressionConfig:
     """A choice for every named module. Immutable, hashable, picklable; the order of names is free.
 
+    A shell pattern such as `layer1.*` stands for all modules that it meets, but for those that are named in full.
+
     Args:
-        layers: module name -> `LayerChoice`. Modules left out stay float.
+        layers: module name or pattern -> `LayerChoice`. Modules left out stay float.
 
     Raises:
         ConfigError: a value is not a `LayerChoice`.
@@ -211,7 +214,7 @@ class CompressionConfig:
         """A configuration from weight bits by module name.
 
         Args:
-            bits: module name -> weight bits (32 or None: float), or a whole `LayerChoice`.
+            bits: module name or shell pattern -> weight bits (32 or None: float), or a whole `LayerChoice`.
             a_bits, density, pattern, quantizer, granularity, observer, rounding: of every layer given by a number.
 
         Raises:
@@ -256,12 +259,32 @@ class CompressionConfig:
 
         Raises:
             GraphError: a name matches no layer, or an N:M pattern does not divide a layer's input channels.
+            ConfigError: as for `resolved`.
+        """
+        own = self.resolved(graph)
+        _check_blocks(own, graph)
+        choices = {module: Choice() for module in graph.modules}
+        return graph.annotate(choices | {name: choice.choice for name, choice in own.layers.items()})
+
+    def resolved(self, graph: LayerGraph) -> Self:
+        """The same by the names that the graph has: no patterns, and one name for each stored weight.
+
+        Raises:
+            GraphError: a name matches no layer.
+            ConfigError: a pattern matches nothing, patterns that differ meet, or one weight is given two choices.
         """
         for name in self.layers:
-            check_matches(name, graph)
-        _check_blocks(self, graph)
-        choices = {module: Choice() for module in graph.modules}
-        return graph.annotate(choices | {name: choice.choice for name, choice in self.layers.items()})
+            if not is_pattern(name):
+                check_matches(name, graph)
+        named = expand(self.layers, [*graph.modules, *graph.aliases], graph.layer_modules)
+        choices: dict[str, LayerChoice] = {}
+        source: dict[str, str] = {}
+        for name, choice in named.items():
+            owner = graph.aliases.get(name, name)
+            first = source.setdefault(owner, name)
+            if choices.setdefault(owner, choice) != choice:
+                raise ConfigError(f"{name!r} and {first!r} share one weight, but are given different choices")
+        return self if choices == dict(self.layers) else type(self)(choices)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CompressionConfig):
@@ -291,7 +314,7 @@ def check_matches(name: str, graph: LayerGraph) -> None:
     Raises:
         GraphError: it does not; the nearest name is offered.
     """
-    known = graph.layer_modules
+    known = graph.layer_modules.union(graph.aliases)
     if name not in known:
         raise GraphError(f"{name!r} matched 0 of {len(graph.layers)} layers.{did_you_mean(name, known)}")
 

@@ -37,6 +37,7 @@ class Grid:
         zero_point: int32, shaped like `scale`; None where `offset` is no integer multiple of the scale.
         offset: value of code 0, shaped like `scale`; None where there is a zero point.
         axis: the dim of the tensor with one scale per index; None is one scale for the tensor.
+        dtype: of the values; None is that of the scale.
         rounding: `nearest` or `floor`. A stochastic quantizer rounds to the nearest in eval mode, and
             that is its grid's.
     """
@@ -48,13 +49,18 @@ class Grid:
     offset: Tensor | None = None
     axis: int | None = None
     rounding: str = "nearest"
+    dtype: torch.dtype | None = None
 
     def codes(self, x: Tensor) -> Tensor:
         """The code of the grid's value for every element. int32, the shape of `x`."""
-        return self._round(x).to(torch.int32)
+        return self._round(x.to(torch.promote_types(x.dtype, torch.float32))).to(torch.int32)
 
     def values(self, codes: Tensor) -> Tensor:
-        """What the codes stand for. Floating point in the precision of the scale, the shape of `codes`."""
+        """What the codes stand for, computed in the precision of the scale. Of `dtype`, the shape of `codes`."""
+        exact = self._values(codes)
+        return exact if self.dtype is None else exact.to(self.dtype)
+
+    def _values(self, codes: Tensor) -> Tensor:
         scale = along(self.scale, self.axis, codes.dim())
         if self.zero_point is not None:
             return (codes - along(self.zero_point, self.axis, codes.dim())).to(scale.dtype) * scale
@@ -90,8 +96,7 @@ class RangeGrid(Grid):
 
     span: Tensor
 
-    def values(self, codes: Tensor) -> Tensor:
-        """What the codes stand for."""
+    def _values(self, codes: Tensor) -> Tensor:
         return range_values(codes.to(self.span.dtype), *self._ends(codes.dim()), self.qmax)
 
     def _round(self, x: Tensor) -> Tensor:

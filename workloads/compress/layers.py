@@ -10,6 +10,7 @@ adds its shift.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -22,6 +23,7 @@ from workloads.compress.config import MAX_QUANTIZED_BITS, LayerChoice
 from workloads.compress.grid import Grid
 from workloads.compress.prune import build_mask
 from workloads.compress.quantizers import (
+    HALF,
     ActivationQuantizer,
     WeightQuantizer,
     activation_quantizer,
@@ -29,8 +31,6 @@ from workloads.compress.quantizers import (
     weight_quantizer,
 )
 from workloads.compress.replacing import mirrored, must_be_called
-
-_HALF = (torch.bfloat16, torch.float16)
 
 
 class QuantLayer(nn.Module):
@@ -56,17 +56,21 @@ class QuantLayer(nn.Module):
         Raises:
             ConfigError: the pattern does not fit the weight.
         """
-        place = self.weight.device
+        place = self._place()
         self.choice = choice
         self.input_quantizer = self.weight_quantizer = None
         if (choice.a_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.input_quantizer = activation_quantizer(choice).to(place)
+            self.input_quantizer = activation_quantizer(choice).to(**place)
         if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.weight_quantizer = weight_quantizer(choice, self.weight).to(place)
+            self.weight_quantizer = weight_quantizer(choice, self.weight).to(**place)
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
         self.pattern = choice.pattern
         self.initialise()
         return must_be_called(self)
+
+    def _place(self) -> dict[str, Any]:
+        """Device and number format of the grids: the weight's, but at least 32 bits."""
+        return {"device": self.weight.device, "dtype": torch.promote_types(self.weight.dtype, torch.float32)}
 
     def initialise(self) -> None:
         """Start the weight's grid anew from the weight as it is now."""
@@ -84,11 +88,11 @@ class QuantLayer(nn.Module):
         Raises:
             ConfigError: other widths.
         """
-        place = self.weight.device
+        place = self._place()
         if self.weight_quantizer is None and check_width(w_bits) != FLOAT_BITS:
-            self.weight_quantizer = weight_quantizer(self.choice, self.weight).to(place).train(self.training)
+            self.weight_quantizer = weight_quantizer(self.choice, self.weight).to(**place).train(self.training)
         if self.input_quantizer is None and check_width(a_bits) != FLOAT_BITS:
-            self.input_quantizer = activation_quantizer(self.choice).to(place).train(self.training)
+            self.input_quantizer = activation_quantizer(self.choice).to(**place).train(self.training)
         if self.weight_quantizer is not None:
             self.weight_quantizer.set_bits(w_bits, self.weight, self.mask)
         if self.input_quantizer is not None:
@@ -112,7 +116,7 @@ class QuantLayer(nn.Module):
         """
         if self.input_quantizer is None:
             raise ConfigError("the input of this layer is float: it has no grid")
-        return self.input_quantizer.grid()
+        return replace(self.input_quantizer.grid(), dtype=self.weight.dtype)
 
     def effective_weight(self) -> Tensor:
         """The weight that multiplies: quantized, then masked. The shape of `weight`."""
@@ -133,7 +137,7 @@ class QuantLayer(nn.Module):
         """
         if self.input_quantizer is None:
             return x
-        if x.dtype in _HALF and torch.is_autocast_enabled(x.device.type):
+        if x.dtype in HALF and torch.is_autocast_enabled(x.device.type):
             x = x.float()
         out: Tensor = self.input_quantizer(x)
         return out

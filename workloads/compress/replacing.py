@@ -25,9 +25,9 @@ def mirrored(module: nn.Module, kind: type[M]) -> M:
     new = kind.__new__(kind)
     for key, value in vars(module).items():
         new.__dict__[key] = value.copy() if isinstance(value, (dict, set)) else value
-    for key, hook in list(new._forward_pre_hooks.items()):
+    for number, hook in list(new._forward_pre_hooks.items()):
         if hook is _nothing:
-            del new._forward_pre_hooks[key]
+            del new._forward_pre_hooks[number]
     new.__dict__["_compiled_call_impl"] = None  # of the old class
     return new
 

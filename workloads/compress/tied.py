@@ -17,8 +17,13 @@ class TiedEmbedding(nn.Embedding):
 
     _owner: tuple[QuantLayer]
 
+    @property
+    def owner(self) -> QuantLayer:
+        """The layer whose weight this is."""
+        return self._owner[0]
+
     def forward(self, x: Tensor) -> Tensor:
-        return embedding(x, self._owner[0].effective_weight(), self.padding_idx)
+        return embedding(x, self.owner.effective_weight(), self.padding_idx)
 
 
 def tied_embedding(module: nn.Embedding, owner: QuantLayer) -> TiedEmbedding:

@@ -91,24 +91,33 @@ def _choices_by_module(model: nn.Module, config: CompressionConfig) -> dict[str,
                 _check_kind(place, module, model)
             other = first.setdefault(id(module), (place, name, choice))
             if other[2] != choice:
-                shared = "are one module" if model.get_submodule(name) is model.get_submodule(other[1]) else (
-                    "share one weight"
+                shared = (
+                    "are one module"
+                    if model.get_submodule(name) is model.get_submodule(other[1])
+                    else ("share one weight")
                 )
                 raise ConfigError(f"{name!r} and {other[1]!r} {shared}, but are given different choices")
     return {place: choice for place, _, choice in first.values() if not choice.is_float}
 
 
-def named_choices(model: nn.Module, config: CompressionConfig) -> dict[str, LayerChoice]:
+def named_choices(
+    model: nn.Module, config: CompressionConfig, kinds: tuple[type[nn.Module], ...] = COMPRESSIBLE
+) -> dict[str, LayerChoice]:
     """The choices with exact names for patterns.
+
+    Args:
+        model: without a wrapper.
+        config: by name or shell pattern.
+        kinds: of the layers that an unknown name may have meant.
 
     Raises:
         ConfigError: a name or pattern matches no module; the nearest is offered.
     """
     modules = dict(model.named_modules(remove_duplicate=False))
-    known = [name for name, module in modules.items() if isinstance(module, (*WITH_WEIGHTS, QuantLayer))]
+    known = [name for name, module in modules.items() if isinstance(module, WITH_WEIGHTS)]
     for name in config.layers:
         if name not in modules and not is_pattern(name):
-            near = [n for n in known if isinstance(modules[n], (*COMPRESSIBLE, QuantLayer))]
+            near = [n for n in known if isinstance(modules[n], kinds)]
             raise ConfigError(f"{name!r} matched 0 of {len(near)} layers.{did_you_mean(name, near)}")
     return expand(config.layers, known, modules)
 
@@ -126,7 +135,7 @@ def _check_kind(name: str, module: nn.Module, model: nn.Module) -> None:
     reader = read_by_parent(model).get(id(module))
     if reader is not None:
         raise ConfigError(
-            f"{name!r}: its weight is read by the attention {reader!r} without calling it, so it cannot be compressed. "
+            f"{name!r}: the attention {reader!r} reads its weight without calling it, so it cannot be compressed. "
             "Leave it float."
         )
     if isinstance(module, nn.Embedding) and _shares(model, module):

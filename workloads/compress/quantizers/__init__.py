@@ -6,7 +6,7 @@ from torch import Tensor
 
 from workloads.compress.config import LayerChoice
 from workloads.compress.quantizers.activations import ActivationQuantizer
-from workloads.compress.quantizers.base import Quantizer, check_width
+from workloads.compress.quantizers.base import HALF, Quantizer, check_width
 from workloads.compress.quantizers.learned import THREE_SIGMA, LSQWeight
 from workloads.compress.quantizers.weights import (
     DoReFaWeight,
@@ -17,6 +17,7 @@ from workloads.compress.quantizers.weights import (
 )
 
 __all__ = [
+    "HALF",
     "ActivationQuantizer",
     "DoReFaWeight",
     "LSQWeight",

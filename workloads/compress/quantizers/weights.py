@@ -5,6 +5,8 @@ The grid is computed from the weight, per tensor or per index of `axis` (0 is th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ from workloads.compress.grid import (
     tanh_codes,
 )
 from workloads.compress.observer import Observer
-from workloads.compress.quantizers.base import Quantizer
+from workloads.compress.quantizers.base import Quantizer, wide
 from workloads.compress.ranges import affine_grid, affine_steps, symmetric_steps
 from workloads.compress.rounding import round_in_place
 from workloads.compress.uniform import to_grid, uniform_quantize
@@ -66,7 +68,7 @@ class WeightQuantizer(Quantizer):
         """
         self._check_quantized()
         with torch.no_grad():
-            return self._grid(weight.detach())
+            return replace(self._grid(wide(weight.detach())), dtype=weight.dtype)
 
     def _grid(self, weight: Tensor) -> Grid:
         raise NotImplementedError
