@@ -39,7 +39,8 @@ class Grid:
         axis: the dim of the tensor with one scale per index; None is one scale for the tensor.
         dtype: of the values; None is that of the scale.
         rounding: `nearest` or `floor`. A stochastic quantizer rounds to the nearest in eval mode, and
-            that is its grid's.
+            that is its grid's, unless its draw was made once.
+        noise: that draw, uniform in 0..1, of the shape of the one weight that it was made for.
     """
 
     scale: Tensor
@@ -50,6 +51,7 @@ class Grid:
     axis: int | None = None
     rounding: str = "nearest"
     dtype: torch.dtype | None = None
+    noise: Tensor | None = None
 
     def codes(self, x: Tensor) -> Tensor:
         """The code of the grid's value for every element. int32, the shape of `x`."""
@@ -71,16 +73,20 @@ class Grid:
         """Inputs that get these codes, where the grid of a weight does not move with them. The shape of `codes`."""
         return self.values(codes)
 
+    @property
+    def _mode(self) -> str | Tensor:
+        return self.rounding if self.noise is None else self.noise
+
     def _round(self, x: Tensor) -> Tensor:
         fixed, dims = x.detach(), x.dim()
         scale = along(self.scale, self.axis, dims)
         if self.zero_point is None:
             assert self.offset is not None
             v = (fixed - along(self.offset, self.axis, dims)) / scale
-            return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+            return round_in_place(v.clamp_(self.qmin, self.qmax), self._mode)
         zero = along(self.zero_point, self.axis, dims)
         v = torch.clamp(fixed / scale, self.qmin - zero, self.qmax - zero)
-        return round_in_place(v, self.rounding) + zero
+        return round_in_place(v, self._mode) + zero
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +107,7 @@ class RangeGrid(Grid):
 
     def _round(self, x: Tensor) -> Tensor:
         v = range_codes(x.detach(), *self._ends(x.dim()), self.qmax)
-        return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+        return round_in_place(v.clamp_(self.qmin, self.qmax), self._mode)
 
     def _ends(self, dims: int) -> tuple[Tensor, Tensor]:
         assert self.offset is not None
@@ -135,7 +141,7 @@ class TanhGrid(Grid):
 
     def _round(self, x: Tensor) -> Tensor:
         v = tanh_codes(x.detach(), along(self.peak, self.axis, x.dim()), self.qmax)
-        return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+        return round_in_place(v.clamp_(self.qmin, self.qmax), self._mode)
 
 
 def tanh_codes(x: Tensor, peak: Tensor, levels: int | Tensor) -> Tensor:

@@ -60,9 +60,9 @@ class QuantLayer(nn.Module):
         self.choice = choice
         self.input_quantizer = self.weight_quantizer = None
         if (choice.a_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.input_quantizer = activation_quantizer(choice).to(**place)
+            self.input_quantizer = activation_quantizer(choice).to(**place).train(self.training)
         if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.weight_quantizer = weight_quantizer(choice, self.weight).to(**place)
+            self.weight_quantizer = weight_quantizer(choice, self.weight).to(**place).train(self.training)
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
         self.pattern = choice.pattern
         self.initialise()
@@ -75,6 +75,7 @@ class QuantLayer(nn.Module):
     def initialise(self) -> None:
         """Start the weight's grid anew from the weight as it is now."""
         if self.weight_quantizer is not None:
+            self.weight_quantizer.draw_once(self.weight)
             self.weight_quantizer.initialise(self.weight, self.mask)
 
     def set_bits(self, *, w_bits: int, a_bits: int) -> None:
@@ -94,6 +95,7 @@ class QuantLayer(nn.Module):
         if self.input_quantizer is None and check_width(a_bits) != FLOAT_BITS:
             self.input_quantizer = activation_quantizer(self.choice).to(**place).train(self.training)
         if self.weight_quantizer is not None:
+            self.weight_quantizer.draw_once(self.weight)
             self.weight_quantizer.set_bits(w_bits, self.weight, self.mask)
         if self.input_quantizer is not None:
             self.input_quantizer.set_bits(a_bits)

@@ -53,8 +53,8 @@ def trace_forward(model: nn.Module) -> fx.GraphModule:
         graph = _Tracer().trace(model)
     except Exception as error:  # whatever the model's own code raises on a proxy
         raise ConfigError(
-            f"the forward of {type(model).__name__} cannot be followed op by op: {_plainly(error)}. Write it without "
-            "branches on values and with one tensor in."
+            f"the forward of {type(model).__name__} cannot be followed op by op: {_plainly(error)}. Write it "
+            "without branches on values and with one tensor in."
         ) from error
     traced = fx.GraphModule(model, graph)
     traced.graph.eliminate_dead_code()

@@ -23,14 +23,15 @@ def wide(x: Tensor) -> Tensor:
 class Quantizer(nn.Module):
     """Simulates integers in floating point: the output lies on a grid, the gradient passes through it.
 
-    Grids are kept and computed in at least 32 bits, whatever the model is cast to; the output has the type
-    of the input. The bit-width is a buffer, so that changing it neither rebuilds the module nor recompiles it. 0 bits
-    give zeros, 32 pass the input through.
+    The bit-width is a buffer, so that changing it neither rebuilds the module nor recompiles it. 0 bits
+    give zeros, 32 pass the input through. Grids are kept and computed in at least 32 bits, whatever the model
+    is cast to; the output is of the type of the input.
 
     Args:
         bits: 0..16, or 32.
-        rounding: `nearest` (ties to even), `floor`, or `stochastic`, which rounds to the nearest in
-            eval mode and otherwise draws from torch's own generator (`torch.manual_seed`).
+        rounding: `nearest` (ties to even), `floor`, or `stochastic`, which draws from torch's own generator
+            (`torch.manual_seed`) in training; in eval mode inputs are rounded to the nearest, and weights as
+            `WeightQuantizer` says.
     """
 
     bits: Tensor
@@ -56,7 +57,8 @@ class Quantizer(nn.Module):
         return out if out.dtype == x.dtype else out.to(x.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return super()._apply(lambda tensor: _kept_wide(fn(tensor), tensor), recurse)
+        super()._apply(lambda tensor: _kept_wide(fn(tensor), tensor), recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @property
     def simulated_bits(self) -> int:
@@ -64,7 +66,7 @@ class Quantizer(nn.Module):
         return max(1, self._width)
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> str | Tensor:
         """The rounding of the next call."""
         return "nearest" if self.rounding == "stochastic" and not self.training else self.rounding
 
