@@ -68,6 +68,9 @@ class Quantizer(nn.Module):
     @property
     def mode(self) -> str | Tensor:
         """The rounding of the next call."""
+        return self._own_mode()
+
+    def _own_mode(self) -> str:
         return "nearest" if self.rounding == "stochastic" and not self.training else self.rounding
 
     def _set_width(self, bits: int) -> None:

@@ -84,7 +84,7 @@ class WeightQuantizer(Quantizer):
     @property
     def mode(self) -> str | Tensor:
         """The rounding of the next call."""
-        return self.noise if self.noise is not None and not self.training else super().mode
+        return self.noise if self.noise is not None and not self.training else self._own_mode()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         if self.rounding == "stochastic":
