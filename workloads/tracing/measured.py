@@ -97,7 +97,7 @@ def count_weight_zeros(model: Any, graph: LayerGraph) -> LayerGraph:
 
 
 def _stored(module: Any, layer: Layer) -> torch.Tensor:
-    """The weight of a layer as its module multiplies it; of a stacked one the layer's rows."""
+    """The weight of a layer as its module multiplies it; of a stacked one (`in_proj_weight[16:]`) the layer's part."""
     base, _, rest = layer.parameter.partition("[")
     base = base.removesuffix("_orig") or "weight"
     effective = getattr(module, "effective_weight", None)
@@ -105,7 +105,7 @@ def _stored(module: Any, layer: Layer) -> torch.Tensor:
     if not rest:
         return weight
     start = int(rest.partition(":")[0])
-    return weight[start : start + layer.weights // weight[0].numel()]
+    return weight.reshape(-1)[start : start + layer.weights]
 
 
 def _densities(

@@ -199,6 +199,33 @@ def test_a_mask_holds_for_all_that_share_the_weight() -> None:
     assert int(torch.count_nonzero(model.d.effective_weight())) == 8
 
 
+class ReadTwice(nn.Module):
+    """Calls a layer and reads its weight: what runs in float is not what is priced."""
+
+    def __init__(self, read: Any) -> None:
+        super().__init__()
+        self.c, self.read = nn.Linear(8, 8), read
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.read(self.c(x), self.c.weight)
+
+
+@pytest.mark.parametrize(
+    "read", [functional.linear, lambda x, w: x @ w.T, lambda x, w: functional.linear(x, weight=w)]
+)
+def test_a_weight_that_is_also_read_in_float_is_reported(read: Any) -> None:
+    model = apply(ReadTwice(read), CompressionConfig.from_bits({"c": 2}, a_bits=8))
+    with pytest.raises(ConfigError, match="'c': the model also reads its weight without calling the layer"):
+        calibrate(model, normal(4, 8))
+
+
+def test_asking_a_weight_for_its_type_is_no_reading() -> None:
+    model = apply(
+        ReadTwice(lambda x, w: x.to(w.dtype).to(w.device)), CompressionConfig.from_bits({"c": 2}, a_bits=8)
+    )
+    calibrate(model, normal(4, 8))
+
+
 # ---- patterns -------------------------------------------------------------------------------------
 
 
