@@ -97,7 +97,7 @@ def count_weight_zeros(model: Any, graph: LayerGraph) -> LayerGraph:
 
 
 def _stored(module: Any, layer: Layer) -> torch.Tensor:
-    """The weight of a layer as its module multiplies it; of a stacked one (`in_proj_weight[16:]`) the layer's part."""
+    """The weight of a layer as its module multiplies it; of `in_proj_weight[16:]` the layer's part, flat."""
     base, _, rest = layer.parameter.partition("[")
     base = base.removesuffix("_orig") or "weight"
     effective = getattr(module, "effective_weight", None)
