@@ -78,7 +78,8 @@ class LayerChoice:
         granularity: of the weight's grid: one per `tensor`, or one per output `channel`.
         observer: where ranges come from, or start: `minmax`, `moving_average`, `percentile`, `mse`, or the
             `default` of the quantizer.
-        rounding: `nearest` (ties to even), `floor` or `stochastic` (in training; nearest in eval mode).
+        rounding: `nearest` (ties to even), `floor` or `stochastic` (drawn anew at every step of training; a weight
+            that is not trained is drawn once).
 
     Raises:
         ConfigError: a value breaks one of these rules.
@@ -328,32 +329,3 @@ def _check_blocks(config: CompressionConfig, graph: LayerGraph) -> None:
                 f"{layer.module!r}: pattern '{block[0]}:{block[1]}' needs input channels per group divisible by "
                 f"{block[1]}, but it has {layer.dims.C}. Leave this layer dense."
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """One field of one module in which two configurations differ; None where one does not name the module."""
-
-    module: str
-    field: str
-    first: Any
-    second: Any
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.field}: {self.first} -> {self.second}"
-
-
-def diff(first: CompressionConfig, second: CompressionConfig) -> list[Difference]:
-    """What changes from the first to the second, module by module.
-
-    A module that one of them leaves out counts as float there.
-    """
-    found = []
-    float_layer = LayerChoice()
-    for module in dict.fromkeys([*first.layers, *second.layers]):
-        a, b = first.layers.get(module, float_layer), second.layers.get(module, float_layer)
-        for item in fields(LayerChoice):
-            one, two = getattr(a, item.name), getattr(b, item.name)
-            if one != two:
-                found.append(Difference(module=module, field=item.name, first=one, second=two))
-    return found
