@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError, did_you_mean
@@ -23,7 +24,7 @@ WITH_WEIGHTS: tuple[type[nn.Module], ...] = (
 )  # fmt: skip
 
 
-def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
+def apply(model: nn.Module, config: CompressionConfig, *, seed: int | None = None) -> nn.Module:
     """A copy of the model in which the named layers are quantized and pruned.
 
     The argument is not changed. The copy is an ordinary `nn.Module`: it trains, deep-copies, moves
@@ -41,6 +42,7 @@ def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
         model: in train or eval mode; on any device. Of one in `torch.compile` or a data-parallel wrapper what is
             inside is compressed: wrap the copy again.
         config: choices by module name or shell pattern.
+        seed: of the draws of stochastic rounding; None takes torch's own generator (`torch.manual_seed`).
 
     Returns:
         The copy, in the same mode and on the same device.
@@ -53,6 +55,15 @@ def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
     model = unwrapped(model)
     chosen = _choices_by_module(model, config)  # before copying: its errors say more than torch's
     result = copied(model)
+    if seed is not None:
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            return _replaced(result, chosen)
+    return _replaced(result, chosen)
+
+
+def _replaced(result: nn.Module, chosen: Mapping[str, LayerChoice]) -> nn.Module:
+    """The copy with compressed modules in the places of those chosen."""
     replacements: dict[nn.Module, nn.Module] = {}
     owners: dict[int, QuantLayer] = {}
     for name, choice in chosen.items():

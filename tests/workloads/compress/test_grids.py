@@ -363,6 +363,15 @@ def test_ten_draws_at_two_bits_have_the_mean_and_spread_of_the_fraction() -> Non
     assert float(draws.var(0).mean()) == pytest.approx(float(variance.mean()), rel=0.05)
 
 
+def test_a_seed_given_to_apply_leaves_torchs_own_generator_alone() -> None:
+    net = torch.nn.Linear(8, 8).eval()
+    config = CompressionConfig.from_bits({"": 2}, quantizer="affine", rounding="stochastic")
+    state = torch.get_rng_state()
+    one, two, other = (apply(net, config, seed=seed).effective_weight() for seed in (5, 5, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(one, two) and not torch.equal(one, other)
+
+
 def test_after_training_a_stochastic_weight_is_rounded_to_the_nearest() -> None:
     model = drawn(0)
     model.train()
