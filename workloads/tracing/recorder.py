@@ -37,7 +37,7 @@ from workloads.tracing.ops.rules import (
     rule_of,
 )
 from workloads.tracing.ops.vector_ops import SELECTIONS
-from workloads.tracing.origins import Owner, Value
+from workloads.tracing.origins import Owner, Value, derived, most_weights
 from workloads.tracing.scope import Scope
 
 #: (name, W, I) of a layer.
@@ -97,6 +97,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             module=owner,
             name=name,
             elements=tensor.numel(),
+            stored=most_weights(tensor),
             is_parameter=is_parameter,
             bits=stored.w if stored else None,
             input_bits=stored.i if stored else None,
@@ -190,13 +191,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
         self.builder.count_free(op)
-        owners = [self._owners[tensor] for tensor in tensors if tensor in self._owners]
+        sources = [(tensor, self._owners[tensor]) for tensor in tensors if tensor in self._owners]
         self._forget_reused_storage(tensors, output)
-        if owners:
-            for tensor in _tensors(output):
-                if tensor not in self._owners:
-                    largest = max(owners, key=lambda owner: owner.elements)
-                    self._owners[tensor] = largest if bits is None else replace(largest, bits=bits)
+        for tensor in _tensors(output) if sources else ():
+            if tensor not in self._owners:
+                owner = derived(op, sources, tensor)
+                self._owners[tensor] = owner if bits is None else replace(owner, bits=bits)
 
     def _record(
         self,
@@ -253,7 +253,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         module, parameter = (None, "") if owner is None else (owner.module, owner.part(contraction.weight))
         if contraction.packed_as:
             module, parameter = scope, contraction.packed_as
-        name = self.builder.add_layer(call, contraction, scope, module, parameter, bits)
+        stored = None
+        if owner is not None:
+            stored = owner.stored_elements(contraction.weight, contraction.weight_elements)
+        name = self.builder.add_layer(call, contraction, scope, module, parameter, bits, stored)
         if self.watch is not None:
             self.watch(name, contraction.weight, stream)
         return name
