@@ -161,7 +161,7 @@ class Bench:
         """A finetuned model of this run, from its weights."""
         from workloads.compress import apply, load_weights
 
-        model = apply(self.float_model, config)
+        model = apply(self.float_model, config, seed=0)
         load_weights(checkpoint, model)
         return model.eval()
 

@@ -98,6 +98,8 @@ class LayerGraph(Shown):
         uncounted: ops without a rule.
         free_ops: op -> calls of the ops that are explicitly free (views).
         route: how the graph was obtained (`export`, `dispatch`, `json`, ...).
+        aliases: further name of a module -> the module that owns its weight: one module under two names, or two
+            that share a weight.
 
     Raises:
         GraphError: a name is used twice, an edge joins unknown nodes, or the graph has a cycle.
@@ -112,8 +114,10 @@ class LayerGraph(Shown):
         uncounted: Sequence[Uncounted] = (),
         free_ops: Mapping[str, int] | None = None,
         route: str = "",
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self.aliases = dict(aliases or {})
         self.uncounted = tuple(uncounted)
         self.free_ops = dict(free_ops or {})
         self.route = route
@@ -263,8 +267,9 @@ class LayerGraph(Shown):
     def _rebuild(self, nodes: Iterable[Node]) -> LayerGraph:
         edges = [(u, v, data["tensor"]) for u, v, data in self.digraph.edges(data=True)]
         return LayerGraph(
-            self.name, nodes, edges, uncounted=self.uncounted, free_ops=self.free_ops, route=self.route
-        )
+            self.name, nodes, edges, uncounted=self.uncounted, free_ops=self.free_ops, route=self.route,
+            aliases=self.aliases,
+        )  # fmt: skip
 
     # ---- in and out ----------------------------------------------------------------------------
 
@@ -288,6 +293,7 @@ class LayerGraph(Shown):
             ],
             "uncounted": [asdict(item) for item in self.uncounted],
             "free_ops": self.free_ops,
+            **({"aliases": self.aliases} if self.aliases else {}),
         }
 
     @classmethod
@@ -307,6 +313,7 @@ class LayerGraph(Shown):
                 uncounted=[Uncounted(**item) for item in data["uncounted"]],
                 free_ops=data["free_ops"],
                 route=data["route"],
+                aliases=data.get("aliases"),
             )
         except (KeyError, TypeError) as error:
             raise GraphError(f"graph: a field is missing or unknown: {error}") from error

@@ -147,6 +147,9 @@ class GraphBuilder:
             uncounted=[Uncounted(op=op, module=module, calls=n) for (op, module), n in calls.items()],
             free_ops=dict(sorted(self._free.items())),
             route=route,
+            aliases=self._names.aliases(
+                {n.module for n in self._nodes.values() if isinstance(n, Layer) and n.weights}
+            ),
         )
 
     def _ancestors(self, names: list[str]) -> set[str]:
