@@ -69,13 +69,12 @@ def _evaluated(node: Node, feeds: dict[str, Any]) -> list[Any]:
     from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
 
-    ends = [
+    reads, writes = (
         [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names if name]
         for names in (feeds, node.proto.output)
-    ]
-    model = helper.make_model(
-        helper.make_graph([node.proto], "node", *ends), opset_imports=[helper.make_opsetid("", node.opset)]
     )
+    graph = helper.make_graph([node.proto], "node", reads, writes)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
     try:
         return list(ReferenceEvaluator(model).run(None, feeds))
     except Exception as error:  # an op that the reference implementation does not have, or refuses
