@@ -107,11 +107,7 @@ def append_in_place(graph: LayerGraph) -> LayerGraph:
                 layer = graph.digraph.nodes[reader]["op"]
                 if isinstance(layer, Layer):
                     changed[reader] = _grouped(layer, data["tensor"].elements)
-    nodes = [changed.get(name, data["op"]) for name, data in graph.digraph.nodes(data=True)]
-    edges = [(u, v, data["tensor"]) for u, v, data in graph.digraph.edges(data=True)]
-    return LayerGraph(
-        graph.name, nodes, edges, uncounted=graph.uncounted, free_ops=graph.free_ops, route=graph.route
-    )
+    return graph.with_nodes(changed.get(name, data["op"]) for name, data in graph.digraph.nodes(data=True))
 
 
 def _grouped(layer: Layer, cached: int) -> Layer:

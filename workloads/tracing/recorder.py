@@ -4,9 +4,10 @@ Under inference mode a dispatch mode sees composite ops (linear, matmul, attenti
 replayed export and a plain call give the same sequence, and one table of rules serves both.
 
 Edges follow the identity of tensors, through views. A tensor that depends on no input of the
-network is a *weight*, and ops on weights alone are free: they can be done once, ahead of time. The
-one exception is a product of a parameter with a tensor made in the forward, such as the zeros that a
-recurrent layer starts from: it is counted.
+network is a *constant*, whether it is a parameter, a buffer, an attribute or made in the forward, and
+ops on constants alone are *folded*: they can be done once, ahead of time, and the graph says what they
+were. Two things count as inputs: a random draw, which differs from run to run, and the state that a
+recurrent op starts from, which is an input that was left out.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ from workloads.tracing.ops.rules import (
     OpCall,
     Rewrite,
     Vector,
+    arguments_of,
     bind_arguments,
     op_name,
     rule_of,
 )
-from workloads.tracing.ops.vector_ops import SELECTIONS
+from workloads.tracing.ops.vector_ops import SELECTIONS, SUMS
 from workloads.tracing.origins import Owner, Value
 from workloads.tracing.scope import Scope
 
@@ -81,6 +83,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self._writers: dict[int, Value] = {}
         self._owners: MutableMapping[torch.Tensor, Owner] = WeakTensorKeyDictionary()
         self._host: list[Value] = []
+        self._composites: list[str] = []  # those that are being decomposed, the outermost first
+        self._products: set[str] = set()
         self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
 
     # ---- ends ----------------------------------------------------------------------------------
@@ -142,22 +146,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if self._host:
             self._return_from_host(tensors)
         active = [tensor for tensor in tensors if self._value(tensor) is not None]
+        if active and "hx" in arguments_of(func):
+            state = _tensors(bind_arguments(func, args, kwargs)["hx"])
+            self._let_in(tensor for tensor in state if self._value(tensor) is None)
+            active = [tensor for tensor in tensors if self._value(tensor) is not None]
         op = op_name(func)
         rule = rule_of(op)
         bits = self._rounded_to(func, rule, args, kwargs)
-        if not active and not self._is_work(rule, tensors):
-            output = func(*args, **kwargs)
-            self._record_weights(op, tensors, output, bits)
-            self._remember_made(output)
-            return output
-        if bits is not None:
+        if bits is not None and active:
             rule = FREE
-        if isinstance(rule, Rewrite):
+        if tensors and isinstance(rule, Rewrite):
             with self:
                 return rule.function(*args, **kwargs)
-        if rule is None:
-            with self:
-                output = func.decompose(*args, **kwargs)
+        if tensors and rule is None:
+            output = self._decompose(func, op, args, kwargs)
             if output is not NotImplemented:
                 return output
         output = func(*args, **kwargs)
@@ -167,10 +169,39 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             output=output,
             weights=frozenset(map(id, tensors)) - frozenset(map(id, active)),
         )
-        self._forget_reused_storage(tensors, output)
-        self._record(call, rule, active, _written(func, call.arguments), bits)
+        if active or (tensors and not self.has_inputs):
+            self._forget_reused_storage(tensors, output)
+            self._record(call, rule, active, _written(func, call.arguments), bits)
+        else:
+            self._fold(call, FREE if bits is not None else rule, tensors, bits)
+        if torch.Tag.nondeterministic_seeded in func.tags and not (isinstance(rule, Free) and rule.passes_through):
+            self._let_in(tensor for tensor in _tensors(output) if self._value(tensor) is None)
         self._remember_made(output)
         return output
+
+    def _decompose(self, func: Any, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """What a composite op gives, by the ops that it is made of; NotImplemented for others."""
+        self._composites.append(op)
+        try:
+            with self:
+                return func.decompose(*args, **kwargs)
+        finally:
+            self._composites.pop()
+
+    def _note_product(self, call: OpCall, node: str, active: list[torch.Tensor]) -> None:
+        """A composite op that sums products of two tensors is a contraction: without a rule it is uncounted."""
+        if not self._composites:
+            return
+        if call.op == "aten::mul" and len({id(t) for t in _tensors(dict(call.arguments)) if t.numel() > 1}) > 1:
+            self._products.add(node)
+        values = [self._value(tensor) for tensor in active] if call.op in SUMS else []
+        if any(value is not None and value.source in self._products for value in values):
+            self.builder.count_unseen(self._composites[0], self.scope.path)
+
+    def _let_in(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Tensors that no port gives, and that are no constants."""
+        for tensor in tensors:
+            self._set_value(tensor, "", Tensor(name="", shape=tuple(tensor.shape)))
 
     def _rounded_to(self, func: Any, rule: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
         """Bits of the grid that a quantizer rounds the result to; None outside quantizers."""
@@ -179,17 +210,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return rule.bits(bind_arguments(func, args, kwargs))
         return inside
 
-    def _is_work(self, rule: Any, tensors: list[torch.Tensor]) -> bool:
-        """An op on weights alone is to be done for every input all the same."""
-        if not tensors or not self.has_inputs:
-            return bool(tensors)
-        owners = [self._owners.get(tensor) for tensor in tensors]
-        on_parameter = any(owner is not None and owner.is_parameter for owner in owners)
-        has_macs = callable(rule) or rule is None or isinstance(rule, Rewrite)
-        return has_macs and on_parameter and None in owners
+    def _fold(self, call: OpCall, rule: Any, tensors: list[torch.Tensor], bits: int | None) -> None:
+        """An op on constants alone: its result is a weight, and what it would have cost is said."""
+        if tensors and not isinstance(rule, Free):
+            counted = rule(call) if callable(rule) else None
+            macs = counted.in_reals().macs if isinstance(counted, Contraction) else 0
+            self.builder.add_folded(call.op, self.scope.path, macs)
+        else:
+            self.builder.count_free(call.op)
+        self._record_weights(tensors, call.output, bits)
 
-    def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
-        self.builder.count_free(op)
+    def _record_weights(self, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
+        """The outputs belong to the largest weight that they were computed from."""
         owners = [self._owners[tensor] for tensor in tensors if tensor in self._owners]
         self._forget_reused_storage(tensors, output)
         if owners:
@@ -208,8 +240,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     ) -> None:
         outputs = _tensors(call.output)
         if isinstance(rule, Free) or not outputs:
-            self.builder.count_free(call.op)
-            if not outputs:  # a number for Python, which may decide by it what runs
+            if outputs:
+                self.builder.count_free(call.op)
+            else:  # a number for Python, which may decide by it what runs
+                self.builder.count_read(call.op)
                 self._keep(active)
             if isinstance(rule, Free) and rule.passes_through and active:
                 for tensor in outputs:
@@ -224,6 +258,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             value = self._value(tensor)
             if value is not None:
                 self.builder.connect(value.source, node, value.tensor)
+        self._note_product(call, node, active)
         held = self._bits(active[0]) if call.op in SELECTIONS and active else None
         for index, tensor in enumerate(outputs):
             name = node if index == 0 else f"{node}:{index}"
@@ -243,7 +278,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return self.builder.add_vector(call, rule, scope, elements_in)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
-        contraction: Contraction = rule(call).in_reals()
+        counted: Contraction | Vector = rule(call)
+        if isinstance(counted, Vector):
+            return self.builder.add_vector(call, counted, scope, elements_in)
+        contraction = counted.in_reals()
         stream = next((tensor for tensor in active if tensor is not contraction.weight), contraction.weight)
         if any(bound == 0 for bound in contraction.dims.values()):
             self.builder.count_free(call.op)
