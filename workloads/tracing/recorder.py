@@ -85,6 +85,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self._host: list[Value] = []
         self._composites: list[str] = []  # those that are being decomposed, the outermost first
         self._products: set[str] = set()
+        self._numbers: set[float] = set()  # that Python read from the data
         self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
 
     # ---- ends ----------------------------------------------------------------------------------
@@ -174,7 +175,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             self._record(call, rule, active, _written(func, call.arguments), bits)
         else:
             self._fold(call, FREE if bits is not None else rule, tensors, bits)
-        if torch.Tag.nondeterministic_seeded in func.tags and not (isinstance(rule, Free) and rule.passes_through):
+        drawn = torch.Tag.nondeterministic_seeded in func.tags
+        passes = isinstance(rule, Free) and rule.passes_through
+        if (drawn and not passes) or (not active and self._holds_read_number(call.arguments)):
             self._let_in(tensor for tensor in _tensors(output) if self._value(tensor) is None)
         self._remember_made(output)
         return output
@@ -197,6 +200,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         values = [self._value(tensor) for tensor in active] if call.op in SUMS else []
         if any(value is not None and value.source in self._products for value in values):
             self.builder.count_unseen(self._composites[0], self.scope.path)
+
+    def _holds_read_number(self, arguments: Mapping[str, Any]) -> bool:
+        """A number that Python read from the data goes back into a tensor."""
+        return bool(self._numbers) and any(
+            isinstance(value, (int, float)) and not isinstance(value, bool) and value in self._numbers
+            for value in arguments.values()
+        )
 
     def _let_in(self, tensors: Iterable[torch.Tensor]) -> None:
         """Tensors that no port gives, and that are no constants."""
@@ -244,6 +254,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                 self.builder.count_free(call.op)
             else:  # a number for Python, which may decide by it what runs
                 self.builder.count_read(call.op)
+                if isinstance(call.output, (int, float)) and not isinstance(call.output, bool):
+                    self._numbers.add(call.output)
                 self._keep(active)
             if isinstance(rule, Free) and rule.passes_through and active:
                 for tensor in outputs:
