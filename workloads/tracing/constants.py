@@ -15,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from workloads.tracing.tensors import storage_of
+
 #: Methods by which numbers leave for Python.
 _LEAVES = frozenset(
     {"numpy", "__array__", "tolist", "__dlpack__", "item", "__bool__", "__int__", "__float__", "__index__"}
@@ -48,7 +50,9 @@ class Constants(TorchFunctionMode):
             self._known[tensor] = True
 
     def __contains__(self, tensor: object) -> bool:
-        return isinstance(tensor, torch.Tensor) and tensor in self._known and _storage(tensor) not in self._written
+        return (
+            isinstance(tensor, torch.Tensor) and tensor in self._known and storage_of(tensor) not in self._written
+        )
 
     def add(self, tensor: torch.Tensor) -> None:
         """The tensor depends on no input."""
@@ -68,13 +72,9 @@ class Constants(TorchFunctionMode):
             fixed = False
         made = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor)]
         if fixed:
-            self._written -= {_storage(tensor) for tensor in made} - {_storage(tensor) for tensor in given}
+            self._written -= {storage_of(tensor) for tensor in made} - {storage_of(tensor) for tensor in given}
             for tensor in made:
                 self._known[tensor] = True
         elif given and (_WRITES.fullmatch(name) or "out" in (kwargs or {})):
-            self._written |= {_storage(tensor) for tensor in (given[0], *made)}
+            self._written |= {storage_of(tensor) for tensor in (given[0], *made)}
         return output
-
-
-def _storage(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)

@@ -25,6 +25,7 @@ from hwmodel.network.graph import Tensor
 from hwmodel.network.layer import Bits
 from workloads.tracing.annotations import StoredBits, narrow_bits, stored_bits
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.composites import Composites
 from workloads.tracing.ops.higher_order import run_higher_order
 from workloads.tracing.ops.rules import (
     FREE,
@@ -38,10 +39,13 @@ from workloads.tracing.ops.rules import (
     op_name,
     rule_of,
 )
-from workloads.tracing.ops.vector_ops import SELECTIONS, SUMS
+from workloads.tracing.ops.vector_ops import SELECTIONS
 from workloads.tracing.origins import Owner, Value
 from workloads.tracing.scope import Scope
+from workloads.tracing.tensors import storage_of, tensors_in, written_by
 
+#: Numbers that say nothing about where they come from.
+_EVERYBODYS = {-1.0, 0.0, 1.0}
 #: (name, W, I) of a layer.
 Watch = Callable[[str, torch.Tensor, torch.Tensor], None]
 
@@ -83,8 +87,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self._writers: dict[int, Value] = {}
         self._owners: MutableMapping[torch.Tensor, Owner] = WeakTensorKeyDictionary()
         self._host: list[Value] = []
-        self._composites: list[str] = []  # those that are being decomposed, the outermost first
-        self._products: set[str] = set()
+        self._composites = Composites()
         self._numbers: set[float] = set()  # that Python read from the data
         self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
 
@@ -143,12 +146,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if isinstance(func, torch._ops.HigherOrderOperator):
             with self:
                 return run_higher_order(func, args, kwargs)
-        tensors = _tensors((args, kwargs))
+        tensors = tensors_in((args, kwargs))
         if self._host:
             self._return_from_host(tensors)
         active = [tensor for tensor in tensors if self._value(tensor) is not None]
         if active and "hx" in arguments_of(func):
-            state = _tensors(bind_arguments(func, args, kwargs)["hx"])
+            state = tensors_in(bind_arguments(func, args, kwargs)["hx"])
             self._let_in(tensor for tensor in state if self._value(tensor) is None)
             active = [tensor for tensor in tensors if self._value(tensor) is not None]
         op = op_name(func)
@@ -160,7 +163,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             with self:
                 return rule.function(*args, **kwargs)
         if tensors and rule is None:
-            output = self._decompose(func, op, args, kwargs)
+            with self._composites.decomposing(op), self:
+                output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
         output = func(*args, **kwargs)
@@ -172,40 +176,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         )
         if active or (tensors and not self.has_inputs):
             self._forget_reused_storage(tensors, output)
-            self._record(call, rule, active, _written(func, call.arguments), bits)
+            self._record(call, rule, active, written_by(func, call.arguments), bits)
         else:
             self._fold(call, FREE if bits is not None else rule, tensors, bits)
         drawn = torch.Tag.nondeterministic_seeded in func.tags
         passes = isinstance(rule, Free) and rule.passes_through
         if (drawn and not passes) or (not active and self._holds_read_number(call.arguments)):
-            self._let_in(tensor for tensor in _tensors(output) if self._value(tensor) is None)
+            self._let_in(tensor for tensor in tensors_in(output) if self._value(tensor) is None)
         self._remember_made(output)
         return output
 
-    def _decompose(self, func: Any, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """What a composite op gives, by the ops that it is made of; NotImplemented for others."""
-        self._composites.append(op)
-        try:
-            with self:
-                return func.decompose(*args, **kwargs)
-        finally:
-            self._composites.pop()
-
-    def _note_product(self, call: OpCall, node: str, active: list[torch.Tensor]) -> None:
-        """A composite op that sums products of two tensors is a contraction: without a rule it is uncounted."""
-        if not self._composites:
-            return
-        if call.op == "aten::mul" and len({id(t) for t in _tensors(dict(call.arguments)) if t.numel() > 1}) > 1:
-            self._products.add(node)
-        values = [self._value(tensor) for tensor in active] if call.op in SUMS else []
-        if any(value is not None and value.source in self._products for value in values):
-            self.builder.count_unseen(self._composites[0], self.scope.path)
-
     def _holds_read_number(self, arguments: Mapping[str, Any]) -> bool:
-        """A number that Python read from the data goes back into a tensor."""
+        """A number that Python read from the data goes back into a tensor, unchanged."""
         return bool(self._numbers) and any(
-            isinstance(value, (int, float)) and not isinstance(value, bool) and value in self._numbers
-            for value in arguments.values()
+            isinstance(value, (int, float)) and value in self._numbers for value in arguments.values()
         )
 
     def _let_in(self, tensors: Iterable[torch.Tensor]) -> None:
@@ -235,7 +219,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         owners = [self._owners[tensor] for tensor in tensors if tensor in self._owners]
         self._forget_reused_storage(tensors, output)
         if owners:
-            for tensor in _tensors(output):
+            for tensor in tensors_in(output):
                 if tensor not in self._owners:
                     largest = max(owners, key=lambda owner: owner.elements)
                     self._owners[tensor] = largest if bits is None else replace(largest, bits=bits)
@@ -248,15 +232,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         written: list[torch.Tensor],
         bits: int | None = None,
     ) -> None:
-        outputs = _tensors(call.output)
+        outputs = tensors_in(call.output)
         if isinstance(rule, Free) or not outputs:
             if outputs:
                 self.builder.count_free(call.op)
             else:  # a number for Python, which may decide by it what runs
-                self.builder.count_read(call.op)
-                if isinstance(call.output, (int, float)) and not isinstance(call.output, bool):
-                    self._numbers.add(call.output)
                 self._keep(active)
+                if self.scope.path not in self.quantizers:  # which only simulate
+                    self.builder.count_read(call.op)
+                    self._numbers |= {call.output} - _EVERYBODYS if isinstance(call.output, (int, float)) else set()
             if isinstance(rule, Free) and rule.passes_through and active:
                 for tensor in outputs:
                     self._alias(tensor, active[0], bits)
@@ -266,18 +250,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             for tensor in outputs if active else ():
                 self._alias(tensor, active[0])
             return
-        for tensor in active:
-            value = self._value(tensor)
-            if value is not None:
-                self.builder.connect(value.source, node, value.tensor)
-        self._note_product(call, node, active)
+        read = [value for value in map(self._value, active) if value is not None]
+        for value in read:
+            self.builder.connect(value.source, node, value.tensor)
+        unruled = self._composites.contraction(call, node, (value.source for value in read))
+        if unruled:
+            self.builder.count_unseen(unruled, self.scope.path)
         held = self._bits(active[0]) if call.op in SELECTIONS and active else None
         for index, tensor in enumerate(outputs):
             name = node if index == 0 else f"{node}:{index}"
             self._set_value(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)), held)
         for tensor in written:
             value = self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
-            self._writers[_storage(tensor)] = value
+            self._writers[storage_of(tensor)] = value
 
     def _add_node(self, call: OpCall, rule: Any, active: list[torch.Tensor]) -> str | None:
         """The name of the new node; None where the op has nothing to do (a product of empty tensors)."""
@@ -321,7 +306,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def _remember_made(self, output: Any) -> None:
         if self.follows_host:
-            self._made.update(dict.fromkeys(_tensors(output), True))
+            self._made.update(dict.fromkeys(tensors_in(output), True))
 
     def _return_from_host(self, tensors: list[torch.Tensor]) -> None:
         """A tensor from nowhere, after numbers have left, was computed from them on the host."""
@@ -339,7 +324,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def _value(self, tensor: torch.Tensor) -> Value | None:
         """The value of a tensor, or of the last write into its storage if that came later."""
         own = self._values.get(tensor)
-        written = self._writers.get(_storage(tensor)) if self._writers else None
+        written = self._writers.get(storage_of(tensor)) if self._writers else None
         if written is not None and (own is None or written.time > own.time):
             return written
         return own
@@ -369,28 +354,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         """A fresh tensor may lie where a freed one lay that was written to."""
         if not self._writers:
             return
-        kept = {_storage(tensor) for tensor in inputs}
-        for tensor in _tensors(output):
-            if _storage(tensor) not in kept:
-                self._writers.pop(_storage(tensor), None)
-
-
-def _tensors(tree: Any) -> list[torch.Tensor]:
-    """The tensors in the arguments or the result of an op: these nest in tuples, lists and dicts alone."""
-    if isinstance(tree, torch.Tensor):
-        return [tree]
-    if isinstance(tree, (tuple, list)):
-        return [tensor for item in tree for tensor in _tensors(item)]
-    return _tensors(list(tree.values())) if isinstance(tree, dict) else []
-
-
-def _storage(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
-def _written(func: Any, arguments: Mapping[str, Any]) -> list[torch.Tensor]:
-    """The argument tensors that an in-place op writes to."""
-    if not func._schema.is_mutable:
-        return []
-    names = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-    return _tensors([arguments[name] for name in names])
+        kept = {storage_of(tensor) for tensor in inputs}
+        for tensor in tensors_in(output):
+            if storage_of(tensor) not in kept:
+                self._writers.pop(storage_of(tensor), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,15 +68,15 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
 def vecdot(x: Tensor, y: Tensor, dim: int = -1) -> Tensor:
     """out[...] = sum over `dim` of conj(x) y: as many products of a row with a column."""
-    x, y = torch.broadcast_tensors(x, y)
-    x, y = x.movedim(dim, -1), y.movedim(dim, -1)
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    x, y = x.expand(shape).movedim(dim, -1), y.expand(shape).movedim(dim, -1)
     return torch.matmul(x.conj().unsqueeze(-2), y.unsqueeze(-1)).reshape(x.shape[:-1])
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (|x1| |x2|)."""
-    lengths = (torch.linalg.vector_norm(x, dim=dim).clamp_min(eps) for x in (x1, x2))
-    first, second = lengths
+    first: Tensor = torch.linalg.vector_norm(x1, dim=dim).clamp_min(eps)
+    second: Tensor = torch.linalg.vector_norm(x2, dim=dim).clamp_min(eps)
     return vecdot(x1, x2, dim) / (first * second)
 
 
@@ -94,7 +95,8 @@ def euclidean_distances(x1: Tensor, x2: Tensor) -> Tensor:
     x1 (..., M, C), x2 (..., N, C), out (..., M, N).
     """
     products = torch.matmul(x1, x2.transpose(-1, -2))
-    first, second = (torch.linalg.vector_norm(x, dim=-1).square() for x in (x1, x2))
+    first: Tensor = torch.linalg.vector_norm(x1, dim=-1).square()
+    second: Tensor = torch.linalg.vector_norm(x2, dim=-1).square()
     return (first.unsqueeze(-1) + second.unsqueeze(-2) - 2 * products).clamp_min(0).sqrt()
 
 

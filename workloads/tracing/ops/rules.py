@@ -154,7 +154,7 @@ class Rewrite:
     function: Callable[..., Any]
 
 
-Counted = Callable[[OpCall], Contraction]
+Counted = Callable[[OpCall], Contraction | Vector]
 Rule = Counted | Vector | Free | Rewrite
 
 _NAME = re.compile(r"\w+::\w+")
