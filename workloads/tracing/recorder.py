@@ -40,7 +40,7 @@ from workloads.tracing.ops.rules import (
     rule_of,
 )
 from workloads.tracing.ops.vector_ops import SELECTIONS
-from workloads.tracing.origins import Owner, Value
+from workloads.tracing.origins import Owner, Value, derived, most_weights
 from workloads.tracing.scope import Scope
 from workloads.tracing.tensors import storage_of, tensors_in, written_by
 
@@ -105,6 +105,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             module=owner,
             name=name,
             elements=tensor.numel(),
+            stored=most_weights(tensor),
             is_parameter=is_parameter,
             bits=stored.w if stored else None,
             input_bits=stored.i if stored else None,
@@ -212,17 +213,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             self.builder.add_folded(call.op, self.scope.path, macs)
         else:
             self.builder.count_free(call.op)
-        self._record_weights(tensors, call.output, bits)
+        self._record_weights(call.op, tensors, call.output, bits)
 
-    def _record_weights(self, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
-        """The outputs belong to the largest weight that they were computed from."""
-        owners = [self._owners[tensor] for tensor in tensors if tensor in self._owners]
+    def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
+        """The outputs belong to the weights that they were computed from."""
+        sources = [(tensor, self._owners[tensor]) for tensor in tensors if tensor in self._owners]
         self._forget_reused_storage(tensors, output)
-        if owners:
-            for tensor in tensors_in(output):
-                if tensor not in self._owners:
-                    largest = max(owners, key=lambda owner: owner.elements)
-                    self._owners[tensor] = largest if bits is None else replace(largest, bits=bits)
+        for tensor in tensors_in(output) if sources else ():
+            if tensor not in self._owners:
+                owner = derived(op, sources, tensor)
+                self._owners[tensor] = owner if bits is None else replace(owner, bits=bits)
 
     def _record(
         self,
@@ -288,7 +288,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         module, parameter = (None, "") if owner is None else (owner.module, owner.part(contraction.weight))
         if contraction.packed_as:
             module, parameter = scope, contraction.packed_as
-        name = self.builder.add_layer(call, contraction, scope, module, parameter, bits)
+        stored = None
+        if owner is not None:
+            stored = owner.stored_elements(contraction.weight, contraction.weight_elements)
+        name = self.builder.add_layer(call, contraction, scope, module, parameter, bits, stored)
         if self.watch is not None:
             self.watch(name, contraction.weight, stream)
         return name

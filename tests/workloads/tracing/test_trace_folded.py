@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.names import coverage_lines
+from hwmodel.show.coverage import coverage_lines
 from workloads.compress import CompressionConfig, apply, calibrate
 from workloads.tracing import trace_model
 
