@@ -16,7 +16,7 @@ from search.ledger import Ledger, RunLock, writing
 from search.manifest import check_same, read_manifest, write_manifest
 from search.mirror import OptunaMirror
 from search.observer import Observer, as_observer
-from search.propose.pricing import Pricer, Table, build_table
+from search.propose.pricing import Pricer, Table
 from search.runner import Problem, Runner, Save
 from search.scoring import Evaluate, Evaluator
 from search.space import Point, Space
@@ -69,9 +69,9 @@ class Study:
             space: the candidates.
             evaluate: an object with `.ptq(config)` and `.qat(config, seed)`, such as
                 `workloads.training.Scorer`, or a function from a configuration to an accuracy.
-            accelerator: prices energy, latency and memory; a name, a path or an `Accelerator`.
-            objectives: accuracy (maximised) and any of avg_w_bits, energy, latency, memory (minimised). The
-                first cost orders the front.
+            accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`.
+            objectives: of `OBJECTIVES`: accuracy (maximised) and any costs (minimised). The first cost orders
+                the front.
             table: a `CostTable` that exists; None builds it from the accelerator when it is needed.
             seed: of every proposal and every finetuning.
             extend: accept a space that contains the one that the folder was made with.
@@ -178,11 +178,11 @@ class Study:
         watch = observer or Observer()
         if self._table is None and self.accelerator is not None:
             watch.stage_started("table", 0, len({layer.module for layer in self.graph.layers}))
-            self._table = build_table(
+            self._table = CostTable.build(
                 self.graph,
                 self.accelerator,
                 self.space.choices(),
-                lambda done, total: watch.step("table", done, total),
+                progress=lambda done, total: watch.step("table", done, total),
             )
         return Pricer(self.graph, self._table)
 

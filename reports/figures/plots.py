@@ -13,21 +13,12 @@ from hwmodel.network.names import safe_name
 from reports import units
 from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
+from search.front.costs import COSTS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-#: Label, unit and factor to that unit of every cost that can lie on the x axis; prefixes follow the data.
-COSTS: dict[str, tuple[str, str, float]] = {
-    "avg_w_bits": ("Average weight precision", "bit", 1.0),
-    "energy_pj": ("Energy per inference", "J", 1e-12),
-    "latency_s": ("Latency", "s", 1.0),
-    "cycles": ("Cycles", "", 1.0),
-    "memory_bits": ("Weights and peak activations", "B", 1 / 8),
-    "weight_bits": ("Weights", "B", 1 / 8),
-    "bops": ("Bit operations", "", 1.0),
-}
 FIGURE_KINDS = ("png", "svg", "pdf")
 #: More points than this are drawn as pixels inside a vector file.
 MANY_POINTS = 1500
@@ -40,7 +31,7 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
         source: a run folder, a `Study`, a sequence of `Result`, or a frame of candidates as
             `reports.run.frames.candidate_frame` gives it.
         ax: draws here; None makes a figure of its own.
-        x: a column of costs: one of `COSTS`.
+        x: a column of costs: a `key` of `search.front.costs.COSTS`.
         theme: colours.
 
     Returns:
@@ -70,13 +61,13 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
 def _axis(frame: pd.DataFrame, x: str) -> tuple[str, float]:
     from hwmodel.errors import ConfigError, did_you_mean
 
-    known = [name for name in COSTS if name in frame.columns]
-    if x not in known:
+    costs = {cost.key: cost for cost in COSTS if cost.key in frame.columns}
+    if x not in costs:
         raise ConfigError(
-            f"plot_pareto: x must be among {', '.join(known)}, but got {x!r}.{did_you_mean(x, known)}"
+            f"plot_pareto: x must be among {', '.join(costs)}, but got {x!r}.{did_you_mean(x, costs)}"
         )
-    label, unit, factor = COSTS[x]
-    return scaled_label(label, unit, float(frame[x].max()) * factor, factor)
+    unit, factor = costs[x].shown
+    return scaled_label(costs[x].axis, unit, float(frame[x].max()) * factor, factor)
 
 
 def scaled_label(label: str, unit: str, largest: float, factor: float) -> tuple[str, float]:

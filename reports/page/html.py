@@ -20,6 +20,7 @@ from reports.figures.plots import (
     save_figure,
 )
 from reports.page import htmltables, sections
+from reports.run.costs import known_costs
 from reports.run.folder import RunData, read_run
 
 if TYPE_CHECKING:
@@ -30,14 +31,6 @@ COMPARISON_NOTE = (
     "Accuracies are measured. Energy, latency and memory come from the cost model, each configuration "
     "under its own best mapping."
 )
-#: Objectives that get a front of their own in the report, and the cost they are drawn over.
-FRONT_COSTS = {"avg_w_bits": "avg_w_bits", "energy": "energy_pj", "latency": "latency_s", "memory": "memory_bits"}
-FRONT_WORDS = {
-    "avg_w_bits": "average weight precision",
-    "energy": "energy",
-    "latency": "latency",
-    "memory": "the memory of weights and activations",
-}
 
 
 def write_report(run: Any) -> Path:
@@ -105,9 +98,9 @@ def context(run: RunData) -> dict[str, Any]:
 def _comparison(run: RunData) -> htmltables.HtmlTable | None:
     if run.picked_row is None or run.baseline_row is None:
         return None
-    metrics = htmltables.known_metrics(run.candidates)
+    costs = known_costs(run.candidates)
     return htmltables.comparison_table(
-        run.picked_row, run.baseline_row, run.baseline_name, metrics, run.float_accuracy
+        run.picked_row, run.baseline_row, run.baseline_name, costs, run.float_accuracy
     )
 
 
@@ -120,11 +113,11 @@ def _add_candidates(page: dict[str, Any], run: RunData) -> None:
     )
     page["front_figures"] = [
         _figure(
-            run, f"pareto_{name}", partial(plot_pareto, run.candidates, x=cost),
-            f"Accuracy over {FRONT_WORDS[name]}, every candidate. Error bars: binomial standard error.",
+            run, f"pareto_{cost.name}", partial(plot_pareto, run.candidates, x=cost.key),
+            f"Accuracy over {cost.axis.lower()}, every candidate. Error bars: binomial standard error.",
         )
-        for name, cost in FRONT_COSTS.items()
-        if name in run.objectives and cost in run.candidates.columns
+        for cost in known_costs(run.candidates)
+        if cost.name in run.objectives
     ]  # fmt: skip
     page["candidates"] = htmltables.candidates_table(run.candidates)
     shown = min(len(run.candidates), htmltables.MAX_ROWS)

@@ -6,7 +6,8 @@ import math
 import shlex
 
 from reports import units
-from reports.page.htmltables import change, known_metrics
+from reports.page.htmltables import change
+from reports.run.costs import known_costs, write_cost
 from reports.run.folder import RunData
 from reports.run.frames import front_rows
 
@@ -19,10 +20,10 @@ def cards(run: RunData) -> list[dict[str, str]]:
     found = [_card("Validation accuracy", units.percent(picked["accuracy"]), _accuracy_note(run))]
     if math.isfinite(picked["test_accuracy"]):
         found.append(_card("Test accuracy", units.percent(picked["test_accuracy"]), _test_note(run)))
-    for metric in known_metrics(run.candidates)[:4]:
-        value = picked[metric.key]
-        note = "" if baseline is None else f"{change(value, baseline[metric.key])} than {run.baseline_name}"
-        found.append(_card(metric.label, metric.write(value), note))
+    for cost in known_costs(run.candidates)[:4]:
+        value = picked[cost.key]
+        note = "" if baseline is None else f"{change(value, baseline[cost.key])} than {run.baseline_name}"
+        found.append(_card(cost.label, write_cost(cost, value), note))
     return found
 
 

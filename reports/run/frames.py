@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from search.front.costs import in_tables
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -66,5 +68,5 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def front_rows(candidates: pd.DataFrame) -> pd.DataFrame:
     """The rows of the front, cheapest first."""
     front = candidates[candidates["front"]]
-    cost = next((name for name in ("avg_w_bits", "energy_pj", "latency_s") if name in front.columns), "number")
+    cost = next((cost.key for cost in in_tables() if cost.key in front.columns), "number")
     return front.sort_values([cost, "accuracy"])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import OK, WARNING
 from reports import units
-from reports.page.htmltables import bits_text, known_metrics, share_text, test_text
+from reports.page.htmltables import bits_text, share_text, test_text
+from reports.run.costs import known_costs, write_cost
 from reports.run.folder import RunData
 from reports.run.frames import front_rows, records
 from reports.terminal.tables import new_table, safe_text
@@ -14,19 +15,16 @@ from reports.terminal.tables import new_table, safe_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Short headers, so that a front fits in 80 columns.
-HEADERS = {"avg_w_bits": "W bits", "energy_pj": "Energy", "latency_s": "Latency", "memory_bits": "Memory"}
-
 
 def front_table(run: RunData, width: int = 80) -> Table:
-    """The front: costs, then validation accuracy (PTQ, QAT) and test accuracy, the picked one marked."""
-    metrics = [metric for metric in known_metrics(run.candidates) if metric.key in HEADERS]
+    """The front: the costs that are objectives, then validation accuracy (PTQ, QAT) and test accuracy, the picked one marked."""
+    costs = [cost for cost in known_costs(run.candidates) if cost.role == "objective"]
     accuracies = ["PTQ", "QAT", "± s.e.", "Test"]
-    table = new_table("#", *(HEADERS[metric.key] for metric in metrics), *accuracies, "<", width=width)
+    table = new_table("#", *(cost.short or cost.label for cost in costs), *accuracies, "<", width=width)
     for row in records(front_rows(run.candidates)):
         cells = [
             str(row["number"]),
-            *(metric.write(row[metric.key]) for metric in metrics),
+            *(write_cost(cost, row[cost.key]) for cost in costs),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
             units.number(row["standard_error"] * 100, 2),

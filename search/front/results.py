@@ -37,8 +37,8 @@ class Result:
             evaluator gave a bare fraction.
         score: that fraction, else None.
         seed: of the finetuning (QAT); 0 for PTQ.
-        costs: avg_w_bits [bit], weight_bits [bit], bops, and with an accelerator energy_pj [pJ],
-            latency_s [s], cycles, memory_bits [bit].
+        costs: `Cost.key` -> value of every cost of `search.front.costs`; without an accelerator of those that
+            need none.
         wall_s: time that scoring took [s].
         checkpoint: path of the weights relative to the run folder, or "". The file of a candidate
             that others dominate is removed.
