@@ -156,8 +156,8 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
     if separator and file.endswith(".py"):
         changes["model"] = f"{_existing(folder, file, 'model')}:{function}"
     if isinstance(spec.data_options.get("path"), str):
-        place = str(_existing(folder, spec.data_options["path"], "data_options.path"))
-        changes["data_options"] = {**spec.data_options, "path": place}
+        path = str(_existing(folder, spec.data_options["path"], "data_options.path"))
+        changes["data_options"] = {**spec.data_options, "path": path}
     return spec.model_copy(update=changes)
 
 

@@ -12,7 +12,7 @@ from reports.jobs.common import parse_options
 
 if TYPE_CHECKING:
     from search.finetuning import FinetuneResult
-    from search.scoring import Score
+    from workloads.training import Accuracy
 
 _PANEL: dict[str, Any] = {
     "rich_help_panel": "Training; what is not given stays as the search trained",
@@ -139,7 +139,7 @@ def _draw(result: FinetuneResult) -> Path | None:
 
 
 def _finetuned(result: FinetuneResult) -> dict[str, Any]:
-    def score(value: Score | None) -> dict[str, Any] | None:
+    def score(value: Accuracy | None) -> dict[str, Any] | None:
         return None if value is None else {"correct": value.correct, "total": value.total}
 
     return {
@@ -160,8 +160,8 @@ def _finetune_lines(result: FinetuneResult, figure: Path | None) -> list[tuple[s
     from hwmodel.network.names import OK, WARNING
     from reports import units
 
-    def text(score: Score) -> str:
-        return f"{units.percent(score.accuracy)} ({score.correct}/{score.total})"
+    def text(score: Accuracy) -> str:
+        return f"{units.percent(score.value)} ({score.correct}/{score.total})"
 
     lines = []
     if result.recorded is not None:

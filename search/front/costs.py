@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-#: Where a cost appears beside files and figures, which hold all. `objective`: it may be searched for, and every table
-#: has it. `page`: the tables of the HTML page. `comparison`: those that are not of the front. `file`: no table.
+#: Where a cost appears beside files and figures, which hold all. `objective`: it may be searched for, and every
+#: table has it. `page`: the tables of the HTML page. `comparison`: those that are not of the front. `file`: none.
 Role = Literal["objective", "page", "comparison", "file"]
 
 
@@ -55,7 +55,8 @@ class Cost:
 COSTS: tuple[Cost, ...] = (
     Cost(
         key="avg_w_bits", name="avg_w_bits", unit="bit", label="Average bits", short="W bits",
-        axis="Average weight precision", note="average weight precision", shown=("bit", 1.0), needs_accelerator=False,
+        axis="Average weight precision", note="average weight precision", shown=("bit", 1.0),
+        needs_accelerator=False,
     ),
     Cost(
         key="weight_bits", name="weight_bits", unit="bit", label="Weights", axis="Weights", note="stored weights",

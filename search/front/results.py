@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from hwmodel.errors import ConfigError
+from workloads.training.accuracy import Accuracy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,15 +83,13 @@ class Result:
     def accuracy(self) -> float:
         """Validation accuracy in [0, 1]; nan for a failed candidate."""
         if self.total:
-            return self.correct / self.total
+            return Accuracy(correct=self.correct, total=self.total).value
         return math.nan if self.score is None else self.score
 
     @property
     def standard_error(self) -> float:
         """Binomial standard error of the accuracy, sqrt(p (1 - p) / n); nan where n is unknown."""
-        if not self.total:
-            return math.nan
-        return math.sqrt(self.accuracy * (1.0 - self.accuracy) / self.total)
+        return Accuracy(correct=self.correct, total=self.total).standard_error if self.total else math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
