@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def front_table(run: RunData, width: int = 80) -> Table:
-    """The front: costs that may be objectives, then validation (PTQ, QAT) and test accuracy, the picked one marked."""
+    """The front: costs that may be objectives, validation (PTQ, QAT) and test accuracy; the picked one marked."""
     costs = [cost for cost in known_costs(run.candidates) if cost.role == "objective"]
     accuracies = ["PTQ", "QAT", "± s.e.", "Test"]
     table = new_table("#", *(cost.short or cost.label for cost in costs), *accuracies, "<", width=width)

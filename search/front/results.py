@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from hwmodel.errors import ConfigError
@@ -73,6 +74,11 @@ class Result:
             raise ConfigError(
                 f"result {self.number}: `0 <= correct <= total` must hold, "
                 f"but got correct={self.correct}, total={self.total}."
+            )
+        checkpoint = PureWindowsPath(self.checkpoint)  # knows both separators
+        if checkpoint.anchor or ".." in checkpoint.parts:  # it is removed once others dominate the candidate
+            raise ConfigError(
+                f"result {self.number}: checkpoint must lie in the run folder, but got {self.checkpoint!r}."
             )
 
     @property
