@@ -143,7 +143,7 @@ class Space:
         """Module -> its choices in hardware terms, in the order of the indices of `encode`; for a `CostTable`."""
         found: dict[str, tuple[Choice, ...]] = {module: (choice.choice,) for module, choice in self.frozen.items()}
         for group in self.groups:
-            options = tuple(self._layer(combination).choice for combination in group.combinations)
+            options = tuple(self._layers[combination].choice for combination in group.combinations)
             found.update(dict.fromkeys(group.modules, options))
         return {module: found[module] for module in self.modules}
 
@@ -209,7 +209,7 @@ class Space:
         layers = dict(self.frozen)
         for group in self.groups:
             combination = tuple(point.get(f"{group.name}.{axis}", group.values(axis)[-1]) for axis in AXES)
-            layers.update(dict.fromkeys(group.modules, self._layer(combination)))
+            layers.update(dict.fromkeys(group.modules, self._layers[combination]))
         return CompressionConfig({module: layers[module] for module in self.modules})
 
     def point_of(self, config: CompressionConfig) -> dict[str, AxisValue]:
@@ -240,9 +240,6 @@ class Space:
             for module in group.modules:
                 matrix[:, column[module]] = picked
         return matrix
-
-    def _layer(self, combination: tuple[AxisValue, ...]) -> LayerChoice:
-        return self._layers[combination]
 
     @cached_property
     def _layers(self) -> dict[tuple[AxisValue, ...], LayerChoice]:
