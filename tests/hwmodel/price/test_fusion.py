@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.replays import bitfusion
+from benchmarks.replays.figures import figures
 from hwmodel import Bits, Layer, count_accesses, evaluate, find_mapping, load_accelerator
 from hwmodel.errors import AcceleratorError
 from hwmodel.nest.view import array_view
 from tests.hwmodel.chips import TINY, chip
 
-REFERENCE = os.environ.get("HWMODEL_REFERENCE", "")
-needs_reference = pytest.mark.skipif(not REFERENCE, reason="HWMODEL_REFERENCE is not set")
 FREE = bitfusion.unlimited(load_accelerator("bitfusion"))
-
-
-def published(name: str):
-    return json.loads((Path(REFERENCE) / name).read_text())
 
 
 def compute(layer: Layer, accelerator=FREE) -> int:
@@ -110,7 +102,7 @@ def test_one_fused_axis(tmp_path):
 
 
 def rows():
-    for network, item in published("bitfusion_cycles.json").items():
+    for network, item in figures("bitfusion_cycles.json").items():
         layers = {row["scope"]: bitfusion.layer_of(row) for row in item["layers"]}
         for row in item["results"]:
             layer = layers[row["Layer"].split("/")[0]]
@@ -122,7 +114,6 @@ def padding(row, layer) -> float:
     return row["WBUF Read"] / (layer.macs * layer.bits.w)
 
 
-@needs_reference
 def test_compute_cycles_of_every_layer():
     """Equal where the reference did not pad its tiles, and never more."""
     for network, row, layer in rows():
@@ -133,7 +124,6 @@ def test_compute_cycles_of_every_layer():
             assert ours == busy, (network, layer.name)
 
 
-@needs_reference
 def test_padded_layers_with_the_same_padding():
     """The reference tiles OY = OX, C and the blocks of K by powers of two; bounds are rounded up to whole tiles."""
     seen = 0
@@ -161,7 +151,6 @@ def padded_layers(layer: Layer, columns: int, ratio: float) -> list[Layer]:
     return [item for item in found if item.macs == round(layer.macs * ratio)]
 
 
-@needs_reference
 def test_network_totals():
     """With waits: never above by more than 2 %; what is below by more than 10 % is traffic, padding and edges.
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.replays import gemm
+from benchmarks.replays.figures import figures
 from hwmodel import Bits, Choice, CostTable, Density, Layer, LayerGraph, VectorOp, evaluate, load_accelerator
 from hwmodel.chip.roofline import Format, Problem, Roofline, run_kernel
 from hwmodel.errors import AcceleratorError, MappingError
@@ -238,8 +236,5 @@ def test_presets_quote_their_data_sheets(name, tflops, gigabytes_per_s):
 
 
 def test_a100_products_are_within_the_target():
-    folder = os.environ.get("HWMODEL_REFERENCE")
-    if not folder:
-        pytest.skip("HWMODEL_REFERENCE is not set")
-    cases = gemm.replay(json.loads((Path(folder) / "a100_gemm_ms.json").read_text()))
+    cases = gemm.replay(figures("a100_gemm_ms.json"))
     assert sum(abs(case.error) for case in cases) / len(cases) < 0.12
