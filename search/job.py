@@ -29,7 +29,7 @@ from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads import compress
 from workloads.compress.config import CompressionConfig
-from workloads.compress.config_file import provenance
+from workloads.compress.config_file import ChipRecord, MadeWith, Provenance, versions
 
 CONFIG, GRAPH = "config.yaml", "graph.json"
 JOB_LOCK = ".job.lock"
@@ -100,7 +100,7 @@ def run_job(
     study = _study(materials, extend=extend)  # refuses another study before anything is written
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, command)
-        write_atomic(run / CONFIG, spec.to_yaml(origin))
+        write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict()))
         write_atomic(run / GRAPH, materials.graph.to_json() + "\n")
         for note in _notes(materials):
             watch.message(note)
@@ -141,7 +141,7 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
         outputs = _outputs(materials, study, rule, origin)
-        write_atomic(run / CONFIG, spec.to_yaml(origin))  # a resumed run keeps the pick
+        write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict()))  # a resumed run keeps the pick
         _write_best_weights(materials, outputs.picked)
         outputs.write()
     return outputs.picked
@@ -205,22 +205,20 @@ def _final_front(study: Study) -> tuple[Result, ...]:
     return front
 
 
-def _provenance(materials: Materials, command: str) -> dict[str, object]:
+def _provenance(materials: Materials, command: str) -> Provenance:
     """What `best.yaml` needs to be rebuilt in another process, and how it came about."""
     chip, spec = materials.accelerator, materials.spec
-    return {
-        **provenance(
-            seed=spec.search.seed,
-            accelerator=chip.name if chip else "",
-            accelerator_fingerprint=chip.fingerprint if chip else "",
-            command=command or _first_command(materials.folder),
-        ),
-        "model": {"name": spec.model, "options": materials.model_options},
-        "data": {"name": spec.data, "options": dict(spec.data_options)},
-        "training": spec.qat_settings.to_dict(),
-        "checkpoint": BEST_WEIGHTS,
-        "float_checkpoint": FLOAT_WEIGHTS,
-    }
+    return Provenance(
+        versions=versions(),
+        seed=spec.search.seed,
+        accelerator=ChipRecord(name=chip.name, fingerprint=chip.fingerprint) if chip else ChipRecord(),
+        command=command or _first_command(materials.folder),
+        model=MadeWith(name=spec.model, options=materials.model_options),
+        data=MadeWith(name=spec.data, options=dict(spec.data_options)),
+        training=spec.qat_settings.to_dict(),
+        checkpoint=BEST_WEIGHTS,
+        float_checkpoint=FLOAT_WEIGHTS,
+    )
 
 
 def _first_command(folder: Path) -> str:
@@ -230,7 +228,7 @@ def _first_command(folder: Path) -> str:
     return str(recorded or f"hwmodel resume {folder}")
 
 
-def _outputs(materials: Materials, study: Study, rule: Rule, origin: dict[str, object]) -> RunOutputs:
+def _outputs(materials: Materials, study: Study, rule: Rule, origin: Provenance) -> RunOutputs:
     front = _final_front(study)
     float_accuracy = read_float_accuracy(materials.folder)
     if float_accuracy is None:

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.files import write_atomic
 from hwmodel.network.names import safe_name
 from reports.figures import theme
-from reports.figures.plots import (
-    breakdown_frame,
-    figure_bytes,
-    plot_breakdown,
-    plot_layers,
-    plot_pareto,
-    save_figure,
-)
+from reports.figures.bars import breakdown_frame, plot_breakdown, plot_layers
+from reports.figures.files import figure_bytes, save_figure
+from reports.figures.pareto import plot_pareto
 from reports.page import htmltables, sections
-from reports.run.costs import known_costs
-from reports.run.folder import RunData, read_run
+from reports.run.findings import finding
+from reports.run.folder import Run, read_run
+from reports.run.metrics import known_costs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,11 +44,15 @@ def write_report(run: Any) -> Path:
     Raises:
         ConfigError: the folder is not that of a run.
     """
-    data = read_run(run)
-    return write_atomic(data.folder / REPORT, render(data))
+    return write_page(read_run(run))
 
 
-def render(run: RunData) -> str:
+def write_page(run: Run) -> Path:
+    """As `write_report`, of a run that is read."""
+    return write_atomic(run.folder / REPORT, render(run))
+
+
+def render(run: Run) -> str:
     """The page as text; the figures are written to `figures/` on the way."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -71,14 +71,14 @@ def _printable(value: Any) -> Any:
     return safe_name(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def context(run: RunData) -> dict[str, Any]:
+def context(run: Run) -> dict[str, Any]:
     """Everything that the template shows, as text, rows and figures."""
     page: dict[str, Any] = {
         "title": f"{run.graph.name} on {run.accelerator.name}" if run.accelerator else run.graph.name,
         "subtitle": run.subtitle,
         "warnings": run.warnings,
         "cards": sections.cards(run),
-        "summary": sections.summary(run),
+        "summary": finding(run),
         "comparison": _comparison(run),
         "comparison_note": COMPARISON_NOTE,
         "front": None, "layers": None, "breakdown_figure": None, "candidates": None,
@@ -95,7 +95,7 @@ def context(run: RunData) -> dict[str, Any]:
     return page
 
 
-def _comparison(run: RunData) -> htmltables.HtmlTable | None:
+def _comparison(run: Run) -> htmltables.HtmlTable | None:
     if run.picked_row is None or run.baseline_row is None:
         return None
     costs = known_costs(run.candidates)
@@ -104,7 +104,7 @@ def _comparison(run: RunData) -> htmltables.HtmlTable | None:
     )
 
 
-def _add_candidates(page: dict[str, Any], run: RunData) -> None:
+def _add_candidates(page: dict[str, Any], run: Run) -> None:
     page["front"] = htmltables.front_table(run.candidates, run.float_accuracy)
     page["front_note"] = (
         "Accuracy is on the validation split. PTQ: quantized after training. QAT: finetuned while quantized. "
@@ -127,7 +127,7 @@ def _add_candidates(page: dict[str, Any], run: RunData) -> None:
     )
 
 
-def _add_layers(page: dict[str, Any], run: RunData) -> None:
+def _add_layers(page: dict[str, Any], run: Run) -> None:
     layers = run.layers
     assert layers is not None
     page["layers"] = htmltables.layers_table(layers)
@@ -147,7 +147,7 @@ def _add_layers(page: dict[str, Any], run: RunData) -> None:
     )  # fmt: skip
 
 
-def _figure(run: RunData, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
+def _figure(run: Run, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
     """One figure in light and dark for the page, and as PNG in the folder."""
     light = draw(theme=theme.LIGHT)
     save_figure(light, run.folder / "figures" / f"{name}.png")

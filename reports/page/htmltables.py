@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports import units
-from reports.run.costs import known_costs, write_cost
-from reports.run.frames import front_rows, records
+from reports.run.candidates import front_rows
+from reports.run.frames import records
+from reports.run.metrics import bits_text, change, known_costs, points, share_text, test_text, write_cost
 from search.front.costs import Cost
 
 if TYPE_CHECKING:
@@ -65,29 +66,6 @@ def cost_columns(costs: Sequence[Cost]) -> list[Column]:
     return [Column(header=cost.label, title=cost.note) for cost in costs]
 
 
-def change(value: float, reference: float) -> str:
-    """`3.20× less`, `1.10× more`, `no less`; a dash where there is nothing to compare."""
-    if not (value > 0 and reference > 0):
-        return units.MISSING
-    ratio = reference / value
-    if 0.995 < ratio < 1.005:
-        return "no less"
-    return f"{ratio:.2f}× less" if ratio > 1 else f"{1 / ratio:.2f}× more"
-
-
-def points(gap: float) -> str:
-    """A difference of accuracies in percentage points."""
-    return units.MISSING if math.isnan(gap) else f"{gap * 100:+.2f} points"
-
-
-def test_text(row: Mapping[str, Any]) -> str:
-    """`96.11 ± 0.42 %`, or a dash where the test split was not used."""
-    if not math.isfinite(row["test_accuracy"]):
-        return units.MISSING
-    spread = f" ± {row['test_sd'] * 100:.2f}" if math.isfinite(row["test_sd"]) else ""
-    return f"{row['test_accuracy'] * 100:.2f}{spread} %"
-
-
 def comparison_table(
     picked: pd.Series, baseline: pd.Series, name: str, costs: Sequence[Cost], float_accuracy: float | None
 ) -> HtmlTable:
@@ -101,8 +79,9 @@ def comparison_table(
     ]
     for cost in costs:
         before, after = baseline[cost.key], picked[cost.key]
-        cells = [cost.label, write_cost(cost, before), write_cost(cost, after), change(after, before)]
-        rows.append(Row(cells=cells))
+        rows.append(
+            Row(cells=[cost.label, write_cost(cost, before), write_cost(cost, after), change(after, before)])
+        )
     return HtmlTable(columns=columns("<", name, "Picked", "Change"), rows=rows)
 
 
@@ -212,20 +191,12 @@ def _priced_cells(row: Mapping[str, Any], total: float) -> list[str]:
     ]
 
 
-def bits_text(bits: float) -> str:
-    return "float" if bits == 32 else str(int(bits))
-
-
-def share_text(value: float, total: float) -> str:
-    return f"{value / total * 100:.1f} %" if total else units.MISSING
-
-
 def breakdown_table(frame: pd.DataFrame) -> HtmlTable:
     """Energy per level over the whole network; `frame` has columns level and energy_pj."""
     sums = frame.groupby("level", sort=False)["energy_pj"].sum()
     total = float(sums.sum())
     rows = [
-        Row(cells=[units.place(str(level)), units.energy(value), share_text(value, total)])
+        Row(cells=[units.level_name(str(level)), units.energy(value), share_text(value, total)])
         for level, value in sums.items()
     ]
     return HtmlTable(
