@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hwmodel.errors import ConfigError
 from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
 from search.materials import Materials
@@ -61,8 +62,18 @@ class FinalSummary:
 
 
 def read_tests(folder: Path) -> tuple[FinalRecord, ...]:
-    """The records of a run; none before its end."""
-    return tuple(FinalRecord(**item) for item in read_lines(folder / TESTS))
+    """The records of a run; none before its end.
+
+    Raises:
+        ConfigError: a line is no record.
+    """
+    records = []
+    for number, item in enumerate(read_lines(folder / TESTS), start=1):
+        try:
+            records.append(FinalRecord(**item))
+        except TypeError as error:
+            raise ConfigError(f"{folder / TESTS}:{number} is not a test record: {error}") from error
+    return tuple(records)
 
 
 def summarize(records: Sequence[FinalRecord], key: str, stage: str) -> FinalSummary | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hwmodel.errors import ConfigError
+from search.finaltest import TESTS, read_tests
 from search.jsonl import append_line, cut_torn_line, read_lines
 
 Event = tuple[str, int]
@@ -57,3 +59,11 @@ def test_what_json_cannot_hold_is_refused_and_leaves_the_file_as_it_was(tmp_path
     with pytest.raises(ValueError, match="JSON compliant"):
         append_line(path, {"a": float("nan")})
     assert read_lines(path) == [{"a": 1}]
+
+
+def test_a_line_that_is_no_test_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / TESTS).write_text(
+        '{"key": "a", "stage": "qat", "run": 0}\n{"key": "a", "stage": "qat", "runx": 0}\n'
+    )
+    with pytest.raises(ConfigError, match=r"test\.jsonl:2 is not a test record: .*runx"):
+        read_tests(tmp_path)

@@ -282,6 +282,17 @@ def test_no_extension_changes_what_old_results_mean(
         open_study(tmp_path, space=Space.from_graph(GRAPH, **{**before, **new}), extend=True)
 
 
+@pytest.mark.parametrize("key", ["name", "context", "space"])
+def test_a_manifest_that_lacks_a_key_is_refused(tmp_path: Path, key: str) -> None:
+    open_study(tmp_path)
+    path = tmp_path / "study.json"
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != key})
+    )
+    with pytest.raises(ConfigError, match=rf"study\.json: {key} missing\. Restore"):
+        open_study(tmp_path)
+
+
 def test_objectives_that_need_an_accelerator(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="energy needs an accelerator"):
         open_study(tmp_path, objectives=("accuracy", "energy"))
