@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel import evaluate
 from hwmodel.files import write_atomic
-from hwmodel.network.choice import FLOAT_BITS, surviving_weights
+from hwmodel.network.choice import FLOAT, surviving_weights
+from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Bits
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, results_frame
-from search.scoring import Score
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.config_file import write_config
+from workloads.compress.config_file import Provenance, write_config
 from workloads.compress.precision import precision_definition
+from workloads.training.accuracy import Accuracy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class RunOutputs:
         results: the whole ledger.
         front: of the last stage, cheapest first.
         picked: one of the front.
-        float_score: of the float model on the validation split.
+        float_accuracy: of the float model on the validation split.
         tests: records of the test split.
         provenance: for `best.yaml`.
         huffman_bits: of the pick, module -> average length of a Huffman code of its weights [bit/weight].
@@ -58,9 +58,9 @@ class RunOutputs:
     results: tuple[Result, ...]
     front: tuple[Result, ...]
     picked: Result
-    float_score: Score
+    float_accuracy: Accuracy
     tests: tuple[FinalRecord, ...]
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     huffman_bits: Mapping[str, float] = field(default_factory=dict)
 
     def write(self) -> None:
@@ -69,9 +69,7 @@ class RunOutputs:
         _write_csv(self.folder / CANDIDATES, results_frame(self.results))
         _write_csv(self.folder / LAYERS, self.layers_frame())
         config = CompressionConfig.from_dict(self.picked.config)
-        write_config(
-            self.folder / BEST, config, self.graph, metrics=self.metrics(), provenance=dict(self.provenance)
-        )
+        write_config(self.folder / BEST, config, self.graph, metrics=self.metrics(), provenance=self.provenance)
 
     def accuracy_of(self, key: str, stage: str) -> float:
         """Validation accuracy of a configuration at a stage; nan where it was not scored."""
@@ -88,7 +86,7 @@ class RunOutputs:
             rows.append(
                 {
                     "number": result.number, "stage": result.stage, **result.costs,
-                    "float_accuracy": self.float_score.accuracy,
+                    "float_accuracy": self.float_accuracy.value,
                     "ptq_accuracy": self.accuracy_of(result.key, "ptq"),
                     "qat_accuracy": self.accuracy_of(result.key, "qat"),
                     "val_correct": result.correct, "val_total": result.total,
@@ -110,15 +108,15 @@ class RunOutputs:
         annotated = config.annotate(self.graph)
         cost = None if self.accelerator is None else evaluate(self.graph, self.accelerator, config)
         priced = {} if cost is None else {item.name: item for item in cost.layers}
-        native = Bits(w=FLOAT_BITS, i=FLOAT_BITS) if self.accelerator is None else self.accelerator.native_bits
+        native = FLOAT if self.accelerator is None else self.accelerator.native_bits
         rows = []
         for layer in annotated.layers:
             choice = config.layers.get(layer.module, LayerChoice())
-            bits = layer.bits or native
+            shared = layer_row(layer if layer.bits else layer.with_bits(native))
             row: dict[str, Any] = {
-                "layer": layer.name, "module": layer.module, "w_bits": bits.w, "a_bits": bits.i,
+                **{name: shared[name] for name in ("layer", "module", "w_bits", "a_bits")},
                 "density": choice.density, "pattern": choice.pattern, "quantizer": choice.quantizer,
-                "weights": layer.weights, "nonzero_weights": surviving_weights(layer), "macs": layer.macs,
+                "weights": shared["weights"], "nonzero_weights": surviving_weights(layer), "macs": shared["macs"],
                 "huffman_bits": self.huffman_bits.get(layer.module, math.nan) if layer.weights else math.nan,
             }  # fmt: skip
             if cost is not None:
@@ -136,19 +134,19 @@ class RunOutputs:
             "stage": self.picked.stage,
             "candidate": self.picked.number,
             "validation": {"correct": self.picked.correct, "total": self.picked.total},
-            "float_accuracy": self.float_score.accuracy,
-            "ptq_accuracy": _known(self.accuracy_of(self.picked.key, "ptq")),
-            "qat_accuracy": _known(self.accuracy_of(self.picked.key, "qat")),
-            "standard_error": _known(self.picked.standard_error),
+            "float_accuracy": self.float_accuracy.value,
+            "ptq_accuracy": _finite(self.accuracy_of(self.picked.key, "ptq")),
+            "qat_accuracy": _finite(self.accuracy_of(self.picked.key, "qat")),
+            "standard_error": _finite(self.picked.standard_error),
             "costs": dict(self.picked.costs),
             "average_precision": precision_definition(),
         }
         if test is not None:
-            found["test"] = {"mean": test.mean, "sd": _known(test.sd), "seeds": test.num_seeds}
+            found["test"] = {"mean": test.mean, "sd": _finite(test.sd), "seeds": test.num_seeds}
         return found
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import safe_name
 from reports import units
+from reports.run.metrics import write_cost
 from reports.terminal.console import is_terminal, make_console, say
 from reports.terminal.interrupts import check
 from reports.terminal.tables import safe_text
+from search.front.costs import in_tables
 from search.observer import Observer
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from search.front.results import Result
-    from workloads.training import Accuracy, EpochRecord, Measured
+    from workloads.training import Accuracy, EpochRecord, MetricValue
 
 LABELS = {
     "float": "float training",
@@ -35,11 +37,11 @@ LABELS = {
 
 def cost_text(result: Result) -> str:
     """`2.60 bits`, or the first cost that the result has."""
-    bits = result.costs.get("avg_w_bits")
-    if bits is not None:
-        return f"{bits:.2f} bits"
-    energy = result.costs.get("energy_pj")
-    return units.energy(energy) if energy is not None else "-"
+    cost = next((cost for cost in in_tables() if cost.key in result.costs), None)
+    if cost is None:
+        return "-"
+    value = result.costs[cost.key]
+    return f"{value:.2f} bits" if cost.shown[0] == "bit" else write_cost(cost, value)
 
 
 def front_text(front: tuple[Result, ...]) -> str:
@@ -62,7 +64,7 @@ def epoch_text(record: EpochRecord, total: int) -> str:
     return " · ".join([*parts, f"lr {record.lr:.2g}", units.seconds(record.wall_s)])
 
 
-def _score_text(score: Accuracy | Measured) -> str:
+def _score_text(score: Accuracy | MetricValue) -> str:
     """An accuracy in percent; a metric by its name."""
     name = getattr(score, "name", "")
     return f"{name} {score.value:.4g}" if name else units.percent(score.value)
@@ -108,8 +110,9 @@ class State(Observer):
         self.done, self.total, self.front = done, total, front
         self.failed += not result.is_done
 
-    def message(self, text: str) -> None:
-        self.retried += "retrying" in text
+    def retrying(self, text: str) -> None:
+        self.retried += 1
+        super().retrying(text)
 
     @property
     def remaining_s(self) -> float | None:
@@ -161,7 +164,6 @@ class LogObserver(State):
         self._write(self.last_epoch)
 
     def message(self, text: str) -> None:
-        super().message(text)
         self._write(safe_name(text))
 
 
@@ -174,7 +176,6 @@ class LiveObserver(State):
         self.live: Live | None = None
 
     def message(self, text: str) -> None:
-        super().message(text)
         if self.live is not None:
             self.live.console.print(safe_text(text, "yellow"))
 
@@ -184,7 +185,7 @@ class LiveObserver(State):
         from rich.table import Table
 
         remaining = self.remaining_s
-        facts = [
+        parts = [
             f"{self.done}/{self.total}",
             LABELS.get(self.stage, self.stage),
             self._device,
@@ -196,7 +197,7 @@ class LiveObserver(State):
         bar.add_row(
             safe_text(self._name, "bold"),
             ProgressBar(total=max(1, self.total), completed=max(self.done, self.share * self.total), width=20),
-            safe_text(" · ".join(fact for fact in facts if fact)),
+            safe_text(" · ".join(part for part in parts if part)),
         )
         safe = f"Ctrl-C is safe: {self._hint}" if self._hint else ""
         line = " │ ".join(part for part in (self.last_epoch or front_text(self.front), safe) if part)

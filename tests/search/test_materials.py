@@ -9,7 +9,7 @@ import pytest
 
 from hwmodel.errors import ConfigError
 from search.job import resume_job, run_job
-from search.materials import Bench
+from search.materials import Materials
 from search.observer import Observer
 from search.spec import parse_spec, read_spec
 from workloads import load_model
@@ -60,9 +60,9 @@ def cifar(folder: Path) -> Path:
     return folder / "cifar10.npz"
 
 
-def bench(folder: Path, data: str = "cifar10", **options: object) -> Bench:
+def materials(folder: Path, data: str = "cifar10", **options: object) -> Materials:
     spec = parse_spec(f"model: resnet8\ndata: {data}\ncheckpoint: float.safetensors", folder=folder)
-    return Bench(spec=spec.model_copy(update={"data_options": options}), folder=folder, observer=Observer())
+    return Materials(spec=spec.model_copy(update={"data_options": options}), folder=folder, observer=Observer())
 
 
 def test_published_weights_are_validated_on_images_they_never_saw(
@@ -70,26 +70,26 @@ def test_published_weights_are_validated_on_images_they_never_saw(
 ) -> None:
     path = cifar(tmp_path)
     save_weights(tmp_path / "float.safetensors", load_model("resnet8"))
-    stranger = bench(tmp_path, path=path)
+    stranger = materials(tmp_path, path=path)
     assert stranger.data.validation_from == "train"
     assert stranger.validation_seen is None, "not known"
     assert stranger.data_notes == ()
     digest = room.content_digest(dict(load_model("resnet8").state_dict()))
     monkeypatch.setitem(room._KNOWN, digest, room.Published(model="resnet8", data="cifar10"))
-    known = bench(tmp_path, path=path)
+    known = materials(tmp_path, path=path)
     assert known.data_options == known.context["data_options"] == {"path": path, "validation": "test"}
     assert len(known.data.test) == 40 and len(known.data.train) == VALIDATION + 40
     assert known.validation_seen is False
     assert "is cut from the test files (5,000 images; 40 stay test)" in known.data_notes[0]
-    asked = bench(tmp_path, path=path, validation="train")
+    asked = materials(tmp_path, path=path, validation="train")
     assert asked.data.validation_from == "train" and asked.validation_seen is True
     assert "validation accuracy is memory. Use data_options: {validation: test}" in asked.data_notes[0]
-    assert bench(tmp_path, data="digits").data_options == {}, "other data it has not seen"
+    assert materials(tmp_path, data="digits").data_options == {}, "other data it has not seen"
 
 
 def test_without_a_checkpoint_nothing_was_seen(tmp_path: Path) -> None:
     spec = parse_spec("model: resnet8\ndata: digits", folder=tmp_path)
-    assert Bench(spec=spec, folder=tmp_path, observer=Observer()).validation_seen is False
+    assert Materials(spec=spec, folder=tmp_path, observer=Observer()).validation_seen is False
 
 
 @pytest.mark.parametrize("source", ["data.py:pairs", "data.py:streams", "own.npz"])

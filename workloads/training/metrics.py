@@ -10,17 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.calibration import device_of, modes_kept
-from workloads.training.accuracy import Accuracy, measure_accuracy
+from workloads.compress.calibration import modes_kept
+from workloads.placement import device_of
+from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
 from workloads.training.inputs import SplitSource, feed_of
+from workloads.training.measuring import measure_accuracy
 
 #: (outputs, targets) of a whole split, both (N, ...) on the CPU -> a number.
 Metric = Callable[[Tensor, Tensor], Tensor | float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MetricValue:
     """A metric on a split.
 
     Attributes:
@@ -76,7 +78,7 @@ def measure(
     split: SplitSource,
     device: str | torch.device | None = None,
     metric: Metric | None = None,
-) -> Accuracy | Measured:
+) -> Accuracy | MetricValue:
     """Accuracy where the targets are classes, else a metric; modes and place of the model are kept.
 
     Args:
@@ -107,7 +109,7 @@ def measure(
     value = float(chosen(torch.cat(outputs), torch.cat(targets)))
     if not math.isfinite(value):
         raise ConfigError(f"metric {name} must give a finite number, but gave {value}")
-    return Measured(name=name, value=value, total=sum(map(len, targets)))
+    return MetricValue(name=name, value=value, total=sum(map(len, targets)))
 
 
 def default_metric(split: SplitSource) -> Metric | None:

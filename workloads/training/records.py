@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hwmodel.files import write_atomic
 from workloads.training.accuracy import Accuracy
-from workloads.training.metrics import Measured
+from workloads.training.metrics import MetricValue
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +34,9 @@ class EpochRecord:
     lr: float
     loss: float
     train_accuracy: Accuracy | None
-    validation: Accuracy | Measured | None
+    validation: Accuracy | MetricValue | None
     wall_s: float
-    ema_validation: Accuracy | Measured | None = None
+    ema_validation: Accuracy | MetricValue | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -54,15 +54,15 @@ class EpochRecord:
 _ACCURACIES = ("train_accuracy", "validation", "ema_validation")
 
 
-def _counts(score: Accuracy | Measured | None) -> list[int] | dict[str, Any] | None:
-    if isinstance(score, Measured):
+def _counts(score: Accuracy | MetricValue | None) -> list[int] | dict[str, Any] | None:
+    if isinstance(score, MetricValue):
         return {"name": score.name, "value": score.value, "total": score.total}
     return None if score is None else [score.correct, score.total]
 
 
 def _score(record: list[int] | dict[str, Any] | None) -> Any:
     if isinstance(record, dict):
-        return Measured(**record)
+        return MetricValue(**record)
     return None if record is None else Accuracy(correct=record[0], total=record[1])
 
 
@@ -107,7 +107,7 @@ class TrainResult:
         import pandas as pd
 
         averaged = any(record.ema_validation is not None for record in self.history)
-        name = next((r.validation.name for r in self.history if isinstance(r.validation, Measured)), "accuracy")
+        name = next((r.validation.name for r in self.history if isinstance(r.validation, MetricValue)), "accuracy")
         classified = any(r.train_accuracy is not None for r in self.history)
         rows = [
             {
@@ -142,7 +142,7 @@ class TrainResult:
         return write_atomic(path, self.to_dataframe().to_csv(index=False, lineterminator="\n"))
 
 
-def _value(score: Accuracy | Measured | None) -> float | None:
+def _value(score: Accuracy | MetricValue | None) -> float | None:
     return None if score is None else score.value
 
 

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwmodel.errors import ConfigError
-from workloads.training.accuracy import Accuracy, check_scores
+from workloads.training.accuracy import Accuracy
 from workloads.training.augment import augmented
 from workloads.training.diagnose import first_bad_gradient, first_non_finite
 from workloads.training.distill import Teacher, soft_targets, with_soft_targets
 from workloads.training.ema import WeightAverage
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import Feed, own_generator
+from workloads.training.measuring import check_scores
 from workloads.training.metrics import check_same_shape
-from workloads.training.optimizers import make_optimizer
 from workloads.training.precision import Precision
 from workloads.training.records import EpochRecord, StepProgress, StepRecord
 from workloads.training.settings import TrainSettings
@@ -226,3 +226,15 @@ def _checked(loss: Any) -> Tensor:
             f"loss(outputs, targets) must give a tensor without dims, but gave {held}. Take its mean."
         )
     return loss
+
+
+def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Weight decay on tensors of two or more dims: weights, but no bias, norm or quantizer step."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=settings.lr)
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)

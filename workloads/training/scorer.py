@@ -16,7 +16,7 @@ from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
 from workloads.training.inputs import DataLike, InMemory, SplitSource, feed_of, first_inputs
 from workloads.training.loop import finetune
-from workloads.training.metrics import Measured, Metric, measure
+from workloads.training.metrics import Metric, MetricValue, measure
 from workloads.training.records import Progress
 from workloads.training.run import Loss
 from workloads.training.settings import TrainSettings
@@ -56,10 +56,10 @@ class Scorer:
         self.settings = train
         self.data = data
         self._model = copy.deepcopy(model).to(self.device).eval()
-        self._float: Accuracy | Measured | None = None
+        self._float: Accuracy | MetricValue | None = None
         self._calibration = _drawn(data.train, calibration_images).to(self.device)
 
-    def float_accuracy(self) -> Accuracy | Measured:
+    def float_accuracy(self) -> Accuracy | MetricValue:
         """Of the float model on the validation split; measured once."""
         if self._float is None:
             self._float = self.validation(self._model)
@@ -71,18 +71,18 @@ class Scorer:
         Raises:
             ConfigError: the configuration does not fit the model.
         """
-        model = apply(self._model, config)
+        model = apply(self._model, config, seed=0)
         calibrate(model, self._calibration)
         reestimate_norms(model, self._calibration)
         return model
 
-    def ptq(self, config: CompressionConfig) -> Accuracy | Measured:
+    def ptq(self, config: CompressionConfig) -> Accuracy | MetricValue:
         """Validation accuracy without training."""
         return self.validation(self.compressed(config))
 
     def qat(
         self, config: CompressionConfig, seed: int = 0, progress: Progress | None = None
-    ) -> tuple[Accuracy | Measured, nn.Module]:
+    ) -> tuple[Accuracy | MetricValue, nn.Module]:
         """Validation accuracy after finetuning, and the finetuned model (eval mode).
 
         Args:
@@ -101,15 +101,15 @@ class Scorer:
         )
         return self.validation(model), model
 
-    def validation(self, model: nn.Module) -> Accuracy | Measured:
+    def validation(self, model: nn.Module) -> Accuracy | MetricValue:
         """Of any model on the validation split."""
         return self._measured(model, self.data.validation)
 
-    def test(self, model: nn.Module) -> Accuracy | Measured:
+    def test(self, model: nn.Module) -> Accuracy | MetricValue:
         """Of any model on the test split: once, at the end."""
         return self._measured(model, self.data.test)
 
-    def _measured(self, model: nn.Module, split: SplitSource) -> Accuracy | Measured:
+    def _measured(self, model: nn.Module, split: SplitSource) -> Accuracy | MetricValue:
         score = measure(model, split, self.device, self.metric)
         if isinstance(score, Accuracy):
             return score

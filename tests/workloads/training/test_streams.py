@@ -18,7 +18,7 @@ from workloads.compress import CompressionConfig, apply, calibrate, quantized_la
 from workloads.training import (
     Accuracy,
     Checkpoints,
-    Measured,
+    MetricValue,
     Scorer,
     TrainSettings,
     finetune,
@@ -176,7 +176,7 @@ def test_floating_targets_are_a_regression() -> None:
     solution = torch.linalg.lstsq(torch.cat([x, torch.ones(200, 1)], 1), y).solution
     assert torch.allclose(model.weight.T, solution[:6], atol=5e-3)
     score = result.history[-1].validation
-    assert isinstance(score, Measured)
+    assert isinstance(score, MetricValue)
     assert score.name == "r2" and score.total == 200
     assert score.value == pytest.approx(r2_score(y.numpy(), model(x).detach().numpy()), abs=1e-5)
     assert result.history[-1].train_accuracy is None
@@ -220,7 +220,7 @@ def test_a_metric_of_ones_own_is_named() -> None:
     x, y = line(outputs=2)
     model = nn.Linear(6, 2)
     score = measure(model, [(x[:77], y[:77]), (x[77:], y[77:])], metric=largest_error)
-    assert isinstance(score, Measured)
+    assert isinstance(score, MetricValue)
     assert (score.name, score.total) == ("largest_error", 200)
     assert score.value == pytest.approx((model(x) - y).abs().max().item(), rel=1e-5)
     with pytest.raises(ConfigError, match="accuracy needs classes, integers"):
