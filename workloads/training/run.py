@@ -18,8 +18,7 @@ from workloads.training.distill import Teacher, soft_targets, with_soft_targets
 from workloads.training.ema import WeightAverage
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import Feed, own_generator
-from workloads.training.measuring import check_scores
-from workloads.training.metrics import check_same_shape
+from workloads.training.measuring import check_same_shape, check_scores
 from workloads.training.precision import Precision
 from workloads.training.records import EpochRecord, StepProgress, StepRecord
 from workloads.training.settings import TrainSettings
