@@ -78,6 +78,18 @@ def test_the_hooks_follow_constants_too(source):
     assert (graph.macs, graph.folded_macs) == (MACS, FOLDED)
 
 
+def test_the_hooks_follow_constants_through_modules():
+    """A projection of a projection."""
+
+    class Deep(Positions):
+        def __init__(self):
+            super().__init__("made")
+            self.project = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
+
+    graph = trace_model(Deep().eval(), (torch.rand(1, TOKENS, WIDTH),), route="hooks")
+    assert (graph.macs, graph.folded_macs) == (MACS, FOLDED + TOKENS * WIDTH * WIDTH)
+
+
 class Outside(Positions):
     """The positions depend on the data, by ways that hooks see only in part."""
 
