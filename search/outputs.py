@@ -21,7 +21,7 @@ from search.front.objective import Objective
 from search.front.results import Result, results_frame
 from search.scoring import Score
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.config_file import write_config
+from workloads.compress.config_file import Provenance, write_config
 from workloads.compress.precision import precision_definition
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class RunOutputs:
     picked: Result
     float_score: Score
     tests: tuple[FinalRecord, ...]
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     huffman_bits: Mapping[str, float] = field(default_factory=dict)
 
     def write(self) -> None:
@@ -69,9 +69,7 @@ class RunOutputs:
         _write_csv(self.folder / CANDIDATES, results_frame(self.results))
         _write_csv(self.folder / LAYERS, self.layers_frame())
         config = CompressionConfig.from_dict(self.picked.config)
-        write_config(
-            self.folder / BEST, config, self.graph, metrics=self.metrics(), provenance=dict(self.provenance)
-        )
+        write_config(self.folder / BEST, config, self.graph, metrics=self.metrics(), provenance=self.provenance)
 
     def accuracy_of(self, key: str, stage: str) -> float:
         """Validation accuracy of a configuration at a stage; nan where it was not scored."""

@@ -167,7 +167,7 @@ def _compared(
     add("utilization", [item.cost.utilization for item in pair], lambda value: units.percent(value, 1))
     for place in dict.fromkeys(place for item in pair for place, _ in item.cost.energy_breakdown):
         add(
-            f"energy, {units.place(place)}",
+            f"energy, {units.level_name(place)}",
             [_sum(item.cost.energy_breakdown, place) for item in pair],
             units.energy,
         )

@@ -48,7 +48,7 @@ def mapping_table(cost: LayerCost, width: int = 80) -> Table:
     for (level, operand), energy in cost.energy_breakdown.items():
         traffic = cost.traffic_bits.get((level, operand))
         table.add_row(
-            safe_text(units.place(level)), safe_text(operand),
+            safe_text(units.level_name(level)), safe_text(operand),
             units.MISSING if traffic is None else units.data_size(traffic),
             units.energy(energy), f"{energy / total * 100:.1f} %" if total else units.MISSING,
         )  # fmt: skip

@@ -177,7 +177,7 @@ class LiveObserver(State):
         from rich.table import Table
 
         remaining = self.remaining_s
-        facts = [
+        parts = [
             f"{self.done}/{self.total}",
             LABELS.get(self.stage, self.stage),
             self._device,
@@ -189,7 +189,7 @@ class LiveObserver(State):
         bar.add_row(
             safe_text(self._name, "bold"),
             ProgressBar(total=max(1, self.total), completed=max(self.done, self.share * self.total), width=20),
-            safe_text(" · ".join(fact for fact in facts if fact)),
+            safe_text(" · ".join(part for part in parts if part)),
         )
         safe = f"Ctrl-C is safe: {self._hint}" if self._hint else ""
         line = " │ ".join(part for part in (self.last_epoch or front_text(self.front), safe) if part)
