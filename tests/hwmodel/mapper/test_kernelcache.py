@@ -36,8 +36,8 @@ print(twice_half(8.0), sum(twice_half.stats.cache_hits.values()))
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of what kernels need."""
-    for name in ("__init__", "errors", "lazy", "moved", "shown", "network/__init__", "network/layer", "mapper/__init__",
-                 "mapper/compiling"):
+    own = ("__init__", "errors", "lazy", "moved", "shown", "network/__init__", "network/layer")
+    for name in (*own, "mapper/__init__", "mapper/compiling"):
         path = tmp_path / "hwmodel" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "hwmodel" / f"{name}.py", path)
