@@ -31,11 +31,10 @@ from benchmarks.networks import resnet18, resnet20
 from benchmarks.replays import eyeriss256, timeloop_best
 from benchmarks.replays.figures import figures
 from hwmodel import Accelerator, CostTable, Layer, LayerCost, evaluate, find_mapping, load_accelerator
-from hwmodel.mapper import bounds, space
-from hwmodel.mapper import free as mapper
-from hwmodel.mapper import row_stationary as rowstationary
-from hwmodel.mapper import search as kernel
-from hwmodel.mapper import shared as solved
+from hwmodel.mapper import bounds, free, row_search, row_stationary, search, space
+from hwmodel.mapper.scores import ENERGY
+from hwmodel.mapper.shared import forget_mappings
+from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 
@@ -51,8 +50,7 @@ Row = dict[str, Any]
 
 def forget() -> None:
     """Empty every cache that would make a second run cheaper than the first."""
-    solved._mapped.clear()
-    solved._mappings.clear()
+    forget_mappings()
     for cached in (space.tile_grid, space.unrollings, space.padded_variants):
         cached.cache_clear()
 
@@ -73,7 +71,7 @@ def row(name: str, seconds: tuple[float, float], limit_s: float | None = None, *
     return {"name": name, "least_s": seconds[0], "median_s": seconds[1], "limit_s": limit_s, **extra}
 
 
-def row_stationary() -> Row:
+def eyeriss_256() -> Row:
     """Timeloop's `eyeriss-256` space: the same optimum, the same split by level."""
     data = figures("timeloop_eyeriss256.json")
     accelerator, layer = eyeriss256.chip_of(data), eyeriss256.problem_of(data)
@@ -96,28 +94,28 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     So many pairs of register tile and unrolling, in so many buffer tiles, in all orders. What does
     not fit is looked at and not counted; orders that do the same are counted once.
     """
-    case, energy = (
-        mapper._Case(_space(layer, accelerator), (), _keeps(accelerator)),
-        mapper._Search(bounds.ENERGY, 1),
+    branch, energy = (
+        free._Branch(_space(layer, accelerator), (), _keeps(accelerator)),
+        free._Search(ENERGY, 1),
     )
-    tiles, _, least = case.tiles(1)
-    case.bound(energy)
-    registers = case.space.register_tiles(case.kept[0])
-    pairs, lines, scores = case.join(energy, registers, least, (np.inf, np.inf))
+    tiles, _, least = branch.tiles(1)
+    branch.bound(energy)
+    registers = branch.space.register_tiles(branch.kept[0])
+    pairs, lines, scores = branch.join(energy, registers, least, (np.inf, np.inf))
     pairs, lines = pairs[:most_pairs], lines[:most_pairs].copy()
     tiles, keys = tiles[-most_tiles:], np.full(len(tiles[-most_tiles:]), -np.inf)
-    lines[:, :, :6] = -np.inf  # what the bounds are made of
+    lines[:, :, : bounds.CONSTANT] = -np.inf  # what the bounds are made of
     scores = np.full(len(pairs), -np.inf)
-    sizes = bounds.pair_sizes(registers, case.unrollings, pairs)
+    sizes = bounds.pair_sizes(registers, branch.unrollings, pairs)
     counted = 0
 
     def count() -> None:
         nonlocal counted
-        found = kernel.search(
-            case.problem, bounds.ENERGY, 1, registers, case.unrollings,
+        found = search.search(
+            branch.nest, ENERGY, 1, registers, branch.unrollings,
             pairs, lines, scores, sizes, tiles, keys, (np.inf, np.inf),
         )[2]  # fmt: skip
-        counted = int(found[5])
+        counted = int(found[search.COUNTED])
 
     seconds = timed(count)
     return row(
@@ -133,7 +131,10 @@ def enumeration_of_sets(graph: LayerGraph) -> Row:
 
     def count() -> None:
         nonlocal counted
-        counted = sum(int(rowstationary.search(layer, accelerator, "energy")[1][7]) for layer in graph.layers)
+        counted = sum(
+            int(row_stationary.search(Task.of(layer, accelerator), "energy")[-1][row_search.NUM_COUNTED])
+            for layer in graph.layers
+        )
 
     seconds = timed(count)
     return row(
@@ -142,8 +143,8 @@ def enumeration_of_sets(graph: LayerGraph) -> Row:
     )  # fmt: skip
 
 
-def _space(layer: Layer, accelerator: Accelerator) -> space.Space:
-    return space.Space(layer, accelerator, space.Hierarchy.of(accelerator), layer.dims)
+def _space(layer: Layer, accelerator: Accelerator) -> space.TileSpace:
+    return space.TileSpace(Task.of(layer, accelerator), space.Hierarchy.of(accelerator), layer.dims)
 
 
 def _keeps(accelerator: Accelerator) -> space.Kept:
@@ -306,7 +307,7 @@ def show(rows: list[Row], layers: list[Row]) -> None:
 def main() -> None:
     os.environ["HWMODEL_CACHE"] = "off"
     graph = resnet18()
-    rows = [row_stationary(), *best_known(), network(graph)]
+    rows = [eyeriss_256(), *best_known(), network(graph)]
     for name in ("tpu_like", "edge_npu"):
         rows.append(enumeration(name, graph.layers[5], load_accelerator(name), 2000, 300))
     rows.append(enumeration_of_sets(graph))

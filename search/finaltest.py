@@ -133,7 +133,7 @@ def _own_model(materials: Materials, result: Result, run: int, observer: Observe
 def _repeated_run(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
     """The same configuration finetuned with another seed."""
     seed = derive_seed(materials.spec.search.seed, "test", result.key, run)
-    outcome = Evaluator(materials.scorer).qat(CompressionConfig.from_dict(result.config), seed, observer.message)
+    outcome = Evaluator(materials.scorer).qat(CompressionConfig.from_dict(result.config), seed, observer)
     if outcome.accuracy is None:
         return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
     test = materials.scorer.test(outcome.model)

@@ -83,7 +83,7 @@ def rebuild(config_path: str | Path, checkpoint: str | Path | None = None) -> Re
     path = Path(config_path)
     file = read_config(path)
     model, data = _model_and_data(file, path)
-    compressed = compress.apply(model, file.config).eval()
+    compressed = compress.apply(model, file.config, seed=0).eval()
     compress.load_weights(_checkpoint(file, path, checkpoint), compressed)
     return Rebuilt(file=file, model=model, compressed=compressed, data=data)
 

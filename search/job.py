@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from hwmodel.nest.task import Task
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
@@ -176,7 +177,7 @@ def _bits_notes(materials: Materials) -> tuple[str, ...]:
     chip = materials.accelerator
     if chip is None:
         return ()
-    notes = (spoken_bits_note(layer, chip) for layer in _annotated(materials))
+    notes = (spoken_bits_note(Task.of(layer, chip)) for layer in _annotated(materials))
     return tuple(dict.fromkeys(note for note in notes if note))
 
 

@@ -149,7 +149,7 @@ class Materials:
 
     def rebuild(self, config: CompressionConfig, checkpoint: Path) -> Any:
         """A finetuned model of this run, from its weights."""
-        model = compress.apply(self.float_model, config)
+        model = compress.apply(self.float_model, config, seed=0)
         compress.load_weights(checkpoint, model)
         return model.eval()
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel import evaluate
 from hwmodel.files import write_atomic
-from hwmodel.network.choice import FLOAT_BITS, surviving_weights
+from hwmodel.network.choice import FLOAT, surviving_weights
+from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Bits
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, results_frame
@@ -108,15 +108,15 @@ class RunOutputs:
         annotated = config.annotate(self.graph)
         cost = None if self.accelerator is None else evaluate(self.graph, self.accelerator, config)
         priced = {} if cost is None else {item.name: item for item in cost.layers}
-        native = Bits(w=FLOAT_BITS, i=FLOAT_BITS) if self.accelerator is None else self.accelerator.native_bits
+        native = FLOAT if self.accelerator is None else self.accelerator.native_bits
         rows = []
         for layer in annotated.layers:
             choice = config.layers.get(layer.module, LayerChoice())
-            bits = layer.bits or native
+            shared = layer_row(layer if layer.bits else layer.with_bits(native))
             row: dict[str, Any] = {
-                "layer": layer.name, "module": layer.module, "w_bits": bits.w, "a_bits": bits.i,
+                **{name: shared[name] for name in ("layer", "module", "w_bits", "a_bits")},
                 "density": choice.density, "pattern": choice.pattern, "quantizer": choice.quantizer,
-                "weights": layer.weights, "nonzero_weights": surviving_weights(layer), "macs": layer.macs,
+                "weights": shared["weights"], "nonzero_weights": surviving_weights(layer), "macs": shared["macs"],
                 "huffman_bits": self.huffman_bits.get(layer.module, math.nan) if layer.weights else math.nan,
             }  # fmt: skip
             if cost is not None:

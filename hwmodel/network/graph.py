@@ -7,13 +7,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import networkx as nx
 
 from hwmodel.errors import GraphError, did_you_mean
 from hwmodel.network.choice import Choice
+from hwmodel.network.frames import layer_frame
 from hwmodel.network.layer import Layer
+from hwmodel.network.stored import first_reads
+from hwmodel.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,10 +81,27 @@ class Uncounted:
     calls: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """Work on constants alone, whatever the input: it is done once, ahead of time, and is no layer of the graph.
+
+    Attributes:
+        op: that does it.
+        module: that it ran in.
+        calls: of the op there.
+        macs: of all calls, not among those of the graph; 0 for an op without MACs.
+    """
+
+    op: str
+    module: str
+    calls: int
+    macs: int = 0
+
+
 Node = Layer | VectorOp | Port
 
 
-class LayerGraph:
+class LayerGraph(Shown):
     """A directed acyclic graph of `Layer`, `VectorOp` and `Port` nodes with `Tensor`s on its edges.
 
     `digraph` is a `networkx.DiGraph` keyed by node name, with the node under `"op"` and the tensor
@@ -93,7 +114,11 @@ class LayerGraph:
         edges: (from, to, tensor).
         uncounted: ops without a rule.
         free_ops: op -> calls of the ops that are explicitly free (views).
+        data_reads: op -> calls by which Python read a number that depends on the data (a branch may follow).
+        folded: work on constants alone.
         route: how the graph was obtained (`export`, `dispatch`, `json`, ...).
+        aliases: further name of a module -> the module that owns its weight: one module under two names, or two
+            that share a weight.
 
     Raises:
         GraphError: a name is used twice, an edge joins unknown nodes, or the graph has a cycle.
@@ -107,11 +132,17 @@ class LayerGraph:
         *,
         uncounted: Sequence[Uncounted] = (),
         free_ops: Mapping[str, int] | None = None,
+        data_reads: Mapping[str, int] | None = None,
+        folded: Sequence[Folded] = (),
         route: str = "",
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self.aliases = dict(aliases or {})
         self.uncounted = tuple(uncounted)
         self.free_ops = dict(free_ops or {})
+        self.data_reads = dict(data_reads or {})
+        self.folded = tuple(folded)
         self.route = route
         self.digraph: nx.DiGraph[str] = nx.DiGraph()
         for node in nodes:
@@ -150,6 +181,11 @@ class LayerGraph:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def folded_macs(self) -> int:
+        """Multiply-accumulates on constants alone, which are done ahead of time and are not in `macs`."""
+        return sum(item.macs for item in self.folded)
+
+    @property
     def is_lower_bound(self) -> bool:
         """Some op had no rule, so counts and costs are lower bounds."""
         return bool(self.uncounted)
@@ -175,11 +211,7 @@ class LayerGraph:
     @cached_property
     def weight_layers(self) -> tuple[Layer, ...]:
         """One layer per stored weight, in topological order: a weight that is read twice is there once."""
-        stored: dict[tuple[str, str], Layer] = {}
-        for layer in self.layers:
-            if layer.weights:
-                stored.setdefault(layer.weight_key, layer)
-        return tuple(stored.values())
+        return tuple(compress(self.layers, first_reads(self.layers)))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -237,7 +269,7 @@ class LayerGraph:
         for name in layers:
             self.layer(name)
         nodes = [layers.get(name, data["op"]) for name, data in self.digraph.nodes(data=True)]
-        return self._rebuild(nodes)
+        return self.with_nodes(nodes)
 
     def annotate(self, choices: Mapping[str, Choice]) -> LayerGraph:
         """The graph with bits and densities set by module name; other layers stay as they are.
@@ -260,10 +292,19 @@ class LayerGraph:
              for name, value in density.items()}
         )  # fmt: skip
 
-    def _rebuild(self, nodes: Iterable[Node]) -> LayerGraph:
+    def with_nodes(self, nodes: Iterable[Node]) -> LayerGraph:
+        """The same graph with other nodes of the same names."""
         edges = [(u, v, data["tensor"]) for u, v, data in self.digraph.edges(data=True)]
         return LayerGraph(
-            self.name, nodes, edges, uncounted=self.uncounted, free_ops=self.free_ops, route=self.route
+            self.name,
+            nodes,
+            edges,
+            uncounted=self.uncounted,
+            free_ops=self.free_ops,
+            data_reads=self.data_reads,
+            folded=self.folded,
+            route=self.route,
+            aliases=self.aliases,
         )
 
     # ---- in and out ----------------------------------------------------------------------------
@@ -288,6 +329,9 @@ class LayerGraph:
             ],
             "uncounted": [asdict(item) for item in self.uncounted],
             "free_ops": self.free_ops,
+            "data_reads": self.data_reads,
+            "folded": [asdict(item) for item in self.folded],
+            **({"aliases": self.aliases} if self.aliases else {}),
         }
 
     @classmethod
@@ -306,7 +350,10 @@ class LayerGraph:
                 [(u, v, Tensor(name=t["name"], shape=tuple(t["shape"]))) for u, v, t in data["edges"]],
                 uncounted=[Uncounted(**item) for item in data["uncounted"]],
                 free_ops=data["free_ops"],
+                data_reads=data.get("data_reads"),  # files of 0.1 before these two
+                folded=[Folded(**item) for item in data.get("folded", ())],
                 route=data["route"],
+                aliases=data.get("aliases"),
             )
         except (KeyError, TypeError) as error:
             raise GraphError(f"graph: a field is missing or unknown: {error}") from error
@@ -325,15 +372,8 @@ class LayerGraph:
         return cls.from_dict(data)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per layer; see `hwmodel.show.sums.layer_frame`."""
-        from hwmodel.show.sums import layer_frame
-
+        """One row per layer; see `hwmodel.network.frames.layer_frame`."""
         return layer_frame(self.layers)
-
-    def _repr_html_(self) -> str:
-        from hwmodel.show.notebook import graph_html
-
-        return graph_html(self)
 
     def __repr__(self) -> str:
         bound = " (LOWER BOUND)" if self.is_lower_bound else ""

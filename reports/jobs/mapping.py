@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hwmodel import find_mapping, load_accelerator
 from hwmodel.errors import LayerError
-from hwmodel.explain import explain
+from hwmodel.explain import explain_mapping
 from hwmodel.files import write_atomic
 from hwmodel.interop.timeloop_export import to_timeloop_yaml
 from hwmodel.network.layer import Bits, Dims, Layer
@@ -113,7 +113,7 @@ def _mapped(layer: Layer, accelerator: Accelerator, objective: Objective, strict
     """The best mapping of a layer."""
     mapping, cost = find_mapping(layer, accelerator, optimize=objective, strict_bits=strict_bits)
     return Mapped(
-        accelerator=accelerator, mapping=mapping, cost=cost, told=explain(cost.layer, accelerator, mapping)
+        accelerator=accelerator, mapping=mapping, cost=cost, told=explain_mapping(cost.layer, accelerator, mapping)
     )
 
 

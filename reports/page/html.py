@@ -130,7 +130,7 @@ def _add_candidates(page: dict[str, Any], run: Run) -> None:
 def _add_layers(page: dict[str, Any], run: Run) -> None:
     layers = run.layers
     assert layers is not None
-    page["layers"] = htmltables.layers_table(layers)
+    page["layers"] = htmltables.layers_table(layers, sum(run.graph.weights.values()))
     page["layers_note"] = f"Average weight precision {run.average_precision:.4f} bit. {run.precision_definition}"
     page["layers_figure"] = _figure(
         run, "layers", partial(plot_layers, layers),

@@ -132,8 +132,13 @@ def _candidate_row(row: Mapping[str, Any], costs: Sequence[Cost], has_errors: bo
     return Row(cells=cells, mark="failed" if failed else "picked" if row["picked"] else "")
 
 
-def layers_table(frame: pd.DataFrame) -> HtmlTable:
-    """Bits, density, weights, MACs and, if priced, the cost of every layer of one configuration."""
+def layers_table(frame: pd.DataFrame, num_weights: int) -> HtmlTable:
+    """Bits, density, weights, MACs and, if priced, the cost of every layer of one configuration.
+
+    Args:
+        frame: a row per layer.
+        num_weights: that the network stores, each once (`LayerGraph.weights`): rows may share one.
+    """
     priced = "energy_pj" in frame.columns
     total = float(frame["energy_pj"].sum()) if priced else 0.0
     titles = {
@@ -145,7 +150,6 @@ def layers_table(frame: pd.DataFrame) -> HtmlTable:
     head = columns("<Layer", "<Out", "W bits", *coded, "A bits", "Density", "Weights", "MACs", titles=titles)
     tail = columns("Energy", "Share", "Cycles", "Use", "<Bound", titles=titles) if priced else []
     rows = [Row(cells=_layer_cells(row) + (_priced_cells(row, total) if priced else [])) for row in records(frame)]
-    owned = frame[~(frame["module"].duplicated() & (frame["module"] != ""))]
     sums = [
         "Total",
         "",
@@ -153,7 +157,7 @@ def layers_table(frame: pd.DataFrame) -> HtmlTable:
         *([""] if coded else []),
         "",
         "",
-        f"{int(owned['weights'].sum()):,}",
+        f"{num_weights:,}",
         units.count(frame["macs"].sum()),
     ]
     if priced:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.nest.task import Task
 from hwmodel.network.names import WARNING, out_shape
 from reports import units
 from reports.terminal.tables import new_table, safe_text
@@ -21,7 +22,7 @@ def mapping_lines(
     layer: Layer, accelerator: Accelerator, mapping: Mapping, cost: LayerCost
 ) -> list[tuple[str, str]]:
     """The layer, its loop nest (outermost first) and its totals."""
-    bits = accelerator.resolve_bits(layer.bits, layer.reduction)
+    bits = Task.of(layer, accelerator).widths
     bounds = " ".join(f"{name}={bound}" for name, bound in layer.dims.items() if bound > 1) or "one MAC"
     lines = [
         ("", f"{layer.name} · {layer.kind} {out_shape(layer)} · {bounds}"),

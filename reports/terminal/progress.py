@@ -104,8 +104,9 @@ class State(Observer):
         self.done, self.total, self.front = done, total, front
         self.failed += not result.is_done
 
-    def message(self, text: str) -> None:
-        self.retried += "retrying" in text
+    def retrying(self, text: str) -> None:
+        self.retried += 1
+        super().retrying(text)
 
     @property
     def remaining_s(self) -> float | None:
@@ -157,7 +158,6 @@ class LogObserver(State):
         self._write(self.last_epoch)
 
     def message(self, text: str) -> None:
-        super().message(text)
         self._write(safe_name(text))
 
 
@@ -170,7 +170,6 @@ class LiveObserver(State):
         self.live: Live | None = None
 
     def message(self, text: str) -> None:
-        super().message(text)
         if self.live is not None:
             self.live.console.print(safe_text(text, "yellow"))
 

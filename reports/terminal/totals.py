@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.network.names import OK, WARNING, coverage_lines, times
+from hwmodel.network.names import OK, WARNING, times
 from hwmodel.price.footprint import does_it_fit
+from hwmodel.show.coverage import coverage_lines
 from hwmodel.show.sums import NOTHING, layer_sums
 from reports import units
 from reports.run.frames import records
@@ -48,9 +49,9 @@ def cost_lines(
                 f"average weight precision {widths.value:.4f} bit, over conv and linear weights (no bias, no norm)",
             )
         )
-    lines += [(WARNING, note) for note in cost.notes if graph is None or "LOWER BOUND" not in note]
+    lines += [(WARNING, note) for note in (cost.notes if graph is None else cost.price_notes)]
     if graph is None:
-        return lines if any("LOWER BOUND" in note for note in cost.notes) else [*lines, (OK, "all MACs counted")]
+        return lines if cost.is_lower_bound else [*lines, (OK, "all MACs counted")]
     priced = "priced by traffic and vector cycles"
     if accelerator is not None and not accelerator.levels:
         priced = f"that {accelerator.name} does not price"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hwmodel.network.choice import FLOAT_BITS, Choice, remove_filters, surviving_weights
+from hwmodel.network.choice import FLOAT, Choice, remove_filters, surviving_weights
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Bits, Layer
 from search.front.costs import COSTS
@@ -67,4 +67,4 @@ class Pricer:
 
 
 def _bits(layer: Layer) -> Bits:
-    return layer.bits or Bits(w=FLOAT_BITS, i=FLOAT_BITS)
+    return layer.bits or FLOAT

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.replays.timeloop import case_of
 from hwmodel import Layer, count_accesses, find_mapping, load_accelerator
-from hwmodel.explain import explain
+from hwmodel.explain import explain_mapping
 from reports.cli import app
 
 DIMS = "K=16,C=8,OY=14,OX=14,FY=3,FX=3"
@@ -37,7 +37,7 @@ def row(text: str, start: str) -> list[str]:
 def test_the_explanation_is_printed() -> None:
     accelerator = load_accelerator("edge_npu")
     mapping, cost = find_mapping(LAYER, accelerator)
-    told = explain(LAYER, accelerator, mapping)
+    told = explain_mapping(LAYER, accelerator, mapping)
     result = run("map", DIMS, "--hw", "edge_npu")
     assert result.exit_code == 0, result.output
     sram = told.memories[1]
@@ -54,7 +54,7 @@ def test_the_explanation_is_printed() -> None:
 def test_the_explanation_as_json() -> None:
     accelerator = load_accelerator("edge_npu")
     mapping, cost = find_mapping(LAYER, accelerator)
-    told = explain(LAYER, accelerator, mapping)
+    told = explain_mapping(LAYER, accelerator, mapping)
     data = run_json("map", DIMS, "--hw", "edge_npu")["explanation"]
     assert (data["cycles"], data["bound"]) == (cost.cycles, cost.bound)
     assert [m["used_bits"] for m in data["memories"]] == [m.used_bits for m in told.memories]

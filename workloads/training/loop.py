@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.calibration import device_of
+from workloads.placement import device_of
 from workloads.training.checkpoints import (
     Checkpoints,
     check_same_run,

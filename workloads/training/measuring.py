@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from workloads.compress.calibration import device_of, modes_kept
+from workloads.compress.calibration import modes_kept
+from workloads.placement import device_of
 from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
 from workloads.training.inputs import SplitLike, tensors_of

@@ -65,7 +65,7 @@ class Scorer:
         Raises:
             ConfigError: the configuration does not fit the model.
         """
-        model = apply(self._model, config)
+        model = apply(self._model, config, seed=0)
         calibrate(model, self._calibration)
         reestimate_norms(model, self._calibration)
         return model

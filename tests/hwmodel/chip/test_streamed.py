@@ -13,7 +13,7 @@ from benchmarks.replays.figures import figures
 from hwmodel import Bits, Layer, evaluate, load_accelerator
 from hwmodel.chip.streamed import Stream, Streamed, pass_cycles
 from hwmodel.errors import AcceleratorError
-from hwmodel.explain import explain
+from hwmodel.explain import explain_mapping
 from tests.hwmodel.chips import chip
 
 
@@ -66,7 +66,7 @@ def test_the_parts_of_a_cost_add_up():
         cost = evaluate(layer, engine, optimize="latency").layers[0]
         assert cost.cycles == engine.timing.cycles(layer, *bits)
         assert 2 * 13 * 4 * bits[0] * bits[1] <= cost.compute_cycles <= cost.cycles
-        parts = explain(layer, engine, cost.mapping)
+        parts = explain_mapping(layer, engine, cost.mapping)
         busiest = max(cost.compute_cycles, 2 * 196 * bits[1], 2 * 64 * bits[0])
         assert parts.waiting_cycles == cost.cycles - busiest
 

@@ -14,6 +14,7 @@ from benchmarks.replays import bitfusion
 from benchmarks.replays.figures import figures
 from hwmodel import Bits, Layer, count_accesses, evaluate, find_mapping, load_accelerator
 from hwmodel.errors import AcceleratorError
+from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from tests.hwmodel.chips import TINY, chip
 
@@ -60,20 +61,22 @@ def test_conv1_of_alexnet():
 
 def test_depthwise_is_not_unfolded():
     layer = Layer(name="x", dims=dict(G=32, OY=4, OX=4, FY=3, FX=3))
-    assert array_view(layer, FREE)[0] is layer
+    task = Task.of(layer, FREE)
+    assert array_view(task).layer is task.layer
 
 
 def test_a_view_of_a_view_is_the_view():
     layer = Layer(name="x", dims=dict(K=8, C=3, FY=3, FX=3), bits=Bits(w=2, i=4))
-    once = array_view(layer, FREE)
-    assert array_view(*once) == once
-    assert once[1].num_pes == FREE.num_pes * 8
-    assert once[1].precision.macs_per_cycle(2, 4) == 1
+    once = array_view(Task.of(layer, FREE))
+    assert array_view(once) == once
+    assert once.accelerator.num_pes == FREE.num_pes * 8
+    assert once.accelerator.precision.macs_per_cycle(2, 4) == 1
 
 
 def test_plain_chips_are_seen_as_they_are():
     layer, accelerator = Layer(name="x", dims=dict(K=8, C=3, FY=3, FX=3)), load_accelerator("eyeriss")
-    assert array_view(layer, accelerator) == (layer, accelerator)
+    task = Task.of(layer, accelerator)
+    assert array_view(task) == task
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from workloads.compress.pruning.groups import ChannelGroup
 from workloads.compress.pruning.masks import raw_weight, weight_layers
 from workloads.compress.pruning.slicing import Keep, plan_cuts
 from workloads.compress.pruning.sparse_layers import SparseLayer
+from workloads.compress.transform import named_choices
 
 Scope = Literal["group", "global"]
 
@@ -164,7 +165,7 @@ def channel_config(
     Raises:
         ConfigError: a name is no group, or channels out of range.
     """
-    choices = dict(config.layers) if config is not None else {}
+    choices = named_choices(model, config) if config is not None else {}
     layers = weight_layers(model)
     for name, cut in plan_cuts(groups, keep).items():
         if cut.outputs is None or name not in layers or _has_multiplier(layers[name]):

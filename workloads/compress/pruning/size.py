@@ -35,7 +35,7 @@ class ModelSize:
 
 
 def model_size(model: nn.Module, *example: Any) -> ModelSize:
-    """Count a model, plain, sparse or compressed.
+    """Count a model, plain, sparse or compressed; a parameter that several modules share counts with the first.
 
     Args:
         model: not changed.
@@ -43,10 +43,14 @@ def model_size(model: nn.Module, *example: Any) -> ModelSize:
     """
     masks = get_masks(model)
     total = nonzero = size_bits = 0
+    seen: set[int] = set()
     for name, module in model.named_modules():
         if _is_quantizer(name, model):
             continue
         for key, parameter in module.named_parameters(recurse=False):
+            if id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
             value = parameter.detach()
             alive = value.ne(0) & masks[name] if key == "weight" and name in masks else value.ne(0)
             bits = FLOAT_BITS

@@ -17,14 +17,14 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from hwmodel.errors import TraceError
-from hwmodel.network.layer import Kind
+from hwmodel.network.layer import RELEVANT, Kind
 
 
 class CannotFollowError(Exception):
@@ -84,9 +84,14 @@ class Contraction:
     packed_as: str = ""
 
     @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return math.prod(self.dims.values())
+
+    @property
     def weight_elements(self) -> int:
         """Elements of W, however few a packed tensor takes for them."""
-        return math.prod(self.dims.get(name, 1) for name in ("G", "K", "C", "FY", "FX"))
+        return math.prod(self.dims.get(name, 1) for name in RELEVANT["W"])
 
     def in_reals(self) -> Contraction:
         """A complex product in real MACs, four for one: (re, im) rows times [[re, im], [-im, re]] stored once."""
@@ -149,7 +154,7 @@ class Rewrite:
     function: Callable[..., Any]
 
 
-Counted = Callable[[OpCall], Contraction]
+Counted = Callable[[OpCall], Contraction | Vector]
 Rule = Counted | Vector | Free | Rewrite
 
 _NAME = re.compile(r"\w+::\w+")
@@ -204,6 +209,11 @@ def bind_arguments(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: M
     bound.update(zip(bound, args, strict=False))
     bound.update(kwargs)
     return bound
+
+
+def arguments_of(func: torch._ops.OpOverload) -> Collection[str]:
+    """The names of the arguments of an op's schema."""
+    return _defaults(func).keys()
 
 
 @functools.cache
