@@ -8,8 +8,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import QuantLayer
-from workloads.compress.tied import TiedEmbedding, partners
-from workloads.compress.transform import named_choices
+from workloads.compress.tied import TiedEmbedding, named_choices, partners
 from workloads.wrappers import unwrapped
 
 _FIXED = ("density", "pattern", "keep_channels", "quantizer", "granularity", "observer", "rounding")

@@ -1,12 +1,21 @@
-"""Modules that share one weight: stored once, so compressed once, under whichever name."""
+"""Which modules a configuration means, by name or pattern; those that share a weight are compressed as one."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from workloads.compress.layers import QuantLayer
+from hwmodel.errors import ConfigError, did_you_mean
+from workloads.compress.config import CompressionConfig, LayerChoice
+from workloads.compress.layers import CONVOLUTIONS, QuantLayer
+from workloads.compress.patterns import expand, is_pattern
 from workloads.compress.replacing import mirrored, must_be_called
+
+COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
+#: What a pattern meets: a configuration that prices them must also be told that they stay float.
+WITH_WEIGHTS: tuple[type[nn.Module], ...] = (
+    nn.Linear, nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention,
+)  # fmt: skip
 
 
 class TiedEmbedding(nn.Embedding):
@@ -45,3 +54,25 @@ def partners(model: nn.Module, weight: Tensor | None) -> dict[str, nn.Module]:
     if weight is None:
         return {}
     return {name: module for name, module in model.named_modules() if module._parameters.get("weight") is weight}
+
+
+def named_choices(
+    model: nn.Module, config: CompressionConfig, kinds: tuple[type[nn.Module], ...] = COMPRESSIBLE
+) -> dict[str, LayerChoice]:
+    """The choices with exact names for patterns.
+
+    Args:
+        model: without a wrapper.
+        config: by name or shell pattern.
+        kinds: of the layers that an unknown name may have meant.
+
+    Raises:
+        ConfigError: a name or pattern matches no module; the nearest is offered.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    known = [name for name, module in modules.items() if isinstance(module, WITH_WEIGHTS)]
+    for name in config.layers:
+        if name not in modules and not is_pattern(name):
+            near = [n for n in known if isinstance(modules[n], kinds)]
+            raise ConfigError(f"{name!r} matched 0 of {len(near)} layers.{did_you_mean(name, near)}")
+    return expand(config.layers, known, modules)

@@ -39,7 +39,7 @@ def layer_names(source: LayerGraph | nn.Module | Iterable[str]) -> list[str]:
         return list(dict.fromkeys(layer.module for layer in source.weight_layers))
     if isinstance(source, Iterable):
         return list(source)
-    from workloads.compress.transform import COMPRESSIBLE
+    from workloads.compress.tied import COMPRESSIBLE
 
     return [name for name, module in source.named_modules() if isinstance(module, COMPRESSIBLE)]
 

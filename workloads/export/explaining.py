@@ -15,7 +15,7 @@ from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.grid import Grid
 from workloads.compress.layers import QuantLayer
-from workloads.compress.transform import COMPRESSIBLE
+from workloads.compress.tied import COMPRESSIBLE
 from workloads.export.marking import input_site, weight_site
 from workloads.storage.packing import packed_bytes
 

@@ -17,7 +17,7 @@ from workloads.compress.pruning.groups import ChannelGroup
 from workloads.compress.pruning.masks import raw_weight, weight_layers
 from workloads.compress.pruning.slicing import Keep, plan_cuts
 from workloads.compress.pruning.sparse_layers import SparseLayer
-from workloads.compress.transform import named_choices
+from workloads.compress.tied import named_choices
 
 Scope = Literal["group", "global"]
 
