@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from workloads.storage.weights import check_names, check_suffix, read_tensors
 from workloads.training.settings import TrainSettings
 
 _TREE, _VERSION = "training_state", 1
-_HASHED_INPUTS = 64
 _TENSOR = "tensor"
 
 
@@ -156,14 +154,6 @@ def _make_buffers(model: nn.Module, state: dict[str, Any]) -> None:
 
 
 # ---- whose state it is ---------------------------------------------------------------------------
-
-
-def data_key(x: Tensor, y: Tensor) -> str:
-    """16 hex digits of the training split: its size, its labels and its first inputs."""
-    digest = hashlib.sha256(f"{tuple(x.shape)}".encode())
-    for values in (y, x[:_HASHED_INPUTS]):
-        digest.update(values.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def check_same_run(path: str | Path, state: dict[str, Any], settings: TrainSettings, own: dict[str, Any]) -> None:
