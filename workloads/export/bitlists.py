@@ -39,7 +39,7 @@ def layer_names(source: LayerGraph | nn.Module | Iterable[str]) -> list[str]:
         return list(dict.fromkeys(layer.module for layer in source.weight_layers))
     from torch import nn
 
-    from workloads.compress.transform import COMPRESSIBLE
+    from workloads.compress.layers import COMPRESSIBLE
 
     if isinstance(source, nn.Module):  # first: nn.Sequential is iterable too
         return [name for name, module in source.named_modules() if isinstance(module, COMPRESSIBLE)]
