@@ -129,6 +129,10 @@ class QuantLayer(nn.Module):
         """What is quantized and masked: the weight, or what the layer's own forward makes of it. Its shape."""
         return self.weight
 
+    def settle(self, value: Tensor) -> None:
+        """From now on `value` multiplies, quantized and masked if there is more of it. The shape of `weight`."""
+        self.weight = nn.Parameter(value, requires_grad=False)
+
     def effective_weight(self) -> Tensor:
         """The weight that multiplies: quantized, then masked. The shape of `weight`."""
         return self._compressed(self.called_weight())
@@ -203,6 +207,10 @@ class OwnForward(QuantLayer):
     def called_weight(self) -> Tensor:
         return self.weight if self.settled else called_with(self, self.own.forward)
 
+    def settle(self, value: Tensor) -> None:
+        super().settle(value)
+        self.settled = True
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         with Met(self.weight.shape, self._operands):
             return self.own.forward(self, *args, **kwargs)
@@ -225,6 +233,17 @@ COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
 WITH_WEIGHTS: tuple[type[nn.Module], ...] = (
     nn.Linear, nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention,
 )  # fmt: skip
+
+
+def check_plain(layer: QuantLayer) -> None:
+    """Raises:
+    ConfigError: the forward is not torch's, so that the operands alone do not say what it computes.
+    """
+    if isinstance(layer, OwnForward):
+        raise ConfigError(
+            f"the forward of {layer.own.__name__} is its own, and its grids do not say what it computes. Use a "
+            "plain layer, with padding and weight as they come out."
+        )
 
 
 @cache

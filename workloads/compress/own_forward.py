@@ -1,9 +1,9 @@
 """Layers whose forward is their own: what it calls its convolution or linear with is what is compressed.
 
-A subclass may pad its input (timm's `Conv2dSame`), standardise its weight (`StdConv2d`), scale it, or cast it. Such a
-forward is left as it is. While it runs, the one call that multiplies is met, and its operands are compressed there:
-the padded input, the standardised weight. Whether there is one such call is not read off the type but seen: the
-forward runs on numbers.
+A subclass may pad its input (timm's `Conv2dSame`), standardise its weight (`StdConv2d`), scale it, or cast it.
+Such a forward is left as it is. While it runs, the one call that multiplies is met, and its operands are compressed
+there: the padded input, the standardised weight. Whether there is one such call is not read off the type but seen:
+the forward runs on numbers.
 """
 
 from __future__ import annotations
@@ -88,13 +88,17 @@ def called_with(module: nn.Module, forward: Callable[..., Any]) -> Tensor:
 
 
 @torch.no_grad()
-def own_call(module: nn.Module) -> OwnCall:
+def own_call(module: nn.Module, own: type[nn.Module] | None = None) -> OwnCall:
     """What the forward of a convolution or linear layer does with its weight.
+
+    Args:
+        module: a convolution or linear layer.
+        own: the class whose forward is meant; None is its own.
 
     Raises:
         ConfigError: it does not call one product with a tensor that is made of its weight alone.
     """
-    weight, forward = module.get_parameter("weight"), type(module).forward
+    weight, forward = module.get_parameter("weight"), (own or type(module)).forward
     first, second = (_met(module, weight, forward, seed) for seed in range(2))
     changed = _met(module, _numbers(0, *weight.shape).to(weight), forward)
     if not torch.equal(first, second):
@@ -105,17 +109,17 @@ def own_call(module: nn.Module) -> OwnCall:
     columns = torch.arange(weight.shape[1], device=weight.device) % 2 == 0
     return OwnCall(
         computes_weight=first.data_ptr() != weight.data_ptr(),
-        rows_apart=_apart(module, first, rows, 0),
-        columns_apart=_apart(module, first, columns, 1),
+        rows_apart=_apart(module, forward, first, rows, 0),
+        columns_apart=_apart(module, forward, first, columns, 1),
     )
 
 
-def _apart(module: nn.Module, whole: Tensor, kept: Tensor, dim: int) -> bool:
+def _apart(module: nn.Module, forward: Callable[..., Any], whole: Tensor, kept: Tensor, dim: int) -> bool:
     """Zeros in the weight along a dim stay zeros, and leave the others as they were."""
     if bool(kept.all()):  # one filter or channel: nothing to tell apart
         return True
     mask = kept.reshape([-1 if d == dim else 1 for d in range(whole.dim())])
-    part = _met(module, module.get_parameter("weight") * mask, type(module).forward)
+    part = _met(module, module.get_parameter("weight") * mask, forward)
     scale = max(float(whole.abs().max()), torch.finfo(whole.dtype).tiny)
     return float((part - whole * mask).abs().max()) <= _SAME * scale
 

@@ -69,18 +69,23 @@ def _replaced(result: nn.Module, chosen: Mapping[str, LayerChoice]) -> nn.Module
         except ConfigError as error:
             raise ConfigError(f"{name!r}: {error}") from None
         owner = owners.setdefault(id(layer.weight), layer)
-        shares = owner is not layer or any(isinstance(m, nn.Embedding) for m in partners(result, layer.weight).values())
-        if shares and any(isinstance(each, OwnForward) and each.computes_weight for each in (layer, owner)):
-            raise ConfigError(
-                f"{name!r}: its weight is shared, but its forward ({type(module).__name__}) multiplies by another that "
-                "it makes of it: there is no one weight to quantize. Leave it float."
-            )
+        _check_shared(name, layer, owner, partners(result, layer.weight).values())
         replacements[module] = layer if owner is layer else share_grid(layer, owner)
     for name in chosen:
         module = result.get_submodule(name)
         if isinstance(module, nn.Embedding):
             replacements[module] = tied_embedding(module, owners[id(module.weight)])
     return replace_modules(result, replacements)
+
+
+def _check_shared(name: str, layer: QuantLayer, owner: QuantLayer, sharing: Iterable[nn.Module]) -> None:
+    """Modules that share a weight share one grid, so each must multiply by the weight itself."""
+    shares = owner is not layer or any(isinstance(module, nn.Embedding) for module in sharing)
+    if shares and any(isinstance(each, OwnForward) and each.computes_weight for each in (layer, owner)):
+        raise ConfigError(
+            f"{name!r}: its weight is shared, but its forward multiplies by what it makes of it: there is no "
+            "one weight to quantize. Leave it float."
+        )
 
 
 def _compressed(module: nn.Module, choice: LayerChoice) -> QuantLayer:

@@ -74,7 +74,7 @@ def weight_site(module: str, layer: QuantLayer) -> WeightSite | None:
         return None
     with torch.no_grad():
         grid = layer.weight_grid()
-        weight = layer.weight.detach()
+        weight = layer.called_weight().detach()
         codes = grid.codes(weight)
         kept = None
         if layer.mask is not None:
@@ -171,7 +171,7 @@ def _mark_layer(marked: MarkedModel, name: str, layer: QuantLayer) -> None:
     with torch.no_grad():
         bias = layer.effective_bias()
         value = layer.effective_weight().detach().clone() if weight is None else weight.value
-        layer.weight = nn.Parameter(value, requires_grad=False)
+        layer.settle(value)
         if bias is not None:
             layer.register_parameter("bias", nn.Parameter(bias.detach().clone(), requires_grad=False))
     layer.mask = None

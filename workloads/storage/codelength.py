@@ -97,7 +97,7 @@ def _own_codes(module: nn.Module) -> tuple[Tensor, int] | None:
     if width == FLOAT_BITS:
         return None
     grid = module.weight_grid()
-    codes = grid.codes(module.weight)
+    codes = grid.codes(module.called_weight())
     if module.mask is not None:
         zero = grid.qmax + 1 if grid.zero_point is None else along(grid.zero_point, grid.axis, codes.dim())
         codes = torch.where(module.mask, codes, zero)
