@@ -11,7 +11,6 @@ adds its shift.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import Any, ClassVar, Self
 
 import torch
@@ -220,7 +219,11 @@ class OwnForward(QuantLayer):
         return self.effective_input(x), self._compressed(weight), self._pruned_bias(bias)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _empty, (self.own,), self.__getstate__()
+        return (
+            _empty,
+            (self.own,),
+            {key: value for key, value in vars(self).items() if key != "_compiled_call_impl"},
+        )
 
 
 CONVOLUTIONS: dict[type[nn.Module], type[QuantConv1d | QuantConv2d | QuantConv3d]] = {
@@ -246,7 +249,10 @@ def check_plain(layer: QuantLayer) -> None:
         )
 
 
-@cache
+#: Float class with a forward of its own -> its compressed class.
+_OWN_KINDS: dict[type[nn.Module], type[QuantLayer]] = {}
+
+
 def _kind_of(own: type[nn.Module]) -> type[QuantLayer]:
     """The compressed class of a float one; of a subclass with a forward of its own, one that runs it.
 
@@ -259,7 +265,10 @@ def _kind_of(own: type[nn.Module]) -> type[QuantLayer]:
     kind: type[QuantLayer] = QuantLinear if base is nn.Linear else CONVOLUTIONS[base]
     if not is_own(own, COMPRESSIBLE):
         return kind
-    return type(f"Quant{own.__name__}", (OwnForward, kind, own), {"own": own, "__doc__": OwnForward.__doc__})
+    if own not in _OWN_KINDS:
+        bases: tuple[type[Any], ...] = (OwnForward, kind, own)
+        _OWN_KINDS[own] = type(f"Quant{own.__name__}", bases, {"own": own, "__doc__": OwnForward.__doc__})
+    return _OWN_KINDS[own]
 
 
 def _empty(own: type[nn.Module]) -> nn.Module:

@@ -84,7 +84,7 @@ def called_with(module: nn.Module, forward: Callable[..., Any]) -> Tensor:
     Raises:
         ConfigError: it does not make one such call.
     """
-    return _met(module, module.get_parameter("weight"), forward)
+    return _met(module, {"weight": module.get_parameter("weight")}, forward)
 
 
 @torch.no_grad()
@@ -98,37 +98,34 @@ def own_call(module: nn.Module, own: type[nn.Module] | None = None) -> OwnCall:
     Raises:
         ConfigError: it does not call one product with a tensor that is made of its weight alone.
     """
-    weight, forward = module.get_parameter("weight"), (own or type(module)).forward
-    first, second = (_met(module, weight, forward, seed) for seed in range(2))
-    changed = _met(module, _numbers(0, *weight.shape).to(weight), forward)
+    forward = (own or type(module)).forward
+    weight = _numbers(0, module.get_parameter("weight"))
+    others = {key: _positive(p) for key, p in module._parameters.items() if p is not None and key != "weight"}
+    first = _met(module, {**others, "weight": weight}, forward)
+    if first.data_ptr() == weight.data_ptr() and first.stride() == weight.stride():
+        return OwnCall(computes_weight=False, rows_apart=True, columns_apart=True)
+    second = _met(module, {**others, "weight": weight}, forward, seed=1)
+    changed = _met(module, {**others, "weight": weight.square()}, forward)
     if not torch.equal(first, second):
         raise ConfigError("its forward multiplies by a weight that changes with the input, or from call to call.")
     if torch.equal(first, changed):
         raise ConfigError("its forward multiplies by a tensor that does not depend on its weight.")
-    rows = torch.arange(len(weight), device=weight.device) % 2 == 0
-    columns = torch.arange(weight.shape[1], device=weight.device) % 2 == 0
-    return OwnCall(
-        computes_weight=first.data_ptr() != weight.data_ptr(),
-        rows_apart=_apart(module, forward, first, rows, 0),
-        columns_apart=_apart(module, forward, first, columns, 1),
-    )
+
+    def apart(dim: int) -> bool:
+        """Zeros in every second index of the weight's dim stay zeros, and leave the others as they were."""
+        shape = [-1 if d == dim else 1 for d in range(weight.dim())]
+        mask = (torch.arange(weight.shape[dim], device=weight.device) % 2 == 0).reshape(shape)
+        part = _met(module, {**others, "weight": weight * mask}, forward)
+        return float((part - first * mask).abs().max()) <= _SAME * float(first.abs().max())
+
+    return OwnCall(computes_weight=True, rows_apart=apart(0), columns_apart=apart(1))
 
 
-def _apart(module: nn.Module, forward: Callable[..., Any], whole: Tensor, kept: Tensor, dim: int) -> bool:
-    """Zeros in the weight along a dim stay zeros, and leave the others as they were."""
-    if bool(kept.all()):  # one filter or channel: nothing to tell apart
-        return True
-    mask = kept.reshape([-1 if d == dim else 1 for d in range(whole.dim())])
-    part = _met(module, module.get_parameter("weight") * mask, forward)
-    scale = max(float(whole.abs().max()), torch.finfo(whole.dtype).tiny)
-    return float((part - whole * mask).abs().max()) <= _SAME * scale
-
-
-def _met(module: nn.Module, weight: Tensor, forward: Callable[..., Any], seed: int = 0) -> Tensor:
-    """The tensor that the one product of a forward is called with, were `weight` the weight."""
-    copy = mirrored(module, type(module))
-    parameters: dict[str, Any] = {**module._parameters, "weight": weight}
-    copy._parameters = parameters
+def _met(module: nn.Module, parameters: dict[str, Tensor], forward: Callable[..., Any], seed: int = 0) -> Tensor:
+    """The tensor that the one product of a forward is called with, were these some of its parameters."""
+    copy, weight = mirrored(module, type(module)), parameters["weight"]
+    all_of_them: dict[str, Any] = {**module._parameters, **parameters}
+    copy._parameters = all_of_them
     copy._buffers = {key: None if b is None else b.clone() for key, b in module._buffers.items()}
     found: list[Tensor] = []
 
@@ -136,7 +133,7 @@ def _met(module: nn.Module, weight: Tensor, forward: Callable[..., Any], seed: i
         found.append(called)
         return x, called, bias
 
-    x = _numbers(seed, *_input_shape(module, weight)).to(weight)
+    x = _numbers(seed, weight.new_empty(_input_shape(module, weight)))
     try:
         with Met(weight.shape, note):
             forward(copy, x)
@@ -155,5 +152,11 @@ def _input_shape(module: Any, weight: Tensor) -> tuple[int, ...]:
     return 2, weight.shape[1] * module.groups, *sizes
 
 
-def _numbers(seed: int, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def _numbers(seed: int, like: Tensor) -> Tensor:
+    """Normal numbers, of a seed, whatever torch's own generator has drawn."""
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like)
+
+
+def _positive(like: Tensor) -> Tensor:
+    """Numbers that do as a scale: those that the layer has may be zero as yet."""
+    return _numbers(2, like).abs() + 0.5

@@ -18,6 +18,7 @@ _CARRIERS: tuple[type[nn.Module], ...] = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
     nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.PReLU,
 )  # fmt: skip
+_KINDS: tuple[type[nn.Module], ...] = (*COMPRESSIBLE, *_CARRIERS)
 _PRODUCTS = frozenset(f"aten::{name}" for name in ("linear", "conv1d", "conv2d", "conv3d", "convolution"))
 _NORMS = frozenset(f"aten::{name}" for name in ("batch_norm", "instance_norm", "prelu"))
 _NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
@@ -63,7 +64,7 @@ def cuttable_modules(model: nn.Module) -> Cuttable:
     """Sort the convolutions, linear layers, norms and PReLUs of a model."""
     found, owners = Cuttable(), _owners(model)
     for name, module in model.named_modules():
-        if not isinstance(module, (*COMPRESSIBLE, *_CARRIERS)):
+        if not isinstance(module, _KINDS):
             continue
         why = _refusal(module, owners)
         if why:
@@ -95,7 +96,7 @@ def _refusal(module: nn.Module, owners: Counter[int]) -> str:
 def _runs_its_own(module: nn.Module) -> bool:
     if isinstance(module, QuantLayer):
         return isinstance(module, OwnForward)
-    return is_own(type(module), (*COMPRESSIBLE, *_CARRIERS))
+    return is_own(type(module), _KINDS)
 
 
 def _apart(module: Any) -> tuple[bool, bool]:

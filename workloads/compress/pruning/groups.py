@@ -152,7 +152,10 @@ def channel_groups(model: nn.Module, *args: Any, **kwargs: Any) -> ChannelGroups
     groups = _collect(followed)
     found = ChannelGroups(groups, kept_channels(model, followed, refused, groups))
     if found.kept and not found:
-        warnings.warn(f"no channel of this {type(model).__name__} can be removed.\n{found}", stacklevel=2)
+        more = f"; and {len(found.kept) - 1} more in `kept`" if len(found.kept) > 1 else ""
+        warnings.warn(
+            f"no channel of this {type(model).__name__} can be removed. {found.kept[0]}{more}.", stacklevel=2
+        )
     return found
 
 
