@@ -121,10 +121,12 @@ class Streamed:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Everything once; the global random state, which a loader draws on, is as before."""
-        with torch.random.fork_rng(devices=[]):
-            batches = iter(self.loader)
-        for batch in batches:
-            yield self._pair(batch)
+        state = torch.get_rng_state()
+        try:
+            for batch in self.loader:
+                yield self._pair(batch)
+        finally:
+            torch.set_rng_state(state)
 
     @property
     def has_values(self) -> bool:

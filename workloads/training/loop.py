@@ -25,7 +25,7 @@ from workloads.training.checkpoints import (
 from workloads.training.device import select_device
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import SplitSource, feed_of
-from workloads.training.metrics import Metric, default_metric, measure
+from workloads.training.measuring import Metric, default_metric, measure
 from workloads.training.records import EpochRecord, Progress, StepProgress, TrainResult
 from workloads.training.run import Loss, Run
 from workloads.training.settings import TrainSettings

@@ -15,7 +15,7 @@ from workloads.storage.weights import load_weights, read_metadata, save_weights
 from workloads.training.accuracy import Accuracy
 from workloads.training.inputs import DataLike, InMemory, feed_of
 from workloads.training.loop import finetune
-from workloads.training.metrics import MetricValue, measure
+from workloads.training.measuring import MetricValue, measure
 from workloads.training.records import Progress, TrainResult
 from workloads.training.settings import TrainSettings
 
