@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from hwmodel.chip.fields import Width, quantity
 from hwmodel.chip.roofline import Format, Roofline
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
+from hwmodel.errors import check_one_of
 
 Rate = Annotated[float, quantity("mac_rate", positive=True)]
 Size = Annotated[float, quantity("size", positive=True)]
@@ -76,8 +77,7 @@ class RooflineSection(Schema):
     def _check(self) -> RooflineSection:
         names = [item.name for item in self.formats]
         bits = [item.bits for item in self.formats]
-        if self.native not in names:
-            raise ValueError(f"native must be one of {', '.join(names)}, but got {self.native!r}")
+        check_one_of("native", self.native, names)
         if len(set(bits)) != len(bits) or max(bits) != 32:
             raise ValueError(f"formats must have different widths, the widest 32 bit, but got {bits} bit")
         if self.idle_power > self.board_power:

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.errors import MappingError, did_you_mean
+from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import bounds
 from hwmodel.mapper import search as kernel
 from hwmodel.mapper.counting import Floats, Ints, Problem
@@ -57,9 +57,7 @@ def best_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective = "
     Raises:
         MappingError: an unknown objective, a hierarchy of more than three levels, or no mapping fits.
     """
-    if optimize not in OBJECTIVES:
-        hint = did_you_mean(optimize, OBJECTIVES)
-        raise MappingError(f"optimize must be one of {', '.join(OBJECTIVES)}, but got {optimize!r}.{hint}")
+    check_one_of("optimize", optimize, OBJECTIVES, MappingError)
     hierarchy = Hierarchy.of(accelerator)
     spaces = [
         (Space(layer, accelerator, hierarchy, dims), tuple(original.items()))

@@ -22,7 +22,7 @@ from functools import lru_cache
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Widths
-from hwmodel.errors import MappingError
+from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import row_search as rowkernel
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.pe_sets import Sets, arrangements
@@ -47,8 +47,7 @@ def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "ener
     Raises:
         MappingError: another hierarchy, or no mapping fits.
     """
-    if optimize not in OBJECTIVES:
-        raise MappingError(f"optimize must be one of {', '.join(OBJECTIVES)}, but got {optimize!r}")
+    check_one_of("optimize", optimize, OBJECTIVES, MappingError)
     check_hierarchy(accelerator)
     sets, found = search(layer, accelerator, optimize)
     if found[0] < 0:

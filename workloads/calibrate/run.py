@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import torch
 
 from hwmodel.chip.measured import Machine, start_roofline, to_yaml
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.layer import Layer
 from hwmodel.price.fit import Fit, Sample, fit_roofline, mean_error
 from workloads.calibrate.device import (
@@ -84,8 +84,7 @@ def calibrate(
     Raises:
         ConfigError: the device is neither, or torch sees no GPU.
     """
-    if device not in ("cpu", "cuda"):
-        raise ConfigError(f"device must be cpu or cuda, but got {device!r}")
+    check_one_of("device", device, ("cpu", "cuda"))
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device cuda: torch sees no GPU here. Write --device cpu.")
     if count < 4:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, matched_none
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import QuantLayer
@@ -33,7 +33,7 @@ def set_bits(model: nn.Module, config: CompressionConfig) -> None:
     for name, choice in config.layers.items():
         if name not in modules:
             known = [n for n, m in modules.items() if isinstance(m, QuantLayer)]
-            raise ConfigError(f"{name!r} matched 0 of {len(known)} layers.{did_you_mean(name, known)}")
+            raise ConfigError(matched_none(name, known))
         layer = modules[name]
         if isinstance(layer, QuantLayer):
             _check_fixed(name, layer.choice, choice)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, matched_none
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import CONVOLUTIONS, QuantLayer, from_float
 from workloads.compress.pruning.sparse_layers import SparseLayer
@@ -78,7 +78,7 @@ def _choices_by_module(
     for name, choice in config.layers.items():
         if name not in modules:
             known = [n for n, m in modules.items() if isinstance(m, COMPRESSIBLE)]
-            raise ConfigError(f"{name!r} matched 0 of {len(known)} layers.{did_you_mean(name, known)}")
+            raise ConfigError(matched_none(name, known))
         module = modules[name]
         if not choice.is_float:
             _check_kind(name, module)

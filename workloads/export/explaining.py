@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.errors import ConfigError, GraphError, did_you_mean
+from hwmodel.errors import ConfigError, GraphError, check_names
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
@@ -213,8 +213,7 @@ def explain_grid(grid: Grid, bits: int, codes: torch.Tensor | None = None) -> Gr
 
 def _layer(qmodel: nn.Module, module: str) -> nn.Module:
     layers = {name: found for name, found in qmodel.named_modules() if isinstance(found, COMPRESSIBLE)}
-    if module not in layers:
-        raise ConfigError(f"{module!r} matched 0 of {len(layers)} layers.{did_you_mean(module, layers)}")
+    check_names([module], layers)
     return layers[module]
 
 
@@ -231,9 +230,8 @@ def _costs(
 ) -> dict[str, Any]:
     if graph is None:
         return {}
+    check_names([module], graph.layer_modules, f"layers of {graph.name}", error=GraphError)
     own = {layer.name for layer in graph.layers if layer.module == module}
-    if not own:
-        raise GraphError(f"{module!r} matched 0 of {len(graph.layers)} layers of {graph.name}.")
     macs = sum(layer.macs for layer in graph.layers if layer.name in own)
     costs: dict[str, Any] = {"macs": macs, "macs_share": macs / graph.macs}
     if accelerator is None:

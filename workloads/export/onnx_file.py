@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.files import write_atomic
-from workloads.compress.config import check_one_of
 from workloads.export import qdq, qonnx
 from workloads.export.editing import Editor, Writer, mark_text
 from workloads.export.exporting import exported

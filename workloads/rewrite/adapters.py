@@ -10,7 +10,7 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names
 from hwmodel.files import write_atomic
 from workloads.rewrite.lora import LoRASpec, adapt, lora_layers
 from workloads.storage.weights import check_suffix, read_tensors
@@ -81,9 +81,7 @@ def load_lora(path: str | Path, model: nn.Module) -> nn.Module:
     notes = json.loads(metadata[_KEY])
     result = copy.deepcopy(model)
     known = {*dict(result.named_modules()), *dict(result.named_parameters())}
-    for name in (*notes["adapters"], *notes["trained"]):
-        if name not in known:
-            raise ConfigError(f"{path.name}: the model has no {name!r}.{did_you_mean(name, known)}")
+    check_names((*notes["adapters"], *notes["trained"]), known, "modules and parameters", place=path.name)
     specs = {name: LoRASpec(**spec) for name, spec in notes["adapters"].items()}
     result = adapt(result, specs, notes["trained"])
     own = lora_state(result)

@@ -12,12 +12,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.rewrite.factors import relative_error
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
     CONVOLUTIONS,
-    check_option,
     convolution_like,
     describe,
     in_place_of,
@@ -54,7 +53,7 @@ def to_grouped(
     Raises:
         ConfigError: a name matches nothing, a named layer cannot be split, or groups < 2.
     """
-    check_option(init, ("block", "random"))
+    check_one_of("init", init, ("block", "random"))
     if isinstance(groups, bool) or not isinstance(groups, int) or groups < 2:
         raise ConfigError(f"groups must be an integer >= 2, but got {groups!r}")
     result = copy.deepcopy(model)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwmodel.errors import ConfigError
+from hwmodel.network.patterns import matching
 from workloads.compress.config import LayerChoice
 from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLayer, QuantLinear, from_float
 from workloads.rewrite.frozen import freeze_norms, thaw_norms
@@ -26,7 +27,6 @@ from workloads.rewrite.select import (
     convolution_like,
     describe,
     in_place_of,
-    matching,
     replace_modules,
     seeded,
     select_layers,

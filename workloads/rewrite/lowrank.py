@@ -20,7 +20,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
+from hwmodel.network.patterns import matching
 from workloads.rewrite.factors import (
     Candidate,
     Factors,
@@ -32,11 +33,9 @@ from workloads.rewrite.factors import (
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
     CONVOLUTIONS,
-    check_option,
     convolution_like,
     describe,
     in_place_of,
-    matching,
     replace_modules,
     seeded,
     select_layers,
@@ -85,7 +84,7 @@ def to_low_rank(
             layer that cannot be factorized.
     """
     _check(rank, energy, parameters)
-    check_option(scheme, ("channel", "spatial"), "scheme")
+    check_one_of("scheme", scheme, ("channel", "spatial"))
     if isinstance(rank, Mapping) and layers is None:
         layers = list(rank)
     result = copy.deepcopy(model)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from hwmodel.errors import TraceError, did_you_mean
+from hwmodel.errors import TraceError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from workloads.finite import non_finite
 from workloads.tracing.annotations import is_packed, with_mask_densities
@@ -70,11 +70,7 @@ def trace_model(
             input is empty or missing, a parameter holds NaN or infinity, the route is unknown, or an op has no
             rule in strict mode.
     """
-    if route not in _ROUTES:
-        options = get_args(RouteName)
-        raise TraceError(
-            f"route must be one of {', '.join(options)}, but got {route!r}.{did_you_mean(str(route), options)}"
-        )
+    check_one_of("route", route, get_args(RouteName), TraceError)
     request = make_request(model, tuple(args), kwargs or {}, name)
     wrong = non_finite(request.model)
     if wrong:

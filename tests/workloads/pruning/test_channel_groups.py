@@ -266,7 +266,7 @@ def test_bad_channels_are_named() -> None:
     model, x = toy("residual"), picture()
     groups = channel_groups(model, x)
     for keep, message in [
-        ({"firts": [0]}, "'firts' is none of the 2 channel groups. Did you mean 'first'"),
+        ({"firts": [0]}, "keep: 'firts' matched 0 of 2 channel groups. Did you mean 'first'"),
         ({"first": []}, "at least one, but got"),
         ({"first": [1, 1]}, "rising channel numbers in 0..7"),
         ({"first": [8]}, "rising channel numbers in 0..7"),

@@ -213,7 +213,7 @@ def test_masks_and_quantizers_compose_in_either_order() -> None:
 
 def test_bad_masks_are_named() -> None:
     model = tiny_net()
-    with pytest.raises(ConfigError, match=r"'conv' is none of the 4 plain.*Did you mean 'conv1'"):
+    with pytest.raises(ConfigError, match=r"'conv' matched 0 of 4 plain.*Did you mean 'conv1'"):
         to_sparse(model, {"conv": torch.ones(1)})
     with pytest.raises(
         ConfigError, match=r"'fc': the mask must broadcast to the weight \(4, 12\), but is \(4, 11\)"

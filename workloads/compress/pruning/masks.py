@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.sparse_layers import SparseLayer, check_fits, to_sparse
 
@@ -29,9 +29,7 @@ def weight_layers(model: nn.Module, names: Iterable[str] | None = None) -> dict[
     if names is None:
         return found
     wanted = list(names)
-    for name in wanted:
-        if name not in found:
-            raise ConfigError(f"{name!r} matched 0 of {len(found)} layers.{did_you_mean(name, found)}")
+    check_names(wanted, found)
     return {name: found[name] for name in wanted}
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
-from workloads.compress.config import MAX_QUANTIZED_BITS, OBSERVERS, QUANTIZERS, check_one_of
+from hwmodel.errors import ConfigError, check_one_of
+from workloads.compress.config import MAX_QUANTIZED_BITS, OBSERVERS, QUANTIZERS
 from workloads.compress.grid import Grid, along, integer_range
 from workloads.compress.observer import Observer
 from workloads.compress.quantizers.base import Quantizer

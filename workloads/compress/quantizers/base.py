@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.config import MAX_QUANTIZED_BITS, ROUNDINGS, check_one_of
+from workloads.compress.config import MAX_QUANTIZED_BITS, ROUNDINGS
 
 
 class Quantizer(nn.Module):
