@@ -73,17 +73,7 @@ def weight_site(module: str, layer: QuantLayer) -> WeightSite | None:
     if bits == FLOAT_BITS:
         return None
     with torch.no_grad():
-        grid = layer.weight_grid()
-        weight = layer.weight.detach()
-        codes = grid.codes(weight)
-        kept = None
-        if layer.mask is not None:
-            everywhere = layer.mask.expand_as(weight)
-            if grid.zero_point is None:
-                kept = everywhere.clone()
-            else:
-                zero = grid.zero_point if grid.axis is None else grid.zero_point.reshape(-1, *_ones(weight))
-                codes = torch.where(everywhere, codes, zero.to(codes.dtype))
+        grid, codes, kept = layer.weight_codes()
         value = grid.values(codes)
         value = value if kept is None else value * kept
     return WeightSite(module=module, grid=grid, bits=bits, codes=codes, kept=kept, value=value.float())
@@ -103,10 +93,6 @@ def input_site(module: str, layer: QuantLayer) -> InputSite | None:
     except ConfigError as error:
         raise ConfigError(f"{module!r}: {error}") from None
     return InputSite(module=module, grid=grid, bits=bits)
-
-
-def _ones(weight: Tensor) -> list[int]:
-    return [1] * (weight.dim() - 1)
 
 
 def _width(module: str, quantizer: nn.Module | None, name: str) -> int:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.arrays import quantize
-from workloads.compress.grid import along
 from workloads.compress.layers import QuantLayer
 from workloads.storage.huffman import HuffmanCode, entropy_bits
 
@@ -81,11 +80,9 @@ def _own_codes(module: nn.Module) -> tuple[Tensor, int] | None:
     width = int(module.weight_quantizer.bits)
     if width == FLOAT_BITS:
         return None
-    grid = module.weight_grid()
-    codes = grid.codes(module.weight)
-    if module.mask is not None:
-        zero = grid.qmax + 1 if grid.zero_point is None else along(grid.zero_point, grid.axis, codes.dim())
-        codes = torch.where(module.mask, codes, zero)
+    grid, codes, kept = module.weight_codes()
+    if kept is not None:
+        codes = torch.where(kept, codes, grid.qmax + 1)
     return codes.cpu() - grid.qmin, width
 
 
