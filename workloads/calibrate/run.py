@@ -118,12 +118,15 @@ def calibrate(
     )  # fmt: skip
 
 
-def _source(device: str, kept: bool, train: int, error: float, held: int, held_error: float, seed: int) -> str:
+def _source(
+    device: str, kept: bool, train: int, error: float, held_out: int, held_out_error: float, seed: int
+) -> str:
     threads = f"{torch.get_num_threads()} threads" if device == "cpu" else f"CUDA {torch.version.cuda}"
     memory = ", freed memory kept by the allocator" if kept else ""
     return (
         f"{device_name(device)}, {threads}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, seed {seed}"
-        f"{memory}; {train} layers fitted to {error:.1%}, {held} held out predicted to {held_error:.1%} (mean)"
+        f"{memory}; {train} layers fitted to {error:.1%}, {held_out} held out predicted to "
+        f"{held_out_error:.1%} (mean)"
     )
 
 

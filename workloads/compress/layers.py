@@ -55,13 +55,13 @@ class QuantLayer(nn.Module):
         Raises:
             ConfigError: the pattern does not fit the weight.
         """
-        place = self.weight.device
+        device = self.weight.device
         self.choice = choice
         self.input_quantizer = self.weight_quantizer = None
         if (choice.a_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.input_quantizer = activation_quantizer(choice).to(place)
+            self.input_quantizer = activation_quantizer(choice).to(device)
         if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.weight_quantizer = weight_quantizer(choice, self.weight).to(place)
+            self.weight_quantizer = weight_quantizer(choice, self.weight).to(device)
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
         self.pattern = choice.pattern
         self.initialise()
@@ -73,7 +73,7 @@ class QuantLayer(nn.Module):
             self.weight_quantizer.initialise(self.weight, self.mask)
 
     def set_bits(self, *, w_bits: int, a_bits: int) -> None:
-        """Change the widths in place; `workloads.compress.set_bits` does so for a whole model.
+        """Change the widths in device; `workloads.compress.set_bits` does so for a whole model.
 
         The weight's grid starts anew from the weight, the input's from what its last calibration saw.
 
@@ -83,11 +83,11 @@ class QuantLayer(nn.Module):
         Raises:
             ConfigError: other widths.
         """
-        place = self.weight.device
+        device = self.weight.device
         if self.weight_quantizer is None and check_width(w_bits) != FLOAT_BITS:
-            self.weight_quantizer = weight_quantizer(self.choice, self.weight).to(place).train(self.training)
+            self.weight_quantizer = weight_quantizer(self.choice, self.weight).to(device).train(self.training)
         if self.input_quantizer is None and check_width(a_bits) != FLOAT_BITS:
-            self.input_quantizer = activation_quantizer(self.choice).to(place).train(self.training)
+            self.input_quantizer = activation_quantizer(self.choice).to(device).train(self.training)
         if self.weight_quantizer is not None:
             self.weight_quantizer.set_bits(w_bits, self.weight, self.mask)
         if self.input_quantizer is not None:

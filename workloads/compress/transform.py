@@ -45,13 +45,13 @@ def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
     for name, module in list(result.named_modules(remove_duplicate=False)):
         if id(module) not in chosen:
             continue
-        place, choice = chosen[id(module)]
+        first_name, choice = chosen[id(module)]
         if isinstance(choice, LayerChoice):
             try:
                 choice = _compressed(module, choice)
             except ConfigError as error:
-                raise ConfigError(f"{place!r}: {error}") from None
-            chosen[id(module)] = (place, choice)
+                raise ConfigError(f"{first_name!r}: {error}") from None
+            chosen[id(module)] = (first_name, choice)
         if not name:
             return choice
         parent, _, child = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""`explain`: what a configuration means for one layer, in numbers."""
+"""`explain_layer`: what a configuration means for one layer, in numbers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class GridExplanation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explanation:
+class LayerExplanation:
     """What one layer is under a configuration.
 
     Attributes:
@@ -132,14 +132,14 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(
+def explain_layer(
     qmodel: nn.Module,
     module: str,
     *,
     graph: LayerGraph | None = None,
     config: CompressionConfig | None = None,
     accelerator: Accelerator | None = None,
-) -> Explanation:
+) -> LayerExplanation:
     """What a configuration means for one layer: its grids, its size, its share of the cost.
 
     Args:
@@ -154,7 +154,7 @@ def explain(
         GraphError: the graph has no such layer.
 
     Example:
-        >>> print(explain(qmodel, "layer1.0.conv1"))  # doctest: +SKIP
+        >>> print(explain_layer(qmodel, "layer1.0.conv1"))  # doctest: +SKIP
     """
     if accelerator is not None and (graph is None or config is None):
         raise ConfigError("explain needs graph and config to price a layer on an accelerator")
@@ -176,7 +176,7 @@ def explain(
         if layer.input_quantizer is not None and bool(layer.input_quantizer.calibrated):
             found = input_site(module, layer)
             stream = None if found is None else explain_grid(found.grid, found.bits)
-    return Explanation(
+    return LayerExplanation(
         module=module, kind=type(layer).__name__, choice=choice, weight=grid, input=stream,
         shape=tuple(weight.shape), weights=weight.numel(),
         density=1.0 if kept is None else float(kept.expand_as(weight).float().mean()),
@@ -253,3 +253,7 @@ def _float_input(choice: LayerChoice) -> str:
 
 def _span(low: float, high: float) -> str:
     return f"{low:g}" if low == high else f"{low:g}..{high:g}"
+
+
+#: The names that `workloads.export` gave them first.
+Explanation, explain = LayerExplanation, explain_layer

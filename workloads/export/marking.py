@@ -105,14 +105,14 @@ def _width(module: str, quantizer: nn.Module | None, name: str) -> int:
 class Mark(nn.Module):
     """Stands where a quantizer was, and is as wide."""
 
-    def __init__(self, place: str, bits: int) -> None:
+    def __init__(self, text: str, bits: int) -> None:
         super().__init__()
-        self.place = place
+        self.text = text
         self.bits = bits
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.onnx.ops.symbolic(
-            f"{MARK_DOMAIN}::{MARK_OP}", [x], attrs={"place": self.place}, dtype=x.dtype, shape=x.shape, version=1
+            f"{MARK_DOMAIN}::{MARK_OP}", [x], attrs={"text": self.text}, dtype=x.dtype, shape=x.shape, version=1
         )
         return out
 
@@ -131,7 +131,7 @@ class MarkedModel:
     inputs: dict[str, InputSite]
 
 
-def place_of(kind: str, module: str) -> str:
+def text_of(kind: str, module: str) -> str:
     """The text on a mark."""
     return f"{kind}:{module}"
 
@@ -164,9 +164,9 @@ def _mark_layer(marked: MarkedModel, name: str, layer: QuantLayer) -> None:
     marks: dict[str, Mark | None] = {"weight_quantizer": None, "input_quantizer": None}
     if weight is not None:
         marked.weights[name] = weight
-        marks["weight_quantizer"] = Mark(place_of(WEIGHT, name), weight.bits)
+        marks["weight_quantizer"] = Mark(text_of(WEIGHT, name), weight.bits)
     if stream is not None:
         marked.inputs[name] = stream
-        marks["input_quantizer"] = Mark(place_of(INPUT, name), stream.bits)
+        marks["input_quantizer"] = Mark(text_of(INPUT, name), stream.bits)
     for attribute, mark in marks.items():
         setattr(layer, attribute, mark)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from workloads.onnx_import.values import MAX_KNOWN, Node, meta_tensor, numbers
+from workloads.onnx_import.values import MAX_CONSTANT, Node, meta_tensor, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,18 +50,18 @@ def _constant(node: Node) -> NDArray[Any]:
 def fold(node: Node) -> Numbers | None:
     """The outputs of a node whose inputs are all known; None where one is not, or the op cannot be run."""
     values = [(name, value) for name, value in zip(node.proto.input, node.inputs, strict=True) if value is not None]
-    if node.domain or node.op in _NOT_FOLDED or not values or any(value.known is None for _, value in values):
+    if node.domain or node.op in _NOT_FOLDED or not values or any(value.constant is None for _, value in values):
         return None
     from onnx.reference import ReferenceEvaluator
 
     try:
         evaluator = ReferenceEvaluator(node.proto, opsets={"": node.opset})
-        found = evaluator.run(None, {name: value.known for name, value in values})
+        found = evaluator.run(None, {name: value.constant for name, value in values})
     except Exception as error:  # an op that the reference implementation does not have, or refuses
         _log.debug("%s is not folded: %s", node.proto.name, error)
         return None
     arrays = [np.asarray(array) for array in found]
-    return arrays if sum(array.size for array in arrays) <= 2 * MAX_KNOWN else None
+    return arrays if sum(array.size for array in arrays) <= 2 * MAX_CONSTANT else None
 
 
 def stand_ins(arrays: Numbers) -> list[torch.Tensor]:

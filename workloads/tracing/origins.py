@@ -10,8 +10,8 @@ from hwmodel.network.graph import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
-    """What an activation tensor holds: the tensor of the node that computed it, when, and the bits of its grid."""
+class Origin:
+    """Where an activation comes from: the node that computed it, its tensor there, when, the bits of its grid."""
 
     source: str
     tensor: Tensor
@@ -20,7 +20,7 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Owner:
+class WeightOrigin:
     """Where a weight comes from: the largest parameter (or buffer) that it was computed from; and its widths."""
 
     module: str

@@ -64,7 +64,7 @@ class ModuleNames:
             and is_leaf(module)
         )
 
-    def place_of(self, tensor_name: str) -> tuple[str, str]:
+    def owner_of(self, tensor_name: str) -> tuple[str, str]:
         """(module, name in it) of a parameter or buffer; of a parametrized one, the name of the result.
 
         `fc.parametrizations.weight.original0` is at home in `fc` as `weight`.

@@ -10,7 +10,7 @@ from hwmodel.errors import TraceError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from workloads.finite import non_finite
 from workloads.tracing.annotations import is_packed, with_mask_densities
-from workloads.tracing.failure import explain, refuse_uncounted
+from workloads.tracing.failure import forward_error, refuse_uncounted
 from workloads.tracing.hooks import via_hooks
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import Request, make_request
@@ -102,7 +102,7 @@ def _first_that_works(request: Request, routes: tuple[Route, ...]) -> LayerGraph
             except Exception as error:  # torch raises anything here; the last route's error is reported
                 _log.debug("%s does not work for %s: %s", run.__name__, request.graph_name, error)
                 if index == len(routes) - 1:
-                    raise explain(error, _where(request, scope), request.graph_name) from error
+                    raise forward_error(error, _where(request, scope), request.graph_name) from error
     raise TraceError("no route was given")
 
 

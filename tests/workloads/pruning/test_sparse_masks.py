@@ -169,6 +169,14 @@ def test_a_shared_weight_is_stored_once() -> None:
     assert (size.size_bits, size.size_bytes) == (32 * size.parameters, 4 * size.parameters)
 
 
+def test_weights_pruned_by_hooks_are_no_weights() -> None:
+    """torch keeps the whole weight as `weight_orig`; its mask removes half of 64, and the bias stays."""
+    model = nn.Sequential(nn.Linear(8, 8))
+    prune.l1_unstructured(model[0], "weight", amount=0.5)
+    size = model_size(model, normal(1, 8))
+    assert (size.parameters, size.nonzero) == (64 + 8, 32 + 8)
+
+
 def test_a_model_becomes_sparse_and_dense_again() -> None:
     model = tiny_net()
     masks = {name: normal(*model.get_submodule(name).weight.shape) > 0 for name in ("conv1", "block.0", "fc")}
