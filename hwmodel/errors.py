@@ -93,6 +93,18 @@ def check_names(
             raise error(matched_none(name, there, what, place))
 
 
+def check_keys(keys: Iterable[str], known: Iterable[str], what: str = "key") -> None:
+    """Every key of a mapping is one of those that are known.
+
+    Raises:
+        ConfigError: one is not; the nearest is offered.
+    """
+    there = list(known)
+    for key in keys:
+        if key not in there:
+            raise ConfigError(f"unknown {what} {key!r}.{did_you_mean(str(key), there)}")
+
+
 def matched_none(name: str, known: Collection[str], what: str = "layers", place: str = "") -> str:
     """`frozen: 'conv_1' matched 0 of 6 layers. Did you mean 'conv1'?`"""
     start = f"{place}: " if place else ""

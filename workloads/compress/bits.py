@@ -8,6 +8,7 @@ from hwmodel.errors import ConfigError, matched_none
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import QuantLayer
+from workloads.modules import uncompiled
 
 _FIXED = ("density", "pattern", "keep_channels", "quantizer", "granularity", "observer", "rounding")
 
@@ -27,7 +28,7 @@ def set_bits(model: nn.Module, config: CompressionConfig) -> None:
         ConfigError: a name matches no layer, `apply` left the layer float, or something else than bits differs.
             The model is not changed then.
     """
-    plain: nn.Module = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    plain = uncompiled(model)
     modules = dict(plain.named_modules(remove_duplicate=False))
     choices: dict[int, LayerChoice] = {}
     for name, choice in config.layers.items():

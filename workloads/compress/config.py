@@ -10,7 +10,14 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
 
-from hwmodel.errors import ConfigError, GraphError, HwModelError, check_names, check_one_of, did_you_mean
+from hwmodel.errors import (
+    ConfigError,
+    GraphError,
+    HwModelError,
+    check_keys,
+    check_names,
+    check_one_of,
+)
 from hwmodel.network.choice import FLOAT_BITS, Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import parse_pattern
@@ -154,10 +161,7 @@ class LayerChoice:
         Raises:
             ConfigError: an unknown key, or a value out of its range.
         """
-        known = [f.name for f in fields(cls)]
-        for key in data:
-            if key not in known:
-                raise ConfigError(f"unknown key {key!r}.{did_you_mean(str(key), known)}")
+        check_keys(data, (f.name for f in fields(cls)))
         return cls(**data)
 
 

@@ -11,6 +11,7 @@ from hwmodel.errors import ConfigError, matched_none
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import CONVOLUTIONS, QuantLayer, from_float
 from workloads.compress.pruning.sparse_layers import SparseLayer
+from workloads.modules import put_module
 
 COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
 
@@ -52,10 +53,7 @@ def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
             except ConfigError as error:
                 raise ConfigError(f"{first_name!r}: {error}") from None
             chosen[id(module)] = (first_name, choice)
-        if not name:
-            return choice
-        parent, _, child = name.rpartition(".")
-        setattr(result.get_submodule(parent), child, choice)
+        result = put_module(result, name, choice)
     return result
 
 

@@ -31,6 +31,7 @@ from workloads.compress.config_file import refuse_pickle
 from workloads.compress.grid import Grid
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
+from workloads.modules import join_names, uncompiled
 from workloads.storage.gridcodec import (
     GRID_PARTS,
     grid_parts,
@@ -89,18 +90,20 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
         ConfigError: another suffix, or a layer was removed (0 bits).
     """
     _check_suffix(path)
-    model: nn.Module = getattr(qmodel, "_orig_mod", qmodel)
+    model = uncompiled(qmodel)
     layers = dict(quantized_layers(model))
     tensors: dict[str, Tensor] = {}
     records: dict[str, Any] = {"version": VERSION, "weights": {}, "inputs": {}}
     for name, layer in layers.items():
         weight = weight_site(name, layer)
         if weight is not None:
-            records["weights"][_join(name, "weight")] = _put_weight(tensors, _join(name, "weight"), weight)
+            records["weights"][join_names(name, "weight")] = _put_weight(
+                tensors, join_names(name, "weight"), weight
+            )
         if layer.input_quantizer is not None and bool(layer.input_quantizer.calibrated):
             stream = input_site(name, layer)
             if stream is not None:
-                records["inputs"][name] = _put_input(tensors, _join(name, "input"), stream)
+                records["inputs"][name] = _put_input(tensors, join_names(name, "input"), stream)
     codes = sum(t.nbytes for key, t in tensors.items() if key.rpartition(".")[2] in ("codes", "mask"))
     parameters = sum(t.nbytes for t in tensors.values()) - codes
     plain = plain_state(model)
@@ -130,7 +133,7 @@ def load_packed(path: str | Path) -> dict[str, Tensor]:
             state[name] = _take_weight(tensors, name, record)
         except (KeyError, ValueError, RuntimeError) as error:
             raise ConfigError(f"{path}: {name!r} is damaged: {error}") from None
-    for name in (*records["weights"], *(_join(module, "input") for module in records["inputs"])):
+    for name in (*records["weights"], *(join_names(module, "input") for module in records["inputs"])):
         spent |= {f"{name}.{part}" for part in _PARTS}
     return {**state, **{key: value for key, value in tensors.items() if key not in spent}}
 
@@ -150,7 +153,7 @@ def verify_packed(path: str | Path, qmodel: nn.Module) -> int:
     Raises:
         ConfigError: a tensor is missing, is one too many or differs in any bit.
     """
-    found, wanted = load_packed(path), plain_state(getattr(qmodel, "_orig_mod", qmodel))
+    found, wanted = load_packed(path), plain_state(uncompiled(qmodel))
     different = sorted(set(found) ^ set(wanted))
     different += [name for name in wanted if name in found and not torch.equal(found[name], wanted[name])]
     if different:
@@ -161,8 +164,8 @@ def verify_packed(path: str | Path, qmodel: nn.Module) -> int:
 def plain_state(model: nn.Module) -> dict[str, Tensor]:
     """The state dict under the names of the float model, quantizers and masks applied. On the CPU."""
     layers = dict(quantized_layers(model))
-    inner = [_join(name, part) for name in layers for part in ("weight_quantizer.", "input_quantizer.")]
-    masks = {_join(name, "mask") for name in layers}
+    inner = [join_names(name, part) for name in layers for part in ("weight_quantizer.", "input_quantizer.")]
+    masks = {join_names(name, "mask") for name in layers}
     state = {
         key: value.detach().cpu().contiguous().clone()
         for key, value in model.state_dict().items()
@@ -172,10 +175,10 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
         for name, layer in layers.items():
             site = weight_site(name, layer)
             value = layer.effective_weight() if site is None else site.value
-            state[_join(name, "weight")] = value.detach().cpu().contiguous().clone()
+            state[join_names(name, "weight")] = value.detach().cpu().contiguous().clone()
             bias = layer.effective_bias()
             if bias is not None:
-                state[_join(name, "bias")] = bias.detach().cpu().contiguous().clone()
+                state[join_names(name, "bias")] = bias.detach().cpu().contiguous().clone()
     return state
 
 
@@ -235,7 +238,3 @@ def _check_suffix(path: str | Path) -> None:
     refuse_pickle(path)
     if Path(path).suffix != ".safetensors":
         raise ConfigError(f"{Path(path).name} must end in .safetensors")
-
-
-def _join(module: str, name: str) -> str:
-    return f"{module}.{name}" if module else name

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError
 from workloads.compress.layers import QuantLayer
 from workloads.integer.reading import Op, read_graph
+from workloads.modules import put_module
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -75,8 +76,7 @@ def fold_batchnorms(model: nn.Module) -> nn.Module:
             continue
         assert norm is not None
         _fold(layer, norm)
-        parent, _, child = by_name[norm_name].target.rpartition(".")
-        setattr(result.get_submodule(parent), child, nn.Identity())
+        put_module(result, by_name[norm_name].target, nn.Identity())
     return result
 
 

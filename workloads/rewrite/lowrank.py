@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.patterns import matching
+from workloads.options import is_integer
 from workloads.rewrite.factors import (
     Candidate,
     Factors,
@@ -110,7 +111,7 @@ def _check(rank: int | Mapping[str, int] | None, energy: float | None, parameter
     if len(names) != 1:
         raise ConfigError(f"give exactly one of {', '.join(given)}, but got {' and '.join(names) or 'none'}")
     for value in [] if rank is None else list(rank.values()) if isinstance(rank, Mapping) else [rank]:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_integer(value, 1):
             raise ConfigError(f"rank must be an integer >= 1, but got {value!r}")
     if energy is not None and not 0 < energy <= 1:
         raise ConfigError(f"`0 < energy <= 1` must hold, but got energy={energy!r}")

@@ -12,6 +12,7 @@ from torch import nn
 from hwmodel.errors import ConfigError
 from hwmodel.network.patterns import matching
 from workloads.compress.layers import convolution_arguments
+from workloads.modules import put_module
 
 M = TypeVar("M", bound=nn.Module)
 #: Exactly these: a subclass has a forward of its own that a transform would replace.
@@ -97,8 +98,7 @@ def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module
         return replacements[model]
     for name, module in list(model.named_modules(remove_duplicate=False)):
         if module in replacements:
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, replacements[module])
+            put_module(model, name, replacements[module])
     return model
 
 

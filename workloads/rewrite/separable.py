@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, check_one_of
+from workloads.options import is_integer
 from workloads.rewrite.depthwise import FORMS, Form, depthwise_conv
 from workloads.rewrite.factors import factorize, relative_error
 from workloads.rewrite.report import RewriteReport, make_report
@@ -70,7 +71,7 @@ def to_separable(
     """
     check_one_of("init", init, ("svd", "random"))
     check_one_of("form", form, FORMS)
-    if isinstance(multiplier, bool) or not isinstance(multiplier, int) or multiplier < 1:
+    if not is_integer(multiplier, 1):
         raise ConfigError(f"multiplier must be an integer >= 1, but got {multiplier!r}")
     result = copy.deepcopy(model)
     selection = select_layers(result, CONVOLUTIONS, _refusal, layers, skip)

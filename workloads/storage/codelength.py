@@ -11,6 +11,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.arrays import quantize
 from workloads.compress.layers import QuantLayer
+from workloads.options import is_integer
 from workloads.storage.huffman import HuffmanCode, entropy_bits
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def huffman_table(model: nn.Module, bits: int = 8) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 8:
+    if not is_integer(bits, 1, 8):
         raise ConfigError(f"bits must be an integer in 1..8, but got {bits!r}")
     rows = [row for name, module in model.named_modules() if (row := _row(name, module, bits)) is not None]
     if not rows:

@@ -17,6 +17,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from hwmodel.network.patterns import matching
 from workloads.compress.grid import Grid
+from workloads.modules import join_names
 from workloads.storage.coding import PARTS, Coded, decode, encode
 from workloads.storage.huffman import HuffmanCode, entropy_bits
 from workloads.storage.weights import NOTES, check_suffix, load_state, read_tensors, state_tensors
@@ -191,7 +192,7 @@ def _settle(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Grid]:
     """
     grids: dict[str, Grid] = {}
     for name, module in model.named_modules():
-        key = f"{name}.weight".lstrip(".")
+        key = join_names(name, "weight")
         if key not in tensors:
             continue
         quantizer = getattr(module, "weight_quantizer", None)

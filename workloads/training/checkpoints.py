@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from workloads.modules import join_names
 from workloads.storage.weights import check_same_names, check_suffix, read_tensors
 from workloads.training.settings import TrainSettings
 
@@ -149,7 +150,7 @@ def _make_buffers(model: nn.Module, state: dict[str, Any]) -> None:
     """Registered buffers that are None in the model, and a tensor in the state."""
     for prefix, module in model.named_modules():
         for key, value in module._buffers.items():
-            saved = state.get(f"{prefix}.{key}" if prefix else key)
+            saved = state.get(join_names(prefix, key))
             if value is None and saved is not None:
                 like = next(module.parameters(recurse=False), saved)
                 module._buffers[key] = saved.to(like.device)

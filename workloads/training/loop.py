@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.calibration import device_of
+from workloads.compress.calibration import device_of, modes_kept
 from workloads.training.accuracy import measure_accuracy
 from workloads.training.checkpoints import (
     Checkpoints,
@@ -207,11 +207,10 @@ def _teaching(teacher: Teacher | None, target: torch.device) -> Iterator[None]:
     if not isinstance(teacher, nn.Module):
         yield
         return
-    home, modes = device_of(teacher), [(module, module.training) for module in teacher.modules()]
-    teacher.to(target).eval()
-    try:
-        yield
-    finally:
-        teacher.to(home)
-        for module, training in modes:
-            module.training = training
+    home = device_of(teacher)
+    with modes_kept(teacher):
+        teacher.to(target).eval()
+        try:
+            yield
+        finally:
+            teacher.to(home)

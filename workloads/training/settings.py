@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from hwmodel.errors import ConfigError, check_one_of, did_you_mean
+from hwmodel.errors import ConfigError, check_keys, check_one_of
 from workloads.training.schedules import SCHEDULES, cosine, multistep, warmup
 
 OPTIMIZERS = ("sgd", "adam")
@@ -155,10 +155,7 @@ class TrainSettings:
         Raises:
             ConfigError: an unknown key, or a value out of its range.
         """
-        known = [f.name for f in fields(cls)]
-        for key in data:
-            if key not in known:
-                raise ConfigError(f"unknown training setting {key!r}.{did_you_mean(str(key), known)}")
+        check_keys(data, (f.name for f in fields(cls)), "training setting")
         return cls(**data)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch.nn.utils import prune
 from hwmodel.errors import ConfigError, check_names
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.sparse_layers import SparseLayer, check_fits, to_sparse
+from workloads.modules import put_module
 
 _WITH_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -126,8 +127,5 @@ def to_torch_prune(model: nn.Module) -> nn.Module:
         if isinstance(layer, SparseLayer):
             dense, mask = layer.to_dense(), layer.mask
             prune.custom_from_mask(dense, "weight", mask)  # type: ignore[no-untyped-call]
-            if not name:
-                return dense
-            parent, _, child = name.rpartition(".")
-            setattr(result.get_submodule(parent), child, dense)
+            result = put_module(result, name, dense)
     return result

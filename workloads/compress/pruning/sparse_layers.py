@@ -15,6 +15,7 @@ from torch.nn.functional import linear
 
 from hwmodel.errors import ConfigError, matched_none
 from workloads.compress.layers import convolution_arguments
+from workloads.modules import put_module
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -105,11 +106,7 @@ def to_sparse(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     """
     result = copy.deepcopy(model)
     for name, mask in masks.items():
-        parent, _, child = name.rpartition(".")
-        layer = _sparse(name, result, mask)
-        if not name:
-            return layer
-        setattr(result.get_submodule(parent), child, layer)
+        result = put_module(result, name, _sparse(name, result, mask))
     return result
 
 
