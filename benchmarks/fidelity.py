@@ -1,10 +1,10 @@
 """Replay a file of reference figures through the public API and print how far we are from it.
 
-    python benchmarks/fidelity.py KIND FILE [--json]
+    python benchmarks/fidelity.py KIND [FILE] [--json]
 
-Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm, tpu. The module
-`benchmarks/replays/KIND.py` reads the format and predicts every quantity in it; it knows no case by name, so
-any file of that format will do.
+Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm, tpu. FILE is by default the one of
+that kind in `tests/reference`. The module `benchmarks/replays/KIND.py` reads the format and predicts every quantity
+in it; it knows no case by name, so any file of that format will do.
 
 error = prediction / reference - 1, signed; where the reference is 0 it is the prediction itself (0 only when
 both are 0). max, mean and median are over the absolute errors of all cases.
@@ -28,6 +28,7 @@ if __name__ == "__main__":  # works from any folder; this one has a `search` tha
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.replays.case import Case
+from benchmarks.replays.figures import figures_path
 from hwmodel.errors import HwModelError
 
 INVALID = 3
@@ -38,25 +39,27 @@ class Format:
     """What a file of one kind must have, to tell kinds apart.
 
     Attributes:
+        figures: the committed file of this kind.
         rows: the file is a list (else a mapping).
         keys: of every row, or of the mapping.
         nested: keys of every value of a mapping.
     """
 
+    figures: str
     rows: bool
     keys: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
 
 
 FORMATS = {
-    "timeloop-counts": Format(True, keys=("arch_spec", "problem", "mapping", "counts")),
-    "timeloop-best": Format(False, keys=("arch_specs", "rows")),
-    "scalesim": Format(False, keys=("layers", "rows")),
-    "bitfusion": Format(False, nested=("layers", "results")),
-    "eyeriss": Format(True, keys=("Layer", "Processing Latency (ms)")),
-    "haq": Format(False, keys=("bits", "cycles")),
-    "gemm": Format(False, keys=("columns", "rows")),
-    "tpu": Format(True, keys=("metric",)),
+    "timeloop-counts": Format("timeloop_counts.json", True, keys=("arch_spec", "problem", "mapping", "counts")),
+    "timeloop-best": Format("timeloop_mapper_best.json", False, keys=("arch_specs", "rows")),
+    "scalesim": Format("scalesim_cycles.json", False, keys=("layers", "rows")),
+    "bitfusion": Format("bitfusion_cycles.json", False, nested=("layers", "results")),
+    "eyeriss": Format("eyeriss_alexnet_silicon.json", True, keys=("Layer", "Processing Latency (ms)")),
+    "haq": Format("haq_mobilenetv2_b16_cycles.json", False, keys=("bits", "cycles")),
+    "gemm": Format("a100_gemm_ms.json", False, keys=("columns", "rows")),
+    "tpu": Format("tpuv1_table3.json", True, keys=("metric",)),
 }
 
 
@@ -165,12 +168,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Exit codes: 0 replayed, 2 usage, 3 the file is not of that kind or its replay failed.",
     )
     parser.add_argument("kind", choices=FORMATS, metavar="KIND", help=", ".join(FORMATS))
-    parser.add_argument("file", type=Path, metavar="FILE", help="a JSON file of that kind")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", nargs="?", help="a JSON file of that kind (default: in tests/reference)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
     options = parser.parse_args(arguments)
     try:
-        cases = replay_file(options.kind, options.file)
-    except FidelityError as error:
+        cases = replay_file(options.kind, options.file or figures_path(FORMATS[options.kind].figures))
+    except (FidelityError, FileNotFoundError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return INVALID
     print(json.dumps(as_data(cases), indent=1, allow_nan=False) if options.json else as_table(cases))

@@ -2,7 +2,8 @@
 
     python benchmarks/gpu.py [--gemm FILE] [--count N]
 
-Writes results/gpu.json beside this file. FILE is a measured-GEMM file (the format is in replays/gemm.py).
+Writes results/gpu.json beside this file. FILE is a measured-GEMM file (the format is in replays/gemm.py), by
+default that of tests/reference.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 
 from benchmarks.replays import gemm
+from benchmarks.replays.figures import figures_path
 from hwmodel.price.fit import predict_seconds
 from workloads.calibrate import calibrate
 
@@ -30,9 +32,7 @@ RESULTS = Path(__file__).parent / "results" / "gpu.json"
 NOT_MEASURED = "not measured"
 
 
-def a100(path: Path | None) -> Any:
-    if path is None:
-        return NOT_MEASURED
+def a100(path: Path) -> Any:
     cases = gemm.replay(json.loads(path.read_text(encoding="utf-8")))
     errors = [abs(case.error) for case in cases]
     return {
@@ -73,9 +73,7 @@ def calibration(device: str, count: int, seed: int) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    reference = os.environ.get("HWMODEL_REFERENCE")
-    default = Path(reference) / "a100_gemm_ms.json" if reference else None
-    parser.add_argument("--gemm", type=Path, default=default)
+    parser.add_argument("--gemm", type=Path, default=figures_path("a100_gemm_ms.json"))
     parser.add_argument("--count", type=int, default=100)
     options = parser.parse_args()
     report = {

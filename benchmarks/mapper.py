@@ -1,10 +1,10 @@
 """How fast the mapper is, and that it is right: one run, ratios beside the peers.
 
-    HWMODEL_REFERENCE=reference python -m benchmarks.mapper
+    python benchmarks/mapper.py
 
-Reads `timeloop_eyeriss256.json`, `timeloop_mapper_best.json` and `zigzag_tpu_like.json` in that folder and writes
-`benchmarks/results/mapper.json`. Times are the least and the median of several runs, compiled and imported, with
-every cache emptied before each. Peers' figures are those of `peers.md` in the same folder (two x86-64 cores).
+Reads `timeloop_eyeriss256.json`, `timeloop_mapper_best.json` and `zigzag_tpu_like.json` of `tests/reference` and
+writes `benchmarks/results/mapper.json`. Times are the least and the median of several runs, compiled and imported,
+with every cache emptied before each. Peers' figures are those of the README in that folder (two x86-64 cores).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,15 +24,17 @@ from typing import Any
 import numba
 import numpy as np
 
+if __name__ == "__main__":  # works from any folder; this one has a `search` that must not hide the package
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from benchmarks.networks import resnet18, resnet20
-from benchmarks.replays import timeloop_best
+from benchmarks.replays import eyeriss256, timeloop_best
+from benchmarks.replays.figures import figures
 from hwmodel import Accelerator, CostTable, Layer, LayerCost, evaluate, find_mapping, load_accelerator
-from hwmodel.interop.timeloop import accelerator_of, layer_of
-from hwmodel.mapper import bounds, space
-from hwmodel.mapper import free as mapper
-from hwmodel.mapper import row_stationary as rowstationary
-from hwmodel.mapper import search as kernel
-from hwmodel.mapper import shared as solved
+from hwmodel.mapper import bounds, free, row_search, row_stationary, search, space
+from hwmodel.mapper.scores import ENERGY
+from hwmodel.mapper.shared import forget_mappings
+from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 
@@ -41,7 +42,7 @@ OUT = Path(__file__).parent / "results" / "mapper.json"
 SEED = 0
 DENSITIES = (1.0, 0.75, 0.5, 0.25)
 
-#: peers.md: Timeloop v3.0.3, 2 threads, its own `eyeriss-256` space; ZigZag 3.9.1, ResNet-18 on `tpu_like`.
+#: tests/reference: Timeloop v3.0.3, 2 threads, its own `eyeriss-256` space; ZigZag 3.9.1, ResNet-18 on `tpu_like`.
 TIMELOOP_SECONDS, TIMELOOP_MAPPINGS_PER_S, ZIGZAG_SECONDS = 17.1, 8200.0, 40.3
 
 Row = dict[str, Any]
@@ -49,8 +50,7 @@ Row = dict[str, Any]
 
 def forget() -> None:
     """Empty every cache that would make a second run cheaper than the first."""
-    solved._mapped.clear()
-    solved._mappings.clear()
+    forget_mappings()
     for cached in (space.tile_grid, space.unrollings, space.padded_variants):
         cached.cache_clear()
 
@@ -71,57 +71,21 @@ def row(name: str, seconds: tuple[float, float], limit_s: float | None = None, *
     return {"name": name, "least_s": seconds[0], "median_s": seconds[1], "limit_s": limit_s, **extra}
 
 
-def row_stationary(reference: Path) -> Row:
+def eyeriss_256() -> Row:
     """Timeloop's `eyeriss-256` space: the same optimum, the same split by level."""
-    data = json.loads((reference / "timeloop_eyeriss256.json").read_text())
-    accelerator, layer = row_stationary_chip(data), layer_of(data["problem"])
+    data = figures("timeloop_eyeriss256.json")
+    accelerator, layer = eyeriss256.chip_of(data), eyeriss256.problem_of(data)
     seconds = timed(lambda: find_mapping(layer, accelerator))
     _, found = find_mapping(layer, accelerator)
-    split: dict[str, float] = {}
-    for (place, _), energy in found.energy_breakdown.items():
-        split[place] = split.get(place, 0.0) + 1e3 * energy / layer.macs
-    expected = {name.replace("MACs", "mac"): value for name, value in data["best_fj_per_mac"].items()}
+    split = eyeriss256.energy_by_level(layer, found)
     return row(
         "timeloop eyeriss-256", seconds, 0.020,
         pj_per_mac=found.energy_pj / layer.macs, reference_pj_per_mac=data["best_pj_per_mac"],
-        worst_level_fj_per_mac=max(abs(split[name] - value) for name, value in expected.items()),
+        worst_level_fj_per_mac=max(abs(split[name] - value) for name, value in data["best_fj_per_mac"].items()),
         covered_mappings_per_s=data["mapspace_size"] / seconds[0],
-        peer="Timeloop v3.0.3, 17.1 s, 8,200 mappings/s (peers.md)", ratio=TIMELOOP_SECONDS / seconds[0],
+        peer="Timeloop v3.0.3, 17.1 s, 8,200 mappings/s (tests/reference)", ratio=TIMELOOP_SECONDS / seconds[0],
         ratio_covered_mappings_per_s=data["mapspace_size"] / seconds[0] / TIMELOOP_MAPPINGS_PER_S,
     )  # fmt: skip
-
-
-def row_stationary_chip(data: dict[str, Any]) -> Accelerator:
-    """The file's architecture; its register files hold one operand each, so they are one level."""
-    mac, word = data["arch"]["mac"], data["arch"]["word_bits"]
-    mesh = mac["mesh"]
-    lines = []
-    for level in data["arch"]["levels_inner_to_outer"]:
-        if level["holds"]:
-            spad = ", level: spads, per: pe" if level["instances"] > 1 else ""
-            size = f"{level['words'] * word // 8} B" if "words" in level else "unbounded"
-            lines.append(
-                f"  - {{name: {level['name']}{spad}, holds: [{', '.join(level['holds'])}], size: {size}, "
-                f"read_energy: {level['energy_pj_per_word']} pJ/({word} bit), source: the reference file}}"
-            )
-    text = f"""\
-name: eyeriss_256
-description: row stationary
-source: Timeloop v3.0.3, configs/mapper/eyeriss-256
-clock: 1 GHz
-mac: {{w: {word} bit, i: {word} bit, accumulator: {word} bit, energy: {mac["energy_pj"]} pJ, source: as above}}
-array:
-  - {{axis: X, size: {mesh[0]}, dims: [OX, K]}}
-  - {{axis: Y, size: {mesh[1]}, dims: [FX, C, K], full: [FX]}}
-diagonal: false
-temporal: {{spads: [K, C, FY], GlobalBuffer: [OY, K, B], DRAM: [C, K, B, OX]}}
-order: {{spads: [FY, C, K], GlobalBuffer: [K, B, OY], DRAM: [OX, B, K, C]}}
-memories:
-""" + "\n".join(lines)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "eyeriss_256.yaml"
-        path.write_text(text)
-        return load_accelerator(path)
 
 
 def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: int, most_tiles: int) -> Row:
@@ -130,28 +94,28 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     So many pairs of register tile and unrolling, in so many buffer tiles, in all orders. What does
     not fit is looked at and not counted; orders that do the same are counted once.
     """
-    case, energy = (
-        mapper._Case(_space(layer, accelerator), (), _keeps(accelerator)),
-        mapper._Search(bounds.ENERGY, 1),
+    branch, energy = (
+        free._Branch(_space(layer, accelerator), (), _keeps(accelerator)),
+        free._Search(ENERGY, 1),
     )
-    tiles, _, least = case.tiles(1)
-    case.bound(energy)
-    registers = case.space.register_tiles(case.kept[0])
-    pairs, lines, scores = case.join(energy, registers, least, (np.inf, np.inf))
+    tiles, _, least = branch.tiles(1)
+    branch.bound(energy)
+    registers = branch.space.register_tiles(branch.kept[0])
+    pairs, lines, scores = branch.join(energy, registers, least, (np.inf, np.inf))
     pairs, lines = pairs[:most_pairs], lines[:most_pairs].copy()
     tiles, keys = tiles[-most_tiles:], np.full(len(tiles[-most_tiles:]), -np.inf)
-    lines[:, :, :6] = -np.inf  # what the bounds are made of
+    lines[:, :, : bounds.CONSTANT] = -np.inf  # what the bounds are made of
     scores = np.full(len(pairs), -np.inf)
-    sizes = bounds.pair_sizes(registers, case.unrollings, pairs)
+    sizes = bounds.pair_sizes(registers, branch.unrollings, pairs)
     counted = 0
 
     def count() -> None:
         nonlocal counted
-        found = kernel.search(
-            case.problem, bounds.ENERGY, 1, registers, case.unrollings,
+        found = search.search(
+            branch.nest, ENERGY, 1, registers, branch.unrollings,
             pairs, lines, scores, sizes, tiles, keys, (np.inf, np.inf),
         )[2]  # fmt: skip
-        counted = int(found[5])
+        counted = int(found[search.COUNTED])
 
     seconds = timed(count)
     return row(
@@ -167,7 +131,10 @@ def enumeration_of_sets(graph: LayerGraph) -> Row:
 
     def count() -> None:
         nonlocal counted
-        counted = sum(int(rowstationary.search(layer, accelerator, "energy")[1][7]) for layer in graph.layers)
+        counted = sum(
+            int(row_stationary.search(Task.of(layer, accelerator), "energy")[-1][row_search.NUM_COUNTED])
+            for layer in graph.layers
+        )
 
     seconds = timed(count)
     return row(
@@ -176,8 +143,8 @@ def enumeration_of_sets(graph: LayerGraph) -> Row:
     )  # fmt: skip
 
 
-def _space(layer: Layer, accelerator: Accelerator) -> space.Space:
-    return space.Space(layer, accelerator, space.Hierarchy.of(accelerator), layer.dims)
+def _space(layer: Layer, accelerator: Accelerator) -> space.TileSpace:
+    return space.TileSpace(Task.of(layer, accelerator), space.Hierarchy.of(accelerator), layer.dims)
 
 
 def _keeps(accelerator: Accelerator) -> space.Kept:
@@ -185,12 +152,12 @@ def _keeps(accelerator: Accelerator) -> space.Kept:
     return space.Hierarchy.of(accelerator).choices()[0]
 
 
-def best_known(reference: Path) -> list[Row]:
+def best_known() -> list[Row]:
     """Every problem of `timeloop_mapper_best.json` with free dataflow and bypass."""
-    data = json.loads((reference / "timeloop_mapper_best.json").read_text())
+    data = figures("timeloop_mapper_best.json")
     rows = []
     for item, case in zip(data["rows"], timeloop_best.replay(data), strict=True):
-        layer, accelerator = layer_of(item["problem"]), accelerator_of(data["arch_specs"][item["arch"]])
+        layer, accelerator = timeloop_best.problem_of(data, item)
         seconds = timed(partial(find_mapping, layer, accelerator), 3)
         rows.append(
             row(
@@ -208,14 +175,16 @@ def network(graph: LayerGraph) -> Row:
     total = evaluate(graph, accelerator)
     return row(
         "ResNet-18 on tpu_like", seconds, 0.060, energy_pj=total.energy_pj, cycles=total.cycles,
-        peer="ZigZag 3.9.1, 40.3 s (peers.md)", ratio=ZIGZAG_SECONDS / seconds[0],
+        peer="ZigZag 3.9.1, 40.3 s (tests/reference)", ratio=ZIGZAG_SECONDS / seconds[0],
     )  # fmt: skip
 
 
-def beside_zigzag(reference: Path, graph: LayerGraph) -> list[Row]:
-    """Energy and cycles per layer beside ZigZag's, and the rules behind differences above 10 %."""
-    data = json.loads((reference / "zigzag_tpu_like.json").read_text())
-    theirs = {item["layer"]: item for item in data["layers"]}
+def beside_zigzag(graph: LayerGraph) -> list[Row]:
+    """Energy and cycles per layer beside ZigZag's, and the rules behind differences above 10 %.
+
+    The preset is that architecture at its widths (`tests/hwmodel/chip/test_presets.py` compares them).
+    """
+    theirs = {item["layer"]: item for item in figures("zigzag_tpu_like.json")["layers"]}
     accelerator = load_accelerator("tpu_like")
     rows = []
     for layer in graph.layers:
@@ -337,17 +306,14 @@ def show(rows: list[Row], layers: list[Row]) -> None:
 
 def main() -> None:
     os.environ["HWMODEL_CACHE"] = "off"
-    named = os.environ.get("HWMODEL_REFERENCE")
-    if not named:
-        sys.exit("set HWMODEL_REFERENCE to the folder of the reference files")
-    reference, graph = Path(named), resnet18()
-    rows = [row_stationary(reference), *best_known(reference), network(graph)]
+    graph = resnet18()
+    rows = [eyeriss_256(), *best_known(), network(graph)]
     for name in ("tpu_like", "edge_npu"):
         rows.append(enumeration(name, graph.layers[5], load_accelerator(name), 2000, 300))
     rows.append(enumeration_of_sets(graph))
     for name in ("eyeriss", "bitfusion", "edge_npu", "tpu_like"):
         rows += cost_table(resnet20(), name)
-    layers = beside_zigzag(reference, graph)
+    layers = beside_zigzag(graph)
     show(rows, layers)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"device": device(), "rows": rows, "zigzag_tpu_like": layers}, indent=1) + "\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hwmodel.lazy import lazy_exports
 from hwmodel.moved import keep_old_paths
+from hwmodel.shown import shown_by
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
@@ -37,6 +38,9 @@ __all__ = [
 ]  # fmt: skip
 
 keep_old_paths()
+shown_by(
+    {"LayerGraph": ("hwmodel.show.notebook", "graph_html"), "NetworkCost": ("hwmodel.show.notebook", "cost_html")}
+)
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
-from dataclasses import replace
 from typing import Protocol
 
 from hwmodel.chip.accelerator import Accelerator
@@ -12,13 +11,15 @@ from hwmodel.errors import MappingError
 from hwmodel.mapper.free import Objective
 from hwmodel.mapper.shared import map_and_price
 from hwmodel.nest.mapping import Mapping
-from hwmodel.network.choice import Choice, remove_filters
+from hwmodel.nest.task import Task
+from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Bits, Density, Layer
+from hwmodel.network.layer import Density, Layer
 from hwmodel.network.liveness import Liveness
-from hwmodel.price import sequential as nestcount
 from hwmodel.price.gpu import price_kernel, uses_structure
+from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.results import LayerCost, NetworkCost
+from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, weight_density
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from hwmodel.price.vector import VectorCost, vector_costs
@@ -71,33 +72,11 @@ def layer_cost(
     Raises:
         MappingError: no mapping fits.
     """
-    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-    resolved = replace(layer, bits=Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc))
-    work = remove_filters(resolved)
-    shown = _supported(work, accelerator)
-    density = work.density
-    energy: dict[tuple[str, str], float]
-    traffic: dict[tuple[str, str], float] = {}
-    tiles: dict[tuple[str, str], int] = {}
-    mapping: Mapping | None = None
-    if accelerator.loop_nest is not None:
-        counts = nestcount.count_operations(work, accelerator.loop_nest, last=last)
-        energy = nestcount.operation_energy(counts, widths, accelerator.loop_nest)
-        cycles, bound, utilization = counts.multiplications + counts.additions, "compute", 1.0
-        compute = processing = cycles
-    elif accelerator.roofline is not None:
-        kernel = price_kernel(work, accelerator, accelerator.roofline, last=last)
-        energy, traffic = kernel.energy_pj, kernel.traffic_bits
-        cycles, bound, utilization = kernel.cycles, kernel.bound, kernel.utilization
-        compute = processing = kernel.cycles
-    else:
-        mapping, priced = map_and_price(shown, accelerator, optimize)
-        energy = {(place, operand): value for (place, operand), value in priced.energy_pj.items()}
-        traffic = {(place, operand): item.bits for (place, operand), item in priced.traffic.items()}
-        tiles = {(place, operand): value for (place, operand), value in priced.tile_bits.items()}
-        cycles, bound, utilization = priced.cycles, priced.bound, priced.utilization
-        compute = priced.compute_cycles
-        processing = priced.processing_cycles
+    task = Task.of(layer, accelerator)
+    work = task.without_removed_filters()
+    priced = _price(work, optimize, last=last)
+    cycles, utilization = priced.cycles, priced.utilization
+    energy, traffic = dict(priced.energy_pj), dict(priced.traffic_bits)
     if vector is not None and accelerator.levels:
         utilization *= cycles / (cycles + vector.cycles)
         cycles += vector.cycles
@@ -105,38 +84,58 @@ def layer_cost(
         energy[outer, "vector"] = vector.memory_pj
         energy["vector", ""] = vector.compute_pj
         traffic[outer, "vector"] = vector.traffic_bits
+    density = work.layer.density
     return LayerCost(
         name=layer.name,
         module=layer.module,
-        layer=resolved,
+        layer=task.layer,
         macs=layer.macs,
-        effectual_macs=work.macs * weight_density(density) * density.i,
-        bops=work.macs * widths.w * widths.i,
+        effectual_macs=work.layer.macs * weight_density(density) * density.i,
+        bops=work.layer.macs * task.widths.w * task.widths.i,
         cycles=cycles,
-        bound=bound,
+        bound=priced.bound,
         energy_breakdown=energy,
         traffic_bits=traffic,
         utilization=utilization,
-        weight_bits=stored_weight_bits(work, accelerator),
-        mapping=mapping,
-        processing_cycles=processing,
-        tile_bits=tiles,
-        compute_cycles=compute,
-        notes=_notes(layer, accelerator),
+        weight_bits=stored_weight_bits(work),
+        mapping=priced.mapping,
+        processing_cycles=priced.processing_cycles,
+        tile_bits=priced.tile_bits,
+        compute_cycles=priced.compute_cycles,
+        notes=_notes(task),
     )
 
 
-def _supported(layer: Layer, accelerator: Accelerator) -> Layer:
-    """The layer with the zeros that the accelerator cannot use counted as values: fewer layers to map."""
-    used, d = _used(accelerator), layer.density
-    pattern = nm_pattern(layer, accelerator)
-    density = Density(
+def _price(task: Task, optimize: Objective, *, last: bool) -> LayerPrice:
+    """Cost of a task (whole filters already removed) by the kind of its chip."""
+    accelerator = task.accelerator
+    if accelerator.loop_nest is not None:
+        return price_operations(task, accelerator.loop_nest, last=last)
+    if accelerator.roofline is not None:
+        return price_kernel(task, accelerator.roofline, last=last)
+    mapping, priced = map_and_price(task.with_density(_useful_zeros(task)), optimize)
+    return LayerPrice(
+        energy_pj=priced.energy_pj,
+        traffic_bits={(place, operand): item.bits for (place, operand), item in priced.traffic.items()},
+        tile_bits={(place, operand): bits for (place, operand), bits in priced.tile_bits.items()},
+        cycles=priced.cycles,
+        compute_cycles=priced.compute_cycles,
+        processing_cycles=priced.processing_cycles,
+        bound=priced.bound,
+        utilization=priced.utilization,
+        mapping=mapping,
+    )
+
+
+def _useful_zeros(task: Task) -> Density:
+    """The density with the zeros that the accelerator cannot use counted as values: fewer layers to map."""
+    used, d = _used(task.accelerator), task.layer.density
+    return Density(
         w=weight_density(d) if "W" in used else 1.0,
         i=d.i if "I" in used else 1.0,
         o=d.o if "O" in used else 1.0,
-        pattern="unstructured" if pattern is None else d.pattern,
+        pattern="unstructured" if nm_pattern(task) is None else d.pattern,
     )
-    return replace(layer, density=density)
 
 
 def _used(accelerator: Accelerator) -> set[str]:
@@ -145,27 +144,28 @@ def _used(accelerator: Accelerator) -> set[str]:
     return set(accelerator.gating) | set(accelerator.skipping) | compressed
 
 
-def stored_weight_bits(layer: Layer, accelerator: Accelerator) -> float:
-    """Weights of a layer (whole filters already removed) in the outermost memory [bit]."""
+def stored_weight_bits(task: Task) -> float:
+    """Weights of a task (whole filters already removed) in the outermost memory [bit]."""
+    layer, width = task.layer, task.widths.w
     if not layer.weights:
         return 0.0
-    width = accelerator.resolve_bits(layer.bits, layer.reduction).w
-    pattern = nm_pattern(layer, accelerator)
+    pattern = nm_pattern(task)
     if pattern is not None:
         return layer.weights * width * nm_compression(width, *pattern)
-    memory = accelerator.levels[-1].memory("W") if accelerator.levels else None
+    levels = task.accelerator.levels
+    memory = levels[-1].memory("W") if levels else None
     if memory is None or "W" not in memory.compressed:
         return float(layer.weights * width)
     return layer.weights * width * compression(layer.weights, width, weight_density(layer.density), memory.formats)
 
 
-def _notes(layer: Layer, accelerator: Accelerator) -> tuple[str, ...]:
-    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-    note, machine = spoken_bits_note(layer, accelerator), accelerator.roofline
+def _notes(task: Task) -> tuple[str, ...]:
+    layer, accelerator, widths = task.layer, task.accelerator, task.widths
+    note, machine = spoken_bits_note(task), accelerator.roofline
     notes = [note] if note else []
     if machine is not None and uses_structure(layer, machine.format_for(max(widths.w, widths.i))):
         return tuple(notes)
-    idle = "W" not in _used(accelerator) and nm_pattern(layer, accelerator) is None
+    idle = "W" not in _used(accelerator) and nm_pattern(task) is None
     if weight_density(layer.density) < 1.0 and layer.density.pattern != "filter" and idle:
         notes.append(
             f"{accelerator.name}: zeros among the weights save nothing here: it neither gates nor compresses them"
@@ -208,22 +208,12 @@ def evaluate(
         layer_cost(layer, accelerator, optimize, vector=vectors.get(layer.name), last=layer.name == final)
         for layer in graph.layers
     )
-    widths = {item.module: accelerator.resolve_bits(item.layer.bits, item.layer.reduction).o for item in costs}
+    widths = {item.module: Task.of(item.layer, accelerator).widths.o for item in costs}
     return NetworkCost(
         layers=costs,
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
         activation_bits=float(Liveness.of(graph).peak_bits(widths, accelerator.native_bits.i)),
-        notes=_network_notes(graph, accelerator, costs),
+        price_notes=tuple(dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes])),
+        uncounted=graph.uncounted,
     )
-
-
-def _network_notes(graph: LayerGraph, accelerator: Accelerator, costs: tuple[LayerCost, ...]) -> tuple[str, ...]:
-    notes = [note for item in costs for note in item.notes]
-    notes += accelerator.notes
-    notes += [
-        f"{item.op} ({item.calls} call{'s' if item.calls > 1 else ''}, in {item.module or 'the top module'}) "
-        "has no rule: the total is a LOWER BOUND"
-        for item in graph.uncounted
-    ]
-    return tuple(dict.fromkeys(notes))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.nest.mapping import Loop, Mapping, footprint
+from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.price.spatial import price
@@ -95,7 +96,7 @@ class AxisUse:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explanation:
+class MappingExplanation:
     """One layer under one mapping, in parts.
 
     cycles = ceil(max(array, busiest port) + waiting + first_fill + last_drain).
@@ -138,7 +139,7 @@ class Explanation:
         return math.prod(axis.utilization for axis in self.axes)
 
 
-def explain(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Explanation:
+def explain_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> MappingExplanation:
     """Take the cost of a mapping apart.
 
     Args:
@@ -148,11 +149,11 @@ def explain(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Explana
     Raises:
         MappingError: the mapping does not fit.
     """
-    layer, accelerator = array_view(layer, accelerator)
-    priced = price(layer, accelerator, mapping)
-    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+    task = array_view(Task.of(layer, accelerator))
+    layer, accelerator, widths = task.layer, task.accelerator, task.widths
+    priced = price(task, mapping)
     described = accelerator.memories()
-    return Explanation(
+    return MappingExplanation(
         memories=tuple(
             _memory_use(layer, accelerator, mapping, index, memory.name, priced.tile_bits)
             for index, level in enumerate(accelerator.levels)
@@ -212,7 +213,11 @@ def _memory_use(
         level=level.name,
         tiles={operand: footprint(layer, operand, bounds) for operand in kept},
         tile_bits={operand: tile_bits[name, operand] for operand in kept},
-        copies=2 if memory.double_buffered else 1,
+        copies=memory.copies,
         size_bits=memory.size_bits,
         instances=math.prod(loop.bound for outer in mapping.levels[index + 1 :] for loop in outer.spatial),
     )
+
+
+#: The name under which scripts of an earlier release import it.
+explain = explain_mapping

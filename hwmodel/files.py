@@ -7,12 +7,14 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomic(path: str | Path, data: str | bytes) -> Path:
+def write_atomic(path: str | Path, data: str | bytes, *, durable: bool = True) -> Path:
     """Write to a temporary file in the same folder, fsync, rename: a crash leaves the old file or the new.
 
     Args:
         path: folders are made as needed.
         data: text is written as UTF-8.
+        durable: wait until it is on the disk. Without (for caches: it takes milliseconds per file) the file is as
+            whole for every reader, but a crash of the machine may leave an empty one.
 
     Returns:
         The path.
@@ -24,8 +26,9 @@ def write_atomic(path: str | Path, data: str | bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
@@ -33,7 +36,8 @@ def write_atomic(path: str | Path, data: str | bytes) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
     return path
 
 

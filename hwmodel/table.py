@@ -13,6 +13,7 @@ from hwmodel.chip.accelerator import Accelerator
 from hwmodel.cost import layer_cost
 from hwmodel.errors import ConfigError, check_names, did_you_mean
 from hwmodel.mapper.free import Objective
+from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer
@@ -203,7 +204,7 @@ class _Builder:
 
     def entry(self, layers: Sequence[Layer], choices: tuple[Choice | None, ...]) -> _Entry:
         priced = [[self.cost(layer, choice) for layer in layers] for choice in choices]
-        widths = [self.accelerator.resolve_bits(costs[0].layer.bits, costs[0].layer.reduction) for costs in priced]
+        widths = [Task.of(costs[0].layer, self.accelerator).widths for costs in priced]
         return _Entry(
             choices=choices,
             energy_pj=np.array([sum(cost.energy_pj for cost in costs) for costs in priced], dtype=np.float64),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from reports.figures.bars import plot_breakdown, plot_layers
     from reports.figures.curves import plot_curves
+    from reports.figures.files import save_figure
+    from reports.figures.pareto import plot_pareto
     from reports.figures.pictures import plot_graph
-    from reports.figures.plots import plot_breakdown, plot_layers, plot_pareto, save_figure
     from reports.page.html import write_report
     from reports.terminal.trees import summary
 
@@ -27,10 +29,12 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "figures.bars": ("plot_breakdown", "plot_layers"),
         "figures.curves": ("plot_curves",),
-        "figures.plots": ("plot_breakdown", "plot_layers", "plot_pareto", "save_figure"),
-        "page.html": ("write_report",),
+        "figures.files": ("save_figure",),
+        "figures.pareto": ("plot_pareto",),
         "figures.pictures": ("plot_graph",),
+        "page.html": ("write_report",),
         "terminal.trees": ("summary",),
     },
 )

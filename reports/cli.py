@@ -1,7 +1,6 @@
-"""The command `hwmodel`: its commands, and how every one of them ends.
+"""The command `hwmodel`: its commands, and how every one of them ends (`reports.exits`).
 
-Exit codes: 0 done, 2 usage, 3 invalid model or config, 4 finished with failed candidates, 130 interrupted
-(and, for a search, resumable). Results go to stdout, everything else to stderr.
+Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -13,18 +12,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hwmodel.errors import HwModelError
 from reports.commands import compression, doctor, finetuning, hardware, model, study
-
-INVALID, INTERRUPTED = 3, 130
+from reports.exits import EXIT_CODES, Exit
+from reports.terminal.console import say
+from reports.terminal.interrupts import interruptible
 
 
 class Commands(TyperGroup):
     """The top-level group: turns the errors of users into one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        from reports.terminal.console import say
-        from reports.terminal.interrupts import interruptible
-
         try:
             with interruptible():
                 result = super().invoke(ctx)
@@ -32,31 +30,18 @@ class Commands(TyperGroup):
             return result
         except BrokenPipeError:
             _drop_stdout()
-            raise typer.Exit(0) from None
+            raise typer.Exit(Exit.DONE) from None
         except KeyboardInterrupt:
             say("Interrupted.")
-            raise typer.Exit(INTERRUPTED) from None
-        except ValueError as error:
-            if ctx.params.get("debug") or not _is_user_error(error):
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        except HwModelError as error:
+            if ctx.params.get("debug"):
                 raise
-            say(f"Error: {_one_line_each(str(error))}")
-            raise typer.Exit(INVALID) from None
+            say(f"Error: {error}")
+            raise typer.Exit(Exit.INVALID) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
-
-
-def _is_user_error(error: ValueError) -> bool:
-    from hwmodel.errors import HwModelError
-
-    return isinstance(error, HwModelError)
-
-
-def _one_line_each(text: str) -> str:
-    """The message with control characters escaped, so that a name in it cannot rewrite the terminal."""
-    from hwmodel.network.names import safe_name
-
-    return "\n".join(safe_name(line) for line in text.splitlines())
 
 
 def _drop_stdout() -> None:
@@ -72,7 +57,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How few bits, and how few weights, can each layer of a network live with on an accelerator?",
-    epilog="Exit codes: 0 done, 2 usage, 3 invalid model or config, 4 some candidates failed, 130 interrupted.",
+    epilog=EXIT_CODES,
 )
 
 

@@ -40,6 +40,12 @@ def prefix_of(value: float) -> tuple[float, str]:
     return reached[-1] if reached else _PREFIXES[0]
 
 
+def scaled_label(label: str, unit: str, largest: float, factor: float) -> tuple[str, float]:
+    """(label with unit, factor) so that the largest value has at most three digits before its point."""
+    scale, prefix = prefix_of(largest) if unit != "bit" else (1.0, "")
+    return f"{label} [{prefix}{unit}]" if prefix + unit else label, factor / scale
+
+
 def _strip(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -102,7 +108,7 @@ def duration(value: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def place(name: str) -> str:
+def level_name(name: str) -> str:
     """Where energy goes, in words: memories keep their name, `mac`, `mul`, `add` and `vector` are arithmetic."""
     words = {"mac": "MACs", "mul": "multiplications", "add": "additions", "vector": "vector unit"}
     return words.get(name, name)

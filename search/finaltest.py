@@ -138,7 +138,7 @@ def _own_record(bench: Bench, result: Result, observer: Observer) -> FinalRecord
 def _repeated(bench: Bench, result: Result, run: int, observer: Observer) -> FinalRecord:
     """The same configuration finetuned with another seed."""
     seed = derive_seed(bench.spec.search.seed, "test", result.key, run)
-    outcome = Evaluator(bench).qat(CompressionConfig.from_dict(result.config), seed, observer.message)
+    outcome = Evaluator(bench).qat(CompressionConfig.from_dict(result.config), seed, observer)
     if outcome.score is None:
         return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
     test = bench.scorer.test(outcome.model)

@@ -12,7 +12,7 @@ from hwmodel.errors import ConfigError
 from search.front.results import Result
 from search.observer import Observer, as_observer
 from search.scoring import Score
-from workloads.compress.config_file import ConfigFile, check_model, read_config
+from workloads.compress.config_file import ConfigFile, MadeWith, check_model, read_config
 
 if TYPE_CHECKING:
     from workloads.training import EpochRecord, TrainResult, TrainSettings
@@ -96,10 +96,8 @@ def model_of(file: ConfigFile, path: str | Path) -> Any:
     """
     from workloads import load_model
 
-    if "model" not in file.provenance:
-        return None
-    name, options = _made_with(file, Path(path), "model")
-    return load_model(name, **options)
+    made = file.provenance.model
+    return None if made is None else load_model(made.name, **made.options)
 
 
 def finetune_job(
@@ -145,7 +143,7 @@ def finetune_job(
     file, model, compressed, data = rebuilt.file, rebuilt.model, rebuilt.compressed, rebuilt.data
     state = state_path(target)
     past = read_state(state) if resume and state.exists() else None
-    made = file.provenance.get("training", {}) if past is None else past["settings"]
+    made = file.provenance.training if past is None else past["settings"]
     settings = _settings(made, {"epochs": epochs, "seed": seed, **(changes or {})})
     checkpoints = None
     if checkpoint_every is not None or resume:
@@ -155,7 +153,7 @@ def finetune_job(
     watch.stage_started("finetune", 0 if past is None else past["epoch"], settings.epochs)
     teacher = model if settings.distill_weight > 0 else None
     if teacher is not None:
-        load_weights(_beside(path, file.provenance.get("float_checkpoint"), "float_checkpoint"), teacher)
+        load_weights(_beside(path, file.provenance.float_checkpoint, "float_checkpoint"), teacher)
 
     def epoch_done(record: EpochRecord) -> None:
         watch.epoch_done(record, settings.epochs)
@@ -211,23 +209,22 @@ def _model_and_data(file: ConfigFile, path: Path) -> tuple[Any, Any]:
     from workloads import load_data, load_model
     from workloads.tracing import trace_model
 
-    name, options = _made_with(file, path, "model")
-    model = load_model(name, **options)
-    name, options = _made_with(file, path, "data")
-    data = load_data(name, **options)
+    made = _named(file.provenance.model, path, "model")
+    model = load_model(made.name, **made.options)
+    made = _named(file.provenance.data, path, "data")
+    data = load_data(made.name, **made.options)
     check_model(file, trace_model(model, (data.validation.x[:1],), name=file.model))
     return model, data
 
 
-def _made_with(file: ConfigFile, path: Path, key: str) -> tuple[str, dict[str, Any]]:
-    """Name and options of the model or data."""
-    made = file.provenance.get(key)
-    if not isinstance(made, dict) or "name" not in made:
+def _named(made: MadeWith | None, path: Path, key: str) -> MadeWith:
+    """The model or the data; an error where the file does not name it."""
+    if made is None:
         raise ConfigError(
             f"{path}: provenance.{key} is missing, so the {key} cannot be rebuilt. In Python: "
             "apply(model, read_config(path).config), then workloads.training.finetune."
         )
-    return made["name"], made.get("options", {})
+    return made
 
 
 def _settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainSettings:
@@ -244,12 +241,12 @@ def _settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainSetti
 def _checkpoint(file: ConfigFile, path: Path, checkpoint: str | Path | None) -> Path:
     if checkpoint is not None:
         return Path(checkpoint)
-    return _beside(path, file.provenance.get("checkpoint"), "checkpoint")
+    return _beside(path, file.provenance.checkpoint, "checkpoint")
 
 
-def _beside(path: Path, name: Any, key: str) -> Path:
+def _beside(path: Path, name: str | None, key: str) -> Path:
     """A file named relative to the configuration."""
-    if not isinstance(name, str):
+    if name is None:
         raise ConfigError(f"{path}: provenance.{key} is missing. Give the weights with --checkpoint.")
     found = path.parent / name
     if not found.exists():

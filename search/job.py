@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from hwmodel.nest.task import Task
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
@@ -28,7 +29,7 @@ from search.outputs import BEST_WEIGHTS, RunOutputs
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads.compress.config import CompressionConfig
-from workloads.compress.config_file import provenance
+from workloads.compress.config_file import ChipRecord, MadeWith, Provenance, versions
 
 CONFIG, GRAPH = "config.yaml", "graph.json"
 JOB_LOCK = ".job.lock"
@@ -99,7 +100,7 @@ def run_job(
     study = _study(bench, extend=extend)  # refuses another study before anything is written
     with RunLock(place, JOB_LOCK):
         origin = _provenance(bench, command)
-        write_atomic(place / CONFIG, spec.to_yaml(origin))
+        write_atomic(place / CONFIG, spec.to_yaml(origin.to_dict()))
         write_atomic(place / GRAPH, bench.graph.to_json() + "\n")
         for note in _notes(bench):
             watch.message(note)
@@ -140,7 +141,7 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     with RunLock(place, JOB_LOCK):
         origin = _provenance(bench, "")
         outputs = _outputs(bench, study, rule, origin)
-        write_atomic(place / CONFIG, spec.to_yaml(origin))  # a resumed run keeps the pick
+        write_atomic(place / CONFIG, spec.to_yaml(origin.to_dict()))  # a resumed run keeps the pick
         _write_best_weights(bench, outputs.picked)
         outputs.write()
     return outputs.picked
@@ -175,7 +176,9 @@ def _bits_notes(bench: Bench) -> tuple[str, ...]:
     chip = bench.accelerator
     if chip is None:
         return ()
-    return tuple(dict.fromkeys(note for layer in _annotated(bench) if (note := spoken_bits_note(layer, chip))))
+    return tuple(
+        dict.fromkeys(note for layer in _annotated(bench) if (note := spoken_bits_note(Task.of(layer, chip))))
+    )
 
 
 def _study(bench: Bench, *, extend: bool) -> Study:
@@ -203,22 +206,20 @@ def _final_front(study: Study) -> tuple[Result, ...]:
     return front
 
 
-def _provenance(bench: Bench, command: str) -> dict[str, object]:
+def _provenance(bench: Bench, command: str) -> Provenance:
     """What `best.yaml` needs to be rebuilt in another process, and how it came about."""
     chip, spec = bench.accelerator, bench.spec
-    return {
-        **provenance(
-            seed=spec.search.seed,
-            accelerator=chip.name if chip else "",
-            accelerator_fingerprint=chip.fingerprint if chip else "",
-            command=command or _first_command(bench.folder),
-        ),
-        "model": {"name": spec.model, "options": bench.model_options},
-        "data": {"name": spec.data, "options": dict(spec.data_options)},
-        "training": spec.qat_settings.to_dict(),
-        "checkpoint": BEST_WEIGHTS,
-        "float_checkpoint": FLOAT_WEIGHTS,
-    }
+    return Provenance(
+        versions=versions(),
+        seed=spec.search.seed,
+        accelerator=ChipRecord(name=chip.name, fingerprint=chip.fingerprint) if chip else ChipRecord(),
+        command=command or _first_command(bench.folder),
+        model=MadeWith(name=spec.model, options=bench.model_options),
+        data=MadeWith(name=spec.data, options=dict(spec.data_options)),
+        training=spec.qat_settings.to_dict(),
+        checkpoint=BEST_WEIGHTS,
+        float_checkpoint=FLOAT_WEIGHTS,
+    )
 
 
 def _first_command(folder: Path) -> str:
@@ -228,7 +229,7 @@ def _first_command(folder: Path) -> str:
     return str(recorded or f"hwmodel resume {folder}")
 
 
-def _outputs(bench: Bench, study: Study, rule: Rule, origin: dict[str, object]) -> RunOutputs:
+def _outputs(bench: Bench, study: Study, rule: Rule, origin: Provenance) -> RunOutputs:
     front = _final_front(study)
     float_score = read_float_score(bench.folder)
     if float_score is None:

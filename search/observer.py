@@ -32,6 +32,10 @@ class Observer:
     def epoch_done(self, record: EpochRecord, total: int) -> None:
         """An epoch of `finetune` is over, of `total`."""
 
+    def retrying(self, text: str) -> None:
+        """A candidate failed, as the text says, and is tried once more."""
+        self.message(text)
+
     def message(self, text: str) -> None:
         """Something a user should know."""
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel import evaluate
 from hwmodel.files import write_atomic
-from hwmodel.network.choice import FLOAT_BITS, surviving_weights
+from hwmodel.network.choice import FLOAT, surviving_weights
+from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Bits
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, results_frame
 from search.scoring import Score
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.config_file import write_config
+from workloads.compress.config_file import Provenance, write_config
 from workloads.compress.precision import precision_definition
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class RunOutputs:
     picked: Result
     float_score: Score
     tests: tuple[FinalRecord, ...]
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     huffman_bits: Mapping[str, float] = field(default_factory=dict)
 
     def write(self) -> None:
@@ -69,9 +69,7 @@ class RunOutputs:
         _write_csv(self.folder / CANDIDATES, results_frame(self.results))
         _write_csv(self.folder / LAYERS, self.layers_frame())
         config = CompressionConfig.from_dict(self.picked.config)
-        write_config(
-            self.folder / BEST, config, self.graph, metrics=self.metrics(), provenance=dict(self.provenance)
-        )
+        write_config(self.folder / BEST, config, self.graph, metrics=self.metrics(), provenance=self.provenance)
 
     def accuracy_of(self, key: str, stage: str) -> float:
         """Validation accuracy of a configuration at a stage; nan where it was not scored."""
@@ -110,15 +108,15 @@ class RunOutputs:
         annotated = config.annotate(self.graph)
         cost = None if self.accelerator is None else evaluate(self.graph, self.accelerator, config)
         priced = {} if cost is None else {item.name: item for item in cost.layers}
-        native = Bits(w=FLOAT_BITS, i=FLOAT_BITS) if self.accelerator is None else self.accelerator.native_bits
+        native = FLOAT if self.accelerator is None else self.accelerator.native_bits
         rows = []
         for layer in annotated.layers:
             choice = config.layers.get(layer.module, LayerChoice())
-            bits = layer.bits or native
+            shared = layer_row(layer if layer.bits else layer.with_bits(native))
             row: dict[str, Any] = {
-                "layer": layer.name, "module": layer.module, "w_bits": bits.w, "a_bits": bits.i,
+                **{name: shared[name] for name in ("layer", "module", "w_bits", "a_bits")},
                 "density": choice.density, "pattern": choice.pattern, "quantizer": choice.quantizer,
-                "weights": layer.weights, "nonzero_weights": surviving_weights(layer), "macs": layer.macs,
+                "weights": shared["weights"], "nonzero_weights": surviving_weights(layer), "macs": shared["macs"],
                 "huffman_bits": self.huffman_bits.get(layer.module, math.nan) if layer.weights else math.nan,
             }  # fmt: skip
             if cost is not None:

@@ -127,7 +127,7 @@ class Runner:
             self._observer.stage_started("sensitivity", 0, total)
             self._sensitivity = measure_sensitivity(
                 space,
-                lambda config: self._problem.evaluator.ptq(config, self._observer.message),
+                lambda config: self._problem.evaluator.ptq(config, self._observer),
                 self._cache,
                 lambda done, of: self._observer.step("sensitivity", done, of),
             )
@@ -137,7 +137,7 @@ class Runner:
         config = self._problem.space.config(point)
         outcome = self._cache.get(config.key)
         if outcome is None:
-            outcome = self._problem.evaluator.ptq(config, self._observer.message)
+            outcome = self._problem.evaluator.ptq(config, self._observer)
         result = self._result("ptq", point, config, outcome, origin)
         self._commit(result)
         if origin != "mutation":
@@ -200,7 +200,7 @@ class Runner:
     def _score_qat(self, point: Point, origin: Origin, total: int) -> None:
         config = self._problem.space.config(self._complete(point))
         seed = derive_seed(self._problem.seed, "qat", config.key)
-        outcome = self._problem.evaluator.qat(config, seed, self._observer.message)
+        outcome = self._problem.evaluator.qat(config, seed, self._observer)
         checkpoint = self._save(outcome, config)
         result = self._result(
             "qat", self._complete(point), config, outcome, origin, seed=seed, checkpoint=checkpoint

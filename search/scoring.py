@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from hwmodel.errors import ConfigError, HwModelError
+from search.observer import Observer
 from workloads.compress.config import CompressionConfig
 
 #: What a single candidate may die of without ending the search: bad configurations, torch's RuntimeErrors
@@ -88,13 +89,13 @@ class Evaluator:
                 f"but got {type(evaluate).__name__}."
             )
 
-    def ptq(self, config: CompressionConfig, notify: Callable[[str], None]) -> Outcome:
+    def ptq(self, config: CompressionConfig, observer: Observer) -> Outcome:
         """Score at the first fidelity; a failure is tried once more."""
         target = self._target
         call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
-        return _attempt(lambda: (to_score(call(config)), None), notify)
+        return _attempt(lambda: (to_score(call(config)), None), observer)
 
-    def qat(self, config: CompressionConfig, seed: int, notify: Callable[[str], None]) -> Outcome:
+    def qat(self, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
         """Score after finetuning; a failure is tried once more with the same seed.
 
         Raises:
@@ -109,17 +110,20 @@ class Evaluator:
             accuracy, model = answer if isinstance(answer, tuple) else (answer, None)
             return to_score(accuracy), model
 
-        return _attempt(call, notify)
+        return _attempt(call, observer)
 
 
-def _attempt(call: Callable[[], tuple[Score, Any]], notify: Callable[[str], None]) -> Outcome:
+def _attempt(call: Callable[[], tuple[Score, Any]], observer: Observer) -> Outcome:
     start, message = time.perf_counter(), ""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             score, model = call()
         except RECOVERABLE as error:
             message = f"{type(error).__name__}: {error}"
-            notify(f"{message} ({'retrying' if attempt < ATTEMPTS else 'recorded as failed'})")
+            if attempt < ATTEMPTS:
+                observer.retrying(f"{message} (retrying)")
+            else:
+                observer.message(f"{message} (recorded as failed)")
         else:
             return Outcome(score=score, model=model, wall_s=time.perf_counter() - start)
     return Outcome(score=None, error=message, wall_s=time.perf_counter() - start)

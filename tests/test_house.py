@@ -7,6 +7,9 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -36,8 +39,16 @@ DISTRIBUTION = {
 }
 
 
-def files() -> list[Path]:
-    return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+#: The folders of hwmodel, bottom first; the files at its root below all folders, and those above: the public verbs.
+FOLDERS = ("network", "chip", "nest", "price", "mapper", "show", "interop")
+BASE, FACE = {"errors", "files", "lazy", "moved", "shown"}, {"cost", "table", "explain", "__init__"}
+#: Python files in one folder; one with more wants folders of its own.
+MAX_FILES = 20
+
+
+@cache
+def files() -> tuple[Path, ...]:
+    return tuple(path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")))
 
 
 def module_name(path: Path) -> str:
@@ -45,65 +56,162 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@dataclass(frozen=True)
+class Import:
+    """An import in a file: what, where, whether it waits for a call, and whether it is for type checkers only."""
+
+    name: str
+    line: int
+    is_late: bool
+    for_types: bool
+
+
 @cache
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """(module, runs when the file is imported) of every import; those for type checkers only are left out."""
-    found: list[tuple[str, bool]] = []
+def imports(path: Path) -> tuple[Import, ...]:
+    """Every import of a file, those inside functions and those for type checkers included."""
+    found: list[Import] = []
 
-    def visit(node: ast.AST, top: bool) -> None:
+    def visit(node: ast.AST, is_late: bool, for_types: bool) -> None:
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-                continue
+            names: list[str] = []
             if isinstance(child, ast.Import):
-                found.extend((alias.name, top) for alias in child.names)
+                names = [alias.name for alias in child.names]
             elif isinstance(child, ast.ImportFrom) and child.module:
-                found.extend((f"{child.module}.{alias.name}", top) for alias in child.names)
-            visit(child, top and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+                names = [f"{child.module}.{alias.name}" for alias in child.names]
+            found.extend(Import(name, getattr(child, "lineno", 0), is_late, for_types) for name in names)
+            visit(
+                child,
+                is_late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda),
+                for_types or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)),
+            )
 
-    visit(ast.parse(path.read_text(encoding="utf-8")), True)
-    return found
-
-
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_room_looks_only_down(path):
-    room = path.relative_to(ROOT).parts[0]
-    above = ROOMS[ROOMS.index(room) + 1 :]
-    upward = [name for name, _ in imports(path) if name.split(".")[0] in above]
-    assert not upward, f"{room} must not import {upward}"
-    assert not [name for name, _ in imports(path) if name.split(".")[0] in ("tests", "benchmarks", "examples")]
+    visit(ast.parse(path.read_text(encoding="utf-8")), False, False)
+    return tuple(found)
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_heavy_library_lives_in_one_room(path):
-    room = path.relative_to(ROOT).parts[0]
-    strays = [name for name, _ in imports(path) if HOME.get(name.split(".")[0], room) != room]
-    assert not strays, f"{strays} belong to another room than {room}"
-    early = [name for name, top in imports(path) if top and name.split(".")[0] == "pandas"]
-    assert not early, "pandas is imported late, inside functions"
+def used(path: Path) -> list[Import]:
+    """The imports that run, early or late."""
+    return [item for item in imports(path) if not item.for_types]
+
+
+def offenders(is_wrong: Callable[[Path, Import], bool]) -> list[str]:
+    """`file:line imports name` of every import that breaks a rule."""
+    return [
+        f"{path.relative_to(ROOT)}:{item.line} imports {item.name}"
+        for path in files()
+        for item in used(path)
+        if is_wrong(path, item)
+    ]
+
+
+def root_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def test_a_room_looks_only_down() -> None:
+    def looks_up(path: Path, item: Import) -> bool:
+        above = ROOMS[ROOMS.index(path.relative_to(ROOT).parts[0]) + 1 :]
+        return root_of(item.name) in (*above, "tests", "benchmarks", "examples")
+
+    assert offenders(looks_up) == []
+
+
+def test_a_folder_of_hwmodel_looks_only_down() -> None:
+    """Late imports count. The base looks at nothing, and nothing but a room above looks at the public face."""
+    height = {**dict.fromkeys(BASE, 0), **{name: n for n, name in enumerate(FOLDERS, 1)}}
+    beside = {
+        path.relative_to(ROOT / "hwmodel").with_suffix("").parts[0] for path in (ROOT / "hwmodel").rglob("*.py")
+    }
+    assert beside == height.keys() | FACE
+
+    def looks_up(path: Path, item: Import) -> bool:
+        room, own, *_ = path.relative_to(ROOT).with_suffix("").parts
+        if room != "hwmodel" or root_of(item.name) != "hwmodel" or own in FACE:
+            return False
+        target = item.name.split(".")[1]
+        return height.get(target, len(height)) > height[own] or (own in BASE and target in BASE)
+
+    assert offenders(looks_up) == []
+
+
+def test_a_heavy_library_lives_in_one_room() -> None:
+    def strays(path: Path, item: Import) -> bool:
+        room = path.relative_to(ROOT).parts[0]
+        return HOME.get(root_of(item.name), room) != room
+
+    assert offenders(strays) == []
+
+
+def test_pandas_is_imported_late() -> None:
+    assert offenders(lambda _, item: root_of(item.name) == "pandas" and not item.is_late) == []
+
+
+def test_no_folder_is_crowded() -> None:
+    counts = Counter(path.parent.relative_to(ROOT) for path in files())
+    assert {str(folder): count for folder, count in counts.items() if count > MAX_FILES} == {}
 
 
 def test_every_library_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = [item for extra in project["optional-dependencies"].values() for item in extra]
     declared = {re.split(r"[<>=\[ ]", item)[0].lower() for item in project["dependencies"] + optional}
-    used = {name.split(".")[0] for path in files() for name, _ in imports(path)}
-    third_party = used - set(sys.stdlib_module_names) - set(ROOMS) - {"__future__"}
+    roots = {root_of(item.name) for path in files() for item in used(path)}
+    third_party = roots - set(sys.stdlib_module_names) - set(ROOMS) - {"__future__"}
     missing = {name for name in third_party if DISTRIBUTION.get(name, name).lower() not in declared}
     assert not missing
 
 
-def test_no_import_cycles():
+@cache
+def import_graph() -> nx.DiGraph[str]:
+    """Module -> the modules that it imports, early or late; a lazy name of a package is where it comes from."""
     graph: nx.DiGraph[str] = nx.DiGraph()
     names = {module_name(path) for path in files()}
+    homes = {
+        f"{module_name(path)}.{item.name.rpartition('.')[2]}": item.name.rpartition(".")[0]
+        for path in files()
+        if path.name == "__init__.py"
+        for item in imports(path)
+        if item.for_types
+    }
     for path in files():
-        for imported, top in imports(path):
-            if not top:
-                continue
-            target = imported if imported in names else imported.rpartition(".")[0]
+        for item in used(path):
+            target = item.name if item.name in names else homes.get(item.name, item.name.rpartition(".")[0])
             if target in names and target != module_name(path):
                 graph.add_edge(module_name(path), target)
-    cycles = [cycle for cycle in nx.simple_cycles(graph) if len(cycle) > 1]
-    assert not cycles
+    return graph
+
+
+def circles(graph: nx.DiGraph[str]) -> list[list[str]]:
+    """The sets of nodes that reach each other."""
+    return [sorted(found) for found in nx.strongly_connected_components(graph) if len(found) > 1]
+
+
+def test_no_import_cycles() -> None:
+    """Between modules, late imports included."""
+    assert circles(import_graph()) == []
+
+
+def test_no_cycles_among_siblings() -> None:
+    """Between the folders and files that stand beside each other, late imports included."""
+    found = []
+    for folder in sorted({path.parent for path in files()}):
+        package = ".".join(folder.relative_to(ROOT).parts)
+        beside: nx.DiGraph[str] = nx.DiGraph()
+        for source, target in import_graph().edges:
+            if source.startswith(f"{package}.") and target.startswith(f"{package}."):
+                ends = [name.removeprefix(f"{package}.").partition(".")[0] for name in (source, target)]
+                if ends[0] != ends[1]:
+                    beside.add_edge(*ends)
+        found += [f"{package}: {circle}" for circle in circles(beside)]
+    assert found == []
+
+
+@pytest.mark.parametrize("module", ["hwmodel.price.spatial", "hwmodel.show.notebook"])
+def test_prices_and_displays_load_no_compiler(module: str) -> None:
+    """What needs no mapper loads none, and no numba."""
+    code = f"import sys, {module}; print([m for m in sys.modules if m.startswith(('numba', 'hwmodel.mapper'))])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
 
 
 def test_every_package_is_installed():

@@ -19,6 +19,8 @@ from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.network.layer import Dims, Kind
 
 Row = Mapping[str, Any]
+#: The file's names of what we call a layer's kind; another one is an error.
+KINDS: dict[str, Kind] = {"conv": "conv", "fc": "linear"}
 
 
 def replay(data: object) -> list[Case]:
@@ -57,7 +59,7 @@ def _network_cases(place: str, layers: Mapping[str, Layer], rows: Iterable[Row])
 def layer_of(row: Row) -> Layer:
     """The layer that a row of `layers` describes."""
     dims = Dims(**{name: row[name] for name in ("B", "K", "C", "OY", "OX", "FY", "FX")})
-    kind: Kind = "conv" if row["op"] == "conv" else "linear"
+    kind = KINDS[row["op"]]
     bits = Bits(w=row["w_bits"], i=row["i_bits"], o=row["o_bits"])
     return Layer(name=row["scope"], kind=kind, dims=dims, stride=row["stride"], bits=bits)
 

@@ -2,7 +2,8 @@
 
 The table names no shapes. They are those of a public network with the table's layer names, and its batch is
 the number that the MACs say. The zeros of a layer's inputs are measured in the table, and so are those of its
-outputs, as the inputs of the next layer; the last layer's outputs are taken as sparse as its inputs.
+outputs, as the inputs of the next layer; the last layer's outputs are taken as sparse as its inputs. Widths are the
+chip's own, 16 bit.
 """
 
 from __future__ import annotations

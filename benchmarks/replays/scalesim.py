@@ -1,7 +1,7 @@
 """Replays `scalesim` files: compute cycles of layers on systolic arrays.
 
 Format: {"layers": {name: {ifmap_h, ifmap_w (padding included), filter_h, filter_w, channels, filters, stride}},
-"rows": [{dataflow, rows, cols, layer, cycles}, ...]}.
+"rows": [{dataflow, rows, cols, layer, cycles}, ...]}. Widths are not stated, and cycles without stalls know none.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 from benchmarks.replays.case import Case
+from benchmarks.replays.timeloop import OPERAND, case_of
 from hwmodel import count_accesses
-from hwmodel.interop.timeloop import OPERAND, accelerator_of, layer_of, mapping_of
 
 FIELDS = {
     "Scalar reads (per-instance)": "reads",
@@ -21,9 +21,7 @@ def replay(data: object) -> list[Case]:
     """Every count of every case that is not zero on both sides; a zero on one side counts from 1."""
     cases: list[Case] = []
     for item in cast(list[dict[str, Any]], data):
-        accelerator = accelerator_of(item["arch_spec"])
-        layer = layer_of(item["problem"], item["layer"])
-        counts = count_accesses(layer, accelerator, mapping_of(item["arch_spec"], item["mapping"]["mapping"]))
+        counts = count_accesses(*case_of(item))
         for level, operands in item["counts"].items():
             for name, values in operands.items():
                 if name in OPERAND:

@@ -2,7 +2,8 @@
 
 The table names the applications; their sizes are those of Jouppi et al., ISCA 2017, table 1 (layers, weights,
 batch). Layer shapes are not public: matrices are taken square, and CNN0 (2888 MACs per weight at batch 8: 19 x 19
-pixels) as equal 3x3 convolutions. CNN1 is left out: the paper does not describe its layers.
+pixels) as equal 3x3 convolutions. CNN1 is left out: the paper does not describe its layers. Widths
+are the chip's own, 8 bit.
 
 The model prices matrix layers only, one by one. The table's `non_matrix_pct` and `raw_stalls_pct` are cycles that
 it does not know; see docs/silicon.md.

@@ -94,6 +94,16 @@ class Memory:
     source: str = ""
     area_mm2_per_bit: float | None = None
 
+    @property
+    def copies(self) -> int:
+        """Tiles of each operand that it holds at once: a double buffer fills the second beside the first."""
+        return 2 if self.double_buffered else 1
+
+    @property
+    def tile_room_bits(self) -> float:
+        """What the tiles of all its operands may take together [bit], infinite when unbounded."""
+        return math.inf if self.size_bits is None else self.size_bits / self.copies
+
 
 @dataclass(frozen=True, kw_only=True)
 class Level:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
-from hwmodel.chip.fields import Width, quantity
-from hwmodel.chip.roofline import Format, Roofline
+from hwmodel.chip.fields import quantity
+from hwmodel.chip.formats import Format, FormatSection
+from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
 from hwmodel.errors import check_one_of
 
-Rate = Annotated[float, quantity("mac_rate", positive=True)]
 Size = Annotated[float, quantity("size", positive=True)]
 Bandwidth = Annotated[float, quantity("bandwidth", positive=True)]
 Time = Annotated[float, quantity("time")]
 Power = Annotated[float, quantity("power")]
-Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class TimingSection(Schema):
@@ -35,31 +35,12 @@ class TimingSection(Schema):
         return self
 
 
-class _Format(Schema):
-    name: str
-    bits: Width
-    storage: Width | None = None
-    peak: Rate
-    efficiency: Fraction = 1.0
-    conv_efficiency: Fraction | None = None
-    pointwise_efficiency: Fraction | None = None
-    direct: Rate | None = None
-    overhead: Time = 0.0
-    conv_overhead: Time | None = None
-    direct_overhead: Time | None = None
-    bandwidth: Bandwidth | None = None
-    packing_bandwidth: Bandwidth | None = None
-    reorder_bandwidth: Bandwidth | None = None
-    lowers: bool = False
-    sparse: float = Field(default=1.0, ge=1.0)
-
-
 class RooflineSection(Schema):
     """`roofline:` of the kinds gpu and cpu."""
 
     cores: int = Field(ge=1)
     native: str
-    formats: tuple[_Format, ...] = Field(min_length=1)
+    formats: tuple[FormatSection, ...] = Field(min_length=1)
     tiles: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
     granule: Size = 1.0
     channel_block: int = Field(default=1, ge=1)
@@ -94,7 +75,7 @@ class RooflineSection(Schema):
         """The section as the model uses it; the board draws its rated power at the sustained peak."""
         return Roofline(
             cores=self.cores,
-            formats=tuple(self._format(item) for item in sorted(self.formats, key=lambda item: item.bits)),
+            formats=tuple(self._with_energy(item) for item in sorted(self.formats, key=lambda item: item.bits)),
             tiles=self.tiles,
             granule_bits=int(self.granule),
             channel_block=self.channel_block,
@@ -108,23 +89,8 @@ class RooflineSection(Schema):
             overlap=self.overlap,
         )
 
-    def _format(self, item: _Format) -> Format:
-        return Format(
-            name=item.name,
-            bits=item.bits,
-            storage_bits=item.storage or item.bits,
-            macs_per_s=item.peak,
-            efficiency=item.efficiency,
-            conv_efficiency=item.conv_efficiency or item.efficiency,
-            pointwise_efficiency=item.pointwise_efficiency or item.conv_efficiency or item.efficiency,
-            direct_macs_per_s=item.direct,
-            overhead_s=item.overhead,
-            conv_overhead_s=item.overhead if item.conv_overhead is None else item.conv_overhead,
-            direct_overhead_s=item.overhead if item.direct_overhead is None else item.direct_overhead,
-            memory_bits_per_s=item.bandwidth,
-            packing_bits_per_s=item.packing_bandwidth,
-            reorder_bits_per_s=item.reorder_bandwidth,
-            lowers=item.lowers,
-            sparse_rate=item.sparse,
-            mac_pj=(self.board_power - self.idle_power) / (item.peak * item.efficiency) * 1e12,
+    def _with_energy(self, item: Format) -> Format:
+        """The format with what the board's power leaves for a MAC at the sustained peak."""
+        return replace(
+            item, mac_pj=(self.board_power - self.idle_power) / (item.macs_per_s * item.efficiency) * 1e12
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hwmodel.chip.roofline import Format, Roofline
+from hwmodel.chip.formats import Format, written
+from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.yamlfile import dump_yaml
 
 #: Tiles that a calibrated model chooses from: those of cuBLAS on GPUs, register and cache blocks on CPUs.
@@ -82,7 +83,7 @@ def to_yaml(machine: Machine, fitted: Roofline) -> str:
         "roofline": {
             "cores": fitted.cores,
             "native": fitted.formats[-1].name,
-            "formats": [_format(fmt) for fmt in fitted.formats],
+            "formats": [written(fmt) for fmt in fitted.formats],
             "tiles": [list(tile) for tile in fitted.tiles],
             "granule": f"{fitted.granule_bits} bit",
             "channel_block": fitted.channel_block,
@@ -116,29 +117,6 @@ def to_yaml(machine: Machine, fitted: Roofline) -> str:
 def _lanes(fitted: Roofline) -> int:
     """Elements per nanosecond."""
     return max(1, round(fitted.formats[-1].macs_per_s / 2 / 1e9))
-
-
-def _format(fmt: Format) -> dict[str, Any]:
-    return {
-        "name": fmt.name,
-        "bits": f"{fmt.bits} bit",
-        "peak": f"{fmt.macs_per_s / 1e9:.6g} GMAC/s",
-        "efficiency": float(f"{fmt.efficiency:.6g}"),
-        "conv_efficiency": float(f"{fmt.conv_efficiency:.6g}"),
-        "pointwise_efficiency": float(f"{fmt.pointwise_efficiency:.6g}"),
-        **({} if fmt.direct_macs_per_s is None else {"direct": f"{fmt.direct_macs_per_s / 1e9:.6g} GMAC/s"}),
-        "overhead": _time(fmt.overhead_s),
-        "conv_overhead": _time(fmt.conv_overhead_s),
-        "direct_overhead": _time(fmt.direct_overhead_s),
-        **_optional("bandwidth", fmt.memory_bits_per_s),
-        **_optional("packing_bandwidth", fmt.packing_bits_per_s),
-        **_optional("reorder_bandwidth", fmt.reorder_bits_per_s),
-        **({"lowers": True} if fmt.lowers else {}),
-    }
-
-
-def _optional(key: str, bits_per_s: float | None) -> dict[str, str]:
-    return {} if bits_per_s is None else {key: _rate(bits_per_s)}
 
 
 def _rate(bits_per_s: float) -> str:

@@ -19,6 +19,22 @@ from hwmodel.network.layer import Operand
 Mode = Literal["fixed", "fusion", "bit_serial"]
 
 
+@dataclass(frozen=True)
+class WidthNote:
+    """How operands run for which a chip has no arithmetic of just their widths.
+
+    Attributes:
+        text: what is priced.
+        lacks: the arithmetic that would be needed; "" where the chip has wider one that costs as much.
+    """
+
+    text: str
+    lacks: str = ""
+
+    def __str__(self) -> str:
+        return f"no {self.lacks}: {self.text}" if self.lacks else self.text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Precision:
     """The arithmetic of one MAC unit.
@@ -99,24 +115,22 @@ class Precision:
         scale = (w * i) / (self.w_bits * self.i_bits) if self.mode != "fixed" else 1.0
         return passes * self.mac_pj * scale
 
-    def note(self, b_w: int, b_i: int) -> str:
-        """A sentence where the widths do not run as such, else ""."""
+    def note(self, b_w: int, b_i: int) -> WidthNote | None:
+        """Where the widths do not run as such: what is priced instead."""
         if b_w > self.w_bits or b_i > self.i_bits:
-            return (
-                f"no {max(b_w, b_i)}-bit multiplier: {b_w}x{b_i} bits take "
-                f"{self.passes(b_w, b_i)} passes of {self.w_bits}x{self.i_bits}"
-            )
+            passes = f"{b_w}x{b_i} bits take {self.passes(b_w, b_i)} passes of {self.w_bits}x{self.i_bits}"
+            return WidthNote(passes, lacks=f"{max(b_w, b_i)}-bit multiplier")
         if self.mode == "fixed" and (b_w < self.w_bits or b_i < self.i_bits):
-            return f"multipliers are {self.w_bits}x{self.i_bits} bit: fewer bits save traffic only"
+            return WidthNote(f"multipliers are {self.w_bits}x{self.i_bits} bit: fewer bits save traffic only")
         if self.mode == "fusion":
             w, i = self.priced_bits(b_w, b_i)
             rounded = {own: run for own, run in ((b_w, w), (b_i, i)) if own != run}
             if len(rounded) == 1:
                 ((own, run),) = rounded.items()
-                return f"no {own}-bit multiplier: priced as {run}"
+                return WidthNote(f"priced as {run}", lacks=f"{own}-bit multiplier")
             if rounded:
-                return f"no {b_w}x{b_i}-bit multiplier: priced as {w}x{i}"
-        return ""
+                return WidthNote(f"priced as {w}x{i}", lacks=f"{b_w}x{b_i}-bit multiplier")
+        return None
 
     def widths(self, operand: Operand) -> tuple[int, ...]:
         """The widths of W or I that run as such, in one pass [bit]."""

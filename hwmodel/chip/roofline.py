@@ -5,47 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, kw_only=True)
-class Format:
-    """One number format that the processor multiplies.
-
-    Attributes:
-        name: `fp16`, `int8`, ...
-        bits: widths up to this one are computed in it [bit].
-        storage_bits: of one value in memory [bit].
-        macs_per_s: peak of all cores, dense [MAC/s].
-        efficiency: fraction of the peak that a large matrix product sustains.
-        conv_efficiency, pointwise_efficiency: the same of a large convolution, and of one whose filter is 1x1.
-        direct_macs_per_s: of kernels that do not tile a matrix product (depthwise convolutions) [MAC/s];
-            None where there are none.
-        overhead_s, conv_overhead_s, direct_overhead_s: of a kernel of each kind beyond `launch_s` [s].
-        memory_bits_per_s: what its kernels sustain, None where it is the memory's own rate [bit/s].
-        packing_bits_per_s: at which W is read where a product of more than one row changes its layout first,
-            None where it does not [bit/s].
-        lowers: its small convolutions are unrolled into plain products (`lowering.is_lowered`).
-        reorder_bits_per_s: of the change of layout of I and O that convolutions need, None without [bit/s].
-        sparse_rate: speed-up with 2:4 structured weights, 1 where the processor has none.
-        mac_pj: energy of a MAC [pJ].
-    """
-
-    name: str
-    bits: int
-    storage_bits: int
-    macs_per_s: float
-    efficiency: float = 1.0
-    conv_efficiency: float = 1.0
-    pointwise_efficiency: float = 1.0
-    direct_macs_per_s: float | None = None
-    overhead_s: float = 0.0
-    conv_overhead_s: float = 0.0
-    direct_overhead_s: float = 0.0
-    memory_bits_per_s: float | None = None
-    packing_bits_per_s: float | None = None
-    reorder_bits_per_s: float | None = None
-    lowers: bool = False
-    sparse_rate: float = 1.0
-    mac_pj: float = 0.0
+from hwmodel.chip.formats import Format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +48,7 @@ class Roofline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class MatrixProducts:
     """A batch of matrix products: `m` output pixels, `n` filters, `k` products per output.
 
     Attributes:
@@ -136,28 +96,30 @@ class Kernel:
     o_bits: float
 
 
-def run_kernel(problem: Problem, machine: Roofline, fmt: Format, rate: float = 1.0) -> Kernel:
-    """The fastest way to compute a problem: every tile of the library, and the direct kernel.
+def run_kernel(products: MatrixProducts, machine: Roofline, fmt: Format, rate: float = 1.0) -> Kernel:
+    """The fastest way to compute matrix products: every tile of the library, and the direct kernel.
 
     Args:
-        problem: sizes and widths.
+        products: sizes and widths.
         machine: the processor.
         fmt: the format it computes in.
         rate: speed-up of the multiplication (2:4 sparse weights).
     """
-    kernels = [_tiled(problem, machine, fmt, rate, *tile) for tile in machine.tiles]
-    if fmt.direct_macs_per_s is not None and problem.is_conv:
-        kernels.append(_direct(problem, machine, fmt, fmt.direct_macs_per_s))
+    kernels = [_tiled(products, machine, fmt, rate, *tile) for tile in machine.tiles]
+    if fmt.direct_macs_per_s is not None and products.is_conv:
+        kernels.append(_direct(products, machine, fmt, fmt.direct_macs_per_s))
     return min(kernels, key=lambda kernel: kernel.seconds)
 
 
-def _tiled(problem: Problem, machine: Roofline, fmt: Format, rate: float, tile_m: int, tile_n: int) -> Kernel:
+def _tiled(
+    products: MatrixProducts, machine: Roofline, fmt: Format, rate: float, tile_m: int, tile_n: int
+) -> Kernel:
     """Tiles dealt to the cores in waves; too few tiles for half of the cores are split along k.
 
     Source: NVIDIA, Matrix Multiplication Background User's Guide (2023), sections 2 and 3: tile and wave
     quantization; Kerr et al., CUTLASS: split-K.
     """
-    p, cores = problem, machine.cores
+    p, cores = products, machine.cores
     rows, columns = math.ceil(p.m / tile_m), math.ceil(p.n / tile_n)
     tiles = rows * columns * p.batch
     slices = max(1, cores // tiles)
@@ -179,13 +141,19 @@ def _tiled(problem: Problem, machine: Roofline, fmt: Format, rate: float, tile_m
     return _with_memory(p, machine, fmt, busy, overhead, bound, _rereads(p, machine, tile_m, tile_n))
 
 
-def _direct(p: Problem, machine: Roofline, fmt: Format, macs_per_s: float) -> Kernel:
+def _direct(p: MatrixProducts, machine: Roofline, fmt: Format, macs_per_s: float) -> Kernel:
     busy = machine.fill_s + p.macs / macs_per_s
     return _with_memory(p, machine, fmt, busy, fmt.direct_overhead_s, "compute", (1, 1))
 
 
 def _with_memory(
-    p: Problem, machine: Roofline, fmt: Format, busy: float, overhead: float, bound: str, rereads: tuple[int, int]
+    p: MatrixProducts,
+    machine: Roofline,
+    fmt: Format,
+    busy: float,
+    overhead: float,
+    bound: str,
+    rereads: tuple[int, int],
 ) -> Kernel:
     """A kernel that keeps its cores busy for so long, with its traffic, its overhead and the change of layout."""
     w_bits, i_bits, o_bits = p.w * p.w_bits * rereads[0], p.i * p.i_bits * rereads[1], p.o * p.o_bits
@@ -202,7 +170,7 @@ def _with_memory(
     )  # fmt: skip
 
 
-def _rereads(p: Problem, machine: Roofline, tile_m: int, tile_n: int) -> tuple[int, int]:
+def _rereads(p: MatrixProducts, machine: Roofline, tile_m: int, tile_n: int) -> tuple[int, int]:
     """How often W and I come from memory: a wave of tiles is a near-square block of outputs.
 
     An operand that fits in half of the last cache is read once; else W is read once per row of blocks,

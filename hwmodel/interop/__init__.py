@@ -1,1 +1,1 @@
-"""Other tools' files: what they write, read as our types, and our types written for them."""
+"""Our types written for other tools."""

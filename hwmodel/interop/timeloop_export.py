@@ -32,6 +32,7 @@ from hwmodel.chip.yamlfile import dump_yaml
 from hwmodel.errors import MappingError
 from hwmodel.nest.access import count_accesses
 from hwmodel.nest.mapping import Loop, Mapping, check_mapping, psum_width
+from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import OPERANDS, DimName, Layer, Operand
 
@@ -91,9 +92,9 @@ def to_timeloop_yaml(layer: Layer, accelerator: Accelerator, mapping: Mapping) -
 
 def _exporter(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> _Exporter:
     """Of the layer and the array as the mapping sees them."""
-    layer, accelerator = array_view(layer, accelerator)
-    check_mapping(layer, accelerator, mapping)
-    exporter = _Exporter(layer, accelerator, mapping)
+    task = array_view(Task.of(layer, accelerator))
+    check_mapping(task, mapping)
+    exporter = _Exporter(task, mapping)
     if exporter.loses_diagonals():
         raise exporter.fail(
             "Timeloop has no words for a dim on both axes where PEs on a diagonal share their inputs"
@@ -102,13 +103,11 @@ def _exporter(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> _Expo
 
 
 class _Exporter:
-    """One layer, accelerator and mapping on their way into Timeloop's words."""
+    """A task and its mapping on their way into Timeloop's words."""
 
-    def __init__(self, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
-        self.layer = layer
-        self.accelerator = accelerator
-        self.mapping = mapping
-        self.widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+    def __init__(self, task: Task, mapping: Mapping) -> None:
+        self.task, self.mapping = task, mapping
+        self.layer, self.accelerator, self.widths = task.layer, task.accelerator, task.widths
         self.grouped = mapping.dims.G > 1
         self.x, self.y = self.two_axes()
 
@@ -200,7 +199,7 @@ class _Exporter:
     def parts(self, memory: Memory, index: int) -> list[tuple[str, tuple[Operand, ...], int]]:
         """(name, operands kept, width [bit]) of the storage levels that a memory becomes."""
         kept = tuple(operand for operand in memory.holds if operand in self.mapping.levels[index].keeps)
-        psum = psum_width(self.layer, self.accelerator, self.mapping, index)
+        psum = psum_width(self.task, self.mapping, index)
         width = {"W": self.widths.w, "I": self.widths.i, "O": psum}
         if index == len(self.accelerator.levels) - 1:  # Timeloop's outermost level keeps everything
             return [(memory.name, kept, max(self.widths.w, self.widths.i, self.widths.o))]

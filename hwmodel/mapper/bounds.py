@@ -14,80 +14,73 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
+    ALWAYS,
+    FAR,
+    FX,
+    FY,
     INPUT,
+    NEAR,
     ONE,
     OUTPUT,
+    OX,
+    OY,
+    RELEVANT,
     WEIGHT,
     ZERO,
+    B,
+    C,
     Floats,
+    G,
     Ints,
-    Problem,
+    K,
+    NestInputs,
     coefficients,
-    compiled,
     distinct_tiles,
     fresh_part,
-    internal,
     irrelevant,
     product,
     tile_words,
 )
+from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
 
-ENERGY, LATENCY, EDP = 0, 1, 2
 #: Positions of the dims that do not index W, I and O.
-IRRELEVANT = ([0, 4, 5], [2], [3, 6, 7])
-SLACK = 1e-12
+IRRELEVANT = tuple(np.flatnonzero(row == 0) for row in RELEVANT)
+#: Columns of a line, the cost of a pair (register tile, unrolling) in one metric. Per operand that may gain from
+#: the order: all but its words, and its words times their reuse. What it costs whatever moves. Per operand: words.
+BASE, SLOPE, CONSTANT, FULL, NUM_COLUMNS = 0, 3, 6, 7, 10
+#: Columns of the sizes of a pair: the parts of A over the dims that do not, and that do, index W, I, O; its PEs.
+IDLE, REST, PES = 0, 3, 6
 _HASH = 4093
 _RATIO = 1.2
 
 
 @internal
-def busy_cycles(values: Floats, compute: float) -> float:
-    """Cycles from the metrics (M): the busiest of array and ports, and the fills waited for."""
-    busiest = compute
-    for k in range(1, len(values) - 1):
-        busiest = max(busiest, values[k])
-    return busiest + max(0.0, values[len(values) - 1])
-
-
-@internal
-def whole(cycles: float) -> float:
-    """Whole cycles, rounding noise aside."""
-    return np.ceil(cycles * (1.0 - SLACK))
-
-
-@internal
-def score_of(objective: int, energy: float, cycles: float) -> float:
-    if objective == ENERGY:
-        return energy
-    return whole(cycles) if objective == LATENCY else energy * whole(cycles)
-
-
-@internal
-def tile_factors(problem: Problem) -> Floats:
+def tile_factors(nest: NestInputs) -> Floats:
     """What a word between buffer and DRAM costs in every metric. (M, 3)"""
-    factors, three = np.empty((problem.cost.shape[0], 3)), np.empty(3)
+    factors, three = np.empty((nest.cost.shape[0], 3)), np.empty(3)
     for k in range(factors.shape[0]):
         for x in range(3):
-            coefficients(problem, k, x, ONE, ONE, three)
-            factors[k, x] = three[2]
+            coefficients(nest, k, x, ONE, ONE, three)
+            factors[k, x] = three[FAR]
     return factors
 
 
 @compiled
-def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
+def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
     """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
 
     As inside the tile, one operand gains from the order; I may slide by whichever dim gains most.
     """
-    factors, b, pace = tile_factors(problem), problem.bounds, problem.pace
+    factors, b, pace = tile_factors(nest), nest.bounds, nest.pace
     out, f = np.zeros((tiles.shape[0], factors.shape[0])), np.empty(3)
     total = float(product(b))
     irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
     for q in range(tiles.shape[0]):
         t = tiles[q]
         around, slide = total / product(t), 1.0
-        for dim in range(4, 8):
+        for dim in range(OY, FX + 1):
             if t[dim] != b[dim]:
                 share = t[dim] / b[dim]
                 slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
@@ -111,37 +104,37 @@ def price_tiles(problem: Problem, num_metrics: int, tiles: Ints) -> Floats:
 
 
 @compiled
-def bound_unrollings(problem: Problem, num_metrics: int, unrollings: Ints) -> Floats:
+def bound_unrollings(nest: NestInputs, num_metrics: int, unrollings: Ints) -> Floats:
     """Lower bounds of every metric inside the buffer's tile, whatever the register tile is. (S, M)"""
-    b = problem.bounds
-    three, values = np.empty(3), np.zeros((unrollings.shape[0], problem.cost.shape[0]))
+    b = nest.bounds
+    three, values = np.empty(3), np.zeros((unrollings.shape[0], nest.cost.shape[0]))
     least = (
-        float(b[1] * b[2] * b[3] * b[6] * b[7]),
-        float(b[0] * b[1] * b[3] * max(b[4], b[6]) * max(b[5], b[7])),
-        float(b[0] * b[1] * b[2] * b[4] * b[5]),
+        float(b[G] * b[K] * b[C] * b[FY] * b[FX]),
+        float(b[B] * b[G] * b[C] * max(b[OY], b[FY]) * max(b[OX], b[FX])),
+        float(b[B] * b[G] * b[K] * b[OY] * b[OX]),
     )
     for i in range(unrollings.shape[0]):
         s = unrollings[i]
         num_pes = product(s)
         for k in range(num_metrics):
-            values[i, k] = problem.base_pj if k == 0 else 0.0
+            values[i, k] = nest.base_pj if k == 0 else 0.0
             for x in range(3):
                 most = num_pes // irrelevant(x, s)
                 few = most
-                if x == 1:  # at least out + filter - 1 different starts per axis
-                    few = s[0] * s[1] * s[3] * (s[4] + s[6] - 1) * (s[5] + s[7] - 1)
-                coefficients(problem, k, x, num_pes, few, three)
-                values[i, k] += three[0] + three[1] * least[x] / most
+                if x == INPUT:  # at least out + filter - 1 different starts per axis
+                    few = s[B] * s[G] * s[C] * (s[OY] + s[FY] - 1) * (s[OX] + s[FX] - 1)
+                coefficients(nest, k, x, num_pes, few, three)
+                values[i, k] += three[ALWAYS] + three[NEAR] * least[x] / most
     return values
 
 
-def bound_case(
-    problem: Problem, objective: int, unrollings: Ints, bounds_s: Floats, least_tile: Floats, most_cycles: float
+def bound_branch(
+    nest: NestInputs, objective: int, unrollings: Ints, bounds_s: Floats, least_tile: Floats, most_cycles: float
 ) -> float:
     """A lower bound of the score: the best unrolling, and the least exchange with DRAM, metric by metric."""
     values = bounds_s + least_tile
-    total = float(problem.bounds.prod())
-    cycles = np.ceil(total / unrollings.prod(axis=1) / problem.rate)
+    total = float(nest.bounds.prod())
+    cycles = np.ceil(total / unrollings.prod(axis=1) / nest.rate)
     if values.shape[1] > 1:
         cycles = np.maximum(cycles, values[:, 1:-1].max(axis=1, initial=0.0)) + np.maximum(values[:, -1], 0.0)
     cycles = np.ceil(cycles * (1.0 - SLACK))
@@ -160,53 +153,52 @@ def _multiply(bounds: Ints, s: Ints, r: Ints, a: Ints) -> bool:
 
 
 @internal
-def _factors(problem: Problem, operand: int, num_pes: int, distinct: int, factors: Floats) -> None:
+def _factors(nest: NestInputs, operand: int, num_pes: int, distinct: int, factors: Floats) -> None:
     """Fills factors (M, 3, 3) of one operand."""
     for k in range(factors.shape[0]):
-        coefficients(problem, k, operand, num_pes, distinct, factors[k, operand])
+        coefficients(nest, k, operand, num_pes, distinct, factors[k, operand])
 
 
 @internal
-def _slide(problem: Problem, r: Ints, a: Ints) -> float:
+def _slide(nest: NestInputs, r: Ints, a: Ints) -> float:
     """The least share of a register tile of I that moves, whichever dim is innermost around it."""
     slide = 1.0
-    for dim in range(4, 8):
-        if a[dim] != problem.bounds[dim]:
-            share = a[dim] / problem.bounds[dim]
-            slide = min(slide, share + (1.0 - share) * fresh_part(dim, r, a[dim], problem.pace))
+    for dim in range(OY, FX + 1):
+        if a[dim] != nest.bounds[dim]:
+            share = a[dim] / nest.bounds[dim]
+            slide = min(slide, share + (1.0 - share) * fresh_part(dim, r, a[dim], nest.pace))
     return slide
 
 
 @internal
-def _pair(problem: Problem, first: int, last: int, factors: Floats, r: Ints, a: Ints, lines: Floats) -> None:
-    """Fills lines (M, 10) of the metrics from first to before last; factors (M, 3, 3): from `coefficients`.
-
-    Columns: constant + base per stationary operand (3), slope per stationary operand (3), constant, F (3).
-    """
-    full, slide = product(problem.bounds) / product(a), _slide(problem, r, a)
+def _pair(nest: NestInputs, first: int, last: int, factors: Floats, r: Ints, a: Ints, lines: Floats) -> None:
+    """Fills lines (M, NUM_COLUMNS) of the metrics from first to before last; factors (M, 3, 3)."""
+    full, slide = product(nest.bounds) / product(a), _slide(nest, r, a)
     words = (
-        tile_words(WEIGHT, r, problem.pace),
-        tile_words(INPUT, r, problem.pace),
-        tile_words(OUTPUT, r, problem.pace),
+        tile_words(WEIGHT, r, nest.pace),
+        tile_words(INPUT, r, nest.pace),
+        tile_words(OUTPUT, r, nest.pace),
     )
-    whole_k = irrelevant(INPUT, problem.bounds) == irrelevant(INPUT, a)
+    whole_k = irrelevant(INPUT, nest.bounds) == irrelevant(INPUT, a)
     for k in range(first, last):
-        constant = factors[k, 0, 0] + factors[k, 1, 0] + factors[k, 2, 0] + (problem.base_pj if k == 0 else 0.0)
+        constant = factors[k, WEIGHT, ALWAYS] + factors[k, INPUT, ALWAYS] + factors[k, OUTPUT, ALWAYS]
+        constant += nest.base_pj if k == 0 else 0.0
         w, i, o = (
-            factors[k, 0, 1] * words[0] * full,
-            factors[k, 1, 1] * words[1] * full,
-            factors[k, 2, 1] * words[2] * full,
+            factors[k, WEIGHT, NEAR] * words[0] * full,
+            factors[k, INPUT, NEAR] * words[1] * full,
+            factors[k, OUTPUT, NEAR] * words[2] * full,
         )  # fmt: skip
         line = lines[k]
-        line[0], line[1], line[2] = constant + i * slide + o, constant + w + o, constant + w + i * slide
-        line[3], line[5] = w * irrelevant(WEIGHT, a), o * irrelevant(OUTPUT, a)
-        line[4] = i * irrelevant(INPUT, a) * (slide if whole_k else 1.0)
-        line[6], line[7], line[8], line[9] = constant, w, i, o
+        line[BASE + WEIGHT], line[SLOPE + WEIGHT] = constant + i * slide + o, w * irrelevant(WEIGHT, a)
+        line[BASE + INPUT] = constant + w + o
+        line[SLOPE + INPUT] = i * irrelevant(INPUT, a) * (slide if whole_k else 1.0)
+        line[BASE + OUTPUT], line[SLOPE + OUTPUT] = constant + w + i * slide, o * irrelevant(OUTPUT, a)
+        line[CONSTANT], line[FULL + WEIGHT], line[FULL + INPUT], line[FULL + OUTPUT] = constant, w, i, o
 
 
 @compiled
 def join(
-    problem: Problem,
+    nest: NestInputs,
     objective: int,
     num_metrics: int,
     registers: Ints,
@@ -221,49 +213,51 @@ def join(
     """Writes the pairs (register tile, unrolling) that may win, and gives their number.
 
     bounds_s (S, M) and least_tile (M): lower bounds of the unrollings and of the exchange with DRAM; limits: the
-    score and the cycles to be at or below. Written, as far as there is room: indices (P, 2), lines (P, M, 10), the
-    lower bounds of their scores (P).
+    score and the cycles to be at or below. Written, as far as there is room: indices (P, 2), lines
+    (P, M, NUM_COLUMNS), the lower bounds of their scores (P).
     """
     room, count = len(scores), 0
     num_all = lines.shape[1]
-    spare = np.empty((num_all, 10))
+    spare = np.empty((num_all, NUM_COLUMNS))
     a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
-    total = float(product(problem.bounds))
+    total = float(product(nest.bounds))
     irr = (
-        irrelevant(WEIGHT, problem.bounds),
-        irrelevant(INPUT, problem.bounds),
-        irrelevant(OUTPUT, problem.bounds),
+        irrelevant(WEIGHT, nest.bounds),
+        irrelevant(INPUT, nest.bounds),
+        irrelevant(OUTPUT, nest.bounds),
     )
     for j in range(unrollings.shape[0]):
         s = unrollings[j]
-        compute = np.ceil(total / product(s) / problem.rate)
+        compute = np.ceil(total / product(s) / nest.rate)
         for k in range(len(values)):
             values[k] = bounds_s[j, k] + least_tile[k]
         cycles = busy_cycles(values, compute)
         if whole(cycles) > limits[1] or score_of(objective, values[0], cycles) > limits[0]:
             continue
         for x in (WEIGHT, OUTPUT):  # their tiles across the PEs do not depend on the register tile
-            _factors(problem, x, product(s), product(s) // irrelevant(x, s), factors)
+            _factors(nest, x, product(s), product(s) // irrelevant(x, s), factors)
         different = -1  # tiles of I across the PEs, as the factors have it
         for i in range(registers.shape[0]):
-            if not _multiply(problem.bounds, s, registers[i], a):
+            if not _multiply(nest.bounds, s, registers[i], a):
                 continue
             row = lines[count] if count < room else spare
-            distinct = distinct_tiles(INPUT, problem.networks[j], registers[i], problem.pace)
+            distinct = distinct_tiles(INPUT, nest.networks[j], registers[i], nest.pace)
             if distinct != different:
                 different = distinct
-                _factors(problem, INPUT, product(s), distinct, factors)
-            _pair(problem, ZERO, num_metrics, factors, registers[i], a, row)
+                _factors(nest, INPUT, product(s), distinct, factors)
+            _pair(nest, ZERO, num_metrics, factors, registers[i], a, row)
             for k in range(num_metrics):
                 line = row[k]
-                values[k] = min(line[0] + line[3] / irr[0], line[1] + line[4] / irr[1], line[2] + line[5] / irr[2])
+                values[k] = np.inf
+                for x in range(3):
+                    values[k] = min(values[k], line[BASE + x] + line[SLOPE + x] / irr[x])
                 values[k] += least_tile[k]
             cycles = busy_cycles(values, compute)
             score = score_of(objective, values[0], cycles)
             if score > limits[0] or whole(cycles) > limits[1]:
                 continue
             if count < room:
-                _pair(problem, num_metrics, num_all, factors, registers[i], a, row)
+                _pair(nest, num_metrics, num_all, factors, registers[i], a, row)
                 pairs[count, 0], pairs[count, 1], scores[count] = i, j, score
             count += 1
     return count
@@ -275,7 +269,7 @@ def rest(operand: int, t: Ints) -> int:
 
 
 def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
-    """Per pair the parts of A over the dims that do not, and that do, index W, I, O; and its PEs. (P, 7)"""
+    """Per pair the columns IDLE, REST and PES. (P, 7)"""
     spread = unrollings[pairs[:, 1]]
     a = registers[pairs[:, 0]] * spread
     idle = [a[:, dims].prod(axis=1) for dims in IRRELEVANT]
@@ -285,7 +279,7 @@ def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
 
 @compiled
 def bound_tiles(
-    problem: Problem,
+    nest: NestInputs,
     objective: int,
     num_metrics: int,
     tiles: Ints,
@@ -296,28 +290,28 @@ def bound_tiles(
 ) -> Floats:
     """Lower bounds of the score of every buffer tile with its best pair. (T); sizes: from `pair_sizes`"""
     irr = (
-        irrelevant(WEIGHT, problem.bounds),
-        irrelevant(INPUT, problem.bounds),
-        irrelevant(OUTPUT, problem.bounds),
+        irrelevant(WEIGHT, nest.bounds),
+        irrelevant(INPUT, nest.bounds),
+        irrelevant(OUTPUT, nest.bounds),
     )
     steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
     envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
     least, most_pes = np.full(num_metrics, np.inf), 1
     for p in range(lines.shape[0]):
-        most_pes = max(most_pes, sizes[p, 6])
+        most_pes = max(most_pes, sizes[p, PES])
         for k in range(num_metrics):
             line = lines[p, k]
             for c in range(3):
-                least[k] = min(least[k], line[c] + line[3 + c] / irr[c])
+                least[k] = min(least[k], line[BASE + c] + line[SLOPE + c] / irr[c])
         for c in range(3):
-            base, slope, u = lines[p, 0, c], lines[p, 0, 3 + c], 1.0
-            spot = sizes[p, 3 + c] % _HASH
+            base, slope, u = lines[p, 0, BASE + c], lines[p, 0, SLOPE + c], 1.0
+            spot = sizes[p, REST + c] % _HASH
             carried[c, spot] = min(carried[c, spot], base + slope / irr[c])
             for g in range(steps):
-                if u * _RATIO > sizes[p, c]:
+                if u * _RATIO > sizes[p, IDLE + c]:
                     envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
                 u *= _RATIO
-    compute = np.ceil(product(problem.bounds) / most_pes / problem.rate)
+    compute = np.ceil(product(nest.bounds) / most_pes / nest.rate)
     out, values = np.empty(tiles.shape[0]), np.zeros(tile_values.shape[1])
     for q in range(tiles.shape[0]):
         energy = np.inf

@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
+from hwmodel.files import write_atomic
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
-from hwmodel.network.layer import Layer
+from hwmodel.nest.task import Task
 
 #: Raise it when the mapper's space or objective changes: older entries are then left alone.
-FORMAT = 2
+FORMAT = 3
 
 
 def cache_folder() -> Path | None:
@@ -32,44 +30,36 @@ def cache_folder() -> Path | None:
     return (Path(base) if base else Path.home() / ".cache") / "hwmodel"
 
 
-def _path(layer: Layer, accelerator: Accelerator, optimize: str) -> Path | None:
+def _path(task: Task, optimize: str) -> Path | None:
     folder = cache_folder()
     if folder is None:
         return None
-    content = replace(layer, name="", module="", parameter="", has_bias=False).to_dict()
-    text = json.dumps([FORMAT, content, accelerator.fingerprint, optimize], sort_keys=True)
+    dims, *others = task.identity
+    text = json.dumps([FORMAT, dims.values_tuple, *others, optimize])
     name = hashlib.sha256(text.encode()).hexdigest()
     return folder / "mappings" / name[:2] / f"{name[2:34]}.json"
 
 
-def load_mapping(layer: Layer, accelerator: Accelerator, optimize: str) -> Mapping | None:
+def load_mapping(task: Task, optimize: str) -> Mapping | None:
     """The mapping found before for the same content, None where there is none that fits."""
-    path = _path(layer, accelerator, optimize)
+    path = _path(task, optimize)
     if path is None:
         return None
     try:
         mapping = _decode(json.loads(path.read_text(encoding="utf-8")))
-        check_mapping(layer, accelerator, mapping)
+        check_mapping(task, mapping)
     except (OSError, ValueError, KeyError, TypeError, MappingError):
         return None
     return mapping
 
 
-def store_mapping(layer: Layer, accelerator: Accelerator, optimize: str, mapping: Mapping) -> None:
+def store_mapping(task: Task, optimize: str, mapping: Mapping) -> None:
     """Keep a mapping; whole or not at all, and silently not at all where the folder cannot be written."""
-    path = _path(layer, accelerator, optimize)
+    path = _path(task, optimize)
     if path is None:
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(_encode(mapping), file)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_atomic(path, json.dumps(_encode(mapping)), durable=False)
     except OSError:
         return
 

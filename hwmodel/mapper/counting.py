@@ -16,53 +16,48 @@ B G K C OY OX FY FX.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from hwmodel.mapper.compiling import internal
+from hwmodel.network import layer
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-_compile: Any = partial(njit, error_model="numpy", no_cfunc_wrapper=True)
-
-
-def compiled(function: _Function) -> _Function:
-    """What Python calls: kept on disk, with all that it calls."""
-    return cast(_Function, _compile(cache=True)(function))
-
-
-def internal(function: _Function) -> _Function:
-    """What only compiled code calls. The wrapper that it goes without would take a quarter of the first call."""
-    return cast(_Function, _compile(no_cpython_wrapper=True)(function))
-
-
 #: Operands, and small numbers, as arguments: each plain 0 or 1 would be a type of its own, compiled once more.
 WEIGHT, INPUT, OUTPUT = ZERO, ONE, _ = cast(tuple[int, int, int], tuple(np.arange(3, dtype=np.int64)))
 
+#: Dims, levels, and what a bit costs, as columns.
+B, G, K, C, OY, OX, FY, FX = range(8)
+PE, BUFFER, DRAM = range(3)
+READ, UPDATE, FILL = range(3)
+STRIDE, DILATION = 0, 2  # of y in the pace; of x one further
+#: Columns of what a word costs: whatever moves, per word that a PE exchanges, per word of the buffer.
+ALWAYS, NEAR, FAR = range(3)
+#: The width of partial sums, behind those of W, I and O.
+PSUM = 3
+
 #: RELEVANT[operand, dim]: the dim indexes the operand.
 RELEVANT = np.array(
-    [[0, 1, 1, 1, 0, 0, 1, 1], [1, 1, 0, 1, 1, 1, 1, 1], [1, 1, 1, 0, 1, 1, 0, 0]],
-    dtype=np.int64,
+    [[dim in layer.RELEVANT[operand] for dim in layer.DIM_NAMES] for operand in layer.OPERANDS], np.int64
 )
 #: Loop orders, outer to inner: W-stationary with OX or OY innermost, O-stationary with FX or FY, I-stationary.
 ORDERS = np.array(
     [
-        [1, 2, 3, 6, 7, 0, 4, 5],
-        [1, 2, 3, 6, 7, 0, 5, 4],
-        [0, 1, 2, 4, 5, 3, 6, 7],
-        [0, 1, 2, 4, 5, 3, 7, 6],
-        [0, 1, 3, 4, 5, 6, 7, 2],
+        [G, K, C, FY, FX, B, OY, OX],
+        [G, K, C, FY, FX, B, OX, OY],
+        [B, G, K, OY, OX, C, FY, FX],
+        [B, G, K, OY, OX, C, FX, FY],
+        [B, G, C, OY, OX, FY, FX, K],
     ],
     dtype=np.int64,
 )
 
 
-class Problem(NamedTuple):
+class NestInputs(NamedTuple):
     """One layer on one hierarchy, with the operands that each level keeps.
 
     Attributes:
@@ -107,34 +102,34 @@ def product(f: Ints) -> int:
 
 @internal
 def irrelevant(operand: int, f: Ints) -> int:
-    """Product of the factors of the dims that do not index an operand."""
-    if operand == 0:
-        return f[0] * f[4] * f[5]
-    if operand == 1:
-        return f[2]
-    return f[3] * f[6] * f[7]
+    """Product of the factors of the dims that do not index an operand: of the zeros in `RELEVANT`."""
+    if operand == WEIGHT:
+        return f[B] * f[OY] * f[OX]
+    if operand == INPUT:
+        return f[K]
+    return f[C] * f[FY] * f[FX]
 
 
 @internal
 def tile_words(operand: int, t: Ints, pace: Ints) -> int:
     """Elements of an operand under a tile."""
-    if operand == 0:
-        return t[1] * t[2] * t[3] * t[6] * t[7]
-    if operand == 2:
-        return t[0] * t[1] * t[2] * t[4] * t[5]
-    rows = (t[4] - 1) * pace[0] + (t[6] - 1) * pace[2] + 1
-    columns = (t[5] - 1) * pace[1] + (t[7] - 1) * pace[3] + 1
-    return t[0] * t[1] * t[3] * rows * columns
+    if operand == WEIGHT:
+        return t[G] * t[K] * t[C] * t[FY] * t[FX]
+    if operand == OUTPUT:
+        return t[B] * t[G] * t[K] * t[OY] * t[OX]
+    rows = (t[OY] - 1) * pace[STRIDE] + (t[FY] - 1) * pace[DILATION] + 1
+    columns = (t[OX] - 1) * pace[STRIDE + 1] + (t[FX] - 1) * pace[DILATION + 1] + 1
+    return t[B] * t[G] * t[C] * rows * columns
 
 
 @internal
 def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
     """Fraction of an input tile t that is new after one step of the loop over `dim` by `inside`."""
-    if dim < 4:
+    if dim < OY:
         return 1.0
     axis = dim % 2
-    length = (t[4 + axis] - 1) * pace[axis] + (t[6 + axis] - 1) * pace[2 + axis] + 1
-    return min(inside * pace[dim - 4], length) / length
+    length = (t[OY + axis] - 1) * pace[STRIDE + axis] + (t[FY + axis] - 1) * pace[DILATION + axis] + 1
+    return min(inside * pace[dim - OY], length) / length
 
 
 @internal
@@ -157,7 +152,7 @@ def moves(
             if RELEVANT[operand, dim] == 0:
                 strip *= bound
                 continue
-            if operand == 1 and strip == 1:
+            if operand == INPUT and strip == 1:
                 step = inside_m[dim] if level == 0 else inside_n[dim]
                 return iterations / bound * (1.0 + (bound - 1) * fresh_part(dim, tile, step, pace))
             return iterations / strip
@@ -182,58 +177,59 @@ def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
     count = 1
     for k in range(networks.shape[0]):
         s = networks[k]
-        if operand == 0:
-            count *= s[1] * s[2] * s[3] * s[6] * s[7]
-        elif operand == 2:
-            count *= s[0] * s[1] * s[2] * s[4] * s[5]
+        if operand == WEIGHT:
+            count *= s[G] * s[K] * s[C] * s[FY] * s[FX]
+        elif operand == OUTPUT:
+            count *= s[B] * s[G] * s[K] * s[OY] * s[OX]
         else:
-            count *= s[0] * s[1] * s[3]
+            count *= s[B] * s[G] * s[C]
             for axis in range(2):
-                out_step, filt_step = r[4 + axis] * pace[axis], r[6 + axis] * pace[2 + axis]
+                out, filt = OY + axis, FY + axis
+                out_step, filt_step = r[out] * pace[STRIDE + axis], r[filt] * pace[DILATION + axis]
                 for inner in range(k + 1, networks.shape[0]):
-                    out_step *= networks[inner, 4 + axis]
-                    filt_step *= networks[inner, 6 + axis]
-                count *= _distinct_starts(s[4 + axis], s[6 + axis], out_step, filt_step)
+                    out_step *= networks[inner, out]
+                    filt_step *= networks[inner, filt]
+                count *= _distinct_starts(s[out], s[filt], out_step, filt_step)
     return count
 
 
 @internal
-def coefficients(problem: Problem, metric: int, operand: int, num_pes: int, distinct: int, out: Floats) -> None:
-    """Fills out (3) with the constant and the factors of f0 and f1 in one metric of one operand."""
-    cost, stored, widths = problem.cost[metric], problem.stored, problem.widths
+def coefficients(nest: NestInputs, metric: int, operand: int, num_pes: int, distinct: int, out: Floats) -> None:
+    """Fills out (ALWAYS, NEAR, FAR) with the constant and the factors of f0 and f1 in one metric of one operand."""
+    cost, stored, widths = nest.cost[metric], nest.stored, nest.widths
     x = operand
-    parent = 1 if problem.holds[1, x] else 2
+    parent = BUFFER if nest.holds[BUFFER, x] else DRAM
     pes = float(num_pes) if metric == 0 else 1.0
-    iterations = product(problem.bounds) / num_pes
+    iterations = product(nest.bounds) / num_pes
     constant, f0, f1 = 0.0, 0.0, 0.0
-    if x < 2:
-        below = widths[x] * stored[parent, x] * cost[parent, x, 0] * distinct
-        if problem.holds[0, x]:
-            word = pes * widths[x] * stored[0, x]
-            constant += iterations * word * cost[0, x, 0]
-            f0 += word * cost[0, x, 2] + below
+    if x != OUTPUT:
+        below = widths[x] * stored[parent, x] * cost[parent, x, READ] * distinct
+        if nest.holds[PE, x]:
+            word = pes * widths[x] * stored[PE, x]
+            constant += iterations * word * cost[PE, x, READ]
+            f0 += word * cost[PE, x, FILL] + below
         else:
             constant += iterations * below
-        if parent == 1:
-            f1 += widths[x] * (stored[1, x] * cost[1, x, 2] + stored[2, x] * cost[2, x, 0])
+        if parent == BUFFER:
+            f1 += widths[x] * (stored[BUFFER, x] * cost[BUFFER, x, FILL] + stored[DRAM, x] * cost[DRAM, x, READ])
     else:
-        b = problem.bounds
-        outputs = float(b[0] * b[1] * b[2] * b[4] * b[5])
-        width, final = widths[3], widths[2]
+        b = nest.bounds
+        outputs = float(b[B] * b[G] * b[K] * b[OY] * b[OX])
+        width, final = widths[PSUM], widths[OUTPUT]
         word = width * stored[parent, x]
-        both = word * (cost[parent, x, 0] + cost[parent, x, 1])
-        if problem.holds[0, x]:
-            seen, own = outputs / distinct, pes * width * stored[0, x]
-            constant += own * (
-                iterations * cost[0, x, 1] + (iterations - seen) * cost[0, x, 0] - seen * cost[0, x, 2]
-            )
-            f0 += own * cost[0, x, 2] + distinct * both
-            constant += outputs * (final * stored[parent, x] * cost[parent, x, 1] - both)
+        both = word * (cost[parent, x, READ] + cost[parent, x, UPDATE])
+        if nest.holds[PE, x]:
+            seen, own = outputs / distinct, pes * width * stored[PE, x]
+            update, read, fill = cost[PE, x, UPDATE], cost[PE, x, READ], cost[PE, x, FILL]
+            constant += own * (iterations * update + (iterations - seen) * read - seen * fill)
+            f0 += own * fill + distinct * both
+            constant += outputs * (final * stored[parent, x] * cost[parent, x, UPDATE] - both)
         else:
-            constant += iterations * distinct * both - outputs * word * cost[parent, x, 0]
-        if parent == 1:
-            far = stored[2, x]
-            exchange = width * (stored[1, x] * cost[1, x, 2] + far * (cost[2, x, 0] + cost[2, x, 1]))
+            constant += iterations * distinct * both - outputs * word * cost[parent, x, READ]
+        if parent == BUFFER:
+            far = stored[DRAM, x]
+            there_and_back = far * (cost[DRAM, x, READ] + cost[DRAM, x, UPDATE])
+            exchange = width * (stored[BUFFER, x] * cost[BUFFER, x, FILL] + there_and_back)
             f1 += exchange
-            constant += outputs * (final * far * cost[2, x, 1] - exchange)
-    out[0], out[1], out[2] = constant, f0, f1
+            constant += outputs * (final * far * cost[DRAM, x, UPDATE] - exchange)
+    out[ALWAYS], out[NEAR], out[FAR] = constant, f0, f1

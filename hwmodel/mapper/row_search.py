@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwmodel.mapper.bounds import LATENCY, SLACK, score_of, whole
-from hwmodel.mapper.counting import Floats, Ints, compiled, internal
+from hwmodel.mapper.compiling import compiled, internal
+from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.mapper.scores import LATENCY, SLACK, score_of, whole
 
 #: Features of a candidate. Of one PE: its steps, the words of W, I and O that it exchanges with the level above,
 #: sums that it reads again, sums that come back to it, and its tiles. Of the chip: the different words that all PEs
@@ -25,6 +26,13 @@ CARRIED, WAITING, OUTSIDE, DONE, HELD, WINDOWS = 9, 12, 13, 14, 15, 17
 NUM_FEATURES = 18
 #: Rows of the rates; the ports follow.
 ENERGY_ROW, EXCLUSIVE_ROW, WAIT_ROW, PORTS = 0, 1, 2, 3
+#: The best candidate around what a PE holds: its score and tie-break, energy, cycles, n, k and f; and how many were
+#: counted so far.
+SCORE, TIE, ENERGY_PJ, CYCLES, BEST_N, BEST_K, BEST_F, COUNTED = range(8)
+#: What `search` finds: an arrangement and p, q, s, n, k, f; and how many were counted.
+ARRANGEMENT, FOUND_P, FOUND_Q, FOUND_S, FOUND_N, FOUND_K, FOUND_F, NUM_COUNTED = range(8)
+#: What belongs to no feature: energy of the arithmetic [pJ], energy of a cycle [pJ], MACs of a PE per cycle.
+MACS_PJ, CYCLE_PJ, RATE = range(3)
 
 
 @internal
@@ -143,14 +151,14 @@ def _price(
     rates: Floats, features: Floats, num_pes: float, unit: Floats, objective: int, most: float
 ) -> tuple[float, float]:
     """Energy [pJ] and cycles of a candidate; of one that is above a score, lower bounds. unit: see `search`."""
-    energy = unit[0] + _dot(rates[ENERGY_ROW], features, num_pes)
-    busy = np.ceil(features[STEPS] / unit[2])
-    if score_of(objective, energy + busy * unit[1], busy) > most:
-        return energy + busy * unit[1], busy
+    energy = unit[MACS_PJ] + _dot(rates[ENERGY_ROW], features, num_pes)
+    busy = np.ceil(features[STEPS] / unit[RATE])
+    if score_of(objective, energy + busy * unit[CYCLE_PJ], busy) > most:
+        return energy + busy * unit[CYCLE_PJ], busy
     for row in range(PORTS, rates.shape[0]):
         busy = max(busy, _dot(rates[row], features, 1.0))
     processing = whole(busy + _dot(rates[WAIT_ROW], features, 1.0))
-    return energy + processing * unit[1], processing + whole(_dot(rates[EXCLUSIVE_ROW], features, 1.0))
+    return energy + processing * unit[CYCLE_PJ], processing + whole(_dot(rates[EXCLUSIVE_ROW], features, 1.0))
 
 
 @internal
@@ -161,7 +169,7 @@ def _visit(
 ) -> bool:  # fmt: skip
     """Prices every n, k and f around what a PE holds; True where it is better.
 
-    best: score, tie-break, energy, cycles, n, k, f, and how many were counted.
+    best: the columns SCORE to COUNTED.
     """
     bi, k, ox = 0, 2, 5
     slots, sizes, banks, widths = fits
@@ -182,14 +190,15 @@ def _visit(
                 if not _fits(slots[1], sizes[1], banks[1], widths[1], tiles[1]):
                     break
                 _count(pace, spread, starts, left, r, b, tiles, features)
-                best[7] += 1
-                energy, cycles = _price(rates, features, num_pes, unit, objective, best[0] * (1 + SLACK))
+                best[COUNTED] += 1
+                energy, cycles = _price(rates, features, num_pes, unit, objective, best[SCORE] * (1 + SLACK))
                 score = score_of(objective, energy, cycles)
                 tie = energy if objective == LATENCY else cycles
-                if score < best[0] * (1 - SLACK) or (score <= best[0] * (1 + SLACK) and tie < best[1]):
+                if score < best[SCORE] * (1 - SLACK) or (score <= best[SCORE] * (1 + SLACK) and tie < best[TIE]):
                     found = True
-                    best[0], best[1], best[2], best[3] = min(score, best[0]), tie, energy, cycles
-                    best[4], best[5], best[6] = n, b[k], f
+                    best[SCORE], best[TIE] = min(score, best[SCORE]), tie
+                    best[ENERGY_PJ], best[CYCLES] = energy, cycles
+                    best[BEST_N], best[BEST_K], best[BEST_F] = n, b[k], f
             b[k] = _next_part(filters, b[k])
     return found
 
@@ -209,14 +218,14 @@ def search(
         fits: (2, 3) each, for PEs and buffer: memory of W, I and O, -1 where they have none; size of each memory
             and its banks [bit], 0 for no banks; widths of W, I and O [bit].
         rates: (M, NUM_FEATURES).
-        unit: energy of the arithmetic [pJ], energy of a cycle [pJ], MACs of a PE per cycle.
+        unit: (3) the columns MACS_PJ, CYCLE_PJ and RATE.
         objective: ENERGY, LATENCY or EDP.
 
     Returns:
-        Energy [pJ], cycles, and (arrangement, p, q, s, n, k, f, candidates counted); -1 where nothing fits.
+        Energy [pJ], cycles, and the columns ARRANGEMENT (-1 where nothing fits) to NUM_COUNTED.
     """
-    best, indices, features, tiles = np.full(8, np.inf), np.empty(8), np.zeros(NUM_FEATURES), np.zeros((2, 3))
-    indices[0], best[7] = -1.0, 0.0
+    best, found, features, tiles = np.full(8, np.inf), np.empty(8), np.zeros(NUM_FEATURES), np.zeros((2, 3))
+    found[ARRANGEMENT], best[COUNTED] = -1.0, 0.0
     r, b, left, steps = np.ones(8, np.int64), np.ones(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
     slots, sizes, banks, widths = fits
     k, c, ox, fy, fx, bi = 2, 3, 5, 6, 7, 0
@@ -228,8 +237,8 @@ def search(
             num_pes, total = num_pes * spreads[a, d], total * steps[d]
         features[:] = 0.0  # what no candidate here is below: the clock and the registers for every MAC
         features[STEPS] = total
-        energy, cycles = _price(rates, features, num_pes, unit, objective, best[0])
-        if score_of(objective, energy, cycles) > best[0] * (1 + SLACK):
+        energy, cycles = _price(rates, features, num_pes, unit, objective, best[SCORE])
+        if score_of(objective, energy, cycles) > best[SCORE] * (1 + SLACK):
             continue
         b[fy], left[fy], left[fx], r[k] = steps[fy], 1, 1, 1
         while r[k] > 0:
@@ -246,9 +255,9 @@ def search(
                         pace, spreads[a], starts[a, s - 1], steps, r, b, left, fits,
                         rates, unit, objective, tiles, features, best,
                     ):  # fmt: skip
-                        indices[0], indices[1], indices[2], indices[3] = a, r[k], r[c], s
-                        indices[4], indices[5], indices[6] = best[4], best[5], best[6]
+                        found[ARRANGEMENT], found[FOUND_P], found[FOUND_Q], found[FOUND_S] = a, r[k], r[c], s
+                        found[FOUND_N], found[FOUND_K], found[FOUND_F] = best[BEST_N], best[BEST_K], best[BEST_F]
                 r[c] = _next_part(steps[c], r[c])
             r[k] = _next_part(steps[k], r[k])
-    indices[7] = best[7]
-    return best[2], best[3], indices.astype(np.int64)
+    found[NUM_COUNTED] = best[COUNTED]
+    return best[ENERGY_PJ], best[CYCLES], found.astype(np.int64)

@@ -6,7 +6,7 @@ where it is wider than the array; a larger one is cut into strips of e rows. r s
 different filters (or groups, where a group has one of each) fill the array. A PE interleaves p filters and q
 channels. A processing pass runs n images; m filters of partial sums wait in the buffer while the passes go through
 the channels. Dims that the sets do not divide are padded. Of all (m, n, e, p, q, r, t) that fit, the cheapest is
-taken, as the chip's offline optimiser does: `rowkernel` prices every one of them exactly.
+taken, as the chip's offline optimiser does: `row_search` prices every one of them exactly.
 
 In the loops below: PE: p of K, q of C, S of FX. Array: R of FY, e of OY, r of C, t of K. Buffer: the filters of m,
 then n images, then OX innermost. DRAM: groups, images, strips of e rows, filters, channels innermost.
@@ -23,34 +23,36 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Widths
 from hwmodel.errors import MappingError, check_one_of
-from hwmodel.mapper import row_search as rowkernel
+from hwmodel.mapper import row_search
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.pe_sets import Sets, arrangements
 from hwmodel.mapper.row_rates import search_rates
-from hwmodel.nest.access import distinct_tiles, tile_transfers
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, footprint
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer, Operand
+from hwmodel.nest.access import distinct_tiles
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer
 
 OBJECTIVES = ("energy", "latency", "edp")
 #: Loops at DRAM, outer to inner.
 OUTER: tuple[DimName, ...] = ("G", "B", "OY", "OX", "K", "C")
 
 
-def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "energy") -> Mapping:
+def row_stationary(task: Task, optimize: str = "energy") -> Mapping:
     """The best mapping under the rules of the chip.
 
     Args:
-        layer: with whole filters already removed; its density is not looked at.
-        accelerator: one level per PE, one shared buffer for I and O, and the outermost memory.
+        task: whole filters already removed; its density is not looked at. On an accelerator of one level per PE,
+            one shared buffer for I and O, and the outermost memory.
         optimize: `energy`, `latency` or `edp`; ties go to fewer cycles (for `latency`, to less energy).
 
     Raises:
         MappingError: another hierarchy, or no mapping fits.
     """
     check_one_of("optimize", optimize, OBJECTIVES, MappingError)
+    layer, accelerator = task.layer, task.accelerator
     check_hierarchy(accelerator)
-    sets, found = search(layer, accelerator, optimize)
-    if found[0] < 0:
+    sets, _, _, found = search(task, optimize)
+    if found[row_search.ARRANGEMENT] < 0:
         raise MappingError(
             f"no row-stationary mapping of {layer.name!r} fits {accelerator.name!r}: "
             "use fewer bits, or a larger memory"
@@ -59,15 +61,15 @@ def row_stationary(layer: Layer, accelerator: Accelerator, optimize: str = "ener
     return _mapping(layer.dims, accelerator, sets[arrangement], inside)
 
 
-def search(layer: Layer, accelerator: Accelerator, optimize: str) -> tuple[tuple[Sets, ...], Ints]:
-    """The arrangements, and what `rowkernel.search` finds among them."""
-    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], float, float, Ints]:
+    """The arrangements, and what `row_search` finds among them: energy [pJ], cycles and the columns of `found`."""
+    layer, accelerator, widths = task.layer, task.accelerator, task.widths
     sets, spreads, starts = _arrays(
         layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal
     )
     rate = accelerator.precision.macs_per_cycle(widths.w, widths.i)
     mac_pj = accelerator.precision.energy_pj(widths.w, widths.i)
-    found = rowkernel.search(
+    energy, cycles, found = row_search.search(
         np.array(layer.dims.values_tuple, dtype=np.int64),
         np.array(layer.stride + layer.dilation, dtype=np.int64),
         spreads,
@@ -76,8 +78,8 @@ def search(layer: Layer, accelerator: Accelerator, optimize: str) -> tuple[tuple
         search_rates(accelerator, widths),
         np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
         OBJECTIVES.index(optimize),
-    )[2]
-    return sets, found
+    )
+    return sets, energy, cycles, found
 
 
 def check_hierarchy(accelerator: Accelerator) -> None:
@@ -118,8 +120,7 @@ def _memories(accelerator: Accelerator) -> tuple[Ints, Floats, Floats]:
     slots, sizes, banks = np.full((2, 3), -1, dtype=np.int64), np.full((2, 3), np.inf), np.zeros((2, 3))
     for index, level in enumerate(accelerator.levels[:2]):
         for slot, memory in enumerate(level.memories):
-            if memory.size_bits is not None:
-                sizes[index, slot] = memory.size_bits / (2 if memory.double_buffered else 1)
+            sizes[index, slot] = memory.tile_room_bits
             banks[index, slot] = memory.bank_bits or 0.0
             for operand in memory.holds:
                 slots[index, OPERANDS.index(operand)] = slot
@@ -152,22 +153,3 @@ def _mapping(dims: Dims, accelerator: Accelerator, sets: Sets, found: list[int])
 
 def _loops(bounds: dict[DimName, int], order: tuple[DimName, ...]) -> tuple[Loop, ...]:
     return tuple(Loop(dim, bounds[dim]) for dim in order if bounds[dim] > 1)
-
-
-def ramp_cycles(layer: Layer, accelerator: Accelerator, mapping: Mapping, widths: Widths) -> float:
-    """Cycles in which the array waits at the start of its passes: for the weights, then for the first windows of I.
-
-    A pass begins whenever the PEs take new weights; inside a pass the networks run beside the PEs.
-    """
-    if accelerator.dataflow != "row_stationary":
-        return 0.0
-    cycles = 0.0
-    passes = tile_transfers(layer, mapping, "W", 0) // footprint(layer, "W", mapping.bounds(0))
-    streamed: tuple[tuple[Operand, int], ...] = (("W", widths.w), ("I", widths.i))
-    for operand, width in streamed:
-        memory = accelerator.levels[0].memory(operand)
-        if memory is not None and memory.network_bits_per_cycle is not None:
-            different = distinct_tiles(layer, mapping, operand, 0, 2, accelerator.diagonal)
-            words = footprint(layer, operand, mapping.bounds(0)) * different
-            cycles += passes * words * width / memory.network_bits_per_cycle
-    return cycles

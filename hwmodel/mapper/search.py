@@ -8,54 +8,58 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwmodel.mapper.bounds import ENERGY, LATENCY, SLACK, busy_cycles, rest, score_of, tile_factors, whole
+from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, PES, REST, SLOPE, rest, tile_factors
+from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
+    BUFFER,
     INPUT,
     OUTPUT,
+    PE,
+    PSUM,
     WEIGHT,
     ZERO,
     Floats,
     Ints,
-    Problem,
-    compiled,
-    internal,
+    NestInputs,
     irrelevant,
     moves,
     product,
     tile_words,
 )
+from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
+
+#: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
+REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
 
 
 @internal
-def _fits(problem: Problem, t: Ints, a: Ints) -> bool:
+def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
     """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished)."""
     for d in range(8):
-        if t[d] % a[d] != 0 or (t[d] != a[d] and problem.loops[0, d] == 0):
+        if t[d] % a[d] != 0 or (t[d] != a[d] and nest.loops[0, d] == 0):
             return False
     for memory in range(3):
         need = 0.0
         for x in range(3):
-            if problem.holds[1, x] and problem.memory[1, x] == memory:
-                width = problem.widths[x]
-                if x == 2 and (
-                    not problem.holds[0, 2] or irrelevant(OUTPUT, problem.bounds) != irrelevant(OUTPUT, a)
-                ):
-                    width = problem.widths[3]
-                need += tile_words(x, t, problem.pace) * width
-        if need > problem.capacity[memory]:
+            if nest.holds[BUFFER, x] and nest.memory[BUFFER, x] == memory:
+                width = nest.widths[x]
+                if x == OUTPUT and (not nest.holds[PE, x] or irrelevant(x, nest.bounds) != irrelevant(x, a)):
+                    width = nest.widths[PSUM]
+                need += tile_words(x, t, nest.pace) * width
+        if need > nest.capacity[memory]:
             return False
     return True
 
 
 @internal
-def _exchange(problem: Problem, t: Ints, n: Ints, words: Floats) -> None:
+def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
     """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
     ones, full = np.ones(8, np.int64), float(product(n))
     for x in range(3):
-        size = tile_words(x, t, problem.pace)
+        size = tile_words(x, t, nest.pace)
         for o in range(words.shape[0]):
-            order = problem.outer[o]
-            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, problem.pace, full)
+            order = nest.outer[o]
+            words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
 
 
 @internal
@@ -74,14 +78,14 @@ def _bound(
     for k in range(first, last):
         value = np.inf
         for c in range(3):
-            around = irr[c] if sizes[3 + c] == others[c] else own[c]
-            value = min(value, lines[k, c] + lines[k, 3 + c] / around)
+            around = irr[c] if sizes[REST + c] == others[c] else own[c]
+            value = min(value, lines[k, BASE + c] + lines[k, SLOPE + c] / around)
         values[k] = value + least[k]
 
 
 @compiled
 def search(
-    problem: Problem,
+    nest: NestInputs,
     objective: int,
     num_metrics: int,
     registers: Ints,
@@ -97,7 +101,7 @@ def search(
     """The best candidate: energy [pJ], cycles, and its indices.
 
     Args:
-        problem: the layer on the hierarchy.
+        nest: the layer on the hierarchy.
         objective: ENERGY, LATENCY or EDP.
         num_metrics: metrics that enter the bounds.
         registers, unrollings: (R, 8), (S, 8).
@@ -106,20 +110,19 @@ def search(
         limits: a score and cycles to be at or below.
 
     Returns:
-        Energy and cycles (infinite where nothing is as good as the limits), and the indices (register tile,
-        unrolling, tile, order at the buffer, order at DRAM), followed by the number of candidates counted exactly.
+        Energy and cycles (infinite where nothing is as good as the limits), and the columns REGISTERS to COUNTED.
     """
-    best = np.full(6, -1, np.int64)
-    best[5] = 0
+    best = np.full(COUNTED + 1, -1, np.int64)
+    best[COUNTED] = 0
     best_pj, best_cycles, best_score, best_tie = np.inf, np.inf, limits[0], np.inf
-    cutoff, factors = limits[0] * (1 + SLACK), tile_factors(problem)
-    pace, bounds, all_metrics = problem.pace, problem.bounds, lines.shape[1]
+    cutoff, factors = limits[0] * (1 + SLACK), tile_factors(nest)
+    pace, bounds, all_metrics = nest.pace, nest.bounds, lines.shape[1]
     irr = (irrelevant(WEIGHT, bounds), irrelevant(INPUT, bounds), irrelevant(OUTPUT, bounds))
     total = product(bounds)
     a, m, n = np.empty(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
     share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(all_metrics)
-    repeats = np.zeros(problem.outer.shape[0], np.bool_)
-    words, far = np.empty((problem.outer.shape[0], 3)), np.empty((problem.outer.shape[0], all_metrics))
+    repeats = np.zeros(nest.outer.shape[0], np.bool_)
+    words, far = np.empty((nest.outer.shape[0], 3)), np.empty((nest.outer.shape[0], all_metrics))
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
             break
@@ -129,7 +132,7 @@ def search(
         edge_t = 0.0
         for d in range(8):
             n[d] = bounds[d] // t[d]
-        _exchange(problem, t, n, words)
+        _exchange(nest, t, n, words)
         least[:] = np.inf
         for o in range(words.shape[0]):
             repeats[o] = False
@@ -142,12 +145,16 @@ def search(
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 least[k] = min(least[k], far[o, k])
         for x in range(3):
-            edge_t += problem.edge[1, x] * tile_words(x, t, pace) * problem.holds[1, x]
+            edge_t += nest.edge[BUFFER, x] * tile_words(x, t, pace) * nest.holds[BUFFER, x]
         for p in range(pairs.shape[0]):
             if scores[p] > cutoff:
                 break
-            compute = np.ceil(total / sizes[p, 6] / problem.rate)
-            carried = (others[0] == sizes[p, 3], others[1] == sizes[p, 4], others[2] == sizes[p, 5])
+            compute = np.ceil(total / sizes[p, PES] / nest.rate)
+            carried = (
+                others[0] == sizes[p, REST],
+                others[1] == sizes[p, REST + 1],
+                others[2] == sizes[p, REST + 2],
+            )
             carries = carried[0] or carried[1] or carried[2]
             _bound(ZERO, num_metrics, lines[p], sizes[p], own, others, irr, least, values)
             cycles = busy_cycles(values, compute) if num_metrics > 1 else compute
@@ -163,35 +170,35 @@ def search(
             r = registers[pairs[p, 0]]
             for d in range(8):
                 a[d] = r[d] * unrollings[pairs[p, 1], d]
-            if not _fits(problem, t, a):
+            if not _fits(nest, t, a):
                 continue
             edges = edge_t
             for x in range(3):
-                edges += problem.edge[0, x] * tile_words(x, r, pace) * problem.holds[0, x]
+                edges += nest.edge[PE, x] * tile_words(x, r, pace) * nest.holds[PE, x]
             for d in range(8):
                 m[d] = t[d] // a[d]
-            for i in range(problem.inner.shape[0]):
-                inner = problem.inner[i]
-                for o in range(problem.outer.shape[0]):
+            for i in range(nest.inner.shape[0]):
+                inner = nest.inner[i]
+                for o in range(nest.outer.shape[0]):
                     if repeats[o] and not carries:  # another order at DRAM does the same
                         continue
-                    outer = problem.outer[o]
+                    outer = nest.outer[o]
                     if o == 0 or carried[0]:
                         share[0] = moves(WEIGHT, r, inner, m, a, outer, n, t, pace, 1.0)
                     if o == 0 or carried[1]:
                         share[1] = moves(INPUT, r, inner, m, a, outer, n, t, pace, 1.0)
                     if o == 0 or carried[2]:
                         share[2] = moves(OUTPUT, r, inner, m, a, outer, n, t, pace, 1.0)
-                    best[5] += 1
-                    energy = lines[p, 0, 6] + far[o, 0]
+                    best[COUNTED] += 1
+                    energy = lines[p, 0, CONSTANT] + far[o, 0]
                     for x in range(3):
-                        energy += lines[p, 0, 7 + x] * share[x]
+                        energy += lines[p, 0, FULL + x] * share[x]
                     if objective == ENERGY and energy > cutoff:
                         continue
                     for k in range(1, all_metrics):
-                        values[k] = lines[p, k, 6] + far[o, k]
+                        values[k] = lines[p, k, CONSTANT] + far[o, k]
                         for x in range(3):
-                            values[k] += lines[p, k, 7 + x] * share[x]
+                            values[k] += lines[p, k, FULL + x] * share[x]
                     cycles = np.ceil(busy_cycles(values, compute) + edges)
                     score = score_of(objective, energy, cycles)
                     tie = energy if objective == LATENCY else cycles
@@ -200,5 +207,6 @@ def search(
                     if score < best_score * (1 - SLACK) or tie < best_tie:
                         best_score, best_tie, best_pj, best_cycles = min(score, best_score), tie, energy, cycles
                         cutoff = best_score * (1 + SLACK)
-                        best[0], best[1], best[2], best[3], best[4] = pairs[p, 0], pairs[p, 1], q, i, o
+                        best[REGISTERS], best[UNROLLING] = pairs[p, 0], pairs[p, 1]
+                        best[TILE], best[INNER], best[OUTER] = q, i, o
     return best_pj, best_cycles, best

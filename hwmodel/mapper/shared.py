@@ -1,45 +1,48 @@
-"""Mappings found once: identical layers share theirs, in memory and on disk."""
+"""Mappings found once: layers that are mapped alike share theirs, in memory and on disk."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from hwmodel.chip.accelerator import Accelerator
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.free import Objective, best_mapping
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.nest.mapping import Mapping
+from hwmodel.nest.task import Identity, Task
 from hwmodel.nest.view import array_view
-from hwmodel.network.layer import Density, Layer
+from hwmodel.network.layer import Density
 from hwmodel.price.spatial import Priced, price
 
-_mapped: dict[tuple[Layer, str, str], tuple[Mapping, Priced]] = {}
-_mappings: dict[tuple[Layer, str, str], Mapping] = {}
+_mappings: dict[tuple[Identity, str], Mapping] = {}
+_prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
 
 
-def map_and_price(layer: Layer, accelerator: Accelerator, optimize: Objective) -> tuple[Mapping, Priced]:
-    """Identical layers are mapped once, whatever they are called, and kept on disk."""
-    key = (replace(layer, name="", module="", has_bias=False), accelerator.fingerprint, optimize)
-    if key not in _mapped:
-        mapping = _dense_mapping(layer, accelerator, optimize)
-        _mapped[key] = (mapping, price(layer, accelerator, mapping))
-    return _mapped[key]
+def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
+    """The best mapping of a task and its price under it; each is found once, whatever its layers are called.
+
+    The mapping is that of the dense layer: it does not depend on the zeros, so that fewer values never cost more.
+    The price depends on them, and on the kind of the layer (a matmul has no pattern among its weights).
+    """
+    key = (task.identity, optimize, task.layer.density, task.layer.kind)
+    if key not in _prices:
+        mapping = _best_mapping(task, optimize)
+        _prices[key] = (mapping, price(task, mapping))
+    return _prices[key]
 
 
-def _dense_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective) -> Mapping:
-    """The mapping of the dense layer: it does not depend on the zeros, so that fewer values never cost more."""
-    key = (replace(layer, name="", module="", has_bias=False, density=Density()), accelerator.fingerprint, optimize)
+def forget_mappings() -> None:
+    """Forget what this process has found; what is on disk stays."""
+    _mappings.clear()
+    _prices.clear()
+
+
+def _best_mapping(task: Task, optimize: Objective) -> Mapping:
+    """From this process, else from the disk, else searched for."""
+    key = (task.identity, optimize)
     if key not in _mappings:
-        dense, array = array_view(replace(layer, density=Density()), accelerator)
-        _mappings[key] = _stored_mapping(dense, array, optimize)
+        dense = array_view(task.with_density(Density()))
+        mapping = load_mapping(dense, optimize)
+        if mapping is None:
+            find = row_stationary if task.accelerator.dataflow == "row_stationary" else best_mapping
+            mapping = find(dense, optimize)
+            store_mapping(dense, optimize, mapping)
+        _mappings[key] = mapping
     return _mappings[key]
-
-
-def _stored_mapping(layer: Layer, accelerator: Accelerator, optimize: Objective) -> Mapping:
-    """The best mapping, from the disk where it is known."""
-    mapping = load_mapping(layer, accelerator, optimize)
-    if mapping is None:
-        find = row_stationary if accelerator.dataflow == "row_stationary" else best_mapping
-        mapping = find(layer, accelerator, optimize)
-        store_mapping(layer, accelerator, optimize, mapping)
-    return mapping

@@ -11,10 +11,10 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.errors import MappingError
-from hwmodel.mapper import counting as nest
-from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.mapper.counting import ORDERS, Floats, Ints, NestInputs
 from hwmodel.nest.mapping import Loop
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer, Operand
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
 from hwmodel.price.sparsity import fraction
 from hwmodel.price.spatial import mac_energy, stored_fraction
 
@@ -167,26 +167,25 @@ def tile_grid(choices: Choices, pace: tuple[int, ...]) -> tuple[Ints, Floats]:
     return vectors, sizes.astype(np.float64)
 
 
-class Space:
-    """Tiles that fit and the kernel's numbers, from a layer with given (padded) dims and an accelerator."""
+class TileSpace:
+    """Tiles that fit and the kernel's numbers, from a task whose layer has given (padded) dims."""
 
-    def __init__(self, layer: Layer, accelerator: Accelerator, hierarchy: Hierarchy, dims: Dims) -> None:
-        self.bits = accelerator.resolve_bits(layer.bits, layer.reduction)
-        self.layer, self.accelerator, self.hierarchy = layer, accelerator, hierarchy
+    def __init__(self, task: Task, hierarchy: Hierarchy, dims: Dims) -> None:
+        self.task, self.hierarchy = task, hierarchy
         self.dims, self.bounds = dims, dims.values_tuple
-        self.pace = (*layer.stride, *layer.dilation)
-        self.widths: Floats = np.array(self.bits, dtype=np.float64)
+        self.pace = (*task.layer.stride, *task.layer.dilation)
+        self.widths: Floats = np.array(task.widths, dtype=np.float64)
         self.memory: Ints = np.zeros((3, 3), dtype=np.int64)
         self.stored: Floats = np.ones((3, 3))
         self.capacity: Floats = np.full((2, 3), np.inf)
         for index, level in enumerate(hierarchy.slots):
             for slot, memory in enumerate(level.memories if level else ()):
-                if index < 2 and memory.size_bits is not None:
-                    self.capacity[index, slot] = memory.size_bits / (2 if memory.double_buffered else 1)
+                if index < 2:
+                    self.capacity[index, slot] = memory.tile_room_bits
                 for operand in memory.holds:
                     x = OPERANDS.index(operand)
                     self.memory[index, x] = slot
-                    self.stored[index, x] = stored_fraction(layer, memory, operand, self.bits)
+                    self.stored[index, x] = stored_fraction(task, memory, operand)
         outer = hierarchy.outer
         inner = hierarchy.buffer or outer
         self.inner, self.outer = orders_of(inner), orders_of(outer)
@@ -202,7 +201,7 @@ class Space:
         energy = np.zeros((3, 3, 3))
         waits = np.zeros((3, 3, 3))
         ports: list[Floats] = []
-        density, gating = self.layer.density, self.accelerator.gating
+        density, gating = self.task.layer.density, self.task.accelerator.gating
         for index, level in enumerate(self.hierarchy.slots):
             for memory in level.memories if level else ():
                 read, write = np.zeros((3, 3, 3)), np.zeros((3, 3, 3))
@@ -219,10 +218,11 @@ class Space:
                 ports += [read + write] if memory.shared_port else [read, write]
         return np.stack([energy, *(port for port in ports if port.any()), waits])
 
-    def problem(self, kept: Kept, networks: Ints) -> nest.Problem:
+    def nest(self, kept: Kept, networks: Ints) -> NestInputs:
         """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
-        return nest.Problem(
+        widths = self.task.widths
+        return NestInputs(
             bounds=np.array(self.bounds, dtype=np.int64),
             pace=np.array(self.pace, dtype=np.int64),
             holds=holds,
@@ -235,8 +235,8 @@ class Space:
             loops=self.loops,
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),
-            rate=self.accelerator.precision.macs_per_cycle(self.bits.w, self.bits.i),
-            base_pj=mac_energy(self.layer, self.accelerator, self.bits),
+            rate=self.task.accelerator.precision.macs_per_cycle(widths.w, widths.i),
+            base_pj=mac_energy(self.task),
             networks=networks,
         )
 
@@ -292,6 +292,6 @@ def _port(memory: Memory, operand: Operand) -> float:
 def orders_of(level: Level) -> tuple[tuple[int, ...], ...]:
     """Loop orders to try at a level, outer to inner: its own, or the five that stand for all."""
     if not level.order:
-        return tuple(tuple(int(d) for d in order) for order in nest.ORDERS)
+        return tuple(tuple(int(d) for d in order) for order in ORDERS)
     named = [DIM_NAMES.index(d) for d in level.order]
     return (tuple([d for d in range(8) if d not in named] + named),)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.nest.mapping import Mapping, check_mapping, extent, footprint
+from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import REDUCTION, RELEVANT, DimName, Layer, Operand
 
@@ -59,12 +60,13 @@ def count_accesses(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> 
     Raises:
         MappingError: the mapping does not cover the layer or does not fit the accelerator.
     """
-    layer, accelerator = array_view(layer, accelerator)
-    check_mapping(layer, accelerator, mapping)
-    return _count(layer, mapping, accelerator.diagonal)
+    return task_accesses(array_view(Task.of(layer, accelerator)), mapping)
 
 
-def _count(layer: Layer, mapping: Mapping, diagonal: bool) -> dict[tuple[str, Operand], OperandAccess]:
+def task_accesses(task: Task, mapping: Mapping) -> AccessCounts:
+    """As `count_accesses`, of a task as the array sees it (`array_view`)."""
+    check_mapping(task, mapping)
+    layer, diagonal = task.layer, task.accelerator.diagonal
     counts: dict[tuple[str, Operand], OperandAccess] = {}
     for operand in ("W", "I", "O"):
         inner = -1

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
-from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Dims, Layer, Operand
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import DIM_NAMES, REDUCTION, RELEVANT, DimName, Dims, Layer, Operand
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def extent(layer: Layer, bounds: dict[DimName, int], axis: int) -> int:
     return (out - 1) * layer.stride[axis] + (filt - 1) * layer.dilation[axis] + 1
 
 
-def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
+def check_mapping(task: Task, mapping: Mapping) -> None:
     """Raise unless the mapping covers the layer and obeys the accelerator.
 
     Every dim must multiply to the layer's bound, or to the next multiple of its spatial factor or of a tile.
@@ -145,6 +146,7 @@ def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> N
             axis or a buffer is too small, the outermost level does not keep every operand, or a loop breaks
             the dataflow: `temporal` and `order` of its level, `dims` and `full` of its axis.
     """
+    layer, accelerator = task.layer, task.accelerator
     place = f"mapping of {layer.name!r} on {accelerator.name!r}"
     names = [level.name for level in accelerator.levels]
     if [level.name for level in mapping.levels] != names:
@@ -169,7 +171,7 @@ def check_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> N
         raise MappingError(f"{place}: the outermost level must keep W, I and O, but lacks {sorted(missing)}")
     _check_axes(place, accelerator, mapping)
     _check_dataflow(place, accelerator, mapping)
-    _check_capacity(place, layer, accelerator, mapping)
+    _check_capacity(place, task, mapping)
 
 
 def _check_axes(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
@@ -210,36 +212,31 @@ def _listed(dims: Iterable[DimName]) -> str:
     return f"[{', '.join(dims)}]"
 
 
-def tile_bits(layer: Layer, accelerator: Accelerator, mapping: Mapping, level: int, operand: Operand) -> int:
+def tile_bits(task: Task, mapping: Mapping, level: int, operand: Operand) -> int:
     """Bits that one instance of a level needs for its tile of an operand, not doubled [bit].
 
     Outputs are `acc` bits wide where unfinished sums pass through, else `o` bits.
     """
-    bits = accelerator.resolve_bits(layer.bits, layer.reduction)
-    width = {"W": bits.w, "I": bits.i, "O": psum_width(layer, accelerator, mapping, level)}[operand]
-    return footprint(layer, operand, mapping.bounds(level)) * width
+    width = {"W": task.widths.w, "I": task.widths.i, "O": psum_width(task, mapping, level)}[operand]
+    return footprint(task.layer, operand, mapping.bounds(level)) * width
 
 
-def psum_width(layer: Layer, accelerator: Accelerator, mapping: Mapping, level: int) -> int:
+def psum_width(task: Task, mapping: Mapping, level: int) -> int:
     """Width of O at a level [bit]: `acc` while sums are unfinished there, `o` once they are complete."""
-    bits = accelerator.resolve_bits(layer.bits, layer.reduction)
     feeds_macs = not any("O" in inner.keeps for inner in mapping.levels[:level])
     unfinished = any(
-        loop.bound > 1 and loop.dim in ("C", "FY", "FX")
-        for outer in mapping.levels[level:]
-        for loop in outer.temporal
+        loop.bound > 1 and loop.dim in REDUCTION for outer in mapping.levels[level:] for loop in outer.temporal
     )
-    return bits.acc if feeds_macs or unfinished else bits.o
+    return task.widths.acc if feeds_macs or unfinished else task.widths.o
 
 
-def _check_capacity(place: str, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
-    for index, level in enumerate(accelerator.levels):
+def _check_capacity(place: str, task: Task, mapping: Mapping) -> None:
+    for index, level in enumerate(task.accelerator.levels):
         for memory in level.memories:
             if memory.size_bits is None:
                 continue
             held = [operand for operand in memory.holds if operand in mapping.levels[index].keeps]
-            copies = 2 if memory.double_buffered else 1
-            need = copies * sum(tile_bits(layer, accelerator, mapping, index, operand) for operand in held)
+            need = memory.copies * sum(tile_bits(task, mapping, index, operand) for operand in held)
             if need > memory.size_bits:
                 rule = f"`tiles <= {memory.size_bits:g} bits` must hold in {memory.name!r}"
                 raise MappingError(f"{place}: {rule}, but got {need} bits")

@@ -23,26 +23,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Widths
+from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer
 
 _fitted: dict[tuple[str, int, int], Accelerator] = {}
 
 
-def array_view(layer: Layer, accelerator: Accelerator) -> tuple[Layer, Accelerator]:
+def array_view(task: Task) -> Task:
     """The layer and the array that a mapping is made for; the same two objects where neither changes.
 
     Idempotent: the view of a view is the view.
 
-    Args:
-        layer: with the widths that it runs at, or None for the native ones.
-        accelerator: as described.
-
     Returns:
-        The layer, unfolded where the host does so, and the accelerator with the lengths that its axes have
-        at the layer's widths (a fused rate is in the length then, and no longer in the MACs).
+        The layer, unfolded where the host does so (its reduction, and so its widths, stay), and the accelerator
+        with the lengths that its axes have at these widths (a fused rate is in the length then, and no longer in
+        the MACs).
     """
-    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-    return unfold(layer, accelerator.unfolded_channels), fit_axes(accelerator, widths)
+    layer = unfold(task.layer, task.accelerator.unfolded_channels)
+    return Task(layer, fit_axes(task.accelerator, task.widths), task.widths)
 
 
 def unfold(layer: Layer, channels: int) -> Layer:

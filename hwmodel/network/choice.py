@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 
 from hwmodel.network.layer import Bits, Density, Layer, parse_pattern
 
+#: Weights and activations that nothing quantizes are this wide [bit].
 FLOAT_BITS = 32
+#: Widths of a layer without bits.
+FLOAT = Bits(w=FLOAT_BITS, i=FLOAT_BITS)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

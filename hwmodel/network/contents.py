@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Layer
+from hwmodel.network.stored import weight_readers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +38,19 @@ class Weight:
         parameter: its name there; "" where the layer has a single one and no name for it.
         shape: (G, K, C, FY, FX) of the layers that read it.
         calls: names of the layers that read it, in the order of execution; several where a module runs again.
+        parameter_elements: as of `Layer`: what is stored, where the layers gather their `shape` from it.
     """
 
     module: str
     parameter: str
     shape: tuple[int, ...]
     calls: tuple[str, ...]
+    parameter_elements: int | None = None
+
+    @property
+    def elements(self) -> int:
+        """That are stored."""
+        return math.prod(self.shape) if self.parameter_elements is None else self.parameter_elements
 
 
 def live_tensors(graph: LayerGraph) -> tuple[LiveTensor, ...]:
@@ -70,16 +78,13 @@ def live_tensors(graph: LayerGraph) -> tuple[LiveTensor, ...]:
 
 def stored_weights(graph: LayerGraph) -> tuple[Weight, ...]:
     """The weights of the layers, each once, with the module that owns it and the calls that read it."""
-    calls: dict[tuple[str, str], list[Layer]] = {}
-    for layer in graph.layers:
-        if layer.weights:
-            calls.setdefault(layer.weight_key, []).append(layer)
     return tuple(
         Weight(
             module=module,
             parameter=parameter,
             shape=layers[0].w_shape,
             calls=tuple(layer.name for layer in layers),
+            parameter_elements=layers[0].parameter_elements,
         )
-        for (module, parameter), layers in calls.items()
+        for (module, parameter), layers in weight_readers(graph.layers).items()
     )

@@ -7,13 +7,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import networkx as nx
 
 from hwmodel.errors import GraphError, check_names, matched_none
 from hwmodel.network.choice import Choice
+from hwmodel.network.frames import layer_frame
 from hwmodel.network.layer import Layer
+from hwmodel.network.stored import first_reads
+from hwmodel.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +84,7 @@ class Uncounted:
 Node = Layer | VectorOp | Port
 
 
-class LayerGraph:
+class LayerGraph(Shown):
     """A directed acyclic graph of `Layer`, `VectorOp` and `Port` nodes with `Tensor`s on its edges.
 
     `digraph` is a `networkx.DiGraph` keyed by node name, with the node under `"op"` and the tensor
@@ -175,11 +179,7 @@ class LayerGraph:
     @cached_property
     def weight_layers(self) -> tuple[Layer, ...]:
         """One layer per stored weight, in topological order: a weight that is read twice is there once."""
-        stored: dict[tuple[str, str], Layer] = {}
-        for layer in self.layers:
-            if layer.weights:
-                stored.setdefault(layer.weight_key, layer)
-        return tuple(stored.values())
+        return tuple(compress(self.layers, first_reads(self.layers)))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -320,15 +320,8 @@ class LayerGraph:
         return cls.from_dict(data)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per layer; see `hwmodel.show.sums.layer_frame`."""
-        from hwmodel.show.sums import layer_frame
-
+        """One row per layer; see `hwmodel.network.frames.layer_frame`."""
         return layer_frame(self.layers)
-
-    def _repr_html_(self) -> str:
-        from hwmodel.show.notebook import graph_html
-
-        return graph_html(self)
 
     def __repr__(self) -> str:
         bound = " (LOWER BOUND)" if self.is_lower_bound else ""

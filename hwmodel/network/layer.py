@@ -38,6 +38,8 @@ REDUCTION: frozenset[DimName] = frozenset({"C", "FY", "FX"})
 MAX_BITS = 32
 #: The largest count that a float holds exactly: what is counted stays exact.
 MAX_MACS = 2**53
+#: Of sums over so many products of the widest operands, which cannot overflow.
+MAX_ACC_BITS = 2 * MAX_BITS + 53
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,8 @@ class Bits:
             _check_bits("bits", name, getattr(self, name))
         if self.o is not None:
             _check_bits("bits", "o", self.o)
-        if self.acc is not None and not (isinstance(self.acc, int) and 1 <= self.acc <= 80):
-            raise LayerError(f"bits: `1 <= acc <= 80` must hold (an integer), but got acc={self.acc!r}")
+        if self.acc is not None and not (isinstance(self.acc, int) and 1 <= self.acc <= MAX_ACC_BITS):
+            raise LayerError(f"bits: `1 <= acc <= {MAX_ACC_BITS}` must hold (an integer), but got acc={self.acc!r}")
 
     @property
     def out(self) -> int:
@@ -187,10 +189,12 @@ class Layer:
         density: non-zero fractions.
         module: name of the torch module, the key of every configuration.
         parameter: of the module, where it owns several weights; layers that share both share the weight.
+        parameter_elements: elements of that parameter, where W is gathered from it or repeats it; None where W is
+            the parameter itself or a slice of it.
         has_bias: a bias is added to every output.
 
     Raises:
-        LayerError: a bound, stride or dilation below 1, or an unknown dim.
+        LayerError: a bound, stride, dilation or number of elements below 1, or an unknown dim.
     """
 
     name: str
@@ -202,6 +206,7 @@ class Layer:
     density: Density = field(default_factory=Density)
     module: str = ""
     parameter: str = ""
+    parameter_elements: int | None = None
     has_bias: bool = False
 
     def __post_init__(self) -> None:
@@ -212,6 +217,10 @@ class Layer:
         except LayerError as error:
             raise LayerError(f"layer {self.name!r}: {error}") from None
         check_one_of(f"layer {self.name!r}: kind", self.kind, get_args(Kind), LayerError)
+        if self.parameter_elements is not None and self.parameter_elements < 1:
+            raise LayerError(
+                f"layer {self.name!r}: `parameter_elements >= 1` must hold, but got {self.parameter_elements!r}"
+            )
 
     @property
     def macs(self) -> int:
@@ -250,8 +259,15 @@ class Layer:
 
     @property
     def weights(self) -> int:
-        """Stored weight elements without biases; 0 for a matmul of two activations."""
-        return 0 if self.kind == "matmul" else self.elements("W")
+        """Stored weight elements without biases: those of the parameter; 0 for a matmul of two activations."""
+        if self.kind == "matmul":
+            return 0
+        return self.elements("W") if self.parameter_elements is None else self.parameter_elements
+
+    @property
+    def biases(self) -> int:
+        """Biases added to the outputs, one per filter."""
+        return self.dims.G * self.dims.K if self.has_bias else 0
 
     @property
     def weight_key(self) -> tuple[str, str]:
@@ -262,7 +278,8 @@ class Layer:
         return replace(self, bits=bits)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Plain values, ready for JSON; `parameter_elements` only where it is known."""
+        stored = {} if self.parameter_elements is None else {"parameter_elements": self.parameter_elements}
         return {
             "name": self.name,
             "kind": self.kind,
@@ -273,6 +290,7 @@ class Layer:
             "density": {f.name: getattr(self.density, f.name) for f in fields(Density)},
             "module": self.module,
             "parameter": self.parameter,
+            **stored,
             "has_bias": self.has_bias,
         }
 

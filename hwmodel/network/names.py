@@ -1,13 +1,8 @@
-"""Layers and graphs in words: names, shapes, and what a trace counted and what it did not."""
+"""Layers in words: names, shapes and numbers as they are printed, and the marks of lines."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hwmodel.network.graph import LayerGraph
-    from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Layer
 
 #: Marks of lines: good, and to be read.
 OK, WARNING = "✓", "!"
@@ -40,45 +35,6 @@ def filter_shape(layer: Layer) -> str:
     return f"{d.FY}×{d.FX}{groups}" + (f" s{layer.stride[0]}" if max(layer.stride) > 1 else "")
 
 
-def coverage_lines(graph: LayerGraph, *, priced: str = "", verbose: bool = False) -> list[tuple[str, str]]:
-    """What was counted and what was not, as (mark, text); never empty.
-
-    Args:
-        graph: names its ops without MACs, free ops and ops without a rule.
-        priced: what became of the ops without MACs.
-        verbose: name them, and the free ones.
-    """
-    rule = "has no rule: the total is a LOWER BOUND. Register one, or --strict."
-    lines = [
-        (WARNING, f"{op} ({times(calls, 'call')}, in {places}) {rule}") for op, calls, places in _uncounted(graph)
-    ]
-    kinds = Counter(op.kind for op in graph.vector_ops if op.kind != "uncounted")
-    views = sum(graph.free_ops.values())
-    parts = [f"{times(len(kinds), 'kind')} of op without MACs {priced}".rstrip()] if kinds else []
-    parts += [f"{times(views, 'view')} free"] if views else []
-    others = ", ".join(parts) + (" (-v)" if parts and not verbose else "")
-    if not lines:
-        lines.append((OK, f"all MACs counted; {others or 'no other op in the graph'}"))
-    elif others:
-        lines.append(("", others))
-    if verbose:
-        lines += [("", f"  without MACs: {kind} × {num}") for kind, num in kinds.most_common()]
-        lines += [("", f"  free (views): {op} × {num}") for op, num in sorted(graph.free_ops.items())]
-    return lines
-
-
 def times(number: int, word: str) -> str:
     """`1 layer`, `2 layers`."""
     return f"{number} {word}{'s' if number != 1 else ''}"
-
-
-def _uncounted(graph: LayerGraph) -> list[tuple[str, int, str]]:
-    """(op, calls, modules it ran in) of every op without a rule."""
-    ops = dict.fromkeys(item.op for item in graph.uncounted)
-    rows = []
-    for op in ops:
-        items = [item for item in graph.uncounted if item.op == op]
-        places = list(dict.fromkeys(item.module or graph.name for item in items))
-        named = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-        rows.append((op, sum(item.calls for item in items), named))
-    return rows

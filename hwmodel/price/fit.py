@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hwmodel.chip.accelerator import Widths
-from hwmodel.chip.roofline import Format, Problem, Roofline, run_kernel
+from hwmodel.chip.formats import Format
+from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
 from hwmodel.errors import ConfigError
 from hwmodel.network.layer import Layer
-from hwmodel.price.gpu import problem_of
+from hwmodel.price.gpu import products_of
 
 _STEPS = (2.0, 1.5, 1.25, 1.1, 1.04)
 _SWEEPS = 8
@@ -42,14 +43,14 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class FittedRoofline:
     """A fitted machine, and the mean absolute relative error on the samples it was fitted to."""
 
     machine: Roofline
     error: float
 
 
-def fit_roofline(samples: Sequence[Sample], start: Roofline) -> Fit:
+def fit_roofline(samples: Sequence[Sample], start: Roofline) -> FittedRoofline:
     """The roofline that explains measured latencies best.
 
     Args:
@@ -66,7 +67,7 @@ def fit_roofline(samples: Sequence[Sample], start: Roofline) -> Fit:
     for sample in samples:
         if not 0 < sample.seconds < math.inf:
             raise ConfigError(f"calibration: `seconds > 0` must hold, but {sample.layer.name}: {sample.seconds}")
-    cases = [(problem_of(s.layer, start, _widths(s.layer)), s.fmt, s.seconds) for s in samples]
+    cases = [(products_of(s.layer, start, _widths(s.layer)), s.fmt, s.seconds) for s in samples]
     parameters = _start_values(cases, start)
 
     def error(values: Parameters) -> float:
@@ -74,12 +75,12 @@ def fit_roofline(samples: Sequence[Sample], start: Roofline) -> Fit:
         return sum(abs(_seconds(p, machine, fmt) / seconds - 1) for p, fmt, seconds in cases) / len(cases)
 
     machine = _machine(start, _search(error, parameters))
-    return Fit(machine=machine, error=mean_error(samples, machine))
+    return FittedRoofline(machine=machine, error=mean_error(samples, machine))
 
 
 def predict_seconds(layer: Layer, machine: Roofline, fmt: str) -> float:
     """Latency of one call among many in a queue [s]."""
-    return _seconds(problem_of(layer, machine, _widths(layer)), machine, fmt)
+    return _seconds(products_of(layer, machine, _widths(layer)), machine, fmt)
 
 
 def mean_error(samples: Sequence[Sample], machine: Roofline) -> float:
@@ -94,12 +95,12 @@ def _widths(layer: Layer) -> Widths:
     return Widths(w=layer.bits.w, i=layer.bits.i, o=layer.bits.out, acc=32)
 
 
-def _seconds(problem: Problem, machine: Roofline, name: str) -> float:
+def _seconds(products: MatrixProducts, machine: Roofline, name: str) -> float:
     fmt = next(item for item in machine.formats if item.name == name)
-    return machine.launch_s + run_kernel(problem, machine, fmt).seconds
+    return machine.launch_s + run_kernel(products, machine, fmt).seconds
 
 
-def _start_values(cases: Sequence[tuple[Problem, str, float]], start: Roofline) -> Parameters:
+def _start_values(cases: Sequence[tuple[MatrixProducts, str, float]], start: Roofline) -> Parameters:
     """The fastest sample of each kind bounds its rate from below, the shortest its overhead from above."""
     values = {"cache": start.cache_bits_per_s, "fill": start.fill_s}
     for fmt in start.formats:
@@ -108,9 +109,9 @@ def _start_values(cases: Sequence[tuple[Problem, str, float]], start: Roofline) 
             values[f"packing {fmt.name}"] = start.memory_bits_per_s
         for kind in _KINDS:
             found = [
-                (problem.macs / seconds, seconds)
-                for problem, name, seconds in cases
-                if name == fmt.name and _kind(problem) == kind
+                (products.macs / seconds, seconds)
+                for products, name, seconds in cases
+                if name == fmt.name and _kind(products) == kind
             ]
             if found and kind == "conv":
                 values[f"reorder {fmt.name}"] = 2 * start.memory_bits_per_s
@@ -121,12 +122,12 @@ def _start_values(cases: Sequence[tuple[Problem, str, float]], start: Roofline) 
     return values
 
 
-def _kind(problem: Problem) -> str:
-    if not problem.is_conv:
+def _kind(products: MatrixProducts) -> str:
+    if not products.is_conv:
         return "gemm"
-    if problem.n == 1:
+    if products.n == 1:
         return "direct"
-    return "pointwise" if problem.pointwise else "conv"
+    return "pointwise" if products.pointwise else "conv"
 
 
 def _machine(start: Roofline, values: Parameters) -> Roofline:

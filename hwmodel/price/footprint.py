@@ -13,14 +13,12 @@ from typing import Literal
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import LayerError, check_one_of
+from hwmodel.network.choice import FLOAT, FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer
-from hwmodel.price.results import NetworkCost
+from hwmodel.price.results import NetworkCost, storing
 
 Granularity = Literal["tensor", "channel"]
-
-#: Widths from here on are stored as floats, without a scale.
-FLOAT_BITS = 32
 
 
 def quantization_overhead_bits(
@@ -37,7 +35,7 @@ def quantization_overhead_bits(
 
     Args:
         layer: one without weights of its own (a matmul of two activations) has no overhead.
-        bits: width of the weights [bit]; from 32 on they are floats and have none.
+        bits: width of the weights [bit]; from 32 on they are stored as floats, without a scale.
         granularity: one range per `tensor`, or per output `channel`.
         scale_bits: width of a scale [bit].
         zero_points: the quantizer is affine; a symmetric one has none.
@@ -138,18 +136,13 @@ def does_it_fit(cost: NetworkCost, accelerator: Accelerator, granularity: Granul
 
 def overhead_bits(cost: NetworkCost, granularity: Granularity = "tensor") -> int:
     """Scales and zero points of a network at the widths that it was priced at, each weight once [bit]."""
-    return sum(
-        quantization_overhead_bits(item.layer, item.layer.bits.w if item.layer.bits else FLOAT_BITS, granularity)
-        for item in {item.layer.weight_key: item for item in cost.layers if item.weight_bits}.values()
-    )
+    return sum(_overhead(item.layer, granularity) for item in storing(cost.layers))
 
 
 def _stored_weights(cost: NetworkCost, granularity: Granularity) -> dict[str, float]:
     """Layer name -> stored weights with their scales and zero points, each weight once [bit]."""
-    stored: dict[tuple[str, str], tuple[str, float]] = {}
-    for item in cost.layers:
-        if item.weight_bits:
-            width = item.layer.bits.w if item.layer.bits else FLOAT_BITS
-            bits = item.weight_bits + quantization_overhead_bits(item.layer, width, granularity)
-            stored.setdefault(item.layer.weight_key, (item.name, bits))
-    return dict(stored.values())
+    return {item.name: item.weight_bits + _overhead(item.layer, granularity) for item in storing(cost.layers)}
+
+
+def _overhead(layer: Layer, granularity: Granularity) -> int:
+    return quantization_overhead_bits(layer, (layer.bits or FLOAT).w, granularity)

@@ -8,52 +8,40 @@ in the narrowest format that has its bits.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-from hwmodel.chip.accelerator import Accelerator, Widths
-from hwmodel.chip.roofline import Format, Problem, Roofline, run_kernel
+from hwmodel.chip.accelerator import Widths
+from hwmodel.chip.formats import Format
+from hwmodel.chip.precision import WidthNote
+from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
+from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer
+from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.lowering import is_lowered
 
 _PJ_PER_J = 1e12
 
 
-@dataclass(frozen=True, kw_only=True)
-class KernelPrice:
-    """Cost of one layer.
-
-    Attributes:
-        energy_pj: keyed ("mac", ""), ("idle", "") and (memory, operand) [pJ].
-        traffic_bits: keyed (memory, operand) [bit].
-        cycles: with launch, and with the wait where the layer is the last.
-        bound: "compute", "cache", "launch" or the name of the memory.
-        utilization: MACs over what the peak of the format could do in `cycles`.
-    """
-
-    energy_pj: dict[tuple[str, str], float]
-    traffic_bits: dict[tuple[str, str], float]
-    cycles: int
-    bound: str
-    utilization: float
-
-
-def price_kernel(layer: Layer, accelerator: Accelerator, machine: Roofline, *, last: bool) -> KernelPrice:
-    """Cost of a layer (whole filters already removed) as one kernel.
+def price_kernel(task: Task, machine: Roofline, *, last: bool) -> LayerPrice:
+    """Cost of a task (whole filters already removed) as one kernel.
 
     Args:
-        layer: with its bits.
-        accelerator: for the clock, the outermost memory and the widths.
+        task: on a processor with one memory.
         machine: its roofline.
         last: the host waits for the result of the last layer.
+
+    Returns:
+        Energy keyed ("mac", ""), ("idle", "") and (memory, operand). Cycles with launch, and with the wait where
+        the layer is the last. Bound "compute", "cache", "launch" or the name of the memory. Utilization: MACs over
+        what the peak of the format could do in these cycles.
     """
-    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+    layer, widths, clock_hz = task.layer, task.widths, task.accelerator.clock_hz
     fmt = machine.format_for(max(widths.w, widths.i))
     rate = fmt.sparse_rate if uses_structure(layer, fmt) else 1.0
-    kernel = run_kernel(problem_of(layer, machine, widths, sparse=rate > 1.0), machine, fmt, rate)
+    kernel = run_kernel(products_of(layer, machine, widths, sparse=rate > 1.0), machine, fmt, rate)
     overhead = machine.launch_s + (machine.wait_s if last else 0.0)
     seconds = kernel.seconds + overhead
-    cycles = math.ceil(seconds * accelerator.clock_hz)
-    memory = accelerator.levels[-1].memories[0]
+    cycles = math.ceil(seconds * clock_hz)
+    memory = task.accelerator.levels[-1].memories[0]
     traffic = {
         (memory.name, "W"): kernel.w_bits,
         (memory.name, "I"): kernel.i_bits,
@@ -65,16 +53,18 @@ def price_kernel(layer: Layer, accelerator: Accelerator, machine: Roofline, *, l
         for key, bits in traffic.items()
     }
     bound = memory.name if kernel.bound == "memory" else kernel.bound
-    return KernelPrice(
+    return LayerPrice(
         energy_pj=energy,
         traffic_bits=traffic,
         cycles=cycles,
+        compute_cycles=cycles,
+        processing_cycles=cycles,
         bound=bound if kernel.seconds >= overhead else "launch",
-        utilization=layer.macs / (fmt.macs_per_s * rate * cycles / accelerator.clock_hz),
+        utilization=layer.macs / (fmt.macs_per_s * rate * cycles / clock_hz),
     )
 
 
-def problem_of(layer: Layer, machine: Roofline, widths: Widths, *, sparse: bool = False) -> Problem:
+def products_of(layer: Layer, machine: Roofline, widths: Widths, *, sparse: bool = False) -> MatrixProducts:
     """The matrix products of a layer, its operands in the formats that memory has."""
     d = layer.dims
     w_bits: float = machine.format_for(widths.w).storage_bits
@@ -85,7 +75,7 @@ def problem_of(layer: Layer, machine: Roofline, widths: Widths, *, sparse: bool 
     groups, filters, channels = d.G, d.K, d.C
     if is_conv:
         groups, filters, channels = _blocked(layer, machine.channel_block)
-    return Problem(
+    return MatrixProducts(
         m=d.OY * d.OX if lowered else d.B * d.OY * d.OX,
         n=filters,
         k=channels * filter_size,
@@ -120,11 +110,12 @@ def uses_structure(layer: Layer, fmt: Format) -> bool:
     return fmt.sparse_rate > 1.0 and layer.density.pattern == "2:4" and layer.density.w <= 0.5
 
 
-def format_note(layer: Layer, accelerator: Accelerator, machine: Roofline) -> str:
-    """A sentence where the widths do not run as such, else ""."""
-    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+def format_note(widths: Widths, machine: Roofline) -> WidthNote | None:
+    """Where the widths do not run as such: what is priced instead."""
     fmt = machine.format_for(max(widths.w, widths.i))
     if (widths.w, widths.i) == (fmt.bits, fmt.bits):
-        return ""
+        return None
     w, i = machine.format_for(widths.w), machine.format_for(widths.i)
-    return f"no {widths.w}x{widths.i}-bit arithmetic: priced as {fmt.name}, W stored as {w.name}, I as {i.name}"
+    return WidthNote(
+        f"priced as {fmt.name}, W stored as {w.name}, I as {i.name}", lacks=f"{widths.w}x{widths.i}-bit arithmetic"
+    )

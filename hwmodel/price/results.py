@@ -6,12 +6,17 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from hwmodel.errors import ConfigError
 from hwmodel.nest.mapping import Mapping
-from hwmodel.network.layer import Bits, Layer
-from hwmodel.network.names import out_shape
+from hwmodel.network.frames import layer_row
+from hwmodel.network.graph import Uncounted
+from hwmodel.network.layer import Layer
+from hwmodel.network.names import times
+from hwmodel.network.stored import first_reads
+from hwmodel.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,21 +76,23 @@ class LayerCost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkCost:
+class NetworkCost(Shown):
     """Costs of the layers of a network; adds up.
 
     Attributes:
         layers: in topological order.
         clock_hz: of the accelerator [Hz].
         activation_bits: the most that is alive at once, layer outputs in execution order [bit].
-        notes: what to know about the totals, each sentence once.
+        price_notes: what to know about the prices, each sentence once.
+        uncounted: ops without a rule: the totals are a lower bound.
     """
 
     layers: tuple[LayerCost, ...]
     clock_hz: float
     accelerator: str
     activation_bits: float = 0.0
-    notes: tuple[str, ...] = ()
+    price_notes: tuple[str, ...] = ()
+    uncounted: tuple[Uncounted, ...] = ()
 
     def __add__(self, other: NetworkCost) -> NetworkCost:
         """Both networks one after the other on the same accelerator."""
@@ -98,8 +105,24 @@ class NetworkCost:
             clock_hz=self.clock_hz,
             accelerator=self.accelerator,
             activation_bits=max(self.activation_bits, other.activation_bits),
-            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+            price_notes=tuple(dict.fromkeys(self.price_notes + other.price_notes)),
+            uncounted=tuple(dict.fromkeys(self.uncounted + other.uncounted)),
         )
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Some op had no rule, so the totals are lower bounds."""
+        return bool(self.uncounted)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know about the totals, each sentence once: the prices, then what was not counted."""
+        missing = (
+            f"{item.op} ({times(item.calls, 'call')}, in {item.module or 'the top module'}) "
+            "has no rule: the total is a LOWER BOUND"
+            for item in self.uncounted
+        )
+        return tuple(dict.fromkeys([*self.price_notes, *missing]))
 
     @cached_property
     def by_module(self) -> dict[str, tuple[LayerCost, ...]]:
@@ -175,30 +198,23 @@ class NetworkCost:
         ]
         return pd.DataFrame(rows, columns=["layer", "memory", "operand", "traffic_bits", "energy_pj"])
 
-    def _repr_html_(self) -> str:
-        from hwmodel.show.notebook import cost_html
 
-        return cost_html(self)
+def storing(items: Sequence[LayerCost]) -> list[LayerCost]:
+    """The costs that stand for the stored weights: of layers that read the same one, the first."""
+    return list(compress(items, first_reads(item.layer for item in items)))
 
 
 def stored_once(items: Sequence[LayerCost]) -> float:
-    """Weight bits of the layers of one module, each of its weights once [bit]."""
-    return sum({item.layer.weight_key: item.weight_bits for item in items if item.weight_bits}.values())
+    """Weight bits of layers, each stored weight once [bit]."""
+    return sum(item.weight_bits for item in storing(items))
 
 
 def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:
-    layer = item.layer
     outer = list(dict.fromkeys(place for place, _ in item.traffic_bits))[-1:]
-    bits = layer.bits or Bits(w=32, i=32)
     return {
+        **layer_row(item.layer),
         "layer": item.name,
         "module": item.module,
-        "kind": layer.kind,
-        "out_shape": out_shape(layer).replace("×", "x"),
-        "w_bits": bits.w,
-        "a_bits": bits.i,
-        "density": layer.density.w,
-        "weights": layer.weights,
         "macs": item.macs,
         "effectual_macs": item.effectual_macs,
         "cycles": item.cycles,

@@ -6,39 +6,36 @@ addresses; a linear layer walks memory in order. A bias is one addition per outp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from hwmodel.chip.accelerator import LoopNest, Widths
-from hwmodel.network.layer import Layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperationCounts:
-    """Operations of one layer."""
-
-    multiplications: int
-    additions: int
+from hwmodel.chip.accelerator import LoopNest
+from hwmodel.nest.task import Task
+from hwmodel.price.layer_price import LayerPrice
 
 
-def count_operations(layer: Layer, machine: LoopNest, *, last: bool) -> OperationCounts:
-    """Multiplications and additions of a layer.
+def price_operations(task: Task, machine: LoopNest, *, last: bool) -> LayerPrice:
+    """Cost of a task (whole filters already removed): products cost b_w * b_i, sums the accumulator's width.
 
     Args:
-        layer: whole filters already removed.
-        machine: operations per innermost iteration.
+        task: on a sequential machine.
+        machine: its operations per innermost iteration.
         last: it is the last layer of its network (`bias_additions: last` adds its biases).
+
+    Returns:
+        Energy keyed ("mul", "") and ("add", ""); a cycle per operation; no traffic.
     """
+    layer, widths = task.layer, task.widths
     kind = 0 if layer.kind == "conv" else 1
     adds_bias = layer.has_bias and (machine.bias_additions == "all" or (machine.bias_additions == "last" and last))
-    return OperationCounts(
-        multiplications=machine.multiplications[kind] * layer.macs,
-        additions=machine.additions[kind] * layer.macs + (layer.elements("O") if adds_bias else 0),
+    multiplications = machine.multiplications[kind] * layer.macs
+    additions = machine.additions[kind] * layer.macs + (layer.elements("O") if adds_bias else 0)
+    cycles = multiplications + additions
+    return LayerPrice(
+        energy_pj={
+            ("mul", ""): multiplications * widths.w * widths.i * machine.pj_per_bit2,
+            ("add", ""): additions * widths.acc * machine.pj_per_bit,
+        },
+        cycles=cycles,
+        compute_cycles=cycles,
+        processing_cycles=cycles,
+        bound="compute",
+        utilization=1.0,
     )
-
-
-def operation_energy(counts: OperationCounts, widths: Widths, machine: LoopNest) -> dict[tuple[str, str], float]:
-    """Energy of the operations [pJ]: products cost b_w * b_i, sums the accumulator's width."""
-    return {
-        ("mul", ""): counts.multiplications * widths.w * widths.i * machine.pj_per_bit2,
-        ("add", ""): counts.additions * widths.acc * machine.pj_per_bit,
-    }

@@ -21,10 +21,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hwmodel.chip.accelerator import Accelerator
 from hwmodel.nest.access import distinct_tiles
 from hwmodel.nest.mapping import Loop, Mapping
-from hwmodel.network.layer import RELEVANT, Density, Layer, Operand, parse_pattern
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import RELEVANT, Density, Operand, parse_pattern
 
 #: Standard deviations around the mean outside which a distribution counts as 0 or 1 (below 1e-30).
 WINDOW = 12.0
@@ -41,65 +41,67 @@ def fraction(density: Density, operands: tuple[Operand, ...]) -> float:
     return (weight_density(density) if "W" in operands else 1.0) * (density.i if "I" in operands else 1.0)
 
 
-def nm_pattern(layer: Layer, accelerator: Accelerator) -> tuple[int, int] | None:
+def nm_pattern(task: Task) -> tuple[int, int] | None:
     """The N:M pattern of W that the chip runs at N / M of the cycles, None where it knows none that fits.
 
     A chip that knows 2:4 also takes 1:4, as two slots of which one is a zero.
     """
-    pattern = parse_pattern(layer.density.pattern)
-    if pattern is None or layer.kind == "matmul":
+    pattern = parse_pattern(task.layer.density.pattern)
+    if pattern is None or task.layer.kind == "matmul":
         return None
-    fitting = [known for known in accelerator.nm if known[1] == pattern[1] and known[0] >= pattern[0]]
+    fitting = [known for known in task.accelerator.nm if known[1] == pattern[1] and known[0] >= pattern[0]]
     return min(fitting, default=None)
 
 
-def skipped_fraction(layer: Layer, accelerator: Accelerator) -> float:
+def skipped_fraction(task: Task) -> float:
     """Fraction of the MACs that skipping leaves to do, load imbalance aside."""
-    left = fraction(layer.density, accelerator.skipping)
-    pattern = nm_pattern(layer, accelerator)
-    if pattern is not None and "W" not in accelerator.skipping:
+    skipping = task.accelerator.skipping
+    left = fraction(task.layer.density, skipping)
+    pattern = nm_pattern(task)
+    if pattern is not None and "W" not in skipping:
         left *= pattern[0] / pattern[1]
     return left
 
 
-def active_fraction(layer: Layer, accelerator: Accelerator) -> float:
+def active_fraction(task: Task) -> float:
     """Fraction of the MACs that spend energy: neither gated, skipped nor left out by an N:M pattern."""
-    used = accelerator.gating + accelerator.skipping
-    pattern = nm_pattern(layer, accelerator)
-    w = weight_density(layer.density)
+    density, used = task.layer.density, task.accelerator.gating + task.accelerator.skipping
+    pattern = nm_pattern(task)
+    w = weight_density(density)
     if "W" not in used:
         w = 1.0 if pattern is None else pattern[0] / pattern[1]
-    return w * (layer.density.i if "I" in used else 1.0)
+    return w * (density.i if "I" in used else 1.0)
 
 
-def slowest(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> float:
+def slowest(task: Task, mapping: Mapping) -> float:
     """Cycles with skipping over cycles without, in (0, 1]: the expected maximum over the PEs in lockstep.
 
     PEs that take the same tile of the skipped operand have the same zeros and count once. They synchronise
     after every tile of the innermost per-PE level; a chip without one synchronises after every MAC.
     """
-    pattern = nm_pattern(layer, accelerator)
-    balanced = pattern[0] / pattern[1] if pattern is not None and "W" not in accelerator.skipping else 1.0
-    density = fraction(layer.density, accelerator.skipping)
+    skipping = task.accelerator.skipping
+    pattern = nm_pattern(task)
+    balanced = pattern[0] / pattern[1] if pattern is not None and "W" not in skipping else 1.0
+    density = fraction(task.layer.density, skipping)
     if density >= 1.0:
         return balanced
-    operands = [o for o in accelerator.skipping if fraction(layer.density, (o,)) < 1.0]
-    shares = [_slowest_for(layer, accelerator, mapping, operand) for operand in operands]
+    operands = [o for o in skipping if fraction(task.layer.density, (o,)) < 1.0]
+    shares = [_slowest_for(task, mapping, operand) for operand in operands]
     if len(operands) > 1:
-        tile = math.prod(loop.bound for loop in _loops_of_a_pe(accelerator, mapping))
+        tile = math.prod(loop.bound for loop in _loops_of_a_pe(task, mapping))
         shares.append(expected_maximum(tile, density, mapping.num_active) / tile)
     return balanced * min(shares)  # skipping both is never slower than skipping either
 
 
-def _loops_of_a_pe(accelerator: Accelerator, mapping: Mapping) -> list[Loop]:
-    return [loop for level in mapping.levels[: accelerator.array_level] for loop in level.temporal]
+def _loops_of_a_pe(task: Task, mapping: Mapping) -> list[Loop]:
+    return [loop for level in mapping.levels[: task.accelerator.array_level] for loop in level.temporal]
 
 
-def _slowest_for(layer: Layer, accelerator: Accelerator, mapping: Mapping, operand: Operand) -> float:
+def _slowest_for(task: Task, mapping: Mapping, operand: Operand) -> float:
     """The same where only the zeros of one operand are skipped."""
-    loops = _loops_of_a_pe(accelerator, mapping)
+    layer, loops = task.layer, _loops_of_a_pe(task, mapping)
     tile = math.prod(loop.bound for loop in loops if loop.dim in RELEVANT[operand])
-    inner, density = accelerator.array_level, fraction(layer.density, (operand,))
+    inner, density = task.accelerator.array_level, fraction(layer.density, (operand,))
     pes = distinct_tiles(layer, mapping, operand, inner - 1, len(mapping.levels) - 1)
     return expected_maximum(tile, density, pes, layer.elements(operand)) / tile
 

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from hwmodel.chip.accelerator import Accelerator, Memory, Widths
+from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.storage import compression, nm_compression
 from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
-from hwmodel.mapper.row_stationary import ramp_cycles
-from hwmodel.nest.access import OperandAccess, count_accesses, tile_transfers
+from hwmodel.nest.access import OperandAccess, task_accesses, tile_transfers
 from hwmodel.nest.mapping import Mapping, tile_bits
+from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
-from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.layer import Operand
+from hwmodel.price.ramp import ramp_cycles
 from hwmodel.price.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest, weight_density
 
 
@@ -89,8 +90,8 @@ class Priced:
     parts: CycleParts
 
 
-def price(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Priced:
-    """Cost of a layer (whole filters already removed) under a mapping.
+def price(task: Task, mapping: Mapping) -> Priced:
+    """Cost of a task (whole filters already removed) under a mapping.
 
     Traffic in bits = words * width of that operand at that level. Ports work beside the array:
     cycles = max(compute, busiest port) + first fill and last drain of the double-buffered memories;
@@ -99,21 +100,23 @@ def price(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Priced:
     Raises:
         MappingError: the mapping does not fit.
     """
-    return _Case(*array_view(layer, accelerator), mapping).priced()
+    return _MappedTask(array_view(task), mapping).priced()
 
 
-def mac_energy(layer: Layer, accelerator: Accelerator, widths: Widths) -> float:
+def mac_energy(task: Task) -> float:
     """Energy of the arithmetic [pJ]; gated and skipped MACs cost nothing."""
-    return layer.macs * active_fraction(layer, accelerator) * accelerator.precision.energy_pj(widths.w, widths.i)
+    mac_pj = task.accelerator.precision.energy_pj(task.widths.w, task.widths.i)
+    return task.layer.macs * active_fraction(task) * mac_pj
 
 
-def stored_fraction(layer: Layer, memory: Memory, operand: Operand, widths: Widths) -> float:
+def stored_fraction(task: Task, memory: Memory, operand: Operand) -> float:
     """Compressed over dense size of an operand in a memory; 1 where it is stored dense.
 
     Of O only finished values are compressed, and only where the memory is told its density.
     """
     if operand not in memory.compressed:
         return 1.0
+    layer, widths = task.layer, task.widths
     density, width = {
         "W": (weight_density(layer.density), widths.w),
         "I": (layer.density.i, widths.i),
@@ -122,15 +125,13 @@ def stored_fraction(layer: Layer, memory: Memory, operand: Operand, widths: Widt
     return compression(layer.elements(operand), width, density, memory.formats)
 
 
-class _Case:
-    """One layer, accelerator and mapping, with what is derived from them."""
+class _MappedTask:
+    """A task as the array sees it, its mapping, and what is derived from them."""
 
-    def __init__(self, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:
-        self.layer = layer
-        self.accelerator = accelerator
-        self.mapping = mapping
-        self.counts = count_accesses(layer, accelerator, mapping)
-        self.widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+    def __init__(self, task: Task, mapping: Mapping) -> None:
+        self.task, self.mapping = task, mapping
+        self.layer, self.accelerator, self.widths = task.layer, task.accelerator, task.widths
+        self.counts = task_accesses(task, mapping)
         self.traffic = {(m.name, o): self.move(index, m, o) for index, m, o in self.kept()}
 
     def kept(self) -> Iterator[tuple[int, Memory, Operand]]:
@@ -145,15 +146,15 @@ class _Case:
         return self.counts[self.accelerator.levels[index].name, operand]
 
     def priced(self) -> Priced:
-        energy: dict[tuple[str, str], float] = {("mac", ""): mac_energy(self.layer, self.accelerator, self.widths)}
+        energy: dict[tuple[str, str], float] = {("mac", ""): mac_energy(self.task)}
         energy.update({key: item.energy_pj for key, item in self.traffic.items()})
         rate = self.accelerator.precision.macs_per_cycle(self.widths.w, self.widths.i)
         timing = self.accelerator.timing
         steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
-        compute = math.ceil(steps * slowest(self.layer, self.accelerator, self.mapping) / rate)
+        compute = math.ceil(steps * slowest(self.task, self.mapping) / rate)
         busy = {"compute": float(compute), **self.port_cycles}
         bound = max(busy, key=lambda name: busy[name])
-        waiting = self.exposed_cycles + self.ramp_cycles + self.stream_cycles(busy[bound])
+        waiting = self.exposed_cycles + ramp_cycles(self.task, self.mapping) + self.stream_cycles(busy[bound])
         processing = math.ceil(busy[bound] + waiting + self.edge_cycles)
         cycles = processing + math.ceil(self.exclusive_cycles)
         if self.accelerator.clock_pj:
@@ -166,10 +167,7 @@ class _Case:
             cycles=cycles,
             bound=bound,
             utilization=self.layer.macs / (self.accelerator.num_pes * rate * cycles),
-            tile_bits={
-                (m.name, o): tile_bits(self.layer, self.accelerator, self.mapping, index, o)
-                for index, m, o in self.kept()
-            },
+            tile_bits={(m.name, o): tile_bits(self.task, self.mapping, index, o) for index, m, o in self.kept()},
             parts=CycleParts(
                 compute=compute,
                 ports=self.port_halves,
@@ -183,7 +181,7 @@ class _Case:
     def move(self, index: int, memory: Memory, operand: Operand) -> Traffic:
         """Traffic and energy of one operand in one memory."""
         count, widths = self.count(index, operand), self.widths
-        scale = count.instances * self.stored(index, memory, operand)
+        scale = count.instances * self.stored(memory, operand)
         if operand == "O":
             partial = count.updates - count.final_updates
             reads = float(count.reads * widths.acc * count.instances)
@@ -200,24 +198,27 @@ class _Case:
         return Traffic(reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy)
 
     def active_fraction(self, index: int, operand: Operand) -> float:
-        """Fraction of the accesses of a MAC to its registers that gating leaves."""
+        """Fraction of the stored words that a MAC takes from its registers once gating has left some out.
+
+        Of N:M weights only the values that are left are stored, so that the pattern is not counted again.
+        """
         if not self.feeds_macs(index, operand):
             return 1.0
-        if operand in self.accelerator.gating and operand not in self.accelerator.skipping:
-            return skipped_fraction(self.layer, self.accelerator)
-        return active_fraction(self.layer, self.accelerator)
+        gated = operand in self.accelerator.gating and operand not in self.accelerator.skipping
+        active = skipped_fraction(self.task) if gated else active_fraction(self.task)
+        pattern = nm_pattern(self.task) if operand == "W" else None
+        return active if pattern is None else active * pattern[1] / pattern[0]
 
     def feeds_macs(self, index: int, operand: Operand) -> bool:
         """The level is the register that a MAC takes the operand from."""
         return self.mapping.holders(operand)[0] == index and self.accelerator.levels[index].per_pe
 
-    def stored(self, index: int, memory: Memory, operand: Operand) -> float:
+    def stored(self, memory: Memory, operand: Operand) -> float:
         """Stored over dense bits of the words that move; N:M weights are packed in every memory."""
-        pattern = nm_pattern(self.layer, self.accelerator) if operand == "W" else None
+        pattern = nm_pattern(self.task) if operand == "W" else None
         if pattern is None:
-            return stored_fraction(self.layer, memory, operand, self.widths)
-        packed = nm_compression(self.widths.w, *pattern)
-        return packed * pattern[1] / pattern[0] if self.feeds_macs(index, operand) else packed
+            return stored_fraction(self.task, memory, operand)
+        return nm_compression(self.widths.w, *pattern)
 
     def network_bits(self, index: int, operand: Operand) -> float:
         """Bits that enter or leave all instances of a per-PE memory, one hop each."""
@@ -273,11 +274,6 @@ class _Case:
         width = self.widths.i if operand == "I" else self.widths.acc
         return max(parent.reads, parent.updates) * width / memory.network_bits_per_cycle
 
-    @cached_property
-    def ramp_cycles(self) -> float:
-        """Cycles in which a row-stationary array waits for weights and first windows."""
-        return ramp_cycles(self.layer, self.accelerator, self.mapping, self.widths)
-
     def stream_cycles(self, busy: float) -> float:
         """Cycles beyond the busy ones in which a matrix engine fed by streams waits for words, pass by pass."""
         timing = self.accelerator.timing
@@ -324,5 +320,5 @@ class _Case:
                     continue
                 port = outer.write_bits_per_cycle if operand == "O" else outer.read_bits_per_cycle
                 width = {"W": self.widths.w, "I": self.widths.i, "O": self.widths.o}[operand]
-                scale = stored_fraction(self.layer, outer, operand, self.widths)
+                scale = self.stored(outer, operand)
                 yield operand, self.count(child, operand).tile * width * scale / (port or math.inf)

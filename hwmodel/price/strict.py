@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.precision import WidthNote
 from hwmodel.errors import PrecisionError
+from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer
 from hwmodel.price.gpu import format_note
 
 
-def bits_note(layer: Layer, accelerator: Accelerator) -> str:
-    """A sentence where the arithmetic does not run at the widths of a layer, else ""."""
+def bits_note(task: Task) -> WidthNote | None:
+    """What is priced where the arithmetic does not run at the widths of a task; None where it does."""
+    accelerator, widths = task.accelerator, task.widths
     if accelerator.roofline is not None:
-        return format_note(layer, accelerator, accelerator.roofline)
-    if accelerator.kind != "spatial":
-        return ""
-    widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-    return accelerator.precision.note(widths.w, widths.i)
+        return format_note(widths, accelerator.roofline)
+    return accelerator.precision.note(widths.w, widths.i) if accelerator.kind == "spatial" else None
 
 
-def spoken_bits_note(layer: Layer, accelerator: Accelerator) -> str:
+def spoken_bits_note(task: Task) -> str:
     """The note with its subject, and how to refuse such widths; "" where there is none."""
-    note = bits_note(layer, accelerator)
-    if note.startswith("no "):
-        return f"{accelerator.name!r} has {note}. --strict-bits to refuse."
-    return f"{accelerator.name}: {note}" if note else ""
+    note, name = bits_note(task), task.accelerator.name
+    if note is None:
+        return ""
+    return f"{name!r} has {note}. --strict-bits to refuse." if note.lacks else f"{name}: {note}"
 
 
 def check_bits(layers: Iterable[Layer], accelerator: Accelerator) -> None:
@@ -35,12 +35,12 @@ def check_bits(layers: Iterable[Layer], accelerator: Accelerator) -> None:
         PrecisionError: names the first layer that has none, what it would be priced as, and the widths there are.
     """
     for layer in layers:
-        note = bits_note(layer, accelerator)
-        if note:
-            widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+        task = Task.of(layer, accelerator)
+        note = bits_note(task)
+        if note is not None:
             raise PrecisionError(
-                f"layer {layer.name!r} at {widths.w}/{widths.i} bit on {accelerator.name!r}: {note}. Strict bits "
-                f"refuse that: {_offer(accelerator)}, or leave out --strict-bits (strict_bits=True)."
+                f"layer {layer.name!r} at {task.widths.w}/{task.widths.i} bit on {accelerator.name!r}: {note}. "
+                f"Strict bits refuse that: {_offer(accelerator)}, or leave out --strict-bits (strict_bits=True)."
             )
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator
+from hwmodel.nest.task import Task
 from hwmodel.network.graph import LayerGraph, VectorOp
 
 
@@ -45,7 +46,7 @@ def vector_costs(graph: LayerGraph, accelerator: Accelerator) -> dict[str, Vecto
     costs: dict[str, VectorCost] = {}
     for op in graph.vector_ops:
         owner = layers[graph.owners[op.name] or first]
-        width = accelerator.resolve_bits(owner.bits, owner.reduction).o
+        width = Task.of(owner, accelerator).widths.o
         cost = vector_cost(op, streamed_elements(graph, op), width, accelerator)
         costs[owner.name] = costs.get(owner.name, VectorCost()) + cost
     return costs

@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from hwmodel.network.layer import Bits, Layer
-from hwmodel.network.names import out_shape
+from hwmodel.network.choice import FLOAT
+from hwmodel.network.layer import Layer
+from hwmodel.network.stored import stored_elements
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hwmodel.price.results import LayerCost
-
-#: A layer without bits is float, and counts as this wide [bit].
-FLOAT = Bits(w=32, i=32)
 
 
 @dataclass(frozen=True)
@@ -110,12 +106,8 @@ NOTHING = Sums(
 
 def layer_sums(layers: Sequence[Layer], costs: Sequence[LayerCost] = ()) -> list[Sums]:
     """One `Sums` per layer. A weight that several layers read counts with the first of them."""
-    stored: set[tuple[str, str]] = set()
     rows = []
-    for index, layer in enumerate(layers):
-        is_new = layer.weights > 0 and layer.weight_key not in stored
-        stored.add(layer.weight_key)
-        weights = layer.weights if is_new else 0
+    for index, (layer, (weights, biases)) in enumerate(zip(layers, stored_elements(layers), strict=True)):
         bits = layer.bits or FLOAT
         cost = costs[index] if costs else None
         rows.append(
@@ -123,7 +115,7 @@ def layer_sums(layers: Sequence[Layer], costs: Sequence[LayerCost] = ()) -> list
                 num_layers=1,
                 macs=layer.macs,
                 weights=weights,
-                biases=layer.dims.G * layer.dims.K if is_new and layer.has_bias else 0,
+                biases=biases,
                 w_bits=Mean.of(bits.w, weights),
                 a_bits=Mean.of(bits.i, layer.macs),
                 density=Mean.of(layer.density.w, weights),
@@ -133,32 +125,3 @@ def layer_sums(layers: Sequence[Layer], costs: Sequence[LayerCost] = ()) -> list
             )
         )
     return rows
-
-
-def layer_frame(layers: Sequence[Layer]) -> pd.DataFrame:
-    """One row per layer: its names, kind, dims, widths, density, and what it stores and computes.
-
-    `w_bits` and `a_bits` [bit]: float is 32. `params` are weights and biases; a weight that several layers
-    read is in `weights` of each of them, in `params` of the first. `macs_share` is a fraction.
-    """
-    import pandas as pd
-
-    total = sum(layer.macs for layer in layers)
-    rows = [
-        {
-            "layer": layer.name,
-            "module": layer.module,
-            "kind": layer.kind,
-            **dict(layer.dims),
-            "out_shape": out_shape(layer).replace("×", "x"),
-            "w_bits": (layer.bits or FLOAT).w,
-            "a_bits": (layer.bits or FLOAT).i,
-            "density": layer.density.w,
-            "weights": layer.weights,
-            "params": sums.params,
-            "macs": layer.macs,
-            "macs_share": layer.macs / total,
-        }
-        for layer, sums in zip(layers, layer_sums(layers), strict=True)
-    ]
-    return pd.DataFrame(rows)

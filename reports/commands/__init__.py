@@ -1,1 +1,1 @@
-"""The commands of `hwmodel`, one file per subject. Heavy packages are imported inside the functions."""
+"""The commands of `hwmodel`, one file per subject: names, types and help. What they do is in `reports.jobs`."""

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from reports import jobs
 from reports.commands.options import DeviceOption, JsonOption
-from reports.jobs.common import parse_options
-
-if TYPE_CHECKING:
-    from search.finetuning import FinetuneResult
-    from search.scoring import Score
 
 _PANEL: dict[str, Any] = {
     "rich_help_panel": "Training; what is not given stays as the search trained",
@@ -73,105 +69,21 @@ def finetune(
 
     Beside the output lie its curves (.csv, .png) and, for --resume, the state of the run.
     """
-    from reports.terminal.console import emit_json, make_console, say
-    from reports.terminal.progress import observing
-    from reports.terminal.tables import print_lines
-    from search.finetuning import finetune_job
-    from workloads.training import select_device
-
-    named = {
-        "lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule,
-        "milestones": _milestones(milestones), "warmup_epochs": warmup, "label_smoothing": smoothing, "crop": crop,
-        "flip": flip, "cutout": cutout, "ema_decay": ema, "clip_norm": clip, "amp": amp, "compile": compile,
-    }  # fmt: skip
-    hint = "the same command with --resume goes on"
-    try:
-        with observing(config.stem, device=str(select_device(device)), hint=hint) as observer:
-            result = finetune_job(
-                config,
-                checkpoint,
-                epochs=epochs,
-                output=output,
-                seed=seed,
-                changes=parse_options(other, "--set") | named_only(named),
-                checkpoint_every=checkpoint_every,
-                resume=resume,
-                device=device,
-                observer=observer,
-            )
-    except KeyboardInterrupt:
-        say(f"The last whole epoch is kept: {hint}.")
-        raise
-    figure = _draw(result)
-    if json:
-        emit_json(_finetuned(result) | {"figure": str(figure) if figure else None})
-    else:
-        print_lines(make_console(), _finetune_lines(result, figure))
-    if result.reproduced is False:
-        say("The weights do not score as the file records. Was it made on another machine, or with other data?")
-
-
-def named_only(options: dict[str, Any]) -> dict[str, Any]:
-    """Without those that were not given."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _milestones(text: str | None) -> list[float] | None:
-    """`15,25` as epochs."""
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"must be epochs with commas between, as 15,25, but got {text!r}", param_hint="--milestones"
-        ) from None
-
-
-def _draw(result: FinetuneResult) -> Path | None:
-    """The curves beside their CSV; None where nothing was trained."""
-    from reports.figures.curves import plot_curves
-    from reports.figures.plots import save_figure
-
-    if not result.training.history:
-        return None
-    return save_figure(plot_curves(result.training), result.curves.with_suffix(".png"))
-
-
-def _finetuned(result: FinetuneResult) -> dict[str, Any]:
-    def score(value: Score | None) -> dict[str, Any] | None:
-        return None if value is None else {"correct": value.correct, "total": value.total}
-
-    return {
-        "output": str(result.output),
-        "epochs": result.epochs,
-        "before": score(result.before),
-        "after": score(result.after),
-        "test": score(result.test),
-        "recorded": score(result.recorded),
-        "reproduced": result.reproduced,
-        "device": result.device,
-        "wall_s": result.wall_s,
-        "curves": str(result.curves),
-    }
-
-
-def _finetune_lines(result: FinetuneResult, figure: Path | None) -> list[tuple[str, str]]:
-    from hwmodel.network.names import OK, WARNING
-    from reports import units
-
-    def text(score: Score) -> str:
-        return f"{units.percent(score.accuracy)} ({score.correct}/{score.total})"
-
-    lines = []
-    if result.recorded is not None:
-        mark, word = (OK, "as recorded") if result.reproduced else (WARNING, f"recorded {text(result.recorded)}")
-        lines.append((mark, f"before: {text(result.before)} on the validation split, {word}"))
-    else:
-        lines.append(("", f"before: {text(result.before)} on the validation split"))
-    epochs = f"{result.epochs} epoch{'s' if result.epochs != 1 else ''}"
-    scores = f"{text(result.after)} validation, {text(result.test)} test"
-    lines.append(("", f"after {epochs} on {result.device}, {units.seconds(result.wall_s)}: {scores}"))
-    files = [result.output, result.curves, *([figure] if figure else [])]
-    lines.append((OK, f"wrote {', '.join(map(str, files))}"))
-    return lines
+    jobs.finetune(
+        config=config,
+        checkpoint=checkpoint,
+        output=output,
+        epochs=epochs,
+        milestones=milestones,
+        settings={
+            "lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule,
+            "warmup_epochs": warmup, "label_smoothing": smoothing, "crop": crop, "flip": flip, "cutout": cutout,
+            "ema_decay": ema, "clip_norm": clip, "amp": amp, "compile": compile,
+        },
+        other=other,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        device=device,
+        json=json,
+    )  # fmt: skip

@@ -249,15 +249,13 @@ def _cells(
     items: dict[str, Item], owner: dict[str, str], titles: dict[str, str], edges: Sequence[tuple[str, str]]
 ) -> list[Cell]:
     """Frames and nodes without one, in order; nodes between which several branches run share a cell."""
-    units: dict[str, list[Item]] = {}
+    units: dict[tuple[bool, str], list[Item]] = {}  # (it has a frame, name of its module or node)
     for name, item in items.items():
-        units.setdefault(f"frame {owner[name]}" if name in owner else f"node {name}", []).append(item)
+        units.setdefault((name in owner, owner.get(name, name)), []).append(item)
     place = {item.name: index for index, unit in enumerate(units.values()) for item in unit}
     crossed = _crossed([(place[a], place[b]) for a, b in edges], len(units))
     cells: list[Cell] = []
-    for (key, unit), is_crossed in zip(units.items(), [False, *crossed], strict=False):
-        is_frame = key.startswith("frame ")
-        module = key.removeprefix("frame ")
+    for ((is_frame, module), unit), is_crossed in zip(units.items(), [False, *crossed], strict=False):
         if not is_frame and is_crossed and cells and not cells[-1].title:
             cells[-1] = Cell(title="", items=(*cells[-1].items, *unit))
         else:

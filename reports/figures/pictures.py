@@ -168,9 +168,9 @@ def _join(ax: Axes, item: Item, spot: Spot, theme: Theme, scale: float) -> None:
 def _header(ax: Axes, graph: LayerGraph, left: float, theme: Theme, scale: float) -> None:
     bound = " (LOWER BOUND)" if graph.is_lower_bound else ""
     weights = sum(graph.weights.values())
-    facts = f"{len(graph.layers)} layers · {units.count(weights)} weights · {units.count(graph.macs)} MACs{bound}"
+    totals = f"{len(graph.layers)} layers · {units.count(weights)} weights · {units.count(graph.macs)} MACs{bound}"
     _text(ax, left, -HEADER + 0.02, _shortened(safe_name(graph.name), 60), 9, theme.ink, scale, fontweight="bold")
-    _text(ax, left, -HEADER + 0.19, facts, 7, theme.muted, scale)
+    _text(ax, left, -HEADER + 0.19, totals, 7, theme.muted, scale)
 
 
 def _legend(ax: Axes, placement: Placement, left: float, theme: Theme, scale: float) -> None:

@@ -1,1 +1,42 @@
-"""What the commands do."""
+"""What the commands do. Each loads its module when it is first called, so that `hwmodel --help` loads none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwmodel.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from reports.jobs.calibrating import calibrate
+    from reports.jobs.checking import doctor
+    from reports.jobs.chips import check_chip, list_chips, show_chip
+    from reports.jobs.comparing import diff
+    from reports.jobs.exporting import export
+    from reports.jobs.finetuning import finetune
+    from reports.jobs.mapping import map_layer
+    from reports.jobs.pricing import cost
+    from reports.jobs.reporting import report
+    from reports.jobs.searching import resume, search
+    from reports.jobs.tracing import trace
+
+__all__ = [
+    "calibrate", "check_chip", "cost", "diff", "doctor", "export", "finetune", "list_chips", "map_layer", "report",
+    "resume", "search", "show_chip", "trace",
+]  # fmt: skip
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "calibrating": ("calibrate",),
+        "checking": ("doctor",),
+        "chips": ("check_chip", "list_chips", "show_chip"),
+        "comparing": ("diff",),
+        "exporting": ("export",),
+        "finetuning": ("finetune",),
+        "mapping": ("map_layer",),
+        "pricing": ("cost",),
+        "reporting": ("report",),
+        "searching": ("resume", "search"),
+        "tracing": ("trace",),
+    },
+)

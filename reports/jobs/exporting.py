@@ -1,47 +1,88 @@
-"""What `hwmodel export` writes for other tools: compressed models, and configurations in their forms."""
+"""`hwmodel export`: configurations and compressed models leave for other tools."""
 
 from __future__ import annotations
 
+import json as jsonlib
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from search.finetuning import Rebuilt
-    from workloads.export import Comparison, OnnxExport, PackedSize
+import typer
+
+from hwmodel.files import write_atomic
+from hwmodel.network.names import OK, WARNING
+from reports.jobs.arguments import check_among
+from reports.jobs.configs import config_path, config_text
+from reports.jobs.formats import CONFIG_TEXTS, FORMATS, SUFFIX
+from reports.terminal.console import emit, emit_json, make_console, say
+from reports.terminal.tables import print_lines
+from search.finetuning import Rebuilt, model_of, rebuild
+from workloads import export as exporters
+from workloads.compress import read_config
 
 
-def write_model(
+def export(
+    *,
+    source: Path | None,
+    config: Path | None,
+    format: str,
+    output: Path | None,
+    checkpoint: Path | None,
+    fold: bool,
+    images: int,
+    json: bool,
+) -> None:
+    """Write a configuration, or its compressed model."""
+    if (source is None) == (config is None):
+        raise typer.BadParameter("give a run or a configuration, once", param_hint="RUN|best.yaml")
+    chosen = _checked_format("json" if json and format == "yaml" else format, output)
+    path = config_path(source or config or Path())
+    if chosen in SUFFIX and output is not None:
+        _write_model(path, chosen, output, checkpoint, fold=fold, images=images, json=json)
+        return
+    text = config_text(path, chosen) if chosen in CONFIG_TEXTS else _other_text(path, chosen, checkpoint)
+    if output is None:
+        emit(text.rstrip("\n"))
+        return
+    write_atomic(output, text)
+    say(f"Wrote {output}")
+
+
+def _checked_format(format: str, output: Path | None) -> str:
+    check_among(format, FORMATS, "--format")
+    wanted = SUFFIX.get(format)
+    if wanted is not None and (output is None or output.suffix != wanted):
+        raise typer.BadParameter(
+            f"{format} is a file: give one that ends in {wanted}, as -o model{wanted}", param_hint="--output"
+        )
+    return format
+
+
+def _write_model(
     path: Path, format: str, output: Path, checkpoint: Path | None, *, fold: bool, images: int, json: bool
 ) -> None:
     """Write `onnx`, `qonnx` or `safetensors`, read it back, and say how it compares."""
-    from reports.terminal.console import emit_json, make_console
-    from reports.terminal.tables import print_lines
-    from search.finetuning import rebuild
-
     rebuilt = rebuild(path, checkpoint)
     if format == "safetensors":
-        facts, lines = _packed(rebuilt, output)
+        data, lines = _packed(rebuilt, output)
     else:
-        facts, lines = _onnx(rebuilt, format, output, fold=fold, images=images)
+        data, lines = _onnx(rebuilt, format, output, fold=fold, images=images)
     if json:
-        emit_json(facts)
+        emit_json(data)
     else:
         print_lines(make_console(), lines)
 
 
 def _packed(rebuilt: Rebuilt, output: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from hwmodel.network.names import OK
-    from workloads.export import save_packed, verify_packed
-
-    size: PackedSize = save_packed(output, rebuilt.compressed, {"model": rebuilt.file.model})
-    same = verify_packed(output, rebuilt.compressed)
-    facts = {
+    size = exporters.save_packed(output, rebuilt.compressed, {"model": rebuilt.file.model})
+    same = exporters.verify_packed(output, rebuilt.compressed)
+    data = {
         "output": str(output), "num_bytes": size.num_bytes, "float_bytes": size.float_bytes, "ratio": size.ratio,
         "code_bytes": size.code_bytes, "parameter_bytes": size.parameter_bytes, "other_bytes": size.other_bytes,
         "tensors_verified": same,
     }  # fmt: skip
     parts = f"codes {size.code_bytes:,}, scales {size.parameter_bytes:,}, other tensors {size.other_bytes:,}"
-    return facts, [
+    return data, [
         (OK, f"wrote {output}: {size.num_bytes:,} bytes ({parts}), {size.ratio:.2f} times smaller than float32"),
         (OK, f"read back: {same} tensors equal to the last bit"),
     ]
@@ -50,60 +91,48 @@ def _packed(rebuilt: Rebuilt, output: Path) -> tuple[dict[str, Any], list[tuple[
 def _onnx(
     rebuilt: Rebuilt, format: str, output: Path, *, fold: bool, images: int
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from dataclasses import asdict
-
-    from hwmodel.network.names import OK, WARNING
-    from workloads.export import compare_onnx, export_onnx
-
     x = rebuilt.data.validation.x[: max(1, images)]
-    made: OnnxExport = export_onnx(
+    made = exporters.export_onnx(
         rebuilt.compressed, x[:1], output, dialect="qdq" if format == "onnx" else "qonnx", fold=fold
     )
     folded = f", {len(made.folded)} batch norms folded" if fold else ""
     lines = [(OK, f"wrote {output}: {made.num_bytes:,} bytes, {len(made.layers)} quantized layers{folded}")]
-    facts: dict[str, Any] = {
+    data: dict[str, Any] = {
         "output": str(output), "num_bytes": made.num_bytes, "layers": made.layers, "folded": list(made.folded),
         "comparison": None,
     }  # fmt: skip
     if images:
-        found: Comparison = compare_onnx(output, rebuilt.compressed, x)
-        facts["comparison"] = asdict(found)
+        found = exporters.compare_onnx(output, rebuilt.compressed, x)
+        data["comparison"] = asdict(found)
         lines.append((OK if found.same_top1 == 1 else WARNING, str(found)))
-    return facts, lines
+    return data, lines
 
 
-def written(path: Path, format: str, checkpoint: Path | None) -> str:
+def _other_text(path: Path, format: str, checkpoint: Path | None) -> str:
     """`torchao`, `brevitas` or `bits` as JSON text."""
-    import json
-
-    if format == "brevitas":
-        from search.finetuning import rebuild
-        from workloads.export import brevitas_layers
-
-        return json.dumps(brevitas_layers(rebuild(path, checkpoint).compressed), indent=2) + "\n"
-    return json.dumps(_torchao(path) if format == "torchao" else _bits(path), indent=2) + "\n"
+    makers = {"torchao": _torchao, "brevitas": _brevitas, "bits": _bits}
+    return jsonlib.dumps(makers[format](path, checkpoint), indent=2) + "\n"
 
 
-def _torchao(path: Path) -> dict[str, Any]:
-    from reports.terminal.console import say
-    from search.finetuning import model_of
-    from workloads.compress import read_config
-    from workloads.export import linear_names, torchao_config
+def _brevitas(path: Path, checkpoint: Path | None) -> dict[str, Any]:
+    return exporters.brevitas_layers(rebuild(path, checkpoint).compressed)
 
+
+def _torchao(path: Path, _: Path | None) -> dict[str, Any]:
     file = read_config(path)
     model = model_of(file, path)
-    made = torchao_config(file.config, linear=None if model is None else linear_names(model))
+    made = exporters.torchao_config(file.config, linear=None if model is None else exporters.linear_names(model))
     for name, reason in made.left_out.items():
         say(f"{name}: left out {reason}")
     return made.data
 
 
-def _bits(path: Path) -> dict[str, Any]:
+def _bits(path: Path, _: Path | None) -> dict[str, Any]:
     """Both kinds of bit lists, and the layers that they are of."""
-    from search.finetuning import model_of
-    from workloads.compress import read_config
-    from workloads.export import haq_bits, hawq_bits, layer_names
-
     file = read_config(path)
-    names = layer_names(model_of(file, path) or file.config.layers)
-    return {"layers": names, "haq": haq_bits(file.config, names), "hawq": hawq_bits(file.config, names)}
+    names = exporters.layer_names(model_of(file, path) or file.config.layers)
+    return {
+        "layers": names,
+        "haq": exporters.haq_bits(file.config, names),
+        "hawq": exporters.hawq_bits(file.config, names),
+    }

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.files import write_atomic
 from hwmodel.network.names import safe_name
 from reports.figures import theme
-from reports.figures.plots import (
-    breakdown_frame,
-    figure_bytes,
-    plot_breakdown,
-    plot_layers,
-    plot_pareto,
-    save_figure,
-)
+from reports.figures.bars import breakdown_frame, plot_breakdown, plot_layers
+from reports.figures.files import figure_bytes, save_figure
+from reports.figures.pareto import plot_pareto
 from reports.page import htmltables, sections
-from reports.run.folder import RunData, read_run
+from reports.run.findings import finding
+from reports.run.folder import Run, read_run
+from reports.run.metrics import METRICS, known_metrics
+from search.front.objective import OBJECTIVES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,14 +28,6 @@ COMPARISON_NOTE = (
     "Accuracies are measured. Energy, latency and memory come from the cost model, each configuration "
     "under its own best mapping."
 )
-#: Objectives that get a front of their own in the report, and the cost they are drawn over.
-FRONT_COSTS = {"avg_w_bits": "avg_w_bits", "energy": "energy_pj", "latency": "latency_s", "memory": "memory_bits"}
-FRONT_WORDS = {
-    "avg_w_bits": "average weight precision",
-    "energy": "energy",
-    "latency": "latency",
-    "memory": "the memory of weights and activations",
-}
 
 
 def write_report(run: Any) -> Path:
@@ -55,11 +45,15 @@ def write_report(run: Any) -> Path:
     Raises:
         ConfigError: the folder is not that of a run.
     """
-    data = read_run(run)
-    return write_atomic(data.folder / REPORT, render(data))
+    return write_page(read_run(run))
 
 
-def render(run: RunData) -> str:
+def write_page(run: Run) -> Path:
+    """As `write_report`, of a run that is read."""
+    return write_atomic(run.folder / REPORT, render(run))
+
+
+def render(run: Run) -> str:
     """The page as text; the figures are written to `figures/` on the way."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -78,14 +72,14 @@ def _printable(value: Any) -> Any:
     return safe_name(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def context(run: RunData) -> dict[str, Any]:
+def context(run: Run) -> dict[str, Any]:
     """Everything that the template shows, as text, rows and figures."""
     page: dict[str, Any] = {
         "title": f"{run.graph.name} on {run.accelerator.name}" if run.accelerator else run.graph.name,
         "subtitle": run.subtitle,
         "warnings": run.warnings,
         "cards": sections.cards(run),
-        "summary": sections.summary(run),
+        "summary": finding(run),
         "comparison": _comparison(run),
         "comparison_note": COMPARISON_NOTE,
         "front": None, "layers": None, "breakdown_figure": None, "candidates": None,
@@ -102,29 +96,30 @@ def context(run: RunData) -> dict[str, Any]:
     return page
 
 
-def _comparison(run: RunData) -> htmltables.HtmlTable | None:
+def _comparison(run: Run) -> htmltables.HtmlTable | None:
     if run.picked_row is None or run.baseline_row is None:
         return None
-    metrics = htmltables.known_metrics(run.candidates)
+    metrics = known_metrics(run.candidates)
     return htmltables.comparison_table(
         run.picked_row, run.baseline_row, run.baseline_name, metrics, run.float_accuracy
     )
 
 
-def _add_candidates(page: dict[str, Any], run: RunData) -> None:
+def _add_candidates(page: dict[str, Any], run: Run) -> None:
     page["front"] = htmltables.front_table(run.candidates, run.float_accuracy)
     page["front_note"] = (
         "Accuracy is on the validation split. PTQ: quantized after training. QAT: finetuned while quantized. "
         "The front compares candidates of one fidelity: the finetuned ones, if there are any. "
         f"Test: measured once, for the front only. {run.precision_definition}"
     )
+    axes = {metric.key: metric.axis.label.lower() for metric in METRICS}
     page["front_figures"] = [
         _figure(
-            run, f"pareto_{name}", partial(plot_pareto, run.candidates, x=cost),
-            f"Accuracy over {FRONT_WORDS[name]}, every candidate. Error bars: binomial standard error.",
+            run, f"pareto_{objective.name}", partial(plot_pareto, run.candidates, x=objective.key),
+            f"Accuracy over {axes[objective.key]}, every candidate. Error bars: binomial standard error.",
         )
-        for name, cost in FRONT_COSTS.items()
-        if name in run.objectives and cost in run.candidates.columns
+        for objective in OBJECTIVES.values()
+        if objective.name in run.objectives and objective.key in run.candidates.columns
     ]  # fmt: skip
     page["candidates"] = htmltables.candidates_table(run.candidates)
     shown = min(len(run.candidates), htmltables.MAX_ROWS)
@@ -134,10 +129,10 @@ def _add_candidates(page: dict[str, Any], run: RunData) -> None:
     )
 
 
-def _add_layers(page: dict[str, Any], run: RunData) -> None:
+def _add_layers(page: dict[str, Any], run: Run) -> None:
     layers = run.layers
     assert layers is not None
-    page["layers"] = htmltables.layers_table(layers)
+    page["layers"] = htmltables.layers_table(layers, sum(run.graph.weights.values()))
     page["layers_note"] = f"Average weight precision {run.average_precision:.4f} bit. {run.precision_definition}"
     page["layers_figure"] = _figure(
         run, "layers", partial(plot_layers, layers),
@@ -154,7 +149,7 @@ def _add_layers(page: dict[str, Any], run: RunData) -> None:
     )  # fmt: skip
 
 
-def _figure(run: RunData, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
+def _figure(run: Run, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
     """One figure in light and dark for the page, and as PNG in the folder."""
     light = draw(theme=theme.LIGHT)
     save_figure(light, run.folder / "figures" / f"{name}.png")

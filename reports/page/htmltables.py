@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports import units
-from reports.run.frames import front_rows, records
+from reports.run.candidates import front_rows
+from reports.run.frames import records
+from reports.run.metrics import Metric, bits_text, change, known_metrics, points, share_text, test_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,39 +45,11 @@ class HtmlTable:
     total: Sequence[str] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A cost: its key in the results, its name, how it is written, and a word on what it is."""
-
-    key: str
-    label: str
-    write: Callable[[float], str]
-    title: str = ""
-
-
-def _write_bits(value: float) -> str:
-    return units.number(value, 3)
-
-
-METRICS = (
-    Metric(key="avg_w_bits", label="Average bits", write=_write_bits, title="average weight precision"),
-    Metric(key="energy_pj", label="Energy", write=units.energy, title="per inference"),
-    Metric(key="latency_s", label="Latency", write=units.seconds, title="per inference"),
-    Metric(key="memory_bits", label="Memory", write=units.data_size, title="weights and peak activations"),
-    Metric(key="weight_bits", label="Weights", write=units.data_size, title="stored weights"),
-    Metric(key="bops", label="Bit operations", write=units.count, title="MACs × weight bits × activation bits"),
-)
-
 ACCURACIES = (
     ("Accuracy, quantized (PTQ)", "ptq_accuracy"),
     ("Accuracy, finetuned (QAT)", "qat_accuracy"),
     ("Accuracy on the test split", "test_accuracy"),
 )
-
-
-def known_metrics(frame: pd.DataFrame) -> list[Metric]:
-    """The costs that the candidates carry."""
-    return [metric for metric in METRICS if metric.key in frame.columns and frame[metric.key].notna().any()]
 
 
 def columns(*headers: str, titles: Mapping[str, str] | None = None) -> list[Column]:
@@ -89,29 +63,6 @@ def columns(*headers: str, titles: Mapping[str, str] | None = None) -> list[Colu
 
 def metric_columns(metrics: Sequence[Metric]) -> list[Column]:
     return [Column(header=metric.label, title=metric.title) for metric in metrics]
-
-
-def change(value: float, reference: float) -> str:
-    """`3.20× less`, `1.10× more`, `no less`; a dash where there is nothing to compare."""
-    if not (value > 0 and reference > 0):
-        return units.MISSING
-    ratio = reference / value
-    if 0.995 < ratio < 1.005:
-        return "no less"
-    return f"{ratio:.2f}× less" if ratio > 1 else f"{1 / ratio:.2f}× more"
-
-
-def points(gap: float) -> str:
-    """A difference of accuracies in percentage points."""
-    return units.MISSING if math.isnan(gap) else f"{gap * 100:+.2f} points"
-
-
-def test_text(row: Mapping[str, Any]) -> str:
-    """`96.11 ± 0.42 %`, or a dash where the test split was not used."""
-    if not math.isfinite(row["test_accuracy"]):
-        return units.MISSING
-    spread = f" ± {row['test_sd'] * 100:.2f}" if math.isfinite(row["test_sd"]) else ""
-    return f"{row['test_accuracy'] * 100:.2f}{spread} %"
 
 
 def comparison_table(
@@ -133,7 +84,7 @@ def comparison_table(
 
 def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlTable:
     """The front with its float, PTQ, QAT and test columns."""
-    metrics = [metric for metric in known_metrics(candidates) if metric.key != "bops"]
+    metrics = [metric for metric in known_metrics(candidates) if metric.is_on_front]
     titles = {"± s.e.": "binomial standard error of the score", "Test": "mean ± standard deviation over seeds"}
     rows = []
     for row in records(front_rows(candidates)):
@@ -178,8 +129,13 @@ def _candidate_row(row: Mapping[str, Any], metrics: Sequence[Metric], has_errors
     return Row(cells=cells, mark="failed" if failed else "picked" if row["picked"] else "")
 
 
-def layers_table(frame: pd.DataFrame) -> HtmlTable:
-    """Bits, density, weights, MACs and, if priced, the cost of every layer of one configuration."""
+def layers_table(frame: pd.DataFrame, num_weights: int) -> HtmlTable:
+    """Bits, density, weights, MACs and, if priced, the cost of every layer of one configuration.
+
+    Args:
+        frame: a row per layer.
+        num_weights: that the network stores, each once (`LayerGraph.weights`): rows may share one.
+    """
     priced = "energy_pj" in frame.columns
     total = float(frame["energy_pj"].sum()) if priced else 0.0
     titles = {
@@ -191,7 +147,6 @@ def layers_table(frame: pd.DataFrame) -> HtmlTable:
     head = columns("<Layer", "<Out", "W bits", *coded, "A bits", "Density", "Weights", "MACs", titles=titles)
     tail = columns("Energy", "Share", "Cycles", "Use", "<Bound", titles=titles) if priced else []
     rows = [Row(cells=_layer_cells(row) + (_priced_cells(row, total) if priced else [])) for row in records(frame)]
-    owned = frame[~(frame["module"].duplicated() & (frame["module"] != ""))]
     sums = [
         "Total",
         "",
@@ -199,7 +154,7 @@ def layers_table(frame: pd.DataFrame) -> HtmlTable:
         *([""] if coded else []),
         "",
         "",
-        f"{int(owned['weights'].sum()):,}",
+        f"{num_weights:,}",
         units.count(frame["macs"].sum()),
     ]
     if priced:
@@ -237,20 +192,12 @@ def _priced_cells(row: Mapping[str, Any], total: float) -> list[str]:
     ]
 
 
-def bits_text(bits: float) -> str:
-    return "float" if bits == 32 else str(int(bits))
-
-
-def share_text(value: float, total: float) -> str:
-    return f"{value / total * 100:.1f} %" if total else units.MISSING
-
-
 def breakdown_table(frame: pd.DataFrame) -> HtmlTable:
     """Energy per level over the whole network; `frame` has columns level and energy_pj."""
     sums = frame.groupby("level", sort=False)["energy_pj"].sum()
     total = float(sums.sum())
     rows = [
-        Row(cells=[units.place(str(level)), units.energy(value), share_text(value, total)])
+        Row(cells=[units.level_name(str(level)), units.energy(value), share_text(value, total)])
         for level, value in sums.items()
     ]
     return HtmlTable(

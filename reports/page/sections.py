@@ -1,4 +1,4 @@
-"""The sentences of the HTML report: what was found, how it was measured, what to type next."""
+"""The sentences of the HTML report: the pick in numbers, how it was measured, what to type next."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import math
 import shlex
 
 from reports import units
-from reports.page.htmltables import change, known_metrics
-from reports.run.folder import RunData
-from reports.run.frames import front_rows
+from reports.run.folder import Run
+from reports.run.metrics import change, known_metrics
 
 
-def cards(run: RunData) -> list[dict[str, str]]:
+def cards(run: Run) -> list[dict[str, str]]:
     """The picked candidate in a few numbers: label, value, note."""
     picked, baseline = run.picked_row, run.baseline_row
     if picked is None:
@@ -30,7 +29,7 @@ def _card(label: str, value: str, note: str) -> dict[str, str]:
     return {"label": label, "value": value, "note": note}
 
 
-def _accuracy_note(run: RunData) -> str:
+def _accuracy_note(run: Run) -> str:
     parts = []
     if run.picked_row is not None and math.isfinite(run.picked_row["standard_error"]):
         parts.append(f"± {run.picked_row['standard_error'] * 100:.2f} standard error")
@@ -39,7 +38,7 @@ def _accuracy_note(run: RunData) -> str:
     return "; ".join(parts)
 
 
-def _test_note(run: RunData) -> str:
+def _test_note(run: Run) -> str:
     spread, num_seeds = run.picked_row["test_sd"], int(run.picked_row["test_runs"])
     parts = [f"± {spread * 100:.2f} over {num_seeds} seeds"] if math.isfinite(spread) else []
     if run.float_test_accuracy is not None:
@@ -47,28 +46,8 @@ def _test_note(run: RunData) -> str:
     return "; ".join(parts)
 
 
-def summary(run: RunData) -> str:
-    """One sentence on what the search found; a difference within the noise is called that."""
-    candidates, picked = run.candidates, run.picked_row
-    failed = int((candidates["status"] == "failed").sum())
-    scored = f"{len(candidates) - failed} scores of {candidates['key'].nunique()} configurations"
-    tail = f", {failed} failed" if failed else ""
-    if picked is None:
-        return f"{scored}{tail}. No configuration is picked yet."
-    text = f"{scored}{tail}; {len(front_rows(candidates))} on the front. Picked: candidate {int(picked['number'])}"
-    if run.float_accuracy is None or not math.isfinite(picked["standard_error"]):
-        return f"{text}."
-    gap = picked["accuracy"] - run.float_accuracy
-    noise = math.hypot(picked["standard_error"], run.float_error)
-    spread = f"± {noise * 100:.2f}"
-    if abs(gap) <= noise:
-        return f"{text}, within one standard error of the float model ({gap * 100:+.2f} points, {spread})."
-    side = "above" if gap > 0 else "below"
-    return f"{text}, {abs(gap) * 100:.2f} points {side} the float model ({spread})."
-
-
-def method(run: RunData) -> list[dict[str, str]]:
-    """How the numbers came about: model, definitions, splits, and the facts of the run."""
+def method(run: Run) -> list[dict[str, str]]:
+    """How the numbers came about: model, definitions, splits, and what the run recorded."""
     model = f"{run.graph.name}, {len(run.graph.layers)} layers with MACs, fingerprint {run.graph.fingerprint}"
     items = [
         ("Model", model),
@@ -83,12 +62,12 @@ def method(run: RunData) -> list[dict[str, str]]:
             "Standard error",
             "sqrt(p (1 − p) / n) of the accuracy p over n validation images. A smaller difference is no win.",
         ),
-        *run.facts,
+        *run.method,
     ]
     return [{"term": term, "text": text} for term, text in items if text]
 
 
-def sources(run: RunData) -> list[dict[str, str]]:
+def sources(run: Run) -> list[dict[str, str]]:
     """The accelerator's numbers with where they come from."""
     chip = run.accelerator
     if chip is None:
@@ -101,17 +80,17 @@ def sources(run: RunData) -> list[dict[str, str]]:
     return items
 
 
-def commands(run: RunData) -> list[str]:
+def commands(run: Run) -> list[str]:
     """What to type next; paths are as the run was opened."""
-    place = shlex.quote(run.place)
-    lines = ["# go on with the search", f"hwmodel resume {place}"]
+    folder = shlex.quote(str(run.folder))
+    lines = ["# go on with the search", f"hwmodel resume {folder}"]
     if run.has_config:
         lines += [
             "# train the picked configuration further",
-            f"hwmodel finetune --config {place}/best.yaml --epochs 20 -o finetuned.safetensors",
+            f"hwmodel finetune --config {folder}/best.yaml --epochs 20 -o finetuned.safetensors",
             "# bits per layer for another tool",
-            f"hwmodel export {place} --format csv",
+            f"hwmodel export {folder} --format csv",
             "# the same search again, from its record",
-            f"hwmodel search {place}/config.yaml --run {place}-again",
+            f"hwmodel search {folder}/config.yaml --run {folder}-again",
         ]
     return lines

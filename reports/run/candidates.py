@@ -1,37 +1,73 @@
-"""Candidates as a frame, from whatever holds them."""
+"""The candidates of a study as a frame: their front, and their accuracies at every fidelity."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.run.folder import read_run
-from reports.run.frames import completed, results_to_frame
+from search.front.pareto import pareto_front
+from search.front.results import Result, results_frame
+from search.study import final_stage
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Columns that figures and tables may rely on, with what stands where nothing is known.
+COLUMNS: dict[str, Any] = {
+    "number": -1, "stage": "ptq", "origin": "", "status": "done", "accuracy": math.nan, "standard_error": math.nan,
+    "seed": 0, "key": "", "error": "", "front": False, "picked": False, "ptq_accuracy": math.nan,
+    "qat_accuracy": math.nan, "test_accuracy": math.nan, "test_sd": math.nan, "test_runs": 0,
+}  # fmt: skip
 
-def candidate_frame(source: Any) -> pd.DataFrame:
-    """Every candidate of a study, one row per result, with its front marked.
+
+def candidate_frame(results: Sequence[Result], objectives: Sequence[str], picked: int = -1) -> pd.DataFrame:
+    """Every result of a study as a row, the front over `objectives` marked.
+
+    The front is that of the highest fidelity reached: QAT results if there are any, else PTQ results.
 
     Args:
-        source: a run folder, an object with a `.folder` (a `Study`), a sequence of `Result`, or a
-            frame (returned with the missing columns added).
+        results: of one study.
+        objectives: names, accuracy among them.
+        picked: number of the candidate that was picked.
 
     Returns:
         The columns of `search.front.results.results_frame`, and `front`, `picked`, `ptq_accuracy`,
-        `qat_accuracy` (of the same configuration in either stage), `test_accuracy`, `test_sd`,
-        `test_runs`. `attrs["float_accuracy"]` holds the float model's validation accuracy if known.
-
-    Raises:
-        ConfigError: the folder is not that of a run.
+        `qat_accuracy` (of the same configuration in either stage), and the empty ones of `COLUMNS`.
     """
-    import pandas as pd
+    frame = completed(results_frame(results))
+    front = {result.number for result in front_of(results, objectives)}
+    frame["front"] = frame["number"].isin(front)
+    frame["picked"] = frame["number"] == picked
+    for stage in ("ptq", "qat"):
+        best = _best_accuracy(r for r in results if r.is_done and r.stage == stage)
+        frame[f"{stage}_accuracy"] = frame["key"].map(best).astype(float)
+    return frame
 
-    if isinstance(source, pd.DataFrame):
-        return completed(source)
-    if isinstance(source, (str, Path)) or hasattr(source, "folder"):
-        return read_run(source).candidates
-    results = list(source)
-    return results_to_frame(results, ("accuracy", "avg_w_bits"))
+
+def front_of(results: Sequence[Result], objectives: Sequence[str]) -> tuple[Result, ...]:
+    """The front of the highest fidelity reached."""
+    stage = final_stage(results)
+    return tuple(pareto_front([result for result in results if result.stage == stage], objectives, unique=True))
+
+
+def _best_accuracy(results: Iterable[Result]) -> dict[str, float]:
+    """Configuration key -> its accuracy; the last result counts where it was scored more than once."""
+    return {result.key: result.accuracy for result in results}
+
+
+def completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with every column of `COLUMNS`; those that it lacks say that nothing is known."""
+    complete = frame.copy()
+    complete.attrs = dict(frame.attrs)
+    for name, default in COLUMNS.items():
+        if name not in complete.columns:
+            complete[name] = default
+    return complete
+
+
+def front_rows(candidates: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the front, cheapest first."""
+    front = candidates[candidates["front"]]
+    cost = next((name for name in ("avg_w_bits", "energy_pj", "latency_s") if name in front.columns), "number")
+    return front.sort_values([cost, "accuracy"])

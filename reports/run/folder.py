@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,10 @@ from hwmodel import evaluate, load_accelerator
 from hwmodel.chip.yamlfile import read_yaml
 from hwmodel.errors import ConfigError
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.names import out_shape
-from reports.run.frames import results_to_frame
-from reports.run.method import run_facts, run_warnings
+from reports.run.candidates import candidate_frame, completed, front_of
+from reports.run.method import method_items, run_warnings
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.front.objective import resolve_objectives
-from search.front.pareto import pareto_front
 from search.front.picking import pick
 from search.front.results import Result
 from search.ledger import read_results
@@ -26,7 +25,6 @@ from search.manifest import read_manifest
 from search.materials import read_float_score
 from search.outputs import LAYERS
 from search.spec import SearchSpec
-from search.study import final_stage
 from workloads.compress import CompressionConfig, ConfigFile, average_precision, precision_definition, read_config
 
 if TYPE_CHECKING:
@@ -37,16 +35,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunData:
+class Run:
     """Everything that reports show of one run.
 
     Attributes:
-        folder: of the run.
-        place: the folder as it was named, for commands to copy.
+        folder: as it was named, for commands to copy.
         graph: of the model.
         accelerator: None where no cost of one was an objective.
         objectives: names.
-        candidates: as `reports.run.frames.candidate_frame`.
+        candidates: as `reports.run.candidates.candidate_frame`, and the test accuracies that were measured.
         float_accuracy, float_error: of the float model on the validation split, and its standard error.
         float_test_accuracy: of the float model on the test split.
         picked_row, baseline_row: rows of `candidates`; None where there is none.
@@ -55,7 +52,7 @@ class RunData:
         cost: of the picked configuration.
         average_precision: of the picked configuration [bit].
         precision_definition: the sentence that goes with it.
-        facts: (term, text) on how it was measured.
+        method: (term, text) on how it was measured.
         warnings: what a reader must know first.
         subtitle: one line under the title.
         version: of hwmodel, now.
@@ -63,7 +60,6 @@ class RunData:
     """
 
     folder: Path
-    place: str
     graph: LayerGraph
     accelerator: Accelerator | None
     objectives: Sequence[str]
@@ -78,14 +74,14 @@ class RunData:
     cost: NetworkCost | None = None
     average_precision: float = math.nan
     precision_definition: str = ""
-    facts: Sequence[tuple[str, str]] = ()
+    method: Sequence[tuple[str, str]] = ()
     warnings: Sequence[str] = ()
     subtitle: str = ""
     version: str = ""
     has_config: bool = False
 
 
-def read_run(source: Any) -> RunData:
+def read_run(source: Any) -> Run:
     """Read a run.
 
     Args:
@@ -95,8 +91,6 @@ def read_run(source: Any) -> RunData:
     Raises:
         ConfigError: the folder is not that of a run, or it holds no graph.
     """
-    from importlib.metadata import version
-
     study = None if isinstance(source, (str, Path)) else source
     folder = Path(source if study is None else study.folder)
     results = read_results(folder)
@@ -110,16 +104,15 @@ def read_run(source: Any) -> RunData:
     tests = read_tests(folder)
     score, float_test = read_float_score(folder), summarize(tests, "float", "float")
     candidates = _with_tests(
-        results_to_frame(results, objectives, -1 if picked is None else picked.number), results, tests
+        candidate_frame(results, objectives, -1 if picked is None else picked.number), results, tests
     )
     candidates.attrs["float_accuracy"] = None if score is None else score.accuracy
     baseline, baseline_name = _baseline(results, picked)
     config = None if picked is None else CompressionConfig.from_dict(picked.config)
     cost = None if config is None or chip is None else evaluate(graph, chip, config)
     notes = () if cost is None else cost.notes
-    return RunData(
+    return Run(
         folder=folder,
-        place=str(folder),
         graph=graph,
         accelerator=chip,
         objectives=objectives,
@@ -134,12 +127,32 @@ def read_run(source: Any) -> RunData:
         cost=cost,
         average_precision=math.nan if config is None else average_precision(graph, config),
         precision_definition=_sentence(precision_definition()),
-        facts=run_facts(spec, best, tests, score),
-        warnings=run_warnings(spec, results, tests, manifest, chip, notes, place=str(folder)),
+        method=method_items(spec, best, tests, score),
+        warnings=run_warnings(spec, results, tests, manifest, chip, notes, folder=folder),
         subtitle=_subtitle(spec, results, manifest),
         version=version("hwmodel"),
         has_config=best is not None,
     )
+
+
+def read_candidates(source: Any) -> pd.DataFrame:
+    """The candidates of whatever holds them, as `Run.candidates`.
+
+    Args:
+        source: a run folder, an object with a `.folder` (a `Study`), a sequence of `Result`, or a frame
+            (returned with the missing columns added). `attrs["float_accuracy"]` of the answer is the float
+            model's validation accuracy where it is known.
+
+    Raises:
+        ConfigError: the folder is not that of a run.
+    """
+    import pandas as pd
+
+    if isinstance(source, pd.DataFrame):
+        return completed(source)
+    if isinstance(source, (str, Path)) or hasattr(source, "folder"):
+        return read_run(source).candidates
+    return candidate_frame(list(source), ("accuracy", "avg_w_bits"))
 
 
 def _graph(folder: Path, study: Any) -> LayerGraph:
@@ -166,8 +179,7 @@ def _picked(results: Sequence[Result], objectives: Sequence[str], best: ConfigFi
         found = [result for result in results if result.number == number and result.key == best.config.key]
         if found:
             return found[0]
-    stage = final_stage(results)
-    front = pareto_front([result for result in results if result.stage == stage], objectives, unique=True)
+    front = front_of(results, objectives)
     return pick(front, resolve_objectives(objectives)) if front else None
 
 
@@ -214,24 +226,7 @@ def _row(frame: pd.DataFrame, result: Result | None) -> Any:
 
 def _layers(graph: LayerGraph, config: CompressionConfig, cost: NetworkCost | None) -> pd.DataFrame:
     """One row per layer; without a cost only bits, density, weights and MACs."""
-    if cost is not None:
-        return cost.to_dataframe()
-    import pandas as pd
-
-    rows = [
-        {
-            "layer": layer.name,
-            "module": layer.module,
-            "out_shape": out_shape(layer),
-            "w_bits": layer.bits.w if layer.bits else 32,
-            "a_bits": layer.bits.i if layer.bits else 32,
-            "density": layer.density.w,
-            "weights": layer.weights,
-            "macs": layer.macs,
-        }
-        for layer in config.annotate(graph).layers
-    ]
-    return pd.DataFrame(rows)
+    return config.annotate(graph).to_dataframe() if cost is None else cost.to_dataframe()
 
 
 def _with_code_lengths(layers: pd.DataFrame, folder: Path, best: ConfigFile | None) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports import units
@@ -16,25 +18,24 @@ if TYPE_CHECKING:
     from workloads.compress import ConfigFile
 
 
-def run_facts(
+def method_items(
     spec: SearchSpec | None, best: ConfigFile | None, tests: Sequence[FinalRecord], score: Score | None
 ) -> list[tuple[str, str]]:
     """(term, text) on data, float model, seeds, training and versions; what is not known is left out."""
-    facts: list[tuple[str, str]] = []
+    items: list[tuple[str, str]] = []
     if spec is not None:
-        facts.append(("Data", " ".join([spec.data, *_pairs(spec.data_options)])))
-        facts.append(("Space", _space(spec)))
+        items.append(("Data", " ".join([spec.data, *_pairs(spec.data_options)])))
+        items.append(("Space", _space(spec)))
     if score is not None:
-        facts.append(("Float model", _float_text(tests, score)))
+        items.append(("Float model", _float_text(tests, score)))
     if spec is not None:
         repeats = f"each candidate of the front was finetuned {_times(spec.search.test_seeds)} for the test split"
-        facts.append(("Seeds", f"{spec.search.seed}, from which those of every finetuning follow; {repeats}"))
-        facts.append(("Finetuning", ", ".join(_pairs(spec.qat_settings.to_dict()))))
+        items.append(("Seeds", f"{spec.search.seed}, from which those of every finetuning follow; {repeats}"))
+        items.append(("Finetuning", ", ".join(_pairs(spec.qat_settings.to_dict()))))
     if best is not None:
-        versions = best.provenance.get("versions", {})
-        facts.append(("Versions", ", ".join(f"{name} {value}" for name, value in versions.items())))
-        facts.append(("Command", str(best.provenance.get("command", ""))))
-    return facts
+        items.append(("Versions", ", ".join(f"{name} {value}" for name, value in best.provenance.versions.items())))
+        items.append(("Command", best.provenance.command))
+    return items
 
 
 def _times(count: int) -> str:
@@ -71,10 +72,14 @@ def run_warnings(
     chip: Accelerator | None,
     notes: Sequence[str],
     *,
-    place: str,
+    folder: Path,
 ) -> list[str]:
     """What limits the numbers: an unfinished run, failures, a changed accelerator, weights that score otherwise."""
-    found = [*_unfinished(spec, results, tests, place), *_changed(manifest, chip), *_not_reproduced(results, tests)]
+    found = [
+        *_unfinished(spec, results, tests, folder),
+        *_changed(manifest, chip),
+        *_not_reproduced(results, tests),
+    ]
     failed = [result for result in results if not result.is_done]
     if failed:
         found.append(f"{len(failed)} of {len(results)} candidates failed; the last: {failed[-1].error}")
@@ -85,7 +90,7 @@ def run_warnings(
 
 
 def _unfinished(
-    spec: SearchSpec | None, results: Sequence[Result], tests: Sequence[FinalRecord], place: str
+    spec: SearchSpec | None, results: Sequence[Result], tests: Sequence[FinalRecord], folder: Path
 ) -> list[str]:
     if spec is None or tests:
         return []
@@ -93,7 +98,7 @@ def _unfinished(
     num_qat = sum(result.stage == "qat" for result in results)
     return [
         f"The run is not finished: {num_ptq} of {spec.search.trials} candidates quantized, "
-        f"{num_qat} of {spec.search.qat} finetuned, none tested. hwmodel resume {place} goes on."
+        f"{num_qat} of {spec.search.qat} finetuned, none tested. hwmodel resume {shlex.quote(str(folder))} goes on."
     ]
 
 

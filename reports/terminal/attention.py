@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.network.attention import attention_summary
 from reports import units
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ _NAMES = {
 
 def attention_lines(graph: LayerGraph) -> list[tuple[str, str]]:
     """One line: matrix multiplications per run, and where they happen; none for a network without attention."""
-    from hwmodel.network.attention import attention_summary
-
     summary = attention_summary(graph)
     if not summary.attentions:
         return []
@@ -33,8 +32,6 @@ def attention_lines(graph: LayerGraph) -> list[tuple[str, str]]:
 
 def attention_data(graph: LayerGraph) -> dict[str, Any]:
     """`matmuls`: role -> layers, products and MACs; empty for a network without attention."""
-    from hwmodel.network.attention import attention_summary
-
     summary = attention_summary(graph)
     if not summary.attentions:
         return {}

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+from hwmodel.network.names import safe_name
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,8 +43,8 @@ def is_terminal(stream: IO[str]) -> bool:
 
 
 def say(text: str) -> None:
-    """A line for the reader on stderr: progress, hints, warnings."""
-    sys.stderr.write(f"{text}\n")
+    """Lines for the reader on stderr: progress, hints, errors. No name in them can rewrite the terminal."""
+    sys.stderr.write("".join(f"{safe_name(line)}\n" for line in text.splitlines() or [""]))
     sys.stderr.flush()
 
 

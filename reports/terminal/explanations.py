@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hwmodel import LayerCost
     from hwmodel.chip.accelerator import Accelerator
-    from hwmodel.explain import Explanation
+    from hwmodel.explain import MappingExplanation
     from hwmodel.nest.mapping import Mapping
 
 
@@ -25,10 +25,10 @@ class Mapped:
     accelerator: Accelerator
     mapping: Mapping
     cost: LayerCost
-    told: Explanation
+    told: MappingExplanation
 
 
-def tile_table(told: Explanation, width: int = 80) -> Table:
+def tile_table(told: MappingExplanation, width: int = 80) -> Table:
     """What every memory holds of each operand, and how full that makes it; of one instance."""
     table = new_table("<Memory", "W", "I", "O", "Used", "Size", "Fill", width=width)
     for memory in told.memories:
@@ -43,7 +43,7 @@ def _tile(words: int | None, bits: int | None) -> str:
     return units.MISSING if words is None or bits is None else f"{units.count(words)} × {bits // words} bit"
 
 
-def bound_lines(told: Explanation) -> list[tuple[str, str]]:
+def bound_lines(told: MappingExplanation) -> list[tuple[str, str]]:
     """The bound in a sentence, and how much of the array works."""
     others = {f"the port of {port.name}": port.cycles for port in told.ports} | {"the array": told.array_cycles}
     name = "the array" if told.bound == "compute" else f"the port of {told.bound}"
@@ -68,7 +68,7 @@ def bound_lines(told: Explanation) -> list[tuple[str, str]]:
     return [("", why), ("", f"array {' · '.join(array)}")]
 
 
-def cycle_table(told: Explanation, width: int = 80) -> Table:
+def cycle_table(told: MappingExplanation, width: int = 80) -> Table:
     """What the cycles are made of: the array and the ports work beside each other, the rest adds."""
     table = new_table("<Cycles", "Reads", "Writes", "Busy", "Of all", "<", width=width)
 
@@ -92,11 +92,11 @@ def cycle_table(told: Explanation, width: int = 80) -> Table:
     return table
 
 
-def _mark(told: Explanation, place: str, note: str = "") -> str:
+def _mark(told: MappingExplanation, place: str, note: str = "") -> str:
     return ", ".join(filter(None, ["← bound" if told.bound == place else "", note]))
 
 
-def explanation_data(told: Explanation) -> dict[str, Any]:
+def explanation_data(told: MappingExplanation) -> dict[str, Any]:
     """The explanation as JSON; units are in the names."""
     return {
         "memories": [
@@ -167,7 +167,7 @@ def _compared(
     add("utilization", [item.cost.utilization for item in pair], lambda value: units.percent(value, 1))
     for place in dict.fromkeys(place for item in pair for place, _ in item.cost.energy_breakdown):
         add(
-            f"energy, {units.place(place)}",
+            f"energy, {units.level_name(place)}",
             [_sum(item.cost.energy_breakdown, place) for item in pair],
             units.energy,
         )

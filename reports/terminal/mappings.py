@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.nest.task import Task
 from hwmodel.network.names import WARNING, out_shape
 from reports import units
 from reports.terminal.tables import new_table, safe_text
@@ -21,7 +22,7 @@ def mapping_lines(
     layer: Layer, accelerator: Accelerator, mapping: Mapping, cost: LayerCost
 ) -> list[tuple[str, str]]:
     """The layer, its loop nest (outermost first) and its totals."""
-    bits = accelerator.resolve_bits(layer.bits, layer.reduction)
+    bits = Task.of(layer, accelerator).widths
     bounds = " ".join(f"{name}={bound}" for name, bound in layer.dims.items() if bound > 1) or "one MAC"
     lines = [
         ("", f"{layer.name} · {layer.kind} {out_shape(layer)} · {bounds}"),
@@ -47,7 +48,7 @@ def mapping_table(cost: LayerCost, width: int = 80) -> Table:
     for (level, operand), energy in cost.energy_breakdown.items():
         traffic = cost.traffic_bits.get((level, operand))
         table.add_row(
-            safe_text(units.place(level)), safe_text(operand),
+            safe_text(units.level_name(level)), safe_text(operand),
             units.MISSING if traffic is None else units.data_size(traffic),
             units.energy(energy), f"{energy / total * 100:.1f} %" if total else units.MISSING,
         )  # fmt: skip

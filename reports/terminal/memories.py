@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import OK
+from hwmodel.price.footprint import Fit, does_it_fit, overhead_bits, weight_memory
 from reports import units
 from reports.terminal.tables import new_table
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from hwmodel import NetworkCost
     from hwmodel.chip.accelerator import Accelerator
     from hwmodel.network.graph import LayerGraph
-    from hwmodel.price.footprint import Fit
 
 #: Layers that are named; the others are counted.
 NAMED = 3
@@ -22,8 +23,6 @@ NAMED = 3
 
 def weight_table(graph: LayerGraph, width: int = 80) -> Table:
     """Dense weights at each uniform width, with scales and zero points per tensor and per channel."""
-    from hwmodel.price.footprint import weight_memory
-
     table = new_table("<Width", "Weights", "+ per tensor", "+ per channel", "Share", width=width)
     for row in weight_memory(graph):
         share = row.per_channel_bits / (row.values_bits + row.per_channel_bits) if row.values_bits else 0.0
@@ -37,8 +36,6 @@ def weight_table(graph: LayerGraph, width: int = 80) -> Table:
 
 def fit_lines(cost: NetworkCost, accelerator: Accelerator) -> list[tuple[str, str]]:
     """One line per memory: what it could hold at once, at the widths that the network was priced at."""
-    from hwmodel.price.footprint import does_it_fit, overhead_bits
-
     stored = cost.weight_bits + overhead_bits(cost)
     lines = [
         ("", f"weights with scales and zero points per tensor {units.data_size(stored)}"
@@ -65,10 +62,6 @@ def _fit_line(fit: Fit) -> tuple[str, str]:
 
 def memory_data(graph: LayerGraph, cost: NetworkCost, accelerator: Accelerator) -> dict[str, Any]:
     """Both as JSON; units are in the names."""
-    from dataclasses import asdict
-
-    from hwmodel.price.footprint import does_it_fit, overhead_bits, weight_memory
-
     return {
         "widths": [asdict(row) for row in weight_memory(graph)],
         "overhead_bits": {kind: overhead_bits(cost, kind) for kind in ("tensor", "channel")},

@@ -102,8 +102,9 @@ class State(Observer):
         self.done, self.total, self.front = done, total, front
         self.failed += not result.is_done
 
-    def message(self, text: str) -> None:
-        self.retried += "retrying" in text
+    def retrying(self, text: str) -> None:
+        self.retried += 1
+        super().retrying(text)
 
     @property
     def remaining_s(self) -> float | None:
@@ -155,7 +156,6 @@ class LogObserver(State):
         self._write(self.last_epoch)
 
     def message(self, text: str) -> None:
-        super().message(text)
         self._write(safe_name(text))
 
 
@@ -168,7 +168,6 @@ class LiveObserver(State):
         self.live: Live | None = None
 
     def message(self, text: str) -> None:
-        super().message(text)
         if self.live is not None:
             self.live.console.print(safe_text(text, "yellow"))
 
@@ -178,7 +177,7 @@ class LiveObserver(State):
         from rich.table import Table
 
         remaining = self.remaining_s
-        facts = [
+        parts = [
             f"{self.done}/{self.total}",
             LABELS.get(self.stage, self.stage),
             self._device,
@@ -190,7 +189,7 @@ class LiveObserver(State):
         bar.add_row(
             safe_text(self._name, "bold"),
             ProgressBar(total=max(1, self.total), completed=max(self.done, self.share * self.total), width=20),
-            safe_text(" · ".join(fact for fact in facts if fact)),
+            safe_text(" · ".join(part for part in parts if part)),
         )
         safe = f"Ctrl-C is safe: {self._hint}" if self._hint else ""
         line = " │ ".join(part for part in (self.last_epoch or front_text(self.front), safe) if part)

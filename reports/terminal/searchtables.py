@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import OK, WARNING
 from reports import units
-from reports.page.htmltables import bits_text, known_metrics, share_text, test_text
-from reports.run.folder import RunData
-from reports.run.frames import front_rows, records
+from reports.run.candidates import front_rows
+from reports.run.findings import finding
+from reports.run.folder import Run
+from reports.run.frames import records
+from reports.run.metrics import bits_text, known_metrics, share_text, test_text
 from reports.terminal.tables import new_table, safe_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Short headers, so that a front fits in 80 columns.
-HEADERS = {"avg_w_bits": "W bits", "energy_pj": "Energy", "latency_s": "Latency", "memory_bits": "Memory"}
 
-
-def front_table(run: RunData, width: int = 80) -> Table:
+def front_table(run: Run, width: int = 80) -> Table:
     """The front: costs, then validation accuracy (PTQ, QAT) and test accuracy, the picked one marked."""
-    metrics = [metric for metric in known_metrics(run.candidates) if metric.key in HEADERS]
+    metrics = [metric for metric in known_metrics(run.candidates) if metric.short]
     accuracies = ["PTQ", "QAT", "± s.e.", "Test"]
-    table = new_table("#", *(HEADERS[metric.key] for metric in metrics), *accuracies, "<", width=width)
+    table = new_table("#", *(metric.short for metric in metrics), *accuracies, "<", width=width)
     for row in records(front_rows(run.candidates)):
         cells = [
             str(row["number"]),
@@ -37,7 +37,7 @@ def front_table(run: RunData, width: int = 80) -> Table:
     return table
 
 
-def precision_table(run: RunData, width: int = 80) -> Table:
+def precision_table(run: Run, width: int = 80) -> Table:
     """Bits, density, weights, MACs and share of the energy, layer by layer, of the picked configuration."""
     layers = run.layers
     priced = layers is not None and "energy_pj" in layers.columns
@@ -59,28 +59,28 @@ def precision_table(run: RunData, width: int = 80) -> Table:
     return table
 
 
-def run_lines(run: RunData) -> list[tuple[str, str]]:
+def run_lines(run: Run) -> list[tuple[str, str]]:
     """What was found, with the definition of average precision, warnings, and what to type next."""
-    from reports.page.sections import summary
-
-    lines = [("", summary(run))]
+    lines = [("", finding(run))]
     if run.float_accuracy is not None:
         lines.append(("", f"float model: {units.percent(run.float_accuracy)} on the validation split"))
     if run.layers is not None:
         lines.append(("", f"average weight precision of the picked one: {run.average_precision:.4f} bit"))
         lines.append(("", run.precision_definition))
     lines += [(WARNING, warning) for warning in run.warnings]
-    lines.append((OK, f"report: {run.place}/report.html"))
+    lines.append((OK, f"report: {run.folder}/report.html"))
     if run.has_config:
-        lines.append((OK, f"train it further: hwmodel finetune --config {run.place}/best.yaml"))
+        lines.append(
+            (OK, f"train it further: hwmodel finetune --config {shlex.quote(str(run.folder / 'best.yaml'))}")
+        )
     return lines
 
 
-def run_json(run: RunData) -> dict[str, Any]:
+def run_data(run: Run) -> dict[str, Any]:
     """The run as JSON: front, picked configuration, paths."""
     picked = run.picked_row
     return {
-        "run": run.place,
+        "run": str(run.folder),
         "objectives": list(run.objectives),
         "float_accuracy": run.float_accuracy,
         "num_candidates": len(run.candidates),
@@ -90,6 +90,6 @@ def run_json(run: RunData) -> dict[str, Any]:
         "average_precision_bits": run.average_precision,
         "average_precision_definition": run.precision_definition,
         "warnings": list(run.warnings),
-        "report": f"{run.place}/report.html",
-        "config": f"{run.place}/best.yaml" if run.has_config else None,
+        "report": f"{run.folder}/report.html",
+        "config": f"{run.folder}/best.yaml" if run.has_config else None,
     }

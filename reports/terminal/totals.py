@@ -1,12 +1,15 @@
-"""The lines under a tree: totals, notes, and what was not counted."""
+"""A network in totals, notes, and what was not counted: the lines under its tree, and JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hwmodel.network.names import OK, WARNING, coverage_lines, times
+from hwmodel.network.names import OK, WARNING, times
+from hwmodel.price.footprint import does_it_fit
+from hwmodel.show.coverage import coverage_lines
 from hwmodel.show.sums import NOTHING, layer_sums
 from reports import units
+from reports.run.frames import records
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
@@ -46,9 +49,9 @@ def cost_lines(
                 f"average weight precision {widths.value:.4f} bit, over conv and linear weights (no bias, no norm)",
             )
         )
-    lines += [(WARNING, note) for note in cost.notes if graph is None or "LOWER BOUND" not in note]
+    lines += [(WARNING, note) for note in (cost.notes if graph is None else cost.price_notes)]
     if graph is None:
-        return lines if any("LOWER BOUND" in note for note in cost.notes) else [*lines, (OK, "all MACs counted")]
+        return lines if cost.is_lower_bound else [*lines, (OK, "all MACs counted")]
     priced = "priced by traffic and vector cycles"
     if accelerator is not None and not accelerator.levels:
         priced = f"that {accelerator.name} does not price"
@@ -57,8 +60,6 @@ def cost_lines(
 
 def _fits(cost: NetworkCost, accelerator: Accelerator | None) -> str:
     """Whether the largest bounded memory of activations can hold their peak; empty where there is none."""
-    from hwmodel.price.footprint import does_it_fit
-
     sized = [
         (fit.capacity_bits, fit.activations, fit.name)
         for fit in (() if accelerator is None else does_it_fit(cost, accelerator))
@@ -82,3 +83,31 @@ def graph_lines(graph: LayerGraph, *, verbose: bool = False) -> list[tuple[str, 
         f"traced by {graph.route or 'hand'}",
     ]
     return [("", " · ".join(totals)), *coverage_lines(graph, verbose=verbose)]
+
+
+def graph_data(graph: LayerGraph) -> dict[str, Any]:
+    """A graph as JSON: its nodes and edges, totals, and what was not counted (`uncounted`)."""
+    frame = graph.to_dataframe()
+    return {
+        **graph.to_dict(),
+        "fingerprint": graph.fingerprint,
+        "macs": graph.macs,
+        "weights": sum(graph.weights.values()),
+        "params": int(frame["params"].sum()) if len(frame) else 0,
+        "lower_bound": graph.is_lower_bound,
+    }
+
+
+def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
+    """A cost as JSON: totals, layers, notes, and what was not counted. Units are in the names."""
+    totals = ("macs", "effectual_macs", "energy_pj", "cycles", "latency_s", "weight_bits", "activation_bits",
+              "memory_bits", "bops")  # fmt: skip
+    return {
+        "model": graph.name,
+        "fingerprint": graph.fingerprint,
+        "total": {name: getattr(priced, name) for name in totals},
+        "layers": records(priced.to_dataframe()),
+        "notes": list(priced.notes),
+        "lower_bound": graph.is_lower_bound,
+        "uncounted": [{"op": u.op, "module": u.module, "calls": u.calls} for u in graph.uncounted],
+    }

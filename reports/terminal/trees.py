@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwmodel.network.graph import LayerGraph
 from hwmodel.network.names import filter_shape, out_shape, safe_name
 from hwmodel.show.notebook import outline_html
 from hwmodel.show.outline import Line, cost_outline, graph_outline
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from hwmodel.network.graph import LayerGraph
     from hwmodel.price.results import NetworkCost
     from hwmodel.show.sums import Mean
 
@@ -150,8 +150,6 @@ def summary(
     Example:
         >>> print(summary(trace(model, images), depth=2))
     """
-    from hwmodel.network.graph import LayerGraph
-
     if isinstance(source, LayerGraph):
         lines, columns = graph_outline(source, depth=depth, fold=fold), GRAPH_COLUMNS
         shown = graph_lines(source) if notes is None else notes

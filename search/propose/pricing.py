@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hwmodel.network.choice import FLOAT_BITS, Choice, surviving_weights
+from hwmodel.network.choice import FLOAT, Choice, surviving_weights
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig
 from workloads.compress.precision import average_precision
@@ -44,13 +44,14 @@ class Pricer:
         return {key: float(getattr(totals, key)) for key in COST_KEYS}
 
     def _without_accelerator(self, config: CompressionConfig) -> dict[str, float]:
-        layers = config.annotate(self._graph).layers
-        owned = {layer.module: layer for layer in layers if layer.weights}
-        widths = {layer.name: (layer.bits.w, layer.bits.i) if layer.bits else (FLOAT_BITS,) * 2 for layer in layers}
+        graph = config.annotate(self._graph)
+        widths = {layer.name: layer.bits or FLOAT for layer in graph.layers}
         return {
             "avg_w_bits": average_precision(self._graph, config),
-            "weight_bits": float(sum(surviving_weights(layer) * widths[layer.name][0] for layer in owned.values())),
-            "bops": float(sum(layer.macs * widths[layer.name][0] * widths[layer.name][1] for layer in layers)),
+            "weight_bits": float(
+                sum(surviving_weights(layer) * widths[layer.name].w for layer in graph.weight_layers)
+            ),
+            "bops": float(sum(layer.macs * widths[layer.name].w * widths[layer.name].i for layer in graph.layers)),
         }
 
 

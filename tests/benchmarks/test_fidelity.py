@@ -97,7 +97,7 @@ def test_a_file_of_another_format_is_an_error(tmp_path, capsys, own_replay, data
 def test_absent_files_and_replays_are_errors(tmp_path, capsys, monkeypatch):
     assert fidelity.main(["gemm", str(tmp_path / "absent.json")]) == 3
     assert "cannot be read" in capsys.readouterr().err
-    monkeypatch.setitem(fidelity.FORMATS, "other-kind", fidelity.Format(False, keys=("rows",)))
+    monkeypatch.setitem(fidelity.FORMATS, "other-kind", fidelity.Format("other.json", False, keys=("rows",)))
     assert fidelity.main(["other-kind", str(write(tmp_path, GEMM))]) == 3
     assert "benchmarks/replays/other_kind.py is absent" in capsys.readouterr().err
 

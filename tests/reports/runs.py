@@ -16,7 +16,7 @@ from tests.reports.conftest import NASTY, make_graph
 from workloads.compress import CompressionConfig, average_precision, write_config
 
 TOTAL = 200
-ERROR = 'RuntimeError: <img src="http://evil.example/x.png" onerror=alert(1)> & more'
+ERROR = 'RuntimeError: [/red] <img src="http://evil.example/x.png" onerror=alert(1)> \x1b[31m& more'
 SPEC = (
     "model: lenet5\naccelerator: eyeriss\nobjectives: [accuracy, avg_w_bits, energy]\nsearch: {trials: 4, qat: 2}\n"
 )

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from hwmodel import evaluate, list_accelerators, load_accelerator
 from reports.cli import app
-from reports.jobs.common import parse_options
+from reports.jobs.arguments import parse_options
 from workloads import load_model_with_input, trace
 
 HEAVY = ("torch", "optuna", "matplotlib", "pandas", "numpy", "networkx", "jinja2", "scipy")  # typer has pydantic

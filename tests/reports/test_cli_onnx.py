@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from reports.cli import app
-from reports.jobs.common import parse_shapes
+from reports.jobs.arguments import parse_shapes
 
 onnx = pytest.importorskip("onnx")
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from hwmodel.errors import ConfigError
 from reports import plot_breakdown, plot_layers, plot_pareto, save_figure
-from reports.figures.plots import figure_bytes
+from reports.figures.files import figure_bytes
 from search.front.results import Result
 
 NASTY = "blocks[/0]<script>alert(1)</script>$x^$"
@@ -74,9 +74,9 @@ def test_pareto_scales_the_x_axis_to_its_unit() -> None:
 
 
 def test_pareto_shows_float_and_test_accuracy() -> None:
-    from reports.run.candidates import candidate_frame
+    from reports.run.folder import read_candidates
 
-    frame = candidate_frame(make_results())
+    frame = read_candidates(make_results())
     frame.loc[frame["front"], "test_accuracy"] = 0.91
     frame.attrs["float_accuracy"] = 0.97
     ax = plot_pareto(frame)

@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
+from benchmarks.replays.timeloop import case_of
 from hwmodel import Layer, count_accesses, find_mapping, load_accelerator
-from hwmodel.explain import explain
-from hwmodel.interop.timeloop import accelerator_of, layer_of, mapping_of
+from hwmodel.explain import explain_mapping
 from reports.cli import app
 
 DIMS = "K=16,C=8,OY=14,OX=14,FY=3,FX=3"
@@ -37,7 +37,7 @@ def row(text: str, start: str) -> list[str]:
 def test_the_explanation_is_printed() -> None:
     accelerator = load_accelerator("edge_npu")
     mapping, cost = find_mapping(LAYER, accelerator)
-    told = explain(LAYER, accelerator, mapping)
+    told = explain_mapping(LAYER, accelerator, mapping)
     result = run("map", DIMS, "--hw", "edge_npu")
     assert result.exit_code == 0, result.output
     sram = told.memories[1]
@@ -54,7 +54,7 @@ def test_the_explanation_is_printed() -> None:
 def test_the_explanation_as_json() -> None:
     accelerator = load_accelerator("edge_npu")
     mapping, cost = find_mapping(LAYER, accelerator)
-    told = explain(LAYER, accelerator, mapping)
+    told = explain_mapping(LAYER, accelerator, mapping)
     data = run_json("map", DIMS, "--hw", "edge_npu")["explanation"]
     assert (data["cycles"], data["bound"]) == (cost.cycles, cost.bound)
     assert [m["used_bits"] for m in data["memories"]] == [m.used_bits for m in told.memories]
@@ -82,12 +82,10 @@ def test_the_export_is_read_back(layer: str, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.yaml"
     data = run_json("map", layer, "--hw", "edge_npu", "--export", str(path))
     file = YAML(typ="safe").load(path.read_text())
-    case = {"arch_spec": file["arch"], "mapping": {"mapping": file["mapping"]}}
-    read = layer_of(file["problem"])
+    case = {"arch_spec": file["arch"], "problem": file["problem"], "mapping": {"mapping": file["mapping"]}}
+    read, chip, mapping = case_of(case)
     assert read.macs == data["cost"]["macs"]
-    counts = count_accesses(
-        read, accelerator_of(case["arch_spec"]), mapping_of(case["arch_spec"], case["mapping"]["mapping"])
-    )
+    counts = count_accesses(read, chip, mapping)
     for item in data["cost"]["traffic"]:
         if (item["level"], item["operand"]) == ("dram", "I"):
             assert counts["dram", "I"].reads * 8 == item["bits"]
@@ -96,7 +94,7 @@ def test_the_export_is_read_back(layer: str, tmp_path: Path) -> None:
 def test_the_export_must_be_yaml(tmp_path: Path) -> None:
     result = run("map", DIMS, "--hw", "edge_npu", "--export", str(tmp_path / "x.json"))
     assert result.exit_code == 2
-    assert "must be a .yaml file" in " ".join(result.stderr.replace("│", " ").split())
+    assert "must end in .yaml" in " ".join(result.stderr.replace("│", " ").split())
     assert run("map", DIMS, "--hw", "edge_npu", "--compare", "eyeris").exit_code == 3
 
 

@@ -11,8 +11,8 @@ from hwmodel.network.layer import Dims, Layer
 from reports import plot_graph
 from reports.figures.cells import Spot
 from reports.figures.diagram import MAX_NODES, Diagram, diagram
+from reports.figures.files import figure_bytes
 from reports.figures.placement import place
-from reports.figures.plots import figure_bytes
 from reports.figures.theme import new_axes
 from tests.reports.conftest import NASTY, make_graph
 from workloads import load_model_with_input, trace

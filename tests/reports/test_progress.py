@@ -52,7 +52,7 @@ def test_the_log_has_one_line_per_candidate() -> None:
     log.stage_started("ptq", 0, 3)
     good = make_result(0, 90, 2.5)
     log.candidate_done(good, 1, 3, (good,))
-    log.message("RuntimeError: out of memory (retrying)")
+    log.retrying("RuntimeError: out of memory (retrying)")
     log.candidate_done(make_result(1, 0, 2.0, error="RuntimeError: bad\x1b[31m"), 2, 3, (good,))
     assert lines == [
         "candidates, PTQ: 3 steps",

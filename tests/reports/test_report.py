@@ -10,13 +10,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from hwmodel import evaluate, load_accelerator
 from hwmodel.errors import ConfigError
 from reports import plot_pareto, units, write_report
+from reports.cli import app
+from reports.run.candidates import front_rows
 from reports.run.folder import read_run
-from reports.run.frames import front_rows
-from reports.terminal.searchtables import run_json, run_lines
+from reports.run.metrics import METRICS
+from reports.terminal.searchtables import run_data, run_lines
+from search.front.objective import OBJECTIVES
 from tests.reports.conftest import NASTY, make_graph
 from tests.reports.runs import ERROR, TOTAL, make_config, make_results, write_run
 from workloads.compress import average_precision
@@ -79,7 +83,7 @@ def test_the_page_loads_nothing(page: Page, html: str) -> None:
 
 def test_names_and_errors_are_only_text(page: Page, html: str) -> None:
     assert page.handlers == []
-    assert ERROR in page.text
+    assert ERROR.replace("\x1b", "\\x1b") in page.text
     assert "<script" not in html
     assert NASTY.replace("\x1b", "\\x1b") in page.text
     assert "\x1b" not in html
@@ -205,7 +209,32 @@ def test_plot_pareto_takes_a_folder_a_study_or_results(folder: Path) -> None:
 
 
 def test_the_summary_as_json(folder: Path) -> None:
-    data = run_json(read_run(folder))
+    data = run_data(read_run(folder))
     assert data["picked"] == 4
     assert data["num_failed"] == 1
     assert [row["number"] for row in data["front"]] == [5, 4]
+
+
+@pytest.mark.parametrize("command", [("report",), ("report", "--json")])
+def test_a_command_reads_its_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    folder = write_run(tmp_path / "tiny")
+    opened: list[str] = []
+    read_bytes = Path.read_bytes
+
+    def counted(path: Path) -> bytes:
+        opened.append(path.name)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    name, *options = command
+    result = CliRunner().invoke(app, [name, str(folder), *options])
+    assert result.exit_code == 0, result.output
+    assert opened.count("ledger.jsonl") == opened.count("test.jsonl") == 1
+
+
+def test_every_cost_that_can_be_searched_for_can_be_shown() -> None:
+    keys = [metric.key for metric in METRICS]
+    assert {objective.key for objective in OBJECTIVES.values() if objective.key} <= set(keys)
+    assert len(set(keys)) == len(keys)

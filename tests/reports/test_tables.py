@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from hwmodel.chip.loader import load_accelerator
 from hwmodel.cost import evaluate
@@ -47,6 +48,17 @@ def test_an_op_without_a_rule_makes_a_lower_bound() -> None:
     assert text.count("LOWER BOUND") == 1
     assert "2 kinds of op without MACs" in text
     assert "✓" not in text
+
+
+def test_a_bound_is_told_by_the_cost_not_by_words(graph: LayerGraph) -> None:
+    """A note of a chip may speak of bounds; the network is counted all the same."""
+    cost = evaluate(graph, load_accelerator("eyeriss"))
+    noted = replace(cost, price_notes=("its energy is a LOWER BOUND",))
+    assert "all MACs counted" in texts(cost_lines(noted)) and "all MACs counted" in noted._repr_html_()
+    assert "! its energy is a LOWER BOUND" in texts(cost_lines(noted, graph))
+    missing = replace(cost, uncounted=(Uncounted(op="mylib::op", module="", calls=1),))
+    assert missing.is_lower_bound and (cost + missing).is_lower_bound
+    assert "all MACs counted" not in texts(cost_lines(missing)) + missing._repr_html_()
 
 
 def test_verbose_names_the_other_ops(graph: LayerGraph) -> None:

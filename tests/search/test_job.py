@@ -144,9 +144,10 @@ def test_best_yaml_says_how_it_was_made(job: JobResult) -> None:
     assert file.config.key == job.picked.key
     assert file.metrics["validation"] == {"correct": job.picked.correct, "total": 60}
     assert file.metrics["test"]["seeds"] == TEST_SEEDS
-    assert file.provenance["command"] == "hwmodel search tiny.yaml"
-    assert file.provenance["data"]["options"]["train"] == 96
-    assert file.provenance["versions"]["optuna"]
+    assert file.provenance.command == "hwmodel search tiny.yaml"
+    assert file.provenance.data is not None
+    assert file.provenance.data.options["train"] == 96
+    assert file.provenance.versions["optuna"]
 
 
 def test_run_again_changes_nothing(job: JobResult) -> None:

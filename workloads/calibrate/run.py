@@ -11,7 +11,7 @@ import torch
 from hwmodel.chip.measured import Machine, start_roofline, to_yaml
 from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.layer import Layer
-from hwmodel.price.fit import Fit, Sample, fit_roofline, mean_error
+from hwmodel.price.fit import FittedRoofline, Sample, fit_roofline, mean_error
 from workloads.calibrate.device import (
     WIDTH,
     cache_bytes,
@@ -40,7 +40,7 @@ class Calibration:
     """
 
     yaml: str
-    fit: Fit
+    fit: FittedRoofline
     held_out: tuple[Sample, ...]
     held_out_error: float
     device: str

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from workloads.compress.bits import set_bits
     from workloads.compress.calibration import calibrate, reestimate_norms
     from workloads.compress.config import CompressionConfig, Difference, LayerChoice, diff
-    from workloads.compress.config_file import ConfigFile, check_model, provenance, read_config, write_config
+    from workloads.compress.config_file import (
+        ConfigFile,
+        Provenance,
+        check_model,
+        provenance,
+        read_config,
+        write_config,
+    )
     from workloads.compress.grid import Grid, integer_range
     from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLinear
     from workloads.compress.observer import Observer, RangeObserver
@@ -50,6 +57,7 @@ __all__ = [
     "LayerChoice",
     "MinMaxWeight",
     "Observer",
+    "Provenance",
     "QuantConv1d",
     "QuantConv2d",
     "QuantConv3d",
@@ -93,7 +101,7 @@ __getattr__, __dir__ = lazy_exports(
         ".storage.weights": ("load_weights", "read_metadata", "save_weights"),
         ".storage.codelength": ("huffman_table",),
         "config": ("CompressionConfig", "Difference", "LayerChoice", "diff"),
-        "config_file": ("ConfigFile", "check_model", "provenance", "read_config", "write_config"),
+        "config_file": ("ConfigFile", "Provenance", "check_model", "provenance", "read_config", "write_config"),
         ".storage.huffman": ("HuffmanCode", "entropy_bits"),
         "layers": ("QuantConv1d", "QuantConv2d", "QuantConv3d", "QuantLinear"),
         "precision": ("average_precision", "precision_definition"),

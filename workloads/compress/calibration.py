@@ -13,6 +13,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.observer import RangeObserver
 from workloads.compress.transform import quantized_layers
+from workloads.placement import device_of
 
 Inputs = Any  # a tensor or array (N, ...), or a sequence of them
 
@@ -26,13 +27,6 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter or buffer lives; the CPU if it has none."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        return tensor.device
-    return torch.device("cpu")
 
 
 @torch.no_grad()

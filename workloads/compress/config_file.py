@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, model_validator, read_yaml
+from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, model_validator, parse_yaml, read_yaml
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
@@ -19,6 +19,49 @@ from workloads.compress.config import CompressionConfig, LayerChoice, check_matc
 SCHEMA_VERSION = 1
 PICKLED_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"})
 _RECORDED = ("hwmodel", "torch", "numpy", "optuna", "safetensors")
+
+
+class MadeWith(Schema):
+    """A model or a data set by name, and the options that `load_model` or `load_data` made it with."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ChipRecord(Schema):
+    """An accelerator by name, and the hash of its description; both "" where there is none."""
+
+    name: str = ""
+    fingerprint: str = ""
+
+
+class Provenance(Schema, extra="allow"):
+    """Where a configuration comes from, and what rebuilds its model. Keys of users stay as they are.
+
+    Attributes:
+        versions: of what computed it, by package.
+        seed: of the run.
+        accelerator: that priced it.
+        command: that reproduces it.
+        model, data: that it was searched on; None where the file does not name them.
+        training: settings of its finetuning, by the names of `TrainSettings`.
+        checkpoint, float_checkpoint: its weights, and those of the float model, relative to the file.
+    """
+
+    versions: dict[str, str] = Field(default_factory=dict)
+    seed: int | None = None
+    accelerator: ChipRecord = Field(default_factory=ChipRecord)
+    command: str = ""
+    model: MadeWith | None = None
+    data: MadeWith | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: str | None = None
+    float_checkpoint: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a file holds it; what would rebuild the model is left out where it is not known."""
+        rebuilding = ("model", "data", "training", "checkpoint", "float_checkpoint")
+        return self.model_dump(exclude={name for name in rebuilding if not getattr(self, name)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +73,7 @@ class ConfigFile:
         fingerprint: of the graph of the model it was made for.
         model: that model's name.
         metrics: what was measured with it.
-        provenance: versions, seed, accelerator, command.
+        provenance: where it comes from.
         path: where it was read, for messages.
     """
 
@@ -38,7 +81,7 @@ class ConfigFile:
     fingerprint: str
     model: str
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     path: str = "configuration"
 
 
@@ -65,7 +108,7 @@ class _FileRecord(Schema):
     fingerprint: str = Field(pattern=r"^[0-9a-f]+$", strict=True)
     layers: dict[str, _LayerRecord]
     metrics: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
+    provenance: Provenance = Field(default_factory=Provenance)
 
 
 def refuse_pickle(path: str | Path) -> None:
@@ -84,7 +127,7 @@ def write_config(
     graph: LayerGraph,
     *,
     metrics: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: Provenance | Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `best.yaml`, whole or not at all.
 
@@ -92,13 +135,15 @@ def write_config(
         path: the file; folders are made as needed.
         config: every name must match a layer of `graph`.
         graph: of the model; gives name and fingerprint.
-        metrics, provenance: plain values (numbers, text, lists, mappings of these).
+        metrics: plain values (numbers, text, lists, mappings of these).
+        provenance: a record, or plain values under its names and others.
 
     Returns:
         The path.
 
     Raises:
-        ConfigError: the suffix is one of a pickle, or a value is not plain.
+        ConfigError: the suffix is one of a pickle, a value is not plain, or `provenance` has a name of the
+            record with another kind of value.
         GraphError: a name matches no layer.
     """
     refuse_pickle(path)
@@ -110,7 +155,7 @@ def write_config(
         "fingerprint": graph.fingerprint,
         "layers": config.to_dict()["layers"],
         "metrics": _plain(metrics or {}, "metrics"),
-        "provenance": _plain(provenance or {}, "provenance"),
+        "provenance": _plain_provenance(provenance),
     }
     header = "Bits, density and quantizer by module name. Modules left out stay float."
     return write_atomic(path, dump_yaml(data, header=header))
@@ -131,7 +176,7 @@ def read_config(path: str | Path) -> ConfigFile:
         fingerprint=record.fingerprint,
         model=record.model,
         metrics=MappingProxyType(record.metrics),
-        provenance=MappingProxyType(record.provenance),
+        provenance=record.provenance,
         path=Path(path).name,
     )
 
@@ -168,7 +213,7 @@ def provenance(
     accelerator: str = "",
     accelerator_fingerprint: str = "",
     command: str = "",
-) -> dict[str, Any]:
+) -> Provenance:
     """Where a result comes from: versions of what computed it, and what the caller says.
 
     Args:
@@ -176,18 +221,29 @@ def provenance(
         accelerator, accelerator_fingerprint: its name and the hash of its description.
         command: that reproduces the result.
     """
-    versions = {"python": platform.python_version()}
+    chip = ChipRecord(name=accelerator, fingerprint=accelerator_fingerprint)
+    return Provenance(versions=versions(), seed=seed, accelerator=chip, command=command)
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decide a result."""
+    found = {"python": platform.python_version()}
     for name in _RECORDED:
         try:
-            versions[name] = metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "versions": versions,
-        "seed": seed,
-        "accelerator": {"name": accelerator, "fingerprint": accelerator_fingerprint},
-        "command": command,
-    }
+            found[name] = "not installed"
+    return found
+
+
+def _plain_provenance(given: Provenance | Mapping[str, Any] | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    record = given.to_dict() if isinstance(given, Provenance) else given
+    plain: dict[str, Any] = _plain(record, "provenance")
+    if not isinstance(given, Provenance):
+        parse_yaml(dump_yaml(plain), Provenance, place="provenance")  # refused here, not when it is read
+    return plain
 
 
 def _plain(value: Any, place: str) -> Any:

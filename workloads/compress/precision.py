@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from hwmodel.errors import ConfigError, check_one_of
-from hwmodel.network.choice import FLOAT_BITS, surviving_weights
+from hwmodel.network.choice import FLOAT, surviving_weights
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer
 from workloads.compress.config import CompressionConfig
@@ -43,7 +43,7 @@ def average_precision(
     if not layers:
         raise ConfigError(f"average precision needs a layer with weights, but {graph.name!r} has none")
     sizes = [_size(layer, count, by) for layer in layers]
-    bits = [FLOAT_BITS if layer.bits is None else layer.bits.w for layer in layers]
+    bits = [(layer.bits or FLOAT).w for layer in layers]
     return sum(n * b for n, b in zip(sizes, bits, strict=True)) / sum(sizes)
 
 

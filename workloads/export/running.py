@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.calibration import device_of, modes_kept
+from workloads.compress.calibration import modes_kept
 from workloads.export.exporting import check_installed
 from workloads.export.qonnx import QONNX_DOMAIN
+from workloads.placement import device_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -13,7 +13,7 @@ from hwmodel.errors import ConfigError
 from workloads.compress.layers import QuantLayer
 from workloads.integer.accumulate import sum_range
 from workloads.integer.folding import norm_factors
-from workloads.integer.grids import Grids, layer_grid
+from workloads.integer.grids import Grids, NoGridError, layer_grid
 from workloads.integer.operands import weight_integers
 from workloads.integer.requantize import Requantizer, requantizer
 from workloads.integer.stages import Stage
@@ -70,9 +70,10 @@ class Builder:
                 continue
             try:
                 self._append(getattr(self, f"_{stage.op.kind}")(stage))
+            except NoGridError:  # has named its layer
+                raise
             except ConfigError as error:
-                place = "" if str(error).startswith("'") else f"{stage.name!r}: "
-                raise ConfigError(f"{place}{error}") from None
+                raise ConfigError(f"{stage.name!r}: {error}") from None
         return self.steps
 
     def _append(self, step: Step) -> str:

@@ -49,20 +49,24 @@ class Watcher(fx.Interpreter):
         return value
 
 
+class NoGridError(ConfigError):
+    """A layer has no grid of integers; the message starts with its name."""
+
+
 def layer_grid(name: str, module: nn.Module | None) -> IntGrid:
     """The grid of a layer's input.
 
     Raises:
-        ConfigError: the layer is float, was not calibrated, or its grid has no integral zero point for the tensor.
+        NoGridError: the layer is float, was not calibrated, or its grid has no integral zero point for the tensor.
     """
     if not isinstance(module, QuantLayer):
-        raise ConfigError(f"{name!r} is float: an integer network needs every layer quantized. Add it to `apply`.")
+        raise NoGridError(f"{name!r} is float: an integer network needs every layer quantized. Add it to `apply`.")
     try:
         grid = module.input_grid()
     except ConfigError as error:
-        raise ConfigError(f"{name!r}: {error}") from None
+        raise NoGridError(f"{name!r}: {error}") from None
     if grid.zero_point is None or grid.scale.dim():
-        raise ConfigError(
+        raise NoGridError(
             f"{name!r}: the input's grid must have one scale and an integral zero point. Use quantizer 'affine', "
             "'symmetric' or 'lsq', and 2 bits or more where inputs are negative."
         )

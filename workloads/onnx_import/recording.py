@@ -44,10 +44,11 @@ class OnnxBuilder(GraphBuilder):
         owner: str | None,
         parameter: str,
         bits: Bits | None = None,
+        stored: int | None = None,
     ) -> str:
         if owner == "" and contraction.kind != "matmul":
             owner, parameter = self._adopt(parameter)
-        name = super().add_layer(call, contraction, scope, owner, parameter, bits)
+        name = super().add_layer(call, contraction, scope, owner, parameter, bits, stored)
         self.made.append(name)
         return name
 

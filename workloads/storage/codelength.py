@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def huffman_table(model: nn.Module, bits: int = 8) -> pd.DataFrame:
-    """One row per layer with weights, then the whole model under the name `total`.
+    """One row per layer with weights, then the whole model under the name `total`, shared weights once.
 
     A quantized weight has the codes of its own grid, a pruned one is a code as any other. A float weight is
     coded between the extremes of its output channels, as `save_compressed` does.
@@ -44,12 +44,14 @@ def huffman_table(model: nn.Module, bits: int = 8) -> pd.DataFrame:
     if not rows:
         raise ConfigError("the model has no layer with a weight of two or more dims")
     table = pd.DataFrame(rows)
-    weights = table["weights"]
+    parameters = [id(model.get_submodule(name)._parameters["weight"]) for name in table["layer"]]
+    stored = table[~pd.Series(parameters).duplicated()]
+    weights = stored["weights"]
     means = {
-        column: float((table[column] * weights).sum() / weights.sum())
+        column: float((stored[column] * weights).sum() / weights.sum())
         for column in ("bits", "entropy_bits", "huffman_bits")
     }
-    total = {"layer": "total", "weights": weights.sum(), **means, "size_bytes": table["size_bytes"].sum()}
+    total = {"layer": "total", "weights": weights.sum(), **means, "size_bytes": stored["size_bytes"].sum()}
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
 

@@ -47,10 +47,14 @@ class GraphBuilder:
         owner: str | None,
         parameter: str,
         bits: Bits | None = None,
+        stored: int | None = None,
     ) -> str:
-        """A layer with MACs; `owner` and `parameter` name its weight, None and "" for two activations."""
+        """A layer with MACs; `owner` and `parameter` name its weight, None and "" for two activations.
+
+        `stored`: elements of the parameter, where W is gathered from it.
+        """
         if contraction.kind == "matmul":
-            owner, parameter = None, ""
+            owner, parameter, stored = None, "", None
         name = self._unique(owner, "#") if owner else self._functional(call, scope)
         self._nodes[name] = Layer(
             name=name,
@@ -61,6 +65,7 @@ class GraphBuilder:
             bits=bits,
             module=scope if owner is None else owner,
             parameter=parameter,
+            parameter_elements=stored,
             has_bias=contraction.has_bias,
         )
         return name

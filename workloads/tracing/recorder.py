@@ -37,7 +37,7 @@ from workloads.tracing.ops.rules import (
     rule_of,
 )
 from workloads.tracing.ops.vector_ops import SELECTIONS
-from workloads.tracing.origins import Origin, WeightOrigin
+from workloads.tracing.origins import Origin, WeightOrigin, derived, most_weights
 from workloads.tracing.scope import Scope
 
 #: (name, W, I) of a layer.
@@ -97,6 +97,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             module=owner,
             name=name,
             elements=tensor.numel(),
+            stored=most_weights(tensor),
             is_parameter=is_parameter,
             bits=stored.w if stored else None,
             input_bits=stored.i if stored else None,
@@ -197,13 +198,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
         self.builder.count_free(op)
-        owners = [self._weights[tensor] for tensor in tensors if tensor in self._weights]
+        sources = [(tensor, self._weights[tensor]) for tensor in tensors if tensor in self._weights]
         self._forget_reused_storage(tensors, output)
-        if owners:
-            for tensor in _tensors(output):
-                if tensor not in self._weights:
-                    largest = max(owners, key=lambda owner: owner.elements)
-                    self._weights[tensor] = largest if bits is None else replace(largest, bits=bits)
+        for tensor in _tensors(output) if sources else ():
+            if tensor not in self._weights:
+                owner = derived(op, sources, tensor)
+                self._weights[tensor] = owner if bits is None else replace(owner, bits=bits)
 
     def _record(
         self,
@@ -260,7 +260,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         module, parameter = (None, "") if owner is None else (owner.module, owner.part(contraction.weight))
         if contraction.packed_as:
             module, parameter = scope, contraction.packed_as
-        name = self.builder.add_layer(call, contraction, scope, module, parameter, bits)
+        stored = None
+        if owner is not None:
+            stored = owner.stored_elements(contraction.weight, contraction.weight_elements)
+        name = self.builder.add_layer(call, contraction, scope, module, parameter, bits, stored)
         if self.watch is not None:
             self.watch(name, contraction.weight, stream)
         return name

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.calibration import device_of, modes_kept
+from workloads.compress.calibration import modes_kept
+from workloads.placement import device_of
 from workloads.training.accuracy import measure_accuracy
 from workloads.training.checkpoints import (
     Checkpoints,

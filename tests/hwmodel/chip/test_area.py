@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 
+from benchmarks.replays.figures import figures
 from hwmodel import list_accelerators, load_accelerator
 from hwmodel.chip.area import chip_area
 from hwmodel.errors import AcceleratorError
 from tests.hwmodel.chips import TINY, chip
-
-FOLDER = os.environ.get("HWMODEL_REFERENCE")
 
 
 def test_area_by_component(tmp_path):
@@ -50,11 +45,10 @@ def test_every_preset_has_an_area_or_says_that_it_is_unknown(name):
     assert all(component.source for component in area.components if component.mm2 is not None)
 
 
-@pytest.mark.skipif(not FOLDER, reason="needs the reference files")
 @pytest.mark.parametrize(("name", "widths"), [("bitfusion", (8, 2)), ("edge_npu", (8, 8))])
 def test_macs_have_the_synthesised_area(name, widths):
     """Bit Fusion's 45 nm synthesis of one PE."""
-    rows = json.loads((Path(FOLDER) / "pe_synthesis_45nm.json").read_text())
+    rows = figures("pe_synthesis_45nm.json")
     (published,) = [r["area_um2"] for r in rows if (r["max_bits"], r["min_bits"]) == widths]
     accelerator = load_accelerator(name)
     assert accelerator.mac_area_mm2 == pytest.approx(published * 1e-6, rel=1e-6)

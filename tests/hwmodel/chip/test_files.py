@@ -16,6 +16,7 @@ from hwmodel.chip.yamlfile import Schema, dump_yaml, field_validator, parse_yaml
 from hwmodel.errors import AcceleratorError, ConfigError, GraphError, LayerError, MappingError
 from hwmodel.files import write_atomic
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
+from hwmodel.nest.task import Task
 from tests.hwmodel.chips import TINY, chip
 
 
@@ -188,7 +189,7 @@ def test_mappings_that_do_not_cover_or_fit(tmp_path):
             )
         )
 
-    check_mapping(layer, accelerator, mapping(outer=(Loop("K", 4),)))
+    check_mapping(Task.of(layer, accelerator), mapping(outer=(Loop("K", 4),)))
     for bad, message in (
         (mapping(outer=(Loop("K", 3),)), "the loops over K must multiply to 4, but give 3"),
         (mapping(spatial=(Loop("K", 4, "X"),)), "`loops on axis X <= 2` must hold, but got 4"),
@@ -196,7 +197,7 @@ def test_mappings_that_do_not_cover_or_fit(tmp_path):
         (mapping(inner=(Loop("K", 4),)), "`tiles <= 64 bits` must hold in 'regs', but got 96 bits"),
     ):
         with pytest.raises(MappingError, match=message):
-            check_mapping(layer, accelerator, bad)
+            check_mapping(Task.of(layer, accelerator), bad)
 
 
 @pytest.mark.parametrize(
@@ -250,10 +251,10 @@ def test_mappings_that_break_the_dataflow(tmp_path, inner, spatial, outer, messa
     )
     accelerator = chip(tmp_path, text)
     if not message:
-        check_mapping(layer, accelerator, mapping)
+        check_mapping(Task.of(layer, accelerator), mapping)
         return
     with pytest.raises(MappingError, match=message):
-        check_mapping(layer, accelerator, mapping)
+        check_mapping(Task.of(layer, accelerator), mapping)
 
 
 def test_write_atomic_replaces_or_leaves(tmp_path):

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.replays.bitfusion import unlimited
+from benchmarks.replays.figures import figures
 from benchmarks.replays.haq import ENGINE
 from hwmodel import Bits, Layer, evaluate, list_accelerators, load_accelerator
 from hwmodel.chip.precision import Precision
 
-REFERENCE = os.environ.get("HWMODEL_REFERENCE", "")
-needs_reference = pytest.mark.skipif(not REFERENCE, reason="HWMODEL_REFERENCE is not set")
 WIDTH = st.integers(1, 32)
-
-
-def published(name: str):
-    return json.loads((Path(REFERENCE) / name).read_text())
 
 
 @st.composite
@@ -119,9 +111,8 @@ def test_pairs_between_the_measured_ones_stream_their_bits():
     assert precision.energy_pj(4, 8) == pytest.approx(8 / 4 * 423.4320763e-3)
 
 
-@needs_reference
 def test_colonnade_equals_its_table():
-    table = published("bit_serial_energy_colonnade.json")
+    table = figures("bit_serial_energy_colonnade.json")
     precision = load_accelerator("colonnade").precision
     for width, by_voltage in table["expected_fj_per_mac_iw"].items():
         assert precision.energy_pj(int(width), int(width)) == pytest.approx(by_voltage[2] * 1e-3, rel=1e-12)
@@ -130,17 +121,15 @@ def test_colonnade_equals_its_table():
         assert precision.energy_pj(int(width), 1) == pytest.approx(by_voltage[2] * 1e-3, rel=close)
 
 
-@needs_reference
 def test_rows_of_colonnade_explain_its_energies():
     """One array power shared by floor(128 / (b + 7)) neurons: why 7-bit weights cost less than 6-bit ones."""
-    table = published("bit_serial_energy_colonnade.json")["expected_fj_per_mac_w"]
+    table = figures("bit_serial_energy_colonnade.json")["expected_fj_per_mac_w"]
     power = [row[2] * (128 // (int(width) + 7)) for width, row in table.items()]
     assert max(power) <= 1.2 * min(power)
 
 
-@needs_reference
 def test_synthesis_equals_its_table():
-    rows = published("pe_synthesis_45nm.json")
+    rows = figures("pe_synthesis_45nm.json")
     pj = {(row["max_bits"], row["min_bits"]): row["power_nw_at_500mhz"] * 1e-9 / 500e6 * 1e12 for row in rows}
     fusion = load_accelerator("bitfusion").precision
     assert fusion.mac_pj == pytest.approx(pj[8, 2], rel=1e-12)
@@ -149,9 +138,8 @@ def test_synthesis_equals_its_table():
     assert load_accelerator("stripes").precision.mac_pj == pytest.approx(pj[16, 16], rel=1e-12)
 
 
-@needs_reference
 def test_horowitz_equals_its_table():
-    rows = {(row["op"], row["bits"]): row["pJ_45nm"] for row in published("energy_tables.json")}
+    rows = {(row["op"], row["bits"]): row["pJ_45nm"] for row in figures("energy_tables.json")}
     expected = float(rows["int_mul", "8"]) + float(rows["int_add", "32"])
     for name in ("edge_npu", ENGINE):
         assert load_accelerator(name).precision.mac_pj == pytest.approx(expected)
@@ -163,10 +151,9 @@ def test_horowitz_equals_its_table():
     assert buffer["ibuf"].read_pj_per_bit == float(rows["sram_32KB_64b", "64"]) / 64
 
 
-@needs_reference
 def test_energies_between_two_nodes():
     """nvdla_large, 16 nm: on the power law through the 45 and 7 nm columns of the table."""
-    rows = {(row["op"], row["bits"]): row for row in published("energy_tables.json")}
+    rows = {(row["op"], row["bits"]): row for row in figures("energy_tables.json")}
 
     def at_16_nm(op: str, bits: str) -> float:
         wide, narrow = float(rows[op, bits]["pJ_45nm"]), float(rows[op, bits]["pJ_7nm"])
@@ -184,10 +171,9 @@ def test_energies_between_two_nodes():
     assert chip.vector.pj_per_op == pytest.approx(at_16_nm("int_add", "8"), rel=0.01)
 
 
-@needs_reference
 def test_energies_by_capacity():
     """Between 32 KiB and 1 MiB of the table, and beyond, as capacity^log32(5)."""
-    rows = {row["op"]: float(row["pJ_45nm"]) for row in published("energy_tables.json") if row["pJ_45nm"]}
+    rows = {row["op"]: float(row["pJ_45nm"]) for row in figures("energy_tables.json") if row["pJ_45nm"]}
     power = math.log(rows["sram_1MB_64b"] / rows["sram_32KB_64b"]) / math.log(32)
     for name, memory, kib in (
         ("bitfusion", "wbuf", 64),
@@ -202,10 +188,9 @@ def test_energies_by_capacity():
         assert load_accelerator("tpu_v1").memories()[memory].read_pj_per_bit == rows["sram_1MB_64b"] / 64
 
 
-@needs_reference
 def test_energies_of_65_nm():
     """Eyeriss and Eyeriss v2: synthesis at 45 nm, times (65 / 45) * (1.0 V / 0.9 V)^2."""
-    pj = {row["max_bits"]: row["power_nw_at_500mhz"] * 1e-6 / 0.5 for row in published("pe_synthesis_45nm.json")
+    pj = {row["max_bits"]: row["power_nw_at_500mhz"] * 1e-6 / 0.5 for row in figures("pe_synthesis_45nm.json")
           if row["max_bits"] == row["min_bits"]}  # fmt: skip
     scale = 65 / 45 / 0.9**2
     assert load_accelerator("eyeriss").precision.mac_pj == pytest.approx(pj[16] * scale, rel=0.001)
@@ -216,14 +201,13 @@ def test_energies_of_65_nm():
             assert level.memories[0].read_pj_per_bit == pytest.approx(ratio * pj[16] * scale / 16, rel=0.001)
 
 
-@needs_reference
 def test_the_two_sources_of_a_narrow_multiplier_disagree_by_known_factors():
     """Bit Fusion's fusible unit at 8 bits, its fixed unit, and Horowitz's 8-bit product with a 32-bit sum.
 
     The bricks of a fusible unit cost twice a fixed multiplier; that is the price of its flexibility, not an error.
     """
     pj = {(row["max_bits"], row["min_bits"]): row["power_nw_at_500mhz"] * 1e-6 / 0.5
-          for row in published("pe_synthesis_45nm.json")}  # fmt: skip
+          for row in figures("pe_synthesis_45nm.json")}  # fmt: skip
     assert pj[8, 2] / pj[8, 8] == pytest.approx(2.0, rel=0.01)
     assert pj[8, 8] == pytest.approx(load_accelerator("edge_npu").precision.mac_pj, rel=0.15)
     fusible, fixed = load_accelerator("bitfusion").precision, pj[2, 2]

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.replays import haq
+from benchmarks.replays.figures import figures
 from hwmodel import Bits, Layer, evaluate, load_accelerator
 from hwmodel.chip.streamed import Stream, Streamed, pass_cycles
 from hwmodel.errors import AcceleratorError
-from hwmodel.explain import explain
+from hwmodel.explain import explain_mapping
 from tests.hwmodel.chips import chip
-
-REFERENCE = os.environ.get("HWMODEL_REFERENCE", "")
-needs_reference = pytest.mark.skipif(not REFERENCE, reason="HWMODEL_REFERENCE is not set")
-
-
-def published() -> dict:
-    return json.loads((Path(REFERENCE) / "haq_mobilenetv2_b16_cycles.json").read_text())
 
 
 def arrivals(stream: Stream) -> list[list[float]]:
@@ -75,7 +66,7 @@ def test_the_parts_of_a_cost_add_up():
         cost = evaluate(layer, engine, optimize="latency").layers[0]
         assert cost.cycles == engine.timing.cycles(layer, *bits)
         assert 2 * 13 * 4 * bits[0] * bits[1] <= cost.compute_cycles <= cost.cycles
-        parts = explain(layer, engine, cost.mapping)
+        parts = explain_mapping(layer, engine, cost.mapping)
         busiest = max(cost.compute_cycles, 2 * 196 * bits[1], 2 * 64 * bits[0])
         assert parts.waiting_cycles == cost.cycles - busiest
 
@@ -97,18 +88,16 @@ def test_what_such_an_engine_must_have(tmp_path, old, new, message):
         chip(tmp_path, text.replace(old, new, 1))
 
 
-@needs_reference
 def test_speed_ups_of_mobilenet():
     """HAQ's table: every layer and pair of widths within 15 %, the median within 5 %."""
-    errors = sorted(abs(case.error) for case in haq.replay(published()))
+    errors = sorted(abs(case.error) for case in haq.replay(figures("haq_mobilenetv2_b16_cycles.json")))
     assert errors[len(errors) // 2] <= 0.05
     assert errors[-1] <= 0.15
 
 
-@needs_reference
 def test_cycles_of_mobilenet():
     """The cycles themselves, image by image, within 2 %: the chip's description has no free factor."""
-    table = published()
+    table = figures("haq_mobilenetv2_b16_cycles.json")
     for layer, cycles in zip(haq.layers_of(table), table["cycles"], strict=True):
         images = layer.dims.B if layer.dims.OX > 1 else 1
         for w, a in itertools.product(range(len(table["bits"])), repeat=2):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.replays import scalesim
+from benchmarks.replays.figures import figures
 from hwmodel import Layer, evaluate, load_accelerator
 from hwmodel.chip.systolic import Systolic, compute_cycles
 from hwmodel.errors import AcceleratorError, LayerError
@@ -43,11 +40,8 @@ def test_bad_arrays_are_refused():
 
 
 def test_scalesim_rows_are_exact():
-    folder = os.environ.get("HWMODEL_REFERENCE")
-    if not folder:
-        pytest.skip("HWMODEL_REFERENCE is not set")
-    cases = scalesim.replay(json.loads((Path(folder) / "scalesim_cycles.json").read_text()))
-    assert len(cases) >= 144
+    cases = scalesim.replay(figures("scalesim_cycles.json"))
+    assert len(cases) == 144
     assert [case.name for case in cases if case.prediction != case.reference] == []
 
 

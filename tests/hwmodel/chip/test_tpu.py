@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 
 from benchmarks.replays import tpu
+from benchmarks.replays.figures import figures
 
 
 def test_tops_of_applications():
@@ -16,10 +13,7 @@ def test_tops_of_applications():
 
     LSTM1's small matrices leave the array idle in ways that squares do not; CNN0's activations stay on chip there.
     """
-    folder = os.environ.get("HWMODEL_REFERENCE")
-    if not folder:
-        pytest.skip("HWMODEL_REFERENCE is not set")
-    errors = {c.name: c.error for c in tpu.replay(json.loads((Path(folder) / "tpuv1_table3.json").read_text()))}
+    errors = {c.name: c.error for c in tpu.replay(figures("tpuv1_table3.json"))}
     assert set(errors) == {f"{name} TOPS" for name in ("MLP0", "MLP1", "LSTM0", "LSTM1", "CNN0")}
     for name in ("MLP0", "MLP1", "LSTM0"):
         assert abs(errors[f"{name} TOPS"]) <= 0.15

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 
-from hwmodel.interop.timeloop import OPERAND, accelerator_of, layer_of, mapping_of
+from benchmarks.replays.figures import figures
+from benchmarks.replays.timeloop import OPERAND, case_of
 from hwmodel.nest.access import count_accesses
 
-FOLDER = os.environ.get("HWMODEL_REFERENCE")
-CASES = json.loads((Path(FOLDER) / "timeloop_counts.json").read_text()) if FOLDER else []
+CASES = figures("timeloop_counts.json")
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["layer"] for case in CASES])
 def test_counts_equal_timeloop(case):
-    accelerator = accelerator_of(case["arch_spec"])
-    counts = count_accesses(
-        layer_of(case["problem"]), accelerator, mapping_of(case["arch_spec"], case["mapping"]["mapping"])
-    )
+    counts = count_accesses(*case_of(case))
     expected = {
         (level, OPERAND[name]): (
             values["Scalar reads (per-instance)"],

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 
 from hwmodel.errors import MappingError
-from hwmodel.mapper.free import best_mapping
+from hwmodel.mapper.counting import irrelevant
+from hwmodel.mapper.free import best_mapping, find_best
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
-from hwmodel.network.layer import DIM_NAMES, Bits, Layer
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, RELEVANT, Bits, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import TINY, chip
 
@@ -131,6 +134,10 @@ DATAFLOW = TINY.replace("size: 2, dims: [K, OX]}", "size: 4, dims: [K, OX], full
 TWO_NETWORKS = TINY.replace("dims: [C, FY, OY]", "dims: [C, FY, FX]").replace(
     "memories:", "diagonal: false\nmemories:", 1
 )
+#: Memories that are slower to write than to read, the outer one much.
+UNEQUAL = TINY.replace(
+    "    bandwidth: 16 bit/cycle", "    read_bandwidth: 16 bit/cycle\n    write_bandwidth: 3 bit/cycle"
+)
 SMALL = [
     Layer(name="conv", dims={"K": 2, "C": 2, "OX": 4, "FX": 3}),
     Layer(name="strided", dims={"K": 2, "OY": 4, "OX": 2, "FY": 3}, stride=2),
@@ -153,11 +160,29 @@ def test_no_mapping_is_better_with_bypass_and_constraints(layer, text, tmp_path)
     compare_with_brute_force(layer, chip(tmp_path, text))
 
 
+COUNTED = {
+    "tiny": TINY, "single": SINGLE_BUFFERED, "weights_only": WEIGHTS_ONLY, "no_registers": NO_REGISTERS,
+    "no_buffer": NO_BUFFER, "bypass": BYPASS, "unequal": UNEQUAL,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("text", COUNTED.values(), ids=COUNTED)
+def test_the_search_counts_what_the_price_charges(layer, text, tmp_path):
+    """Not only its choice: the energy and the cycles by which it chose, first fill and last drain included."""
+    task = Task.of(layer, chip(tmp_path, text))
+    for objective in ("energy", "latency", "edp"):
+        found = find_best(task, objective)
+        priced = price(task, found.mapping)
+        assert found.energy_pj == pytest.approx(sum(priced.energy_pj.values()), rel=1e-9)
+        assert found.cycles == priced.cycles
+
+
 def compare_with_brute_force(layer, accelerator):
     least = {"energy": math.inf, "latency": math.inf, "edp": math.inf}
     for mapping in all_mappings(layer, accelerator):
         try:
-            priced = price(layer, accelerator, mapping)
+            priced = price(Task.of(layer, accelerator), mapping)
         except MappingError:
             continue
         energy, cycles = sum(priced.energy_pj.values()), priced.cycles
@@ -165,8 +190,8 @@ def compare_with_brute_force(layer, accelerator):
             least[name] = min(least[name], value)
     assert least["energy"] < math.inf
     for objective, expected in least.items():
-        mapping = best_mapping(layer, accelerator, objective)
-        priced = price(layer, accelerator, mapping)
+        mapping = best_mapping(Task.of(layer, accelerator), objective)
+        priced = price(Task.of(layer, accelerator), mapping)
         energy, cycles = sum(priced.energy_pj.values()), priced.cycles
         got = {"energy": energy, "latency": cycles, "edp": energy * cycles}[objective]
         if mapping.dims == layer.dims:
@@ -179,7 +204,7 @@ def test_a_dim_that_does_not_divide_the_array_is_padded(tmp_path):
     fast = TINY.replace("axis: X, size: 2", "axis: X, size: 4").replace("16 bit/cycle", "4096 bit/cycle")
     accelerator = chip(tmp_path, fast.replace("32 bit/cycle", "4096 bit/cycle"))
     layer = Layer(name="prime", dims={"K": 7, "C": 2, "OY": 4})
-    mapping = best_mapping(layer, accelerator, "latency")
+    mapping = best_mapping(Task.of(layer, accelerator), "latency")
     assert mapping.dims.K == 8
     assert mapping.spatial_of("K") == 4
 
@@ -187,9 +212,17 @@ def test_a_dim_that_does_not_divide_the_array_is_padded(tmp_path):
 def test_nothing_fits_says_what_to_change(tmp_path):
     accelerator = chip(tmp_path, TINY.replace("size: 64 B", "size: 4 B"))
     with pytest.raises(MappingError, match=r"no mapping of 'big' fits 'tiny'.*16.*fewer bits, or a larger memory"):
-        best_mapping(Layer(name="big", dims={"K": 2}, bits=Bits(w=32, i=32)), accelerator)
+        best_mapping(Task.of(Layer(name="big", dims={"K": 2}, bits=Bits(w=32, i=32)), accelerator))
 
 
 def test_unknown_objective_offers_the_nearest(tmp_path):
     with pytest.raises(MappingError, match="energy, latency, edp, but got 'enrgy'\\. Did you mean 'energy'"):
-        best_mapping(LAYERS[0], chip(tmp_path), "enrgy")
+        best_mapping(Task.of(LAYERS[0], chip(tmp_path)), "enrgy")
+
+
+@pytest.mark.parametrize(("index", "operand"), list(enumerate(OPERANDS)))
+def test_the_kernel_knows_which_dims_index_an_operand(index, operand):
+    """Its unrolled product is that of the one table: the factors are primes, so that no other set has it."""
+    factors = np.array([2, 3, 5, 7, 11, 13, 17, 19], dtype=np.int64)
+    expected = math.prod(int(f) for f, dim in zip(factors, DIM_NAMES, strict=True) if dim not in RELEVANT[operand])
+    assert irrelevant.py_func(index, factors) == expected

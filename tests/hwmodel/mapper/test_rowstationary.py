@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hwmodel import Bits, Layer, find_mapping, load_accelerator
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
-from hwmodel.mapper import shared as solved
-from hwmodel.mapper.row_stationary import row_stationary
+from hwmodel.mapper import shared
+from hwmodel.mapper.row_stationary import row_stationary, search
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES
 from hwmodel.price.spatial import Priced, price
 
@@ -126,31 +127,56 @@ LAYERS = st.builds(
 @given(layer=LAYERS, number=st.integers(0, len(CHIPS) - 1))
 def test_the_search_finds_the_best_of_all_mappings(optimize, layer, number):
     chip, best = CHIPS[number], None
+    task = Task.of(layer, chip)
     for mapping in all_mappings(layer, chip):
         try:
-            priced = price(layer, chip, mapping)
+            priced = price(task, mapping)
         except MappingError:
             continue
         if in_banks(chip, priced) and (best is None or score(priced, optimize) < score(best, optimize)):
             best = priced
     if best is None:
         with pytest.raises(MappingError, match="no row-stationary mapping of 'x' fits"):
-            row_stationary(layer, chip, optimize)
+            row_stationary(task, optimize)
         return
-    found = price(layer, chip, row_stationary(layer, chip, optimize))
+    found = price(task, row_stationary(task, optimize))
     assert in_banks(chip, found)
     least = score(best, optimize)  # cycles are rounded up, after sums that may be off by a last digit
     assert least * (1 - 1e-9) <= score(found, optimize) <= score(best, optimize, more=1) * (1 + 1e-9)
 
 
+#: Memories that are slower to write than to read, by far.
+UNEQUAL = small_chip(
+    {"filter_spad": 40 * 16, "ifmap_spad": 20 * 16, "psum_spad": 8 * 16}, 600 * 16,
+    bank_bits=None, double_buffered=True, read_bits_per_cycle=24.0, write_bits_per_cycle=2.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("optimize", ["energy", "latency", "edp"])
+@pytest.mark.parametrize("chip", [*CHIPS, UNEQUAL])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Layer(name="x", dims=dict(K=3, C=2, OY=4, OX=4, FY=3, FX=2), bits=Bits(w=8, i=5, o=16)),
+        Layer(name="x", dims=dict(G=2, OY=5, OX=2, FY=2, FX=2), stride=2, bits=Bits(w=16, i=16)),
+    ],
+    ids=["conv", "depthwise"],
+)
+def test_the_search_counts_what_the_price_charges(layer, chip, optimize):
+    """Not only its choice: the energy and the cycles by which it chose, first fill and last drain included."""
+    task = Task.of(layer, chip)
+    _, energy_pj, cycles, _ = search(task, optimize)
+    found = price(task, row_stationary(task, optimize))
+    assert abs(found.cycles - cycles) <= 1  # rounded up, after sums that may be off by a last digit
+    assert sum(found.energy_pj.values()) == pytest.approx(energy_pj, rel=1e-9, abs=chip.clock_pj * 1.001)
+
+
 def test_mappings_are_kept_on_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("HWMODEL_CACHE", str(tmp_path))
-    monkeypatch.setattr(solved, "_mapped", {})
-    monkeypatch.setattr(solved, "_mappings", {})
+    shared.forget_mappings()
     layer = Layer(name="x", dims=dict(K=37, C=3, OY=27, OX=6, FY=3, FX=3))
     mapping, first = find_mapping(layer, EYERISS)
     assert mapping.dims != layer.dims  # padded
-    solved._mapped.clear()
-    solved._mappings.clear()
-    monkeypatch.setattr(solved, "row_stationary", lambda *_: pytest.fail("mapped again"))
+    shared.forget_mappings()
+    monkeypatch.setattr(shared, "row_stationary", lambda *_: pytest.fail("mapped again"))
     assert find_mapping(layer, EYERISS) == (mapping, first)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from benchmarks.replays.figures import figures
+from benchmarks.replays.timeloop import case_of
 from hwmodel import (
     Accelerator,
+    Bits,
     Layer,
     LevelMapping,
     Loop,
@@ -27,12 +27,10 @@ from hwmodel import (
 )
 from hwmodel.chip.accelerator import Axis
 from hwmodel.errors import MappingError
-from hwmodel.interop.timeloop import accelerator_of, layer_of, mapping_of
 from hwmodel.interop.timeloop_export import timeloop_spec, to_timeloop_yaml
 from tests.hwmodel.chips import TINY, chip
 
-FOLDER = os.environ.get("HWMODEL_REFERENCE")
-CASES = json.loads((Path(FOLDER) / "timeloop_counts.json").read_text()) if FOLDER else []
+CASES = figures("timeloop_counts.json")
 SPATIAL = [name for name in list_accelerators() if load_accelerator(name).kind == "spatial"]
 #: Timeloop's arrays have two axes.
 FLAT = [name for name in SPATIAL if len(load_accelerator(name).axes) <= 2]
@@ -65,8 +63,8 @@ def per_memory(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> dict
 def check_round_trip(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Mapping:
     """Counts of the file, read back, equal those of the mapping; returns the mapping read."""
     case = read(to_timeloop_yaml(layer, accelerator, mapping))
-    back = mapping_of(case["arch_spec"], case["mapping"]["mapping"])
-    counts = count_accesses(layer_of(case["problem"]), accelerator_of(case["arch_spec"]), back)
+    read_layer, read_chip, back = case_of(case)
+    counts = count_accesses(read_layer, read_chip, back)
     split = {f"{m}_{o}": m for m, o in itertools.product(accelerator.memories(), "WIO")}
     named = {(name if name in accelerator.memories() else split[name], o): c for (name, o), c in counts.items()}
     for key, expected in per_memory(layer, accelerator, mapping).items():
@@ -101,6 +99,17 @@ def test_the_best_mapping_survives(name, layer):
     check_round_trip(layer, accelerator, mapping)
 
 
+@pytest.mark.parametrize("name", ["bitfusion", "edge_npu", "tpu_like"])
+@pytest.mark.parametrize("widths", [(4, 8, None), (8, 2, None), (2, 2, 8), (8, 8, 4)])
+def test_narrow_operands_keep_their_widths(name, widths):
+    w, i, o = widths
+    layer, accelerator = replace(LAYERS[0], bits=Bits(w=w, i=i, o=o)), load_accelerator(name)
+    mapping, _ = find_mapping(layer, accelerator)
+    check_round_trip(layer, accelerator, mapping)
+    read_layer, _, _ = case_of(read(to_timeloop_yaml(layer, accelerator, mapping)))
+    assert (read_layer.bits.w, read_layer.bits.i) == (w, i)
+
+
 def test_an_array_of_three_axes_is_refused():
     accelerator = load_accelerator("stripes")
     mapping, _ = find_mapping(LAYERS[0], accelerator)
@@ -110,11 +119,7 @@ def test_an_array_of_three_axes_is_refused():
 
 @pytest.mark.parametrize("case", CASES, ids=[case["layer"] for case in CASES])
 def test_timeloops_own_mappings_survive_as_they_are(case):
-    layer, accelerator, mapping = (
-        layer_of(case["problem"]),
-        accelerator_of(case["arch_spec"]),
-        mapping_of(case["arch_spec"], case["mapping"]["mapping"]),
-    )
+    layer, accelerator, mapping = case_of(case)
     back = check_round_trip(layer, accelerator, mapping)
     assert real_loops(back) == real_loops(mapping)
     written = read(to_timeloop_yaml(layer, accelerator, mapping))["arch_spec"]
@@ -161,11 +166,7 @@ def test_the_file_has_the_energy_that_we_say(tmp_path):
     layer = Layer(name="x", dims=dict(K=6, C=4, OY=4, OX=5, FY=3), stride=(2, 1))
     mapping, cost = find_mapping(layer, accelerator)
     case = read(to_timeloop_yaml(layer, accelerator, mapping))
-    counts = count_accesses(
-        layer_of(case["problem"]),
-        accelerator_of(case["arch_spec"]),
-        mapping_of(case["arch_spec"], case["mapping"]["mapping"]),
-    )
+    counts = count_accesses(*case_of(case))
     per_word = {item["name"]: item["vector-access-energy"] for item in case["arch_spec"]["storage"]}
     macs = math.prod(case["problem"][letter] for letter in "RSPQCKN") * case["arch_spec"]["arithmetic"]["energy"]
     accesses = sum(

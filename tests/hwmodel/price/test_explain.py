@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel import Bits, Layer, LevelMapping, Loop, Mapping, find_mapping, list_accelerators, load_accelerator
-from hwmodel.explain import explain
+from hwmodel.explain import explain_mapping
+from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from tests.hwmodel.chips import chip
 
@@ -29,14 +30,14 @@ def test_the_parts_add_up(name, k, c, o, bits, optimize):
     accelerator = load_accelerator(name)
     layer = Layer(name="x", dims=dict(K=k, C=c, OY=o, OX=o, FY=3), bits=Bits(w=bits, i=bits))
     mapping, cost = find_mapping(layer, accelerator, optimize=optimize)
-    told = explain(layer, accelerator, mapping)
+    told = explain_mapping(layer, accelerator, mapping)
     assert (told.cycles, told.bound, told.utilization) == (cost.cycles, cost.bound, cost.utilization)
     extra = told.waiting_cycles + told.first_fill_cycles + told.last_drain_cycles
     assert told.cycles == pytest.approx(math.ceil(told.busiest_cycles + extra - 1e-6), abs=1)  # rounded up twice
     busy = {"compute": told.array_cycles, **{port.name: port.cycles for port in told.ports}}
     assert busy[told.bound] == told.busiest_cycles
     assert all(memory.fill is None or 0 <= memory.fill <= 1 for memory in told.memories)
-    _, array = array_view(layer, accelerator)  # narrow widths lengthen a fused axis
+    array = array_view(Task.of(layer, accelerator)).accelerator  # narrow widths lengthen a fused axis
     assert told.array_share == pytest.approx(mapping.num_active / array.num_pes)
     assert told.padding >= 1
 
@@ -57,7 +58,7 @@ def test_every_part_by_hand(tmp_path):
             LevelMapping(name="dram", keeps=("W", "I", "O"), temporal=(Loop("K", 2),)),
         )
     )
-    told = explain(layer, accelerator, mapping)
+    told = explain_mapping(layer, accelerator, mapping)
     regs, buffer, dram = told.memories
     assert dict(buffer.tiles) == {"W": 2 * 6, "I": 6, "O": 2}
     assert dict(buffer.tile_bits) == {"W": 12 * 8, "I": 6 * 8, "O": 2 * 16}  # sums over C come back

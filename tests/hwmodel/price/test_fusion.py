@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.replays import bitfusion
+from benchmarks.replays.figures import figures
 from hwmodel import Bits, Layer, count_accesses, evaluate, find_mapping, load_accelerator
 from hwmodel.errors import AcceleratorError
+from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from tests.hwmodel.chips import TINY, chip
 
-REFERENCE = os.environ.get("HWMODEL_REFERENCE", "")
-needs_reference = pytest.mark.skipif(not REFERENCE, reason="HWMODEL_REFERENCE is not set")
 FREE = bitfusion.unlimited(load_accelerator("bitfusion"))
-
-
-def published(name: str):
-    return json.loads((Path(REFERENCE) / name).read_text())
 
 
 def compute(layer: Layer, accelerator=FREE) -> int:
@@ -68,20 +61,22 @@ def test_conv1_of_alexnet():
 
 def test_depthwise_is_not_unfolded():
     layer = Layer(name="x", dims=dict(G=32, OY=4, OX=4, FY=3, FX=3))
-    assert array_view(layer, FREE)[0] is layer
+    task = Task.of(layer, FREE)
+    assert array_view(task).layer is task.layer
 
 
 def test_a_view_of_a_view_is_the_view():
     layer = Layer(name="x", dims=dict(K=8, C=3, FY=3, FX=3), bits=Bits(w=2, i=4))
-    once = array_view(layer, FREE)
-    assert array_view(*once) == once
-    assert once[1].num_pes == FREE.num_pes * 8
-    assert once[1].precision.macs_per_cycle(2, 4) == 1
+    once = array_view(Task.of(layer, FREE))
+    assert array_view(once) == once
+    assert once.accelerator.num_pes == FREE.num_pes * 8
+    assert once.accelerator.precision.macs_per_cycle(2, 4) == 1
 
 
 def test_plain_chips_are_seen_as_they_are():
     layer, accelerator = Layer(name="x", dims=dict(K=8, C=3, FY=3, FX=3)), load_accelerator("eyeriss")
-    assert array_view(layer, accelerator) == (layer, accelerator)
+    task = Task.of(layer, accelerator)
+    assert array_view(task) == task
 
 
 @pytest.mark.parametrize(
@@ -110,7 +105,7 @@ def test_one_fused_axis(tmp_path):
 
 
 def rows():
-    for network, item in published("bitfusion_cycles.json").items():
+    for network, item in figures("bitfusion_cycles.json").items():
         layers = {row["scope"]: bitfusion.layer_of(row) for row in item["layers"]}
         for row in item["results"]:
             layer = layers[row["Layer"].split("/")[0]]
@@ -122,7 +117,6 @@ def padding(row, layer) -> float:
     return row["WBUF Read"] / (layer.macs * layer.bits.w)
 
 
-@needs_reference
 def test_compute_cycles_of_every_layer():
     """Equal where the reference did not pad its tiles, and never more."""
     for network, row, layer in rows():
@@ -133,7 +127,6 @@ def test_compute_cycles_of_every_layer():
             assert ours == busy, (network, layer.name)
 
 
-@needs_reference
 def test_padded_layers_with_the_same_padding():
     """The reference tiles OY = OX, C and the blocks of K by powers of two; bounds are rounded up to whole tiles."""
     seen = 0
@@ -161,7 +154,6 @@ def padded_layers(layer: Layer, columns: int, ratio: float) -> list[Layer]:
     return [item for item in found if item.macs == round(layer.macs * ratio)]
 
 
-@needs_reference
 def test_network_totals():
     """With waits: never above by more than 2 %; what is below by more than 10 % is traffic, padding and edges.
 

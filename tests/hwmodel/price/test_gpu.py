@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.replays import gemm
+from benchmarks.replays.figures import figures
 from hwmodel import Bits, Choice, CostTable, Density, Layer, LayerGraph, VectorOp, evaluate, load_accelerator
-from hwmodel.chip.roofline import Format, Problem, Roofline, run_kernel
+from hwmodel.chip.formats import Format
+from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
 from hwmodel.errors import AcceleratorError, MappingError
 from hwmodel.network.graph import Tensor
-from hwmodel.price.gpu import problem_of
+from hwmodel.price.gpu import products_of
 from tests.hwmodel.chips import chip
 
 FMT = Format(name="int8", bits=8, storage_bits=8, macs_per_s=1e12)
@@ -55,7 +54,7 @@ memories:
 
 
 def product(m, n, k, batch=1):
-    return Problem(
+    return MatrixProducts(
         m=m, n=n, k=k, batch=batch, w=batch * n * k, i=batch * m * k, o=batch * m * n,
         w_bits=8, i_bits=8, o_bits=8,
     )  # fmt: skip
@@ -97,13 +96,41 @@ def test_an_operand_larger_than_the_cache_is_read_again():
     assert run_kernel(product(800, 800, 16), IDEAL, FMT).w_bits == 800 * 16 * 8
 
 
+def test_an_operand_that_fits_in_half_of_the_cache_is_read_once():
+    """The other half is for what streams by. One bit less, and each row or column of blocks reads it again."""
+    m, n, k = 800, 720, 16
+    block_rows = round(math.sqrt(10))  # ten tiles at a time, near-square
+    block_columns = 10 // block_rows
+    w_bits, i_bits = n * k * 8, m * k * 8
+    for cache, w_reads, i_reads in [
+        (2 * i_bits, 1, 1),
+        (2 * i_bits - 1, 1, math.ceil(n / 8 / block_columns)),
+        (2 * w_bits, 1, math.ceil(n / 8 / block_columns)),
+        (2 * w_bits - 1, math.ceil(m / 8 / block_rows), math.ceil(n / 8 / block_columns)),
+    ]:
+        kernel = run_kernel(product(m, n, k), replace(IDEAL, cache_bits=float(cache)), FMT)
+        assert (kernel.w_bits, kernel.i_bits) == (w_bits * w_reads, i_bits * i_reads)
+    twice = run_kernel(product(m, n, k, batch=2), replace(IDEAL, cache_bits=2.0 * i_bits), FMT)
+    assert (twice.w_bits, twice.i_bits) == (2 * w_bits, 2 * i_bits)  # one after the other
+
+
+def test_an_unrolled_convolution_writes_its_patches_and_reads_them_again():
+    """im2col: beside I, W and O each patch element goes out and comes back."""
+    m, n, k = 100, 20, 90
+    machine = replace(IDEAL, memory_bits_per_s=1e9)
+    plain, unrolled = product(m, n, k), replace(product(m, n, k), patches=m * k)
+    operands = (m * k + n * k + m * n) * 8
+    assert run_kernel(plain, machine, FMT).seconds == pytest.approx(operands / 1e9)
+    assert run_kernel(unrolled, machine, FMT).seconds == pytest.approx((operands + 2 * m * k * 8) / 1e9)
+
+
 def test_convolutions_are_implicit_products():
     layer = Layer(
         name="c", dims={"B": 2, "G": 3, "K": 8, "C": 4, "OY": 5, "OX": 6, "FY": 3, "FX": 3}, stride=2,
         bits=Bits(w=8, i=8),
     )  # fmt: skip
     a100 = load_accelerator("a100")
-    found = problem_of(layer, a100.roofline, a100.resolve_bits(layer.bits, layer.reduction))
+    found = products_of(layer, a100.roofline, a100.resolve_bits(layer.bits, layer.reduction))
     assert (found.m, found.n, found.k, found.batch) == (2 * 5 * 6, 8, 4 * 9, 3)
     assert found.macs == layer.macs
     assert (found.w, found.i, found.o) == tuple(layer.elements(o) for o in ("W", "I", "O"))
@@ -238,8 +265,5 @@ def test_presets_quote_their_data_sheets(name, tflops, gigabytes_per_s):
 
 
 def test_a100_products_are_within_the_target():
-    folder = os.environ.get("HWMODEL_REFERENCE")
-    if not folder:
-        pytest.skip("HWMODEL_REFERENCE is not set")
-    cases = gemm.replay(json.loads((Path(folder) / "a100_gemm_ms.json").read_text()))
+    cases = gemm.replay(figures("a100_gemm_ms.json"))
     assert sum(abs(case.error) for case in cases) / len(cases) < 0.12

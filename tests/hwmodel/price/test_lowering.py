@@ -9,7 +9,7 @@ import pytest
 from hwmodel import Bits, Layer
 from hwmodel.chip.accelerator import Widths
 from hwmodel.chip.measured import start_roofline
-from hwmodel.price.gpu import problem_of
+from hwmodel.price.gpu import products_of
 from hwmodel.price.lowering import is_lowered
 
 FP32 = Widths(w=32, i=32, o=32, acc=32)
@@ -46,28 +46,28 @@ def test_pytorch_decides_by_size(layer, cores, expected):
 
 
 def test_a_lowered_convolution_is_one_product_per_image_and_copies_its_patches():
-    problem = problem_of(conv(K=20, C=10, OY=6, OX=7, FY=3, FX=3), CPU, FP32)
-    assert (problem.m, problem.n, problem.k, problem.batch) == (6 * 7, 20, 10 * 9, 1)
-    assert problem.patches == 6 * 7 * 10 * 9 and not problem.is_conv
-    pointwise = problem_of(conv(B=3, K=20, C=10, OY=6, OX=7), CPU, FP32)
+    products = products_of(conv(K=20, C=10, OY=6, OX=7, FY=3, FX=3), CPU, FP32)
+    assert (products.m, products.n, products.k, products.batch) == (6 * 7, 20, 10 * 9, 1)
+    assert products.patches == 6 * 7 * 10 * 9 and not products.is_conv
+    pointwise = products_of(conv(B=3, K=20, C=10, OY=6, OX=7), CPU, FP32)
     assert (pointwise.m, pointwise.batch, pointwise.patches, pointwise.is_conv) == (6 * 7, 3, 0, False)
 
 
 def test_a_format_that_does_not_lower_keeps_its_convolutions():
-    problem = problem_of(conv(K=16, C=16, OY=6, OX=7, FY=3, FX=3), CPU, Widths(w=16, i=16, o=16, acc=32))
-    assert problem.is_conv and problem.patches == 0
+    products = products_of(conv(K=16, C=16, OY=6, OX=7, FY=3, FX=3), CPU, Widths(w=16, i=16, o=16, acc=32))
+    assert products.is_conv and products.patches == 0
 
 
 def test_channels_come_in_whole_blocks_but_for_those_of_an_image():
-    assert problem_of(conv(B=4, K=24, C=20, OY=8, OX=8, FY=3, FX=3), CPU, FP32).macs == 4 * 32 * 32 * 64 * 9
-    assert problem_of(conv(B=4, K=24, C=3, OY=8, OX=8, FY=3, FX=3), CPU, FP32).macs == 4 * 32 * 3 * 64 * 9
-    depthwise = problem_of(conv(G=24, OY=8, OX=8, FY=3, FX=3), CPU, FP32)
+    assert products_of(conv(B=4, K=24, C=20, OY=8, OX=8, FY=3, FX=3), CPU, FP32).macs == 4 * 32 * 32 * 64 * 9
+    assert products_of(conv(B=4, K=24, C=3, OY=8, OX=8, FY=3, FX=3), CPU, FP32).macs == 4 * 32 * 3 * 64 * 9
+    depthwise = products_of(conv(G=24, OY=8, OX=8, FY=3, FX=3), CPU, FP32)
     assert (depthwise.macs, depthwise.o) == (32 * 64 * 9, 32 * 64)
 
 
 def test_without_blocks_nothing_is_added():
     machine = replace(CPU, channel_block=1)
     layer = conv(B=4, K=23, C=17, OY=8, OX=8, FY=3, FX=3)
-    problem = problem_of(layer, machine, FP32)
-    assert problem.macs == layer.macs
-    assert (problem.w, problem.i, problem.o) == tuple(layer.elements(t) for t in "WIO")
+    products = products_of(layer, machine, FP32)
+    assert products.macs == layer.macs
+    assert (products.w, products.i, products.o) == tuple(layer.elements(t) for t in "WIO")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.replays.eyeriss import ALEXNET, VGG16, _layer, replay
+from benchmarks.replays.figures import figures
 from hwmodel import Bits, Choice, Density, Layer, evaluate, find_mapping, load_accelerator
 from hwmodel.errors import AcceleratorError, MappingError
 from tests.hwmodel.chips import TINY, chip
@@ -25,10 +23,7 @@ TOLERANCE = {"Processing Latency (ms)": 0.10, "DRAM Accesses (MB)": 0.15, "Power
 
 
 def test_the_chip_table_is_reproduced():
-    folder = os.environ.get("HWMODEL_REFERENCE")
-    if not folder:
-        pytest.skip("HWMODEL_REFERENCE names no folder of reference figures")
-    cases = replay(json.loads((Path(folder) / "eyeriss_alexnet_silicon.json").read_text()))
+    cases = replay(figures("eyeriss_alexnet_silicon.json"))
     assert len(cases) == 6 * 6
     for case in cases:
         column = case.name.split(": ")[1]

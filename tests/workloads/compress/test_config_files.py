@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwmodel.chip.yamlfile import Schema, read_yaml
 from hwmodel.errors import ConfigError, GraphError
 from hwmodel.network.layer import Dims, Layer
 from tests.workloads.compress.compress_models import chain, tiny_graph
@@ -20,6 +22,7 @@ from workloads.compress import (
     read_config,
     write_config,
 )
+from workloads.compress.config_file import MadeWith
 
 NAMES = ["conv1", "block.0", "block.2", "fc"]
 
@@ -40,8 +43,8 @@ def test_a_file_returns_what_was_written(layers: dict[str, LayerChoice], accurac
     assert file.config == config
     assert (file.model, file.fingerprint) == (graph.name, graph.fingerprint)
     assert dict(file.metrics) == metrics
-    assert (file.provenance["seed"], file.provenance["command"]) == (3, command)
-    assert file.provenance["versions"]["torch"]
+    assert (file.provenance.seed, file.provenance.command) == (3, command)
+    assert file.provenance.versions["torch"]
     check_model(file, graph)
 
 
@@ -121,3 +124,53 @@ def test_another_model_is_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"all 4 names match, but the shapes or connections differ"):
         check_model(file, larger)
     check_model(file, larger, allow_other_shape=True)
+
+
+def test_the_provenance_of_a_file_is_a_record(tmp_path: Path) -> None:
+    """The text that the release before wrote, with keys that it knew and one of a user."""
+    lines = [
+        "provenance:",
+        "  versions: {python: 3.11.9, torch: 2.8.0}",
+        "  seed: 3",
+        "  accelerator: {name: eyeriss, fingerprint: 0a1b}",
+        "  command: hwmodel search my.yaml",
+        "  model: {name: resnet20, options: {shortcut: pad}}",
+        "  data: {name: digits, options: {}}",
+        "  training: {epochs: 8}",
+        "  checkpoint: checkpoints/best.safetensors",
+        "  note: [1, two]",
+    ]
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("provenance: {}", "\n".join(lines)))
+    record = read_config(path).provenance
+    assert (record.seed, record.accelerator.name, record.accelerator.fingerprint) == (3, "eyeriss", "0a1b")
+    assert record.versions == {"python": "3.11.9", "torch": "2.8.0"}
+    assert record.model == MadeWith(name="resnet20", options={"shortcut": "pad"})
+    assert record.data == MadeWith(name="digits")
+    assert (record.training, record.checkpoint) == ({"epochs": 8}, "checkpoints/best.safetensors")
+    assert record.float_checkpoint is None
+    assert record.model_extra == {"note": [1, "two"]}
+    again = write_config(tmp_path / "again.yaml", CompressionConfig({}), tiny_graph(), provenance=record)
+    assert read_config(again).provenance == record
+
+
+def test_a_record_is_written_under_the_keys_that_the_release_before_reads(tmp_path: Path) -> None:
+    class Plain(Schema, extra="allow"):
+        provenance: dict[str, Any]
+
+    made = provenance(seed=3, accelerator="eyeriss", accelerator_fingerprint="0a1b", command="c")
+    path = write_config(tmp_path / "best.yaml", CompressionConfig({}), tiny_graph(), provenance=made)
+    data = read_yaml(path, Plain).provenance
+    assert list(data) == ["versions", "seed", "accelerator", "command"]
+    assert data["accelerator"] == {"name": "eyeriss", "fingerprint": "0a1b"}
+    assert (data["seed"], data["command"]) == (3, "c")
+
+
+def test_values_of_users_stay_beside_the_record(tmp_path: Path) -> None:
+    given = {"seed": np.int64(3), "who": {"name": "me", "nothing": None}}
+    path = write_config(tmp_path / "x.yaml", CompressionConfig({}), tiny_graph(), provenance=given)
+    record = read_config(path).provenance
+    assert (record.seed, record.model_extra) == (3, {"who": {"name": "me", "nothing": None}})
+    with pytest.raises(ConfigError, match=r"^provenance:\d+:\d+ model: .*'resnet20'"):
+        write_config(path, CompressionConfig({}), tiny_graph(), provenance={"model": "resnet20"})
+    assert read_config(path).provenance == record

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, check_names
-from workloads.compress.calibration import device_of
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.classes import FIXED, NONE
 from workloads.compress.pruning.follow import ChannelFollower, Followed
 from workloads.compress.pruning.sparse_layers import SparseLayer
+from workloads.placement import device_of
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import named_outputs
 

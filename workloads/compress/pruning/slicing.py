@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from hwmodel.errors import ConfigError
-from workloads.compress.calibration import device_of
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.groups import ChannelAdapter, ChannelGroup, check_keep, is_adapter
 from workloads.compress.pruning.sparse_layers import SparseLayer
+from workloads.placement import device_of
 from workloads.tracing.request import named_outputs
 
 Keep = Mapping[str, Iterable[int]]

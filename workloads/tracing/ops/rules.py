@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from hwmodel.errors import TraceError
-from hwmodel.network.layer import Kind
+from hwmodel.network.layer import RELEVANT, Kind
 
 
 class CannotFollowError(Exception):
@@ -86,7 +86,7 @@ class Contraction:
     @property
     def weight_elements(self) -> int:
         """Elements of W, however few a packed tensor takes for them."""
-        return math.prod(self.dims.get(name, 1) for name in ("G", "K", "C", "FY", "FX"))
+        return math.prod(self.dims.get(name, 1) for name in RELEVANT["W"])
 
     def in_reals(self) -> Contraction:
         """A complex product in real MACs, four for one: (re, im) rows times [[re, im], [-im, re]] stored once."""

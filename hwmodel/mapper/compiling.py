@@ -1,0 +1,53 @@
+"""Kernels: functions that numba compiles and keeps on disk.
+
+numba keeps a compiled function together with all that it calls, but looks at the function's own file alone to tell
+whether it is still the source. Here it looks at every file of this folder and at the table of the dims that index
+an operand: an edited helper is compiled anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+from hwmodel.network import layer
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_compile: Any = partial(njit, error_model="numpy", no_cfunc_wrapper=True)
+
+
+def compiled(function: _Function) -> _Function:
+    """What Python calls: kept on disk, with all that it calls."""
+    try:
+        kernel = _compile(cache=True)(function)
+        if kernel is not function:  # NUMBA_DISABLE_JIT
+            kept = kernel._cache._cache_file
+            kept._source_stamp = (kept._source_stamp, _sources())
+    except (RuntimeError, AttributeError) as error:  # no folder to keep it in, or a numba that keeps it elsewhere
+        warnings.warn(
+            f"hwmodel's mapper is compiled anew in every process: {error}. Set NUMBA_CACHE_DIR to a folder that "
+            "can be written.",
+            stacklevel=2,
+        )
+        kernel = _compile()(function)
+    return cast(_Function, kernel)
+
+
+def internal(function: _Function) -> _Function:
+    """What only compiled code calls. The wrapper that it goes without would take a quarter of the first call."""
+    return cast(_Function, _compile(no_cpython_wrapper=True)(function))
+
+
+@cache
+def _sources() -> str:
+    """Digest of the content of all files that kernels are made from: this folder, and the table of the dims."""
+    digest = hashlib.sha256()
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(layer.__file__)):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,139 @@
+"""The Pareto front: accuracy over one cost. Drawn, like every figure, without pyplot and without a display."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.errors import ConfigError, did_you_mean
+from reports.figures import theme as themes
+from reports.figures.theme import Theme, legend_below, new_axes, style_axes
+from reports.run.folder import read_candidates
+from reports.run.metrics import METRICS
+from reports.units import scaled_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+#: More points than this are drawn as pixels inside a vector file.
+MANY_POINTS = 1500
+
+
+def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", theme: Theme = themes.LIGHT) -> Axes:
+    """Accuracy over one cost: every candidate, the front, the picked one, and the float accuracy.
+
+    Args:
+        source: a run folder, a `Study`, a sequence of `Result`, or a frame of candidates as
+            `reports.run.folder.read_candidates` gives it.
+        ax: draws here; None makes a figure of its own.
+        x: a column of costs: a key of `reports.run.metrics.METRICS`.
+        theme: colours.
+
+    Returns:
+        The axes drawn on (`ax` if given).
+
+    Raises:
+        ConfigError: `x` is no cost of these results.
+    """
+    frame = read_candidates(source)
+    label, scale = _axis(frame, x)
+    ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
+    done = frame[frame["status"] == "done"]
+    _draw_candidates(ax, done, x, scale, theme)
+    _draw_front(ax, done, x, scale, theme)
+    _draw_tests(ax, done, x, scale)
+    _draw_float(ax, frame.attrs.get("float_accuracy"), theme)
+    ax.set_xlabel(label)
+    ax.set_ylabel("Accuracy [%]")
+    style_axes(ax, theme)
+    _focus(ax, done)
+    legend_below(ax, theme, columns=3)
+    return ax
+
+
+def _axis(frame: pd.DataFrame, x: str) -> tuple[str, float]:
+    known = [metric.key for metric in METRICS if metric.key in frame.columns]
+    if x not in known:
+        raise ConfigError(
+            f"plot_pareto: x must be among {', '.join(known)}, but got {x!r}.{did_you_mean(x, known)}"
+        )
+    axis = next(metric.axis for metric in METRICS if metric.key == x)
+    return scaled_label(axis.label, axis.unit, float(frame[x].max()) * axis.factor, axis.factor)
+
+
+def _draw_candidates(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme) -> None:
+    pixels = len(done) > MANY_POINTS
+    ptq, qat = done[done["stage"] == "ptq"], done[done["stage"] == "qat"]
+    if len(ptq):
+        ax.scatter(
+            ptq[x] * scale, ptq["accuracy"] * 100, s=22, color=themes.ORANGE, alpha=0.45, linewidths=0,
+            label="quantized after training (PTQ)", rasterized=pixels, zorder=2,
+        )  # fmt: skip
+    if len(qat):
+        ax.scatter(
+            qat[x] * scale, qat["accuracy"] * 100, s=34, color=theme.qat, linewidths=0,
+            label="finetuned quantized (QAT)", rasterized=pixels, zorder=4,
+        )  # fmt: skip
+
+
+def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme) -> None:
+    """The best accuracy that each cost can buy, as steps, with the standard error of its corners."""
+    front = done[done["front"]].sort_values([x, "accuracy"])
+    if not len(front):
+        return
+    best = front["accuracy"].cummax()
+    corner = front[front["accuracy"] >= best]
+    ax.step(
+        corner[x] * scale, corner["accuracy"] * 100, where="post", color=theme.front, linewidth=1.6,
+        label="Pareto front, ± standard error", zorder=3,
+    )  # fmt: skip
+    ax.errorbar(
+        front[x] * scale, front["accuracy"] * 100, yerr=front["standard_error"] * 100, fmt="none",
+        ecolor=theme.front, elinewidth=1.0, capsize=2.5, alpha=0.8, zorder=3,
+    )  # fmt: skip
+    picked = front[front["picked"]]
+    if len(picked):
+        ax.scatter(
+            picked[x] * scale, picked["accuracy"] * 100, s=190, facecolors="none", linewidths=2.0,
+            edgecolors=themes.VERMILION, label="picked", zorder=6,
+        )  # fmt: skip
+
+
+def _draw_tests(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
+    tested = done[done["test_accuracy"].notna()]
+    if len(tested):
+        spread = tested["test_sd"].fillna(0.0) * 100
+        ax.errorbar(
+            tested[x] * scale, tested["test_accuracy"] * 100, yerr=spread, fmt="D", markersize=6,
+            markerfacecolor="none", color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
+            label="test split, mean ± sd",
+        )  # fmt: skip
+
+
+def _draw_float(ax: Axes, accuracy: float | None, theme: Theme) -> None:
+    if accuracy is not None and math.isfinite(accuracy):
+        ax.axhline(
+            accuracy * 100, color=theme.muted, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1,
+            label=f"float, {accuracy * 100:.2f} %",
+        )  # fmt: skip
+
+
+def _focus(ax: Axes, done: pd.DataFrame) -> None:
+    """Keep the scale of the front: failures far below it are cut off, and that is said."""
+    front = done[done["front"]]
+    if not len(front):
+        return
+    top = min(ax.get_ylim()[1], 100.5)  # an error bar may reach above 100 %, the scale need not
+    ax.set_ylim(top=top)
+    lowest = float(front["accuracy"].min()) * 100
+    floor = lowest - max(1.5 * (top - lowest), 5.0)
+    hidden = int((done["accuracy"] * 100 < floor).sum())
+    if hidden == 0:
+        return
+    ax.set_ylim(floor, top)
+    plural = "s" if hidden > 1 else ""
+    ax.annotate(
+        f"{hidden} candidate{plural} below {floor:.0f} % not shown", (1.0, 1.01), xycoords="axes fraction",
+        fontsize=8, color=themes.GREY, ha="right",
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""`hwmodel hw list`, `show` and `check`: the accelerators that have a name, and files of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwmodel import list_accelerators, load_accelerator
+from hwmodel.errors import AcceleratorError
+from hwmodel.network.names import OK
+from reports.terminal.chips import (
+    area_data,
+    area_lines,
+    chip_data,
+    chip_lines,
+    list_table,
+    memory_data,
+    memory_table,
+)
+from reports.terminal.console import emit_json, make_console
+from reports.terminal.tables import print_lines
+
+
+def list_chips(*, json: bool) -> None:
+    """List the accelerators that have a name."""
+    chips = {name: load_accelerator(name) for name in list_accelerators()}
+    if json:
+        emit_json([{"name": name, **chip_data(chip)} for name, chip in chips.items()])
+        return
+    console = make_console()
+    console.print(list_table(chips, console.width))
+
+
+def show_chip(*, name: str, json: bool) -> None:
+    """Show one accelerator."""
+    chip = load_accelerator(name)
+    if json:
+        emit_json({"name": chip.name, **chip_data(chip), "memories": memory_data(chip), "area": area_data(chip)})
+        return
+    console = make_console()
+    print_lines(console, chip_lines(chip))
+    console.print(memory_table(chip, console.width))
+    print_lines(console, area_lines(chip))
+    print_lines(console, [("", f"{name}: {memory.source}") for name, memory in chip.memories().items()])
+
+
+def check_chip(*, file: Path, json: bool) -> None:
+    """Check an accelerator file."""
+    if file.suffix not in (".yaml", ".yml"):
+        raise AcceleratorError(
+            f"{file}: must be a .yaml file. hwmodel hw show NAME shows the ones that have a name."
+        )
+    chip = load_accelerator(file)
+    if json:
+        emit_json({"file": str(file), "valid": True, "name": chip.name, **chip_data(chip)})
+        return
+    print_lines(make_console(), [(OK, f"{file} is valid"), *chip_lines(chip)])

@@ -1,0 +1,76 @@
+"""`hwmodel search` and `resume`: the main job."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from reports.exits import Exit
+from reports.jobs.reporting import reported, show
+from reports.terminal.console import say
+from reports.terminal.progress import observing
+from search.job import JobResult, resume_job, run_job
+from search.observer import Observer
+from search.spec import SearchSpec, read_spec
+from workloads import training
+
+
+def search(
+    *,
+    spec: Path,
+    run: Path | None,
+    trials: int | None,
+    qat: int | None,
+    device: str | None,
+    strict_bits: bool,
+    extend: bool,
+    json: bool,
+) -> None:
+    """Run a specification to its end."""
+    chosen = _with_budget(read_spec(spec), trials, qat)
+    if strict_bits:
+        chosen = chosen.model_copy(update={"strict_bits": True})
+    folder = run if run is not None else Path("runs") / chosen.name
+    command = f"hwmodel {' '.join(sys.argv[1:])}"
+
+    def job(observer: Observer) -> JobResult:
+        return run_job(chosen, folder, observer=observer, device=device, extend=extend, command=command)
+
+    _watched(job, folder, name=chosen.name, device=device, json=json)
+
+
+def resume(*, run: Path, device: str | None, json: bool) -> None:
+    """Go on with a run."""
+
+    def job(observer: Observer) -> JobResult:
+        return resume_job(run, observer=observer, device=device)
+
+    _watched(job, run, name=run.name, device=device, json=json)
+
+
+def _with_budget(spec: SearchSpec, trials: int | None, qat: int | None) -> SearchSpec:
+    changes = {name: value for name, value in (("trials", trials), ("qat", qat)) if value is not None}
+    return spec.model_copy(update={"search": spec.search.model_copy(update=changes)}) if changes else spec
+
+
+def _watched(
+    job: Callable[[Observer], JobResult], folder: Path, *, name: str, device: str | None, json: bool
+) -> None:
+    """Run a job under an observer, write the page, and end with `Exit.DONE`, `FAILED` or `INTERRUPTED`."""
+    hint = f"hwmodel resume {shlex.quote(str(folder))}"
+    used = str(training.select_device(device))
+    try:
+        with observing(name, device=used, hint=hint) as observer:
+            result = job(observer)
+        found = reported(folder)
+    except KeyboardInterrupt:
+        started = (folder / "config.yaml").exists()
+        say(f"Interrupted: nothing is lost. {hint}" if started else "Interrupted before the run began.")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    show(found, json=json)
+    if result.num_failed:
+        raise typer.Exit(Exit.FAILED)

@@ -1,0 +1,122 @@
+"""An accelerator as text and JSON: its array, its memories, its area, and where the numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.chip.area import chip_area
+from hwmodel.network.names import WARNING
+from reports import units
+from reports.terminal.tables import new_table, safe_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hwmodel.chip.accelerator import Accelerator
+
+
+def list_table(chips: Mapping[str, Accelerator], width: int) -> Table:
+    """One row per accelerator; descriptions wrap."""
+    table = new_table("<Name", "<W/A", "PEs", "Clock", "<Description", width=width)
+    table.columns[-1].no_wrap = False
+    for name, chip in chips.items():
+        native = chip.native_bits
+        table.add_row(
+            safe_text(name, "bold"), f"{native.w}/{native.i}", str(chip.num_pes), units.frequency(chip.clock_hz),
+            safe_text(chip.description),
+        )  # fmt: skip
+    return table
+
+
+def chip_data(chip: Accelerator) -> dict[str, Any]:
+    """What it is, as JSON."""
+    return {
+        "kind": chip.kind,
+        "description": chip.description,
+        "source": chip.source,
+        "clock_hz": chip.clock_hz,
+        "technology_nm": chip.technology_nm,
+        "num_pes": chip.num_pes,
+        "w_bits": chip.native_bits.w,
+        "a_bits": chip.native_bits.i,
+        "precision": chip.precision.mode,
+        "fingerprint": chip.fingerprint,
+        "notes": list(chip.notes),
+    }
+
+
+def memory_data(chip: Accelerator) -> list[dict[str, Any]]:
+    """Its memories as JSON, innermost first."""
+    return [asdict(memory) for memory in chip.memories().values()]
+
+
+def area_data(chip: Accelerator) -> dict[str, Any]:
+    """Area by component as JSON; null where it is unknown."""
+    area = chip_area(chip)
+    return {
+        "total_mm2": area.mm2,
+        "known_mm2": area.known_mm2,
+        "components": [{"name": c.name, "copies": c.copies, "mm2": c.mm2} for c in area.components],
+    }
+
+
+def area_lines(chip: Accelerator) -> list[tuple[str, str]]:
+    """Area by component; what no source gives is said to be unknown. Nothing for a chip without parts."""
+    area = chip_area(chip)
+    if not chip.levels:
+        return []
+    if len(area.unknown) == len(area.components):
+        return [("", "area: unknown, its description states none")]
+    known = [f"{c.name} {c.mm2:.3g} mm²" for c in area.components if c.mm2 is not None]
+    unknown = [f"unknown: {', '.join(area.unknown)}"] if area.unknown else []
+    least = "at least " if area.unknown else ""
+    return [("", f"area: {least}{area.known_mm2:.3g} mm² · {' · '.join([*known, *unknown])}")]
+
+
+def chip_lines(chip: Accelerator) -> list[tuple[str, str]]:
+    """Its array and its arithmetic, the source, and the notes of its file."""
+    array = " × ".join(f"{axis.name} {axis.size} ({' '.join(axis.dims)})" for axis in chip.axes)
+    array = f" · array {array}" if array else ""
+    process = f" · {chip.technology_nm:g} nm" if chip.technology_nm else ""
+    return [
+        ("", f"{chip.name}: {chip.description}"),
+        ("", f"{chip.kind} · {units.frequency(chip.clock_hz)}{process} · {chip.num_pes} PEs{array}"),
+        *_arithmetic(chip),
+        ("", f"source: {chip.source}"),
+        *((WARNING, note) for note in chip.notes),
+    ]
+
+
+def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
+    """The multipliers; on GPUs and CPUs the formats with their peaks, and the overheads."""
+    native, machine = chip.native_bits, chip.roofline
+    if machine is None:
+        timing = "" if chip.timing is None else f", {chip.timing.title}"
+        return [("", f"multipliers {native.w} × {native.i} bit, {chip.precision.mode}{timing}")]
+    formats = [
+        f"{fmt.name} {2 * fmt.macs_per_s / 1e12:.4g} TOP/s × {fmt.efficiency:.3g}"
+        for fmt in reversed(machine.formats)
+    ]
+    tiles = " ".join(f"{m}×{n}" for m, n in machine.tiles)
+    return [
+        ("", f"peak × sustained: {', '.join(formats)}"),
+        ("", f"tiles {tiles}"),
+        ("", f"launch {machine.launch_s * 1e6:.3g} us per kernel, wait {machine.wait_s * 1e6:.3g} us per network"),
+    ]
+
+
+def memory_table(chip: Accelerator, width: int) -> Table:
+    """One row per memory: what it holds, its size, its energies and its port."""
+    table = new_table("<Memory", "<Per", "<Holds", "Size", "Read", "Write", "Port", "<Double", width=width)
+    for level in chip.levels:
+        for memory in level.memories:
+            size = "unbounded" if memory.size_bits is None else units.data_size(memory.size_bits)
+            port = memory.read_bits_per_cycle
+            table.add_row(
+                safe_text(memory.name), "PE" if level.per_pe else "array", " ".join(memory.holds), size,
+                f"{memory.read_pj_per_bit:.3g} pJ/bit", f"{memory.write_pj_per_bit:.3g} pJ/bit",
+                units.MISSING if port is None else f"{port:g} bit/cycle", "yes" if memory.double_buffered else "no",
+            )  # fmt: skip
+    return table

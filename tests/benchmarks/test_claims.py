@@ -1,0 +1,124 @@
+"""What the README and docs/silicon.md say of the reference figures is what their replays give."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fidelity import FORMATS, replay_file
+from benchmarks.replays.case import Case
+from benchmarks.replays.figures import figures_path
+
+ROOT = Path(__file__).parents[2]
+
+
+@cache
+def cases(kind: str) -> list[Case]:
+    return replay_file(kind, figures_path(FORMATS[kind].figures))
+
+
+def errors(kind: str, ending: str = "") -> list[float]:
+    """Absolute errors in percent, of the cases whose name ends so."""
+    return [100 * abs(case.error) for case in cases(kind) if case.name.endswith(ending)]
+
+
+def claim(start: str) -> str:
+    """The result in the README's row that starts so."""
+    rows = re.findall(r"^  \| (.+?) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (result,) = [result for reference, result in rows if reference.startswith(start)]
+    return result
+
+
+def number(text: str, pattern: str) -> str:
+    found = re.search(pattern, text)
+    assert found, (text, pattern)
+    return found[1]
+
+
+def check_bound(stated: str, value: float) -> None:
+    """A stated bound is kept, and by less than one of its last digits."""
+    unit = 10.0 ** -len(stated.partition(".")[2])
+    assert float(stated) - unit < value <= float(stated) + 1e-9
+
+
+def table(title: str) -> dict[str, list[str]]:
+    """The first table under a title of docs/silicon.md: first column -> the others."""
+    section = (ROOT / "docs" / "silicon.md").read_text().split(f"# {title}\n")[1]
+    rows = re.findall(r"^\|(.*?)\|(.*)\|$", section.split("\n\n## ")[0].split("\n# ")[0], re.MULTILINE)
+    return {name.strip(): [cell.strip() for cell in cells.split("|")] for name, cells in rows}
+
+
+def test_timeloop():
+    assert claim("Timeloop v3.0.3: 190 access counts").startswith("equal; at or below in all six")
+    assert (len(cases("timeloop-counts")), max(errors("timeloop-counts"))) == (190, 0)
+    assert len(cases("timeloop-best")) == 6
+    assert max(case.error for case in cases("timeloop-best")) < 1e-6  # the file states six digits
+
+
+def test_scalesim():
+    assert claim("SCALE-Sim 3.0.0: 144 systolic layers") == "equal"
+    assert (len(cases("scalesim")), max(errors("scalesim"))) == (144, 0)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [("Processing Latency (ms)", "processing latency"), ("DRAM Accesses (MB)", "DRAM"), ("Power (mW)", "power")],
+)
+def test_eyeriss(column, said):
+    check_bound(number(claim("Eyeriss silicon"), rf"{said} within ([\d.]+) %"), max(errors("eyeriss", column)))
+
+
+def test_bitfusion():
+    text = claim("Bit Fusion simulator: 135 layers' compute cycles")
+    compute = [case.error for case in cases("bitfusion") if case.name.endswith(" compute")]
+    totals = [case.error for case in cases("bitfusion") if case.name.endswith("/total")]
+    assert len(compute) == 135
+    assert int(number(text, r"equal in (\d+)")) == compute.count(0)
+    assert int(number(text, r"lower in (\d+)")) == sum(error < 0 for error in compute)
+    assert max(compute) == 0
+    assert number(text, r"up to (\d+) % lower") == f"{-100 * min(totals):.0f}"
+
+
+def test_haq():
+    text = claim("HAQ table: 424 speed-ups")
+    found = sorted(errors("haq"))
+    assert len(found) == 424
+    assert number(text, r"median error ([\d.]+) %") == f"{found[212]:.1f}"
+    assert number(text, r"worst ([\d.]+) %") == f"{found[-1]:.1f}"
+
+
+def test_a100():
+    text = claim("A100 fp16 products")
+    found = errors("gemm")
+    assert number(text, r"mean error ([\d.]+) %") == f"{sum(found) / len(found):.1f}"
+    assert number(text, r"worst (\d+) %") == f"{max(found):.0f}"
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("processing latency", "Processing Latency (ms)"),
+        ("total latency", "Total Latency (ms)"),
+        ("DRAM accesses", "DRAM Accesses (MB)"),
+        ("buffer accesses", "Global Buffer Accesses (MB)"),
+        ("power", "Power (mW)"),
+    ],
+)
+def test_errors_beside_the_silicon(name, column):
+    found = {case.name.split(": ")[0]: case.error for case in cases("eyeriss") if case.name.endswith(column)}
+    rows = table("Eyeriss against its silicon")
+    heads = ["Total" if head == "sum" else head for head in rows["error of"]]
+    assert rows[name] == [f"{100 * found[head]:+.1f} %" for head in heads]
+
+
+def test_tops_beside_the_counters():
+    found = {case.name.removesuffix(" TOPS"): case for case in cases("tpu")}
+    rows = table("TPUv1 against its production counters")
+    assert rows[""] == list(found)
+    assert rows["counters [TOPS]"] == [f"{case.reference:g}" if case.reference < 80 else f"{case.reference:.1f}"
+                                       for case in found.values()]  # fmt: skip
+    assert rows["model [TOPS]"] == [f"{case.prediction:.1f}" for case in found.values()]
+    assert rows["error"] == [f"{100 * case.error:+.0f} %" for case in found.values()]

@@ -1,0 +1,92 @@
+"""Kernels on disk: kept between processes, and never older than any file that they were made from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+#: Two kernels of three files, as the mapper's are: an entry, and a helper that numba's own stamp does not look at.
+HELPER = """
+from hwmodel.mapper.compiling import internal
+
+@internal
+def half(x):
+    return x / 2.0
+"""
+ENTRY = """
+from hwmodel.mapper.compiling import compiled
+from hwmodel.mapper.halves import half
+
+@compiled
+def twice_half(x):
+    return 2.0 * half(x)
+"""
+RUN = """
+from hwmodel.mapper.whole import twice_half
+print(twice_half(8.0), sum(twice_half.stats.cache_hits.values()))
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what kernels need."""
+    for name in ("__init__", "lazy", "moved", "mapper/__init__", "mapper/compiling"):
+        path = tmp_path / "hwmodel" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "hwmodel" / f"{name}.py", path)
+    (tmp_path / "hwmodel" / "mapper" / "halves.py").write_text(HELPER)
+    (tmp_path / "hwmodel" / "mapper" / "whole.py").write_text(ENTRY)
+    return tmp_path
+
+
+def run(tree: Path, code: str = RUN, **environment: str) -> list[str]:
+    """What a fresh process prints."""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+    )  # fmt: skip
+    return answer.stdout.split()
+
+
+def test_an_edited_helper_is_compiled_anew(tree):
+    assert run(tree) == ["8.0", "0"]
+    assert run(tree) == ["8.0", "1"]  # kept
+    (tree / "hwmodel" / "mapper" / "halves.py").write_text(HELPER.replace("2.0", "4.0"))
+    assert run(tree) == ["4.0", "0"]
+
+
+def test_kernels_are_kept_where_the_package_cannot_be_written(tree, tmp_path):
+    """numba's own rules hold: here the folder that the user names."""
+    kept = str(tmp_path / "kept")
+    assert run(tree, NUMBA_CACHE_DIR=kept) == ["8.0", "0"]
+    assert run(tree, NUMBA_CACHE_DIR=kept) == ["8.0", "1"]
+    assert not list((tree / "hwmodel" / "mapper").rglob("*.nb[ci]"))
+
+
+def test_without_any_folder_it_compiles_and_says_so(tree):
+    code = (
+        "import warnings\n"
+        "import numba.core.caching as caching; caching.CacheImpl._locator_classes = []\n"
+        "with warnings.catch_warnings(record=True) as said:\n"
+        "    from hwmodel.mapper.whole import twice_half\n"
+        "print(twice_half(8.0), 'compiled anew in every process' in str(said[0].message), len(said))"
+    )
+    assert run(tree, code) == ["8.0", "True", "1"]
+
+
+def test_other_functions_keep_their_own_stamp(tree):
+    """Nothing of numba is changed for others: a function of the user is stamped with its file alone."""
+    (tree / "mine.py").write_text("from numba import njit\n@njit(cache=True)\ndef f(x):\n    return x\n")
+    code = (
+        "import hwmodel.mapper.whole as ours, mine\n"
+        "for kernel in (ours.twice_half, mine.f):\n"
+        "    cache = kernel._cache\n"
+        "    print(cache._cache_file._source_stamp == cache._impl.locator.get_source_stamp())"
+    )
+    assert run(tree, code) == ["False", "True"]
