@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import MAX_QUANTIZED_BITS, LayerChoice
-from workloads.compress.grid import Grid
+from workloads.compress.grid import Grid, along
 from workloads.compress.prune import build_mask
 from workloads.compress.quantizers import (
     HALF,
@@ -109,6 +109,25 @@ class QuantLayer(nn.Module):
         if self.weight_quantizer is None:
             raise ConfigError("the weight of this layer is float: it has no grid")
         return self.weight_quantizer.grid(self.weight)
+
+    @torch.no_grad()
+    def weight_codes(self) -> tuple[Grid, Tensor, Tensor | None]:
+        """(grid, codes of the weight as int32, which weights are kept), of the weight's shape.
+
+        Where 0 is on the grid, a pruned weight has its code and the last is None; it is None without a mask too.
+
+        Raises:
+            ConfigError: the weight is float.
+        """
+        grid = self.weight_grid()
+        codes = grid.codes(self.weight)
+        if self.mask is None:
+            return grid, codes, None
+        kept = self.mask.expand_as(codes)
+        if grid.zero_point is None:
+            return grid, codes, kept.clone()
+        zero = along(grid.zero_point, grid.axis, codes.dim()).to(codes.dtype)
+        return grid, torch.where(kept, codes, zero), None
 
     def input_grid(self) -> Grid:
         """Values and codes of the input.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, matched_none
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import CONVOLUTIONS, QuantLayer, from_float
 from workloads.compress.patterns import expand, is_pattern
@@ -129,7 +129,7 @@ def named_choices(
     for name in config.layers:
         if name not in modules and not is_pattern(name):
             near = [n for n in known if isinstance(modules[n], kinds)]
-            raise ConfigError(f"{name!r} matched 0 of {len(near)} layers.{did_you_mean(name, near)}")
+            raise ConfigError(matched_none(name, near))
     return expand(config.layers, known, modules)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.sparse.penalties import Penalty, penalty
 from workloads.sparse.proximal import Prox, project_sparse
 
@@ -97,7 +97,7 @@ def sparse_regression(
             f"`gamma >= 0`, `rho > 0` and `iterations >= 1` must hold, but got {gamma!r}, {rho!r}, {iterations!r}"
         )
     chosen = _in_groups(penalty(penalty_name, largest=largest), groups)
-    problem = _Problem(matrix=matrix, target=target, gamma=gamma, penalty=chosen)
+    problem = _Regression(matrix=matrix, target=target, gamma=gamma, penalty=chosen)
     steps = _steps(problem, method, kept, rho)
 
     def objective(x: Tensor) -> float:
@@ -141,7 +141,7 @@ def regularization_path(A: Any, y: Any, gammas: Sequence[float], **options: Any)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Problem:
+class _Regression:
     matrix: Tensor
     target: Tensor
     gamma: float
@@ -187,12 +187,8 @@ def _in_groups(chosen: Penalty, size: int) -> Penalty:
     )
 
 
-def _steps(problem: _Problem, method: Method, kept: int | None, rho: float) -> Iterator[Step]:
-    if method not in get_args(Method):
-        options = get_args(Method)
-        raise ConfigError(
-            f"method must be one of {', '.join(options)}, but got {method!r}.{did_you_mean(str(method), options)}"
-        )
+def _steps(problem: _Regression, method: Method, kept: int | None, rho: float) -> Iterator[Step]:
+    check_one_of("method", method, get_args(Method))
     if method == "iht":
         if kept is None or kept < 1:
             raise ConfigError(f"method 'iht' needs `kept >= 1`, the number of non-zeros, but got kept={kept!r}")
@@ -211,7 +207,7 @@ def _steps(problem: _Problem, method: Method, kept: int | None, rho: float) -> I
     return _proximal_gradient(problem, problem.penalty.prox, accelerate=method == "fista")
 
 
-def _proximal_gradient(problem: _Problem, prox: Prox, *, accelerate: bool) -> Iterator[Step]:
+def _proximal_gradient(problem: _Regression, prox: Prox, *, accelerate: bool) -> Iterator[Step]:
     """x <- prox(z - gradient(z)/L), with z = x, or moved on along the last change (FISTA)."""
     x = z = problem.start
     step, momentum = problem.step, 1.0
@@ -224,7 +220,7 @@ def _proximal_gradient(problem: _Problem, prox: Prox, *, accelerate: bool) -> It
         yield x, gap
 
 
-def _admm(problem: _Problem, prox: Prox, rho: float) -> Iterator[Step]:
+def _admm(problem: _Regression, prox: Prox, rho: float) -> Iterator[Step]:
     """x: least squares pulled to z - u; z: prox of x + u; u sums what is left between them. Gives z."""
     columns = problem.matrix.shape[1]
     gram = problem.matrix.T @ problem.matrix + rho * torch.eye(columns, dtype=torch.float64)
@@ -237,7 +233,7 @@ def _admm(problem: _Problem, prox: Prox, rho: float) -> Iterator[Step]:
         yield z, max(float((x - z).norm()), float((z - old).norm()))
 
 
-def _subgradient(problem: _Problem) -> Iterator[Step]:
+def _subgradient(problem: _Regression) -> Iterator[Step]:
     """From least squares: the Hoyer penalties know no way out of zero."""
     x = torch.linalg.pinv(problem.matrix) @ problem.target
     step, count = problem.step, 0

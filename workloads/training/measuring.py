@@ -18,7 +18,7 @@ EVALUATION_BATCH = 500
 
 @torch.inference_mode()
 def measure_accuracy(model: nn.Module, split: SplitLike, device: str | torch.device | None = None) -> Accuracy:
-    """Top-1 accuracy in eval mode; the model's modes and place are as before afterwards.
+    """Top-1 accuracy in eval mode; the model's modes and device are as before afterwards.
 
     Args:
         model: images (N, C, H, W) -> scores (N, classes), or tokens (N, T) -> scores (N, T, vocabulary).
@@ -29,11 +29,11 @@ def measure_accuracy(model: nn.Module, split: SplitLike, device: str | torch.dev
         ConfigError: an empty split, or an absent device.
     """
     home = device_of(model)
-    place = home if device is None else select_device(device)
-    x, y = tensors_of(split, place)
+    target = home if device is None else select_device(device)
+    x, y = tensors_of(split, target)
     correct = 0
     try:
-        model.to(place)
+        model.to(target)
         with modes_kept(model):
             model.eval()
             for start in range(0, len(x), EVALUATION_BATCH):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 from hwmodel.errors import ConfigError
 from workloads.storage.weights import load_weights, read_metadata, save_weights
 from workloads.training.accuracy import Accuracy
+from workloads.training.checkpoints import split_digest
 from workloads.training.inputs import DataLike
 from workloads.training.loop import finetune
 from workloads.training.measuring import measure_accuracy
@@ -20,7 +20,6 @@ from workloads.training.records import Progress, TrainResult
 from workloads.training.settings import TrainSettings
 
 _KEY = "pretrain_key"
-_HASHED_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +82,7 @@ def pretrain(
 
 def _training_key(model: nn.Module, data: DataLike, settings: TrainSettings) -> str:
     """16 hex digits of settings, data (name, size, labels, first images) and initial weights."""
-    digest = hashlib.sha256(f"{settings.key} {data.name} {len(data.train.y)}".encode())
-    for values in (data.train.y, data.train.x[:_HASHED_IMAGES]):
-        digest.update(torch.as_tensor(values).cpu().contiguous().numpy().tobytes())
+    digest = split_digest(f"{settings.key} {data.name} {len(data.train.y)}", data.train.x, data.train.y)
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

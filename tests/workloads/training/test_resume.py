@@ -200,6 +200,9 @@ def test_another_run_is_not_resumed(data: Data, tmp_path: Path) -> None:
         run("float", data, replace(SETTINGS, amp="bf16"), again)
     with pytest.raises(ConfigError, match="another training split"):
         run("float", quadrant_data(noise=0.5), SETTINGS, again)
+    relabelled = replace(data, train=replace(data.train, y=(data.train.y + 1) % 4))
+    with pytest.raises(ConfigError, match="another training split"):
+        run("float", relabelled, SETTINGS, again)
     with pytest.raises(ConfigError, match="other hooks"):
         run("pruned", data, SETTINGS, again)
     with pytest.raises(ConfigError, match="does not fit the model"):

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.classes import FIXED, NONE
 from workloads.compress.pruning.follow import ChannelFollower, Followed
@@ -227,11 +227,8 @@ def check_keep(groups: Sequence[ChannelGroup], keep: dict[str, tuple[int, ...]])
         ConfigError: a name is no group (the nearest is offered), or its channels break a rule.
     """
     sizes = {group.name: group.size for group in groups}
+    check_names(keep, sizes, "channel groups", place="keep")
     for name, channels in keep.items():
-        if name not in sizes:
-            raise ConfigError(
-                f"keep: {name!r} is none of the {len(sizes)} channel groups.{did_you_mean(name, sizes)}"
-            )
         rising = list(channels) == sorted(set(channels))
         if not channels or not rising or channels[0] < 0 or channels[-1] >= sizes[name]:
             raise ConfigError(
