@@ -7,9 +7,8 @@ from torch import nn
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.layers import QuantLayer
+from workloads.compress.layers import QuantLayer, named_choices
 from workloads.compress.tied import TiedEmbedding, partners
-from workloads.compress.transform import named_choices
 from workloads.wrappers import unwrapped
 
 _FIXED = ("density", "pattern", "keep_channels", "quantizer", "granularity", "observer", "rounding")

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, matched_none
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.config import MAX_QUANTIZED_BITS, LayerChoice
+from workloads.compress.config import MAX_QUANTIZED_BITS, CompressionConfig, LayerChoice
 from workloads.compress.grid import Grid, along
+from workloads.compress.patterns import expand, is_pattern
 from workloads.compress.prune import build_mask
 from workloads.compress.quantizers import (
     HALF,
@@ -200,6 +201,11 @@ CONVOLUTIONS: dict[type[nn.Module], type[QuantConv1d | QuantConv2d | QuantConv3d
     nn.Conv2d: QuantConv2d,
     nn.Conv3d: QuantConv3d,
 }
+COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
+#: What a pattern meets: a configuration that prices them must also be told that they stay float.
+WITH_WEIGHTS: tuple[type[nn.Module], ...] = (
+    nn.Linear, nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention,
+)  # fmt: skip
 
 
 def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
@@ -231,3 +237,25 @@ def convolution_arguments(module: Any) -> dict[str, Any]:
         "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode",
     )  # fmt: skip
     return {**{name: getattr(module, name) for name in names}, "bias": module.bias is not None}
+
+
+def named_choices(
+    model: nn.Module, config: CompressionConfig, kinds: tuple[type[nn.Module], ...] = COMPRESSIBLE
+) -> dict[str, LayerChoice]:
+    """The choices with exact names for patterns.
+
+    Args:
+        model: without a wrapper.
+        config: by name or shell pattern.
+        kinds: of the layers that an unknown name may have meant.
+
+    Raises:
+        ConfigError: a name or pattern matches no module; the nearest is offered.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    known = [name for name, module in modules.items() if isinstance(module, WITH_WEIGHTS)]
+    for name in config.layers:
+        if name not in modules and not is_pattern(name):
+            near = [n for n in known if isinstance(modules[n], kinds)]
+            raise ConfigError(matched_none(name, near))
+    return expand(config.layers, known, modules)

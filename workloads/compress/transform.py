@@ -8,20 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwmodel.errors import ConfigError, matched_none
+from hwmodel.errors import ConfigError
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.layers import CONVOLUTIONS, QuantLayer, from_float
-from workloads.compress.patterns import expand, is_pattern
+from workloads.compress.layers import COMPRESSIBLE, QuantLayer, from_float, named_choices
 from workloads.compress.pruning.sparse_layers import SparseLayer
 from workloads.compress.replacing import read_by_parent, replace_modules
 from workloads.compress.tied import partners, share_grid, tied_embedding
 from workloads.wrappers import copied, unwrapped
-
-COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
-#: What a pattern meets: a configuration that prices them must also be told that they stay float.
-WITH_WEIGHTS: tuple[type[nn.Module], ...] = (
-    nn.Linear, nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention,
-)  # fmt: skip
 
 
 def apply(model: nn.Module, config: CompressionConfig, *, seed: int | None = None) -> nn.Module:
@@ -109,28 +102,6 @@ def _choices_by_module(model: nn.Module, config: CompressionConfig) -> dict[str,
                 )
                 raise ConfigError(f"{name!r} and {other[1]!r} {shared}, but are given different choices")
     return {place: choice for place, _, choice in first.values() if not choice.is_float}
-
-
-def named_choices(
-    model: nn.Module, config: CompressionConfig, kinds: tuple[type[nn.Module], ...] = COMPRESSIBLE
-) -> dict[str, LayerChoice]:
-    """The choices with exact names for patterns.
-
-    Args:
-        model: without a wrapper.
-        config: by name or shell pattern.
-        kinds: of the layers that an unknown name may have meant.
-
-    Raises:
-        ConfigError: a name or pattern matches no module; the nearest is offered.
-    """
-    modules = dict(model.named_modules(remove_duplicate=False))
-    known = [name for name, module in modules.items() if isinstance(module, WITH_WEIGHTS)]
-    for name in config.layers:
-        if name not in modules and not is_pattern(name):
-            near = [n for n in known if isinstance(modules[n], kinds)]
-            raise ConfigError(matched_none(name, near))
-    return expand(config.layers, known, modules)
 
 
 def _together(model: nn.Module, name: str) -> dict[str, nn.Module]:

@@ -37,11 +37,13 @@ def layer_names(source: LayerGraph | nn.Module | Iterable[str]) -> list[str]:
     """
     if isinstance(source, LayerGraph):
         return list(dict.fromkeys(layer.module for layer in source.weight_layers))
-    if isinstance(source, Iterable):
-        return list(source)
-    from workloads.compress.transform import COMPRESSIBLE
+    from torch import nn
 
-    return [name for name, module in source.named_modules() if isinstance(module, COMPRESSIBLE)]
+    from workloads.compress.layers import COMPRESSIBLE
+
+    if isinstance(source, nn.Module):  # first: nn.Sequential is iterable too
+        return [name for name, module in source.named_modules() if isinstance(module, COMPRESSIBLE)]
+    return list(source)
 
 
 def haq_bits(config: CompressionConfig, names: Sequence[str]) -> list[list[int]]:

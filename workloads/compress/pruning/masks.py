@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Mapping
 
@@ -111,8 +110,7 @@ def set_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 def from_torch_prune(model: nn.Module) -> nn.Module:
     """A copy in which layers pruned by `torch.nn.utils.prune` are sparse layers; the hooks are gone."""
-    computed = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
-    result = copy.deepcopy(model, {id(value): value.detach().clone() for value in computed})  # else refused
+    result = copied(model)
     masks = {name: mask for name, mask in get_masks(result).items() if prune.is_pruned(result.get_submodule(name))}
     for name in masks:
         module = result.get_submodule(name)

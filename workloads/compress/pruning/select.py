@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.layers import QuantLayer
+from workloads.compress.layers import QuantLayer, named_choices
 from workloads.compress.pruning.groups import ChannelGroup
 from workloads.compress.pruning.masks import raw_weight, weight_layers
 from workloads.compress.pruning.slicing import Keep, plan_cuts
 from workloads.compress.pruning.sparse_layers import SparseLayer
-from workloads.compress.transform import named_choices
 
 Scope = Literal["group", "global"]
 
