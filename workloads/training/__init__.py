@@ -25,12 +25,8 @@ if TYPE_CHECKING:
         sweep_gamma,
     )
     from workloads.training.accuracy import Accuracy
-    from workloads.training.augment import augmented, cropped, cut_out, flipped, shifted
     from workloads.training.checkpoints import Checkpoints, read_state, write_state
-    from workloads.training.compiling import compile_training
     from workloads.training.device import device_text, select_device
-    from workloads.training.distill import Teacher, distillation_loss
-    from workloads.training.ema import WeightAverage
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
     from workloads.training.measuring import measure_accuracy
@@ -39,6 +35,10 @@ if TYPE_CHECKING:
     from workloads.training.records import EpochRecord, StepRecord, TrainResult
     from workloads.training.scorer import Scorer
     from workloads.training.settings import TrainSettings
+    from workloads.training.step.augment import augmented, cropped, cut_out, flipped, shifted
+    from workloads.training.step.compiling import compile_training
+    from workloads.training.step.distill import Teacher, distillation_loss
+    from workloads.training.step.ema import WeightAverage
 
 __all__ = [
     "Accuracy",
@@ -91,12 +91,12 @@ __getattr__, __dir__ = lazy_exports(
     {
         "accuracy": ("Accuracy",),
         "measuring": ("measure_accuracy",),
-        "augment": ("augmented", "cropped", "cut_out", "flipped", "shifted"),
+        "step.augment": ("augmented", "cropped", "cut_out", "flipped", "shifted"),
         "checkpoints": ("Checkpoints", "read_state", "write_state"),
-        "compiling": ("compile_training",),
+        "step.compiling": ("compile_training",),
         "device": ("device_text", "select_device"),
-        "distill": ("Teacher", "distillation_loss"),
-        "ema": ("WeightAverage",),
+        "step.distill": ("Teacher", "distillation_loss"),
+        "step.ema": ("WeightAverage",),
         "hooks": ("TrainHook",),
         ".sparse": (
             "AdmmHook",

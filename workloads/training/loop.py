@@ -23,15 +23,15 @@ from workloads.training.checkpoints import (
     snapshot,
     write_state,
 )
-from workloads.training.compiling import compiled
 from workloads.training.device import select_device
-from workloads.training.distill import Teacher
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import SplitSource, feed_of
 from workloads.training.metrics import Metric, default_metric, measure
 from workloads.training.records import EpochRecord, Progress, StepProgress, TrainResult
 from workloads.training.run import Loss, Run
 from workloads.training.settings import TrainSettings
+from workloads.training.step.compiling import compiled
+from workloads.training.step.distill import Teacher
 
 
 def finetune(

@@ -12,17 +12,17 @@ from torch.nn import functional
 
 from hwmodel.errors import ConfigError
 from workloads.training.accuracy import Accuracy
-from workloads.training.augment import augmented
-from workloads.training.diagnose import first_bad_gradient, first_non_finite
-from workloads.training.distill import Teacher, soft_targets, with_soft_targets
-from workloads.training.ema import WeightAverage
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import Feed, own_generator
 from workloads.training.measuring import check_scores
 from workloads.training.metrics import check_same_shape
-from workloads.training.precision import Precision
 from workloads.training.records import EpochRecord, StepProgress, StepRecord
 from workloads.training.settings import TrainSettings
+from workloads.training.step.augment import augmented
+from workloads.training.step.diagnose import first_bad_gradient, first_non_finite
+from workloads.training.step.distill import Teacher, soft_targets, with_soft_targets
+from workloads.training.step.ema import WeightAverage
+from workloads.training.step.precision import Precision
 
 #: (outputs, targets) -> 0-dim, with gradients.
 Loss = Callable[[Tensor, Tensor], Tensor]
