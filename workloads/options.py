@@ -52,6 +52,6 @@ def check_count(what: str, name: str, value: Any, least: int = 1) -> int:
 
 def is_integer(value: object, least: int, most: int | None = None) -> TypeGuard[int]:
     """An integer (no bool) in `least` .. `most`, both ends in."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int):
         return False
-    return least <= value and (most is None or value <= most)
+    return value >= least and (most is None or value <= most)
