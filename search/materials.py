@@ -1,4 +1,4 @@
-"""The workbench of a job: data, model, graph, accelerator, and the scorer once the float model is trained."""
+"""What a job works with: data, model, graph, accelerator, space, and the scorer once the float model is trained."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
 from search.observer import Observer
-from search.scoring import Score
 from search.space import Space
 from search.spec import SearchSpec
+from workloads import compress, load_data, load_model, model_names, training
 from workloads.compress.config import CompressionConfig
+from workloads.training.accuracy import Accuracy
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
@@ -28,8 +29,8 @@ FLOAT_RECORD = "float.json"
 
 
 @dataclass
-class Bench:
-    """What a job works with. Everything is made when it is first asked for; it is an `evaluate` of `Study`.
+class Materials:
+    """The materials of a job. Everything is made when it is first asked for; it is an `evaluate` of `Study`.
 
     Args:
         spec: of the search.
@@ -45,19 +46,74 @@ class Bench:
 
     @cached_property
     def data(self) -> Dataset:
-        from workloads import load_data
+        """The data set.
 
-        return load_data(self.spec.data, **self.spec.data_options)
+        Raises:
+            ConfigError: it cannot be loaded, or accuracy is not what it measures.
+        """
+        data = load_data(self.spec.data, **self.data_options)
+        if data.is_regression or data.metric is not None:
+            what = "floating-point targets" if data.metric is None else "a metric of its own"
+            raise ConfigError(
+                f"data {self.spec.data!r} has {what}, but a search from a file compares accuracies. In Python: "
+                "Study with evaluate=Scorer(model, data, settings), which measures r2 or a metric."
+            )
+        return data
+
+    @cached_property
+    def data_options(self) -> dict[str, Any]:
+        """Those of the specification, and where validation comes from.
+
+        With published weights that we know, trained on all training images, the validation split is cut from the
+        test files unless the specification says otherwise.
+        """
+        options = self.spec.data_options
+        known = self._published
+        if known is None or known.data != self.spec.data or "validation" in options:
+            return dict(options)
+        return {**options, "validation": "test"}
+
+    @cached_property
+    def _published(self) -> Any:
+        from workloads.models.published import published
+
+        return None if self.spec.checkpoint is None else published(self.spec.checkpoint)
+
+    @property
+    def validation_seen(self) -> bool | None:
+        """The checkpoint was trained on the validation images; None is not known. Without one, never.
+
+        Where it is not False, a validation accuracy above the test accuracy by more than noise is memory.
+        """
+        if self.spec.checkpoint is None or self.data.validation_from in ("own", "test"):
+            return False
+        known = self._published
+        return True if known is not None and known.data == self.spec.data else None
+
+    @property
+    def data_notes(self) -> tuple[str, ...]:
+        """What a user should know about the validation split."""
+        known = self._published
+        if known is None or known.data != self.spec.data:
+            return ()
+        trained = f"The checkpoint is the published {known.model}, trained on all training images of {known.data}"
+        if self.validation_seen:
+            return (
+                f"{trained}, the validation images among them: validation accuracy is memory. Use data_options: "
+                "{validation: test}.",
+            )
+        return (
+            f"{trained}: the validation split is cut from the test files ({len(self.data.validation):,} images; "
+            f"{len(self.data.test):,} stay test).",
+        )
 
     @cached_property
     def model_options(self) -> dict[str, Any]:
         """Those of the specification, channels and classes of the data added where the model is built here."""
-        from workloads import model_names
-
         implied: dict[str, Any] = {}
         shape, classes = self.data.input_shape, self.data.num_classes
         if self.spec.model in model_names():
-            is_tokens = len(shape) == 1
+            is_tokens = not self.data.example().is_floating_point()
             images = {"in_channels": shape[0], "num_classes": classes}
             implied = {"context": shape[0], "vocab": classes} if is_tokens else images
         elif self.spec.model.startswith("timm:"):
@@ -76,7 +132,7 @@ class Bench:
 
         model = self._new_model()
         try:
-            return trace_model(model, (self.data.validation.x[:1],), name=_short(self.spec.model))
+            return trace_model(model, (self.data.example(),), name=_short(self.spec.model))
         except TraceError as error:
             wanted, given = getattr(model, "input_shape", None), self.data.input_shape
             if wanted is None or tuple(wanted) == tuple(given):
@@ -93,9 +149,7 @@ class Bench:
 
     @cached_property
     def space(self) -> Space:
-        from workloads.compress import uncompressible
-
-        floating = uncompressible(self._new_model(), self.graph.modules)
+        floating = compress.uncompressible(self._new_model(), self.graph.modules)
         return Space.from_graph(self.graph, **self.spec.space.model_dump(), floating=floating)
 
     @cached_property
@@ -104,7 +158,7 @@ class Bench:
         return {
             "model_options": self.model_options,
             "data": self.spec.data,
-            "data_options": self.spec.data_options,
+            "data_options": self.data_options,
             "checkpoint": self.spec.checkpoint,
             "training": {
                 "float": {} if self.spec.checkpoint else self.spec.float_settings.to_dict(),
@@ -115,10 +169,8 @@ class Bench:
     @cached_property
     def scorer(self) -> Scorer:
         """Scores candidates of the float model, which is trained or read first."""
-        from workloads.training import Scorer
-
-        scorer = Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
-        accuracy = scorer.float_accuracy()
+        scorer = training.Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
+        accuracy = counted(scorer.float_accuracy())
         record = {"correct": accuracy.correct, "total": accuracy.total, "checkpoint": FLOAT_WEIGHTS}
         write_atomic(self.folder / FLOAT_RECORD, json.dumps(record, indent=1) + "\n")
         return scorer
@@ -126,20 +178,17 @@ class Bench:
     @cached_property
     def float_model(self) -> Any:
         """The trained float model; its weights are in `checkpoints/float.safetensors`."""
-        from workloads.compress import load_weights, save_weights
-        from workloads.training import pretrain
-
         model, path = self._new_model(), self.folder / FLOAT_WEIGHTS
         if self.spec.checkpoint is not None:
             if path.exists():
-                load_weights(path, model)
+                compress.load_weights(path, model)
             else:
-                _read_checkpoint(self.spec.checkpoint, model)
-                save_weights(path, model)
+                compress.load_weights(self.spec.checkpoint, model)
+                compress.save_weights(path, model)
             return model.eval()
         settings = self.spec.float_settings
         self.observer.stage_started("float", 0, settings.epochs)
-        pretrain(
+        training.pretrain(
             model,
             self.data,
             settings,
@@ -159,36 +208,39 @@ class Bench:
 
     def rebuild(self, config: CompressionConfig, checkpoint: Path) -> Any:
         """A finetuned model of this run, from its weights."""
-        from workloads.compress import apply, load_weights
-
-        model = apply(self.float_model, config)
-        load_weights(checkpoint, model)
+        model = compress.apply(self.float_model, config, seed=0)
+        compress.load_weights(checkpoint, model)
         return model.eval()
 
     def _new_model(self) -> Any:
-        from workloads import load_model
-
         return load_model(self.spec.model, **self.model_options)
 
 
-def _read_checkpoint(path: str, model: Any) -> None:
-    """Weights that the user brings: `.safetensors` of ours, or `.npz` arrays named like the parameters."""
-    from workloads.compress import load_weights
-    from workloads.models.registry import load_pretrained_npz
+def counted(score: Any) -> Accuracy:
+    """An accuracy of the scorer, which measures no metric here (`Materials.data`).
 
-    if path.endswith(".npz"):
-        load_pretrained_npz(model, path)
-    else:
-        load_weights(path, model)
+    Raises:
+        ConfigError: it did.
+    """
+    if not isinstance(score, Accuracy):
+        raise ConfigError(f"a search from a file compares accuracies, but got {score}")
+    return score
 
 
-def read_float_score(folder: Path) -> Score | None:
-    """Validation accuracy of the float model of a run, or None before it is known."""
+def read_float_accuracy(folder: Path) -> Accuracy | None:
+    """Validation accuracy of the float model of a run, or None before it is known.
+
+    Raises:
+        ConfigError: the record is damaged.
+    """
     path = folder / FLOAT_RECORD
     if not path.exists():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return Score(correct=record["correct"], total=record["total"])
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Accuracy(correct=record["correct"], total=record["total"])
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
+        raise ConfigError(f"{path}: is damaged: {error}. hwmodel resume {folder} measures it again.") from error
 
 
 def _short(model: str) -> str:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import safe_name
 from reports import units
+from reports.run.metrics import write_cost
 from reports.terminal.console import is_terminal, make_console, say
 from reports.terminal.interrupts import check
 from reports.terminal.tables import safe_text
+from search.front.costs import in_tables
 from search.observer import Observer
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from search.front.results import Result
-    from workloads.training import EpochRecord
+    from workloads.training import Accuracy, EpochRecord, MetricValue
 
 LABELS = {
     "float": "float training",
@@ -35,11 +37,11 @@ LABELS = {
 
 def cost_text(result: Result) -> str:
     """`2.60 bits`, or the first cost that the result has."""
-    bits = result.costs.get("avg_w_bits")
-    if bits is not None:
-        return f"{bits:.2f} bits"
-    energy = result.costs.get("energy_pj")
-    return units.energy(energy) if energy is not None else "-"
+    cost = next((cost for cost in in_tables() if cost.key in result.costs), None)
+    if cost is None:
+        return "-"
+    value = result.costs[cost.key]
+    return f"{value:.2f} bits" if cost.shown[0] == "bit" else write_cost(cost, value)
 
 
 def front_text(front: tuple[Result, ...]) -> str:
@@ -58,8 +60,14 @@ def epoch_text(record: EpochRecord, total: int) -> str:
     """`epoch 3/8 · loss 0.412 · train 91.2 % · validation 90.1 % · lr 0.03 · 4.20 s`."""
     scores = [("train", record.train_accuracy), ("validation", record.validation), ("EMA", record.ema_validation)]
     parts = [f"epoch {record.epoch}/{total}", f"loss {record.loss:.3g}"]
-    parts += [f"{name} {units.percent(score.value)}" for name, score in scores if score is not None]
+    parts += [f"{name} {_score_text(score)}" for name, score in scores if score is not None]
     return " · ".join([*parts, f"lr {record.lr:.2g}", units.seconds(record.wall_s)])
+
+
+def _score_text(score: Accuracy | MetricValue) -> str:
+    """An accuracy in percent; a metric by its name."""
+    name = getattr(score, "name", "")
+    return f"{name} {score.value:.4g}" if name else units.percent(score.value)
 
 
 class State(Observer):

@@ -14,9 +14,9 @@ from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.grid import Grid
-from workloads.compress.layers import QuantLayer
-from workloads.compress.transform import COMPRESSIBLE
+from workloads.compress.layers import COMPRESSIBLE, QuantLayer
 from workloads.export.marking import input_site, weight_site
+from workloads.export.packed import against_float
 from workloads.storage.packing import packed_bytes
 
 _FLOAT_BYTES = 4
@@ -121,7 +121,7 @@ class LayerExplanation:
             f"  weight   {self.weight or 'float'}",
             f"  input    {self.input or _float_input(self.choice)}",
             f"  density  {100 * self.density:.4g} % kept, {100 * self.zeros:.4g} % of the weights are 0",
-            f"  size     {size}, {self.float_bytes / max(1, self.num_bytes):.3g} times smaller than float32",
+            f"  size     {size}, {against_float(self.num_bytes, self.float_bytes)}",
         ]
         if self.macs is not None and self.macs_share is not None:
             lines.append(f"  MACs     {self.macs:,}, {100 * self.macs_share:.3g} % of the network")

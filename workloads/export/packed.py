@@ -27,22 +27,12 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.compress.config_file import refuse_pickle
-from workloads.compress.grid import Grid
+from workloads.compress.grid import Grid, RangeGrid
+from workloads.compress.tied import TiedEmbedding
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
-from workloads.modules import join_names, uncompiled
-from workloads.storage.gridcodec import (
-    GRID_PARTS,
-    grid_parts,
-    grid_values,
-    pack_codes,
-    pack_flags,
-    read_grid,
-    unpack_codes,
-    unpack_flags,
-)
-from workloads.storage.packing import packed_bytes
+from workloads.storage.packing import pack, packed_bytes, unpack
+from workloads.wrappers import unwrapped
 
 LAYOUT_KEY = "hwmodel.packed"
 VERSION = 1
@@ -74,6 +64,18 @@ class PackedSize:
         """Bytes without compression over bytes of the whole file."""
         return self.float_bytes / self.num_bytes
 
+    @property
+    def compared(self) -> str:
+        """The ratio in words."""
+        return against_float(self.num_bytes, self.float_bytes)
+
+
+def against_float(num_bytes: int, float_bytes: int) -> str:
+    """`2.7 times smaller than float32`, or `larger` where names, scales and layout outweigh what the codes save."""
+    if num_bytes > float_bytes:
+        return f"{num_bytes / max(1, float_bytes):.3g} times larger than float32"
+    return f"{float_bytes / max(1, num_bytes):.3g} times smaller than float32"
+
 
 def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str] | None = None) -> PackedSize:
     """Write a compressed model as packed integers.
@@ -90,7 +92,7 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
         ConfigError: another suffix, or a layer was removed (0 bits).
     """
     _check_suffix(path)
-    model = uncompiled(qmodel)
+    model: nn.Module = unwrapped(qmodel)
     layers = dict(quantized_layers(model))
     tensors: dict[str, Tensor] = {}
     records: dict[str, Any] = {"version": VERSION, "weights": {}, "inputs": {}}
@@ -153,7 +155,7 @@ def verify_packed(path: str | Path, qmodel: nn.Module) -> int:
     Raises:
         ConfigError: a tensor is missing, is one too many or differs in any bit.
     """
-    found, wanted = load_packed(path), plain_state(uncompiled(qmodel))
+    found, wanted = load_packed(path), plain_state(unwrapped(qmodel))
     different = sorted(set(found) ^ set(wanted))
     different += [name for name in wanted if name in found and not torch.equal(found[name], wanted[name])]
     if different:
@@ -178,7 +180,10 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
             state[join_names(name, "weight")] = value.detach().cpu().contiguous().clone()
             bias = layer.effective_bias()
             if bias is not None:
-                state[join_names(name, "bias")] = bias.detach().cpu().contiguous().clone()
+                state[_join(name, "bias")] = bias.detach().cpu().contiguous().clone()
+        for name, module in model.named_modules():
+            if isinstance(module, TiedEmbedding):
+                state[_join(name, "weight")] = module.owner.effective_weight().detach().cpu().contiguous().clone()
     return state
 
 
@@ -235,6 +240,5 @@ def _check_complete(path: str | Path, records: Mapping[str, Any], tensors: Mappi
 
 
 def _check_suffix(path: str | Path) -> None:
-    refuse_pickle(path)
     if Path(path).suffix != ".safetensors":
         raise ConfigError(f"{Path(path).name} must end in .safetensors")

@@ -50,7 +50,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
     """
     path = Path(path)
     if importlib.util.find_spec("onnx") is None:
-        raise ConfigError(f"{path}: reading ONNX needs onnx, which is not installed: pip install 'hwmodel[onnx]'")
+        raise ConfigError(f"{path}: reading ONNX needs onnx, which is not installed: pip install -e '.[onnx]'")
     import onnx
     from google.protobuf.message import DecodeError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from hwmodel.files import write_atomic
 from workloads.modules import join_names
 from workloads.rewrite.lora import LoRASpec, adapt, lora_layers
 from workloads.storage.weights import check_suffix, read_tensors
+from workloads.wrappers import copied
 
 _KEY = "lora"
 
@@ -80,7 +80,7 @@ def load_lora(path: str | Path, model: nn.Module) -> nn.Module:
     if _KEY not in metadata:
         raise ConfigError(f"{path.name} holds no LoRA adapters. Write it with save_lora.")
     notes = json.loads(metadata[_KEY])
-    result = copy.deepcopy(model)
+    result = copied(model)
     known = {*dict(result.named_modules()), *dict(result.named_parameters())}
     check_names((*notes["adapters"], *notes["trained"]), known, "modules and parameters", place=path.name)
     specs = {name: LoRASpec(**spec) for name, spec in notes["adapters"].items()}

@@ -12,7 +12,6 @@ A convolution is factorized by one of two schemes:
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -20,9 +19,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, check_one_of
-from hwmodel.network.patterns import matching
-from workloads.options import is_integer
+from hwmodel.errors import ConfigError
+from workloads.compress.replacing import must_be_called, replace_modules
 from workloads.rewrite.factors import (
     Candidate,
     Factors,
@@ -37,16 +35,21 @@ from workloads.rewrite.select import (
     convolution_like,
     describe,
     in_place_of,
-    replace_modules,
+    matching,
     seeded,
     select_layers,
 )
+from workloads.wrappers import copied
 
 Scheme = Literal["channel", "spatial"]
 
 
 class LowRank(nn.Sequential):
     """`first` (to r channels, no bias), then `second`."""
+
+    def __init__(self, layers: OrderedDict[str, nn.Module]) -> None:
+        super().__init__(layers)
+        must_be_called(self)
 
 
 def to_low_rank(
@@ -88,7 +91,7 @@ def to_low_rank(
     check_one_of("scheme", scheme, ("channel", "spatial"))
     if isinstance(rank, Mapping) and layers is None:
         layers = list(rank)
-    result = copy.deepcopy(model)
+    result = copied(model)
     selection = select_layers(result, (nn.Linear, *CONVOLUTIONS), lambda m: _refusal(m, scheme), layers, skip)
     plans = {name: _Plan(name, module, scheme) for name, module in selection.layers.items()}
     ranks = _ranks(plans, rank, energy, parameters)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from torch import nn
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.pruning.size import ModelSize, size_of
 from workloads.tracing import trace
+from workloads.wrappers import copied, unwrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,6 +117,7 @@ def make_report(
         errors: changed layer -> what it was, what it is now, its relative weight error.
         skipped: name -> why it stayed.
     """
+    before = unwrapped(before)
     old, new = _graph(before, example), _graph(after, example)
     changes = tuple(
         LayerChange(
@@ -140,4 +141,34 @@ def arguments(example: Any) -> tuple[Any, ...]:
 
 
 def _graph(model: nn.Module, example: Any) -> LayerGraph:
-    return trace(copy.deepcopy(model).eval(), *arguments(example))
+    return trace(copied(model).eval(), *arguments(example))
+
+
+def _counts(model: nn.Module, name: str, graph: LayerGraph) -> Counts:
+    """Of the module with this name; "" is the model."""
+    module = model.get_submodule(name)
+    quantizers = {
+        id(p)
+        for layer in module.modules()
+        if isinstance(layer, QuantLayer)
+        for child in layer.children()
+        for p in child.parameters()
+    }
+    own = [p for p in module.parameters() if id(p) not in quantizers]
+    bits = _quantized_bits(module)
+    inside = [layer for layer in graph.layers if not name or f"{layer.module}.".startswith(f"{name}.")]
+    return Counts(
+        parameters=sum(p.numel() for p in own),
+        trainable=sum(p.numel() for p in own if p.requires_grad),
+        macs=sum(layer.macs for layer in inside),
+        size_bytes=-(-sum(p.numel() * bits.get(id(p), 8 * p.element_size()) for p in own) // 8),
+    )
+
+
+def _quantized_bits(module: nn.Module) -> dict[int, int]:
+    """id(weight) -> its bits, for every quantized weight inside."""
+    return {
+        id(layer.weight): int(layer.weight_quantizer.bits)
+        for layer in module.modules()
+        if isinstance(layer, QuantLayer) and layer.weight_quantizer is not None
+    }

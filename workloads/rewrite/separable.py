@@ -6,7 +6,6 @@ Network Decoupling, arXiv:1808.05517, section 3 (its exact relation to a dense c
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -15,8 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, check_one_of
-from workloads.options import is_integer
+from hwmodel.errors import ConfigError
+from workloads.compress.replacing import replace_modules
 from workloads.rewrite.depthwise import FORMS, Form, depthwise_conv
 from workloads.rewrite.factors import factorize, relative_error
 from workloads.rewrite.report import RewriteReport, make_report
@@ -25,10 +24,10 @@ from workloads.rewrite.select import (
     convolution_like,
     describe,
     in_place_of,
-    replace_modules,
     seeded,
     select_layers,
 )
+from workloads.wrappers import copied
 
 
 class SeparableConv(nn.Sequential):
@@ -73,7 +72,7 @@ def to_separable(
     check_one_of("form", form, FORMS)
     if not is_integer(multiplier, 1):
         raise ConfigError(f"multiplier must be an integer >= 1, but got {multiplier!r}")
-    result = copy.deepcopy(model)
+    result = copied(model)
     selection = select_layers(result, CONVOLUTIONS, _refusal, layers, skip)
     replacements: dict[nn.Module, nn.Module] = {}
     notes: dict[str, tuple[str, str, float | None]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from workloads.storage.weights import check_same_names, check_suffix, read_tenso
 from workloads.training.settings import TrainSettings
 
 _TREE, _VERSION = "training_state", 1
-_HASHED_INPUTS = 64
 _TENSOR = "tensor"
 
 
@@ -157,19 +155,6 @@ def _make_buffers(model: nn.Module, state: dict[str, Any]) -> None:
 
 
 # ---- whose state it is ---------------------------------------------------------------------------
-
-
-def data_key(x: Tensor, y: Tensor) -> str:
-    """16 hex digits of the training split: its size, its labels and its first inputs."""
-    return split_digest(f"{tuple(x.shape)}", x, y).hexdigest()[:16]
-
-
-def split_digest(text: str, x: Any, y: Any) -> hashlib._Hash:
-    """SHA-256 of a text, all labels and the first inputs of a split."""
-    digest = hashlib.sha256(text.encode())
-    for values in (y, x[:_HASHED_INPUTS]):
-        digest.update(torch.as_tensor(values).cpu().contiguous().numpy().tobytes())
-    return digest
 
 
 def check_same_run(path: str | Path, state: dict[str, Any], settings: TrainSettings, own: dict[str, Any]) -> None:

@@ -38,6 +38,13 @@ def test_layers_in_order():
     )
 
 
+def test_a_container_is_a_model_not_a_list_of_names():
+    stack = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    assert layer_names(stack) == ["0", "3"]
+    assert layer_names(nn.ModuleList([nn.Linear(2, 2), stack])) == ["0", "1.0", "1.3"]
+    assert haq_bits(CompressionConfig.from_bits({"3": 4}), layer_names(stack)) == [[-1, -1], [4, -1]]
+
+
 def test_haq_there_and_back():
     pairs = haq_bits(CONFIG, TINY_LAYERS)
     assert pairs == [[8, -1], [1, 16], [3, 5], [-1, -1]]

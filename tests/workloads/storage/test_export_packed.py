@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hwmodel.errors import ConfigError
 from tests.workloads.compress.compress_models import TINY_LAYERS, images, tiny_net
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate, quantized_layers
-from workloads.export import load_packed, packed_layout, save_packed, verify_packed
+from workloads.export import PackedSize, load_packed, packed_layout, save_packed, verify_packed
 from workloads.storage.packing import pack, packed_bytes, unpack
 
 
@@ -84,6 +85,15 @@ def test_sizes_are_the_packed_bytes(tmp_path):
     assert size.other_bytes == size.float_bytes - 4 * sum(weights.values())
     assert size.num_bytes == (tmp_path / "m.safetensors").stat().st_size
     assert size.ratio == size.float_bytes / size.num_bytes
+
+
+@pytest.mark.parametrize(("num_bytes", "text"), [
+    (1000, "2.7 times smaller than float32"), (2700, "1 times smaller than float32"),
+    (7290, "2.7 times larger than float32"),
+])  # fmt: skip
+def test_a_ratio_in_words_says_which_way(num_bytes, text):
+    sizes = {"code_bytes": 0, "parameter_bytes": 0, "other_bytes": 0, "float_bytes": 2700}
+    assert PackedSize(path=Path("m"), num_bytes=num_bytes, **sizes).compared == text
 
 
 def test_the_layout_is_readable_without_us(tmp_path):

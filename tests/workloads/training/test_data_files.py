@@ -238,7 +238,7 @@ def test_normalize_by_the_constants_of_imagenet():
     with pytest.raises(ConfigError, match="normalize must be one of train, imagenet, none"):
         make_dataset("d", (part, part, part), 10, "", normalize="imagnet")  # type: ignore[arg-type]
     grey = (x[:, :1], torch.zeros(5))
-    with pytest.raises(ConfigError, match="these have one channel"):
+    with pytest.raises(ConfigError, match=r"of colour images, but these are \(5, 1, 4, 4\)"):
         make_dataset("d", (grey, grey, grey), 10, "", normalize="imagenet")
 
 

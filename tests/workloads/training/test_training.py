@@ -21,8 +21,8 @@ from workloads.training import (
     pretrain,
     select_device,
 )
-from workloads.training.augment import shifted
-from workloads.training.optimizers import make_optimizer
+from workloads.training.run import make_optimizer
+from workloads.training.step.augment import shifted
 
 SETTINGS = TrainSettings(epochs=4, lr=0.1, batch_size=32)
 

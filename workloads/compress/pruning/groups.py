@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -10,14 +9,17 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, check_names
+from hwmodel.errors import ConfigError, HwModelError, did_you_mean
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.classes import FIXED, NONE
 from workloads.compress.pruning.follow import ChannelFollower, Followed
 from workloads.compress.pruning.sparse_layers import SparseLayer
 from workloads.placement import device_of
+from workloads.tracing.failure import explain
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import named_outputs
+from workloads.tracing.scope import ModuleNames, Scope
+from workloads.wrappers import copied
 
 Role = Literal["producer", "carrier", "consumer"]
 
@@ -129,9 +131,11 @@ def channel_groups(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Channel
 
     Returns:
         Groups with at least two removable channels.
+
+    Raises:
+        TraceError: the forward fails on these inputs; names the module.
     """
-    copied = copy.deepcopy(model).eval()
-    followed = _follow(copied, args, kwargs)
+    followed = _follow(copied(model).eval(), args, kwargs)
     return _collect(followed)
 
 
@@ -169,9 +173,14 @@ def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> Fo
     for leaf in torch.utils._pytree.tree_leaves((tree_args, tree_kwargs)):
         if isinstance(leaf, Tensor):
             follower.add_input(leaf)
+    scope = Scope()
     try:
-        with isolated(model), torch.inference_mode(), follower:
+        with isolated(model), scope.follow(ModuleNames(model)), torch.inference_mode(), follower:
             output = model(*tree_args, **tree_kwargs)
+    except HwModelError:
+        raise
+    except Exception as error:  # torch and the model raise anything here
+        raise explain(error, scope, type(model).__name__) from error
     finally:
         for handle in handles:
             handle.remove()

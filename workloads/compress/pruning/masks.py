@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +12,7 @@ from torch.nn.utils import prune
 from hwmodel.errors import ConfigError, check_names
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.sparse_layers import SparseLayer, check_fits, to_sparse
-from workloads.modules import put_module
+from workloads.wrappers import copied
 
 _WITH_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -110,8 +109,7 @@ def set_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 def from_torch_prune(model: nn.Module) -> nn.Module:
     """A copy in which layers pruned by `torch.nn.utils.prune` are sparse layers; the hooks are gone."""
-    computed = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
-    result = copy.deepcopy(model, {id(value): value.detach().clone() for value in computed})  # else refused
+    result = copied(model)
     masks = {name: mask for name, mask in get_masks(result).items() if prune.is_pruned(result.get_submodule(name))}
     for name in masks:
         module = result.get_submodule(name)
@@ -122,7 +120,7 @@ def from_torch_prune(model: nn.Module) -> nn.Module:
 
 def to_torch_prune(model: nn.Module) -> nn.Module:
     """A copy in which sparse layers are plain ones under `torch.nn.utils.prune`, as its functions leave them."""
-    result = copy.deepcopy(model)
+    result = copied(model)
     for name, layer in list(result.named_modules()):
         if isinstance(layer, SparseLayer):
             dense, mask = layer.to_dense(), layer.mask

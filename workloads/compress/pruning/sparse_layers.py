@@ -5,19 +5,17 @@ The mask multiplies the weight in the forward pass, so that a pruned weight is z
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hwmodel.errors import ConfigError, matched_none
-from workloads.compress.layers import convolution_arguments
-from workloads.modules import put_module
-
-Kind = TypeVar("Kind", bound=nn.Module)
+from hwmodel.errors import ConfigError, did_you_mean
+from workloads.compress.replacing import mirrored, must_be_called, replace_modules
+from workloads.compress.tied import partners
+from workloads.wrappers import copied
 
 
 class SparseLayer(nn.Module):
@@ -30,6 +28,7 @@ class SparseLayer(nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register_buffer("mask", torch.ones(self.weight.shape, dtype=torch.bool, device=self.weight.device))
+        must_be_called(self)
 
     def effective_weight(self) -> Tensor:
         """The weight that multiplies. The shape of `weight`."""
@@ -44,7 +43,9 @@ class SparseLayer(nn.Module):
     def to_dense(self) -> nn.Module:
         """A plain layer on the same parameters; pruned weights are set to zero."""
         self.weight.mul_(self.mask)
-        return _rebuilt(self, self.plain)
+        dense = mirrored(self, self.plain)
+        del dense._buffers["mask"]
+        return dense
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, density={self.density:.3g}"
@@ -95,7 +96,7 @@ SPARSE: dict[type[nn.Module], type[SparseLayer]] = {
 
 
 def to_sparse(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of the model in which the named layers are sparse, with these masks.
+    """A copy of the model in which the named layers are sparse, with these masks, and all that share their weight.
 
     Args:
         model: not changed.
@@ -104,10 +105,15 @@ def to_sparse(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     Raises:
         ConfigError: a name is no plain convolution or linear layer, or a mask does not fit.
     """
-    result = copy.deepcopy(model)
+    result = copied(model)
+    replacements: dict[nn.Module, nn.Module] = {}
     for name, mask in masks.items():
-        result = put_module(result, name, _sparse(name, result, mask))
-    return result
+        layer = _sparse(name, result, mask)
+        replacements[result.get_submodule(name)] = layer
+        for partner, other in partners(result, layer.weight).items():
+            if type(other) in SPARSE and other not in replacements:
+                replacements[other] = _sparse(partner, result, masks.get(partner, mask))
+    return replace_modules(result, replacements)
 
 
 def _sparse(name: str, model: nn.Module, mask: Tensor) -> SparseLayer:
@@ -115,24 +121,13 @@ def _sparse(name: str, model: nn.Module, mask: Tensor) -> SparseLayer:
     module = modules.get(name)
     if type(module) not in SPARSE or module is None:
         known = [key for key, value in modules.items() if type(value) in SPARSE]
-        raise ConfigError(matched_none(name, known, "plain convolutions and linear layers"))
-    layer = _rebuilt(module, SPARSE[type(module)])
+        raise ConfigError(
+            f"{name!r} is none of the {len(known)} plain convolutions and linear layers.{did_you_mean(name, known)}"
+        )
+    layer = must_be_called(mirrored(module, SPARSE[type(module)]))
     check_fits(name, mask, layer.weight)
     full = mask.to(device=layer.weight.device, dtype=torch.bool).expand_as(layer.weight)
     layer.register_buffer("mask", full.clone())
-    return layer
-
-
-def _rebuilt(module: nn.Module, kind: type[Kind]) -> Kind:
-    """The same layer as another kind, on the same parameters."""
-    with torch.device("meta"):
-        if isinstance(module, nn.Linear):
-            layer = kind(module.in_features, module.out_features, module.bias is not None)
-        else:
-            layer = kind(**convolution_arguments(module))
-    for key, parameter in module.named_parameters(recurse=False):
-        layer.register_parameter(key, parameter)
-    layer.train(module.training)
     return layer
 
 
