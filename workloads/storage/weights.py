@@ -119,7 +119,7 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
     _check_quantizers(place, json.loads(metadata.get(_QUANTIZERS, "{}")), _quantizers(model))
     masked = _maskless(model, tensors)
     own = model.state_dict() | {f"{prefix}mask": layer.weight for prefix, layer in masked.items()}
-    check_names(place, set(tensors), set(own))
+    check_same_names(place, set(tensors), set(own))
     for name, value in own.items():
         if tensors[name].shape != value.shape:
             raise ConfigError(
@@ -193,7 +193,7 @@ def check_suffix(path: str | Path) -> None:
         raise ConfigError(f"{Path(path).name} must end in .safetensors")
 
 
-def check_names(place: str, found: set[str], wanted: set[str]) -> None:
+def check_same_names(place: str, found: set[str], wanted: set[str]) -> None:
     """The names in a file are those of the model.
 
     Raises:
