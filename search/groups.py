@@ -63,22 +63,6 @@ class Parameter:
     values: tuple[AxisValue, ...]
 
 
-def matching(pattern: str, modules: Sequence[str], num_layers: int, key: str) -> tuple[str, ...]:
-    """The modules that a name or glob (`layer1.*`) matches, in the order of the graph.
-
-    Raises:
-        ConfigError: none; the nearest name is offered.
-    """
-    if pattern in modules:
-        return (pattern,)
-    found = tuple(name for name in modules if fnmatchcase(name, pattern))
-    if found:
-        return found
-    close = nearest(pattern.strip("*?."), modules)
-    hint = f"; nearest {close[0]!r}." if close else f". Names are like {modules[0]!r}." if modules else "."
-    raise ConfigError(f"{key}: {pattern!r} matched 0 of {num_layers} layers{hint}")
-
-
 def resolve_groups(graph: LayerGraph, groups: Groups, frozen: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Group name -> its modules, frozen ones left out. Layers in no group form a group of their own.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hwmodel import CostTable, load_accelerator
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from search.front.objective import Objective, resolve_objectives
 from search.front.pareto import pareto_front

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 from workloads.compress.reads import WeightReads
 from workloads.compress.transform import quantized_layers
 from workloads.placement import device_of

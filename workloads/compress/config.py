@@ -307,9 +307,7 @@ def check_matches(name: str, graph: LayerGraph) -> None:
     Raises:
         GraphError: it does not; the nearest name is offered.
     """
-    known = graph.layer_modules.union(graph.aliases)
-    if name not in known:
-        raise GraphError(f"{name!r} matched 0 of {len(graph.layers)} layers.{did_you_mean(name, known)}")
+    check_names([name], graph.layer_modules.union(graph.aliases), error=GraphError)
 
 
 def _check_blocks(config: CompressionConfig, graph: LayerGraph) -> None:

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, matched_none
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import MAX_QUANTIZED_BITS, CompressionConfig, LayerChoice
-from workloads.compress.grid import Grid
+from workloads.compress.grid import Grid, along
 from workloads.compress.patterns import expand, is_pattern
 from workloads.compress.prune import build_mask
 from workloads.compress.quantizers import (
@@ -80,7 +80,7 @@ class QuantLayer(nn.Module):
             self.weight_quantizer.initialise(self.weight, self.mask)
 
     def set_bits(self, *, w_bits: int, a_bits: int) -> None:
-        """Change the widths in device; `workloads.compress.set_bits` does so for a whole model.
+        """Change the widths in place; `workloads.compress.set_bits` does so for a whole model.
 
         The weight's grid starts anew from the weight, the input's from what its last calibration saw.
 
@@ -257,5 +257,5 @@ def named_choices(
     for name in config.layers:
         if name not in modules and not is_pattern(name):
             near = [n for n in known if isinstance(modules[n], kinds)]
-            raise ConfigError(f"{name!r} matched 0 of {len(near)} layers.{did_you_mean(name, near)}")
+            raise ConfigError(matched_none(name, near))
     return expand(config.layers, known, modules)

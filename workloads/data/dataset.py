@@ -202,12 +202,7 @@ def _scale(name: str, train_x: Tensor, normalize: str) -> tuple[Tensor, Tensor]:
     constants: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
         "imagenet": IMAGENET, "none": ((0.0,), (1.0,)),
     }  # fmt: skip
-    if normalize not in constants:
-        options = ("train", *constants)
-        raise ConfigError(
-            f"data {name!r}: normalize must be one of {', '.join(options)}, but got {normalize!r}."
-            f"{did_you_mean(str(normalize), options)}"
-        )
+    check_one_of(f"data {name!r}: normalize", normalize, ("train", *constants))
     ones = (1,) * (train_x.dim() - 2)
     mean, deviation = (torch.tensor(values).reshape(1, -1, *ones) for values in constants[normalize])
     if normalize == "imagenet" and (train_x.dim() != 4 or train_x.shape[1] != mean.shape[1]):

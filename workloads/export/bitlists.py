@@ -187,9 +187,7 @@ def _key(name: str, prefix: str) -> str:
 
 
 def _check_known(config: CompressionConfig, names: Sequence[str]) -> None:
-    missing = [name for name in config.layers if name not in set(names) and not is_pattern(name)]
-    if missing:
-        raise ConfigError(f"{missing[0]!r} matched 0 of {len(names)} layers.{did_you_mean(missing[0], names)}")
+    check_names((name for name in config.layers if not is_pattern(name)), names)
 
 
 def _ends(names: Sequence[str]) -> str:

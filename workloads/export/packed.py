@@ -27,11 +27,22 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.compress.grid import Grid, RangeGrid
+from workloads.compress.grid import Grid
 from workloads.compress.tied import TiedEmbedding
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
-from workloads.storage.packing import pack, packed_bytes, unpack
+from workloads.modules import join_names
+from workloads.storage.gridcodec import (
+    GRID_PARTS,
+    grid_parts,
+    grid_values,
+    pack_codes,
+    pack_flags,
+    read_grid,
+    unpack_codes,
+    unpack_flags,
+)
+from workloads.storage.packing import packed_bytes
 from workloads.wrappers import unwrapped
 
 LAYOUT_KEY = "hwmodel.packed"
@@ -180,10 +191,12 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
             state[join_names(name, "weight")] = value.detach().cpu().contiguous().clone()
             bias = layer.effective_bias()
             if bias is not None:
-                state[_join(name, "bias")] = bias.detach().cpu().contiguous().clone()
+                state[join_names(name, "bias")] = bias.detach().cpu().contiguous().clone()
         for name, module in model.named_modules():
             if isinstance(module, TiedEmbedding):
-                state[_join(name, "weight")] = module.owner.effective_weight().detach().cpu().contiguous().clone()
+                state[join_names(name, "weight")] = (
+                    module.owner.effective_weight().detach().cpu().contiguous().clone()
+                )
     return state
 
 

@@ -11,7 +11,7 @@ import torch
 
 from hwmodel.errors import TraceError
 from workloads.onnx_import import bits, products
-from workloads.onnx_import.constants import Numbers, fold, numbers_of, stand_ins
+from workloads.onnx_import.constants import NotFoldedError, Numbers, fold, numbers_of, stand_ins
 from workloads.onnx_import.declared import DeclaredShapes
 from workloads.onnx_import.functions import function_of
 from workloads.onnx_import.naming import OnnxNames, split_parameter
@@ -132,7 +132,7 @@ class Run:
             )
             return
         add = self._bias_add(node)
-        function, constants, unfolded = function_of(node), known.numbers_of(node), ""
+        function, constants, unfolded = function_of(node), numbers_of(node), ""
         if function is None and constants is None:
             constants, unfolded = _folded(node)
         if function is not None:
@@ -145,7 +145,7 @@ class Run:
         unwritten = [name for name in proto.output[len(outputs) :] if name in self._read]
         if unwritten:
             raise TraceError(f"{node.op} has {len(outputs)} outputs here, but {unwritten[0]!r} is read")
-        if constants is None and all(tensor is None or tensor.numel() <= MAX_KNOWN for tensor in outputs):
+        if constants is None and all(tensor is None or tensor.numel() <= MAX_CONSTANT for tensor in outputs):
             constants, unfolded = _folded(node)
         self._keep(node, proto if add is None else add, outputs, constants, unfolded)
 
@@ -231,7 +231,7 @@ class Run:
         node: Node,
         named_by: NodeProto,
         outputs: Sequence[torch.Tensor | None],
-        constants: known.Numbers | None,
+        constants: Numbers | None,
         unfolded: str,
     ) -> None:
         """Name the outputs. A weight that is passed on under the name of a parameter is one of its own."""
@@ -246,7 +246,7 @@ class Run:
             is_weight = not self._recorder.is_active(tensor)
             value = OnnxValue(
                 tensor=tensor,
-                known=None if constants is None else constants[index],
+                constant=None if constants is None else constants[index],
                 bits=self._width(node, name),
                 is_weight=is_weight,
                 unfolded=unfolded,
@@ -288,11 +288,11 @@ class Run:
         )
 
 
-def _folded(node: Node) -> tuple[known.Numbers | None, str]:
+def _folded(node: Node) -> tuple[Numbers | None, str]:
     """(the outputs of a node whose inputs are known, None where they are not; why, where they should be)."""
     try:
-        return known.fold(node), ""
-    except known.NotFoldedError as error:
+        return fold(node), ""
+    except NotFoldedError as error:
         return None, str(error)
 
 

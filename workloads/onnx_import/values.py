@@ -155,7 +155,7 @@ class Node:
         if value is None:
             found = self.attribute(name) if name else None
             return None if found is None else [int(item) for item in np.atleast_1d(found)]
-        if value.known is None:
+        if value.constant is None:
             reason = value.unfolded or "they depend on the input of the network, or were removed from the file"
             raise TraceError(
                 f"the numbers of {self.proto.input[index]!r} decide the shape of {self.op}, and are not known: "

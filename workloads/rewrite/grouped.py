@@ -11,8 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.replacing import replace_modules
+from workloads.options import is_integer
 from workloads.rewrite.factors import relative_error
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (

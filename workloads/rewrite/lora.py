@@ -21,6 +21,7 @@ from hwmodel.network.patterns import matching
 from workloads.compress.config import LayerChoice
 from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLayer, QuantLinear, from_float
 from workloads.compress.replacing import must_be_called, replace_modules
+from workloads.options import is_integer
 from workloads.rewrite.frozen import freeze_norms, thaw_norms
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
@@ -28,7 +29,6 @@ from workloads.rewrite.select import (
     convolution_like,
     describe,
     in_place_of,
-    matching,
     seeded,
     select_layers,
 )

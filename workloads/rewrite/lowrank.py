@@ -19,8 +19,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
+from hwmodel.network.patterns import matching
 from workloads.compress.replacing import must_be_called, replace_modules
+from workloads.options import is_integer
 from workloads.rewrite.factors import (
     Candidate,
     Factors,
@@ -35,7 +37,6 @@ from workloads.rewrite.select import (
     convolution_like,
     describe,
     in_place_of,
-    matching,
     seeded,
     select_layers,
 )

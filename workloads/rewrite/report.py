@@ -142,33 +142,3 @@ def arguments(example: Any) -> tuple[Any, ...]:
 
 def _graph(model: nn.Module, example: Any) -> LayerGraph:
     return trace(copied(model).eval(), *arguments(example))
-
-
-def _counts(model: nn.Module, name: str, graph: LayerGraph) -> Counts:
-    """Of the module with this name; "" is the model."""
-    module = model.get_submodule(name)
-    quantizers = {
-        id(p)
-        for layer in module.modules()
-        if isinstance(layer, QuantLayer)
-        for child in layer.children()
-        for p in child.parameters()
-    }
-    own = [p for p in module.parameters() if id(p) not in quantizers]
-    bits = _quantized_bits(module)
-    inside = [layer for layer in graph.layers if not name or f"{layer.module}.".startswith(f"{name}.")]
-    return Counts(
-        parameters=sum(p.numel() for p in own),
-        trainable=sum(p.numel() for p in own if p.requires_grad),
-        macs=sum(layer.macs for layer in inside),
-        size_bytes=-(-sum(p.numel() * bits.get(id(p), 8 * p.element_size()) for p in own) // 8),
-    )
-
-
-def _quantized_bits(module: nn.Module) -> dict[int, int]:
-    """id(weight) -> its bits, for every quantized weight inside."""
-    return {
-        id(layer.weight): int(layer.weight_quantizer.bits)
-        for layer in module.modules()
-        if isinstance(layer, QuantLayer) and layer.weight_quantizer is not None
-    }

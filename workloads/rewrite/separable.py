@@ -14,8 +14,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.replacing import replace_modules
+from workloads.options import is_integer
 from workloads.rewrite.depthwise import FORMS, Form, depthwise_conv
 from workloads.rewrite.factors import factorize, relative_error
 from workloads.rewrite.report import RewriteReport, make_report

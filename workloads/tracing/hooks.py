@@ -134,9 +134,9 @@ class _Watch:
             del self._scope.visits[ran:]
             self._scope.path = path
         for (_, made), (_, given) in zip(named_outputs(fake), named_outputs(output), strict=False):
-            value = self._recorder.value_of(made)
-            if value is not None:
-                self._recorder.set_value(given, value)
+            origin = self._recorder.origin_of(made)
+            if origin is not None:
+                self._recorder.set_origin(given, origin)
             else:
                 self.constants.add(given)
 
@@ -149,7 +149,7 @@ class _Watch:
             return self._stand_ins[id(tensor)]
         fake = self._fake(tensor)
         if tensor not in self.constants:
-            self._recorder.set_value(fake, self._known(tensor) or self._unseen(tensor))
+            self._recorder.set_origin(fake, self._origin(tensor) or self._unseen(tensor))
         return fake
 
     def _fake_weight(self, name: str, tensor: torch.Tensor) -> torch.Tensor:

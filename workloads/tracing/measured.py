@@ -11,7 +11,7 @@ import torch
 from hwmodel.errors import TraceError
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer
-from workloads.tracing.failure import explain
+from workloads.tracing.failure import forward_error
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import make_request
 from workloads.tracing.routes import via_real_tensors

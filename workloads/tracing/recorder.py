@@ -83,10 +83,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self.watch = watch
         self.follows_host = follows_host
         self._time = 0
-        self._values: MutableMapping[torch.Tensor, Value] = WeakTensorKeyDictionary()
-        self._writers: dict[int, Value] = {}
-        self._owners: MutableMapping[torch.Tensor, Owner] = WeakTensorKeyDictionary()
-        self._host: list[Value] = []
+        self._origins: MutableMapping[torch.Tensor, Origin] = WeakTensorKeyDictionary()
+        self._writers: dict[int, Origin] = {}
+        self._weights: MutableMapping[torch.Tensor, WeightOrigin] = WeakTensorKeyDictionary()
+        self._host: list[Origin] = []
         self._composites = Composites()
         self._numbers: set[float] = set()  # that Python read from the data
         self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
@@ -136,7 +136,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         None for a weight or a tensor that no recorded op made.
         """
         own = self._origins.get(tensor)
-        written = self._writers.get(_storage(tensor)) if self._writers else None
+        written = self._writers.get(storage_of(tensor)) if self._writers else None
         if written is not None and (own is None or written.time > own.time):
             return written
         return own
@@ -157,11 +157,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         tensors = tensors_in((args, kwargs))
         if self._host:
             self._return_from_host(tensors)
-        active = [tensor for tensor in tensors if self._value(tensor) is not None]
+        active = [tensor for tensor in tensors if self.origin_of(tensor) is not None]
         if active and "hx" in arguments_of(func):
             state = tensors_in(bind_arguments(func, args, kwargs)["hx"])
-            self._let_in(tensor for tensor in state if self._value(tensor) is None)
-            active = [tensor for tensor in tensors if self._value(tensor) is not None]
+            self._let_in(tensor for tensor in state if self.origin_of(tensor) is None)
+            active = [tensor for tensor in tensors if self.origin_of(tensor) is not None]
         op = op_name(func)
         rule = rule_of(op)
         bits = self._rounded_to(func, rule, args, kwargs)
@@ -190,20 +190,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         drawn = torch.Tag.nondeterministic_seeded in func.tags
         passes = isinstance(rule, Free) and rule.passes_through
         if (drawn and not passes) or (not active and self._holds_read_number(call.arguments)):
-            self._let_in(tensor for tensor in tensors_in(output) if self._value(tensor) is None)
+            self._let_in(tensor for tensor in tensors_in(output) if self.origin_of(tensor) is None)
         self._remember_made(output)
         return output
 
     def _holds_read_number(self, arguments: Mapping[str, Any]) -> bool:
         """A number that Python read from the data goes back into a tensor, unchanged."""
         return bool(self._numbers) and any(
-            isinstance(value, (int, float)) and value in self._numbers for value in arguments.values()
+            isinstance(origin, (int, float)) and origin in self._numbers for origin in arguments.values()
         )
 
     def _let_in(self, tensors: Iterable[torch.Tensor]) -> None:
         """Tensors that no port gives, and that are no constants."""
         for tensor in tensors:
-            self._set_value(tensor, "", Tensor(name="", shape=tuple(tensor.shape)))
+            self._new_origin(tensor, "", Tensor(name="", shape=tuple(tensor.shape)))
 
     def _rounded_to(self, func: Any, rule: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
         """Bits of the grid that a quantizer rounds the result to; None outside quantizers."""
@@ -224,10 +224,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
         """The outputs belong to the weights that they were computed from."""
-        sources = [(tensor, self._owners[tensor]) for tensor in tensors if tensor in self._owners]
+        sources = [(tensor, self._weights[tensor]) for tensor in tensors if tensor in self._weights]
         self._forget_reused_storage(tensors, output)
         for tensor in tensors_in(output) if sources else ():
-            if tensor not in self._owners:
+            if tensor not in self._weights:
                 owner = derived(op, sources, tensor)
                 self._weights[tensor] = owner if bits is None else replace(owner, bits=bits)
 
@@ -257,19 +257,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             for tensor in outputs if active else ():
                 self._alias(tensor, active[0])
             return
-        read = [value for value in map(self._value, active) if value is not None]
-        for value in read:
-            self.builder.connect(value.source, node, value.tensor)
-        unruled = self._composites.contraction(call, node, (value.source for value in read))
+        read = [origin for origin in map(self.origin_of, active) if origin is not None]
+        for origin in read:
+            self.builder.connect(origin.source, node, origin.tensor)
+        unruled = self._composites.contraction(call, node, (origin.source for origin in read))
         if unruled:
             self.builder.count_unseen(unruled, self.scope.path)
-        held = self._bits(active[0]) if call.op in SELECTIONS and active else None
+        selected = self._bits(active[0]) if call.op in SELECTIONS and active else None
         for index, tensor in enumerate(outputs):
             name = node if index == 0 else f"{node}:{index}"
             self._new_origin(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)), selected)
         for tensor in written:
-            value = self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
-            self._writers[storage_of(tensor)] = value
+            origin = self._new_origin(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
+            self._writers[storage_of(tensor)] = origin
 
     def _add_node(self, call: OpCall, rule: Any, active: list[torch.Tensor]) -> str | None:
         """The name of the new node; None where the op has nothing to do (a product of empty tensors)."""
@@ -329,15 +329,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                     self.builder.connect(origin.source, node, origin.tensor)
                 self._new_origin(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
 
-    # ---- values --------------------------------------------------------------------------------
-
-    def _value(self, tensor: torch.Tensor) -> Value | None:
-        """The value of a tensor, or of the last write into its storage if that came later."""
-        own = self._values.get(tensor)
-        written = self._writers.get(storage_of(tensor)) if self._writers else None
-        if written is not None and (own is None or written.time > own.time):
-            return written
-        return own
+    # ---- origins -------------------------------------------------------------------------------
 
     def _bits(self, tensor: torch.Tensor) -> int | None:
         origin = self.origin_of(tensor)

@@ -81,7 +81,7 @@ class ModuleNames:
         found: dict[str, str] = {}
         for name, module in self._modules.items():
             has_weight = module._parameters.get("weight") is not None
-            owner = self.place_of(f"{name}.weight")[0] if has_weight else self.canonical(name)
+            owner = self.owner_of(f"{name}.weight")[0] if has_weight else self.canonical(name)
             if owner != name and owner in owners:
                 found[name] = owner
         return found

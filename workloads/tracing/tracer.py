@@ -75,16 +75,8 @@ def trace_model(
             input is empty or missing, a parameter holds NaN or infinity, the route is unknown, or an op has no
             rule in strict mode.
     """
-    if route not in _ROUTES:
-        options = get_args(RouteName)
-        raise TraceError(
-            f"route must be one of {', '.join(options)}, but got {route!r}.{did_you_mean(str(route), options)}"
-        )
-    if zeros not in get_args(Zeros):
-        raise TraceError(
-            f"zeros must be one of {', '.join(get_args(Zeros))}, but got {zeros!r}."
-            f"{did_you_mean(str(zeros), get_args(Zeros))}"
-        )
+    check_one_of("route", route, get_args(RouteName), TraceError)
+    check_one_of("zeros", zeros, get_args(Zeros), TraceError)
     request = make_request(model, tuple(args), kwargs or {}, name)
     wrong = non_finite(request.model)
     if wrong:

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.calibration import modes_kept
 from workloads.placement import device_of
 from workloads.training.checkpoints import (
     Checkpoints,
@@ -91,10 +90,10 @@ def finetune(
     if metric is None and validation is not None:
         metric = default_metric(validation)
     with (
-        _reproducible(target, settings.seed),
-        _placed(model, target, home),
-        _teaching(teacher, target),
-        compiled(model, settings.compile, target) as forward,
+        _reproducible(place, settings.seed),
+        _placed(model, place, home),
+        _teaching(teacher, place),
+        compiled(model, settings.compile, place) as forward,
     ):
         run = Run(
             model=model, forward=forward, feed=feed, device=place, settings=settings, loss=loss, teacher=teacher,
@@ -208,8 +207,8 @@ def _reproducible(device: torch.device, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _placed(model: nn.Module, target: torch.device, home: torch.device) -> Iterator[None]:
-    model.to(target)
+def _placed(model: nn.Module, place: torch.device, home: torch.device) -> Iterator[None]:
+    model.to(place)
     try:
         yield
     finally:
@@ -217,15 +216,16 @@ def _placed(model: nn.Module, target: torch.device, home: torch.device) -> Itera
 
 
 @contextmanager
-def _teaching(teacher: Teacher | None, target: torch.device) -> Iterator[None]:
+def _teaching(teacher: Teacher | None, place: torch.device) -> Iterator[None]:
     """The teacher, if it is a module, in eval mode on the device of the student; as it was afterwards."""
     if not isinstance(teacher, nn.Module):
         yield
         return
-    home = device_of(teacher)
-    with modes_kept(teacher):
-        teacher.to(target).eval()
-        try:
-            yield
-        finally:
-            teacher.to(home)
+    home, modes = device_of(teacher), [(module, module.training) for module in teacher.modules()]
+    teacher.to(place).eval()
+    try:
+        yield
+    finally:
+        teacher.to(home)
+        for module, training in modes:
+            module.training = training

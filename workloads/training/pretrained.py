@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from workloads.training.records import Progress, TrainResult
 from workloads.training.settings import TrainSettings
 
 _KEY = "pretrain_key"
+_HASHED_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)

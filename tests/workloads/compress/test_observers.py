@@ -147,7 +147,7 @@ def test_a_border_of_ones_is_seen_in_small_images() -> None:
 def test_every_tap_of_a_large_kernel_counts(axis: int | None) -> None:
     """512 x 512 x 3 x 3, tap t holds the value t: the mean of the sample is that of 0..8, 4."""
     weight = torch.arange(9.0).reshape(3, 3).expand(512, 512, 3, 3)
-    observer = Observer(axis, 1 << 18)
+    observer = RangeObserver(axis, 1 << 18)
     observer.update(weight)
     assert observer.sample.shape == ((1, 1 << 18) if axis is None else (512, 512))
     assert float(observer.sample.mean()) == pytest.approx(4.0, abs=0.05)

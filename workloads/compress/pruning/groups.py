@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, HwModelError, did_you_mean
+from hwmodel.errors import ConfigError, HwModelError, check_names
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.classes import FIXED, NONE
 from workloads.compress.pruning.follow import ChannelFollower, Followed
 from workloads.compress.pruning.sparse_layers import SparseLayer
 from workloads.placement import device_of
-from workloads.tracing.failure import explain
+from workloads.tracing.failure import forward_error
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import named_outputs
 from workloads.tracing.scope import ModuleNames, Scope
@@ -180,7 +180,7 @@ def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> Fo
     except HwModelError:
         raise
     except Exception as error:  # torch and the model raise anything here
-        raise explain(error, scope, type(model).__name__) from error
+        raise forward_error(error, scope, type(model).__name__) from error
     finally:
         for handle in handles:
             handle.remove()

@@ -125,5 +125,8 @@ def to_torch_prune(model: nn.Module) -> nn.Module:
         if isinstance(layer, SparseLayer):
             dense, mask = layer.to_dense(), layer.mask
             prune.custom_from_mask(dense, "weight", mask)  # type: ignore[no-untyped-call]
-            result = put_module(result, name, dense)
+            if not name:
+                return dense
+            parent, _, child = name.rpartition(".")
+            setattr(result.get_submodule(parent), child, dense)
     return result

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from workloads.compress.config import MAX_QUANTIZED_BITS
 from workloads.compress.grid import Grid, along, integer_range
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.drawn import WeightQuantizer
 from workloads.compress.quantizers.weights import WEIGHT_SAMPLE
 from workloads.compress.ranges import symmetric_steps

@@ -20,7 +20,7 @@ from workloads.compress.grid import (
     range_values,
     tanh_codes,
 )
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.drawn import WeightQuantizer
 from workloads.compress.ranges import affine_grid, affine_steps, symmetric_steps
 from workloads.compress.rounding import round_in_place
