@@ -1,4 +1,4 @@
-"""Names of what is inside a module."""
+"""Names of what modules hold."""
 
 from __future__ import annotations
 

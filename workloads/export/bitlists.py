@@ -56,7 +56,7 @@ def haq_bits(config: CompressionConfig, names: Sequence[str]) -> list[list[int]]
     Raises:
         ConfigError: the configuration names a layer that is not among them.
     """
-    check_names(config.layers, names)
+    check_names((name for name in config.layers if not is_pattern(name)), names)
     return [[HAQ_FLOAT if bits == FLOAT_BITS else bits for bits in pair] for pair in _pairs(config, names)]
 
 
@@ -94,7 +94,7 @@ def hawq_bits(config: CompressionConfig, names: Sequence[str]) -> dict[str, int]
     Raises:
         ConfigError: the configuration names a layer that is not among them.
     """
-    check_names(config.layers, names)
+    check_names((name for name in config.layers if not is_pattern(name)), names)
     found: dict[str, int] = {}
     for name, (w_bits, a_bits) in zip(names, _pairs(config, names), strict=True):
         found[_key(name, _ACT)] = a_bits
@@ -184,10 +184,6 @@ def _pairs(config: CompressionConfig, names: Sequence[str]) -> list[tuple[int, i
 def _key(name: str, prefix: str) -> str:
     parent, dot, child = name.rpartition(".")
     return f"{parent}{dot}{prefix}{child}"
-
-
-def _check_known(config: CompressionConfig, names: Sequence[str]) -> None:
-    check_names((name for name in config.layers if not is_pattern(name)), names)
 
 
 def _ends(names: Sequence[str]) -> str:

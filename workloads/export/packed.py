@@ -194,9 +194,8 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
                 state[join_names(name, "bias")] = bias.detach().cpu().contiguous().clone()
         for name, module in model.named_modules():
             if isinstance(module, TiedEmbedding):
-                state[join_names(name, "weight")] = (
-                    module.owner.effective_weight().detach().cpu().contiguous().clone()
-                )
+                value = module.owner.effective_weight()
+                state[join_names(name, "weight")] = value.detach().cpu().contiguous().clone()
     return state
 
 

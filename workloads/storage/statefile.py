@@ -224,7 +224,7 @@ def _widths(bits: int | Mapping[str, int], tensors: Mapping[str, Tensor]) -> dic
     for pattern, width in reversed(list(rules.items())):
         if isinstance(width, bool) or not isinstance(width, int) or not (1 <= width <= 8 or width == PLAIN_BITS):
             raise ConfigError(f"bits must be an integer in 1..8, or {PLAIN_BITS} to stay, but got {width!r}")
-        met = set(matching(pattern, known, "tensors and modules"))
+        met = set(matching(pattern, known, "tensors and modules") if isinstance(bits, Mapping) else known)
         widths.update({name: width for name, owner in owners.items() if {name, owner} & met})
     return widths
 

@@ -77,13 +77,13 @@ def derived(op: str, sources: Sequence[tuple[torch.Tensor, WeightOrigin]], resul
 
     Args:
         op: `aten::index`, ...
-        sources: the weights that it reads, in the order of its arguments, and their owners.
+        sources: the weights that it reads, in the order of its arguments, and their origins.
         result: one of its outputs.
     """
     if op in _GATHERS:
         return replace(sources[0][1], is_gathered=True)
     source, largest = max(sources, key=lambda item: item[1].elements)
-    parameters = {(owner.module, owner.name): owner.stored for _, owner in sources}
+    parameters = {(origin.module, origin.name): origin.stored for _, origin in sources}
     is_view = source.untyped_storage()._cdata == result.untyped_storage()._cdata
     if not is_view and not largest.is_gathered and source.numel() < largest.elements:  # its slice goes its own way
         largest = replace(largest, name=largest.part(source), elements=source.numel())

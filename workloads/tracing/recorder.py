@@ -197,7 +197,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def _holds_read_number(self, arguments: Mapping[str, Any]) -> bool:
         """A number that Python read from the data goes back into a tensor, unchanged."""
         return bool(self._numbers) and any(
-            isinstance(origin, (int, float)) and origin in self._numbers for origin in arguments.values()
+            isinstance(value, (int, float)) and value in self._numbers for value in arguments.values()
         )
 
     def _let_in(self, tensors: Iterable[torch.Tensor]) -> None:

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from workloads.training.device import device_text, select_device
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
-    from workloads.training.measuring import measure_accuracy
-    from workloads.training.metrics import MetricValue, measure, r2
+    from workloads.training.measuring import MetricValue, measure, measure_accuracy, r2
     from workloads.training.pretrained import PretrainResult, pretrain
     from workloads.training.records import EpochRecord, StepRecord, TrainResult
     from workloads.training.scorer import Scorer
@@ -90,7 +89,6 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "accuracy": ("Accuracy",),
-        "measuring": ("measure_accuracy",),
         "step.augment": ("augmented", "cropped", "cut_out", "flipped", "shifted"),
         "checkpoints": ("Checkpoints", "read_state", "write_state"),
         "step.compiling": ("compile_training",),
@@ -116,7 +114,7 @@ __getattr__, __dir__ = lazy_exports(
             "sweep_gamma",
         ),
         "loop": ("finetune",),
-        "metrics": ("MetricValue", "measure", "r2"),
+        "measuring": ("MetricValue", "measure", "measure_accuracy", "r2"),
         "records": ("EpochRecord", "StepRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),

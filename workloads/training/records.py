@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hwmodel.files import write_atomic
 from workloads.training.accuracy import Accuracy
-from workloads.training.metrics import MetricValue
+from workloads.training.measuring import MetricValue
 
 if TYPE_CHECKING:
     import pandas as pd

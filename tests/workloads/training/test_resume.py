@@ -166,8 +166,8 @@ finetune(model, data.train, SETTINGS, validation=data.validation, device="cpu", 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_a_killed_process_loses_no_whole_epoch(data: Data, tmp_path: Path) -> None:
-    path = tmp_path / "run.safetensors"
     """It kills itself at the first step after a state is there: in the second epoch."""
+    path = tmp_path / "run.safetensors"
     process = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=Path(__file__).parents[3], check=False)
     assert process.returncode == -signal.SIGKILL, "it was killed, not done"
     assert read_state(path)["epoch"] == 1
