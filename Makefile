@@ -3,6 +3,7 @@
 #   make test    install into .venv, then run the tests
 PYTHON ?= python3
 VENV   ?= .venv
+EXTRAS ?= .venv-extras
 BIN    := $(VENV)/bin
 RUN    ?= runs/demo
 # The small networks of the demo and the tests gain nothing from more threads, and on a busy machine lose a lot.
@@ -11,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: install demo test lint check bench clean
+.PHONY: install demo test extras lint check bench clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +32,16 @@ demo: install
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# transformers and timm may move the versions of other packages, so they have an environment of their own. It reads
+# the packages of the first one, and those that are newer here come first. timm's dependencies are there already.
+extras: install
+	test -x $(EXTRAS)/bin/python || $(PYTHON) -m venv $(EXTRAS)
+	for dir in $$(cd $(VENV) && pwd)/lib/python3*/site-packages; do \
+	  echo "import site; site.addsitedir('$$dir')" > $$(echo $(EXTRAS)/lib/python3*/site-packages)/first.pth; done
+	$(EXTRAS)/bin/pip install --quiet --constraint constraints.txt transformers
+	$(EXTRAS)/bin/pip install --quiet --constraint constraints.txt --no-deps timm torchvision
+	HWMODEL_EXTRAS=1 $(EXTRAS)/bin/python -m pytest tests/extras $(PYTEST_ARGS)
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +53,4 @@ bench: install
 	for file in $(filter-out benchmarks/fidelity.py benchmarks/pretrained.py benchmarks/provenance.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

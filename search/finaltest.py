@@ -12,10 +12,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from hwmodel.errors import ConfigError
 from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
-from search.materials import Bench
+from search.materials import Materials
 from search.observer import Observer
 from search.scoring import Evaluator
 from search.seeds import derive_seed
@@ -60,8 +62,18 @@ class FinalSummary:
 
 
 def read_tests(folder: Path) -> tuple[FinalRecord, ...]:
-    """The records of a run; none before its end."""
-    return tuple(FinalRecord(**item) for item in read_lines(folder / TESTS))
+    """The records of a run; none before its end.
+
+    Raises:
+        ConfigError: a line is no record.
+    """
+    records = []
+    for number, item in enumerate(read_lines(folder / TESTS), start=1):
+        try:
+            records.append(FinalRecord(**item))
+        except TypeError as error:
+            raise ConfigError(f"{folder / TESTS}:{number} is not a test record: {error}") from error
+    return tuple(records)
 
 
 def summarize(records: Sequence[FinalRecord], key: str, stage: str) -> FinalSummary | None:
@@ -73,82 +85,70 @@ def summarize(records: Sequence[FinalRecord], key: str, stage: str) -> FinalSumm
     return FinalSummary(mean=statistics.fmean(values), sd=deviation, num_seeds=len(values))
 
 
-def measure_front(bench: Bench, front: Sequence[Result], test_seeds: int, observer: Observer) -> None:
+def measure_front(materials: Materials, front: Sequence[Result], test_seeds: int, observer: Observer) -> None:
     """Measure what `test.jsonl` does not hold yet.
 
     Args:
-        bench: of the run.
+        materials: of the run.
         front: PTQ results are measured once (nothing in them is random), QAT results `test_seeds` times.
         test_seeds: finetunings per candidate.
     """
-    path = bench.folder / TESTS
+    path = materials.folder / TESTS
     cut_torn_line(path)
-    done = {(record.key, record.stage, record.run) for record in read_tests(bench.folder)}
+    done = {(record.key, record.stage, record.run) for record in read_tests(materials.folder)}
     jobs = [(result, run) for result in front for run in range(test_seeds if result.stage == "qat" else 1)]
     left = [(result, run) for result, run in jobs if (result.key, result.stage, run) not in done]
     total = len(jobs) + 1
     observer.stage_started("test", total - len(left) - ((FLOAT_KEY, FLOAT_KEY, 0) not in done), total)
     if (FLOAT_KEY, FLOAT_KEY, 0) not in done:
-        append_line(path, asdict(_float_record(bench)))
+        append_line(path, asdict(_float_model(materials)))
     for number, (result, run) in enumerate(left, start=total - len(left) + 1):
-        record = _own_record(bench, result, observer) if run == 0 else _repeated(bench, result, run, observer)
-        append_line(path, asdict(record))
+        measure = _repeated_run if run else _own_model
+        append_line(path, asdict(measure(materials, result, run, observer)))
         observer.step("test", number, total)
 
 
-def _float_record(bench: Bench) -> FinalRecord:
-    validation, test = bench.scorer.float_accuracy(), bench.scorer.test(bench.float_model)
-    return FinalRecord(
-        key=FLOAT_KEY,
-        stage=FLOAT_KEY,
-        run=0,
-        validation_correct=validation.correct,
-        validation_total=validation.total,
-        correct=test.correct,
-        total=test.total,
-    )
+def _float_model(materials: Materials) -> FinalRecord:
+    test = materials.scorer.test(materials.float_model)
+    return _record(FLOAT_KEY, FLOAT_KEY, 0, 0, materials.scorer.float_accuracy(), test)
 
 
-def _own_record(bench: Bench, result: Result, observer: Observer) -> FinalRecord:
+def _own_model(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
     """The model of the search, rebuilt from its weights; it must score as recorded."""
     config = CompressionConfig.from_dict(result.config)
     model = (
-        bench.rebuild(config, bench.folder / result.checkpoint)
+        materials.rebuild(config, materials.folder / result.checkpoint)
         if result.stage == "qat"
-        else bench.scorer.compressed(config)
+        else materials.scorer.compressed(config)
     )
-    validation, test = bench.scorer.validation(model), bench.scorer.test(model)
+    validation, test = materials.scorer.validation(model), materials.scorer.test(model)
     if (validation.correct, validation.total) != (result.correct, result.total):
         observer.message(
             f"Candidate {result.number} scored {result.correct}/{result.total} in the search, but its saved "
             f"weights score {validation.correct}/{validation.total} here. Was the run made on another machine?"
         )
-    return FinalRecord(
-        key=result.key,
-        stage=result.stage,
-        run=0,
-        seed=result.seed,
-        validation_correct=validation.correct,
-        validation_total=validation.total,
-        correct=test.correct,
-        total=test.total,
-    )
+    return _record(result.key, result.stage, run, result.seed, validation, test)
 
 
-def _repeated(bench: Bench, result: Result, run: int, observer: Observer) -> FinalRecord:
+def _repeated_run(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
     """The same configuration finetuned with another seed."""
-    seed = derive_seed(bench.spec.search.seed, "test", result.key, run)
-    outcome = Evaluator(bench).qat(CompressionConfig.from_dict(result.config), seed, observer)
-    if outcome.score is None:
+    seed = derive_seed(materials.spec.search.seed, "test", result.key, run)
+    outcome = Evaluator(materials.scorer).qat(CompressionConfig.from_dict(result.config), seed, observer)
+    if outcome.accuracy is None:
         return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
-    test = bench.scorer.test(outcome.model)
+    test = materials.scorer.test(outcome.model)
+    return _record(result.key, result.stage, run, seed, outcome.accuracy, test)
+
+
+def _record(key: str, stage: str, run: int, seed: int, validation: Any, test: Any) -> FinalRecord:
+    """A record of two accuracies, as counts."""
     return FinalRecord(
-        key=result.key,
-        stage=result.stage,
+        key=key,
+        stage=stage,
         run=run,
         seed=seed,
-        validation_correct=outcome.score.correct,
-        validation_total=outcome.score.total,
+        validation_correct=validation.correct,
+        validation_total=validation.total,
         correct=test.correct,
         total=test.total,
     )

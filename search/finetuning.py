@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.errors import ConfigError
 from search.front.results import Result
 from search.observer import Observer, as_observer
-from search.scoring import Score
+from workloads import compress, load_data, load_model, training
 from workloads.compress.config_file import ConfigFile, MadeWith, check_model, read_config
+from workloads.training.accuracy import Accuracy
+from workloads.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from workloads.training import EpochRecord, TrainResult, TrainSettings
+    from workloads.training import EpochRecord, TrainResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +40,10 @@ class FinetuneResult:
 
     model: Any
     output: Path
-    before: Score
-    after: Score
-    test: Score
-    recorded: Score | None
+    before: Accuracy
+    after: Accuracy
+    test: Accuracy
+    recorded: Accuracy | None
     reproduced: bool | None
     epochs: int
     wall_s: float
@@ -78,13 +80,11 @@ def rebuild(config_path: str | Path, checkpoint: str | Path | None = None) -> Re
         ConfigError: the file does not say how it was made, is of another model, or a file is missing or no
             `.safetensors`.
     """
-    from workloads.compress import apply, load_weights
-
     path = Path(config_path)
     file = read_config(path)
     model, data = _model_and_data(file, path)
-    compressed = apply(model, file.config).eval()
-    load_weights(_checkpoint(file, path, checkpoint), compressed)
+    compressed = compress.apply(model, file.config, seed=0).eval()
+    compress.load_weights(_checkpoint(file, path, checkpoint), compressed)
     return Rebuilt(file=file, model=model, compressed=compressed, data=data)
 
 
@@ -94,8 +94,6 @@ def model_of(file: ConfigFile, path: str | Path) -> Any:
     Raises:
         ConfigError: the model cannot be built.
     """
-    from workloads import load_model
-
     made = file.provenance.model
     return None if made is None else load_model(made.name, **made.options)
 
@@ -132,9 +130,6 @@ def finetune_job(
         ConfigError: the file does not say how it was made, is of another model, or a file is missing or no
             `.safetensors`.
     """
-    from workloads.compress import load_weights, save_weights
-    from workloads.training import Checkpoints, device_text, finetune, measure_accuracy, read_state, select_device
-
     path, watch = Path(config_path), as_observer(observer)
     target = path.parent / "finetuned.safetensors" if output is None else Path(output)
     if target.suffix != ".safetensors":
@@ -142,24 +137,24 @@ def finetune_job(
     rebuilt = rebuild(path, checkpoint)
     file, model, compressed, data = rebuilt.file, rebuilt.model, rebuilt.compressed, rebuilt.data
     state = state_path(target)
-    past = read_state(state) if resume and state.exists() else None
+    past = training.read_state(state) if resume and state.exists() else None
     made = file.provenance.training if past is None else past["settings"]
     settings = _settings(made, {"epochs": epochs, "seed": seed, **(changes or {})})
     checkpoints = None
     if checkpoint_every is not None or resume:
-        checkpoints = Checkpoints(path=state, every=checkpoint_every or 1, resume=resume)
-    before = measure_accuracy(compressed, data.validation, device)
+        checkpoints = training.Checkpoints(path=state, every=checkpoint_every or 1, resume=resume)
+    before = training.measure_accuracy(compressed, data.validation, device)
     recorded = _recorded(file) if checkpoint is None else None
     watch.stage_started("finetune", 0 if past is None else past["epoch"], settings.epochs)
     teacher = model if settings.distill_weight > 0 else None
     if teacher is not None:
-        load_weights(_beside(path, file.provenance.float_checkpoint, "float_checkpoint"), teacher)
+        compress.load_weights(_beside(path, file.provenance.float_checkpoint, "float_checkpoint"), teacher)
 
     def epoch_done(record: EpochRecord) -> None:
         watch.epoch_done(record, settings.epochs)
         watch.step("finetune", record.epoch, settings.epochs)
 
-    training = finetune(
+    history = training.finetune(
         compressed,
         data.train,
         settings,
@@ -170,32 +165,30 @@ def finetune_job(
         steps=lambda done, total: watch.batch_done("finetune", done, total),
         checkpoints=checkpoints,
     )
-    after = measure_accuracy(compressed, data.validation, device)
-    test = measure_accuracy(compressed, data.test, device)
+    after = training.measure_accuracy(compressed, data.validation, device)
+    test = training.measure_accuracy(compressed, data.test, device)
     notes = {
         "key": file.config.key,
         "validation": str(after),
         "test": str(test),
         "settings": json.dumps(settings.to_dict()),
-        "device": device_text(select_device(device)),
-        "wall_s": f"{training.wall_s:.1f}",
+        "device": training.device_text(training.select_device(device)),
+        "wall_s": f"{history.wall_s:.1f}",
     }
-    save_weights(target, compressed, notes)
+    compress.save_weights(target, compressed, notes)
     return FinetuneResult(
         model=compressed,
         output=target,
-        before=Score(correct=before.correct, total=before.total),
-        after=Score(correct=after.correct, total=after.total),
-        test=Score(correct=test.correct, total=test.total),
+        before=before,
+        after=after,
+        test=test,
         recorded=recorded,
-        reproduced=None
-        if recorded is None
-        else (before.correct, before.total) == (recorded.correct, recorded.total),
+        reproduced=None if recorded is None else before == recorded,
         epochs=settings.epochs,
-        wall_s=training.wall_s,
-        device=training.device,
-        training=training,
-        curves=training.write_csv(target.with_suffix(".csv")),
+        wall_s=history.wall_s,
+        device=history.device,
+        training=history,
+        curves=history.write_csv(target.with_suffix(".csv")),
     )
 
 
@@ -206,7 +199,6 @@ def state_path(output: Path) -> Path:
 
 def _model_and_data(file: ConfigFile, path: Path) -> tuple[Any, Any]:
     """The float model with initial weights, and the data set, as the file's provenance names them."""
-    from workloads import load_data, load_model
     from workloads.tracing import trace_model
 
     made = _named(file.provenance.model, path, "model")
@@ -229,8 +221,6 @@ def _named(made: MadeWith | None, path: Path, key: str) -> MadeWith:
 
 def _settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainSettings:
     """Those of the search, or of the run that is resumed; a change that is None changes nothing."""
-    from workloads.training import TrainSettings
-
     made = dict(base)
     if changes.get("schedule") not in (None, made.get("schedule")):
         made.pop("milestones", None)
@@ -254,8 +244,8 @@ def _beside(path: Path, name: str | None, key: str) -> Path:
     return found
 
 
-def _recorded(file: ConfigFile) -> Score | None:
+def _recorded(file: ConfigFile) -> Accuracy | None:
     record = file.metrics.get("validation")
     if not isinstance(record, dict) or not record.get("total"):
         return None
-    return Score(correct=int(record["correct"]), total=int(record["total"]))
+    return Accuracy(correct=int(record["correct"]), total=int(record["total"]))

@@ -24,7 +24,8 @@ Frozen = str | Mapping[str, FrozenValue] | None
 Groups = str | Mapping[str, str | Sequence[str]] | None
 
 
-Value = int | float
+#: A width [bit] or a density.
+AxisValue = int | float
 AXES = ("w_bits", "a_bits", "density")
 
 
@@ -38,12 +39,12 @@ class Group:
     a_bits: tuple[int, ...]
     density: tuple[float, ...]
 
-    def values(self, axis: str) -> tuple[Value, ...]:
-        values: tuple[Value, ...] = getattr(self, axis)
+    def values(self, axis: str) -> tuple[AxisValue, ...]:
+        values: tuple[AxisValue, ...] = getattr(self, axis)
         return values
 
     @property
-    def combinations(self) -> Iterator[tuple[Value, ...]]:
+    def combinations(self) -> Iterator[tuple[AxisValue, ...]]:
         """(w_bits, a_bits, density) in the order of the indices of `Space.encode`."""
         return itertools.product(*(self.values(axis) for axis in AXES))
 
@@ -59,10 +60,10 @@ class Parameter:
     name: str
     group: str
     axis: str
-    values: tuple[Value, ...]
+    values: tuple[AxisValue, ...]
 
 
-def matching(pattern: str, modules: Sequence[str], num_layers: int, place: str) -> tuple[str, ...]:
+def matching(pattern: str, modules: Sequence[str], num_layers: int, key: str) -> tuple[str, ...]:
     """The modules that a name or glob (`layer1.*`) matches, in the order of the graph.
 
     Raises:
@@ -75,7 +76,7 @@ def matching(pattern: str, modules: Sequence[str], num_layers: int, place: str) 
         return found
     close = nearest(pattern.strip("*?."), modules)
     hint = f"; nearest {close[0]!r}." if close else f". Names are like {modules[0]!r}." if modules else "."
-    raise ConfigError(f"{place}: {pattern!r} matched 0 of {num_layers} layers{hint}")
+    raise ConfigError(f"{key}: {pattern!r} matched 0 of {num_layers} layers{hint}")
 
 
 def resolve_groups(graph: LayerGraph, groups: Groups, frozen: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -162,7 +163,7 @@ def _frozen_values(graph: LayerGraph, frozen: Frozen) -> Mapping[str, FrozenValu
     return presets[frozen]
 
 
-def _frozen_choice(place: str, value: FrozenValue, a_bits: int, grid: Mapping[str, str]) -> LayerChoice:
+def _frozen_choice(pattern: str, value: FrozenValue, a_bits: int, grid: Mapping[str, str]) -> LayerChoice:
     try:
         if isinstance(value, LayerChoice):
             return value
@@ -173,5 +174,5 @@ def _frozen_choice(place: str, value: FrozenValue, a_bits: int, grid: Mapping[st
         if isinstance(value, int):
             return LayerChoice.from_dict({"w_bits": value, "a_bits": a_bits, **grid})
     except ConfigError as error:
-        raise ConfigError(f"frozen: {place!r}: {error}") from None
-    raise ConfigError(f"frozen: {place!r} must be weight bits, 'float' or {{w_bits: ..}}, but got {value!r}.")
+        raise ConfigError(f"frozen: {pattern!r}: {error}") from None
+    raise ConfigError(f"frozen: {pattern!r} must be weight bits, 'float' or {{w_bits: ..}}, but got {value!r}.")

@@ -23,11 +23,12 @@ from search.finaltest import FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule
 from search.front.results import Result
 from search.ledger import RunLock
-from search.materials import FLOAT_WEIGHTS, Bench, read_float_score
+from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
 from search.spec import SearchSpec, read_spec
 from search.study import Study
+from workloads import compress
 from workloads.compress.config import CompressionConfig
 from workloads.compress.config_file import ChipRecord, MadeWith, Provenance, versions
 
@@ -92,25 +93,25 @@ def run_job(
     """
     start = time.perf_counter()
     spec = spec if isinstance(spec, SearchSpec) else read_spec(spec)
-    place = Path("runs") / spec.name if folder is None else Path(folder)
+    run = Path("runs") / spec.name if folder is None else Path(folder)
     watch = as_observer(observer)
-    bench = Bench(spec=spec, folder=place, observer=watch, device=device)
-    if spec.strict_bits and bench.accelerator is not None:
-        check_bits(_annotated(bench), bench.accelerator)
-    study = _study(bench, extend=extend)  # refuses another study before anything is written
-    with RunLock(place, JOB_LOCK):
-        origin = _provenance(bench, command)
-        write_atomic(place / CONFIG, spec.to_yaml(origin.to_dict()))
-        write_atomic(place / GRAPH, bench.graph.to_json() + "\n")
-        for note in _notes(bench):
+    materials = Materials(spec=spec, folder=run, observer=watch, device=device)
+    if spec.strict_bits and materials.accelerator is not None:
+        check_bits(_annotated(materials), materials.accelerator)
+    study = _study(materials, extend=extend)  # refuses another study before anything is written
+    with RunLock(run, JOB_LOCK):
+        origin = _provenance(materials, command)
+        write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict()))
+        write_atomic(run / GRAPH, materials.graph.to_json() + "\n")
+        for note in _notes(materials):
             watch.message(note)
-        _ = bench.scorer  # the float model: its failure is no candidate's
+        _ = materials.scorer  # the float model: its failure is no candidate's
         study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch)
-        measure_front(bench, _final_front(study), spec.search.test_seeds, watch)
-        outputs = _outputs(bench, study, spec.pick_rule, origin)
-        _write_best_weights(bench, outputs.picked)
+        measure_front(materials, _final_front(study), spec.search.test_seeds, watch)
+        outputs = _outputs(materials, study, spec.pick_rule, origin)
+        _write_best_weights(materials, outputs.picked)
         outputs.write()
-    return _job_result(outputs, bench, time.perf_counter() - start)
+    return _job_result(outputs, materials, time.perf_counter() - start)
 
 
 def resume_job(
@@ -134,15 +135,15 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     Raises:
         ConfigError: the run has no front yet, or the rule picks none.
     """
-    place, spec = Path(folder), _spec_of(folder)
+    run, spec = Path(folder), _spec_of(folder)
     spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule})})
-    bench = Bench(spec=spec, folder=place, observer=Observer(), device=device)
-    study = _study(bench, extend=False)
-    with RunLock(place, JOB_LOCK):
-        origin = _provenance(bench, "")
-        outputs = _outputs(bench, study, rule, origin)
-        write_atomic(place / CONFIG, spec.to_yaml(origin.to_dict()))  # a resumed run keeps the pick
-        _write_best_weights(bench, outputs.picked)
+    materials = Materials(spec=spec, folder=run, observer=Observer(), device=device)
+    study = _study(materials, extend=False)
+    with RunLock(run, JOB_LOCK):
+        origin = _provenance(materials, "")
+        outputs = _outputs(materials, study, rule, origin)
+        write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict()))  # a resumed run keeps the pick
+        _write_best_weights(materials, outputs.picked)
         outputs.write()
     return outputs.picked
 
@@ -154,46 +155,45 @@ def _spec_of(folder: str | Path) -> SearchSpec:
     return read_spec(path)
 
 
-def _notes(bench: Bench) -> tuple[str, ...]:
+def _notes(materials: Materials) -> tuple[str, ...]:
     uncounted = [
         f"{item.op} ({item.calls} calls, in {item.module or 'the top module'}) has no rule: "
         "costs are a LOWER BOUND."
-        for item in bench.graph.uncounted
+        for item in materials.graph.uncounted
     ]
-    return (*uncounted, *_bits_notes(bench), *bench.space.notes)
+    return (*uncounted, *_bits_notes(materials), *materials.space.notes)
 
 
-def _annotated(bench: Bench) -> Iterator[Layer]:
+def _annotated(materials: Materials) -> Iterator[Layer]:
     """Every layer at every choice of the space."""
-    choices = bench.space.choices()
-    for layer in bench.graph.layers:
+    choices = materials.space.choices()
+    for layer in materials.graph.layers:
         for choice in choices.get(layer.module, ()):
             yield choice.annotate(layer)
 
 
-def _bits_notes(bench: Bench) -> tuple[str, ...]:
+def _bits_notes(materials: Materials) -> tuple[str, ...]:
     """Which widths of the space are priced as others, each sentence once."""
-    chip = bench.accelerator
+    chip = materials.accelerator
     if chip is None:
         return ()
-    return tuple(
-        dict.fromkeys(note for layer in _annotated(bench) if (note := spoken_bits_note(Task.of(layer, chip))))
-    )
+    notes = (spoken_bits_note(Task.of(layer, chip)) for layer in _annotated(materials))
+    return tuple(dict.fromkeys(note for note in notes if note))
 
 
-def _study(bench: Bench, *, extend: bool) -> Study:
-    spec = bench.spec
+def _study(materials: Materials, *, extend: bool) -> Study:
+    spec = materials.spec
     return Study.create_or_resume(
-        bench.folder,
-        graph=bench.graph,
-        space=bench.space,
-        accelerator=bench.accelerator,
-        evaluate=bench,
+        materials.folder,
+        graph=materials.graph,
+        space=materials.space,
+        accelerator=materials.accelerator,
+        evaluate=materials,
         objectives=spec.objectives,
         seed=spec.search.seed,
         extend=extend,
         name=spec.name,
-        context=bench.context,
+        context=materials.context,
     )
 
 
@@ -206,15 +206,15 @@ def _final_front(study: Study) -> tuple[Result, ...]:
     return front
 
 
-def _provenance(bench: Bench, command: str) -> Provenance:
+def _provenance(materials: Materials, command: str) -> Provenance:
     """What `best.yaml` needs to be rebuilt in another process, and how it came about."""
-    chip, spec = bench.accelerator, bench.spec
+    chip, spec = materials.accelerator, materials.spec
     return Provenance(
         versions=versions(),
         seed=spec.search.seed,
         accelerator=ChipRecord(name=chip.name, fingerprint=chip.fingerprint) if chip else ChipRecord(),
-        command=command or _first_command(bench.folder),
-        model=MadeWith(name=spec.model, options=bench.model_options),
+        command=command or _first_command(materials.folder),
+        model=MadeWith(name=spec.model, options=materials.model_options),
         data=MadeWith(name=spec.data, options=dict(spec.data_options)),
         training=spec.qat_settings.to_dict(),
         checkpoint=BEST_WEIGHTS,
@@ -229,63 +229,61 @@ def _first_command(folder: Path) -> str:
     return str(recorded or f"hwmodel resume {folder}")
 
 
-def _outputs(bench: Bench, study: Study, rule: Rule, origin: Provenance) -> RunOutputs:
+def _outputs(materials: Materials, study: Study, rule: Rule, origin: Provenance) -> RunOutputs:
     front = _final_front(study)
-    float_score = read_float_score(bench.folder)
-    if float_score is None:
-        raise ConfigError(f"{bench.folder}: the float model is not measured yet. hwmodel resume {bench.folder}")
+    float_accuracy = read_float_accuracy(materials.folder)
+    if float_accuracy is None:
+        raise ConfigError(
+            f"{materials.folder}: the float model is not measured yet. hwmodel resume {materials.folder}"
+        )
     picked = study.pick(rule)
     return RunOutputs(
-        folder=bench.folder,
-        graph=bench.graph,
-        accelerator=bench.accelerator,
+        folder=materials.folder,
+        graph=materials.graph,
+        accelerator=materials.accelerator,
         objectives=study.objectives,
         results=study.results(),
         front=front,
         picked=picked,
-        float_score=float_score,
-        tests=read_tests(bench.folder),
+        float_accuracy=float_accuracy,
+        tests=read_tests(materials.folder),
         provenance=origin,
-        huffman_bits=_huffman_bits(bench, picked),
+        huffman_bits=_huffman_bits(materials, picked),
     )
 
 
-def _huffman_bits(bench: Bench, picked: Result) -> dict[str, float]:
+def _huffman_bits(materials: Materials, picked: Result) -> dict[str, float]:
     """Module -> average length of a Huffman code of its quantized weights [bit/weight]; without float layers."""
-    from workloads.compress import huffman_table
-
     config = CompressionConfig.from_dict(picked.config)
-    model = bench.rebuild(config, bench.folder / picked.checkpoint) if picked.checkpoint else None
-    table = huffman_table(bench.scorer.compressed(config) if model is None else model)
+    model = materials.rebuild(config, materials.folder / picked.checkpoint) if picked.checkpoint else None
+    table = compress.huffman_table(materials.scorer.compressed(config) if model is None else model)
     lengths = dict(zip(table["layer"], table["huffman_bits"], strict=True))
     is_quantized = {name: choice.w_bits != FLOAT_BITS for name, choice in config.layers.items()}
     return {name: float(length) for name, length in lengths.items() if is_quantized.get(name)}
 
 
-def _write_best_weights(bench: Bench, picked: Result) -> None:
+def _write_best_weights(materials: Materials, picked: Result) -> None:
     """`checkpoints/best.safetensors`: a copy of the pick's checkpoint, or its calibrated model."""
-    target = bench.folder / BEST_WEIGHTS
+    target = materials.folder / BEST_WEIGHTS
     if picked.checkpoint:
-        write_atomic(target, (bench.folder / picked.checkpoint).read_bytes())
+        write_atomic(target, (materials.folder / picked.checkpoint).read_bytes())
         return
-    from workloads.compress import save_weights
-
-    save_weights(target, bench.scorer.compressed(CompressionConfig.from_dict(picked.config)))
+    compress.save_weights(target, materials.scorer.compressed(CompressionConfig.from_dict(picked.config)))
 
 
-def _job_result(outputs: RunOutputs, bench: Bench, wall_s: float) -> JobResult:
+def _job_result(outputs: RunOutputs, materials: Materials, wall_s: float) -> JobResult:
     done = sum(result.is_done for result in outputs.results)
     float_test = summarize(outputs.tests, "float", "float")
     return JobResult(
         folder=outputs.folder,
-        name=bench.spec.name,
+        name=materials.spec.name,
         picked=outputs.picked,
         front=outputs.front,
         num_done=done,
         num_failed=len(outputs.results) - done,
-        float_accuracy=outputs.float_score.accuracy,
+        float_accuracy=outputs.float_accuracy.value,
         test=summarize(outputs.tests, outputs.picked.key, outputs.picked.stage),
         float_test_accuracy=float_test.mean if float_test else math.nan,
-        messages=_notes(bench),
+        messages=_notes(materials),
         wall_s=wall_s,
     )

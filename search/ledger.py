@@ -10,7 +10,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
+
+from filelock import FileLock, Timeout
 
 from hwmodel.errors import ConfigError, HwModelError
 from search.front.results import Result, Stage
@@ -27,49 +29,44 @@ class RunLockedError(HwModelError):
 class RunLock:
     """Only one process writes a run at a time. Held from `__enter__` to `__exit__`, or until the process dies.
 
+    The system holds the lock on the file NAME (`filelock`: on POSIX and on Windows); NAME.pid beside it says who.
+
     Raises:
         RunLockedError: (on enter) another process, or another study of this one, holds it.
     """
 
     def __init__(self, folder: str | Path, name: str = LOCK) -> None:
-        self._path = Path(folder) / name
-        self._file: IO[str] | None = None
+        self._folder = Path(folder)
+        self._lock = FileLock(self._folder / name, timeout=0)
+        self._owner = self._folder / f"{name}.pid"
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("a+", encoding="utf-8")
-        if not _try_lock(file):
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            file.close()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout:
             raise RunLockedError(
-                f"{self._path.parent}: is being written by process {owner}. "
+                f"{self._folder}: is being written by process {self._owner_text()}. "
                 "Wait until it ends or stop it, or choose a new name."
-            )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        self._file = file
+            ) from None
+        try:
+            self._owner.write_text(str(os.getpid()), encoding="ascii")
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()  # closing releases the lock
-            self._file = None
+        self._owner.unlink(missing_ok=True)
+        self._lock.release()
 
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # not POSIX: no advisory locks, so nothing to refuse
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    def _owner_text(self) -> str:
+        try:
+            return self._owner.read_text(encoding="ascii").strip() or "unknown"
+        except (OSError, ValueError):  # not written yet, or gone
+            return "unknown"
 
 
 class Ledger:
@@ -105,10 +102,6 @@ class Ledger:
             ConfigError: a line other than a torn last one is not a result.
         """
         self._results = _parse(self.path)
-
-    def repair(self) -> None:
-        """Cut off a torn last line. Call it with the lock held, before the first append."""
-        cut_torn_line(self.path)
 
     def append(self, result: Result) -> None:
         """Make one result durable: written and synced when this returns.
@@ -155,6 +148,5 @@ def writing(folder: str | Path) -> Iterator[Ledger]:
         RunLockedError: another process writes this run.
     """
     with RunLock(folder):
-        ledger = Ledger(folder)
-        ledger.repair()
-        yield ledger
+        cut_torn_line(Path(folder) / LEDGER)
+        yield Ledger(folder)

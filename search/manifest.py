@@ -53,6 +53,9 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
         ConfigError: something changed that makes results incomparable, or the space grew without `extend`.
     """
     new = json.loads(json.dumps(new))  # as it will be read: tuples are lists
+    missing = [key for key in new if key not in old]
+    if missing:
+        raise ConfigError(f"{MANIFEST}: {', '.join(missing)} missing. Restore the file, or choose a new name.")
     study = f"Study {old['name']!r}"
     for key in ("name", "seed", "objectives", "graph", "accelerator"):
         if old[key] != new[key]:

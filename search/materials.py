@@ -1,4 +1,4 @@
-"""The workbench of a job: data, model, graph, accelerator, and the scorer once the float model is trained."""
+"""What a job works with: data, model, graph, accelerator, space, and the scorer once the float model is trained."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
 from search.observer import Observer
-from search.scoring import Score
 from search.space import Space
 from search.spec import SearchSpec
+from workloads import compress, load_data, load_model, model_names, training
 from workloads.compress.config import CompressionConfig
+from workloads.training.accuracy import Accuracy
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
@@ -28,8 +29,8 @@ FLOAT_RECORD = "float.json"
 
 
 @dataclass
-class Bench:
-    """What a job works with. Everything is made when it is first asked for; it is an `evaluate` of `Study`.
+class Materials:
+    """The materials of a job. Everything is made when it is first asked for; it is an `evaluate` of `Study`.
 
     Args:
         spec: of the search.
@@ -45,15 +46,11 @@ class Bench:
 
     @cached_property
     def data(self) -> Dataset:
-        from workloads import load_data
-
         return load_data(self.spec.data, **self.spec.data_options)
 
     @cached_property
     def model_options(self) -> dict[str, Any]:
         """Those of the specification, channels and classes of the data added where the model is built here."""
-        from workloads import model_names
-
         implied: dict[str, Any] = {}
         shape, classes = self.data.input_shape, self.data.num_classes
         if self.spec.model in model_names():
@@ -93,9 +90,7 @@ class Bench:
 
     @cached_property
     def space(self) -> Space:
-        from workloads.compress import uncompressible
-
-        floating = uncompressible(self._new_model(), self.graph.modules)
+        floating = compress.uncompressible(self._new_model(), self.graph.modules)
         return Space.from_graph(self.graph, **self.spec.space.model_dump(), floating=floating)
 
     @cached_property
@@ -115,9 +110,7 @@ class Bench:
     @cached_property
     def scorer(self) -> Scorer:
         """Scores candidates of the float model, which is trained or read first."""
-        from workloads.training import Scorer
-
-        scorer = Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
+        scorer = training.Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
         accuracy = scorer.float_accuracy()
         record = {"correct": accuracy.correct, "total": accuracy.total, "checkpoint": FLOAT_WEIGHTS}
         write_atomic(self.folder / FLOAT_RECORD, json.dumps(record, indent=1) + "\n")
@@ -126,20 +119,17 @@ class Bench:
     @cached_property
     def float_model(self) -> Any:
         """The trained float model; its weights are in `checkpoints/float.safetensors`."""
-        from workloads.compress import load_weights, save_weights
-        from workloads.training import pretrain
-
         model, path = self._new_model(), self.folder / FLOAT_WEIGHTS
         if self.spec.checkpoint is not None:
             if path.exists():
-                load_weights(path, model)
+                compress.load_weights(path, model)
             else:
                 _read_checkpoint(self.spec.checkpoint, model)
-                save_weights(path, model)
+                compress.save_weights(path, model)
             return model.eval()
         settings = self.spec.float_settings
         self.observer.stage_started("float", 0, settings.epochs)
-        pretrain(
+        training.pretrain(
             model,
             self.data,
             settings,
@@ -159,36 +149,38 @@ class Bench:
 
     def rebuild(self, config: CompressionConfig, checkpoint: Path) -> Any:
         """A finetuned model of this run, from its weights."""
-        from workloads.compress import apply, load_weights
-
-        model = apply(self.float_model, config)
-        load_weights(checkpoint, model)
+        model = compress.apply(self.float_model, config, seed=0)
+        compress.load_weights(checkpoint, model)
         return model.eval()
 
     def _new_model(self) -> Any:
-        from workloads import load_model
-
         return load_model(self.spec.model, **self.model_options)
 
 
 def _read_checkpoint(path: str, model: Any) -> None:
     """Weights that the user brings: `.safetensors` of ours, or `.npz` arrays named like the parameters."""
-    from workloads.compress import load_weights
-    from workloads.models.registry import load_pretrained_npz
-
     if path.endswith(".npz"):
+        from workloads.models import load_pretrained_npz
+
         load_pretrained_npz(model, path)
     else:
-        load_weights(path, model)
+        compress.load_weights(path, model)
 
 
-def read_float_score(folder: Path) -> Score | None:
-    """Validation accuracy of the float model of a run, or None before it is known."""
+def read_float_accuracy(folder: Path) -> Accuracy | None:
+    """Validation accuracy of the float model of a run, or None before it is known.
+
+    Raises:
+        ConfigError: the record is damaged.
+    """
     path = folder / FLOAT_RECORD
     if not path.exists():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return Score(correct=record["correct"], total=record["total"])
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Accuracy(correct=record["correct"], total=record["total"])
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
+        raise ConfigError(f"{path}: is damaged: {error}. hwmodel resume {folder} measures it again.") from error
 
 
 def _short(model: str) -> str:

@@ -19,10 +19,10 @@ from hwmodel.network.graph import LayerGraph
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, results_frame
-from search.scoring import Score
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.config_file import Provenance, write_config
 from workloads.compress.precision import precision_definition
+from workloads.training.accuracy import Accuracy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class RunOutputs:
         results: the whole ledger.
         front: of the last stage, cheapest first.
         picked: one of the front.
-        float_score: of the float model on the validation split.
+        float_accuracy: of the float model on the validation split.
         tests: records of the test split.
         provenance: for `best.yaml`.
         huffman_bits: of the pick, module -> average length of a Huffman code of its weights [bit/weight].
@@ -58,7 +58,7 @@ class RunOutputs:
     results: tuple[Result, ...]
     front: tuple[Result, ...]
     picked: Result
-    float_score: Score
+    float_accuracy: Accuracy
     tests: tuple[FinalRecord, ...]
     provenance: Provenance = field(default_factory=Provenance)
     huffman_bits: Mapping[str, float] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class RunOutputs:
             rows.append(
                 {
                     "number": result.number, "stage": result.stage, **result.costs,
-                    "float_accuracy": self.float_score.accuracy,
+                    "float_accuracy": self.float_accuracy.value,
                     "ptq_accuracy": self.accuracy_of(result.key, "ptq"),
                     "qat_accuracy": self.accuracy_of(result.key, "qat"),
                     "val_correct": result.correct, "val_total": result.total,
@@ -134,19 +134,19 @@ class RunOutputs:
             "stage": self.picked.stage,
             "candidate": self.picked.number,
             "validation": {"correct": self.picked.correct, "total": self.picked.total},
-            "float_accuracy": self.float_score.accuracy,
-            "ptq_accuracy": _known(self.accuracy_of(self.picked.key, "ptq")),
-            "qat_accuracy": _known(self.accuracy_of(self.picked.key, "qat")),
-            "standard_error": _known(self.picked.standard_error),
+            "float_accuracy": self.float_accuracy.value,
+            "ptq_accuracy": _finite(self.accuracy_of(self.picked.key, "ptq")),
+            "qat_accuracy": _finite(self.accuracy_of(self.picked.key, "qat")),
+            "standard_error": _finite(self.picked.standard_error),
             "costs": dict(self.picked.costs),
             "average_precision": precision_definition(),
         }
         if test is not None:
-            found["test"] = {"mean": test.mean, "sd": _known(test.sd), "seeds": test.num_seeds}
+            found["test"] = {"mean": test.mean, "sd": _finite(test.sd), "seeds": test.num_seeds}
         return found
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from search.front.objective import Objective
 from search.front.pareto import pareto_front
 from search.front.results import Origin, Result, Stage
-from search.groups import Value
+from search.groups import AxisValue
 from search.ledger import Ledger
 from search.mirror import OptunaMirror
 from search.observer import Observer
@@ -19,9 +19,10 @@ from search.propose.pricing import Pricer
 from search.propose.promotion import promote
 from search.propose.proposer import Proposer, point_of
 from search.propose.sensitivity import FILE, ScoreCache, Sensitivity, knapsack_points, measure_sensitivity
-from search.scoring import Evaluator, Outcome, Score
+from search.scoring import Evaluator, Outcome, accuracy_fields
 from search.seeds import derive_seed
 from search.space import Point, Space
+from workloads import compress
 from workloads.compress.config import CompressionConfig
 
 CHECKPOINTS = "checkpoints"
@@ -35,8 +36,19 @@ Save = Callable[[Path, Any, dict[str, str]], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
-    """What a study searches: everything that its results depend on."""
+class StudySetup:
+    """What a study was made with: everything that its results depend on, and where they go.
+
+    Attributes:
+        folder: of the run.
+        name: of the study.
+        space: the candidates.
+        objectives: accuracy among them.
+        seed: of every proposal and every finetuning.
+        evaluator: gives the accuracies.
+        use_sensitivity: measure single changes first.
+        save: writes a finetuned model; None writes `.safetensors`.
+    """
 
     folder: Path
     name: str
@@ -45,17 +57,17 @@ class Problem:
     seed: int
     evaluator: Evaluator
     use_sensitivity: bool
-    save: Save
+    save: Save | None
 
 
 class Runner:
     """Scores candidates and commits them: to the ledger first, then to Optuna.
 
-    What comes next depends only on the problem and on the ledger, so a run that was killed goes on as if
+    What comes next depends only on the setup and on the ledger, so a run that was killed goes on as if
     nothing had happened.
 
     Args:
-        problem: what is searched.
+        setup: of the study.
         pricer: of its graph and accelerator.
         ledger: of its folder, locked.
         mirror: of its folder.
@@ -63,16 +75,16 @@ class Runner:
     """
 
     def __init__(
-        self, problem: Problem, pricer: Pricer, ledger: Ledger, mirror: OptunaMirror, observer: Observer
+        self, setup: StudySetup, pricer: Pricer, ledger: Ledger, mirror: OptunaMirror, observer: Observer
     ) -> None:
-        self._problem = problem
+        self._setup = setup
         self._pricer = pricer
         self._ledger = ledger
         self._mirror = mirror
         self._observer = observer
-        self._proposer = Proposer(problem.space, problem.objectives, problem.seed)
+        self._proposer = Proposer(setup.space, setup.objectives, setup.seed)
         self._seen: dict[Stage, set[tuple[int, ...]]] = {"ptq": set(), "qat": set()}
-        self._cache = ScoreCache(problem.folder / FILE)
+        self._cache = ScoreCache(setup.folder / FILE)
         self._sensitivity: Sensitivity | None = None
         mirror.sync(ledger.results)
         for result in ledger:
@@ -82,7 +94,7 @@ class Runner:
 
     def run_ptq(self, trials: int, candidates: Sequence[Point] = ()) -> None:
         """Score candidates without training until `trials` are in the ledger or the space is exhausted."""
-        space = self._problem.space
+        space = self._setup.space
         if self._num_proposed < trials:
             self._measured_sensitivity()
         self._observer.stage_started("ptq", min(self._num_proposed, trials), trials)
@@ -111,33 +123,33 @@ class Runner:
         """The user's candidates, the uniform ones, and those of the knapsack; made when they are needed."""
         for point in candidates:
             yield "user", point
-        for point in self._problem.space.uniform_points():
+        for point in self._setup.space.uniform_points():
             yield "uniform", point
         sensitivity = self._measured_sensitivity()
         if sensitivity is not None:
-            costs = [objective for objective in self._problem.objectives if objective.key]
-            for point in knapsack_points(self._problem.space, sensitivity, self._pricer, costs, NUM_KNAPSACK):
+            costs = [objective for objective in self._setup.objectives if objective.key]
+            for point in knapsack_points(self._setup.space, sensitivity, self._pricer, costs, NUM_KNAPSACK):
                 yield "sensitivity", point
 
     def _measured_sensitivity(self) -> Sensitivity | None:
         """Accuracy drops of single changes, measured once; None where the study goes without."""
-        if self._sensitivity is None and self._problem.use_sensitivity:
-            space = self._problem.space
+        if self._sensitivity is None and self._setup.use_sensitivity:
+            space = self._setup.space
             total = 1 + sum(len(parameter.values) - 1 for parameter in space.parameters)
             self._observer.stage_started("sensitivity", 0, total)
             self._sensitivity = measure_sensitivity(
                 space,
-                lambda config: self._problem.evaluator.ptq(config, self._observer),
+                lambda config: self._setup.evaluator.ptq(config, self._observer),
                 self._cache,
                 lambda done, of: self._observer.step("sensitivity", done, of),
             )
         return self._sensitivity
 
     def _score_ptq(self, point: Point, origin: Origin, total: int) -> Result:
-        config = self._problem.space.config(point)
+        config = self._setup.space.config(point)
         outcome = self._cache.get(config.key)
         if outcome is None:
-            outcome = self._problem.evaluator.ptq(config, self._observer)
+            outcome = self._setup.evaluator.ptq(config, self._observer)
         result = self._result("ptq", point, config, outcome, origin)
         self._commit(result)
         if origin != "mutation":
@@ -169,15 +181,15 @@ class Runner:
         sensitivity = self._measured_sensitivity()
 
         def predicted(result: Result) -> float:
-            return 0.0 if sensitivity is None else sensitivity.predicted_drop(point_of(self._problem.space, result))
+            return 0.0 if sensitivity is None else sensitivity.predicted_drop(point_of(self._setup.space, result))
 
         done = {result.key for result in self._ledger.stage("qat")}
-        chosen = promote(proposed, self._problem.objectives, count, predicted)
+        chosen = promote(proposed, self._setup.objectives, count, predicted)
         return [result for result in chosen if result.key not in done]
 
     def _explore_front(self, total: int) -> bool:
         """Finetune one neighbour of the front; where it has none left, the next PTQ candidate. False: nothing."""
-        space = self._problem.space
+        space = self._setup.space
         number = len(self._ledger.stage("qat"))
         parents = [point_of(space, result) for result in self._front("qat") or self._front("ptq")]
         failed = {space.indices(point_of(space, r)) for r in self._ledger.stage("ptq") if not r.is_done}
@@ -185,7 +197,7 @@ class Runner:
             space,
             parents,
             frozenset(self._seen["qat"] | failed),
-            derive_seed(self._problem.seed, "mutation", number),
+            derive_seed(self._setup.seed, "mutation", number),
         )
         if point is None:
             left = self._promoted(len(self._ledger.stage("ptq")))
@@ -198,9 +210,9 @@ class Runner:
         return True
 
     def _score_qat(self, point: Point, origin: Origin, total: int) -> None:
-        config = self._problem.space.config(self._complete(point))
-        seed = derive_seed(self._problem.seed, "qat", config.key)
-        outcome = self._problem.evaluator.qat(config, seed, self._observer)
+        config = self._setup.space.config(self._complete(point))
+        seed = derive_seed(self._setup.seed, "qat", config.key)
+        outcome = self._setup.evaluator.qat(config, seed, self._observer)
         checkpoint = self._save(outcome, config)
         result = self._result(
             "qat", self._complete(point), config, outcome, origin, seed=seed, checkpoint=checkpoint
@@ -209,31 +221,33 @@ class Runner:
         self._drop_dominated_checkpoints()
         self._observer.candidate_done(result, len(self._ledger.stage("qat")), total, self._front("qat"))
 
-    def _complete(self, point: Point) -> dict[str, Value]:
+    def _complete(self, point: Point) -> dict[str, AxisValue]:
         """A point scored before the space grew, with the parameters that it has now."""
-        return {p.name: point.get(p.name, p.values[-1]) for p in self._problem.space.parameters}
+        return {p.name: point.get(p.name, p.values[-1]) for p in self._setup.space.parameters}
 
     def _save(self, outcome: Outcome, config: CompressionConfig) -> str:
         """Write the finetuned weights; the path relative to the folder, "" where there are none."""
-        if outcome.score is None or not hasattr(outcome.model, "state_dict"):
+        if outcome.accuracy is None or not hasattr(outcome.model, "state_dict"):
             return ""
         path = f"{CHECKPOINTS}/{len(self._ledger):04d}-{config.key[:8]}.safetensors"
-        notes = {"key": config.key, "correct": str(outcome.score.correct), "total": str(outcome.score.total)}
-        self._problem.save(self._problem.folder / path, outcome.model, notes)
+        fields = accuracy_fields(outcome.accuracy)
+        notes = {"key": config.key, "correct": str(fields["correct"]), "total": str(fields["total"])}
+        save = self._setup.save or compress.save_weights
+        save(self._setup.folder / path, outcome.model, notes)
         return path
 
     def _drop_dominated_checkpoints(self) -> None:
         """Keep the weights of the front: what is dominated once stays dominated."""
         finetuned = self._ledger.stage("qat")
-        front = {result.checkpoint for result in pareto_front(finetuned, self._problem.objectives)}
+        front = {result.checkpoint for result in pareto_front(finetuned, self._setup.objectives)}
         for result in finetuned:
             if result.checkpoint and result.checkpoint not in front:
-                (self._problem.folder / result.checkpoint).unlink(missing_ok=True)
+                (self._setup.folder / result.checkpoint).unlink(missing_ok=True)
 
     # ---- both ----------------------------------------------------------------------------------
 
     def _front(self, stage: Stage) -> tuple[Result, ...]:
-        return pareto_front(self._ledger.stage(stage), self._problem.objectives, unique=True)
+        return pareto_front(self._ledger.stage(stage), self._setup.objectives, unique=True)
 
     def _result(
         self,
@@ -246,18 +260,15 @@ class Runner:
         seed: int = 0,
         checkpoint: str = "",
     ) -> Result:
-        score = outcome.score or Score()
         return Result(
             number=len(self._ledger),
             stage=stage,
             point=dict(point),
             config=config.to_dict(),
             key=config.key,
-            status="failed" if outcome.score is None else "done",
+            status="failed" if outcome.accuracy is None else "done",
             error=outcome.error,
-            correct=score.correct,
-            total=score.total,
-            score=score.score,
+            **accuracy_fields(outcome.accuracy),
             seed=seed,
             costs=self._pricer.costs(config),
             wall_s=outcome.wall_s,
@@ -271,6 +282,6 @@ class Runner:
         self._remember(result)
 
     def _remember(self, result: Result) -> None:
-        self._seen[result.stage].add(self._problem.space.indices(point_of(self._problem.space, result)))
+        self._seen[result.stage].add(self._setup.space.indices(point_of(self._setup.space, result)))
         if result.stage == "ptq":
             self._proposer.observe(result)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from hwmodel.errors import ConfigError, HwModelError
 from search.observer import Observer
 from workloads.compress.config import CompressionConfig
+from workloads.training.accuracy import Accuracy
 
 #: What a single candidate may die of without ending the search: bad configurations, torch's RuntimeErrors
 #: (out of memory among them), divisions, memory. Anything else is a bug and ends it.
@@ -22,36 +22,30 @@ class ScoreError(HwModelError):
     """An evaluator gave something that is no accuracy."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """An accuracy: `correct` of `total`, or a bare fraction in `score`."""
-
-    correct: int = 0
-    total: int = 0
-    score: float | None = None
-
-    @property
-    def accuracy(self) -> float:
-        if self.total:
-            return self.correct / self.total
-        return math.nan if self.score is None else self.score
+#: What an evaluator measured: a count, or a bare fraction whose count is not known.
+Measured = Accuracy | float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one candidate: a score, or the error of the last attempt.
+    """What became of one candidate: its accuracy, or the error of the last attempt.
 
     Attributes:
-        score: None where every attempt failed.
+        accuracy: None where every attempt failed.
         model: the finetuned module, None for PTQ.
         error: "" where it worked.
         wall_s: of all attempts [s].
     """
 
-    score: Score | None
+    accuracy: Measured | None
     model: Any = None
     error: str = ""
     wall_s: float = 0.0
+
+    @property
+    def value(self) -> float | None:
+        """The accuracy as a fraction."""
+        return self.accuracy.value if isinstance(self.accuracy, Accuracy) else self.accuracy
 
 
 @runtime_checkable
@@ -93,7 +87,7 @@ class Evaluator:
         """Score at the first fidelity; a failure is tried once more."""
         target = self._target
         call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
-        return _attempt(lambda: (to_score(call(config)), None), observer)
+        return _attempt(lambda: (to_accuracy(call(config)), None), observer)
 
     def qat(self, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
         """Score after finetuning; a failure is tried once more with the same seed.
@@ -105,19 +99,19 @@ class Evaluator:
         if not isinstance(target, QatEvaluator):
             raise ConfigError("qat: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
 
-        def call() -> tuple[Score, Any]:
+        def call() -> tuple[Measured, Any]:
             answer = target.qat(config, seed)
             accuracy, model = answer if isinstance(answer, tuple) else (answer, None)
-            return to_score(accuracy), model
+            return to_accuracy(accuracy), model
 
         return _attempt(call, observer)
 
 
-def _attempt(call: Callable[[], tuple[Score, Any]], observer: Observer) -> Outcome:
+def _attempt(call: Callable[[], tuple[Measured, Any]], observer: Observer) -> Outcome:
     start, message = time.perf_counter(), ""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            score, model = call()
+            accuracy, model = call()
         except RECOVERABLE as error:
             message = f"{type(error).__name__}: {error}"
             if attempt < ATTEMPTS:
@@ -125,27 +119,40 @@ def _attempt(call: Callable[[], tuple[Score, Any]], observer: Observer) -> Outco
             else:
                 observer.message(f"{message} (recorded as failed)")
         else:
-            return Outcome(score=score, model=model, wall_s=time.perf_counter() - start)
-    return Outcome(score=None, error=message, wall_s=time.perf_counter() - start)
+            return Outcome(accuracy=accuracy, model=model, wall_s=time.perf_counter() - start)
+    return Outcome(accuracy=None, error=message, wall_s=time.perf_counter() - start)
 
 
-def to_score(answer: Any) -> Score:
-    """A `Score` from an accuracy object or a fraction.
+def to_accuracy(answer: Any) -> Measured:
+    """What an evaluator answered, checked: an accuracy object or a fraction.
 
     Raises:
         ScoreError: neither, not a number, or outside [0, 1].
     """
     if hasattr(answer, "correct") and hasattr(answer, "total"):
-        correct, total = int(answer.correct), int(answer.total)
-        if not (0 <= correct <= total and total > 0):
-            raise ScoreError(
-                f"accuracy: `0 <= correct <= total` must hold with total > 0, but got {correct}/{total}."
-            )
-        return Score(correct=correct, total=total)
+        try:
+            return Accuracy(correct=int(answer.correct), total=int(answer.total))
+        except ConfigError as error:
+            raise ScoreError(f"accuracy: {error}") from None
     try:
         value = float(answer)
     except (TypeError, ValueError):
         raise ScoreError(f"accuracy: must be a fraction or hold correct and total, but got {answer!r}.") from None
     if not 0.0 <= value <= 1.0:  # also refuses nan
         raise ScoreError(f"accuracy: must lie in [0, 1], but got {value!r}.")
-    return Score(score=value)
+    return value
+
+
+def accuracy_fields(accuracy: Measured | None) -> dict[str, Any]:
+    """`correct`, `total` and `score` as the files of a run hold them: 0 of 0 where there is no count."""
+    if isinstance(accuracy, Accuracy):
+        return {"correct": accuracy.correct, "total": accuracy.total, "score": None}
+    return {"correct": 0, "total": 0, "score": accuracy}
+
+
+def accuracy_of(fields: Mapping[str, Any]) -> Measured | None:
+    """Inverse of `accuracy_fields`; other fields are left alone."""
+    if fields["total"]:
+        return Accuracy(correct=fields["correct"], total=fields["total"])
+    score: float | None = fields["score"]
+    return score

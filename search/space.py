@@ -23,10 +23,10 @@ from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import parse_pattern
-from search.groups import AXES, Frozen, Group, Groups, Parameter, Value, resolve_frozen, resolve_groups
+from search.groups import AXES, AxisValue, Frozen, Group, Groups, Parameter, resolve_frozen, resolve_groups
 from workloads.compress.config import CompressionConfig, LayerChoice
 
-Point = Mapping[str, Value]
+Point = Mapping[str, AxisValue]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ class Space:
         return math.prod(len(parameter.values) for parameter in self.parameters)
 
     @cached_property
-    def most_precise(self) -> dict[str, Value]:
+    def most_precise(self) -> dict[str, AxisValue]:
         """The point with the last value on every axis."""
         return {parameter.name: parameter.values[-1] for parameter in self.parameters}
 
@@ -143,23 +143,23 @@ class Space:
         """Module -> its choices in hardware terms, in the order of the indices of `encode`; for a `CostTable`."""
         found: dict[str, tuple[Choice, ...]] = {module: (choice.choice,) for module, choice in self.frozen.items()}
         for group in self.groups:
-            options = tuple(self._layer(combination).choice for combination in group.combinations)
+            options = tuple(self._layers[combination].choice for combination in group.combinations)
             found.update(dict.fromkeys(group.modules, options))
         return {module: found[module] for module in self.modules}
 
-    def points(self) -> Iterator[dict[str, Value]]:
+    def points(self) -> Iterator[dict[str, AxisValue]]:
         """Every point, in lexicographic order of the indices."""
         names = [parameter.name for parameter in self.parameters]
         for values in itertools.product(*(parameter.values for parameter in self.parameters)):
             yield dict(zip(names, values, strict=True))
 
-    def uniform_points(self) -> list[dict[str, Value]]:
+    def uniform_points(self) -> list[dict[str, AxisValue]]:
         """The same bits in every group, most precise first: every w_bits x a_bits dense, then each density.
 
         A group that lacks a value takes its nearest above, else its largest.
         """
         bits = itertools.product(*(self._all_values(axis)[::-1] for axis in ("w_bits", "a_bits")))
-        wanted: list[dict[str, Value]] = [{"w_bits": w, "a_bits": a} for w, a in bits]
+        wanted: list[dict[str, AxisValue]] = [{"w_bits": w, "a_bits": a} for w, a in bits]
         wanted += [{"density": density} for density in self._all_values("density")[-2::-1]]
         points = [
             {p.name: _at_least(p.values, target[p.axis]) if p.axis in target else p.values[-1]
@@ -168,7 +168,7 @@ class Space:
         ]  # fmt: skip
         return [point for index, point in enumerate(points) if point not in points[:index]]
 
-    def _all_values(self, axis: str) -> list[Value]:
+    def _all_values(self, axis: str) -> list[AxisValue]:
         return sorted({value for group in self.groups for value in group.values(axis)})
 
     # ---- points, indices, configurations -------------------------------------------------------
@@ -195,7 +195,7 @@ class Space:
             found.append(parameter.values.index(point[parameter.name]))
         return tuple(found)
 
-    def point(self, indices: Iterable[int]) -> dict[str, Value]:
+    def point(self, indices: Iterable[int]) -> dict[str, AxisValue]:
         """Inverse of `indices`."""
         return {p.name: p.values[int(index)] for p, index in zip(self.parameters, indices, strict=True)}
 
@@ -209,16 +209,16 @@ class Space:
         layers = dict(self.frozen)
         for group in self.groups:
             combination = tuple(point.get(f"{group.name}.{axis}", group.values(axis)[-1]) for axis in AXES)
-            layers.update(dict.fromkeys(group.modules, self._layer(combination)))
+            layers.update(dict.fromkeys(group.modules, self._layers[combination]))
         return CompressionConfig({module: layers[module] for module in self.modules})
 
-    def point_of(self, config: CompressionConfig) -> dict[str, Value]:
+    def point_of(self, config: CompressionConfig) -> dict[str, AxisValue]:
         """Inverse of `config`.
 
         Raises:
             ConfigError: the configuration is not in this space.
         """
-        point: dict[str, Value] = {}
+        point: dict[str, AxisValue] = {}
         for parameter in self.parameters:
             group = next(group for group in self.groups if group.name == parameter.group)
             choice = config.layers.get(group.modules[0], LayerChoice())
@@ -241,11 +241,8 @@ class Space:
                 matrix[:, column[module]] = picked
         return matrix
 
-    def _layer(self, combination: tuple[Value, ...]) -> LayerChoice:
-        return self._layers[combination]
-
     @cached_property
-    def _layers(self) -> dict[tuple[Value, ...], LayerChoice]:
+    def _layers(self) -> dict[tuple[AxisValue, ...], LayerChoice]:
         """Every combination of any group, made once."""
         return {
             combination: _choice(combination, self.pattern, self.quantizer, self.granularity)
@@ -288,7 +285,7 @@ class Space:
         return "; ".join(parts)
 
 
-def _choice(combination: Sequence[Value], pattern: str, quantizer: str, granularity: str) -> LayerChoice:
+def _choice(combination: Sequence[AxisValue], pattern: str, quantizer: str, granularity: str) -> LayerChoice:
     w_bits, a_bits, density = combination
     return LayerChoice(
         w_bits=int(w_bits),
@@ -300,7 +297,7 @@ def _choice(combination: Sequence[Value], pattern: str, quantizer: str, granular
     )
 
 
-def _rising(name: str, values: Sequence[Value]) -> tuple[Value, ...]:
+def _rising(name: str, values: Sequence[AxisValue]) -> tuple[AxisValue, ...]:
     if isinstance(values, (int, float, str)):
         raise ConfigError(f"{name}: must be a list, but got {values!r}. Write [{values}].")
     if not values:
@@ -310,7 +307,7 @@ def _rising(name: str, values: Sequence[Value]) -> tuple[Value, ...]:
     return tuple(sorted(set(values)))
 
 
-def _densities(density: Sequence[float] | None, pattern: str) -> tuple[Value, ...]:
+def _densities(density: Sequence[float] | None, pattern: str) -> tuple[AxisValue, ...]:
     block = parse_pattern(pattern)
     implied = block[0] / block[1] if block else 1.0
     values = _rising("density", (implied,) if density is None else density)
@@ -331,5 +328,5 @@ def _blocked(graph: LayerGraph, modules: tuple[str, ...], pattern: str) -> str:
     return ""
 
 
-def _at_least(values: Sequence[Value], wanted: Value) -> Value:
+def _at_least(values: Sequence[AxisValue], wanted: AxisValue) -> AxisValue:
     return next((value for value in values if value >= wanted), values[-1])

@@ -76,8 +76,8 @@ class SearchSpec(Schema):
         name: of the study and its folder; the name of the file if left out.
         model, model_options: as for `workloads.load_model`; channels and classes follow from the data.
         data, data_options: as for `workloads.load_data`.
-        accelerator: a name or a YAML file; energy, latency and memory need one.
-        objectives: accuracy, and any of avg_w_bits, energy, latency, memory; the first cost orders the front.
+        accelerator: a name or a YAML file; costs such as energy need one.
+        objectives: accuracy and costs, of `search.OBJECTIVES`; the first cost orders the front.
         strict_bits: refuse a space with widths that the accelerator has no arithmetic for.
         checkpoint: `.safetensors` of a trained float model, or an `.npz` of arrays named like its parameters;
             without it one is trained.
@@ -156,8 +156,8 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
     if separator and file.endswith(".py"):
         changes["model"] = f"{_existing(folder, file, 'model')}:{function}"
     if isinstance(spec.data_options.get("path"), str):
-        place = str(_existing(folder, spec.data_options["path"], "data_options.path"))
-        changes["data_options"] = {**spec.data_options, "path": place}
+        path = str(_existing(folder, spec.data_options["path"], "data_options.path"))
+        changes["data_options"] = {**spec.data_options, "path": path}
     return spec.model_copy(update=changes)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from hwmodel import CostTable, load_accelerator
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.graph import LayerGraph
 from search.front.objective import Objective, resolve_objectives
@@ -16,8 +17,8 @@ from search.ledger import Ledger, RunLock, writing
 from search.manifest import check_same, read_manifest, write_manifest
 from search.mirror import OptunaMirror
 from search.observer import Observer, as_observer
-from search.propose.pricing import Pricer, Table, build_table
-from search.runner import Problem, Runner, Save
+from search.propose.pricing import Pricer, Table
+from search.runner import Runner, Save, StudySetup
 from search.scoring import Evaluate, Evaluator
 from search.space import Point, Space
 
@@ -36,9 +37,9 @@ class Study:
     """
 
     def __init__(
-        self, problem: Problem, graph: LayerGraph, accelerator: Accelerator | None, table: Table | None
+        self, setup: StudySetup, graph: LayerGraph, accelerator: Accelerator | None, table: Table | None
     ) -> None:
-        self._problem = problem
+        self._setup = setup
         self._table = table
         self.graph = graph
         self.accelerator = accelerator
@@ -69,9 +70,9 @@ class Study:
             space: the candidates.
             evaluate: an object with `.ptq(config)` and `.qat(config, seed)`, such as
                 `workloads.training.Scorer`, or a function from a configuration to an accuracy.
-            accelerator: prices energy, latency and memory; a name, a path or an `Accelerator`.
-            objectives: accuracy (maximised) and any of avg_w_bits, energy, latency, memory (minimised). The
-                first cost orders the front.
+            accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`.
+            objectives: of `OBJECTIVES`: accuracy (maximised) and any costs (minimised). The first cost orders
+                the front.
             table: a `CostTable` that exists; None builds it from the accelerator when it is needed.
             seed: of every proposal and every finetuning.
             extend: accept a space that contains the one that the folder was made with.
@@ -88,11 +89,11 @@ class Study:
             RunLockedError: another process is creating or running this study.
         """
         folder = Path(folder)
-        chip = _accelerator(accelerator)
+        chip = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
         axes = resolve_objectives(objectives)
         _check_priced(axes, has_table=table is not None or chip is not None)
         evaluator = Evaluator(evaluate)
-        problem = Problem(
+        setup = StudySetup(
             folder=folder,
             name=name or folder.resolve().name,
             space=space,
@@ -100,28 +101,28 @@ class Study:
             seed=seed,
             evaluator=evaluator,
             use_sensitivity=evaluator.has_fidelities if sensitivity is None else sensitivity,
-            save=save or _save_weights,
+            save=save,
         )
-        _settle_manifest(problem, _record(problem, graph, chip, table, context or {}), extend)
-        return cls(problem, graph, chip, table)
+        _settle_manifest(setup, _record(setup, graph, chip, table, context or {}), extend)
+        return cls(setup, graph, chip, table)
 
     # ---- what it is ----------------------------------------------------------------------------
 
     @property
     def folder(self) -> Path:
-        return self._problem.folder
+        return self._setup.folder
 
     @property
     def name(self) -> str:
-        return self._problem.name
+        return self._setup.name
 
     @property
     def space(self) -> Space:
-        return self._problem.space
+        return self._setup.space
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        return self._problem.objectives
+        return self._setup.objectives
 
     # ---- run -----------------------------------------------------------------------------------
 
@@ -155,7 +156,7 @@ class Study:
         for name, value in (("trials", trials), ("qat", qat)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(f"run: `{name} >= 0` must hold (an integer), but got {name}={value!r}.")
-        if qat and not self._problem.evaluator.has_qat:
+        if qat and not self._setup.evaluator.has_qat:
             raise ConfigError("run: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
         for point in candidates:
             self.space.indices(point)
@@ -166,7 +167,7 @@ class Study:
             OptunaMirror(self.folder, self.name, self.space, self.objectives) as mirror,
         ):
             before = len(ledger)
-            runner = Runner(self._problem, pricer, ledger, mirror, observer)
+            runner = Runner(self._setup, pricer, ledger, mirror, observer)
             if trials:
                 runner.run_ptq(trials, candidates)
             if qat:
@@ -178,11 +179,11 @@ class Study:
         watch = observer or Observer()
         if self._table is None and self.accelerator is not None:
             watch.stage_started("table", 0, len({layer.module for layer in self.graph.layers}))
-            self._table = build_table(
+            self._table = CostTable.build(
                 self.graph,
                 self.accelerator,
                 self.space.choices(),
-                lambda done, total: watch.step("table", done, total),
+                progress=lambda done, total: watch.step("table", done, total),
             )
         return Pricer(self.graph, self._table)
 
@@ -233,14 +234,6 @@ def final_stage(results: Sequence[Result]) -> Stage:
     return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"
 
 
-def _accelerator(accelerator: Accelerator | str | None) -> Accelerator | None:
-    if not isinstance(accelerator, str):
-        return accelerator
-    from hwmodel import load_accelerator
-
-    return load_accelerator(accelerator)
-
-
 def _check_priced(objectives: Sequence[Objective], *, has_table: bool) -> None:
     for objective in objectives:
         if objective.needs_accelerator and not has_table:
@@ -248,7 +241,7 @@ def _check_priced(objectives: Sequence[Objective], *, has_table: bool) -> None:
 
 
 def _record(
-    problem: Problem,
+    setup: StudySetup,
     graph: LayerGraph,
     accelerator: Accelerator | None,
     table: Table | None,
@@ -258,30 +251,24 @@ def _record(
     if accelerator is not None:
         chip = f"{accelerator.name} ({accelerator.fingerprint})"
     return {
-        "name": problem.name,
-        "seed": problem.seed,
-        "objectives": [objective.name for objective in problem.objectives],
+        "name": setup.name,
+        "seed": setup.seed,
+        "objectives": [objective.name for objective in setup.objectives],
         "graph": f"{graph.name} ({graph.fingerprint})",
         "accelerator": chip,
         "context": dict(context),
-        "space": problem.space.to_dict(),
+        "space": setup.space.to_dict(),
     }
 
 
-def _settle_manifest(problem: Problem, record: Mapping[str, Any], extend: bool) -> None:
+def _settle_manifest(setup: StudySetup, record: Mapping[str, Any], extend: bool) -> None:
     """Write the manifest of a new or extended study, or check that of an old one."""
-    old = read_manifest(problem.folder)
+    old = read_manifest(setup.folder)
     is_written = old is None
     if old is not None:
-        is_written = check_same(old, record, num_results=len(Ledger(problem.folder)), extend=extend)
-    elif len(Ledger(problem.folder)):
-        raise ConfigError(f"{problem.folder}: holds a ledger but no study.json. Restore it, or choose a new name.")
+        is_written = check_same(old, record, num_results=len(Ledger(setup.folder)), extend=extend)
+    elif len(Ledger(setup.folder)):
+        raise ConfigError(f"{setup.folder}: holds a ledger but no study.json. Restore it, or choose a new name.")
     if is_written:
-        with RunLock(problem.folder):
-            write_manifest(problem.folder, record)
-
-
-def _save_weights(path: Path, model: Any, metadata: dict[str, str]) -> None:
-    from workloads.compress import save_weights
-
-    save_weights(path, model, metadata)
+        with RunLock(setup.folder):
+            write_manifest(setup.folder, record)

@@ -23,8 +23,11 @@ from hwmodel.network.layer import Layer
 from workloads.models.transformer import KeysValues, TransformerLM
 from workloads.options import check_count
 from workloads.tracing import trace_model
+from workloads.tracing.isolate import isolated
 
 CACHE = "cache"
+#: Names by which models take their keys and values.
+_CACHE_ARGUMENTS = ("past_key_values", "past_key_value", "past", "cache")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +110,7 @@ def append_in_place(graph: LayerGraph) -> LayerGraph:
                 layer = graph.digraph.nodes[reader]["op"]
                 if isinstance(layer, Layer):
                     changed[reader] = _grouped(layer, data["tensor"].elements)
-    nodes = [changed.get(name, data["op"]) for name, data in graph.digraph.nodes(data=True)]
-    edges = [(u, v, data["tensor"]) for u, v, data in graph.digraph.edges(data=True)]
-    return LayerGraph(
-        graph.name, nodes, edges, uncounted=graph.uncounted, free_ops=graph.free_ops, route=graph.route
-    )
+    return graph.with_nodes(changed.get(name, data["op"]) for name, data in graph.digraph.nodes(data=True))
 
 
 def _grouped(layer: Layer, cached: int) -> Layer:
@@ -137,43 +136,82 @@ def _refuse_without_cache(model: nn.Module) -> None:
     """Raises ConfigError unless the model is of one of the two kinds."""
     if isinstance(model, TransformerLM):
         return
-    takes_cache = "past_key_values" in inspect.signature(model.forward).parameters
-    if not takes_cache or not hasattr(model, "config") or importlib.util.find_spec("transformers") is None:
+    if (
+        not _cache_argument(model)
+        or not hasattr(model, "config")
+        or importlib.util.find_spec("transformers") is None
+    ):
         raise ConfigError(
             "decode needs a language model with a key-value cache (TransformerLM, or a causal one of Hugging "
             f"Face), but {type(model).__name__} takes none."
         )
 
 
+def _cache_argument(model: nn.Module) -> str:
+    """The name by which a model of Hugging Face takes its keys and values; "" where it takes none."""
+    taken = inspect.signature(model.forward).parameters
+    return next((name for name in _CACHE_ARGUMENTS if name in taken), "")
+
+
 def _step(model: nn.Module, length: int, batch: int) -> tuple[Callable[..., Any], tuple[KeysValues, ...]]:
     """The forward of a decode step, of (tokens, cache), and the cache of so many positions."""
     if isinstance(model, TransformerLM):
         return model.forward, model.example_cache(length, batch)
-    return _hugging_face_step(model), _hugging_face_cache(model.config, length, batch, model)
+    return _hugging_face_step(model), _hugging_face_cache(model, length, batch)
 
 
 def _hugging_face_step(model: nn.Module) -> Callable[..., Any]:
     from transformers import DynamicCache
 
-    whole = model.forward
+    whole, argument = model.forward, _cache_argument(model)
 
     def forward(tokens: Tensor, cache: Sequence[KeysValues]) -> Any:
         past = DynamicCache()
         for index, (keys, values) in enumerate(cache):
             past.update(keys, values, index)
-        return whole(input_ids=tokens, past_key_values=past, use_cache=True).logits
+        return whole(input_ids=tokens, use_cache=True, **{argument: past}).logits
 
     return forward
 
 
-def _hugging_face_cache(config: Any, length: int, batch: int, model: nn.Module) -> tuple[KeysValues, ...]:
-    """Zeros of the shape that the heads for keys and values have: (N, J, T, D)."""
-    text = config.get_text_config(decoder=True)
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    like = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
-    zeros = torch.zeros(batch, heads, length, width, dtype=like.dtype, device=like.device)
-    return tuple((zeros.clone(), zeros.clone()) for _ in range(text.num_hidden_layers))
+def _hugging_face_cache(model: nn.Module, length: int, batch: int) -> tuple[KeysValues, ...]:
+    """Zeros for so many positions, of the shapes that the model itself caches one in: (N, J, 1, D) a tensor.
+
+    Raises:
+        ConfigError: a block keeps something else than keys and values.
+    """
+    device = next(model.parameters()).device
+    with isolated(model), torch.no_grad():
+        try:
+            output = model(input_ids=torch.zeros(batch, 1, dtype=torch.long, device=device), use_cache=True)
+        except Exception as error:  # a model of the user may do anything
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise ConfigError(
+                f"decode: {type(model).__name__} fails on one token with a cache: {reason}"
+            ) from error
+    pairs = _pairs(getattr(output, _cache_argument(model), None) or ())
+    for block, pair in enumerate(pairs):
+        if not all(isinstance(tensor, Tensor) and tensor.dim() == 4 for tensor in pair):
+            raise ConfigError(
+                f"decode prices caches of keys and values, but block {block} of {type(model).__name__} keeps "
+                "another state. Trace its prefill instead."
+            )
+    if not pairs:
+        raise ConfigError(f"decode: {type(model).__name__} returned no cache for one token")
+    return tuple((_longer(keys, length), _longer(values, length)) for keys, values in pairs)
+
+
+def _pairs(cache: Any) -> list[tuple[Any, Any]]:
+    """(keys, values) of every block: of a cache of transformers 5, of 4, or of tuples."""
+    if hasattr(cache, "layers"):
+        return [(getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in cache.layers]
+    if hasattr(cache, "key_cache"):
+        return list(zip(cache.key_cache, cache.value_cache, strict=True))
+    return [(pair[0], pair[1]) for pair in cache]
+
+
+def _longer(cached: Tensor, length: int) -> Tensor:
+    return cached.new_zeros(*cached.shape[:2], length, cached.shape[3])
 
 
 def _without_cache(model: nn.Module) -> dict[str, Any]:

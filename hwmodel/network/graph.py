@@ -81,6 +81,23 @@ class Uncounted:
     calls: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """Work on constants alone, whatever the input: it is done once, ahead of time, and is no layer of the graph.
+
+    Attributes:
+        op: that does it.
+        module: that it ran in.
+        calls: of the op there.
+        macs: of all calls, not among those of the graph; 0 for an op without MACs.
+    """
+
+    op: str
+    module: str
+    calls: int
+    macs: int = 0
+
+
 Node = Layer | VectorOp | Port
 
 
@@ -97,7 +114,11 @@ class LayerGraph(Shown):
         edges: (from, to, tensor).
         uncounted: ops without a rule.
         free_ops: op -> calls of the ops that are explicitly free (views).
+        data_reads: op -> calls by which Python read a number that depends on the data (a branch may follow).
+        folded: work on constants alone.
         route: how the graph was obtained (`export`, `dispatch`, `json`, ...).
+        aliases: further name of a module -> the module that owns its weight: one module under two names, or two
+            that share a weight.
 
     Raises:
         GraphError: a name is used twice, an edge joins unknown nodes, or the graph has a cycle.
@@ -111,11 +132,17 @@ class LayerGraph(Shown):
         *,
         uncounted: Sequence[Uncounted] = (),
         free_ops: Mapping[str, int] | None = None,
+        data_reads: Mapping[str, int] | None = None,
+        folded: Sequence[Folded] = (),
         route: str = "",
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self.aliases = dict(aliases or {})
         self.uncounted = tuple(uncounted)
         self.free_ops = dict(free_ops or {})
+        self.data_reads = dict(data_reads or {})
+        self.folded = tuple(folded)
         self.route = route
         self.digraph: nx.DiGraph[str] = nx.DiGraph()
         for node in nodes:
@@ -152,6 +179,11 @@ class LayerGraph(Shown):
     def macs(self) -> int:
         """Multiply-accumulates of all layers, dense."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def folded_macs(self) -> int:
+        """Multiply-accumulates on constants alone, which are done ahead of time and are not in `macs`."""
+        return sum(item.macs for item in self.folded)
 
     @property
     def is_lower_bound(self) -> bool:
@@ -237,7 +269,7 @@ class LayerGraph(Shown):
         for name in layers:
             self.layer(name)
         nodes = [layers.get(name, data["op"]) for name, data in self.digraph.nodes(data=True)]
-        return self._rebuild(nodes)
+        return self.with_nodes(nodes)
 
     def annotate(self, choices: Mapping[str, Choice]) -> LayerGraph:
         """The graph with bits and densities set by module name; other layers stay as they are.
@@ -260,10 +292,19 @@ class LayerGraph(Shown):
              for name, value in density.items()}
         )  # fmt: skip
 
-    def _rebuild(self, nodes: Iterable[Node]) -> LayerGraph:
+    def with_nodes(self, nodes: Iterable[Node]) -> LayerGraph:
+        """The same graph with other nodes of the same names."""
         edges = [(u, v, data["tensor"]) for u, v, data in self.digraph.edges(data=True)]
         return LayerGraph(
-            self.name, nodes, edges, uncounted=self.uncounted, free_ops=self.free_ops, route=self.route
+            self.name,
+            nodes,
+            edges,
+            uncounted=self.uncounted,
+            free_ops=self.free_ops,
+            data_reads=self.data_reads,
+            folded=self.folded,
+            route=self.route,
+            aliases=self.aliases,
         )
 
     # ---- in and out ----------------------------------------------------------------------------
@@ -288,6 +329,9 @@ class LayerGraph(Shown):
             ],
             "uncounted": [asdict(item) for item in self.uncounted],
             "free_ops": self.free_ops,
+            "data_reads": self.data_reads,
+            "folded": [asdict(item) for item in self.folded],
+            **({"aliases": self.aliases} if self.aliases else {}),
         }
 
     @classmethod
@@ -306,7 +350,10 @@ class LayerGraph(Shown):
                 [(u, v, Tensor(name=t["name"], shape=tuple(t["shape"]))) for u, v, t in data["edges"]],
                 uncounted=[Uncounted(**item) for item in data["uncounted"]],
                 free_ops=data["free_ops"],
+                data_reads=data.get("data_reads"),  # files of 0.1 before these two
+                folded=[Folded(**item) for item in data.get("folded", ())],
                 route=data["route"],
+                aliases=data.get("aliases"),
             )
         except (KeyError, TypeError) as error:
             raise GraphError(f"graph: a field is missing or unknown: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.names import OK, WARNING, times
@@ -29,9 +30,17 @@ def coverage_lines(graph: LayerGraph, *, priced: str = "", verbose: bool = False
         lines.append((OK, f"all MACs counted; {others or 'no other op in the graph'}"))
     elif others:
         lines.append(("", others))
+    if graph.folded_macs:
+        places = dict.fromkeys(item.module or graph.name for item in graph.folded if item.macs)
+        lines.append(("", f"{graph.folded_macs:,} MACs on constants alone are folded, in {_first(places)}"))
+    if graph.data_reads:
+        reads = f"{times(sum(graph.data_reads.values()), 'value')} of the data ({', '.join(graph.data_reads)})"
+        lines.append(("", f"Python read {reads}: another input may run other ops"))
     if verbose:
         lines += [("", f"  without MACs: {kind} × {num}") for kind, num in kinds.most_common()]
         lines += [("", f"  free (views): {op} × {num}") for op, num in sorted(graph.free_ops.items())]
+        folded = sum((Counter({item.op: item.calls}) for item in graph.folded), Counter[str]())
+        lines += [("", f"  folded (constants alone): {op} × {num}") for op, num in sorted(folded.items())]
     return lines
 
 
@@ -41,7 +50,12 @@ def _uncounted(graph: LayerGraph) -> list[tuple[str, int, str]]:
     rows = []
     for op in ops:
         items = [item for item in graph.uncounted if item.op == op]
-        places = list(dict.fromkeys(item.module or graph.name for item in items))
-        named = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-        rows.append((op, sum(item.calls for item in items), named))
+        places = dict.fromkeys(item.module or graph.name for item in items)
+        rows.append((op, sum(item.calls for item in items), _first(places)))
     return rows
+
+
+def _first(names: Iterable[str]) -> str:
+    """The first three, and how many more."""
+    first, rest = list(names)[:3], list(names)[3:]
+    return ", ".join(first) + (f" and {len(rest)} more" if rest else "")

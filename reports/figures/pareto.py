@@ -9,8 +9,8 @@ from hwmodel.errors import ConfigError, did_you_mean
 from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
 from reports.run.folder import read_candidates
-from reports.run.metrics import METRICS
 from reports.units import scaled_label
+from search.front.costs import COSTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
         source: a run folder, a `Study`, a sequence of `Result`, or a frame of candidates as
             `reports.run.folder.read_candidates` gives it.
         ax: draws here; None makes a figure of its own.
-        x: a column of costs: a key of `reports.run.metrics.METRICS`.
+        x: a column of costs: a `key` of `search.front.costs.COSTS`.
         theme: colours.
 
     Returns:
@@ -53,13 +53,13 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
 
 
 def _axis(frame: pd.DataFrame, x: str) -> tuple[str, float]:
-    known = [metric.key for metric in METRICS if metric.key in frame.columns]
-    if x not in known:
+    costs = {cost.key: cost for cost in COSTS if cost.key in frame.columns}
+    if x not in costs:
         raise ConfigError(
-            f"plot_pareto: x must be among {', '.join(known)}, but got {x!r}.{did_you_mean(x, known)}"
+            f"plot_pareto: x must be among {', '.join(costs)}, but got {x!r}.{did_you_mean(x, costs)}"
         )
-    axis = next(metric.axis for metric in METRICS if metric.key == x)
-    return scaled_label(axis.label, axis.unit, float(frame[x].max()) * axis.factor, axis.factor)
+    unit, factor = costs[x].shown
+    return scaled_label(costs[x].axis, unit, float(frame[x].max()) * factor, factor)
 
 
 def _draw_candidates(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme) -> None:

@@ -17,8 +17,7 @@ from reports.figures.pareto import plot_pareto
 from reports.page import htmltables, sections
 from reports.run.findings import finding
 from reports.run.folder import Run, read_run
-from reports.run.metrics import METRICS, known_metrics
-from search.front.objective import OBJECTIVES
+from reports.run.metrics import known_costs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,9 +98,9 @@ def context(run: Run) -> dict[str, Any]:
 def _comparison(run: Run) -> htmltables.HtmlTable | None:
     if run.picked_row is None or run.baseline_row is None:
         return None
-    metrics = known_metrics(run.candidates)
+    costs = known_costs(run.candidates)
     return htmltables.comparison_table(
-        run.picked_row, run.baseline_row, run.baseline_name, metrics, run.float_accuracy
+        run.picked_row, run.baseline_row, run.baseline_name, costs, run.float_accuracy
     )
 
 
@@ -112,14 +111,13 @@ def _add_candidates(page: dict[str, Any], run: Run) -> None:
         "The front compares candidates of one fidelity: the finetuned ones, if there are any. "
         f"Test: measured once, for the front only. {run.precision_definition}"
     )
-    axes = {metric.key: metric.axis.label.lower() for metric in METRICS}
     page["front_figures"] = [
         _figure(
-            run, f"pareto_{objective.name}", partial(plot_pareto, run.candidates, x=objective.key),
-            f"Accuracy over {axes[objective.key]}, every candidate. Error bars: binomial standard error.",
+            run, f"pareto_{cost.name}", partial(plot_pareto, run.candidates, x=cost.key),
+            f"Accuracy over {cost.axis.lower()}, every candidate. Error bars: binomial standard error.",
         )
-        for objective in OBJECTIVES.values()
-        if objective.name in run.objectives and objective.key in run.candidates.columns
+        for cost in known_costs(run.candidates)
+        if cost.name in run.objectives
     ]  # fmt: skip
     page["candidates"] = htmltables.candidates_table(run.candidates)
     shown = min(len(run.candidates), htmltables.MAX_ROWS)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from reports import units
 from reports.run.candidates import front_rows
 from reports.run.frames import records
-from reports.run.metrics import Metric, bits_text, change, known_metrics, points, share_text, test_text
+from reports.run.metrics import bits_text, change, known_costs, points, share_text, test_text, write_cost
+from search.front.costs import Cost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,12 +62,12 @@ def columns(*headers: str, titles: Mapping[str, str] | None = None) -> list[Colu
     ]
 
 
-def metric_columns(metrics: Sequence[Metric]) -> list[Column]:
-    return [Column(header=metric.label, title=metric.title) for metric in metrics]
+def cost_columns(costs: Sequence[Cost]) -> list[Column]:
+    return [Column(header=cost.label, title=cost.note) for cost in costs]
 
 
 def comparison_table(
-    picked: pd.Series, baseline: pd.Series, name: str, metrics: Sequence[Metric], float_accuracy: float | None
+    picked: pd.Series, baseline: pd.Series, name: str, costs: Sequence[Cost], float_accuracy: float | None
 ) -> HtmlTable:
     """The picked candidate beside a baseline called `name`."""
     rows = [Row(cells=["Accuracy of the float model", *[units.percent(float_accuracy)] * 2, ""])]
@@ -76,21 +77,23 @@ def comparison_table(
         for gap in [picked[key] - baseline[key]]
         if math.isfinite(picked[key])
     ]
-    for metric in metrics:
-        before, after = baseline[metric.key], picked[metric.key]
-        rows.append(Row(cells=[metric.label, metric.write(before), metric.write(after), change(after, before)]))
+    for cost in costs:
+        before, after = baseline[cost.key], picked[cost.key]
+        rows.append(
+            Row(cells=[cost.label, write_cost(cost, before), write_cost(cost, after), change(after, before)])
+        )
     return HtmlTable(columns=columns("<", name, "Picked", "Change"), rows=rows)
 
 
 def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlTable:
     """The front with its float, PTQ, QAT and test columns."""
-    metrics = [metric for metric in known_metrics(candidates) if metric.is_on_front]
+    costs = [cost for cost in known_costs(candidates) if cost.role != "comparison"]
     titles = {"± s.e.": "binomial standard error of the score", "Test": "mean ± standard deviation over seeds"}
     rows = []
     for row in records(front_rows(candidates)):
         cells = [
             str(row["number"]),
-            *(metric.write(row[metric.key]) for metric in metrics),
+            *(write_cost(cost, row[cost.key]) for cost in costs),
             units.percent(float_accuracy),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
@@ -100,28 +103,28 @@ def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlT
         ]
         rows.append(Row(cells=cells, mark="picked" if row["picked"] else ""))
     tail = columns("Float", "PTQ", "QAT", "± s.e.", "Test", "<From", titles=titles)
-    return HtmlTable(columns=[*columns("#"), *metric_columns(metrics), *tail], rows=rows)
+    return HtmlTable(columns=[*columns("#"), *cost_columns(costs), *tail], rows=rows)
 
 
 def candidates_table(candidates: pd.DataFrame) -> HtmlTable:
     """Every score, in the order of the ledger, up to `MAX_ROWS`; errors where there are any."""
-    metrics = known_metrics(candidates)
+    costs = known_costs(candidates)
     shown = candidates.head(MAX_ROWS)
     has_errors = bool((shown["status"] == "failed").any())
-    rows = [_candidate_row(row, metrics, has_errors) for row in records(shown)]
+    rows = [_candidate_row(row, costs, has_errors) for row in records(shown)]
     head = columns("#", "<Stage", "<From", "Accuracy")
     tail = columns("Time", "<Key", *(["~Error"] if has_errors else []))
-    return HtmlTable(columns=[*head, *metric_columns(metrics), *tail], rows=rows)
+    return HtmlTable(columns=[*head, *cost_columns(costs), *tail], rows=rows)
 
 
-def _candidate_row(row: Mapping[str, Any], metrics: Sequence[Metric], has_errors: bool) -> Row:
+def _candidate_row(row: Mapping[str, Any], costs: Sequence[Cost], has_errors: bool) -> Row:
     failed = row["status"] == "failed"
     cells = [
         str(row["number"]),
         str(row["stage"]).upper(),
         str(row["origin"]),
         "failed" if failed else units.percent(row["accuracy"]),
-        *(metric.write(row[metric.key]) for metric in metrics),
+        *(write_cost(cost, row[cost.key]) for cost in costs),
         units.seconds(row.get("wall_s")),
         str(row["key"])[:8],
         *([str(row["error"])[:400]] if has_errors else []),

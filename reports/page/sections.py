@@ -7,7 +7,7 @@ import shlex
 
 from reports import units
 from reports.run.folder import Run
-from reports.run.metrics import change, known_metrics
+from reports.run.metrics import change, known_costs, write_cost
 
 
 def cards(run: Run) -> list[dict[str, str]]:
@@ -18,10 +18,10 @@ def cards(run: Run) -> list[dict[str, str]]:
     found = [_card("Validation accuracy", units.percent(picked["accuracy"]), _accuracy_note(run))]
     if math.isfinite(picked["test_accuracy"]):
         found.append(_card("Test accuracy", units.percent(picked["test_accuracy"]), _test_note(run)))
-    for metric in known_metrics(run.candidates)[:4]:
-        value = picked[metric.key]
-        note = "" if baseline is None else f"{change(value, baseline[metric.key])} than {run.baseline_name}"
-        found.append(_card(metric.label, metric.write(value), note))
+    for cost in known_costs(run.candidates)[:4]:
+        value = picked[cost.key]
+        note = "" if baseline is None else f"{change(value, baseline[cost.key])} than {run.baseline_name}"
+        found.append(_card(cost.label, write_cost(cost, value), note))
     return found
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from search.front.costs import in_tables
 from search.front.pareto import pareto_front
 from search.front.results import Result, results_frame
 from search.study import final_stage
@@ -69,5 +70,5 @@ def completed(frame: pd.DataFrame) -> pd.DataFrame:
 def front_rows(candidates: pd.DataFrame) -> pd.DataFrame:
     """The rows of the front, cheapest first."""
     front = candidates[candidates["front"]]
-    cost = next((name for name in ("avg_w_bits", "energy_pj", "latency_s") if name in front.columns), "number")
+    cost = next((cost.key for cost in in_tables() if cost.key in front.columns), "number")
     return front.sort_values([cost, "accuracy"])

@@ -22,7 +22,7 @@ from search.front.picking import pick
 from search.front.results import Result
 from search.ledger import read_results
 from search.manifest import read_manifest
-from search.materials import read_float_score
+from search.materials import read_float_accuracy
 from search.outputs import LAYERS
 from search.spec import SearchSpec
 from workloads.compress import CompressionConfig, ConfigFile, average_precision, precision_definition, read_config
@@ -102,11 +102,11 @@ def read_run(source: Any) -> Run:
     objectives = tuple(manifest.get("objectives", ("accuracy", "avg_w_bits")))
     picked = _picked(results, objectives, best)
     tests = read_tests(folder)
-    score, float_test = read_float_score(folder), summarize(tests, "float", "float")
+    float_accuracy, float_test = read_float_accuracy(folder), summarize(tests, "float", "float")
     candidates = _with_tests(
         candidate_frame(results, objectives, -1 if picked is None else picked.number), results, tests
     )
-    candidates.attrs["float_accuracy"] = None if score is None else score.accuracy
+    candidates.attrs["float_accuracy"] = None if float_accuracy is None else float_accuracy.value
     baseline, baseline_name = _baseline(results, picked)
     config = None if picked is None else CompressionConfig.from_dict(picked.config)
     cost = None if config is None or chip is None else evaluate(graph, chip, config)
@@ -117,8 +117,8 @@ def read_run(source: Any) -> Run:
         accelerator=chip,
         objectives=objectives,
         candidates=candidates,
-        float_accuracy=None if score is None else score.accuracy,
-        float_error=_standard_error(score),
+        float_accuracy=None if float_accuracy is None else float_accuracy.value,
+        float_error=math.nan if float_accuracy is None else float_accuracy.standard_error,
         float_test_accuracy=None if float_test is None else float_test.mean,
         picked_row=_row(candidates, picked),
         baseline_row=_row(candidates, baseline),
@@ -127,7 +127,7 @@ def read_run(source: Any) -> Run:
         cost=cost,
         average_precision=math.nan if config is None else average_precision(graph, config),
         precision_definition=_sentence(precision_definition()),
-        method=method_items(spec, best, tests, score),
+        method=method_items(spec, best, tests, float_accuracy),
         warnings=run_warnings(spec, results, tests, manifest, chip, notes, folder=folder),
         subtitle=_subtitle(spec, results, manifest),
         version=version("hwmodel"),
@@ -241,12 +241,6 @@ def _with_code_lengths(layers: pd.DataFrame, folder: Path, best: ConfigFile | No
         return layers
     lengths = dict(zip(stored["layer"], stored["huffman_bits"], strict=True))
     return layers.assign(huffman_bits=[lengths.get(name, math.nan) for name in layers["layer"]])
-
-
-def _standard_error(score: Any) -> float:
-    if score is None or not score.total:
-        return math.nan
-    return math.sqrt(score.accuracy * (1 - score.accuracy) / score.total)
 
 
 def _sentence(text: str) -> str:

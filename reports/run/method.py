@@ -13,13 +13,13 @@ from search.front.results import Result
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
-    from search.scoring import Score
     from search.spec import SearchSpec
     from workloads.compress import ConfigFile
+    from workloads.training import Accuracy
 
 
 def method_items(
-    spec: SearchSpec | None, best: ConfigFile | None, tests: Sequence[FinalRecord], score: Score | None
+    spec: SearchSpec | None, best: ConfigFile | None, tests: Sequence[FinalRecord], score: Accuracy | None
 ) -> list[tuple[str, str]]:
     """(term, text) on data, float model, seeds, training and versions; what is not known is left out."""
     items: list[tuple[str, str]] = []
@@ -57,8 +57,8 @@ def _listed(values: Sequence[object]) -> str:
     return "/".join(str(value) for value in values)
 
 
-def _float_text(tests: Sequence[FinalRecord], score: Score) -> str:
-    text = f"{units.percent(score.accuracy)} of {score.total:,} validation images"
+def _float_text(tests: Sequence[FinalRecord], score: Accuracy) -> str:
+    text = f"{units.percent(score.value)} of {score.total:,} validation images"
     test = summarize(tests, "float", "float")
     total = max((record.total for record in tests), default=0)
     return text if test is None else f"{text}, {units.percent(test.mean)} of {total:,} test images"

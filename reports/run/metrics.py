@@ -1,95 +1,29 @@
-"""The costs of a candidate as people see them: one list for every table, card and axis."""
+"""Costs and accuracies of candidates as people read them. Which costs there are says `search.front.costs`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from reports import units
+from search.front.costs import Cost, in_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, kw_only=True)
-class Axis:
-    """A cost on the x axis: its label, its unit, and the factor to that unit; prefixes follow the data."""
-
-    label: str
-    unit: str = ""
-    factor: float = 1.0
+def known_costs(candidates: pd.DataFrame) -> list[Cost]:
+    """The costs with a column in tables that the candidates carry, objectives first."""
+    return [cost for cost in in_tables() if cost.key in candidates.columns and candidates[cost.key].notna().any()]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A cost.
-
-    Attributes:
-        key: in the results.
-        label: heads a column, names a card.
-        short: heads a column of a terminal; "" where the terminal leaves it out.
-        title: a word on what it is.
-        write: the value as text.
-        axis: of figures.
-        is_tabled: has a column in the table of all candidates.
-        is_on_front: has one in the table of the front.
-    """
-
-    key: str
-    label: str
-    short: str = ""
-    title: str
-    write: Callable[[float], str]
-    axis: Axis
-    is_tabled: bool = True
-    is_on_front: bool = True
-
-
-def _write_bits(value: float) -> str:
-    return units.number(value, 3)
-
-
-METRICS = (
-    Metric(
-        key="avg_w_bits", label="Average bits", short="W bits", title="average weight precision", write=_write_bits,
-        axis=Axis(label="Average weight precision", unit="bit"),
-    ),
-    Metric(
-        key="energy_pj", label="Energy", short="Energy", title="per inference", write=units.energy,
-        axis=Axis(label="Energy per inference", unit="J", factor=1e-12),
-    ),
-    Metric(
-        key="latency_s", label="Latency", short="Latency", title="per inference", write=units.seconds,
-        axis=Axis(label="Latency", unit="s"),
-    ),
-    Metric(
-        key="cycles", label="Cycles", title="per inference", write=units.count, axis=Axis(label="Cycles"),
-        is_tabled=False, is_on_front=False,
-    ),
-    Metric(
-        key="memory_bits", label="Memory", short="Memory", title="weights and peak activations",
-        write=units.data_size, axis=Axis(label="Weights and peak activations", unit="B", factor=1 / 8),
-    ),
-    Metric(
-        key="weight_bits", label="Weights", title="stored weights", write=units.data_size,
-        axis=Axis(label="Weights", unit="B", factor=1 / 8),
-    ),
-    Metric(
-        key="bops", label="Bit operations", title="MACs × weight bits × activation bits", write=units.count,
-        axis=Axis(label="Bit operations"), is_on_front=False,
-    ),
-)  # fmt: skip
-
-
-def known_metrics(candidates: pd.DataFrame) -> list[Metric]:
-    """The costs with a column in tables that the candidates carry."""
-    return [
-        metric
-        for metric in METRICS
-        if metric.is_tabled and metric.key in candidates.columns and candidates[metric.key].notna().any()
-    ]
+def write_cost(cost: Cost, value: float | None) -> str:
+    """`4.10 mJ`; bits and counts without a unit."""
+    unit, factor = cost.shown
+    if unit == "bit":
+        return units.number(value, 3)
+    return units.quantity(None if value is None else value * factor, unit) if unit else units.count(value)
 
 
 def change(value: float, reference: float) -> str:

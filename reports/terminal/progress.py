@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import safe_name
 from reports import units
+from reports.run.metrics import write_cost
 from reports.terminal.console import is_terminal, make_console, say
 from reports.terminal.interrupts import check
 from reports.terminal.tables import safe_text
+from search.front.costs import in_tables
 from search.observer import Observer
 
 if TYPE_CHECKING:
@@ -35,11 +37,11 @@ LABELS = {
 
 def cost_text(result: Result) -> str:
     """`2.60 bits`, or the first cost that the result has."""
-    bits = result.costs.get("avg_w_bits")
-    if bits is not None:
-        return f"{bits:.2f} bits"
-    energy = result.costs.get("energy_pj")
-    return units.energy(energy) if energy is not None else "-"
+    cost = next((cost for cost in in_tables() if cost.key in result.costs), None)
+    if cost is None:
+        return "-"
+    value = result.costs[cost.key]
+    return f"{value:.2f} bits" if cost.shown[0] == "bit" else write_cost(cost, value)
 
 
 def front_text(front: tuple[Result, ...]) -> str:

@@ -11,7 +11,7 @@ from reports.run.candidates import front_rows
 from reports.run.findings import finding
 from reports.run.folder import Run
 from reports.run.frames import records
-from reports.run.metrics import bits_text, known_metrics, share_text, test_text
+from reports.run.metrics import bits_text, known_costs, share_text, test_text, write_cost
 from reports.terminal.tables import new_table, safe_text
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def front_table(run: Run, width: int = 80) -> Table:
-    """The front: costs, then validation accuracy (PTQ, QAT) and test accuracy, the picked one marked."""
-    metrics = [metric for metric in known_metrics(run.candidates) if metric.short]
+    """The front: costs that may be objectives, validation (PTQ, QAT) and test accuracy; the picked one marked."""
+    costs = [cost for cost in known_costs(run.candidates) if cost.role == "objective"]
     accuracies = ["PTQ", "QAT", "± s.e.", "Test"]
-    table = new_table("#", *(metric.short for metric in metrics), *accuracies, "<", width=width)
+    table = new_table("#", *(cost.short or cost.label for cost in costs), *accuracies, "<", width=width)
     for row in records(front_rows(run.candidates)):
         cells = [
             str(row["number"]),
-            *(metric.write(row[metric.key]) for metric in metrics),
+            *(write_cost(cost, row[cost.key]) for cost in costs),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
             units.number(row["standard_error"] * 100, 2),

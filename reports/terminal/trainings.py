@@ -10,13 +10,13 @@ from reports import units
 
 if TYPE_CHECKING:
     from search.finetuning import FinetuneResult
-    from search.scoring import Score
+    from workloads.training import Accuracy
 
 
 def finetune_data(result: FinetuneResult) -> dict[str, Any]:
-    """Scores, files and time as JSON."""
+    """Accuracies, files and time as JSON."""
 
-    def score(value: Score | None) -> dict[str, Any] | None:
+    def score(value: Accuracy | None) -> dict[str, Any] | None:
         return None if value is None else {"correct": value.correct, "total": value.total}
 
     return {
@@ -36,8 +36,8 @@ def finetune_data(result: FinetuneResult) -> dict[str, Any]:
 def finetune_lines(result: FinetuneResult, figure: Path | None) -> list[tuple[str, str]]:
     """The score before, against the recorded one; the scores after; the files."""
 
-    def text(score: Score) -> str:
-        return f"{units.percent(score.accuracy)} ({score.correct}/{score.total})"
+    def text(score: Accuracy) -> str:
+        return f"{units.percent(score.value)} ({score.correct}/{score.total})"
 
     before = f"before: {text(result.before)} on the validation split"
     if result.recorded is None:

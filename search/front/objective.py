@@ -1,4 +1,4 @@
-"""The names of the objectives, which way each is better, and where its value lies in a result."""
+"""The objectives of a search: accuracy and the costs of `search.front.costs` that may be searched for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodel.errors import ConfigError, did_you_mean
+from search.front.costs import COSTS
 from search.front.results import Result
 
 Direction = Literal["maximize", "minimize"]
@@ -50,24 +51,20 @@ class Objective:
         return result.costs[self.key]
 
 
-def _cost(name: str, key: str, unit: str, label: str, needs_accelerator: bool = True) -> Objective:
-    return Objective(
-        name=name, direction="minimize", key=key, unit=unit, label=label, needs_accelerator=needs_accelerator
-    )
-
-
+ACCURACY = Objective(
+    name="accuracy", direction="maximize", key="", unit="", label="Accuracy", needs_accelerator=False
+)
 OBJECTIVES: dict[str, Objective] = {
-    objective.name: objective
-    for objective in (
-        Objective(
-            name="accuracy", direction="maximize", key="", unit="", label="Accuracy", needs_accelerator=False
-        ),
-        _cost("avg_w_bits", "avg_w_bits", "bit", "Average weight bits", needs_accelerator=False),
-        _cost("energy", "energy_pj", "pJ", "Energy"),
-        _cost("latency", "latency_s", "s", "Latency"),
-        _cost("memory", "memory_bits", "bit", "Memory"),
-    )
-}
+    ACCURACY.name: ACCURACY,
+    **{
+        cost.name: Objective(
+            name=cost.name, direction="minimize", key=cost.key, unit=cost.unit, label=cost.label,
+            needs_accelerator=cost.needs_accelerator,
+        )
+        for cost in COSTS
+        if cost.role == "objective"
+    },
+}  # fmt: skip
 
 
 def objective_named(name: str) -> Objective:
@@ -99,9 +96,19 @@ def resolve_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
     if "accuracy" not in found or len(found) < 2:
         raise ConfigError(
             f"objectives: must hold accuracy and at least one cost, but got {', '.join(names) or 'none'}. "
-            f"Costs are {', '.join(name for name in OBJECTIVES if name != 'accuracy')}."
+            f"Costs are {cost_names()}."
         )
     return objectives
+
+
+def cost_names() -> str:
+    """`avg_w_bits, energy, latency, memory`."""
+    return ", ".join(name for name in OBJECTIVES if name != ACCURACY.name)
+
+
+def first_cost(objectives: Sequence[Objective]) -> Objective:
+    """The cost that orders a front: the first of the objectives that is not accuracy."""
+    return next(objective for objective in objectives if objective.key)
 
 
 def signs(objectives: Sequence[Objective]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwmodel.errors import ConfigError
-from search.front.objective import Objective, losses_of, resolve_objectives
+from search.front.objective import Objective, first_cost, losses_of, resolve_objectives
 from search.front.results import Result
 
 Losses = NDArray[np.float64]
@@ -149,7 +149,7 @@ def pareto_front(
         return ()
     losses = losses_of(done, axes)
     chosen = np.flatnonzero(non_dominated(losses))
-    column = next(index for index, axis in enumerate(axes) if axis.name != "accuracy")
+    column = axes.index(first_cost(axes))
     ordered = sorted(chosen, key=lambda index: (losses[index, column], done[index].number))
     if unique:
         first = {losses[index].tobytes(): index for index in reversed(ordered)}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from hwmodel.errors import ConfigError, did_you_mean
-from search.front.objective import Objective, losses_of, objective_named
+from search.front.objective import Objective, first_cost, losses_of, objective_named
 from search.front.pareto import knee
 from search.front.results import Result
 
@@ -37,7 +37,7 @@ def pick(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule = 
     """
     if not front:
         raise ConfigError("pick: the front is empty: no candidate was scored. Run the study first.")
-    cost = next(objective for objective in objectives if objective.name != "accuracy")
+    cost = first_cost(objectives)
     if isinstance(rule, Mapping):
         return _bounded(front, cost, rule)
     if isinstance(rule, int) or rule.isdecimal():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from hwmodel.errors import ConfigError
+from workloads.training.accuracy import Accuracy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +39,8 @@ class Result:
             evaluator gave a bare fraction.
         score: that fraction, else None.
         seed: of the finetuning (QAT); 0 for PTQ.
-        costs: avg_w_bits [bit], weight_bits [bit], bops, and with an accelerator energy_pj [pJ],
-            latency_s [s], cycles, memory_bits [bit].
+        costs: `Cost.key` -> value of every cost of `search.front.costs`; without an accelerator of those that
+            need none.
         wall_s: time that scoring took [s].
         checkpoint: path of the weights relative to the run folder, or "". The file of a candidate
             that others dominate is removed.
@@ -73,6 +75,11 @@ class Result:
                 f"result {self.number}: `0 <= correct <= total` must hold, "
                 f"but got correct={self.correct}, total={self.total}."
             )
+        checkpoint = PureWindowsPath(self.checkpoint)  # knows both separators
+        if checkpoint.anchor or ".." in checkpoint.parts:  # it is removed once others dominate the candidate
+            raise ConfigError(
+                f"result {self.number}: checkpoint must lie in the run folder, but got {self.checkpoint!r}."
+            )
 
     @property
     def is_done(self) -> bool:
@@ -82,15 +89,13 @@ class Result:
     def accuracy(self) -> float:
         """Validation accuracy in [0, 1]; nan for a failed candidate."""
         if self.total:
-            return self.correct / self.total
+            return Accuracy(correct=self.correct, total=self.total).value
         return math.nan if self.score is None else self.score
 
     @property
     def standard_error(self) -> float:
         """Binomial standard error of the accuracy, sqrt(p (1 - p) / n); nan where n is unknown."""
-        if not self.total:
-            return math.nan
-        return math.sqrt(self.accuracy * (1.0 - self.accuracy) / self.total)
+        return Accuracy(correct=self.correct, total=self.total).standard_error if self.total else math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

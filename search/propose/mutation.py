@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.groups import Value
+from search.groups import AxisValue
 from search.space import Point, Space
 
 ATTEMPTS = 200
@@ -23,7 +23,7 @@ ATTEMPTS = 200
 
 def mutate_front(
     space: Space, parents: Sequence[Point], seen: frozenset[tuple[int, ...]], seed: int
-) -> dict[str, Value] | None:
+) -> dict[str, AxisValue] | None:
     """A neighbour of one of the parents that is not in `seen`, or None when none was found.
 
     Args:

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from hwmodel.network.choice import FLOAT, Choice, surviving_weights
+from hwmodel.network.choice import FLOAT, Choice, remove_filters, surviving_weights
 from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Bits, Layer
+from search.front.costs import COSTS
 from workloads.compress.config import CompressionConfig
 from workloads.compress.precision import average_precision
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-#: Keys of `Result.costs`; the first three need no accelerator.
-COST_KEYS = ("avg_w_bits", "weight_bits", "bops", "energy_pj", "latency_s", "cycles", "memory_bits")
-
 
 class Table(Protocol):
-    """Prices a choice for every module, such as `hwmodel.CostTable`: an object with the `COST_KEYS`."""
+    """Prices a choice for every module, such as `hwmodel.CostTable`: an object that every `Cost.of` takes."""
 
     def price(self, choices: Mapping[str, Choice], /) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTotals:
+    """What a candidate costs on any accelerator.
+
+    Attributes:
+        avg_w_bits: by `workloads.compress.average_precision` [bit].
+        weight_bits: of the surviving weights, each once, without indices [bit].
+        bops: MACs after removed filters * b_w * b_i.
+    """
+
+    avg_w_bits: float
+    weight_bits: float
+    bops: float
+
+    @classmethod
+    def of(cls, graph: LayerGraph, config: CompressionConfig) -> ModelTotals:
+        """Totals of a graph under a configuration."""
+        annotated = config.annotate(graph)
+        return cls(
+            avg_w_bits=average_precision(graph, config),
+            weight_bits=sum(surviving_weights(layer) * _bits(layer).w for layer in annotated.weight_layers),
+            bops=sum(remove_filters(layer).macs * _bits(layer).w * _bits(layer).i for layer in annotated.layers),
+        )
 
 
 class Pricer:
@@ -28,8 +50,7 @@ class Pricer:
 
     Args:
         graph: of the model.
-        table: of an accelerator; None prices what needs none: average weight bits, the bits of the
-            surviving weights (no indices), and bit operations.
+        table: of an accelerator; None prices what needs none.
     """
 
     def __init__(self, graph: LayerGraph, table: Table | None) -> None:
@@ -37,31 +58,13 @@ class Pricer:
         self._table = table
 
     def costs(self, config: CompressionConfig) -> dict[str, float]:
-        """Cost key -> value."""
+        """`Cost.key` -> value."""
         if self._table is None:
-            return self._without_accelerator(config)
+            totals: Any = ModelTotals.of(self._graph, config)
+            return {cost.key: cost.of(totals) for cost in COSTS if not cost.needs_accelerator}
         totals = self._table.price({module: choice.choice for module, choice in config.layers.items()})
-        return {key: float(getattr(totals, key)) for key in COST_KEYS}
-
-    def _without_accelerator(self, config: CompressionConfig) -> dict[str, float]:
-        graph = config.annotate(self._graph)
-        widths = {layer.name: layer.bits or FLOAT for layer in graph.layers}
-        return {
-            "avg_w_bits": average_precision(self._graph, config),
-            "weight_bits": float(
-                sum(surviving_weights(layer) * widths[layer.name].w for layer in graph.weight_layers)
-            ),
-            "bops": float(sum(layer.macs * widths[layer.name].w * widths[layer.name].i for layer in graph.layers)),
-        }
+        return {cost.key: cost.of(totals) for cost in COSTS}
 
 
-def build_table(
-    graph: LayerGraph,
-    accelerator: Any,
-    choices: Mapping[str, tuple[Choice, ...]],
-    progress: Callable[[int, int], None] | None = None,
-) -> Table:
-    """The cost table of an accelerator: every layer at every choice, priced once."""
-    from hwmodel import CostTable
-
-    return CostTable.build(graph, accelerator, choices, progress=progress)
+def _bits(layer: Layer) -> Bits:
+    return layer.bits or FLOAT

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from search.front.objective import Objective, losses_of
+from search.front.objective import Objective, first_cost, losses_of
 from search.front.pareto import ranks
 from search.front.results import Result
 
@@ -42,7 +42,7 @@ def promote(
     done = [result for result in results if result.is_done]
     if not done or count <= 0:
         return []
-    cost = next(objective for objective in objectives if objective.name != "accuracy")
+    cost = first_cost(objectives)
     bins = _bins([cost.value(result) for result in done], count)
     ordered = [
         _by_promise([done[index] for index in members], objectives, cost, predicted_drop) for members in bins

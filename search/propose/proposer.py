@@ -32,7 +32,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from search.front.objective import Objective
 from search.front.results import Result
-from search.groups import Value
+from search.groups import AxisValue
 from search.propose.mutation import mutate_front
 from search.seeds import derive_seed
 from search.space import Space
@@ -62,7 +62,7 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     return {p.name: CategoricalDistribution(p.values) for p in space.parameters}
 
 
-def point_of(space: Space, result: Result) -> dict[str, Value]:
+def point_of(space: Space, result: Result) -> dict[str, AxisValue]:
     """A result's candidate as a point of this space (which may have grown since)."""
     return space.point_of(CompressionConfig.from_dict(result.config))
 
@@ -97,7 +97,7 @@ class Proposer:
                 )
             )
 
-    def propose(self, number: int, seen: frozenset[tuple[int, ...]]) -> dict[str, Value] | None:
+    def propose(self, number: int, seen: frozenset[tuple[int, ...]]) -> dict[str, AxisValue] | None:
         """A point that is not in `seen` (as indices), or None when the space is exhausted.
 
         Args:
@@ -106,16 +106,16 @@ class Proposer:
         """
         if len(seen) >= self._space.size:
             return None
-        known: list[dict[str, Value]] = []
+        drawn: list[dict[str, AxisValue]] = []
         for attempt in range(ATTEMPTS):
             point = self._ask(derive_seed(self._seed, "sampler", number, attempt))
             if self._space.indices(point) not in seen:
                 return point
-            known.append(point)
-        near = mutate_front(self._space, known, seen, derive_seed(self._seed, "neighbour", number))
+            drawn.append(point)
+        near = mutate_front(self._space, drawn, seen, derive_seed(self._seed, "neighbour", number))
         return near or self._draw(np.random.default_rng(derive_seed(self._seed, "random", number)), seen)
 
-    def _ask(self, seed: int) -> dict[str, Value]:
+    def _ask(self, seed: int) -> dict[str, AxisValue]:
         with quiet_optuna():
             self._study.sampler = optuna.samplers.TPESampler(
                 multivariate=True, n_startup_trials=STARTUP_TRIALS, constant_liar=False, seed=seed
@@ -124,7 +124,7 @@ class Proposer:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return dict(trial.params)
 
-    def _draw(self, rng: np.random.Generator, seen: frozenset[tuple[int, ...]]) -> dict[str, Value] | None:
+    def _draw(self, rng: np.random.Generator, seen: frozenset[tuple[int, ...]]) -> dict[str, AxisValue] | None:
         """Any unseen point: the sampler insists on what it knows, and its neighbours are scored too."""
         if self._space.size <= MAX_LISTED:
             left = [point for point in self._space.points() if self._space.indices(point) not in seen]

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from search.front.objective import Objective
-from search.groups import AXES, Group, Value
+from search.groups import AXES, AxisValue, Group
 from search.propose.knapsack import Option, budget_path, spread
 from search.propose.pricing import Pricer
-from search.scoring import Outcome, Score
+from search.scoring import Outcome, accuracy_fields, accuracy_of
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
 
@@ -62,16 +62,14 @@ class ScoreCache:
         if item is None:
             return None
         if item["error"]:
-            return Outcome(score=None, error=item["error"], wall_s=item["wall_s"])
-        score = Score(correct=item["correct"], total=item["total"], score=item["score"])
-        return Outcome(score=score, wall_s=item["wall_s"])
+            return Outcome(accuracy=None, error=item["error"], wall_s=item["wall_s"])
+        return Outcome(accuracy=accuracy_of(item), wall_s=item["wall_s"])
 
-    def put(self, key: str, outcome: Outcome, parameter: str, value: Value | None) -> None:
+    def put(self, key: str, outcome: Outcome, parameter: str, value: AxisValue | None) -> None:
         """Keep an outcome, with what was changed for the reader of the file."""
-        score = outcome.score or Score()
         self._entries[key] = {
-            "key": key, "parameter": parameter, "value": value, "correct": score.correct, "total": score.total,
-            "score": score.score, "error": outcome.error, "wall_s": outcome.wall_s,
+            "key": key, "parameter": parameter, "value": value, **accuracy_fields(outcome.accuracy),
+            "error": outcome.error, "wall_s": outcome.wall_s,
         }  # fmt: skip
         data = {"schema": SCHEMA_VERSION, "scores": list(self._entries.values())}
         write_atomic(self._path, json.dumps(data, indent=1) + "\n")
@@ -88,7 +86,7 @@ class Sensitivity:
     """
 
     reference: float
-    drops: Mapping[str, Mapping[Value, float]]
+    drops: Mapping[str, Mapping[AxisValue, float]]
 
     def predicted_drop(self, point: Point) -> float:
         """Sum of the drops of a point's values."""
@@ -106,7 +104,7 @@ class Sensitivity:
         return pd.DataFrame(rows, columns=["parameter", "value", "drop"])
 
 
-def single_changes(space: Space) -> Iterator[tuple[str, Value | None, dict[str, Value]]]:
+def single_changes(space: Space) -> Iterator[tuple[str, AxisValue | None, dict[str, AxisValue]]]:
     """(parameter, value, point) of the reference ("", None) and of every single change from it."""
     reference = space.most_precise
     yield "", None, reference
@@ -139,14 +137,14 @@ def measure_sensitivity(
         outcome = cache.get(config.key)
         if outcome is None:
             outcome = score(config)
-            if parameter or outcome.score is not None:
+            if parameter or outcome.accuracy is not None:
                 cache.put(config.key, outcome, parameter, value)
-        if outcome.score is None and not parameter:
+        if outcome.accuracy is None and not parameter:
             raise ConfigError(f"sensitivity: the most precise configuration cannot be scored: {outcome.error}")
-        accuracy.append(outcome.score.accuracy if outcome.score else None)
+        accuracy.append(outcome.value)
         progress(done, len(changes))
     reference = accuracy[0] or 0.0
-    drops: dict[str, dict[Value, float]] = {p.name: {p.values[-1]: 0.0} for p in space.parameters}
+    drops: dict[str, dict[AxisValue, float]] = {p.name: {p.values[-1]: 0.0} for p in space.parameters}
     for (parameter, value, _), found in zip(changes[1:], accuracy[1:], strict=True):
         if value is not None:
             drops[parameter][value] = reference - (found or 0.0)
@@ -155,7 +153,7 @@ def measure_sensitivity(
 
 def knapsack_points(
     space: Space, sensitivity: Sensitivity, pricer: Pricer, costs: Sequence[Objective], count: int
-) -> list[dict[str, Value]]:
+) -> list[dict[str, AxisValue]]:
     """Points along the whole range of each cost, optimal at their own cost if drops and costs add up.
 
     The costs of the groups are their marginal costs from the most precise point: exact for average bits,
@@ -180,7 +178,7 @@ def knapsack_points(
     return [point for index, point in enumerate(turns) if point not in turns[:index]][:count]
 
 
-def _changes(space: Space, group: Group) -> Iterator[dict[str, Value]]:
+def _changes(space: Space, group: Group) -> Iterator[dict[str, AxisValue]]:
     """The values of the group's parameters, combination by combination."""
     names = {parameter.name for parameter in space.parameters}
     for combination in group.combinations:
@@ -199,13 +197,13 @@ def _drops(space: Space, group: Group, sensitivity: Sensitivity) -> list[float]:
     return [sensitivity.predicted_drop(change) for change in _changes(space, group)]
 
 
-def _named(group: Group, combination: Sequence[Value]) -> Iterator[tuple[str, Value]]:
+def _named(group: Group, combination: Sequence[AxisValue]) -> Iterator[tuple[str, AxisValue]]:
     return ((f"{group.name}.{axis}", value) for axis, value in zip(AXES, combination, strict=True))
 
 
-def _point(space: Space, picks: Sequence[int]) -> dict[str, Value]:
+def _point(space: Space, picks: Sequence[int]) -> dict[str, AxisValue]:
     """The point that picks one combination per group."""
-    point: dict[str, Value] = {}
+    point: dict[str, AxisValue] = {}
     for group, pick in zip(space.groups, picks, strict=True):
         point.update(list(_changes(space, group))[pick])
     return point

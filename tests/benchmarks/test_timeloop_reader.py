@@ -12,7 +12,7 @@ from benchmarks.replays.figures import figures
 from benchmarks.replays.timeloop import accelerator_of, case_of, widths_of
 from hwmodel import Bits, count_accesses
 from hwmodel.errors import AcceleratorError, MappingError
-from hwmodel.nest.mapping import check_mapping
+from hwmodel.nest.task import Task
 from hwmodel.price.spatial import price
 
 CASES = figures("timeloop_counts.json")
@@ -71,7 +71,7 @@ def test_words_of_any_width_are_counted_alike(case, bits):
     for ours, theirs in zip(accelerator.memories().values(), sixteen.memories().values(), strict=True):
         assert (ours.size_bits or 0) * 16 == (theirs.size_bits or 0) * bits
         assert ours.read_pj_per_bit * bits == pytest.approx(theirs.read_pj_per_bit * 16)
-    narrow, wide = price(layer, accelerator, mapping), price(sixteen_layer, sixteen, mapping)
+    narrow, wide = price(Task.of(layer, accelerator), mapping), price(Task.of(sixteen_layer, sixteen), mapping)
     assert narrow.energy_pj == pytest.approx(wide.energy_pj)
     for key, moved in wide.traffic.items():
         assert narrow.traffic[key].bits * 16 == pytest.approx(moved.bits * bits)
@@ -86,7 +86,7 @@ def test_a_register_file_holds_as_many_words_as_it_has_entries():
     assert count_accesses(layer, accelerator, mapping)["RegFile", "I"].tile == 64
     case["arch_spec"]["storage"][0]["entries"] = 63
     with pytest.raises(MappingError, match="RegFile"):
-        check_mapping(*case_of(case))
+        count_accesses(*case_of(case))
 
 
 def test_kibibytes_hold_twice_as_many_words_of_half_the_width():
@@ -104,7 +104,7 @@ def test_every_operand_has_its_own_width():
     assert accelerator.resolve_bits(Bits(w=4, i=4), layer.reduction).acc == 20
     memories = accelerator.memories()
     assert [memories[name].size_bits for name in ("Sums", "Filters", "Images")] == [16 * 20, 2 * 4, 32 * 8]
-    cost = price(layer, accelerator, mapping)
+    cost = price(Task.of(layer, accelerator), mapping)
     counts = count_accesses(layer, accelerator, mapping)
     assert counts["DRAM", "W"].reads == 3 * 2
     assert counts["DRAM", "I"].reads == 2 * 16
@@ -121,10 +121,10 @@ def test_every_operand_has_its_own_width():
 def test_sums_that_do_not_fit_their_words_are_refused():
     """16 sums of 20 bit fill 16 entries; one entry less does not hold them."""
     case = copy.deepcopy(MIXED)
-    check_mapping(*case_of(case))
+    count_accesses(*case_of(case))
     case["arch_spec"]["storage"][0]["entries"] = 15
     with pytest.raises(MappingError, match="Sums"):
-        check_mapping(*case_of(case))
+        count_accesses(*case_of(case))
 
 
 @pytest.mark.parametrize("part", ["MACs", "RegFile", "GlobalBuffer", "DRAM"])

@@ -18,9 +18,7 @@ from reports import plot_pareto, units, write_report
 from reports.cli import app
 from reports.run.candidates import front_rows
 from reports.run.folder import read_run
-from reports.run.metrics import METRICS
 from reports.terminal.searchtables import run_data, run_lines
-from search.front.objective import OBJECTIVES
 from tests.reports.conftest import NASTY, make_graph
 from tests.reports.runs import ERROR, TOTAL, make_config, make_results, write_run
 from workloads.compress import average_precision
@@ -232,9 +230,3 @@ def test_a_command_reads_its_run_once(
     result = CliRunner().invoke(app, [name, str(folder), *options])
     assert result.exit_code == 0, result.output
     assert opened.count("ledger.jsonl") == opened.count("test.jsonl") == 1
-
-
-def test_every_cost_that_can_be_searched_for_can_be_shown() -> None:
-    keys = [metric.key for metric in METRICS]
-    assert {objective.key for objective in OBJECTIVES.values() if objective.key} <= set(keys)
-    assert len(set(keys)) == len(keys)

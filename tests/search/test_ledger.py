@@ -101,8 +101,13 @@ def test_a_bare_fraction_has_no_standard_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"stage": "fp"}, {"status": "ok"}, {"origin": "moon"}, {"correct": 3, "total": 2}, {"unknown": 1}]
-)
+    "change",
+    [
+        {"stage": "fp"}, {"status": "ok"}, {"origin": "moon"}, {"correct": 3, "total": 2}, {"unknown": 1},
+        {"checkpoint": "/elsewhere/w.safetensors"}, {"checkpoint": "checkpoints/../../w.safetensors"},
+        {"checkpoint": "C:\\w.safetensors"},
+    ],
+)  # fmt: skip
 def test_invalid_results(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         Result.from_dict({**make_result().to_dict(), **change})

@@ -68,6 +68,38 @@ def test_the_uniform_candidate_that_reports_compare_with_is_finetuned() -> None:
     assert [result.number for result in promote(results, AXES, 2)] == [3, 0]
 
 
+THREE = resolve_objectives(["accuracy", "avg_w_bits", "energy"])
+
+
+def same_bits(pairs: list[tuple[int, float]]) -> list[Result]:
+    """(images right of 1,000, energy), all of 4 bits: one bin."""
+    return [make_result(n, correct=correct, energy_pj=energy) for n, (correct, energy) in enumerate(pairs)]
+
+
+def test_outside_the_noise_the_rank_over_every_objective_comes_first_then_accuracy_then_number() -> None:
+    # se of 900/1000 is 9.5 images: all others are worse. 1 is dominated by 0; 2, 3 and 4 buy energy with accuracy
+    results = same_bits([(900, 9.0), (800, 10.0), (700, 5.0), (750, 7.0), (750, 7.0)])
+    assert [result.number for result in promote(results, THREE, 5)] == [0, 3, 4, 2, 1]
+
+
+def test_within_the_noise_cost_and_then_the_number_decide() -> None:
+    results = many([(900, 4.0), (899, 3.9), (899, 3.9)])
+    assert [result.number for result in promote(results, AXES, 1)] == [1]
+
+
+def test_of_two_cheapest_the_more_accurate_and_of_two_uniform_the_first_goes_to_the_end() -> None:
+    results = many([(500, 2.0), (600, 2.0), (990, 8.0), (980, 5.0)])
+    assert promote(results, AXES, 2)[0].number == 1
+    uniform = [replace(result, origin="uniform") for result in many([(900, 8.0), (950, 8.0), (100, 2.0)])]
+    assert [result.number for result in promote(uniform, AXES, 2)] == [2, 0]
+
+
+def test_there_are_as_many_bins_of_equal_width_as_places() -> None:
+    # two bins of width 3 from 2.0: {2.0, 4.9} and {5.1, 8.0}; the second place is the best of the upper one
+    results = many([(600, 2.0), (990, 4.9), (900, 5.1), (800, 8.0)])
+    assert [result.costs["avg_w_bits"] for result in promote(results, AXES, 2)] == [2.0, 5.1]
+
+
 def test_failures_are_not_promoted() -> None:
     failed = Result(number=0, stage="ptq", key="a", status="failed", error="x", costs={"avg_w_bits": 2.0})
     assert promote([failed], AXES, 3) == []
@@ -133,6 +165,25 @@ def test_bad_picks(rule: object, message: str) -> None:
 def test_empty_front() -> None:
     with pytest.raises(ConfigError, match="empty"):
         pick((), AXES)
+
+
+def test_a_bare_fraction_has_no_noise() -> None:
+    results = [
+        Result(number=n, stage="ptq", key=str(n), score=score, costs={"avg_w_bits": 4.0})
+        for n, score in enumerate((0.89, 0.9))
+    ]
+    assert [r.number for r in promote(results, AXES, 1, lambda result: 1.0 + result.number)] == [1]
+
+
+def test_every_parent_of_the_front_has_children_and_none_was_seen() -> None:
+    low, high = (SPACE.point([end] * len(SPACE.parameters)) for end in (0, 2))
+    children = set()
+    for seed in range(24):
+        child = mutate_front(SPACE, [low, high], frozenset(children), seed)
+        assert child is not None and SPACE.indices(child) not in children
+        children.add(SPACE.indices(child))
+    # a child lies one to three steps from its parent: 0 .. 3 in sum from the lowest, 5 .. 8 from the highest
+    assert {sum(child) <= 3 for child in children} == {True, False}
 
 
 def test_scores_without_counts_promote_too() -> None:

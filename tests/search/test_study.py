@@ -253,6 +253,46 @@ def test_what_makes_results_incomparable(tmp_path: Path, change: dict[str, Any],
         open_study(tmp_path, **{"context": {"training": {"epochs": 2}}, "extend": True, **change})
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ({}, {"quantizer": "minmax"}, "used quantizer 'lsq', now 'minmax'"),
+        ({}, {"granularity": "channel"}, "used granularity 'tensor', now 'channel'"),
+        ({"density": (0.5, 1.0)}, {"pattern": "filter"}, "used pattern 'unstructured', now 'filter'"),
+        ({}, {"groups": {"a": "layer1.*"}}, "used groups"),
+        ({}, {"w_bits": (4, 8)}, r"used w_bits \[2,4,8\], now \[4,8\]"),
+        ({"a_bits": (4, 8)}, {"a_bits": (8,)}, r"used a_bits \[4,8\], now \[8\]"),
+        ({"density": (0.5, 1.0)}, {"density": (1.0,)}, r"used density \[0\.5,1\.0\], now \[1\.0\]"),
+        ({}, {"frozen": {"fc": 8}}, "used frozen {}, now"),
+        ({"frozen": {"fc": 8}}, {"frozen": {"fc": 4}}, 'used frozen {"fc": 8}, now {"fc": 4}'),
+        (
+            {"groups": {"a": "layer1.*", "b": "layer2.*"}},
+            {"groups": {"a": "*.conv1", "b": "*.conv2"}},
+            "used groups",
+        ),
+    ],
+)
+def test_no_extension_changes_what_old_results_mean(
+    tmp_path: Path, old: dict[str, Any], new: dict[str, Any], message: str
+) -> None:
+    """Nothing is frozen unless the case says so: no frozen choice gives the change away."""
+    before: dict[str, Any] = {"frozen": None, **old}
+    open_study(tmp_path, space=Space.from_graph(GRAPH, **before))
+    with pytest.raises(ConfigError, match=rf"{message}.*\. The new space must contain the old one"):
+        open_study(tmp_path, space=Space.from_graph(GRAPH, **{**before, **new}), extend=True)
+
+
+@pytest.mark.parametrize("key", ["name", "context", "space"])
+def test_a_manifest_that_lacks_a_key_is_refused(tmp_path: Path, key: str) -> None:
+    open_study(tmp_path)
+    path = tmp_path / "study.json"
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != key})
+    )
+    with pytest.raises(ConfigError, match=rf"study\.json: {key} missing\. Restore"):
+        open_study(tmp_path)
+
+
 def test_objectives_that_need_an_accelerator(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="energy needs an accelerator"):
         open_study(tmp_path, objectives=("accuracy", "energy"))

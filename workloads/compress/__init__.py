@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workloads.compress.arrays import ArrayParams, compression_ratio, dequantize, quantize
     from workloads.compress.bits import set_bits
     from workloads.compress.calibration import calibrate, reestimate_norms
-    from workloads.compress.config import CompressionConfig, Difference, LayerChoice, diff
+    from workloads.compress.config import CompressionConfig, LayerChoice
     from workloads.compress.config_file import (
         ConfigFile,
         Provenance,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         read_config,
         write_config,
     )
+    from workloads.compress.differences import Difference, diff
     from workloads.compress.grid import Grid, integer_range
     from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLinear
     from workloads.compress.observer import Observer
@@ -99,7 +100,8 @@ __getattr__, __dir__ = lazy_exports(
         "calibration": ("calibrate", "reestimate_norms"),
         ".storage.weights": ("load_weights", "read_metadata", "save_weights"),
         ".storage.codelength": ("huffman_table",),
-        "config": ("CompressionConfig", "Difference", "LayerChoice", "diff"),
+        "config": ("CompressionConfig", "LayerChoice"),
+        "differences": ("Difference", "diff"),
         "config_file": ("ConfigFile", "Provenance", "check_model", "provenance", "read_config", "write_config"),
         ".storage.huffman": ("HuffmanCode", "entropy_bits"),
         "layers": ("QuantConv1d", "QuantConv2d", "QuantConv3d", "QuantLinear"),

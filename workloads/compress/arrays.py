@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwmodel.errors import ConfigError
+from workloads.compress.config import ROUNDINGS, check_one_of
 
 MAX_CODE_BITS = 8
 
@@ -38,23 +39,30 @@ class ArrayParams:
         return self.scale.nbytes + self.low.nbytes
 
 
-def quantize(x: ArrayLike, bits: int) -> tuple[NDArray[np.uint8], ArrayParams]:
+def quantize(
+    x: ArrayLike, bits: int, *, rounding: str = "nearest", seed: int | None = None
+) -> tuple[NDArray[np.uint8], ArrayParams]:
     """Codes 0 .. 2^bits - 1 between the extremes of a vector, or of every row of a matrix.
 
     Args:
         x: (n,) or (rows, n), real, finite; not empty.
         bits: 1..8.
+        rounding: `nearest` (ties to even), `floor`, or `stochastic`: up with the probability of the fraction,
+            so that the mean over many draws is the value.
+        seed: of the stochastic draw; the same seed gives the same codes, None another draw each time.
 
     Returns:
         Codes uint8, the shape of `x`, and what `dequantize` needs. The error of a value is at most half
-        a step of its row, and the float32 rounding of scale and low; a constant row comes back as float32
-        holds it.
+        a step of its row (a whole one unless rounded to the nearest), and the float32 rounding of scale and
+        low; a constant row comes back as float32 holds it.
 
     Raises:
-        ConfigError: another number of bits or dims, nothing to quantize, or values that are not finite.
+        ConfigError: another number of bits or dims, another rounding, nothing to quantize, or values that are not
+            finite.
     """
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 1 <= bits <= MAX_CODE_BITS:
         raise ConfigError(f"bits must be an integer in 1..{MAX_CODE_BITS}, but got {bits!r}")
+    check_one_of("rounding", rounding, ROUNDINGS)
     array = np.asarray(x)
     if array.ndim not in (1, 2) or not array.size or array.dtype.kind not in "fiu":
         raise ConfigError(
@@ -68,9 +76,18 @@ def quantize(x: ArrayLike, bits: int) -> tuple[NDArray[np.uint8], ArrayParams]:
     first = _float32(low)
     # the lowest value may be rounded up past the highest
     step = np.maximum(_float32((high - first) / (2 ** int(bits) - 1)), np.float32(0))
-    codes = np.rint((values - first) / np.where(step > 0, step, 1.0))
+    codes = _rounded((values - first) / np.where(step > 0, step, 1.0), rounding, seed)
     params = ArrayParams(bits=int(bits), scale=step, low=first, dtype=array.dtype)
     return np.clip(codes, 0, 2**bits - 1).astype(np.uint8), params
+
+
+def _rounded(values: NDArray[np.float64], rounding: str, seed: int | None) -> NDArray[np.float64]:
+    if rounding == "nearest":
+        return np.rint(values)
+    below = np.floor(values)
+    if rounding == "stochastic":
+        below += np.random.default_rng(seed).random(values.shape) < values - below
+    return below
 
 
 def dequantize(codes: NDArray[np.uint8], params: ArrayParams) -> NDArray[Any]:

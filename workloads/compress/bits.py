@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.layers import QuantLayer
+from workloads.compress.layers import QuantLayer, named_choices
+from workloads.compress.tied import TiedEmbedding, partners
+from workloads.wrappers import unwrapped
 
 _FIXED = ("density", "pattern", "keep_channels", "quantizer", "granularity", "observer", "rounding")
 
@@ -20,24 +22,24 @@ def set_bits(model: nn.Module, config: CompressionConfig) -> None:
     compressed but are left out become float.
 
     Args:
-        model: of `apply`, compiled or not.
-        config: the same layers and the same choices but for `w_bits` and `a_bits`.
+        model: of `apply`, in `torch.compile` or a data-parallel wrapper or not.
+        config: the same layers (by name or shell pattern) and the same choices but for `w_bits` and `a_bits`.
 
     Raises:
         ConfigError: a name matches no layer, `apply` left the layer float, or something else than bits differs.
             The model is not changed then.
     """
-    plain: nn.Module = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    modules = dict(plain.named_modules(remove_duplicate=False))
+    plain = unwrapped(model)
     choices: dict[int, LayerChoice] = {}
-    for name, choice in config.layers.items():
-        if name not in modules:
-            known = [n for n, m in modules.items() if isinstance(m, QuantLayer)]
-            raise ConfigError(f"{name!r} matched 0 of {len(known)} layers.{did_you_mean(name, known)}")
-        layer = modules[name]
+    for name, choice in named_choices(plain, config, (QuantLayer,)).items():
+        layer = plain.get_submodule(name)
+        if isinstance(layer, TiedEmbedding):
+            layer = layer.owner
         if isinstance(layer, QuantLayer):
             _check_fixed(name, layer.choice, choice)
-            choices[id(layer)] = choice
+            for partner in partners(plain, layer.weight).values():
+                if choices.setdefault(id(partner), choice) != choice:
+                    raise ConfigError(f"{name!r} shares its weight with a layer that is given another choice")
         elif not choice.is_float:
             raise ConfigError(
                 f"{name!r} was left float by `apply`: it has no quantizers to set. Apply a configuration that "

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.observer import Observer
+from workloads.compress.reads import WeightReads
 from workloads.compress.transform import quantized_layers
 from workloads.placement import device_of
 
@@ -43,7 +44,8 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
         batch_size: images at a time.
 
     Raises:
-        ConfigError: no data, values that are not finite, or a compressed layer that did not run.
+        ConfigError: no data, values that are not finite, or a compressed layer that did not run or whose weight
+            is also read without calling it.
     """
     layers = dict(quantized_layers(qmodel))
     observers = {
@@ -52,14 +54,15 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
         if layer.input_quantizer is not None
     }
     ran: set[str] = set()
-    handles = []
+    reads = WeightReads(layers)
+    handles = reads.follow(qmodel)
     for name, layer in layers.items():
         layer.initialise()
         handles.append(layer.register_forward_pre_hook(lambda *_, name=name: ran.add(name)))
         if layer.input_quantizer is not None:
             layer.input_quantizer.observer = observers[name]
     try:
-        with modes_kept(qmodel), torch.compiler.set_stance("force_eager"):
+        with modes_kept(qmodel), torch.compiler.set_stance("force_eager"), reads:
             qmodel.eval()
             for batch in _batches(x, batch_size, device_of(qmodel)):
                 qmodel(*batch)
@@ -70,6 +73,7 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
             if layer.input_quantizer is not None:
                 layer.input_quantizer.observer = None
     _check_all_ran(layers, ran)
+    reads.check()
     for name, observer in observers.items():
         _set_range(name, layers[name].input_quantizer, observer)
 

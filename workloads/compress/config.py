@@ -14,6 +14,7 @@ from hwmodel.errors import ConfigError, GraphError, HwModelError, did_you_mean
 from hwmodel.network.choice import FLOAT_BITS, Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import parse_pattern
+from workloads.compress.patterns import expand, is_pattern
 
 MAX_QUANTIZED_BITS = 16
 QUANTIZERS: tuple[str, ...] = ("minmax", "affine", "symmetric", "dorefa", "pact", "lsq", "lsq+")
@@ -77,7 +78,8 @@ class LayerChoice:
         granularity: of the weight's grid: one per `tensor`, or one per output `channel`.
         observer: where ranges come from, or start: `minmax`, `moving_average`, `percentile`, `mse`, or the
             `default` of the quantizer.
-        rounding: `nearest` (ties to even), `floor` or `stochastic` (in training; nearest in eval mode).
+        rounding: `nearest` (ties to even), `floor` or `stochastic` (drawn anew at every step of training; a weight
+            that is not trained is drawn once).
 
     Raises:
         ConfigError: a value breaks one of these rules.
@@ -177,8 +179,10 @@ class LayerChoice:
 class CompressionConfig:
     """A choice for every named module. Immutable, hashable, picklable; the order of names is free.
 
+    A shell pattern such as `layer1.*` stands for all modules that it meets, but for those that are named in full.
+
     Args:
-        layers: module name -> `LayerChoice`. Modules left out stay float.
+        layers: module name or pattern -> `LayerChoice`. Modules left out stay float.
 
     Raises:
         ConfigError: a value is not a `LayerChoice`.
@@ -211,7 +215,7 @@ class CompressionConfig:
         """A configuration from weight bits by module name.
 
         Args:
-            bits: module name -> weight bits (32 or None: float), or a whole `LayerChoice`.
+            bits: module name or shell pattern -> weight bits (32 or None: float), or a whole `LayerChoice`.
             a_bits, density, pattern, quantizer, granularity, observer, rounding: of every layer given by a number.
 
         Raises:
@@ -256,12 +260,32 @@ class CompressionConfig:
 
         Raises:
             GraphError: a name matches no layer, or an N:M pattern does not divide a layer's input channels.
+            ConfigError: as for `resolved`.
+        """
+        own = self.resolved(graph)
+        _check_blocks(own, graph)
+        choices = {module: Choice() for module in graph.modules}
+        return graph.annotate(choices | {name: choice.choice for name, choice in own.layers.items()})
+
+    def resolved(self, graph: LayerGraph) -> Self:
+        """The same by the names that the graph has: no patterns, and one name for each stored weight.
+
+        Raises:
+            GraphError: a name matches no layer.
+            ConfigError: a pattern matches nothing, patterns that differ meet, or one weight is given two choices.
         """
         for name in self.layers:
-            check_matches(name, graph)
-        _check_blocks(self, graph)
-        choices = {module: Choice() for module in graph.modules}
-        return graph.annotate(choices | {name: choice.choice for name, choice in self.layers.items()})
+            if not is_pattern(name):
+                check_matches(name, graph)
+        named = expand(self.layers, [*graph.modules, *graph.aliases], graph.layer_modules)
+        choices: dict[str, LayerChoice] = {}
+        source: dict[str, str] = {}
+        for name, choice in named.items():
+            owner = graph.aliases.get(name, name)
+            first = source.setdefault(owner, name)
+            if choices.setdefault(owner, choice) != choice:
+                raise ConfigError(f"{name!r} and {first!r} share one weight, but are given different choices")
+        return self if choices == dict(self.layers) else type(self)(choices)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CompressionConfig):
@@ -291,7 +315,7 @@ def check_matches(name: str, graph: LayerGraph) -> None:
     Raises:
         GraphError: it does not; the nearest name is offered.
     """
-    known = graph.layer_modules
+    known = graph.layer_modules.union(graph.aliases)
     if name not in known:
         raise GraphError(f"{name!r} matched 0 of {len(graph.layers)} layers.{did_you_mean(name, known)}")
 
@@ -305,32 +329,3 @@ def _check_blocks(config: CompressionConfig, graph: LayerGraph) -> None:
                 f"{layer.module!r}: pattern '{block[0]}:{block[1]}' needs input channels per group divisible by "
                 f"{block[1]}, but it has {layer.dims.C}. Leave this layer dense."
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """One field of one module in which two configurations differ; None where one does not name the module."""
-
-    module: str
-    field: str
-    first: Any
-    second: Any
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.field}: {self.first} -> {self.second}"
-
-
-def diff(first: CompressionConfig, second: CompressionConfig) -> list[Difference]:
-    """What changes from the first to the second, module by module.
-
-    A module that one of them leaves out counts as float there.
-    """
-    found = []
-    float_layer = LayerChoice()
-    for module in dict.fromkeys([*first.layers, *second.layers]):
-        a, b = first.layers.get(module, float_layer), second.layers.get(module, float_layer)
-        for item in fields(LayerChoice):
-            one, two = getattr(a, item.name), getattr(b, item.name)
-            if one != two:
-                found.append(Difference(module=module, field=item.name, first=one, second=two))
-    return found

@@ -14,7 +14,8 @@ from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, model_validator, par
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
-from workloads.compress.config import CompressionConfig, LayerChoice, check_matches
+from workloads.compress.config import CompressionConfig, LayerChoice
+from workloads.compress.patterns import is_pattern
 
 SCHEMA_VERSION = 1
 PICKLED_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"})
@@ -147,8 +148,7 @@ def write_config(
         GraphError: a name matches no layer.
     """
     refuse_pickle(path)
-    for name in config.layers:
-        check_matches(name, graph)
+    config = config.resolved(graph)
     data = {
         "schema": SCHEMA_VERSION,
         "model": graph.name,
@@ -195,8 +195,8 @@ def check_model(file: ConfigFile, graph: LayerGraph, *, allow_other_shape: bool 
     """
     if file.fingerprint == graph.fingerprint:
         return
-    known = graph.layer_modules
-    missing = [name for name in file.config.layers if name not in known]
+    known = graph.layer_modules.union(graph.aliases)
+    missing = [name for name in file.config.layers if name not in known and not is_pattern(name)]
     made_for = f"{file.path} was made for {file.model} (fingerprint {file.fingerprint[:4]}…); this is {graph.name}"
     if missing:
         raise ConfigError(f"{made_for}: {len(missing)} of {len(file.config.layers)} names do not match.")

@@ -37,8 +37,10 @@ class Grid:
         zero_point: int32, shaped like `scale`; None where `offset` is no integer multiple of the scale.
         offset: value of code 0, shaped like `scale`; None where there is a zero point.
         axis: the dim of the tensor with one scale per index; None is one scale for the tensor.
+        dtype: of the values; None is that of the scale.
         rounding: `nearest` or `floor`. A stochastic quantizer rounds to the nearest in eval mode, and
-            that is its grid's.
+            that is its grid's, unless its draw was made once.
+        noise: that draw, uniform in 0..1, of the shape of the one weight that it was made for.
     """
 
     scale: Tensor
@@ -48,13 +50,19 @@ class Grid:
     offset: Tensor | None = None
     axis: int | None = None
     rounding: str = "nearest"
+    dtype: torch.dtype | None = None
+    noise: Tensor | None = None
 
     def codes(self, x: Tensor) -> Tensor:
         """The code of the grid's value for every element. int32, the shape of `x`."""
-        return self._round(x).to(torch.int32)
+        return self._round(x.to(torch.promote_types(x.dtype, torch.float32))).to(torch.int32)
 
     def values(self, codes: Tensor) -> Tensor:
-        """What the codes stand for. Floating point in the precision of the scale, the shape of `codes`."""
+        """What the codes stand for, computed in the precision of the scale. Of `dtype`, the shape of `codes`."""
+        exact = self._values(codes)
+        return exact if self.dtype is None else exact.to(self.dtype)
+
+    def _values(self, codes: Tensor) -> Tensor:
         scale = along(self.scale, self.axis, codes.dim())
         if self.zero_point is not None:
             return (codes - along(self.zero_point, self.axis, codes.dim())).to(scale.dtype) * scale
@@ -65,16 +73,20 @@ class Grid:
         """Inputs that get these codes, where the grid of a weight does not move with them. The shape of `codes`."""
         return self.values(codes)
 
+    @property
+    def _mode(self) -> str | Tensor:
+        return self.rounding if self.noise is None else self.noise
+
     def _round(self, x: Tensor) -> Tensor:
         fixed, dims = x.detach(), x.dim()
         scale = along(self.scale, self.axis, dims)
         if self.zero_point is None:
             assert self.offset is not None
             v = (fixed - along(self.offset, self.axis, dims)) / scale
-            return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+            return round_in_place(v.clamp_(self.qmin, self.qmax), self._mode)
         zero = along(self.zero_point, self.axis, dims)
         v = torch.clamp(fixed / scale, self.qmin - zero, self.qmax - zero)
-        return round_in_place(v, self.rounding) + zero
+        return round_in_place(v, self._mode) + zero
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,13 +102,12 @@ class RangeGrid(Grid):
 
     span: Tensor
 
-    def values(self, codes: Tensor) -> Tensor:
-        """What the codes stand for."""
+    def _values(self, codes: Tensor) -> Tensor:
         return range_values(codes.to(self.span.dtype), *self._ends(codes.dim()), self.qmax)
 
     def _round(self, x: Tensor) -> Tensor:
         v = range_codes(x.detach(), *self._ends(x.dim()), self.qmax)
-        return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+        return round_in_place(v.clamp_(self.qmin, self.qmax), self._mode)
 
     def _ends(self, dims: int) -> tuple[Tensor, Tensor]:
         assert self.offset is not None
@@ -130,7 +141,7 @@ class TanhGrid(Grid):
 
     def _round(self, x: Tensor) -> Tensor:
         v = tanh_codes(x.detach(), along(self.peak, self.axis, x.dim()), self.qmax)
-        return round_in_place(v.clamp_(self.qmin, self.qmax), self.rounding)
+        return round_in_place(v.clamp_(self.qmin, self.qmax), self._mode)
 
 
 def tanh_codes(x: Tensor, peak: Tensor, levels: int | Tensor) -> Tensor:

@@ -10,26 +10,28 @@ adds its shift.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.config import MAX_QUANTIZED_BITS, LayerChoice
+from workloads.compress.config import MAX_QUANTIZED_BITS, CompressionConfig, LayerChoice
 from workloads.compress.grid import Grid
+from workloads.compress.patterns import expand, is_pattern
 from workloads.compress.prune import build_mask
 from workloads.compress.quantizers import (
+    HALF,
     ActivationQuantizer,
     WeightQuantizer,
     activation_quantizer,
     check_width,
     weight_quantizer,
 )
-
-_HALF = (torch.bfloat16, torch.float16)
+from workloads.compress.replacing import mirrored, must_be_called
 
 
 class QuantLayer(nn.Module):
@@ -55,21 +57,26 @@ class QuantLayer(nn.Module):
         Raises:
             ConfigError: the pattern does not fit the weight.
         """
-        place = self.weight.device
+        place = self._place()
         self.choice = choice
         self.input_quantizer = self.weight_quantizer = None
         if (choice.a_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.input_quantizer = activation_quantizer(choice).to(place)
+            self.input_quantizer = activation_quantizer(choice).to(**place).train(self.training)
         if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.weight_quantizer = weight_quantizer(choice, self.weight).to(place)
+            self.weight_quantizer = weight_quantizer(choice, self.weight).to(**place).train(self.training)
         self.register_buffer("mask", build_mask(self.weight, choice, groups))
         self.pattern = choice.pattern
         self.initialise()
-        return self
+        return must_be_called(self)
+
+    def _place(self) -> dict[str, Any]:
+        """Device and number format of the grids: the weight's, but at least 32 bits."""
+        return {"device": self.weight.device, "dtype": torch.promote_types(self.weight.dtype, torch.float32)}
 
     def initialise(self) -> None:
         """Start the weight's grid anew from the weight as it is now."""
         if self.weight_quantizer is not None:
+            self.weight_quantizer.draw_once(self.weight)
             self.weight_quantizer.initialise(self.weight, self.mask)
 
     def set_bits(self, *, w_bits: int, a_bits: int) -> None:
@@ -83,12 +90,13 @@ class QuantLayer(nn.Module):
         Raises:
             ConfigError: other widths.
         """
-        place = self.weight.device
+        place = self._place()
         if self.weight_quantizer is None and check_width(w_bits) != FLOAT_BITS:
-            self.weight_quantizer = weight_quantizer(self.choice, self.weight).to(place).train(self.training)
+            self.weight_quantizer = weight_quantizer(self.choice, self.weight).to(**place).train(self.training)
         if self.input_quantizer is None and check_width(a_bits) != FLOAT_BITS:
-            self.input_quantizer = activation_quantizer(self.choice).to(place).train(self.training)
+            self.input_quantizer = activation_quantizer(self.choice).to(**place).train(self.training)
         if self.weight_quantizer is not None:
+            self.weight_quantizer.draw_once(self.weight)
             self.weight_quantizer.set_bits(w_bits, self.weight, self.mask)
         if self.input_quantizer is not None:
             self.input_quantizer.set_bits(a_bits)
@@ -111,7 +119,7 @@ class QuantLayer(nn.Module):
         """
         if self.input_quantizer is None:
             raise ConfigError("the input of this layer is float: it has no grid")
-        return self.input_quantizer.grid()
+        return replace(self.input_quantizer.grid(), dtype=self.weight.dtype)
 
     def effective_weight(self) -> Tensor:
         """The weight that multiplies: quantized, then masked. The shape of `weight`."""
@@ -132,7 +140,7 @@ class QuantLayer(nn.Module):
         """
         if self.input_quantizer is None:
             return x
-        if x.dtype in _HALF and torch.is_autocast_enabled(x.device.type):
+        if x.dtype in HALF and torch.is_autocast_enabled(x.device.type):
             x = x.float()
         out: Tensor = self.input_quantizer(x)
         return out
@@ -174,30 +182,33 @@ CONVOLUTIONS: dict[type[nn.Module], type[QuantConv1d | QuantConv2d | QuantConv3d
     nn.Conv2d: QuantConv2d,
     nn.Conv3d: QuantConv3d,
 }
+COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
+#: What a pattern meets: a configuration that prices them must also be told that they stay float.
+WITH_WEIGHTS: tuple[type[nn.Module], ...] = (
+    nn.Linear, nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention,
+)  # fmt: skip
 
 
 def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
-    """The compressed counterpart of a convolution or linear layer; it takes over weight and bias.
+    """The compressed counterpart of a convolution or linear layer; it takes over weight, bias, buffers and hooks.
 
     Args:
         module: exactly Conv1d, Conv2d, Conv3d or Linear.
         choice: bits, density, quantizer.
 
     Raises:
-        ConfigError: the pattern does not fit the weight.
+        ConfigError: the pattern does not fit the weight, or it is on the meta device.
         TypeError: another kind of module.
     """
-    layer: QuantLayer
-    with torch.device("meta"):
-        if isinstance(module, nn.Linear):
-            layer = QuantLinear(module.in_features, module.out_features, module.bias is not None)
-        elif type(module) in CONVOLUTIONS:
-            layer = CONVOLUTIONS[type(module)](**convolution_arguments(module))
-        else:
-            raise TypeError(f"no compressed counterpart of {type(module).__name__}")
-    for name, parameter in module.named_parameters(recurse=False):
-        layer.register_parameter(name, parameter)
-    layer.train(module.training)
+    kind = QuantLinear if isinstance(module, nn.Linear) else CONVOLUTIONS.get(type(module))
+    if kind is None:
+        raise TypeError(f"no compressed counterpart of {type(module).__name__}")
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        raise ConfigError(
+            "it is on the meta device and has no values to set grids or masks from. Load it on the CPU; for bits "
+            "and sizes alone annotate the graph: config.annotate(trace(model, x))."
+        )
+    layer: QuantLayer = mirrored(module, kind)
     return layer.compress(choice, getattr(module, "groups", 1))
 
 
@@ -207,3 +218,25 @@ def convolution_arguments(module: Any) -> dict[str, Any]:
         "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode",
     )  # fmt: skip
     return {**{name: getattr(module, name) for name in names}, "bias": module.bias is not None}
+
+
+def named_choices(
+    model: nn.Module, config: CompressionConfig, kinds: tuple[type[nn.Module], ...] = COMPRESSIBLE
+) -> dict[str, LayerChoice]:
+    """The choices with exact names for patterns.
+
+    Args:
+        model: without a wrapper.
+        config: by name or shell pattern.
+        kinds: of the layers that an unknown name may have meant.
+
+    Raises:
+        ConfigError: a name or pattern matches no module; the nearest is offered.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    known = [name for name, module in modules.items() if isinstance(module, WITH_WEIGHTS)]
+    for name in config.layers:
+        if name not in modules and not is_pattern(name):
+            near = [n for n in known if isinstance(modules[n], kinds)]
+            raise ConfigError(f"{name!r} matched 0 of {len(near)} layers.{did_you_mean(name, near)}")
+    return expand(config.layers, known, modules)

@@ -13,9 +13,10 @@ PERCENTILE = 0.999  # share of the sampled values at or below the upper end; 1 -
 
 
 class Observer:
-    """Collects extremes over everything and up to 16,384 evenly spaced values per batch, row by row.
+    """Collects extremes over everything and up to 16,384 values per batch, row by row.
 
-    A row is the whole tensor, or what one index of `axis` selects; there are R of them.
+    A row is the whole tensor, or what one index of `axis` selects; there are R of them. Which values is drawn
+    at random, the same in every run: anything regular locks onto the width of some image or kernel.
 
     Args:
         axis: the dim with one row per index; None is one row.
@@ -57,8 +58,10 @@ class Observer:
             self._average = (
                 torch.lerp(self._average[0], low, MOMENTUM), torch.lerp(self._average[1], high, MOMENTUM),
             )  # fmt: skip
-        stride = -(-rows.numel() // self._size) | 1  # odd: does not lock onto the width of an image
-        self._samples.append(rows[:, ::stride].clone())
+        count = max(1, self._size // len(rows))
+        if rows.shape[1] > count:
+            rows = rows[:, positions(rows.shape[1], count, seed=len(self._samples)).to(rows.device)]
+        self._samples.append(rows.clone())
 
     @property
     def sample(self) -> Tensor:
@@ -92,6 +95,16 @@ class Observer:
         if self._exact is None or self._average is None:
             raise ConfigError("calibration saw no values")
         return self._exact, self._average
+
+
+def positions(total: int, count: int, seed: int) -> Tensor:
+    """One position drawn from each of `count` equal parts of 0..total-1: every position is equally likely.
+
+    Returns:
+        (count,) int64, rising.
+    """
+    draw = torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return ((torch.arange(count) + draw) * (total / count)).long().clamp_max(total - 1)
 
 
 def _rows(x: Tensor, axis: int | None) -> Tensor:

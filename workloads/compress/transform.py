@@ -2,61 +2,78 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+import torch
 from torch import nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.layers import CONVOLUTIONS, QuantLayer, from_float
+from workloads.compress.layers import COMPRESSIBLE, QuantLayer, from_float, named_choices
 from workloads.compress.pruning.sparse_layers import SparseLayer
+from workloads.compress.replacing import read_by_parent, replace_modules
+from workloads.compress.tied import partners, share_grid, tied_embedding
+from workloads.wrappers import copied, unwrapped
 
-COMPRESSIBLE: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
 
-
-def apply(model: nn.Module, config: CompressionConfig) -> nn.Module:
+def apply(model: nn.Module, config: CompressionConfig, *, seed: int | None = None) -> nn.Module:
     """A copy of the model in which the named layers are quantized and pruned.
 
     The argument is not changed. The copy is an ordinary `nn.Module`: it trains, deep-copies, moves
-    between devices and saves its state dict like the original, under the same names. Layers left
-    float by the configuration are copied as they are. Call `calibrate(copy, x)` to set the ranges of
+    between devices and saves its state dict like the original, under the same names; hooks go along. Layers
+    left float by the configuration are copied as they are. Call `calibrate(copy, x)` to set the ranges of
     the activations from data; without it each range is taken from the first batch.
 
     A layer with a mask of its own (`SparseConv2d`) keeps it under the quantizer.
 
-    A module used in several places is replaced in all of them. A module whose weight its parent uses
-    without calling it (tied weights in a functional call, `MultiheadAttention`) cannot be reached:
-    `calibrate` reports it.
+    A module used in several places is replaced in all of them, and modules that share a weight are compressed
+    together, an embedding among them too: the weight is stored once. A module whose weight its parent uses
+    without calling it (in a functional call) cannot be reached: `calibrate` reports it.
 
     Args:
-        model: in train or eval mode; on any device.
-        config: choices by module name.
+        model: in train or eval mode; on any device. Of one in `torch.compile` or a data-parallel wrapper what is
+            inside is compressed: wrap the copy again.
+        config: choices by module name or shell pattern.
+        seed: of the draws of stochastic rounding; None takes torch's own generator (`torch.manual_seed`).
 
     Returns:
         The copy, in the same mode and on the same device.
 
     Raises:
         ConfigError: a name matches no module (the nearest is offered), the module is no convolution or
-            linear layer, or a pattern does not fit its weight.
+            linear layer, modules that share a weight are given different choices, a pattern does not fit its
+            weight, or the model has no values (meta) or cannot be copied.
     """
-    result = copy.deepcopy(model)
-    chosen = _choices_by_module(result, config)
-    for name, module in list(result.named_modules(remove_duplicate=False)):
-        if id(module) not in chosen:
+    model = unwrapped(model)
+    chosen = _choices_by_module(model, config)  # before copying: its errors say more than torch's
+    result = copied(model)
+    if seed is not None:
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            return _replaced(result, chosen)
+    return _replaced(result, chosen)
+
+
+def _replaced(result: nn.Module, chosen: Mapping[str, LayerChoice]) -> nn.Module:
+    """The copy with compressed modules in the places of those chosen."""
+    replacements: dict[nn.Module, nn.Module] = {}
+    owners: dict[int, QuantLayer] = {}
+    for name, choice in chosen.items():
+        module: Any = result.get_submodule(name)
+        if isinstance(module, nn.Embedding):
             continue
-        place, choice = chosen[id(module)]
-        if isinstance(choice, LayerChoice):
-            try:
-                choice = _compressed(module, choice)
-            except ConfigError as error:
-                raise ConfigError(f"{place!r}: {error}") from None
-            chosen[id(module)] = (place, choice)
-        if not name:
-            return choice
-        parent, _, child = name.rpartition(".")
-        setattr(result.get_submodule(parent), child, choice)
-    return result
+        try:
+            layer = _compressed(module, choice)
+        except ConfigError as error:
+            raise ConfigError(f"{name!r}: {error}") from None
+        owner = owners.setdefault(id(layer.weight), layer)
+        replacements[module] = layer if owner is layer else share_grid(layer, owner)
+    for name in chosen:
+        module = result.get_submodule(name)
+        if isinstance(module, nn.Embedding):
+            replacements[module] = tied_embedding(module, owners[id(module.weight)])
+    return replace_modules(result, replacements)
 
 
 def _compressed(module: nn.Module, choice: LayerChoice) -> QuantLayer:
@@ -69,27 +86,44 @@ def _compressed(module: nn.Module, choice: LayerChoice) -> QuantLayer:
     return layer
 
 
-def _choices_by_module(
-    model: nn.Module, config: CompressionConfig
-) -> dict[int, tuple[str, LayerChoice | QuantLayer]]:
-    """id(module) -> (first name, choice), checked; float choices are left out."""
-    modules = dict(model.named_modules(remove_duplicate=False))
-    first: dict[int, tuple[str, LayerChoice]] = {}
-    for name, choice in config.layers.items():
-        if name not in modules:
-            known = [n for n, m in modules.items() if isinstance(m, COMPRESSIBLE)]
-            raise ConfigError(f"{name!r} matched 0 of {len(known)} layers.{did_you_mean(name, known)}")
-        module = modules[name]
-        if not choice.is_float:
-            _check_kind(name, module)
-        other = first.setdefault(id(module), (name, choice))
-        if other[1] != choice:
-            raise ConfigError(f"{name!r} and {other[0]!r} are one module, but are given different choices")
-    return {key: (name, choice) for key, (name, choice) in first.items() if not choice.is_float}
+def _choices_by_module(model: nn.Module, config: CompressionConfig) -> dict[str, LayerChoice]:
+    """First name -> choice of every module to replace, those that share a weight with it included; checked."""
+    first: dict[int, tuple[str, str, LayerChoice]] = {}
+    for name, choice in named_choices(model, config).items():
+        for place, module in _together(model, name).items():
+            if not choice.is_float:
+                _check_kind(place, module, model)
+            other = first.setdefault(id(module), (place, name, choice))
+            if other[2] != choice:
+                shared = (
+                    "are one module"
+                    if model.get_submodule(name) is model.get_submodule(other[1])
+                    else ("share one weight")
+                )
+                raise ConfigError(f"{name!r} and {other[1]!r} {shared}, but are given different choices")
+    return {place: choice for place, _, choice in first.values() if not choice.is_float}
 
 
-def _check_kind(name: str, module: nn.Module) -> None:
+def _together(model: nn.Module, name: str) -> dict[str, nn.Module]:
+    """The module of that name and all that share its weight, by their first names."""
+    module = model.get_submodule(name)
+    found = partners(model, module._parameters.get("weight"))
+    multiplies = any(isinstance(other, COMPRESSIBLE) for other in found.values())
+    return found if multiplies and len(found) > 1 else {name: module}
+
+
+def _check_kind(name: str, module: nn.Module, model: nn.Module) -> None:
     kind = type(module).__name__
+    reader = read_by_parent(model).get(id(module))
+    if reader is not None:
+        raise ConfigError(
+            f"{name!r}: the attention {reader!r} reads its weight without calling it, so it cannot be compressed. "
+            "Leave it float."
+        )
+    if isinstance(module, nn.Embedding) and _shares(model, module):
+        if module.max_norm is None:
+            return
+        raise ConfigError(f"{name!r} shares its weight and changes it (max_norm): it cannot be compressed.")
     if isinstance(module, QuantLayer):
         raise ConfigError(f"{name!r} is compressed already ({kind}). Apply the configuration to the float model.")
     if isinstance(module, SparseLayer):
@@ -110,6 +144,10 @@ def _check_kind(name: str, module: nn.Module) -> None:
     raise ConfigError(f"{name!r} must be one of {kinds} to be compressed, but is a {kind}. Leave it float.")
 
 
+def _shares(model: nn.Module, module: nn.Module) -> bool:
+    return any(isinstance(m, COMPRESSIBLE) for m in partners(model, module._parameters.get("weight")).values())
+
+
 def uncompressible(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
     """Name -> why `apply` would refuse it, for those of the named modules that it would refuse.
 
@@ -117,11 +155,12 @@ def uncompressible(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
         model: float.
         names: of modules with weights, such as `LayerGraph.modules`.
     """
-    modules = dict(model.named_modules(remove_duplicate=False))
+    model = unwrapped(model)
     reasons: dict[str, str] = {}
     for name in names:
         try:
-            _check_kind(name, modules[name])
+            for place, module in _together(model, name).items():
+                _check_kind(place, module, model)
         except ConfigError as error:
             reasons[name] = str(error)
     return reasons

@@ -39,9 +39,11 @@ def _goes_in_blocks(*tensors: Tensor) -> bool:
     )
 
 
-def to_grid(x: Tensor, size: Tensor, qn: Tensor, qp: Tensor, shift: Tensor, rounding: str = "nearest") -> Tensor:
+def to_grid(
+    x: Tensor, size: Tensor, qn: Tensor, qp: Tensor, shift: Tensor, rounding: str | Tensor = "nearest"
+) -> Tensor:
     """size * round(clamp((x - shift)/size, qn, qp)) + shift; the shape of `x`."""
-    if size.numel() > 1 or shift.numel() > 1 or not _goes_in_blocks(x):
+    if isinstance(rounding, Tensor) or size.numel() > 1 or shift.numel() > 1 or not _goes_in_blocks(x):
         codes = torch.clamp((x - shift) / size, qn, qp)
         return round_in_place(codes, rounding).mul(size).add(shift)
     s, o, low, high = float(size), float(shift), float(qn), float(qp)
@@ -188,7 +190,7 @@ def uniform_quantize(
     num: int,
     *,
     beta: Tensor | None = None,
-    rounding: str = "nearest",
+    rounding: str | Tensor = "nearest",
 ) -> Tensor:
     """Round to the grid step * (code + offset), code = qn..qp, with the gradients of LSQ.
 
@@ -204,7 +206,7 @@ def uniform_quantize(
         offset: 0-dim; 0, or 1/2 for the binary grid {-step/2, step/2}. Without effect where `beta` is given.
         num: elements that share the step, N in the gradient's scale.
         beta: value of code 0, shaped like `step`.
-        rounding: `nearest`, `floor` or `stochastic`.
+        rounding: of `round_in_place`.
 
     Source: Esser et al., Learned Step Size Quantization, ICLR 2020, equations 1 to 5 and section 2.2;
     Bhalgat et al., LSQ+, CVPR workshops 2020, section 3.1.
@@ -215,7 +217,7 @@ def uniform_quantize(
 
 
 def clip_quantize(
-    x: Tensor, alpha: Tensor, qn: Tensor, qp: Tensor, offset: Tensor, *, rounding: str = "nearest"
+    x: Tensor, alpha: Tensor, qn: Tensor, qp: Tensor, offset: Tensor, *, rounding: str | Tensor = "nearest"
 ) -> Tensor:
     """Clip at alpha, then round to the grid whose highest value is alpha, with the gradients of PACT.
 

@@ -18,6 +18,7 @@ from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
+from workloads.compress.patterns import expand, is_pattern
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +39,7 @@ def layer_names(source: LayerGraph | nn.Module | Iterable[str]) -> list[str]:
         return list(dict.fromkeys(layer.module for layer in source.weight_layers))
     if isinstance(source, Iterable):
         return list(source)
-    from workloads.compress.transform import COMPRESSIBLE
+    from workloads.compress.layers import COMPRESSIBLE
 
     return [name for name, module in source.named_modules() if isinstance(module, COMPRESSIBLE)]
 
@@ -176,7 +177,8 @@ def _int(value: Any) -> Any:
 
 
 def _pairs(config: CompressionConfig, names: Sequence[str]) -> list[tuple[int, int]]:
-    choices = [config.layers.get(name, LayerChoice()) for name in names]
+    known = expand(config.layers, names, names)
+    choices = [known.get(name, LayerChoice()) for name in names]
     return [(choice.w_bits or FLOAT_BITS, choice.a_bits or FLOAT_BITS) for choice in choices]
 
 
@@ -186,7 +188,7 @@ def _key(name: str, prefix: str) -> str:
 
 
 def _check_known(config: CompressionConfig, names: Sequence[str]) -> None:
-    missing = [name for name in config.layers if name not in set(names)]
+    missing = [name for name in config.layers if name not in set(names) and not is_pattern(name)]
     if missing:
         raise ConfigError(f"{missing[0]!r} matched 0 of {len(names)} layers.{did_you_mean(missing[0], names)}")
 

@@ -14,8 +14,7 @@ from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.grid import Grid
-from workloads.compress.layers import QuantLayer
-from workloads.compress.transform import COMPRESSIBLE
+from workloads.compress.layers import COMPRESSIBLE, QuantLayer
 from workloads.export.marking import input_site, weight_site
 from workloads.storage.packing import packed_bytes
 

@@ -7,7 +7,6 @@ of its layer, and the writers of the formats put their quantizer there.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.grid import Grid
 from workloads.compress.layers import QuantLayer
 from workloads.compress.transform import quantized_layers
+from workloads.wrappers import copied
 
 MARK_DOMAIN, MARK_OP = "hwmodel.export", "Mark"
 WEIGHT, INPUT = "weight", "input"
@@ -159,7 +159,7 @@ def mark_model(qmodel: nn.Module) -> MarkedModel:
     Raises:
         ConfigError: an input quantizer has no range yet, or a layer was removed (0 bits).
     """
-    model = copy.deepcopy(getattr(qmodel, "_orig_mod", qmodel)).cpu().eval()
+    model = copied(qmodel).cpu().eval()
     marked = MarkedModel(model=model, weights={}, inputs={})
     for name, layer in quantized_layers(model):
         _mark_layer(marked, name, layer)

@@ -29,9 +29,11 @@ from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from workloads.compress.config_file import refuse_pickle
 from workloads.compress.grid import Grid, RangeGrid
+from workloads.compress.tied import TiedEmbedding
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
 from workloads.storage.packing import pack, packed_bytes, unpack
+from workloads.wrappers import unwrapped
 
 LAYOUT_KEY = "hwmodel.packed"
 VERSION = 1
@@ -78,7 +80,7 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
         ConfigError: another suffix, or a layer was removed (0 bits).
     """
     _check_suffix(path)
-    model: nn.Module = getattr(qmodel, "_orig_mod", qmodel)
+    model: nn.Module = unwrapped(qmodel)
     layers = dict(quantized_layers(model))
     tensors: dict[str, Tensor] = {}
     records: dict[str, Any] = {"version": VERSION, "weights": {}, "inputs": {}}
@@ -136,7 +138,7 @@ def verify_packed(path: str | Path, qmodel: nn.Module) -> int:
     Raises:
         ConfigError: a tensor is missing, is one too many or differs in any bit.
     """
-    found, wanted = load_packed(path), plain_state(getattr(qmodel, "_orig_mod", qmodel))
+    found, wanted = load_packed(path), plain_state(unwrapped(qmodel))
     different = sorted(set(found) ^ set(wanted))
     different += [name for name in wanted if name in found and not torch.equal(found[name], wanted[name])]
     if different:
@@ -162,6 +164,9 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
             bias = layer.effective_bias()
             if bias is not None:
                 state[_join(name, "bias")] = bias.detach().cpu().contiguous().clone()
+        for name, module in model.named_modules():
+            if isinstance(module, TiedEmbedding):
+                state[_join(name, "weight")] = module.owner.effective_weight().detach().cpu().contiguous().clone()
     return state
 
 

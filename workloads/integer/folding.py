@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +12,10 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from workloads.compress.layers import QuantLayer
-from workloads.integer.reading import Op, read_graph
+from workloads.compress.replacing import replace_modules
+from workloads.compress.tied import partners
+from workloads.integer.reading import Op, output_shapes, read_graph, trace_forward
+from workloads.wrappers import copied
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -48,16 +53,30 @@ def norms_behind(ops: list[Op]) -> dict[str, str]:
     return found
 
 
-def fold_batchnorms(model: nn.Module) -> nn.Module:
+def normalises_channels(layer: nn.Module | None, shape: Sequence[int]) -> bool:
+    """Whether a batch norm (dim 1) acts on the output channels of a layer whose output has this shape.
+
+    A convolution's channels are dim 1 of a batch and dim 0 of a single item; a linear layer's are the last dim.
+    """
+    if isinstance(layer, nn.Linear):
+        return len(shape) == 2
+    spatial = next((n for n, kind in enumerate(_LAYERS) if n and isinstance(layer, kind)), 0)
+    return len(shape) == spatial + 2
+
+
+def fold_batchnorms(model: nn.Module, example: Tensor | None = None) -> nn.Module:
     """A copy in which every batch norm that follows a float convolution or linear layer is folded into it.
 
     W' = factor * W, b' = factor * b + shift; the norm becomes an identity. Names stay, but a layer may gain
     a bias. Fold before `apply` and `calibrate`, so that the folded weights are what is quantized. Layers that
     are quantized already keep their norm: folding would move their codes. `integerize` takes such a norm
-    into the requantization instead.
+    into the requantization instead. A norm stays, too, where folding would change something else: a layer or
+    norm that runs twice, a weight that is shared or computed.
 
     Args:
         model: whose forward torch.fx can trace.
+        example: its input (N, ...). Its shapes prove that a `BatchNorm1d` normalises the channels of the layer
+            before it, and not tokens; without one such a pair stays, with a warning.
 
     Returns:
         The copy in eval mode; its outputs equal the model's in eval mode to rounding.
@@ -65,26 +84,39 @@ def fold_batchnorms(model: nn.Module) -> nn.Module:
     Raises:
         ConfigError: the forward cannot be traced, or a norm depends on the batch.
     """
-    result = copy.deepcopy(model).eval()
-    ops = read_graph(result)
+    result = copied(model).eval()
+    traced = trace_forward(result)
+    ops = read_graph(result, traced)
+    shapes = {} if example is None else output_shapes(traced, example)
     by_name = {op.name: op for op in ops}
-    uses = _uses(ops)
+    uses = Counter(id(op.module) for op in ops)
+    replacements: dict[nn.Module, nn.Module] = {}
     for layer_name, norm_name in norms_behind(ops).items():
         layer, norm = by_name[layer_name].module, by_name[norm_name].module
-        if isinstance(layer, QuantLayer) or not isinstance(layer, _LAYERS) or uses[id(layer)] > 1:
+        if not _can_fold(result, layer) or norm is None or uses[id(layer)] > 1 or uses[id(norm)] > 1:
             continue
-        assert norm is not None
-        _fold(layer, norm)
-        parent, _, child = by_name[norm_name].target.rpartition(".")
-        setattr(result.get_submodule(parent), child, nn.Identity())
-    return result
+        if example is None and isinstance(norm, nn.BatchNorm1d):
+            warnings.warn(
+                f"{norm_name!r} stays behind {layer_name!r}: whether a BatchNorm1d normalises channels or tokens "
+                "shows only on an input. Pass one: fold_batchnorms(model, example).",
+                stacklevel=2,
+            )
+            continue
+        if example is None:  # a norm of a batch of images takes nothing else, and no linear layer
+            proven = not isinstance(layer, nn.Linear)
+        else:
+            proven = normalises_channels(layer, shapes[by_name[layer_name].node])
+        if proven:
+            _fold(layer, norm)
+            replacements[norm] = nn.Identity().eval()
+    return replace_modules(result, replacements)
 
 
-def _uses(ops: list[Op]) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for op in ops:
-        counts[id(op.module)] = counts.get(id(op.module), 0) + 1
-    return counts
+def _can_fold(model: nn.Module, layer: nn.Module | None) -> bool:
+    """A float layer with a weight of its own."""
+    if isinstance(layer, QuantLayer) or not isinstance(layer, _LAYERS):
+        return False
+    return len(partners(model, layer._parameters.get("weight"))) == 1
 
 
 @torch.no_grad()

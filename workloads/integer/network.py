@@ -14,6 +14,7 @@ from workloads.compress.calibration import check_calibrated, modes_kept
 from workloads.compress.config import check_one_of
 from workloads.integer.accumulate import Accumulator
 from workloads.integer.build import Arithmetic, Builder
+from workloads.integer.folding import normalises_channels
 from workloads.integer.grids import Grids, Seen, Watcher
 from workloads.integer.reading import read_graph, trace_forward
 from workloads.integer.requantize import DEFAULT_BITS, MULTIPLIERS, ROUNDINGS, Multiplier, Rounding
@@ -180,6 +181,12 @@ def integerize(
         watcher = Watcher(traced)
         watcher.run(example)
     stages = join(read_graph(qmodel, traced))
+    for stage in stages:
+        if stage.norm is not None and not normalises_channels(stage.op.module, watcher.seen[stage.op.node].shape):
+            raise ConfigError(
+                f"{stage.name!r}: the batch norm behind it does not normalise its output channels (its output is "
+                f"{watcher.seen[stage.op.node].shape}): it cannot become part of its requantization."
+            )
     seen: dict[str, Seen] = {
         stage.name: watcher.seen[stage.last.node] for stage in stages if stage.last.node in watcher.seen
     }

@@ -53,12 +53,40 @@ def trace_forward(model: nn.Module) -> fx.GraphModule:
         graph = _Tracer().trace(model)
     except Exception as error:  # whatever the model's own code raises on a proxy
         raise ConfigError(
-            f"the forward of {type(model).__name__} cannot be traced by torch.fx: {type(error).__name__}: {error}. "
-            "Write it without branches on values."
+            f"the forward of {type(model).__name__} cannot be followed op by op: {_plainly(error)}. Write it "
+            "without branches on values and with one tensor in."
         ) from error
     traced = fx.GraphModule(model, graph)
     traced.graph.eliminate_dead_code()
     return traced
+
+
+def _plainly(error: Exception) -> str:
+    """What the model's code did, without the tracer's words for it."""
+    if isinstance(error, fx.proxy.TraceError):
+        return "a branch, loop or index depends on the values of a tensor"
+    return str(error).replace("Proxy", "tensor")
+
+
+class _Shapes(fx.Interpreter):
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.found: dict[fx.Node, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> object:
+        value = super().run_node(n)
+        if isinstance(value, torch.Tensor):
+            self.found[n] = tuple(value.shape)
+        return value
+
+
+@torch.no_grad()
+def output_shapes(traced: fx.GraphModule, example: torch.Tensor) -> dict[fx.Node, tuple[int, ...]]:
+    """Node -> shape of its output on an example."""
+    shapes = _Shapes(traced)
+    device = next((parameter.device for parameter in traced.parameters()), example.device)
+    shapes.run(example.to(device))
+    return shapes.found
 
 
 def read_graph(model: nn.Module, traced: fx.GraphModule | None = None) -> list[Op]:

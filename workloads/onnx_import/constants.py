@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +11,6 @@ from workloads.onnx_import.values import MAX_KNOWN, Node, meta_tensor, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_log = logging.getLogger(__name__)
 
 Numbers = list["NDArray[Any]"]
 #: Their result is not decided by their inputs, or they run a graph.
@@ -47,21 +44,47 @@ def _constant(node: Node) -> NDArray[Any]:
     return np.zeros((), dtype=np.float32)  # a string
 
 
+class NotFoldedError(Exception):
+    """The inputs of a node are known, but its outputs cannot be computed; the message says why."""
+
+
 def fold(node: Node) -> Numbers | None:
-    """The outputs of a node whose inputs are all known; None where one is not, or the op cannot be run."""
+    """The outputs of a node whose inputs are all known; None where one is not, or they are too many.
+
+    Raises:
+        NotFoldedError: the op cannot be run.
+    """
     values = [(name, value) for name, value in zip(node.proto.input, node.inputs, strict=True) if value is not None]
     if node.domain or node.op in _NOT_FOLDED or not values or any(value.known is None for _, value in values):
         return None
+    arrays = [np.asarray(array) for array in _evaluated(node, {name: value.known for name, value in values})]
+    return arrays if sum(array.size for array in arrays) <= 2 * MAX_KNOWN else None
+
+
+def _evaluated(node: Node, feeds: dict[str, Any]) -> list[Any]:
+    """What the reference implementation of the op set of the node gives.
+
+    It takes the op set from a model: of a bare node it runs the newest form, whose axes are inputs.
+    """
+    from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
 
+    reads, writes = (
+        [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names if name]
+        for names in (feeds, node.proto.output)
+    )
+    graph = helper.make_graph([node.proto], "node", reads, writes)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
     try:
-        evaluator = ReferenceEvaluator(node.proto, opsets={"": node.opset})
-        found = evaluator.run(None, {name: value.known for name, value in values})
+        return list(ReferenceEvaluator(model).run(None, feeds))
     except Exception as error:  # an op that the reference implementation does not have, or refuses
-        _log.debug("%s is not folded: %s", node.proto.name, error)
-        return None
-    arrays = [np.asarray(array) for array in found]
-    return arrays if sum(array.size for array in arrays) <= 2 * MAX_KNOWN else None
+        raise NotFoldedError(
+            f"{node.op} of op set {node.opset} cannot be computed: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().partition("\n")[0] or type(error).__name__).rstrip(".")
 
 
 def stand_ins(arrays: Numbers) -> list[torch.Tensor]:

@@ -10,7 +10,7 @@ import torch
 
 from hwmodel.errors import TraceError
 from workloads.onnx_import.inputs import Bound, declared_bounds
-from workloads.onnx_import.values import torch_type
+from workloads.onnx_import.values import torch_type, type_bits
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
@@ -49,21 +49,36 @@ class DeclaredShapes:
         """
         if name in self.given:
             return self.given[name], torch.float32
-        for values in (self._written, self._inferred):
-            if name in values and (shape := self._shape(values[name])) is not None:
-                return shape, torch_type(values[name].type.tensor_type.elem_type)
+        found = self._known(self._written.get(name)) or self._known(self._inferred.get(name))
+        if found is not None:
+            return found
         raise TraceError(
             f"no rule, and the shape of its output {name!r} is not in the file. "
             f"Give it: shapes={{{name!r}: (1, ...)}}, or --input '{name}=1,...'."
         )
 
-    def _shape(self, value: ValueInfoProto) -> Shape | None:
-        bounds = declared_bounds(value.type)
-        if bounds is None:
+    def width(self, name: str) -> int | None:
+        """Width of the element type of a tensor, where that is a type of quantized numbers [bit]; None otherwise.
+
+        What the file leaves open follows from the types of the inputs, as ONNX defines its ops.
+        """
+        values = self._written
+        if name not in values or not values[name].type.tensor_type.elem_type:
+            try:
+                values = self._inferred
+            except TraceError:  # shapes that onnx does not infer are asked for elsewhere
+                return None
+        return type_bits(values[name].type.tensor_type.elem_type) if name in values else None
+
+    def _known(self, value: ValueInfoProto | None) -> tuple[Shape, torch.dtype] | None:
+        """Shape and dtype of a declaration; None where a dim of it is open."""
+        bounds = None if value is None else declared_bounds(value.type)
+        if value is None or bounds is None:
             return None
         resolved: list[Bound] = [self._symbols.get(b) if isinstance(b, str) else b for b in bounds]
         numbers = tuple(bound for bound in resolved if isinstance(bound, int))
-        return numbers if len(numbers) == len(resolved) else None
+        dtype = torch_type(value.type.tensor_type.elem_type)
+        return (numbers, dtype) if len(numbers) == len(resolved) else None
 
     @cached_property
     def _written(self) -> dict[str, ValueInfoProto]:
@@ -85,6 +100,6 @@ class DeclaredShapes:
         del model.graph.value_info[:]
         try:
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
             raise TraceError(f"onnx.shape_inference fails: {str(error).partition(chr(10))[0]}") from error
         return {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}

@@ -217,6 +217,12 @@ def passed_on(node: Node) -> Tensor:
     return node.tensor(0)
 
 
+def dropout(node: Node) -> Result:
+    """The identity at inference; the mask keeps everything."""
+    x = node.tensor(0)
+    return x, meta_tensor(x.shape, torch.bool)
+
+
 def _product(x: Tensor, *, dim: list[int], keepdim: bool) -> Tensor:
     """The product over several dims at once, which torch has for one."""
     dims = {axis % x.dim() for axis in dim}
@@ -247,7 +253,7 @@ _REDUCE: dict[str, Callable[..., Any]] = {
     "ReduceMean": torch.mean, "ReduceSum": torch.sum, "ReduceMax": torch.amax, "ReduceMin": torch.amin,
     "ReduceProd": _product, "ReduceL2": torch.linalg.vector_norm, "ReduceLogSumExp": torch.logsumexp,
 }  # fmt: skip
-_PASSED_ON = ("Identity", "Dropout", "QuantizeLinear", "DequantizeLinear")
+_PASSED_ON = ("Identity", "QuantizeLinear", "DequantizeLinear")
 
 FUNCTIONS: dict[str, Function] = {
     **{name: _unary(function) for name, function in _UNARY.items()},
@@ -255,7 +261,7 @@ FUNCTIONS: dict[str, Function] = {
     **{name: _folded(function) for name, function in _FOLDED.items()},
     **{name: _reduce(function) for name, function in _REDUCE.items()},
     **dict.fromkeys(_PASSED_ON, passed_on),
-    "Div": div, "Mean": mean, "Clip": clip, "Cast": cast, "CastLike": cast, "PRelu": prelu,
+    "Div": div, "Mean": mean, "Clip": clip, "Dropout": dropout, "Cast": cast, "CastLike": cast, "PRelu": prelu,
     "Where": lambda node: torch.where(node.tensor(0).to(torch.bool), node.tensor(1), node.tensor(2)),
     "BatchNormalization": batch_norm, "LayerNormalization": layer_norm, "RMSNormalization": rms_norm,
     "GroupNormalization": group_norm, "InstanceNormalization": instance_norm, "LpNormalization": lp_norm,

@@ -123,6 +123,7 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
 
     def add_computed(self, op: str, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> None:
         """Numbers known before the network runs: they belong to the weight that they come from."""
+        self.builder.count_free(f"onnx::{op}")
         self._record_weights(f"onnx::{op}", [t for t in inputs if not self.is_active(t)], tuple(outputs))
 
     def add_foreign(
@@ -136,6 +137,7 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
         inputs = [*node.tensors, *captured]
         active = [tensor for tensor in inputs if self.is_active(tensor)]
         if not active:
+            self.builder.add_folded(op, self.scope.path, 0)
             self._record_weights(op, inputs, tuple(outputs))
             return
         rule = rule_of(op)

@@ -70,6 +70,7 @@ class Run:
             for name in (*node.input, *_read_inside(node)):
                 self._readers.setdefault(name, []).append(node)
         self._outputs = {value.name for value in model.graph.output}
+        self._read = _all_read(model.graph)
         self._done: set[str] = set()
 
     # ---- ends ----------------------------------------------------------------------------------
@@ -104,13 +105,13 @@ class Run:
     # ---- nodes ---------------------------------------------------------------------------------
 
     def run(self, nodes: Iterable[NodeProto]) -> None:
-        """Run nodes in order.
+        """Run the nodes that something reads, in order.
 
         Raises:
             TraceError: a node fails on the shapes of its inputs, or the shape that it writes is not known.
         """
         for proto in nodes:
-            if proto.output and proto.output[0] in self._done:
+            if self._done.intersection(proto.output) or not self._read.intersection(proto.output):
                 continue
             try:
                 self._run_node(proto)
@@ -127,9 +128,9 @@ class Run:
             self._run_branch(proto, node.attributes["then_branch" if node.inputs[0].known.all() else "else_branch"])
             return
         add = self._bias_add(node)
-        function, constants = function_of(node), known.numbers_of(node)
+        function, constants, unfolded = function_of(node), known.numbers_of(node), ""
         if function is None and constants is None:
-            constants = known.fold(node)
+            constants, unfolded = _folded(node)
         if function is not None:
             outputs = self._call(node, function, add)
         elif constants is not None:
@@ -137,11 +138,12 @@ class Run:
             recorder.add_computed(node.op, node.tensors, outputs)
         else:
             outputs = self._foreign(node)
-        if len(outputs) < sum(1 for name in proto.output if name):
-            raise TraceError(f"{node.op} has {len(outputs)} outputs here, but {len(proto.output)} are read")
+        unwritten = [name for name in proto.output[len(outputs) :] if name in self._read]
+        if unwritten:
+            raise TraceError(f"{node.op} has {len(outputs)} outputs here, but {unwritten[0]!r} is read")
         if constants is None and all(tensor is None or tensor.numel() <= MAX_KNOWN for tensor in outputs):
-            constants = known.fold(node)
-        self._keep(node, proto if add is None else add, outputs, constants)
+            constants, unfolded = _folded(node)
+        self._keep(node, proto if add is None else add, outputs, constants, unfolded)
 
     def _node(self, proto: NodeProto) -> Node:
         from onnx.helper import get_attribute_value
@@ -176,7 +178,8 @@ class Run:
             result = function(node) if add is None else products.linear(node, self._bias_of(add))
         for layer in recorder.take_made():
             stream, weight = products.operands(node)
-            self.operands[layer] = Operands(stream=stream, weight=weight, written=bits.output_bits(node))
+            written = self._width(node, node.proto.output[0])
+            self.operands[layer] = Operands(stream=stream, weight=weight, written=written)
         if node.op in bits.QUANTIZERS:
             source, width = recorder.source(node.tensor(0)), bits.output_bits(node)
             if source and width is not None:
@@ -206,7 +209,7 @@ class Run:
     def _foreign(self, node: Node) -> list[torch.Tensor | None]:
         """The outputs of an op without a function: uncounted, unless the user registered a rule."""
         outputs: list[torch.Tensor | None] = [
-            meta_tensor(*self._declared.of(name)) if name else None for name in node.proto.output
+            meta_tensor(*self._declared.of(name)) if name in self._read else None for name in node.proto.output
         ]
         captured = [self._values[name].tensor for name in _read_inside(node.proto) if name in self._values]
         namespace = re.sub(r"\W", "_", node.domain) or "onnx"
@@ -225,22 +228,24 @@ class Run:
         named_by: NodeProto,
         outputs: Sequence[torch.Tensor | None],
         constants: known.Numbers | None,
+        unfolded: str,
     ) -> None:
         """Name the outputs. A weight that is passed on under the name of a parameter is one of its own."""
-        width = bits.output_bits(node)
+        unfolded = unfolded or next((value.unfolded for value in node.inputs if value and value.unfolded), "")
         sources = [value for value in node.inputs if value is not None and value.weight]
         source = max(sources, key=lambda value: value.tensor.numel(), default=None)
         for index, (name, tensor) in enumerate(zip(named_by.output, outputs, strict=False)):
-            if not name:
+            if name not in self._read:
                 continue
             if tensor is None:
-                raise TraceError(f"output {index} of {node.op} has no shape here")
+                raise TraceError(f"output {index} of {node.op} is read, and has no shape here")
             is_weight = not self._recorder.is_active(tensor)
             value = Value(
                 tensor=tensor,
                 known=None if constants is None else constants[index],
-                bits=self._annotated.get(name, width),
+                bits=self._width(node, name),
                 is_weight=is_weight,
+                unfolded=unfolded,
             )
             if is_weight and source is not None:
                 is_stored = value.shape == source.weight_shape
@@ -250,6 +255,15 @@ class Run:
             if is_weight and (node.op == "Constant" or (node.op == "Identity" and split_parameter(name))):
                 self._values[name] = replace(value, tensor=meta_tensor(value.shape, tensor.dtype))
                 self._own_again(name)
+
+    def _width(self, node: Node, name: str) -> int | None:
+        """Width of an output: as annotated, as the op says, or that of its type where quantized numbers go in."""
+        if name in self._annotated:
+            return self._annotated[name]
+        width = bits.output_bits(node)
+        if width is None and any(value is not None and value.bits is not None for value in node.inputs):
+            width = self._declared.width(name)
+        return width
 
     def _own_again(self, name: str) -> None:
         value = self._values[name]
@@ -268,6 +282,21 @@ class Run:
             f"{self._place(proto)} fails on inputs of the shapes {shapes or '()'}: {reason}. "
             f"Layers that ran: {len(self.operands)}."
         )
+
+
+def _folded(node: Node) -> tuple[known.Numbers | None, str]:
+    """(the outputs of a node whose inputs are known, None where they are not; why, where they should be)."""
+    try:
+        return known.fold(node), ""
+    except known.NotFoldedError as error:
+        return None, str(error)
+
+
+def _all_read(graph: GraphProto) -> set[str]:
+    """Names that a graph reads or gives, and the graphs in its nodes too."""
+    inner = [item.g for node in graph.node for item in node.attribute if item.HasField("g")]
+    own = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    return (own - {""}).union(*(_all_read(part) for part in inner))
 
 
 def _read_inside(node: NodeProto) -> set[str]:

@@ -63,6 +63,7 @@ class Value:
         is_weight: it does not depend on the inputs of the network.
         weight, weight_shape: name and shape of the largest initializer that it was computed from.
         quantizer: (scale, zero point) that round the initializer, where they are known.
+        unfolded: why its numbers are not known although those that it is computed from are; "" otherwise.
     """
 
     tensor: torch.Tensor
@@ -72,6 +73,7 @@ class Value:
     weight: str = ""
     weight_shape: tuple[int, ...] = ()
     quantizer: Quantizer | None = None
+    unfolded: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -154,10 +156,10 @@ class Node:
             found = self.attribute(name) if name else None
             return None if found is None else [int(item) for item in np.atleast_1d(found)]
         if value.known is None:
+            reason = value.unfolded or "they depend on the input of the network, or were removed from the file"
             raise TraceError(
                 f"the numbers of {self.proto.input[index]!r} decide the shape of {self.op}, and are not known: "
-                "they depend on the input of the network, or were removed from the file. Give the shape of its "
-                f"output: shapes={{{self.proto.output[0]!r}: (...)}}"
+                f"{reason}. Give the shape of its output: shapes={{{self.proto.output[0]!r}: (...)}}"
             )
         return [int(item) for item in np.atleast_1d(value.known)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
 from workloads.rewrite.lora import LoRASpec, adapt, lora_layers
 from workloads.storage.weights import check_suffix, read_tensors
+from workloads.wrappers import copied
 
 _KEY = "lora"
 
@@ -79,7 +79,7 @@ def load_lora(path: str | Path, model: nn.Module) -> nn.Module:
     if _KEY not in metadata:
         raise ConfigError(f"{path.name} holds no LoRA adapters. Write it with save_lora.")
     notes = json.loads(metadata[_KEY])
-    result = copy.deepcopy(model)
+    result = copied(model)
     known = {*dict(result.named_modules()), *dict(result.named_parameters())}
     for name in (*notes["adapters"], *notes["trained"]):
         if name not in known:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from torch import nn
 
-from workloads.rewrite.select import replace_modules
+from workloads.compress.replacing import replace_modules
 
 
 class FrozenNorm(nn.Module):

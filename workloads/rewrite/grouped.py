@@ -5,7 +5,6 @@ Source: Krizhevsky et al., ImageNet Classification, NeurIPS 2012, section 3.5 (t
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
+from workloads.compress.replacing import replace_modules
 from workloads.rewrite.factors import relative_error
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
@@ -21,10 +21,10 @@ from workloads.rewrite.select import (
     convolution_like,
     describe,
     in_place_of,
-    replace_modules,
     seeded,
     select_layers,
 )
+from workloads.wrappers import copied
 
 
 def to_grouped(
@@ -57,7 +57,7 @@ def to_grouped(
     check_option(init, ("block", "random"))
     if isinstance(groups, bool) or not isinstance(groups, int) or groups < 2:
         raise ConfigError(f"groups must be an integer >= 2, but got {groups!r}")
-    result = copy.deepcopy(model)
+    result = copied(model)
     selection = select_layers(result, CONVOLUTIONS, lambda conv: _refusal(conv, groups), layers, skip)
     replacements: dict[nn.Module, nn.Module] = {}
     notes: dict[str, tuple[str, str, float | None]] = {}

@@ -19,6 +19,7 @@ from torch.nn import functional
 from hwmodel.errors import ConfigError
 from workloads.compress.config import LayerChoice
 from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLayer, QuantLinear, from_float
+from workloads.compress.replacing import must_be_called, replace_modules
 from workloads.rewrite.frozen import freeze_norms, thaw_norms
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
@@ -27,10 +28,10 @@ from workloads.rewrite.select import (
     describe,
     in_place_of,
     matching,
-    replace_modules,
     seeded,
     select_layers,
 )
+from workloads.wrappers import copied
 
 ADAPTABLE: tuple[type[nn.Module], ...] = (
     nn.Linear,
@@ -69,7 +70,7 @@ class LoRALayer(nn.Module):
         self.lora_a = nn.Parameter(weight.new_empty(rank * self.groups, *weight.shape[1:]))
         self.lora_b = nn.Parameter(weight.new_zeros(len(weight), rank, *ones))
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))
-        self.train(base.training)
+        must_be_called(self.train(base.training))
 
     @property
     def scaling(self) -> float:
@@ -167,7 +168,7 @@ def add_lora(
         raise ConfigError(f"`alpha > 0` must hold, but got alpha={alpha!r}")
     if not 0 <= dropout < 1:
         raise ConfigError(f"`0 <= dropout < 1` must hold, but got dropout={dropout!r}")
-    result = copy.deepcopy(model)
+    result = copied(model)
     selection = select_layers(result, ADAPTABLE, lambda _: None, layers, skip)
     spec = LoRASpec(rank=rank, alpha=float(rank if alpha is None else alpha), dropout=dropout)
     trained = _parameters_named(result, train)
@@ -222,7 +223,7 @@ def merge_lora(model: nn.Module) -> nn.Module:
     Raises:
         ConfigError: it has no adapter.
     """
-    result = copy.deepcopy(model)
+    result = copied(model)
     adapters = dict(lora_layers(result))
     if not adapters:
         raise ConfigError("the model has no LoRA adapter to merge")

@@ -12,7 +12,6 @@ A convolution is factorized by one of two schemes:
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
+from workloads.compress.replacing import must_be_called, replace_modules
 from workloads.rewrite.factors import (
     Candidate,
     Factors,
@@ -37,16 +37,20 @@ from workloads.rewrite.select import (
     describe,
     in_place_of,
     matching,
-    replace_modules,
     seeded,
     select_layers,
 )
+from workloads.wrappers import copied
 
 Scheme = Literal["channel", "spatial"]
 
 
 class LowRank(nn.Sequential):
     """`first` (to r channels, no bias), then `second`."""
+
+    def __init__(self, layers: OrderedDict[str, nn.Module]) -> None:
+        super().__init__(layers)
+        must_be_called(self)
 
 
 def to_low_rank(
@@ -88,7 +92,7 @@ def to_low_rank(
     check_option(scheme, ("channel", "spatial"), "scheme")
     if isinstance(rank, Mapping) and layers is None:
         layers = list(rank)
-    result = copy.deepcopy(model)
+    result = copied(model)
     selection = select_layers(result, (nn.Linear, *CONVOLUTIONS), lambda m: _refusal(m, scheme), layers, skip)
     plans = {name: _Plan(name, module, scheme) for name, module in selection.layers.items()}
     ranks = _ranks(plans, rank, energy, parameters)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from torch import nn
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.layers import QuantLayer
 from workloads.tracing import trace
+from workloads.wrappers import copied, unwrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,6 +131,7 @@ def make_report(
         errors: changed layer -> what it was, what it is now, its relative weight error.
         skipped: name -> why it stayed.
     """
+    before = unwrapped(before)
     old, new = _graph(before, example), _graph(after, example)
     changes = tuple(
         LayerChange(
@@ -154,7 +155,7 @@ def arguments(example: Any) -> tuple[Any, ...]:
 
 
 def _graph(model: nn.Module, example: Any) -> LayerGraph:
-    return trace(copy.deepcopy(model).eval(), *arguments(example))
+    return trace(copied(model).eval(), *arguments(example))
 
 
 def _counts(model: nn.Module, name: str, graph: LayerGraph) -> Counts:

@@ -12,6 +12,7 @@ from torch import nn
 
 from hwmodel.errors import ConfigError, did_you_mean, nearest
 from workloads.compress.layers import convolution_arguments
+from workloads.compress.replacing import read_by_parent
 
 M = TypeVar("M", bound=nn.Module)
 #: Exactly these: a subclass has a forward of its own that a transform would replace.
@@ -77,6 +78,7 @@ def select_layers(
         ConfigError: a pattern meets nothing, or a layer that is named in full cannot be changed.
     """
     modules = {name: m for name, m in model.named_modules() if type(m) in kinds}
+    uncalled = read_by_parent(model)
     named = [layers] if isinstance(layers, str) else list(layers or ())
     _refuse_other_kinds(model, kinds, named)
     wanted = list(modules) if layers is None else matching(named, list(modules), "layers")
@@ -84,9 +86,12 @@ def select_layers(
     chosen: dict[str, nn.Module] = {}
     skipped: dict[str, str] = {}
     for name in wanted:
-        reason = "is named in `skip`" if name in spared else _computed(modules[name]) or refusal(modules[name])
+        module = modules[name]
+        reason = "is named in `skip`" if name in spared else _computed(module) or refusal(module)
+        if reason is None and id(module) in uncalled:
+            reason = "is not called: its MultiheadAttention reads the weight"
         if reason is None:
-            chosen[name] = modules[name]
+            chosen[name] = module
         elif name in named and name not in spared:
             raise ConfigError(f"{name!r} {reason}. Leave it out.")
         else:
@@ -104,25 +109,6 @@ def _refuse_other_kinds(model: nn.Module, kinds: tuple[type[nn.Module], ...], na
         if name in every and type(every[name]) not in kinds:
             known = ", ".join(kind.__name__ for kind in kinds)
             raise ConfigError(f"{name!r} must be one of {known}, but is a {type(every[name]).__name__}")
-
-
-def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    """Put modules in the place of others, in place and wherever they are used.
-
-    Args:
-        model: changed, unless it is itself replaced.
-        replacements: old -> new.
-
-    Returns:
-        The model, or what replaces it.
-    """
-    if model in replacements:
-        return replacements[model]
-    for name, module in list(model.named_modules(remove_duplicate=False)):
-        if module in replacements:
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, replacements[module])
-    return model
 
 
 def in_place_of(old: Any, new: M) -> M:

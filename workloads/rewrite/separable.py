@@ -6,7 +6,6 @@ Network Decoupling, arXiv:1808.05517, section 3 (its exact relation to a dense c
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
+from workloads.compress.replacing import replace_modules
 from workloads.rewrite.depthwise import FORMS, Form, depthwise_conv
 from workloads.rewrite.factors import factorize, relative_error
 from workloads.rewrite.report import RewriteReport, make_report
@@ -25,10 +25,10 @@ from workloads.rewrite.select import (
     convolution_like,
     describe,
     in_place_of,
-    replace_modules,
     seeded,
     select_layers,
 )
+from workloads.wrappers import copied
 
 
 class SeparableConv(nn.Sequential):
@@ -73,7 +73,7 @@ def to_separable(
     check_option(form, FORMS, "form")
     if isinstance(multiplier, bool) or not isinstance(multiplier, int) or multiplier < 1:
         raise ConfigError(f"multiplier must be an integer >= 1, but got {multiplier!r}")
-    result = copy.deepcopy(model)
+    result = copied(model)
     selection = select_layers(result, CONVOLUTIONS, _refusal, layers, skip)
     replacements: dict[nn.Module, nn.Module] = {}
     notes: dict[str, tuple[str, str, float | None]] = {}

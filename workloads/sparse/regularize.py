@@ -13,10 +13,10 @@ from hwmodel.errors import ConfigError
 from workloads.compress.pruning.masks import raw_weight, weight_layers
 from workloads.sparse.penalties import Penalty, penalty
 from workloads.sparse.proximal import Prox, project_sparse
-from workloads.training.accuracy import measure_accuracy
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import SplitLike
 from workloads.training.loop import finetune
+from workloads.training.measuring import measure_accuracy
 from workloads.training.settings import TrainSettings
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ def huffman_table(model: nn.Module, bits: int = 8) -> pd.DataFrame:
 
     if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 8:
         raise ConfigError(f"bits must be an integer in 1..8, but got {bits!r}")
-    rows = [row for name, module in model.named_modules() if (row := _row(name, module, bits)) is not None]
+    rows = [row for name, module in _owners(model).items() if (row := _row(name, module, bits)) is not None]
     if not rows:
         raise ConfigError("the model has no layer with a weight of two or more dims")
     table = pd.DataFrame(rows)
@@ -53,6 +53,19 @@ def huffman_table(model: nn.Module, bits: int = 8) -> pd.DataFrame:
     }
     total = {"layer": "total", "weights": weights.sum(), **means, "size_bytes": stored["size_bytes"].sum()}
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
+
+
+def _owners(model: nn.Module) -> dict[str, nn.Module]:
+    """The module of every stored weight; of those that share one, the first that is compressed, else the first."""
+    owners: dict[int, str] = {}
+    modules = dict(model.named_modules())
+    for name, module in modules.items():
+        weight = module._parameters.get("weight")
+        if weight is not None:
+            first = owners.setdefault(id(weight), name)
+            if isinstance(module, QuantLayer) and not isinstance(modules[first], QuantLayer):
+                owners[id(weight)] = name
+    return {name: modules[name] for name in owners.values()}
 
 
 def _row(name: str, module: nn.Module, bits: int) -> dict[str, object] | None:

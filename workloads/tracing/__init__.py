@@ -1,6 +1,6 @@
 """From a PyTorch model to a `LayerGraph`: see `trace_model`, and `register_op` to teach it an op."""
 
-from workloads.tracing.measured import measure_activation_density, measure_weight_density
+from workloads.tracing.measured import count_weight_zeros, measure_activation_density, measure_weight_density
 from workloads.tracing.ops import contractions, rewrites, vector_ops
 from workloads.tracing.ops import packed_products as packed
 from workloads.tracing.ops.rules import (
@@ -26,6 +26,7 @@ __all__ = [
     "OpCall",
     "Rewrite",
     "Vector",
+    "count_weight_zeros",
     "measure_activation_density",
     "measure_weight_density",
     "register_op",

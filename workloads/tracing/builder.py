@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Literal
 
 from hwmodel.network.choice import FLOAT_BITS
-from hwmodel.network.graph import LayerGraph, Node, Port, Tensor, Uncounted, VectorOp
+from hwmodel.network.graph import Folded, LayerGraph, Node, Port, Tensor, Uncounted, VectorOp
 from hwmodel.network.layer import Bits, Dims, Layer
 from workloads.tracing.ops.rules import Contraction, OpCall, Vector
 from workloads.tracing.scope import ModuleNames
+
+#: Ops that ask about a tensor and do no work on it.
+_QUESTIONS = ("prim::", "aten::_assert", "aten::sym_", "aten::is_same_size", "aten::_is_")
 
 
 class GraphBuilder:
@@ -26,6 +29,8 @@ class GraphBuilder:
         self._nodes: dict[str, Node] = {}
         self._edges: dict[tuple[str, str], Tensor] = {}
         self._free: Counter[str] = Counter()
+        self._reads: Counter[str] = Counter()
+        self._folded: dict[tuple[str, str], tuple[int, int]] = {}
         self._uncounted: dict[str, tuple[str, str]] = {}
         self._uses: Counter[str] = Counter()
         self._kept: set[str] = set()
@@ -102,14 +107,27 @@ class GraphBuilder:
 
     def keep(self, node: str) -> None:
         """The node is needed although no output of the network depends on it."""
-        self._kept.add(node)
+        if node:
+            self._kept.add(node)
 
     def count_free(self, op: str) -> None:
-        if not op.startswith(("prim::", "aten::_assert")):  # questions about a tensor, not work on it
+        if not op.startswith(_QUESTIONS):
             self._free[op] += 1
 
+    def count_read(self, op: str) -> None:
+        """Python reads a number that depends on the data."""
+        if not op.startswith(_QUESTIONS):
+            self._reads[op] += 1
+
+    def add_folded(self, op: str, module: str, macs: int) -> None:
+        """Work on constants alone, which is done ahead of time."""
+        calls, total = self._folded.get((op, module), (0, 0))
+        self._folded[op, module] = (calls + 1, total + macs)
+
     def connect(self, source: str, target: str, tensor: Tensor) -> None:
-        self._edges.setdefault((source, target), tensor)
+        """An edge; what comes from no node has none."""
+        if source:
+            self._edges.setdefault((source, target), tensor)
 
     def _functional(self, call: OpCall, scope: str) -> str:
         short = call.op.partition("::")[2].lstrip("_")
@@ -146,7 +164,12 @@ class GraphBuilder:
             [(u, v, tensor) for (u, v), tensor in self._edges.items() if u in keep and v in keep],
             uncounted=[Uncounted(op=op, module=module, calls=n) for (op, module), n in calls.items()],
             free_ops=dict(sorted(self._free.items())),
+            data_reads=dict(sorted(self._reads.items())),
+            folded=[Folded(op=op, module=m, calls=n, macs=macs) for (op, m), (n, macs) in self._folded.items()],
             route=route,
+            aliases=self._names.aliases(
+                {n.module for n in self._nodes.values() if isinstance(n, Layer) and n.weights}
+            ),
         )
 
     def _ancestors(self, names: list[str]) -> set[str]:

@@ -22,6 +22,7 @@ from torch.func import functional_call
 
 from hwmodel.network.graph import LayerGraph, Tensor
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.constants import Constants
 from workloads.tracing.inputs import map_tensors
 from workloads.tracing.origins import Value
 from workloads.tracing.recorder import Recorder
@@ -41,7 +42,8 @@ def via_hooks(request: Request, scope: Scope) -> LayerGraph:
         recorder.add_input(tensor, name)
     args, kwargs = request.inputs.rebuild(copies)
     watch = _Watch(request, builder, recorder, scope)
-    with _buffers_restored(request.model), scope.follow(request.names), watch.installed(), torch.no_grad():
+    followed = scope.follow(request.names)
+    with _buffers_restored(request.model), followed, watch.installed(), torch.no_grad(), watch.constants:
         output = request.model(*args, **kwargs)
     for name, tensor in named_outputs(output):
         recorder.add_output(tensor, name)
@@ -80,6 +82,7 @@ class _Watch:
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self._weights = {id(tensor): tensor for tensor in [*request.model.parameters(), *request.model.buffers()]}
         self._stand_ins: dict[int, torch.Tensor] = {}
+        self.constants = Constants(self._weights.values())
         self._running = threading.local()  # .module: the outermost one that is replayed at its end
         self._lock = threading.Lock()
         self._port = ""
@@ -134,6 +137,8 @@ class _Watch:
             value = self._recorder.value_of(made)
             if value is not None:
                 self._recorder.set_value(given, value)
+            else:
+                self.constants.add(given)
 
     def _fake(self, tensor: torch.Tensor) -> torch.Tensor:
         with self._fakes:
@@ -143,7 +148,7 @@ class _Watch:
         if id(tensor) in self._stand_ins:
             return self._stand_ins[id(tensor)]
         fake = self._fake(tensor)
-        if id(tensor) not in self._weights:
+        if tensor not in self.constants:
             self._recorder.set_value(fake, self._known(tensor) or self._unseen(tensor))
         return fake
 

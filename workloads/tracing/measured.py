@@ -10,11 +10,13 @@ import torch
 
 from hwmodel.errors import TraceError
 from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Layer
 from workloads.tracing.failure import explain
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import make_request
 from workloads.tracing.routes import via_real_tensors
 from workloads.tracing.scope import Scope
+from workloads.wrappers import unwrapped
 
 
 def measure_activation_density(model: Any, graph: LayerGraph, *args: Any, **kwargs: Any) -> LayerGraph:
@@ -56,6 +58,54 @@ def measure_weight_density(model: Any, graph: LayerGraph, *args: Any, **kwargs: 
             if layer.weights
         }
     )
+
+
+@torch.no_grad()
+def count_weight_zeros(model: Any, graph: LayerGraph) -> LayerGraph:
+    """The graph with the non-zero share of the weights as they multiply, read from the model without a run.
+
+    As `measure_weight_density`, for weights that layers of torch or compressed layers hold; what a forward computes
+    from its parameters needs a run. The pattern stays where there is one.
+
+    Args:
+        model: that the graph was traced from, on a device with numbers.
+        graph: of it.
+
+    Raises:
+        TraceError: the model is on the meta device, or has no such weight.
+    """
+    inner = unwrapped(model)
+    shares: dict[tuple[str, str], float] = {}
+    for layer in graph.weight_layers:
+        try:
+            weight = _stored(inner.get_submodule(layer.module), layer)
+        except AttributeError as error:
+            raise TraceError(
+                f"{layer.name}: the model has no weight {layer.module}.{layer.parameter}. Measure with the model "
+                "that the graph was traced from."
+            ) from error
+        if weight.is_meta:
+            raise TraceError(f"{graph.name}: its weights are on the meta device and have no values to count.")
+        shares[layer.weight_key] = _density(weight)
+    return graph.with_layers(
+        {
+            layer.name: replace(layer, density=replace(layer.density, w=shares[layer.weight_key]))
+            for layer in graph.layers
+            if layer.weights
+        }
+    )
+
+
+def _stored(module: Any, layer: Layer) -> torch.Tensor:
+    """The weight of a layer as its module multiplies it; of `in_proj_weight[16:]` the layer's part, flat."""
+    base, _, rest = layer.parameter.partition("[")
+    base = base.removesuffix("_orig") or "weight"
+    effective = getattr(module, "effective_weight", None)
+    weight: torch.Tensor = effective() if base == "weight" and effective is not None else getattr(module, base)
+    if not rest:
+        return weight
+    start = int(rest.partition(":")[0])
+    return weight.reshape(-1)[start : start + layer.weights]
 
 
 def _densities(

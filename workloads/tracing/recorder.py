@@ -4,9 +4,10 @@ Under inference mode a dispatch mode sees composite ops (linear, matmul, attenti
 replayed export and a plain call give the same sequence, and one table of rules serves both.
 
 Edges follow the identity of tensors, through views. A tensor that depends on no input of the
-network is a *weight*, and ops on weights alone are free: they can be done once, ahead of time. The
-one exception is a product of a parameter with a tensor made in the forward, such as the zeros that a
-recurrent layer starts from: it is counted.
+network is a *constant*, whether it is a parameter, a buffer, an attribute or made in the forward, and
+ops on constants alone are *folded*: they can be done once, ahead of time, and the graph says what they
+were. Two things count as inputs: a random draw, which differs from run to run, and the state that a
+recurrent op starts from, which is an input that was left out.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hwmodel.network.graph import Tensor
 from hwmodel.network.layer import Bits
 from workloads.tracing.annotations import StoredBits, narrow_bits, stored_bits
 from workloads.tracing.builder import GraphBuilder
+from workloads.tracing.composites import Composites
 from workloads.tracing.ops.higher_order import run_higher_order
 from workloads.tracing.ops.rules import (
     FREE,
@@ -32,6 +34,7 @@ from workloads.tracing.ops.rules import (
     OpCall,
     Rewrite,
     Vector,
+    arguments_of,
     bind_arguments,
     op_name,
     rule_of,
@@ -39,7 +42,10 @@ from workloads.tracing.ops.rules import (
 from workloads.tracing.ops.vector_ops import SELECTIONS
 from workloads.tracing.origins import Owner, Value, derived, most_weights
 from workloads.tracing.scope import Scope
+from workloads.tracing.tensors import storage_of, tensors_in, written_by
 
+#: Numbers that say nothing about where they come from.
+_EVERYBODYS = {-1.0, 0.0, 1.0}
 #: (name, W, I) of a layer.
 Watch = Callable[[str, torch.Tensor, torch.Tensor], None]
 
@@ -81,6 +87,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self._writers: dict[int, Value] = {}
         self._owners: MutableMapping[torch.Tensor, Owner] = WeakTensorKeyDictionary()
         self._host: list[Value] = []
+        self._composites = Composites()
+        self._numbers: set[float] = set()  # that Python read from the data
         self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
 
     # ---- ends ----------------------------------------------------------------------------------
@@ -139,25 +147,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if isinstance(func, torch._ops.HigherOrderOperator):
             with self:
                 return run_higher_order(func, args, kwargs)
-        tensors = _tensors((args, kwargs))
+        tensors = tensors_in((args, kwargs))
         if self._host:
             self._return_from_host(tensors)
         active = [tensor for tensor in tensors if self._value(tensor) is not None]
+        if active and "hx" in arguments_of(func):
+            state = tensors_in(bind_arguments(func, args, kwargs)["hx"])
+            self._let_in(tensor for tensor in state if self._value(tensor) is None)
+            active = [tensor for tensor in tensors if self._value(tensor) is not None]
         op = op_name(func)
         rule = rule_of(op)
         bits = self._rounded_to(func, rule, args, kwargs)
-        if not active and not self._is_work(rule, tensors):
-            output = func(*args, **kwargs)
-            self._record_weights(op, tensors, output, bits)
-            self._remember_made(output)
-            return output
-        if bits is not None:
+        if bits is not None and active:
             rule = FREE
-        if isinstance(rule, Rewrite):
+        if tensors and isinstance(rule, Rewrite):
             with self:
                 return rule.function(*args, **kwargs)
-        if rule is None:
-            with self:
+        if tensors and rule is None:
+            with self._composites.decomposing(op), self:
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
@@ -168,10 +175,28 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             output=output,
             weights=frozenset(map(id, tensors)) - frozenset(map(id, active)),
         )
-        self._forget_reused_storage(tensors, output)
-        self._record(call, rule, active, _written(func, call.arguments), bits)
+        if active or (tensors and not self.has_inputs):
+            self._forget_reused_storage(tensors, output)
+            self._record(call, rule, active, written_by(func, call.arguments), bits)
+        else:
+            self._fold(call, FREE if bits is not None else rule, tensors, bits)
+        drawn = torch.Tag.nondeterministic_seeded in func.tags
+        passes = isinstance(rule, Free) and rule.passes_through
+        if (drawn and not passes) or (not active and self._holds_read_number(call.arguments)):
+            self._let_in(tensor for tensor in tensors_in(output) if self._value(tensor) is None)
         self._remember_made(output)
         return output
+
+    def _holds_read_number(self, arguments: Mapping[str, Any]) -> bool:
+        """A number that Python read from the data goes back into a tensor, unchanged."""
+        return bool(self._numbers) and any(
+            isinstance(value, (int, float)) and value in self._numbers for value in arguments.values()
+        )
+
+    def _let_in(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Tensors that no port gives, and that are no constants."""
+        for tensor in tensors:
+            self._set_value(tensor, "", Tensor(name="", shape=tuple(tensor.shape)))
 
     def _rounded_to(self, func: Any, rule: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
         """Bits of the grid that a quantizer rounds the result to; None outside quantizers."""
@@ -180,20 +205,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return rule.bits(bind_arguments(func, args, kwargs))
         return inside
 
-    def _is_work(self, rule: Any, tensors: list[torch.Tensor]) -> bool:
-        """An op on weights alone is to be done for every input all the same."""
-        if not tensors or not self.has_inputs:
-            return bool(tensors)
-        owners = [self._owners.get(tensor) for tensor in tensors]
-        on_parameter = any(owner is not None and owner.is_parameter for owner in owners)
-        has_macs = callable(rule) or rule is None or isinstance(rule, Rewrite)
-        return has_macs and on_parameter and None in owners
+    def _fold(self, call: OpCall, rule: Any, tensors: list[torch.Tensor], bits: int | None) -> None:
+        """An op on constants alone: its result is a weight, and what it would have cost is said."""
+        if tensors and not isinstance(rule, Free):
+            counted = rule(call) if callable(rule) else None
+            macs = counted.in_reals().macs if isinstance(counted, Contraction) else 0
+            self.builder.add_folded(call.op, self.scope.path, macs)
+        else:
+            self.builder.count_free(call.op)
+        self._record_weights(call.op, tensors, call.output, bits)
 
     def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
-        self.builder.count_free(op)
+        """The outputs belong to the weights that they were computed from."""
         sources = [(tensor, self._owners[tensor]) for tensor in tensors if tensor in self._owners]
         self._forget_reused_storage(tensors, output)
-        for tensor in _tensors(output) if sources else ():
+        for tensor in tensors_in(output) if sources else ():
             if tensor not in self._owners:
                 owner = derived(op, sources, tensor)
                 self._owners[tensor] = owner if bits is None else replace(owner, bits=bits)
@@ -206,11 +232,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         written: list[torch.Tensor],
         bits: int | None = None,
     ) -> None:
-        outputs = _tensors(call.output)
+        outputs = tensors_in(call.output)
         if isinstance(rule, Free) or not outputs:
-            self.builder.count_free(call.op)
-            if not outputs:  # a number for Python, which may decide by it what runs
+            if outputs:
+                self.builder.count_free(call.op)
+            else:  # a number for Python, which may decide by it what runs
                 self._keep(active)
+                if self.scope.path not in self.quantizers:  # which only simulate
+                    self.builder.count_read(call.op)
+                    self._numbers |= {call.output} - _EVERYBODYS if isinstance(call.output, (int, float)) else set()
             if isinstance(rule, Free) and rule.passes_through and active:
                 for tensor in outputs:
                     self._alias(tensor, active[0], bits)
@@ -220,17 +250,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             for tensor in outputs if active else ():
                 self._alias(tensor, active[0])
             return
-        for tensor in active:
-            value = self._value(tensor)
-            if value is not None:
-                self.builder.connect(value.source, node, value.tensor)
+        read = [value for value in map(self._value, active) if value is not None]
+        for value in read:
+            self.builder.connect(value.source, node, value.tensor)
+        unruled = self._composites.contraction(call, node, (value.source for value in read))
+        if unruled:
+            self.builder.count_unseen(unruled, self.scope.path)
         held = self._bits(active[0]) if call.op in SELECTIONS and active else None
         for index, tensor in enumerate(outputs):
             name = node if index == 0 else f"{node}:{index}"
             self._set_value(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)), held)
         for tensor in written:
             value = self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
-            self._writers[_storage(tensor)] = value
+            self._writers[storage_of(tensor)] = value
 
     def _add_node(self, call: OpCall, rule: Any, active: list[torch.Tensor]) -> str | None:
         """The name of the new node; None where the op has nothing to do (a product of empty tensors)."""
@@ -243,7 +275,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return self.builder.add_vector(call, rule, scope, elements_in)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
-        contraction: Contraction = rule(call).in_reals()
+        counted: Contraction | Vector = rule(call)
+        if isinstance(counted, Vector):
+            return self.builder.add_vector(call, counted, scope, elements_in)
+        contraction = counted.in_reals()
         stream = next((tensor for tensor in active if tensor is not contraction.weight), contraction.weight)
         if any(bound == 0 for bound in contraction.dims.values()):
             self.builder.count_free(call.op)
@@ -274,7 +309,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def _remember_made(self, output: Any) -> None:
         if self.follows_host:
-            self._made.update(dict.fromkeys(_tensors(output), True))
+            self._made.update(dict.fromkeys(tensors_in(output), True))
 
     def _return_from_host(self, tensors: list[torch.Tensor]) -> None:
         """A tensor from nowhere, after numbers have left, was computed from them on the host."""
@@ -292,7 +327,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def _value(self, tensor: torch.Tensor) -> Value | None:
         """The value of a tensor, or of the last write into its storage if that came later."""
         own = self._values.get(tensor)
-        written = self._writers.get(_storage(tensor)) if self._writers else None
+        written = self._writers.get(storage_of(tensor)) if self._writers else None
         if written is not None and (own is None or written.time > own.time):
             return written
         return own
@@ -322,28 +357,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         """A fresh tensor may lie where a freed one lay that was written to."""
         if not self._writers:
             return
-        kept = {_storage(tensor) for tensor in inputs}
-        for tensor in _tensors(output):
-            if _storage(tensor) not in kept:
-                self._writers.pop(_storage(tensor), None)
-
-
-def _tensors(tree: Any) -> list[torch.Tensor]:
-    """The tensors in the arguments or the result of an op: these nest in tuples, lists and dicts alone."""
-    if isinstance(tree, torch.Tensor):
-        return [tree]
-    if isinstance(tree, (tuple, list)):
-        return [tensor for item in tree for tensor in _tensors(item)]
-    return _tensors(list(tree.values())) if isinstance(tree, dict) else []
-
-
-def _storage(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
-def _written(func: Any, arguments: Mapping[str, Any]) -> list[torch.Tensor]:
-    """The argument tensors that an in-place op writes to."""
-    if not func._schema.is_mutable:
-        return []
-    names = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-    return _tensors([arguments[name] for name in names])
+        kept = {storage_of(tensor) for tensor in inputs}
+        for tensor in tensors_in(output):
+            if storage_of(tensor) not in kept:
+                self._writers.pop(storage_of(tensor), None)

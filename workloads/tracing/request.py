@@ -16,6 +16,7 @@ from hwmodel.errors import TraceError
 from hwmodel.network.names import times
 from workloads.tracing.inputs import Inputs, find_inputs, find_tensors, map_tensors
 from workloads.tracing.scope import ModuleNames
+from workloads.wrappers import unwrapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def make_request(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], n
     """
     if not isinstance(model, nn.Module):
         raise TraceError(f"trace needs a torch.nn.Module, but got {type(model).__name__}: wrap it in a module.")
-    model = _unwrapped(model)
+    model = unwrapped(model)
     _check_model(model)
     bound = _bind(model, args, kwargs)
     ordered = {key: kwargs[key] for key in bound if key in kwargs}
@@ -63,18 +64,6 @@ def make_request(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], n
                 "Give an example with at least one element."
             )
     return Request(model=model, inputs=inputs, names=ModuleNames(model), graph_name=name or type(model).__name__)
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The module in a `torch.compile` or a data-parallel wrapper: its names are the ones people configure."""
-    while True:
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            inner = model.module
-        else:
-            inner = getattr(model, "_orig_mod", None)
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner
 
 
 def _check_model(model: nn.Module) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +75,16 @@ class ModuleNames:
         path, _, name = self._shared.get(tensor_name, tensor_name).rpartition(".")
         owner, *parametrized = _PARAMETRIZED.split(path, maxsplit=1)
         return self.canonical(owner), parametrized[0].partition(".")[0] if parametrized else name
+
+    def aliases(self, owners: Collection[str]) -> dict[str, str]:
+        """Further name -> owner, for modules that are one with an owner or share its weight."""
+        found: dict[str, str] = {}
+        for name, module in self._modules.items():
+            has_weight = module._parameters.get("weight") is not None
+            owner = self.place_of(f"{name}.weight")[0] if has_weight else self.canonical(name)
+            if owner != name and owner in owners:
+                found[name] = owner
+        return found
 
     def _one_name_each(self) -> dict[str, str]:
         """Every name of a shared parameter or buffer -> the one it goes by."""

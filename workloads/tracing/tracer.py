@@ -13,11 +13,13 @@ from workloads.tracing.annotations import is_packed, with_mask_densities
 from workloads.tracing.failure import explain, refuse_uncounted
 from workloads.tracing.hooks import via_hooks
 from workloads.tracing.isolate import isolated
+from workloads.tracing.measured import count_weight_zeros
 from workloads.tracing.request import Request, make_request
 from workloads.tracing.routes import Route, via_export, via_fake_tensors, via_real_tensors
 from workloads.tracing.scope import Scope
 
 RouteName = Literal["auto", "export", "dispatch", "hooks"]
+Zeros = Literal["masks", "measured"]
 
 #: From so many modules on, `auto` calls the model before it tries to export it: an export takes milliseconds per
 #: module, a call on fake tensors some tens of microseconds. The graph is the same on both routes.
@@ -45,6 +47,7 @@ def trace_model(
     strict: bool = False,
     route: RouteName = "auto",
     name: str | None = None,
+    zeros: Zeros = "masks",
 ) -> LayerGraph:
     """Trace a model: its layers with MACs, its other ops, and the tensors between them.
 
@@ -61,6 +64,8 @@ def trace_model(
             works, in this order; for models of more than `LARGE` modules, or on the meta device, the call
             on fake tensors comes before the export).
         name: of the graph; the class of the model by default.
+        zeros: that make the weight densities: those of `masks`, or all that are `measured` among the weights as
+            they multiply, where rounding makes zeros too.
 
     Returns:
         The graph; `graph.route` says which route was taken.
@@ -74,6 +79,11 @@ def trace_model(
         options = get_args(RouteName)
         raise TraceError(
             f"route must be one of {', '.join(options)}, but got {route!r}.{did_you_mean(str(route), options)}"
+        )
+    if zeros not in get_args(Zeros):
+        raise TraceError(
+            f"zeros must be one of {', '.join(get_args(Zeros))}, but got {zeros!r}."
+            f"{did_you_mean(str(zeros), get_args(Zeros))}"
         )
     request = make_request(model, tuple(args), kwargs or {}, name)
     wrong = non_finite(request.model)
@@ -92,7 +102,7 @@ def trace_model(
     graph = with_mask_densities(_first_that_works(request, routes), request.names)
     if strict:
         refuse_uncounted(graph)
-    return graph
+    return count_weight_zeros(request.model, graph) if zeros == "measured" else graph
 
 
 def _first_that_works(request: Request, routes: tuple[Route, ...]) -> LayerGraph:

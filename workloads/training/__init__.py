@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         sparse_projection,
         sweep_gamma,
     )
-    from workloads.training.accuracy import Accuracy, measure_accuracy
+    from workloads.training.accuracy import Accuracy
     from workloads.training.augment import augmented, cropped, cut_out, flipped, shifted
     from workloads.training.checkpoints import Checkpoints, read_state, write_state
     from workloads.training.compiling import compile_training
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from workloads.training.ema import WeightAverage
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
+    from workloads.training.measuring import measure_accuracy
     from workloads.training.pretrained import PretrainResult, pretrain
     from workloads.training.records import EpochRecord, TrainResult
     from workloads.training.scorer import Scorer
@@ -78,7 +79,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "accuracy": ("Accuracy", "measure_accuracy"),
+        "accuracy": ("Accuracy",),
+        "measuring": ("measure_accuracy",),
         "augment": ("augmented", "cropped", "cut_out", "flipped", "shifted"),
         "checkpoints": ("Checkpoints", "read_state", "write_state"),
         "compiling": ("compile_training",),

@@ -13,7 +13,6 @@ from torch import nn
 
 from hwmodel.errors import ConfigError
 from workloads.placement import device_of
-from workloads.training.accuracy import measure_accuracy
 from workloads.training.checkpoints import (
     Checkpoints,
     check_same_run,
@@ -29,6 +28,7 @@ from workloads.training.device import select_device
 from workloads.training.distill import Teacher
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import SplitLike, tensors_of
+from workloads.training.measuring import measure_accuracy
 from workloads.training.records import EpochRecord, Progress, StepProgress, TrainResult
 from workloads.training.run import Run
 from workloads.training.settings import TrainSettings

@@ -12,9 +12,10 @@ from torch import nn
 
 from hwmodel.errors import ConfigError
 from workloads.storage.weights import load_weights, read_metadata, save_weights
-from workloads.training.accuracy import Accuracy, measure_accuracy
+from workloads.training.accuracy import Accuracy
 from workloads.training.inputs import DataLike
 from workloads.training.loop import finetune
+from workloads.training.measuring import measure_accuracy
 from workloads.training.records import Progress, TrainResult
 from workloads.training.settings import TrainSettings
 

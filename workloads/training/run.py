@@ -17,7 +17,6 @@ from workloads.training.diagnose import first_bad_gradient, first_non_finite
 from workloads.training.distill import Teacher, distillation_loss, soft_targets
 from workloads.training.ema import WeightAverage
 from workloads.training.hooks import TrainHook
-from workloads.training.optimizers import make_optimizer
 from workloads.training.precision import Precision
 from workloads.training.records import EpochRecord, StepProgress
 from workloads.training.settings import TrainSettings
@@ -181,3 +180,15 @@ def _shuffled(count: int, batch_size: int, generator: torch.Generator) -> Iterat
         return
     for start in range(0, count - batch_size + 1, batch_size):
         yield order[start : start + batch_size]
+
+
+def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Weight decay on tensors of two or more dims: weights, but no bias, norm or quantizer step."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=settings.lr)
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)

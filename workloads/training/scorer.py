@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from workloads.compress.calibration import calibrate, reestimate_norms
 from workloads.compress.config import CompressionConfig
 from workloads.compress.transform import apply
-from workloads.training.accuracy import Accuracy, measure_accuracy
+from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
 from workloads.training.inputs import DataLike
 from workloads.training.loop import finetune
+from workloads.training.measuring import measure_accuracy
 from workloads.training.records import Progress
 from workloads.training.settings import TrainSettings
 
@@ -64,7 +65,7 @@ class Scorer:
         Raises:
             ConfigError: the configuration does not fit the model.
         """
-        model = apply(self._model, config)
+        model = apply(self._model, config, seed=0)
         calibrate(model, self._calibration)
         reestimate_norms(model, self._calibration)
         return model

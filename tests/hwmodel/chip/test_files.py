@@ -15,7 +15,6 @@ from hwmodel.chip.storage import stored_bits
 from hwmodel.chip.units import parse_bandwidth, parse_quantity
 from hwmodel.chip.yamlfile import Schema, dump_yaml, field_validator, parse_yaml
 from hwmodel.errors import AcceleratorError, ConfigError, GraphError, LayerError, MappingError
-from hwmodel.files import write_atomic
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
 from hwmodel.nest.task import Task
 from tests.hwmodel.chips import TINY, chip
@@ -290,18 +289,6 @@ def test_mappings_that_break_the_dataflow(tmp_path, inner, spatial, outer, messa
         return
     with pytest.raises(MappingError, match=message):
         check_mapping(Task.of(layer, accelerator), mapping)
-
-
-def test_write_atomic_replaces_or_leaves(tmp_path):
-    path = tmp_path / "deep" / "file.txt"
-    write_atomic(path, "one")
-    write_atomic(path, b"two")
-    assert path.read_text() == "two"
-    assert [item.name for item in path.parent.iterdir()] == ["file.txt"]
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder"):
-        write_atomic(tmp_path / "folder", "x")
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["deep", "folder"]
 
 
 def test_yaml_is_written_in_blocks():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-#: Two kernels of three files, as the mapper's are: an entry, and a helper that numba's own stamp does not look at.
+#: Two kernels, as the mapper's are: an entry, and a helper in another file, which numba's own stamp leaves out.
 HELPER = """
 from hwmodel.mapper.compiling import internal
 
@@ -35,11 +35,8 @@ print(twice_half(8.0), sum(twice_half.stats.cache_hits.values()))
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of what kernels need."""
-    for name in ("__init__", "lazy", "moved", "mapper/__init__", "mapper/compiling"):
-        path = tmp_path / "hwmodel" / f"{name}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "hwmodel" / f"{name}.py", path)
+    """A copy of the package, with two kernels more."""
+    shutil.copytree(ROOT / "hwmodel", tmp_path / "hwmodel", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "hwmodel" / "mapper" / "halves.py").write_text(HELPER)
     (tmp_path / "hwmodel" / "mapper" / "whole.py").write_text(ENTRY)
     return tmp_path

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from hwmodel import Bits, Layer, evaluate, load_accelerator
+from hwmodel.chip.formats import Format
 from hwmodel.chip.measured import Machine, start_roofline, to_yaml
 from hwmodel.errors import ConfigError
 from hwmodel.price.fit import Sample, fit_roofline, mean_error, predict_seconds
@@ -56,6 +57,23 @@ def test_the_file_is_the_fit(tmp_path):
     for layer, fmt in [*layers("fp32", 32, (64, 300)), *layers("int8", 8, (64, 300))]:
         expected = predict_seconds(layer, TRUTH, fmt)
         assert evaluate(layer, accelerator).latency_s == pytest.approx(expected, rel=1e-3, abs=2e-9)
+
+
+def test_every_field_of_a_format_survives_its_file(tmp_path):
+    """None is written and not read, or read and not written."""
+    fraction, rate = 0.625, 2.5e9
+    values = {
+        field.name: fraction if "efficiency" in field.name else 16 if "bits" in field.name[-4:] else rate
+        for field in fields(Format)
+        if field.name not in ("name", "mac_pj")
+    }
+    known = Format(**{**values, "name": "fp16", "lowers": True, "sparse_rate": 2.0, "storage_bits": 32,
+                      "overhead_s": 1e-6, "conv_overhead_s": 2e-6, "direct_overhead_s": 3e-6})  # fmt: skip
+    assert all(getattr(known, f.name) != f.default for f in fields(Format) if f.name != "mac_pj")
+    machine = Machine(name="mine", kind="cpu", device="made up", source="a test", memory_bytes=1 << 30)
+    path = tmp_path / "mine.yaml"
+    path.write_text(to_yaml(machine, replace(TRUTH, formats=(known, replace(TRUTH.formats[-1], bits=32)))))
+    assert load_accelerator(path).roofline.formats[0] == known
 
 
 def test_samples_must_make_sense():

@@ -263,7 +263,7 @@ def test_a_shared_module_is_replaced_everywhere() -> None:
 
 
 def test_tied_weights_are_stored_once_and_come_back(tmp_path: Path) -> None:
-    config = CompressionConfig.from_bits({"first": 4, "tied": 2}, a_bits=8)
+    config = CompressionConfig.from_bits({"first": 4, "tied": 4}, a_bits=8)
     model, x = apply(Shared(), config), torch.rand(3, 4)
     calibrate(model, x)
     path = save_weights(tmp_path / "shared.safetensors", model)

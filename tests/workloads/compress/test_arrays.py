@@ -89,3 +89,17 @@ def test_a_constant_between_two_floats_has_no_negative_step() -> None:
 def test_what_is_refused(x: object, bits: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         quantize(x, bits)  # type: ignore[arg-type]
+
+
+def test_roundings_of_arrays_by_hand() -> None:
+    """Codes 0..3 on 0..3: the value is the code before rounding."""
+    x = np.array([0.0, 0.6, 1.5, 2.9, 3.0])
+    assert quantize(x, 2)[0].tolist() == [0, 1, 2, 3, 3]
+    assert quantize(x, 2, rounding="floor")[0].tolist() == [0, 0, 1, 2, 3]
+    one, two = (quantize(x, 2, rounding="stochastic", seed=3)[0].tolist() for _ in range(2))
+    assert one == two
+    draws = np.stack([quantize(x, 2, rounding="stochastic", seed=seed)[0] for seed in range(400)])
+    deviation = np.sqrt((x % 1) * (1 - x % 1) / 400)
+    assert (np.abs(draws.mean(0) - x) <= 4 * deviation).all()
+    with pytest.raises(ConfigError, match="Did you mean 'stochastic'"):
+        quantize(x, 2, rounding="stochastik")

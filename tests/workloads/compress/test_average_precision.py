@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
 from hwmodel.errors import ConfigError, GraphError
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Dims, Layer
 from tests.workloads.compress.compress_models import chain
-from workloads.compress import CompressionConfig, LayerChoice, average_precision, precision_definition
+from workloads import trace
+from workloads.compress import CompressionConfig, LayerChoice, apply, average_precision, precision_definition
+from workloads.tracing import trace_model
 
 
 def conv(name: str, k: int, c: int, size: int, filter_size: int = 3) -> Layer:
@@ -89,7 +93,7 @@ def test_products_of_activations_are_left_out() -> None:
 
 def test_bad_arguments_are_answered() -> None:
     with pytest.raises(
-        ConfigError, match=r"count must be one of all, nonzero, but got 'nonzeros'\. Did you mean 'nonz"
+        ConfigError, match=r"count must be one of all, nonzero, measured, but got 'nonzeros'\. Did you mean 'nonz"
     ):
         average_precision(two_layers(), count="nonzeros")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"by must be one of weights, macs"):
@@ -101,3 +105,39 @@ def test_bad_arguments_are_answered() -> None:
 def test_the_definition_says_what_was_counted() -> None:
     assert "n_l = all weights" in precision_definition()
     assert "n_l = non-zero MACs" in precision_definition("nonzero", "macs")
+
+
+def test_measured_counts_zeros_that_rounding_makes() -> None:
+    """Weights -1..1 in four values: at 2 bits, step 1, 0.4 rounds to 0 and 0.6 to 1."""
+    net = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 1, bias=False)).eval()
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([-1.0, 0.4, 0.6, 2.0]).expand(4, 4))
+        net[1].weight.copy_(torch.tensor([[3.0, 0.1, 0.1, 0.1]]))
+    model = apply(net, CompressionConfig.from_bits({"0": 2, "1": 8}, quantizer="affine"))
+    x = torch.ones(1, 4)
+    graph = trace(model, x)
+    assert average_precision(graph) == (16 * 2 + 4 * 8) / 20 == average_precision(graph, count="nonzero")
+    assert average_precision(graph, count="measured", model=model) == (12 * 2 + 4 * 8) / 16
+    assert average_precision(graph, count="measured", by="macs", model=model) == (12 * 2 + 4 * 8) / 16
+    measured = trace_model(model, (x,), zeros="measured")
+    assert [layer.density.w for layer in measured.layers] == [12 / 16, 1.0]
+    assert [layer.density.w for layer in trace(net, x).layers] == [1.0, 1.0]
+    for arguments in ({"count": "measured"}, {"model": model}):
+        with pytest.raises(ConfigError, match="Pass model=qmodel with count='measured' only"):
+            average_precision(graph, **arguments)
+    assert "not zero behind mask and rounding" in precision_definition("measured")
+    assert "what masks leave" in precision_definition("nonzero")
+
+
+def test_measured_rows_of_a_stacked_weight_are_those_of_their_layer() -> None:
+    """An attention's in_proj holds the weights of three projections, each with zeros of its own."""
+    attention = nn.MultiheadAttention(4, 1, batch_first=True).eval()
+    with torch.no_grad():
+        attention.in_proj_weight.fill_(1.0)
+        attention.in_proj_weight[:4, :2] = 0  # queries: half
+        attention.in_proj_weight[8:, 0] = 0  # values: a quarter
+        attention.out_proj.weight.fill_(1.0)
+    x, y = torch.ones(1, 3, 4), torch.full((1, 2, 4), 2.0)
+    graph = trace_model(attention, (x, y, y), zeros="measured")
+    total = sum(layer.weights * layer.density.w for layer in graph.weight_layers)
+    assert total == 8 + 16 + 12 + 16

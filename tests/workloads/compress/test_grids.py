@@ -285,3 +285,97 @@ def test_set_bits_refuses_what_it_cannot_do(layers: dict[str, LayerChoice], mess
     model = apply(tiny_net().eval(), CompressionConfig.from_bits({"fc": 4}))
     with pytest.raises(ConfigError, match=message):
         set_bits(model, CompressionConfig(layers))
+
+
+# ---- half and double models -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_grids_name_the_values_of_half_and_double_models(
+    quantizer: str, granularity: str, dtype: torch.dtype
+) -> None:
+    """At 16 bits half floats could not hold the codes: grids are computed in 32 bits, values are the model's."""
+    x = torch.randn(16, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    for bits in (1, 4, 8, 16):
+        for cast_first in (True, False):
+            net = torch.nn.Linear(8, 6)
+            net = net.to(dtype) if cast_first else net
+            choice = LayerChoice(w_bits=bits, a_bits=bits, quantizer=quantizer, granularity=granularity)
+            layer = apply(net, CompressionConfig({"": choice})).to(dtype)
+            calibrate(layer, x)
+            for grid, values, q in (
+                (layer.weight_grid(), layer.weight, layer.weight_quantizer),
+                (layer.input_grid(), x, layer.input_quantizer),
+            ):
+                assert torch.equal(grid.values(grid.codes(values)), q(values)), (bits, cast_first)
+                assert grid.scale.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+            out = layer(x)
+            assert out.dtype == dtype and torch.isfinite(out).all()
+
+
+def test_a_half_model_is_quantized_as_its_values_are_in_float() -> None:
+    """bfloat16 values are exact in float32, so the grid and codes are those of the same weight there."""
+    net = torch.nn.Linear(64, 16).bfloat16()
+    half = apply(net, CompressionConfig.from_bits({"": 8}, quantizer="affine"))
+    full = apply(net.float(), CompressionConfig.from_bits({"": 8}, quantizer="affine"))
+    assert torch.equal(half.weight_grid().codes(half.weight), full.weight_grid().codes(full.weight))
+    assert torch.equal(half.effective_weight(), full.effective_weight().bfloat16())
+
+
+# ---- one stochastic draw --------------------------------------------------------------------------
+
+
+def drawn(seed: int, quantizer: str = "affine", **options: object) -> torch.nn.Module:
+    net = torch.nn.Linear(64, 64, bias=False).eval()
+    with torch.no_grad():
+        net.weight.copy_(torch.rand(64, 64, generator=torch.Generator().manual_seed(9)))
+        net.weight[0, 0], net.weight[0, 1] = 0.0, 1.0
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        choice = LayerChoice(w_bits=2, quantizer=quantizer, rounding="stochastic", **options)
+        return apply(net, CompressionConfig({"": choice}))
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+@pytest.mark.parametrize("quantizer", ["affine", "minmax", "lsq", "dorefa"])
+def test_a_stochastic_draw_is_made_once_and_by_its_seed(quantizer: str, granularity: str) -> None:
+    models = [drawn(seed, quantizer, granularity=granularity) for seed in (0, 0, 1)]
+    one, same, other = (model.effective_weight().detach() for model in models)
+    assert torch.equal(one, same) and torch.equal(one, models[0].effective_weight())
+    assert not torch.equal(one, other)
+    grid = models[0].weight_grid()
+    assert torch.equal(grid.values(grid.codes(models[0].weight)), one)
+    loaded = drawn(2, quantizer, granularity=granularity)
+    loaded.load_state_dict(models[0].state_dict())
+    assert torch.equal(loaded.effective_weight(), one), "the state dict holds the draw"
+
+
+def test_ten_draws_at_two_bits_have_the_mean_and_spread_of_the_fraction() -> None:
+    """On 0..1 the step is 1/3; a value between two of them goes up with p = frac(3 w), sd sqrt(p (1 - p)) / 3."""
+    weight = drawn(0).weight.detach().double()
+    draws = torch.stack([drawn(seed).effective_weight().detach().double() for seed in range(10)])
+    p = (3 * weight).frac()
+    variance = p * (1 - p) / 9
+    noise = (variance.mean() / 10 / weight.numel()).sqrt()
+    assert abs(float((draws - weight).mean())) < 4 * float(noise)
+    assert float(draws.var(0).mean()) == pytest.approx(float(variance.mean()), rel=0.05)
+
+
+def test_a_seed_given_to_apply_leaves_torchs_own_generator_alone() -> None:
+    net = torch.nn.Linear(8, 8).eval()
+    config = CompressionConfig.from_bits({"": 2}, quantizer="affine", rounding="stochastic")
+    state = torch.get_rng_state()
+    one, two, other = (apply(net, config, seed=seed).effective_weight() for seed in (5, 5, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(one, two) and not torch.equal(one, other)
+
+
+def test_after_training_a_stochastic_weight_is_rounded_to_the_nearest() -> None:
+    model = drawn(0)
+    model.train()
+    assert not torch.equal(model.effective_weight(), model.effective_weight())
+    model.eval()
+    nearest = (3 * model.weight).round() / 3
+    torch.testing.assert_close(model.effective_weight(), nearest)

@@ -103,3 +103,45 @@ def test_defaults_leave_the_files_and_keys_of_old_configurations_as_they_were() 
     text = json.dumps({"layers": {"a": old}}, sort_keys=True, separators=(",", ":"))
     assert config.key == hashlib.sha256(text.encode()).hexdigest()[:16]
     assert LayerChoice(granularity="channel").to_dict()["granularity"] == "channel"
+
+
+# ---- the sample has no rhythm ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", range(3, 16))
+def test_the_sample_sees_every_column_of_an_image(width: int) -> None:
+    """Columns are drawn alike: of n values each of W columns has n / W, to five standard deviations."""
+    x = torch.arange(width).float().expand(65536 // width, width, width).clone()
+    sample = seen(x).sample
+    counts = torch.bincount(sample.long().flatten(), minlength=width).double()
+    expected = sample.numel() / width
+    assert sample.numel() == 1 << 14
+    assert ((counts - expected).abs() < 5 * (expected * (1 - 1 / width)) ** 0.5).all(), counts
+
+
+def test_a_border_of_ones_is_seen_in_small_images() -> None:
+    x = torch.ones(256, 8, 7, 7)
+    x[..., 0] = 0.01
+    assert seen(x).sample.max() == 1
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+def test_every_tap_of_a_large_kernel_counts(axis: int | None) -> None:
+    """512 x 512 x 3 x 3, tap t holds the value t: the mean of the sample is that of 0..8, 4."""
+    weight = torch.arange(9.0).reshape(3, 3).expand(512, 512, 3, 3)
+    observer = Observer(axis, 1 << 18)
+    observer.update(weight)
+    assert observer.sample.shape == ((1, 1 << 18) if axis is None else (512, 512))
+    assert float(observer.sample.mean()) == pytest.approx(4.0, abs=0.05)
+
+
+def test_the_sample_is_drawn_anew_for_every_batch_and_alike_in_every_run() -> None:
+    x = torch.arange(100_000.0)
+    one, two = seen(x, x).sample.chunk(2, dim=1)
+    assert not torch.equal(one, two)
+    assert torch.equal(seen(x, x).sample, torch.cat([one, two], 1))
+
+
+def test_a_small_tensor_is_kept_whole() -> None:
+    x = normal(3, 5)
+    assert torch.equal(seen(x).sample, x.reshape(1, -1))

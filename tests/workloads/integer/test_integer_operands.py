@@ -105,3 +105,64 @@ def test_a_model_without_calibration_is_refused_and_stays_as_it_is():
         with pytest.raises(ConfigError, match=r"its input has no range yet\. Call calibrate"):
             look()
     assert all(torch.equal(value, before[name]) for name, value in qmodel.state_dict().items())
+
+
+def statistics(norm):
+    norm.running_mean.normal_(generator=torch.Generator().manual_seed(1))
+    norm.running_var.uniform_(0.1, 2, generator=torch.Generator().manual_seed(2))
+    return norm
+
+
+@pytest.mark.parametrize("features", [7, 6])
+def test_a_norm_over_tokens_is_not_folded(features):
+    net = nn.Sequential(nn.Linear(4, features), statistics(nn.BatchNorm1d(7))).eval()
+    x = torch.randn(5, 7, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(fold_batchnorms(net, x)(x), net(x))
+    with pytest.warns(UserWarning, match=r"'1' stays behind '0': .* Pass one"):
+        assert torch.equal(fold_batchnorms(net)(x), net(x))
+    if features == 7:
+        qmodel = apply(net, CompressionConfig.from_bits({"0": 8}, a_bits=8, quantizer="affine"))
+        calibrate(qmodel, x)
+        with pytest.raises(ConfigError, match=r"'0': the batch norm behind it does not normalise its output"):
+            integerize(qmodel, x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "norm", "shape", "folds"),
+    [
+        (lambda: nn.Linear(4, 7), nn.BatchNorm1d, (5, 4), True),
+        (lambda: nn.Conv1d(4, 7, 1), nn.BatchNorm1d, (5, 4, 3), True),
+        (lambda: nn.Conv1d(4, 7, 1), nn.BatchNorm1d, (4, 7), False),  # one item: dim 1 is the length, 7 too
+        (lambda: nn.Linear(4, 4), nn.BatchNorm2d, (5, 7, 3, 4), False),
+        (lambda: nn.Conv2d(4, 7, 1), nn.BatchNorm2d, (5, 4, 3, 3), True),
+    ],
+)
+def test_shapes_decide_what_is_folded(layer, norm, shape, folds):
+    net = nn.Sequential(layer(), statistics(norm(7))).eval()
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    folded = fold_batchnorms(net, x)
+    assert isinstance(folded[1], nn.Identity) == folds
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), net(x), rtol=1e-5, atol=1e-5)
+
+
+def test_shared_and_computed_weights_and_shared_norms_are_not_folded():
+    class Twice(nn.Module):
+        def __init__(self, share):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+            self.norm = statistics(nn.BatchNorm2d(3))
+            self.other = self.norm if share == "norm" else nn.ReLU()
+            if share == "weight":
+                self.b.weight = self.a.weight
+            if share == "computed":
+                nn.utils.parametrizations.spectral_norm(self.a)
+
+        def forward(self, x):
+            return self.other(self.b(self.norm(self.a(x))))
+
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    for share in ("weight", "norm", "computed"):
+        net = Twice(share).eval()
+        with torch.no_grad():
+            torch.testing.assert_close(fold_batchnorms(net, x)(x), net(x), rtol=1e-5, atol=1e-5)

@@ -116,31 +116,3 @@ def test_a_network_without_attention_has_none():
     summary = attention_summary(trace(model, torch.zeros(1, *model.input_shape)))
     assert summary.attentions == ()
     assert {item.role for item in summary.counts} == {"conv", "linear"}
-
-
-@pytest.mark.parametrize("kv_heads", [1, 2, 8])
-def test_grouped_queries_of_hugging_face(kv_heads):
-    """Keys and values are read once per key head, however many queries share them."""
-    transformers = pytest.importorskip("transformers")
-    d, heads, depth, inner, vocab, context, batch = 64, 8, 2, 96, 128, 32, 3
-    config = transformers.LlamaConfig(
-        vocab_size=vocab,
-        hidden_size=d,
-        intermediate_size=inner,
-        num_hidden_layers=depth,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-    )
-    model = transformers.LlamaForCausalLM(config)
-    forward = model.forward
-    phases = decode_workloads(model, context=context, batch=batch)
-    assert model.forward == forward
-    width = d // heads
-    kv = kv_heads * width
-    weights = depth * (2 * d * d + 2 * d * kv + 3 * d * inner) + d * vocab
-    assert phases.prefill.macs == batch * (context * weights + depth * 2 * heads * context * context * width)
-    assert phases.decode.macs == batch * (weights + depth * 2 * heads * context * width)
-    assert phases.cache_elements == depth * 2 * batch * (context - 1) * kv
-    products = [layer for layer in phases.decode.layers if layer.kind == "matmul"]
-    assert {layer.elements("W") for layer in products} == {batch * context * kv}
-    assert phases.decode.modules == phases.prefill.modules

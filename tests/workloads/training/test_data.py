@@ -63,8 +63,10 @@ def test_digits_keep_image_and_label_together():
 
 
 def test_digits_seed():
-    first, again, other = (load_data("digits", seed=seed).validation.y for seed in (0, 0, 1))
-    assert torch.equal(first, again) and not torch.equal(first, other)
+    first, again, other = (splits(load_data("digits", seed=seed)) for seed in (0, 0, 1))
+    for one, same, differs in zip(first, again, other, strict=True):
+        assert torch.equal(one.x, same.x) and torch.equal(one.y, same.y)
+        assert not torch.equal(one.y, differs.y), "each split is drawn by the seed, the test split too"
 
 
 def test_digits_resized_and_in_three_channels():
@@ -82,8 +84,9 @@ def test_synthetic_labels_can_be_learned():
 
 
 def test_synthetic_seed():
-    first, again, other = (load_data("synthetic", seed=seed, train=20).train.x for seed in (0, 0, 1))
-    assert torch.equal(first, again) and not torch.equal(first, other)
+    first, again, other = (splits(load_data("synthetic", seed=seed, train=20)) for seed in (0, 0, 1))
+    for one, same, differs in zip(first, again, other, strict=True):
+        assert torch.equal(one.x, same.x) and not torch.equal(one.x, differs.x)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from workloads.training import (
     select_device,
 )
 from workloads.training.augment import shifted
-from workloads.training.optimizers import make_optimizer
+from workloads.training.run import make_optimizer
 
 SETTINGS = TrainSettings(epochs=4, lr=0.1, batch_size=32)
 

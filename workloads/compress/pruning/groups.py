@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -18,6 +17,7 @@ from workloads.compress.pruning.sparse_layers import SparseLayer
 from workloads.placement import device_of
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import named_outputs
+from workloads.wrappers import copied
 
 Role = Literal["producer", "carrier", "consumer"]
 
@@ -130,8 +130,7 @@ def channel_groups(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Channel
     Returns:
         Groups with at least two removable channels.
     """
-    copied = copy.deepcopy(model).eval()
-    followed = _follow(copied, args, kwargs)
+    followed = _follow(copied(model).eval(), args, kwargs)
     return _collect(followed)
 
 

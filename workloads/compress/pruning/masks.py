@@ -13,6 +13,7 @@ from torch.nn.utils import prune
 from hwmodel.errors import ConfigError, did_you_mean
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.sparse_layers import SparseLayer, check_fits, to_sparse
+from workloads.wrappers import copied
 
 _WITH_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -123,7 +124,7 @@ def from_torch_prune(model: nn.Module) -> nn.Module:
 
 def to_torch_prune(model: nn.Module) -> nn.Module:
     """A copy in which sparse layers are plain ones under `torch.nn.utils.prune`, as its functions leave them."""
-    result = copy.deepcopy(model)
+    result = copied(model)
     for name, layer in list(result.named_modules()):
         if isinstance(layer, SparseLayer):
             dense, mask = layer.to_dense(), layer.mask

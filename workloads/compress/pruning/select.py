@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.layers import QuantLayer
+from workloads.compress.layers import QuantLayer, named_choices
 from workloads.compress.pruning.groups import ChannelGroup
 from workloads.compress.pruning.masks import raw_weight, weight_layers
 from workloads.compress.pruning.slicing import Keep, plan_cuts
@@ -164,7 +164,7 @@ def channel_config(
     Raises:
         ConfigError: a name is no group, or channels out of range.
     """
-    choices = dict(config.layers) if config is not None else {}
+    choices = named_choices(model, config) if config is not None else {}
     layers = weight_layers(model)
     for name, cut in plan_cuts(groups, keep).items():
         if cut.outputs is None or name not in layers or _has_multiplier(layers[name]):

@@ -24,6 +24,7 @@ from workloads.compress.pruning.groups import ChannelAdapter, ChannelGroup, chec
 from workloads.compress.pruning.sparse_layers import SparseLayer
 from workloads.placement import device_of
 from workloads.tracing.request import named_outputs
+from workloads.wrappers import copied, unwrapped
 
 Keep = Mapping[str, Iterable[int]]
 #: Of the largest output, in float64: a sliced network adds the same numbers in another order.
@@ -102,6 +103,7 @@ def mask_channels(model: nn.Module, groups: Sequence[ChannelGroup], keep: Keep) 
     Raises:
         ConfigError: a name is no group, or channels out of range.
     """
+    model = unwrapped(model)
     cuts = plan_cuts(groups, keep)
     for name, mask in parameter_masks(model, cuts).items():
         model.get_parameter(name).mul_(mask)
@@ -135,14 +137,14 @@ def slice_channels(
         ConfigError: a name is no group, channels are out of range, or the outputs differ (the
             forward has a size written into it, such as `x.view(-1, 400)`).
     """
-    result = copy.deepcopy(model)
+    result = copied(model)
     cuts = plan_cuts(groups, keep)
     for name, cut in cuts.items():
         _cut_module(result.get_submodule(name), cut)
     if check:
         if not example:
             raise ConfigError("slice_channels compares outputs on an example input: pass one, or check=False.")
-        masked = copy.deepcopy(model)
+        masked = copied(model)
         mask_channels(masked, groups, keep)
         _check_weights(masked, result, cuts)
         _check_equal(masked, result, example)

@@ -5,18 +5,17 @@ The mask multiplies the weight in the forward pass, so that a pruned weight is z
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hwmodel.errors import ConfigError, did_you_mean
-from workloads.compress.layers import convolution_arguments
-
-Kind = TypeVar("Kind", bound=nn.Module)
+from workloads.compress.replacing import mirrored, must_be_called, replace_modules
+from workloads.compress.tied import partners
+from workloads.wrappers import copied
 
 
 class SparseLayer(nn.Module):
@@ -29,6 +28,7 @@ class SparseLayer(nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register_buffer("mask", torch.ones(self.weight.shape, dtype=torch.bool, device=self.weight.device))
+        must_be_called(self)
 
     def effective_weight(self) -> Tensor:
         """The weight that multiplies. The shape of `weight`."""
@@ -43,7 +43,9 @@ class SparseLayer(nn.Module):
     def to_dense(self) -> nn.Module:
         """A plain layer on the same parameters; pruned weights are set to zero."""
         self.weight.mul_(self.mask)
-        return _rebuilt(self, self.plain)
+        dense = mirrored(self, self.plain)
+        del dense._buffers["mask"]
+        return dense
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, density={self.density:.3g}"
@@ -94,7 +96,7 @@ SPARSE: dict[type[nn.Module], type[SparseLayer]] = {
 
 
 def to_sparse(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of the model in which the named layers are sparse, with these masks.
+    """A copy of the model in which the named layers are sparse, with these masks, and all that share their weight.
 
     Args:
         model: not changed.
@@ -103,14 +105,15 @@ def to_sparse(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     Raises:
         ConfigError: a name is no plain convolution or linear layer, or a mask does not fit.
     """
-    result = copy.deepcopy(model)
+    result = copied(model)
+    replacements: dict[nn.Module, nn.Module] = {}
     for name, mask in masks.items():
-        parent, _, child = name.rpartition(".")
         layer = _sparse(name, result, mask)
-        if not name:
-            return layer
-        setattr(result.get_submodule(parent), child, layer)
-    return result
+        replacements[result.get_submodule(name)] = layer
+        for partner, other in partners(result, layer.weight).items():
+            if type(other) in SPARSE and other not in replacements:
+                replacements[other] = _sparse(partner, result, masks.get(partner, mask))
+    return replace_modules(result, replacements)
 
 
 def _sparse(name: str, model: nn.Module, mask: Tensor) -> SparseLayer:
@@ -121,23 +124,10 @@ def _sparse(name: str, model: nn.Module, mask: Tensor) -> SparseLayer:
         raise ConfigError(
             f"{name!r} is none of the {len(known)} plain convolutions and linear layers.{did_you_mean(name, known)}"
         )
-    layer = _rebuilt(module, SPARSE[type(module)])
+    layer = must_be_called(mirrored(module, SPARSE[type(module)]))
     check_fits(name, mask, layer.weight)
     full = mask.to(device=layer.weight.device, dtype=torch.bool).expand_as(layer.weight)
     layer.register_buffer("mask", full.clone())
-    return layer
-
-
-def _rebuilt(module: nn.Module, kind: type[Kind]) -> Kind:
-    """The same layer as another kind, on the same parameters."""
-    with torch.device("meta"):
-        if isinstance(module, nn.Linear):
-            layer = kind(module.in_features, module.out_features, module.bias is not None)
-        else:
-            layer = kind(**convolution_arguments(module))
-    for key, parameter in module.named_parameters(recurse=False):
-        layer.register_parameter(key, parameter)
-    layer.train(module.training)
     return layer
 
 

@@ -6,17 +6,18 @@ from torch import Tensor
 
 from workloads.compress.config import LayerChoice
 from workloads.compress.quantizers.activations import ActivationQuantizer
-from workloads.compress.quantizers.base import Quantizer, check_width
+from workloads.compress.quantizers.base import HALF, Quantizer, check_width
+from workloads.compress.quantizers.drawn import WeightQuantizer
 from workloads.compress.quantizers.learned import THREE_SIGMA, LSQWeight
 from workloads.compress.quantizers.weights import (
     DoReFaWeight,
     MinMaxWeight,
     UniformWeight,
-    WeightQuantizer,
     minmax_affine,
 )
 
 __all__ = [
+    "HALF",
     "ActivationQuantizer",
     "DoReFaWeight",
     "LSQWeight",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +12,26 @@ from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import MAX_QUANTIZED_BITS, ROUNDINGS, check_one_of
 
+HALF = (torch.bfloat16, torch.float16)
+
+
+def wide(x: Tensor) -> Tensor:
+    """At least 32 bits: 16 have no room for codes and their fractions."""
+    return x.float() if x.dtype in HALF else x
+
 
 class Quantizer(nn.Module):
     """Simulates integers in floating point: the output lies on a grid, the gradient passes through it.
 
     The bit-width is a buffer, so that changing it neither rebuilds the module nor recompiles it. 0 bits
-    give zeros, 32 pass the input through.
+    give zeros, 32 pass the input through. Grids are kept and computed in at least 32 bits, whatever the model
+    is cast to; the output is of the type of the input.
 
     Args:
         bits: 0..16, or 32.
-        rounding: `nearest` (ties to even), `floor`, or `stochastic`, which rounds to the nearest in
-            eval mode and otherwise draws from torch's own generator (`torch.manual_seed`).
+        rounding: `nearest` (ties to even), `floor`, or `stochastic`, which draws from torch's own generator
+            (`torch.manual_seed`) in training; in eval mode inputs are rounded to the nearest, and weights as
+            `WeightQuantizer` says.
     """
 
     bits: Tensor
@@ -34,13 +44,21 @@ class Quantizer(nn.Module):
         self.register_buffer("bits", torch.tensor(bits))
 
     def quantize(self, x: Tensor) -> Tensor:
-        """`x` on the grid of 0..16 bits."""
+        """`x`, of at least 32 bits, on the grid of 0..16 bits."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-            return torch.where(self.bits == FLOAT_BITS, x, self.quantize(x))
-        return x if self._width == FLOAT_BITS else self.quantize(x)
+            return torch.where(self.bits == FLOAT_BITS, x, self._on_grid(x))
+        return x if self._width == FLOAT_BITS else self._on_grid(x)
+
+    def _on_grid(self, x: Tensor) -> Tensor:
+        out = self.quantize(wide(x))
+        return out if out.dtype == x.dtype else out.to(x.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(lambda tensor: _kept_wide(fn(tensor), tensor), recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @property
     def simulated_bits(self) -> int:
@@ -48,8 +66,11 @@ class Quantizer(nn.Module):
         return max(1, self._width)
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> str | Tensor:
         """The rounding of the next call."""
+        return self._own_mode()
+
+    def _own_mode(self) -> str:
         return "nearest" if self.rounding == "stochastic" and not self.training else self.rounding
 
     def _set_width(self, bits: int) -> None:
@@ -70,6 +91,11 @@ class Quantizer(nn.Module):
     def extra_repr(self) -> str:
         rounding = "" if self.rounding == "nearest" else f", rounding={self.rounding}"
         return f"bits={self._width}{rounding}"
+
+
+def _kept_wide(new: Tensor, old: Tensor) -> Tensor:
+    """What a conversion makes of a tensor; in 32 bits where it would narrow it."""
+    return old.to(device=new.device, dtype=torch.float32) if new.dtype in HALF else new
 
 
 def check_width(bits: int) -> int:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from workloads.compress.config import MAX_QUANTIZED_BITS
 from workloads.compress.grid import Grid, along, integer_range
 from workloads.compress.observer import Observer
-from workloads.compress.quantizers.weights import WEIGHT_SAMPLE, WeightQuantizer
+from workloads.compress.quantizers.drawn import WeightQuantizer
+from workloads.compress.quantizers.weights import WEIGHT_SAMPLE
 from workloads.compress.ranges import symmetric_steps
 from workloads.compress.uniform import grid_size, uniform_quantize
 

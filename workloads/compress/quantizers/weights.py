@@ -21,58 +21,12 @@ from workloads.compress.grid import (
     tanh_codes,
 )
 from workloads.compress.observer import Observer
-from workloads.compress.quantizers.base import Quantizer
+from workloads.compress.quantizers.drawn import WeightQuantizer
 from workloads.compress.ranges import affine_grid, affine_steps, symmetric_steps
 from workloads.compress.rounding import round_in_place
 from workloads.compress.uniform import to_grid, uniform_quantize
 
 WEIGHT_SAMPLE = 1 << 18
-
-
-class WeightQuantizer(Quantizer):
-    """A quantizer of weights.
-
-    Args:
-        bits, rounding: of `Quantizer`.
-        axis: one range per index of this dim of the weight; None is one for the tensor.
-    """
-
-    def __init__(self, bits: int, *, axis: int | None = None, rounding: str = "nearest") -> None:
-        super().__init__(bits, rounding)
-        self.axis = axis
-
-    def initialise(self, weight: Tensor, mask: Tensor | None) -> None:
-        """Start from the weights as they are now; nothing to do where the range follows the weight.
-
-        Args:
-            weight: any shape.
-            mask: what survives, broadcastable to it; None is all.
-        """
-
-    def set_bits(self, bits: int, weight: Tensor, mask: Tensor | None) -> None:
-        """Change the width and start anew from the weight.
-
-        Raises:
-            ConfigError: not 0..16 nor 32.
-        """
-        self._set_width(bits)
-        self.initialise(weight, mask)
-
-    def grid(self, weight: Tensor) -> Grid:
-        """The values that `weight` may take and their codes; constants, no gradient.
-
-        Raises:
-            ConfigError: at 32 bits.
-        """
-        self._check_quantized()
-        with torch.no_grad():
-            return self._grid(weight.detach())
-
-    def _grid(self, weight: Tensor) -> Grid:
-        raise NotImplementedError
-
-    def extra_repr(self) -> str:
-        return super().extra_repr() + ("" if self.axis is None else f", axis={self.axis}")
 
 
 def minmax_affine(w: Tensor, bits: int | None, axis: int | None = None) -> Tensor:
@@ -103,7 +57,7 @@ def minmax_affine(w: Tensor, bits: int | None, axis: int | None = None) -> Tenso
     return _straight_through(_minmax(w.detach(), 2**bits - 1, axis, "nearest"), w)
 
 
-def _minmax(w: Tensor, levels: int | Tensor, axis: int | None, rounding: str) -> Tensor:
+def _minmax(w: Tensor, levels: int | Tensor, axis: int | None, rounding: str | Tensor) -> Tensor:
     low, span = _low_and_span(w, axis)
     codes = round_in_place(range_codes(w, low, span, levels), rounding)
     return range_values(codes, low, span, levels)

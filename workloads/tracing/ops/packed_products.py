@@ -11,7 +11,7 @@ import math
 import torch
 
 from hwmodel.network.layer import Kind
-from workloads.tracing.ops.rules import Contraction, OpCall, register_op
+from workloads.tracing.ops.rules import Contraction, OpCall, Vector, register_op
 
 
 def packed_linear(call: OpCall) -> Contraction:
@@ -92,7 +92,24 @@ def quantized_convolution(call: OpCall) -> Contraction:
     )
 
 
+def bag(call: OpCall) -> Contraction | Vector:
+    """Sums of rows of a table, per bag; with weights per row a product with the rows that it gathers.
+
+    indices (N,), table (E, K), weights (N,), out (bags, K). Bags are taken as equally long where their number
+    divides N; where it does not, the sum over a bag is left to the outputs.
+    """
+    rows, bags, width = int(call["indices"].numel()), int(call.out.shape[0]), int(call["weight"].shape[-1])
+    if call.arguments.get("per_sample_weights") is None:
+        return Vector(
+            kind="embedding", ops=rows * width / max(1, call.out.numel()), reads_table=lambda _: rows * width
+        )
+    bags = bags if bags and rows % bags == 0 else rows
+    dims = {"G": bags, "C": rows // max(1, bags), "K": width}
+    return Contraction(kind="matmul", dims=dims, weight=call["weight"])
+
+
 def register() -> None:
+    register_op("aten::_embedding_bag", bag)
     low_bit = ("int8pack_mm", "int4pack_mm", "int4pack_mm_for_cpu", "int4pack_mm_with_scales_and_zeros")
     for name in ("_int_mm", "_scaled_mm", "_mixed_dtypes_linear", *(f"_weight_{name}" for name in low_bit)):
         register_op(f"aten::{name}", packed_linear)

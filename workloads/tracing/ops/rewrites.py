@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,6 +66,62 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return out if bias is None else out + bias
 
 
+def vecdot(x: Tensor, y: Tensor, dim: int = -1) -> Tensor:
+    """out[...] = sum over `dim` of conj(x) y: as many products of a row with a column."""
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    x, y = x.expand(shape).movedim(dim, -1), y.expand(shape).movedim(dim, -1)
+    return torch.matmul(x.conj().unsqueeze(-2), y.unsqueeze(-1)).reshape(x.shape[:-1])
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (|x1| |x2|)."""
+    first: Tensor = torch.linalg.vector_norm(x1, dim=dim).clamp_min(eps)
+    second: Tensor = torch.linalg.vector_norm(x2, dim=dim).clamp_min(eps)
+    return vecdot(x1, x2, dim) / (first * second)
+
+
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1
+) -> Tensor:
+    """1 - cos of the pairs that belong together, max(0, cos - margin) of the others; their mean (1) or sum (2)."""
+    cosines = cosine_similarity(input1, input2, -1)
+    losses = torch.where(target > 0, 1 - cosines, (cosines - margin).clamp_min(0))
+    return (losses, losses.mean(), losses.sum())[reduction]
+
+
+def euclidean_distances(x1: Tensor, x2: Tensor) -> Tensor:
+    """out[..., m, n] = |x1[m] - x2[n]|, as |a|^2 + |b|^2 - 2 a . b: one product of matrices.
+
+    x1 (..., M, C), x2 (..., N, C), out (..., M, N).
+    """
+    products = torch.matmul(x1, x2.transpose(-1, -2))
+    first: Tensor = torch.linalg.vector_norm(x1, dim=-1).square()
+    second: Tensor = torch.linalg.vector_norm(x2, dim=-1).square()
+    return (first.unsqueeze(-1) + second.unsqueeze(-2) - 2 * products).clamp_min(0).sqrt()
+
+
+def distances(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
+    """Euclidean distances are a product of matrices, at every size; others a distance per pair."""
+    return euclidean_distances(x1, x2) if p == 2 else torch.ops.aten._cdist_forward(x1, x2, p, compute_mode)
+
+
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -1) -> Tensor:
+    """The sum of widths times mean heights; of one width for all, the sum of heights times it."""
+    y = y.movedim(dim, -1)
+    heights = (y[..., 1:] + y[..., :-1]) / 2
+    if x is None:
+        return heights.sum(-1) * dx
+    x = x if x.dim() == 1 else x.movedim(dim, -1)
+    return vecdot(x[..., 1:] - x[..., :-1], heights)
+
+
 def register() -> None:
+    register_op("aten::linalg_vecdot", Rewrite(function=vecdot))
+    register_op("aten::cosine_similarity", Rewrite(function=cosine_similarity))
+    register_op("aten::cosine_embedding_loss", Rewrite(function=cosine_embedding_loss))
+    register_op("aten::cdist", Rewrite(function=distances))
+    register_op("aten::_euclidean_dist", Rewrite(function=euclidean_distances))
+    for name in ("trapezoid", "trapz"):
+        register_op(f"aten::{name}", Rewrite(function=trapezoid))
     register_op("aten::scaled_dot_product_attention", Rewrite(function=attention))
     register_op("aten::bilinear", Rewrite(function=bilinear))

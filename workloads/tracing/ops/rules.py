@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,6 +82,11 @@ class Contraction:
     dilation: tuple[int, int] = (1, 1)
     has_bias: bool = False
     packed_as: str = ""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return math.prod(self.dims.values())
 
     @property
     def weight_elements(self) -> int:
@@ -149,7 +154,7 @@ class Rewrite:
     function: Callable[..., Any]
 
 
-Counted = Callable[[OpCall], Contraction]
+Counted = Callable[[OpCall], Contraction | Vector]
 Rule = Counted | Vector | Free | Rewrite
 
 _NAME = re.compile(r"\w+::\w+")
@@ -204,6 +209,11 @@ def bind_arguments(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: M
     bound.update(zip(bound, args, strict=False))
     bound.update(kwargs)
     return bound
+
+
+def arguments_of(func: torch._ops.OpOverload) -> Collection[str]:
+    """The names of the arguments of an op's schema."""
+    return _defaults(func).keys()
 
 
 @functools.cache

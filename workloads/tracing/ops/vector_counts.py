@@ -50,15 +50,6 @@ def log2_table(call: OpCall) -> float:
     return max(1.0, math.log2(max(1, call["sorted_sequence"].shape[-1])))
 
 
-def bag(call: OpCall) -> int:
-    """Elements that the bags gather from the table."""
-    return int(call["indices"].numel() * call["weight"].shape[-1])
-
-
-def bag_sums(call: OpCall) -> float:
-    return bag(call) / max(1, call.out.numel())
-
-
 def features(call: OpCall) -> float:
     """A distance of two vectors: subtract, square, add per feature."""
     return 3.0 * int(call["x1"].shape[-1])

@@ -13,8 +13,6 @@ from typing import Any
 from workloads.tracing.ops.rules import CONSTANT, FREE, Free, Rule, Vector, register_op, rule_of
 from workloads.tracing.ops.vector_counts import (
     Reduction,
-    bag,
-    bag_sums,
     boundaries,
     features,
     fft,
@@ -148,6 +146,8 @@ _FAKE_QUANTIZE = (
 #: Their results are values of their inputs, or zero: still on the grid of a quantizer before them.
 _SELECTIONS = "relu constant_pad_nd max_pool1d max_pool2d max_pool3d"
 SELECTIONS = frozenset(f"aten::{name}" for name in _SELECTIONS.split())
+#: What adds products up, where a product is written out.
+SUMS = frozenset({"aten::sum", "aten::mean", "aten::nansum", "aten::cumsum"})
 _CONSTANT = (
     "_assert_async _assert_tensor_metadata _assert_scalar item _local_scalar_dense sym_size sym_stride "
     "sym_numel sym_storage_offset is_same_size sym_constrain_range sym_constrain_range_for_size equal "
@@ -162,12 +162,11 @@ _BY_CALL: dict[str, Vector] = {
     _ADAPTIVE_POOLS: Vector(kind="pool", ops=per_input, fused=True),
     _SORTS: Vector(kind="sort", ops=log2_length),
     "embedding": Vector(kind="embedding", ops=0, reads_table=True),
-    "_embedding_bag": Vector(kind="embedding", ops=bag_sums, reads_table=bag),
     "one_hot": Vector(kind="embedding", ops=0),
     "_fft_c2c _fft_r2c _fft_c2r": Vector(kind="fft", ops=fft),
     "bucketize": Vector(kind="elementwise", ops=boundaries, fused=True),
     "searchsorted": Vector(kind="elementwise", ops=log2_table),
-    "_cdist_forward _euclidean_dist": Vector(kind="distance", ops=features),
+    "_cdist_forward": Vector(kind="distance", ops=features),
     "col2im": Vector(kind="copy", ops=per_input),
 }
 #: Ops of the quantized namespace that do what those of aten do.

@@ -1,0 +1,88 @@
+"""The costs of a candidate, one row each: what the YAML, the ledger, the tables and the figures know of them.
+
+To add a cost, add its row to `COSTS`. Nothing else lists them: as an `objective` it may then be asked for in the
+specification, it is priced, written into every CSV, a column of every table and an axis of the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+#: Where a cost appears beside files and figures, which hold all. `objective`: it may be searched for, and every
+#: table has it. `page`: the tables of the HTML page. `comparison`: those that are not of the front. `file`: none.
+Role = Literal["objective", "page", "comparison", "file"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """One cost; less is better.
+
+    Attributes:
+        key: of `Result.costs` and the column of every table, unit included: `energy_pj`.
+        name: as users write it among the objectives: `energy`.
+        unit: of the value.
+        label: of a column.
+        short: the same where 80 columns must do; "" is `label`.
+        axis: the whole name, for axes and captions.
+        note: a word on what it is, beside its label.
+        shown: unit that people read, and the factor to it: ("J", 1e-12).
+        role: where it appears.
+        needs_accelerator: it depends on one.
+        compute: from `hwmodel.table.Totals` or a `NetworkCost`; None reads the attribute `key`. Without an
+            accelerator it is given `search.propose.pricing.ModelTotals`.
+    """
+
+    key: str
+    name: str
+    unit: str
+    label: str
+    short: str = ""
+    axis: str
+    note: str = ""
+    shown: tuple[str, float]
+    role: Role = "objective"
+    needs_accelerator: bool = True
+    compute: Callable[[Any], float] | None = None
+
+    def of(self, totals: Any) -> float:
+        """The value for one candidate [unit]."""
+        return float(getattr(totals, self.key) if self.compute is None else self.compute(totals))
+
+
+#: In the order of the columns of the CSV files. Tables show the objectives first (`in_tables`).
+COSTS: tuple[Cost, ...] = (
+    Cost(
+        key="avg_w_bits", name="avg_w_bits", unit="bit", label="Average bits", short="W bits",
+        axis="Average weight precision", note="average weight precision", shown=("bit", 1.0),
+        needs_accelerator=False,
+    ),
+    Cost(
+        key="weight_bits", name="weight_bits", unit="bit", label="Weights", axis="Weights", note="stored weights",
+        shown=("B", 1 / 8), role="page", needs_accelerator=False,
+    ),
+    Cost(
+        key="bops", name="bops", unit="", label="Bit operations", axis="Bit operations",
+        note="MACs × weight bits × activation bits", shown=("", 1.0), role="comparison", needs_accelerator=False,
+    ),
+    Cost(
+        key="energy_pj", name="energy", unit="pJ", label="Energy", axis="Energy per inference",
+        note="per inference", shown=("J", 1e-12),
+    ),
+    Cost(
+        key="latency_s", name="latency", unit="s", label="Latency", axis="Latency", note="per inference",
+        shown=("s", 1.0),
+    ),
+    Cost(key="cycles", name="cycles", unit="", label="Cycles", axis="Cycles", shown=("", 1.0), role="file"),
+    Cost(
+        key="memory_bits", name="memory", unit="bit", label="Memory", axis="Weights and peak activations",
+        note="weights and peak activations", shown=("B", 1 / 8),
+    ),
+)  # fmt: skip
+
+
+def in_tables() -> tuple[Cost, ...]:
+    """The costs that tables show, objectives first."""
+    shown = [cost for cost in COSTS if cost.role != "file"]
+    return tuple(sorted(shown, key=lambda cost: cost.role != "objective"))
