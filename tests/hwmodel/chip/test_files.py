@@ -135,9 +135,8 @@ def test_anything_else_is_refused_at_once(text):
 
 @pytest.mark.parametrize("value", ["[1, pJ]", "{pJ: 1}", "9**9**9 pJ", "1 pJ + 2 pJ", "true", "null", "-1 pJ", "inf pJ"])
 def test_a_chip_states_quantities_and_computes_none(tmp_path, value):
-    old = next(line for line in TINY.splitlines() if line.startswith("  energy:"))
-    message = broken(tmp_path, old, f"  energy: {value}")
-    assert f":{line_of(TINY, old)}:3 mac.energy: " in message
+    message = broken(tmp_path, "  read_energy: 0.01 pJ/bit", f"  read_energy: {value}")
+    assert f":{line_of(TINY, '0.01 pJ/bit')}:5 memories[0].read_energy: " in message
 
 
 @given(st.integers(1, 10_000), st.integers(1, 16), st.floats(0.001, 1.0), st.floats(0.001, 1.0))
