@@ -40,7 +40,9 @@ class RooflineSection(Schema):
     cores: int = Field(ge=1, le=2**31)
     native: str
     formats: tuple[FormatSection, ...] = Field(min_length=1)
-    tiles: tuple[tuple[Annotated[int, Field(ge=1, le=2**31)], Annotated[int, Field(ge=1, le=2**31)]], ...] = Field(min_length=1)
+    tiles: tuple[tuple[Annotated[int, Field(ge=1, le=2**31)], Annotated[int, Field(ge=1, le=2**31)]], ...] = Field(
+        min_length=1
+    )
     granule: Size = 1.0
     channel_block: int = Field(default=1, ge=1, le=2**31)
     cache: Size

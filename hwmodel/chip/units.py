@@ -37,9 +37,9 @@ _FACTOR = r"[^\W\d_]{1,24}(?:\s?(?:\^|\*\*)\s?[1-9]|[²³])?"
 #: `bit`, or `(64 bit)` where an energy is stated per word.
 _PER = rf"{_FACTOR}|\(\s*(?P<per>(?!0)\d{{1,9}})?\s*(?P<word>{_FACTOR})\s*\)"
 _BARE = re.compile(rf"\s*{_NUMBER}\s*")
-_QUANTITY = re.compile(
-    rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>{_FACTOR})\s*(?:/\s*(?P<divisor>{_PER}))?\s*"
-)
+_QUANTITY = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>{_FACTOR})\s*(?:/\s*(?P<divisor>{_PER}))?\s*")
+#: Characters of a quantity.
+MAX_LENGTH = 100
 #: Base units: beyond them nothing is a machine, and a product of a few of them is still finite.
 SMALLEST, LARGEST = 1e-30, 1e30
 
@@ -67,6 +67,8 @@ def parse_quantity(kind: str, text: Any) -> float:
             neither 0 nor between `SMALLEST` and `LARGEST`. The message starts with the value and ends with the fix.
     """
     _, example = BASE[kind]
+    if isinstance(text, str) and len(text) > MAX_LENGTH:
+        raise ValueError(f"{cut(text)} is not a number with a unit. Write for example 1 {example}.")
     number = isinstance(text, int | float) and not isinstance(text, bool)
     if number or (isinstance(text, str) and _BARE.fullmatch(text)):
         shown = cut(text).strip("'\"").strip()

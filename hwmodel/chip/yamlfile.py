@@ -108,7 +108,11 @@ def _load(text: str, place: str, error: type[HwModelError]) -> Any:
         raise error(f"{where} is not valid YAML: {problem.problem or problem.context}") from None
     except YAMLError as problem:
         raise error(f"{place}: is not valid YAML: {problem}") from None
-    except (ValueError, TypeError, AttributeError) as problem:  # of the constructors, for what their tag does not fit
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as problem:  # of the constructors, for what their tag does not fit
         raise error(f"{place}: is not valid YAML: {str(problem)[:200]}") from None
 
 

@@ -133,7 +133,9 @@ def test_anything_else_is_refused_at_once(text):
     assert time.process_time() - start < 1
 
 
-@pytest.mark.parametrize("value", ["[1, pJ]", "{pJ: 1}", "9**9**9 pJ", "1 pJ + 2 pJ", "true", "null", "-1 pJ", "inf pJ"])
+@pytest.mark.parametrize(
+    "value", ["[1, pJ]", "{pJ: 1}", "9**9**9 pJ", "1 pJ + 2 pJ", "true", "null", "-1 pJ", "inf pJ"]
+)
 def test_a_chip_states_quantities_and_computes_none(tmp_path, value):
     message = broken(tmp_path, "  read_energy: 0.01 pJ/bit", f"  read_energy: {value}")
     assert f":{line_of(TINY, '0.01 pJ/bit')}:5 memories[0].read_energy: " in message

@@ -51,13 +51,11 @@ def test_aliases_are_limited_by_their_number_and_by_what_they_repeat() -> None:
     assert parse_yaml(few, Anything).b == [[1, 2]] * MAX_ALIASES
     assert f"more than {MAX_ALIASES} aliases" in refusal(few.replace("]\nb: [", "]\nb: [*x, "))
     assert 9**8 > MAX_VALUES > 9**4
-    assert 9 * 7 < MAX_ALIASES
+    assert MAX_ALIASES > 9 * 7
     assert f"more than {MAX_VALUES} values" in refusal(bomb(9, 8))
 
 
-@pytest.mark.parametrize(
-    "text", ["a: &x [*x]", "&x\na: *x", "a: &x\n  <<: *x\nb: 1", "a: &x {b: [1, {c: *x}]}"]
-)
+@pytest.mark.parametrize("text", ["a: &x [*x]", "&x\na: *x", "a: &x\n  <<: *x\nb: 1", "a: &x {b: [1, {c: *x}]}"])
 def test_nothing_contains_itself(text: str) -> None:
     assert "*x stands inside of itself" in refusal(text)
     assert parse_yaml("&x a: {b: *x}", Anything).a == {"b": "a"}  # the anchor is the key's
