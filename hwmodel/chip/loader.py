@@ -106,8 +106,14 @@ class _Builder:
             roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
             notes=chip.notes,
             mac_area_mm2=mac.area,
-            mac_source=mac.source,
+            mac_source=self.mac_source(),
+            vector_source=chip.vector.source,
         )  # fmt: skip
+
+    def mac_source(self) -> str:
+        """Of the numbers of the arithmetic, whichever section states them."""
+        sections = (self.chip.mac, self.chip.loop_nest, self.chip.roofline)
+        return "; ".join(section.source for section in sections if section is not None)
 
     def vector(self) -> Vector:
         launch = 0.0 if self.chip.roofline is None else self.chip.roofline.launch * self.chip.clock

@@ -78,10 +78,11 @@ _MACS = Column("MACs", lambda line, _: units.count(line.sums.macs))
 _SHARE = Column("Share", lambda line, whole: units.percent(_share(line.sums.macs, whole.sums.macs), 1), rank=2)
 _CYCLES = Column("Cycles", lambda line, _: units.count(line.sums.cycles))
 _ENERGY = Column("Energy", lambda line, _: units.energy(line.sums.energy_pj))
+_UTILIZATION = Column("Util", lambda line, _: units.percent(line.sums.utilization, 0), rank=4)
 _BOUND = Column("Bound", lambda line, _: safe_name(line.sums.bound) if line.level else "", is_text=True, rank=1)
 
 GRAPH_COLUMNS = (_OUT, _FILTER, _BITS, _DENSITY, _PARAMS, _MACS, _SHARE)
-COST_COLUMNS = (_OUT, _BITS, _DENSITY, _MACS, _CYCLES, _ENERGY, _BOUND)
+COST_COLUMNS = (_OUT, _BITS, _DENSITY, _MACS, _CYCLES, _UTILIZATION, _ENERGY, _BOUND)
 
 
 def _share(part: float, whole: float) -> float | None:
@@ -176,7 +177,12 @@ def _record(line: Line, network: Line) -> dict[str, object]:
         "macs_share": _share(sums.macs, network.sums.macs),
     }
     if network.sums.bounds:
-        record |= {"cycles": sums.cycles, "energy_pj": sums.energy_pj, "bound": sums.bound}
+        record |= {
+            "cycles": sums.cycles,
+            "utilization": sums.utilization,
+            "energy_pj": sums.energy_pj,
+            "bound": sums.bound,
+        }
     return record
 
 

@@ -17,7 +17,7 @@ Normalise = Literal["train", "imagenet", "none"]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Split:
     """Images and their labels, or tokens and their targets.
 
@@ -52,12 +52,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
+    def __repr__(self) -> str:
+        kinds = [f"{name}={str(t.dtype).removeprefix('torch.')}{tuple(t.shape)}" for name, t in vars(self).items()]
+        return f"Split({', '.join(kinds)})"
+
     def take(self, count: int) -> Self:
         """The first `count` items; all where there are fewer."""
         return replace(self, x=self.x[:count], y=self.y[:count])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Dataset:
     """Train, validation and test. The search sees validation only; test is measured once, at the end.
 
@@ -79,6 +83,9 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """(C, H, W), or (T,) of tokens."""
         return tuple(self.train.x.shape[1:])
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.describe()})"
 
     def describe(self) -> str:
         """One line: name, shape, classes, sizes of the splits."""
