@@ -60,7 +60,9 @@ def mutants(draw: st.DrawFn, trees: list[Any]) -> Any:
         owner = tree
         for part in above:
             owner = owner[part]
-        kind = draw(st.sampled_from(["replace", "replace", "replace", "delete", "move", "repeat", "rename", "scale"]))
+        kind = draw(
+            st.sampled_from(["replace", "replace", "replace", "delete", "move", "repeat", "rename", "scale"])
+        )
         if kind == "delete":
             del owner[key]
         elif kind == "move":
@@ -84,7 +86,9 @@ def small_graph() -> LayerGraph:
     layers = [
         Layer(name="conv", module="conv", dims=dict(K=4, C=2, OY=3, OX=3, FY=3, FX=3), has_bias=True),
         Layer(name="fc", kind="linear", module="fc", dims=dict(K=3, C=36), bits=Bits(w=4, i=8, o=8)),
-        Layer(name="mm", kind="matmul", dims=dict(G=2, K=3, C=3, OX=1), density=Density(w=0.5, i=0.5, pattern="1:2")),
+        Layer(
+            name="mm", kind="matmul", dims=dict(G=2, K=3, C=3, OX=1), density=Density(w=0.5, i=0.5, pattern="1:2")
+        ),
     ]
     relu = VectorOp(name="relu", kind="activation", elements_in=36, elements_out=36, module="act", fused=True)
     nodes = [Port(name="x", kind="input"), layers[0], relu, *layers[1:], Port(name="y", kind="output")]
@@ -110,7 +114,14 @@ def check_prices(graph: LayerGraph, chip: Any = CHIP, config: Any = None) -> Non
     """Every number of the cost is finite, and none is negative."""
     cost = evaluate(graph, chip, config)
     numbers = cost.to_dataframe().select_dtypes("number").to_numpy(dtype=float)
-    for value in [*numbers.flatten(), cost.energy_pj, cost.latency_s, cost.memory_bits, cost.utilization, cost.macs]:
+    for value in [
+        *numbers.flatten(),
+        cost.energy_pj,
+        cost.latency_s,
+        cost.memory_bits,
+        cost.utilization,
+        cost.macs,
+    ]:
         assert math.isfinite(value)
         assert value >= 0
     check_finite(list(cost.traffic_frame()["energy_pj"]))
@@ -210,7 +221,9 @@ def test_searches(tree: Any) -> None:
     assert read_spec(path) == spec
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "{" + '"a":' * 10, "NaN", '{"schema": 1, "x": Infinity}', "1" * 5000, "[]", ""])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "{" + '"a":' * 10, "NaN", '{"schema": 1, "x": Infinity}', "1" * 5000, "[]", ""]
+)
 def test_texts_that_are_no_graphs(text: str) -> None:
     with pytest.raises(HwModelError, match="graph: "):
         LayerGraph.from_json(text)

@@ -58,7 +58,12 @@ def energy_data(chip: Accelerator) -> dict[str, Any]:
     if machine is not None:
         return {**data, "mac_pj": {fmt.name: fmt.mac_pj for fmt in machine.formats}}
     table = [{"w_bits": w, "i_bits": i, "mac_pj": pj} for w, i, pj in chip.precision.table_pj]
-    return {**data, "mac_pj": chip.precision.mac_pj, "mac_table": table, "accumulator_bits": chip.precision.acc_bits}
+    return {
+        **data,
+        "mac_pj": chip.precision.mac_pj,
+        "mac_table": table,
+        "accumulator_bits": chip.precision.acc_bits,
+    }
 
 
 def energy_lines(chip: Accelerator) -> list[tuple[str, str]]:
