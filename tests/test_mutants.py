@@ -9,6 +9,7 @@ import copy
 import json
 import math
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,82 @@ from workloads.compress import CompressionConfig, read_config, write_config
 
 FOREIGN = st.sampled_from(
     [
-        None, True, False, "", "x", "W", "K", "2:4", "4:2", "0:0", "1:999999999999", "unbounded", "1", "8 bit", "1 pJ",
-        "9**9**9 pJ", "1 pJ + 2 pJ", "1e30 pJ", "1e29 pJ/bit", "1e-30 pJ", "1e30 bit", "1e29 Hz", "1e-29 Hz", "1e-29 s",
-        "1e29 bit/cycle", "1e-29 bit/cycle", "1e29 B", "1e-29 mm^2", "-1 pJ", "nan pJ", "inf pJ", "nan", "\ud800", "\x00",
-        "a" * 5000, "é/../..", 0, 1, -1, 2, 3, 33, 117, 118, 2**31, 2**31 - 1, 2**53, 2**63 - 1, 2**63, 10**400, -(2**70),
-        0.0, -0.0, 0.5, 1.5, -1.5, 1e-320, 1e-300, 1e300, 1.8e308, math.inf, -math.inf, math.nan, [], {}, [None], [0], [[]],
-        [1, 2, 3], ["K", "K"], ["W", "I", "O"], {"": 1}, {"a": {"b": 1}}, [1e308] * 3,
+        None,
+        True,
+        False,
+        "",
+        "x",
+        "W",
+        "K",
+        "2:4",
+        "4:2",
+        "0:0",
+        "1:999999999999",
+        "unbounded",
+        "1",
+        "8 bit",
+        "1 pJ",
+        "9**9**9 pJ",
+        "1 pJ + 2 pJ",
+        "1e30 pJ",
+        "1e29 pJ/bit",
+        "1e-30 pJ",
+        "1e30 bit",
+        "1e29 Hz",
+        "1e-29 Hz",
+        "1e-29 s",
+        "1e29 bit/cycle",
+        "1e-29 bit/cycle",
+        "1e29 B",
+        "1e-29 mm^2",
+        "-1 pJ",
+        "nan pJ",
+        "inf pJ",
+        "nan",
+        "\ud800",
+        "\x00",
+        "a" * 5000,
+        "é/../..",
+        0,
+        1,
+        -1,
+        2,
+        3,
+        33,
+        117,
+        118,
+        2**31,
+        2**31 - 1,
+        2**53,
+        2**63 - 1,
+        2**63,
+        10**400,
+        -(2**70),
+        0.0,
+        -0.0,
+        0.5,
+        1.5,
+        -1.5,
+        1e-320,
+        1e-300,
+        1e300,
+        1.8e308,
+        math.inf,
+        -math.inf,
+        math.nan,
+        [],
+        {},
+        [None],
+        [0],
+        [[]],
+        [1, 2, 3],
+        ["K", "K"],
+        ["W", "I", "O"],
+        {"": 1},
+        {"a": {"b": 1}},
+        [1e308] * 3,
     ]
-)  # fmt: skip
+)
 
 
 def places(tree: Any, where: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -94,7 +163,7 @@ def small_graph() -> LayerGraph:
     nodes = [Port(name="x", kind="input"), layers[0], relu, *layers[1:], Port(name="y", kind="output")]
     shapes = {"x": (1, 2, 5, 5), "conv": (1, 4, 3, 3), "relu": (1, 4, 3, 3), "fc": (1, 3), "mm": (2, 3)}
     names = [node.name for node in nodes]
-    edges = [(u, v, Tensor(name=f"{u}.out", shape=shapes[u])) for u, v in zip(names, names[1:], strict=False)]
+    edges = [(u, v, Tensor(name=f"{u}.out", shape=shapes[u])) for u, v in pairwise(names)]
     return LayerGraph("small", nodes, edges, free_ops={"view": 2}, route="hand")
 
 

@@ -77,7 +77,8 @@ class MacSection(Schema):
             raise ValueError(f"`brick <= {min(self.w, self.i)} bit` must hold, but got {self.brick} bit")
         if self.accumulator is not None and self.accumulator < max(self.w, self.i):
             raise ValueError(
-                f"`accumulator >= {max(self.w, self.i)} bit` must hold (the wider operand), but got {self.accumulator} bit"
+                f"`accumulator >= {max(self.w, self.i)} bit` must hold (the wider operand), but got "
+                f"{self.accumulator} bit"
             )
         pairs = [(row.w, row.i) for row in self.energies]
         for w, i in pairs:

@@ -86,8 +86,8 @@ def _check_outermost(outer: Level, fail: Fail) -> None:
         if memory.size_bits is not None and memory.size_bits < SMALLEST_OUTERMOST_BITS:
             raise fail(
                 memory.name,
-                f"the outermost memory must hold every tensor, but {memory.name!r} has {memory.size_bits / 8192:.3g} KiB. "
-                "Add the memory outside of it (`size: unbounded`).",
+                f"the outermost memory must hold every tensor, but {memory.name!r} has "
+                f"{memory.size_bits / 8192:.3g} KiB. Add the memory outside of it (`size: unbounded`).",
             )
 
 
@@ -97,7 +97,8 @@ def _check_loops(levels: tuple[Level, ...], fail: Fail) -> None:
     if stuck:
         raise fail(
             "temporal",
-            f"temporal: some level must loop over each of {', '.join(LOOPED)}, but none does over {', '.join(stuck)}",
+            f"temporal: some level must loop over each of {', '.join(LOOPED)}, but none does over "
+            f"{', '.join(stuck)}",
         )
 
 
@@ -106,6 +107,6 @@ def _check_row_stationary(levels: tuple[Level, ...], fail: Fail) -> None:
     if len(shape) != 3 or shape[0] != (True, set(OPERANDS)) or shape[1] != (False, {"I", "O"}):
         raise fail(
             "dataflow",
-            "dataflow row_stationary needs one level per PE that holds W, I and O, one shared level that holds I and O, "
-            "and the outermost memory",
+            "dataflow row_stationary needs one level per PE that holds W, I and O, one shared level that holds "
+            "I and O, and the outermost memory",
         )

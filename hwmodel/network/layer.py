@@ -196,7 +196,7 @@ class Layer:
         has_bias: a bias is added to every output.
 
     Raises:
-        LayerError: a bound, stride, dilation or number of elements below 1 or too large to count, or an unknown dim.
+        LayerError: a bound, stride, dilation or number of elements below 1 or too large, or an unknown dim.
     """
 
     name: str
@@ -222,7 +222,8 @@ class Layer:
             raise LayerError(f"layer {self.name!r}: kind must be conv, linear or matmul, but got {self.kind!r}")
         if self.parameter_elements is not None and not 1 <= self.parameter_elements <= MAX_MACS:
             raise LayerError(
-                f"layer {self.name!r}: `1 <= parameter_elements <= 2^53` must hold, but got {self.parameter_elements!r}"
+                f"layer {self.name!r}: `1 <= parameter_elements <= 2^53` must hold, "
+                f"but got {self.parameter_elements!r}"
             )
         if max(self.stride + self.dilation) > MAX_STEP or self.elements("I") > MAX_MACS:
             raise LayerError(

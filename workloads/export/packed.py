@@ -33,6 +33,7 @@ from workloads.compress.tied import TiedEmbedding
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
 from workloads.storage.packing import pack, packed_bytes, unpack
+from workloads.storage.safefile import safetensors_bytes
 from workloads.wrappers import unwrapped
 
 LAYOUT_KEY = "hwmodel.packed"
@@ -97,7 +98,7 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
     plain = plain_state(model)
     others = {key: value for key, value in plain.items() if key not in records["weights"]}
     records["float_bytes"] = sum(value.nbytes for value in plain.values())
-    data = safetensors.torch.save({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
+    data = safetensors_bytes({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
     write_atomic(path, data)
     return PackedSize(
         path=Path(path), num_bytes=len(data), code_bytes=codes, parameter_bytes=parameters,

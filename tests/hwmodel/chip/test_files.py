@@ -121,11 +121,35 @@ def test_a_quantity_is_a_number_and_a_unit(text, bits):
 @pytest.mark.parametrize(
     "text",
     [
-        "9**9**9 pJ", "1 pJ + 2 pJ", "2 * 3 pJ", "(1 pJ)", "1 pJ pJ", "pJ", "1 2 pJ", "1 pJ^9^9", "1 pJ^99", "inf pJ",
-        "nan pJ", "-inf pJ", "1e999 pJ", "1e-999 pJ", "1e31 pJ", "1 pJ/(0 bit)", "__import__('os') pJ", "1 " + "p" * 9999,
-        "1" * 9999 + " pJ", "", " ", [1], {"pJ": 1}, ["1 pJ"], True, None, "1 pJ\n2 pJ",
+        "9**9**9 pJ",
+        "1 pJ + 2 pJ",
+        "2 * 3 pJ",
+        "(1 pJ)",
+        "1 pJ pJ",
+        "pJ",
+        "1 2 pJ",
+        "1 pJ^9^9",
+        "1 pJ^99",
+        "inf pJ",
+        "nan pJ",
+        "-inf pJ",
+        "1e999 pJ",
+        "1e-999 pJ",
+        "1e31 pJ",
+        "1 pJ/(0 bit)",
+        "__import__('os') pJ",
+        "1 " + "p" * 9999,
+        "1" * 9999 + " pJ",
+        "",
+        " ",
+        [1],
+        {"pJ": 1},
+        ["1 pJ"],
+        True,
+        None,
+        "1 pJ\n2 pJ",
     ],
-)  # fmt: skip
+)
 def test_anything_else_is_refused_at_once(text):
     start = time.process_time()
     with pytest.raises(ValueError, match=r"^.{1,300}$"):
