@@ -17,7 +17,7 @@ from typing import Any
 from hwmodel.errors import ConfigError
 from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
-from search.materials import Materials
+from search.materials import Materials, counted
 from search.observer import Observer
 from search.scoring import Evaluator
 from search.seeds import derive_seed
@@ -109,8 +109,8 @@ def measure_front(materials: Materials, front: Sequence[Result], test_seeds: int
 
 
 def _float_model(materials: Materials) -> FinalRecord:
-    test = materials.scorer.test(materials.float_model)
-    return _record(FLOAT_KEY, FLOAT_KEY, 0, 0, materials.scorer.float_accuracy(), test)
+    test = counted(materials.scorer.test(materials.float_model))
+    return _record(FLOAT_KEY, FLOAT_KEY, 0, 0, counted(materials.scorer.float_accuracy()), test)
 
 
 def _own_model(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
@@ -121,7 +121,7 @@ def _own_model(materials: Materials, result: Result, run: int, observer: Observe
         if result.stage == "qat"
         else materials.scorer.compressed(config)
     )
-    validation, test = materials.scorer.validation(model), materials.scorer.test(model)
+    validation, test = counted(materials.scorer.validation(model)), counted(materials.scorer.test(model))
     if (validation.correct, validation.total) != (result.correct, result.total):
         observer.message(
             f"Candidate {result.number} scored {result.correct}/{result.total} in the search, but its saved "
@@ -136,7 +136,7 @@ def _repeated_run(materials: Materials, result: Result, run: int, observer: Obse
     outcome = Evaluator(materials.scorer).qat(CompressionConfig.from_dict(result.config), seed, observer)
     if outcome.accuracy is None:
         return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
-    test = materials.scorer.test(outcome.model)
+    test = counted(materials.scorer.test(outcome.model))
     return _record(result.key, result.stage, run, seed, outcome.accuracy, test)
 
 

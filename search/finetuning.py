@@ -159,6 +159,7 @@ def finetune_job(
         data.train,
         settings,
         validation=data.validation,
+        loss=data.loss,
         teacher=teacher,
         device=device,
         progress=epoch_done,
@@ -205,7 +206,7 @@ def _model_and_data(file: ConfigFile, path: Path) -> tuple[Any, Any]:
     model = load_model(made.name, **made.options)
     made = _named(file.provenance.data, path, "data")
     data = load_data(made.name, **made.options)
-    check_model(file, trace_model(model, (data.validation.x[:1],), name=file.model))
+    check_model(file, trace_model(model, (data.example(),), name=file.model))
     return model, data
 
 

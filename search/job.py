@@ -161,7 +161,7 @@ def _notes(materials: Materials) -> tuple[str, ...]:
         "costs are a LOWER BOUND."
         for item in materials.graph.uncounted
     ]
-    return (*uncounted, *_bits_notes(materials), *materials.space.notes)
+    return (*materials.data_notes, *uncounted, *_bits_notes(materials), *materials.space.notes)
 
 
 def _annotated(materials: Materials) -> Iterator[Layer]:
@@ -215,7 +215,7 @@ def _provenance(materials: Materials, command: str) -> Provenance:
         accelerator=ChipRecord(name=chip.name, fingerprint=chip.fingerprint) if chip else ChipRecord(),
         command=command or _first_command(materials.folder),
         model=MadeWith(name=spec.model, options=materials.model_options),
-        data=MadeWith(name=spec.data, options=dict(spec.data_options)),
+        data=MadeWith(name=spec.data, options=materials.data_options),
         training=spec.qat_settings.to_dict(),
         checkpoint=BEST_WEIGHTS,
         float_checkpoint=FLOAT_WEIGHTS,

@@ -46,7 +46,66 @@ class Materials:
 
     @cached_property
     def data(self) -> Dataset:
-        return load_data(self.spec.data, **self.spec.data_options)
+        """The data set.
+
+        Raises:
+            ConfigError: it cannot be loaded, or accuracy is not what it measures.
+        """
+        data = load_data(self.spec.data, **self.data_options)
+        if data.is_regression or data.metric is not None:
+            what = "floating-point targets" if data.metric is None else "a metric of its own"
+            raise ConfigError(
+                f"data {self.spec.data!r} has {what}, but a search from a file compares accuracies. In Python: "
+                "Study with evaluate=Scorer(model, data, settings), which measures r2 or a metric."
+            )
+        return data
+
+    @cached_property
+    def data_options(self) -> dict[str, Any]:
+        """Those of the specification, and where validation comes from.
+
+        With published weights that we know, trained on all training images, the validation split is cut from the
+        test files unless the specification says otherwise.
+        """
+        options = self.spec.data_options
+        known = self._published
+        if known is None or known.data != self.spec.data or "validation" in options:
+            return dict(options)
+        return {**options, "validation": "test"}
+
+    @cached_property
+    def _published(self) -> Any:
+        from workloads.models.published import published
+
+        return None if self.spec.checkpoint is None else published(self.spec.checkpoint)
+
+    @property
+    def validation_seen(self) -> bool | None:
+        """The checkpoint was trained on the validation images; None is not known. Without one, never.
+
+        Where it is not False, a validation accuracy above the test accuracy by more than noise is memory.
+        """
+        if self.spec.checkpoint is None or self.data.validation_from in ("own", "test"):
+            return False
+        known = self._published
+        return True if known is not None and known.data == self.spec.data else None
+
+    @property
+    def data_notes(self) -> tuple[str, ...]:
+        """What a user should know about the validation split."""
+        known = self._published
+        if known is None or known.data != self.spec.data:
+            return ()
+        trained = f"The checkpoint is the published {known.model}, trained on all training images of {known.data}"
+        if self.validation_seen:
+            return (
+                f"{trained}, the validation images among them: validation accuracy is memory. Use data_options: "
+                "{validation: test}.",
+            )
+        return (
+            f"{trained}: the validation split is cut from the test files ({len(self.data.validation):,} images; "
+            f"{len(self.data.test):,} stay test).",
+        )
 
     @cached_property
     def model_options(self) -> dict[str, Any]:
@@ -54,7 +113,7 @@ class Materials:
         implied: dict[str, Any] = {}
         shape, classes = self.data.input_shape, self.data.num_classes
         if self.spec.model in model_names():
-            is_tokens = len(shape) == 1
+            is_tokens = not self.data.example().is_floating_point()
             images = {"in_channels": shape[0], "num_classes": classes}
             implied = {"context": shape[0], "vocab": classes} if is_tokens else images
         elif self.spec.model.startswith("timm:"):
@@ -73,7 +132,7 @@ class Materials:
 
         model = self._new_model()
         try:
-            return trace_model(model, (self.data.validation.x[:1],), name=_short(self.spec.model))
+            return trace_model(model, (self.data.example(),), name=_short(self.spec.model))
         except TraceError as error:
             wanted, given = getattr(model, "input_shape", None), self.data.input_shape
             if wanted is None or tuple(wanted) == tuple(given):
@@ -99,7 +158,7 @@ class Materials:
         return {
             "model_options": self.model_options,
             "data": self.spec.data,
-            "data_options": self.spec.data_options,
+            "data_options": self.data_options,
             "checkpoint": self.spec.checkpoint,
             "training": {
                 "float": {} if self.spec.checkpoint else self.spec.float_settings.to_dict(),
@@ -111,7 +170,7 @@ class Materials:
     def scorer(self) -> Scorer:
         """Scores candidates of the float model, which is trained or read first."""
         scorer = training.Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
-        accuracy = scorer.float_accuracy()
+        accuracy = counted(scorer.float_accuracy())
         record = {"correct": accuracy.correct, "total": accuracy.total, "checkpoint": FLOAT_WEIGHTS}
         write_atomic(self.folder / FLOAT_RECORD, json.dumps(record, indent=1) + "\n")
         return scorer
@@ -124,7 +183,7 @@ class Materials:
             if path.exists():
                 compress.load_weights(path, model)
             else:
-                _read_checkpoint(self.spec.checkpoint, model)
+                compress.load_weights(self.spec.checkpoint, model)
                 compress.save_weights(path, model)
             return model.eval()
         settings = self.spec.float_settings
@@ -157,14 +216,15 @@ class Materials:
         return load_model(self.spec.model, **self.model_options)
 
 
-def _read_checkpoint(path: str, model: Any) -> None:
-    """Weights that the user brings: `.safetensors` of ours, or `.npz` arrays named like the parameters."""
-    if path.endswith(".npz"):
-        from workloads.models import load_pretrained_npz
+def counted(score: Any) -> Accuracy:
+    """An accuracy of the scorer, which measures no metric here (`Materials.data`).
 
-        load_pretrained_npz(model, path)
-    else:
-        compress.load_weights(path, model)
+    Raises:
+        ConfigError: it did.
+    """
+    if not isinstance(score, Accuracy):
+        raise ConfigError(f"a search from a file compares accuracies, but got {score}")
+    return score
 
 
 def read_float_accuracy(folder: Path) -> Accuracy | None:

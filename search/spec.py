@@ -75,12 +75,12 @@ class SearchSpec(Schema):
     Attributes:
         name: of the study and its folder; the name of the file if left out.
         model, model_options: as for `workloads.load_model`; channels and classes follow from the data.
-        data, data_options: as for `workloads.load_data`.
+        data, data_options: as for `workloads.load_data`: a name, FILE.npz, a folder of images, FILE.py:function.
         accelerator: a name or a YAML file; costs such as energy need one.
         objectives: accuracy and costs, of `search.OBJECTIVES`; the first cost orders the front.
         strict_bits: refuse a space with widths that the accelerator has no arithmetic for.
-        checkpoint: `.safetensors` of a trained float model, or an `.npz` of arrays named like its parameters;
-            without it one is trained.
+        checkpoint: of a trained float model: `.safetensors`, `.npz` of arrays named like its parameters, or a
+            `.pt` of its state dict; without it one is trained.
         provenance: written by a run, not read.
     """
 
@@ -155,10 +155,24 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
     file, separator, function = spec.model.rpartition(":")
     if separator and file.endswith(".py"):
         changes["model"] = f"{_existing(folder, file, 'model')}:{function}"
+    if _is_place(folder, spec.data):
+        source, separator, function = spec.data.rpartition(":") if ".py:" in spec.data else (spec.data, "", "")
+        changes["data"] = f"{_existing(folder, source, 'data')}{separator}{function}"
     if isinstance(spec.data_options.get("path"), str):
         path = str(_existing(folder, spec.data_options["path"], "data_options.path"))
         changes["data_options"] = {**spec.data_options, "path": path}
     return spec.model_copy(update=changes)
+
+
+def _is_place(folder: Path, data: str) -> bool:
+    """A file, a function in one, or a folder; a known name is never one."""
+    if data.endswith((".npz", ".py", "/")) or ".py:" in data:
+        return True
+    if not (folder / data).is_dir():
+        return False
+    from workloads import data_names
+
+    return data not in data_names()
 
 
 def _existing(folder: Path, name: str, key: str) -> Path:

@@ -7,8 +7,6 @@ import copy
 import torch
 from torch import nn
 
-from hwmodel.errors import ConfigError
-
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The module in a `torch.compile` or a data-parallel wrapper: its names are the ones people configure."""
@@ -25,17 +23,14 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def copied(model: nn.Module) -> nn.Module:
     """A deep copy of what is in the wrappers.
 
-    Raises:
-        ConfigError: a module holds a tensor that autograd computed, such as the weight of
-            `torch.nn.utils.weight_norm`: torch cannot copy it.
+    What a hook computes (the weight of `torch.nn.utils.weight_norm`, `spectral_norm` or `prune`) torch refuses to
+    copy: its value is taken, and the hook of the copy computes it anew in the next forward.
     """
     model = unwrapped(model)
-    for name, module in model.named_modules():
-        for key, value in vars(module).items():
-            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
-                place = f"{name!r}: its" if name else "its"
-                raise ConfigError(
-                    f"{place} {key} is computed by a hook, and torch cannot copy such a model. Remove the hook "
-                    "(for instance torch.nn.utils.remove_weight_norm), or use torch.nn.utils.parametrizations."
-                )
-    return copy.deepcopy(model)
+    computed = [
+        value
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, torch.Tensor) and value.grad_fn is not None
+    ]
+    return copy.deepcopy(model, {id(value): value.detach().clone() for value in computed})

@@ -9,6 +9,7 @@ from hwmodel.chip.fields import quantity
 from hwmodel.chip.formats import Format, FormatSection
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
+from hwmodel.errors import check_one_of
 
 Size = Annotated[float, quantity("size", positive=True)]
 Bandwidth = Annotated[float, quantity("bandwidth", positive=True)]
@@ -59,8 +60,7 @@ class RooflineSection(Schema):
     def _check(self) -> RooflineSection:
         names = [item.name for item in self.formats]
         bits = [item.bits for item in self.formats]
-        if self.native not in names:
-            raise ValueError(f"native must be one of {', '.join(names)}, but got {self.native!r}")
+        check_one_of("native", self.native, names)
         if len(set(bits)) != len(bits) or max(bits) != 32:
             raise ValueError(f"formats must have different widths, the widest 32 bit, but got {bits} bit")
         if self.idle_power > self.board_power:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import networkx as nx
 
-from hwmodel.errors import GraphError, did_you_mean
+from hwmodel.errors import GraphError, check_names, matched_none
 from hwmodel.network.choice import Choice
 from hwmodel.network.frames import layer_frame
 from hwmodel.network.graphfile import (
@@ -172,9 +172,7 @@ class LayerGraph(Shown):
         node = self.digraph.nodes.get(name, {}).get("op")
         if not isinstance(node, Layer):
             names = [layer.name for layer in self.layers]
-            raise GraphError(
-                f"{name!r} matches none of the {len(names)} layers of {self.name!r}.{did_you_mean(name, names)}"
-            )
+            raise GraphError(matched_none(name, names, f"layers of {self.name!r}"))
         return node
 
     @cached_property
@@ -211,10 +209,7 @@ class LayerGraph(Shown):
         Raises:
             GraphError: a name matches no module; the nearest name is offered.
         """
-        known = self.layer_modules
-        for name in choices:
-            if name not in known:
-                raise GraphError(f"{name!r} matched 0 of {len(self.layers)} layers.{did_you_mean(name, known)}")
+        check_names(choices, self.layer_modules, error=GraphError)
         return self.with_layers(
             {layer.name: choices[layer.module].annotate(layer) for layer in self.layers if layer.module in choices}
         )

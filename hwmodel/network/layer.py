@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any, Literal, Self, get_args
 
-from hwmodel.errors import LayerError, did_you_mean
+from hwmodel.errors import LayerError, check_one_of, did_you_mean
 
 DimName = Literal["B", "G", "K", "C", "OY", "OX", "FY", "FX"]
 Operand = Literal["W", "I", "O"]
@@ -218,8 +218,7 @@ class Layer:
             object.__setattr__(self, "dilation", _pair("dilation", self.dilation))
         except LayerError as error:
             raise LayerError(f"layer {self.name!r}: {error}") from None
-        if self.kind not in get_args(Kind):
-            raise LayerError(f"layer {self.name!r}: kind must be conv, linear or matmul, but got {self.kind!r}")
+        check_one_of(f"layer {self.name!r}: kind", self.kind, get_args(Kind), LayerError)
         if self.parameter_elements is not None and not 1 <= self.parameter_elements <= MAX_MACS:
             raise LayerError(
                 f"layer {self.name!r}: `1 <= parameter_elements <= 2^53` must hold, "

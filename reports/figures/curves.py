@@ -29,7 +29,7 @@ def plot_curves(
     *,
     theme: Theme = themes.LIGHT,
 ) -> Axes:
-    """Accuracies by epoch on the left axis, the loss on a second one on the right.
+    """Accuracies, or the metric of the run, by epoch on the left axis, the loss on a second one on the right.
 
     Args:
         history: of `finetune`, its records, or the frame (or CSV) of `to_dataframe`.
@@ -57,8 +57,12 @@ def plot_curves(
             ax.plot(
                 frame["epoch"], frame[column] * 100, line, color=color, label=label, marker=marker, markersize=3.5
             )
+    metrics = [name for name in frame.columns if "validation_" in name and name not in _ACCURACIES]
+    for column, color in zip(metrics, (themes.BLUE, themes.GREEN), strict=False):
+        label = column.replace("_", " ").removeprefix("ema ") + (", averaged weights" * column.startswith("ema_"))
+        ax.plot(frame["epoch"], frame[column], color=color, label=label, marker=marker, markersize=3.5)
     ax.set_xlabel("Epoch")
-    ax.set_ylabel("Accuracy [%]")
+    ax.set_ylabel(metrics[0].removeprefix("validation_") if metrics else "Accuracy [%]")
     losses.set_ylabel("Loss")
     losses.set_ylim(bottom=0)
     style_axes(ax, theme)

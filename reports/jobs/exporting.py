@@ -83,7 +83,7 @@ def _packed(rebuilt: Rebuilt, output: Path) -> tuple[dict[str, Any], list[tuple[
     }  # fmt: skip
     parts = f"codes {size.code_bytes:,}, scales {size.parameter_bytes:,}, other tensors {size.other_bytes:,}"
     return data, [
-        (OK, f"wrote {output}: {size.num_bytes:,} bytes ({parts}), {size.ratio:.2f} times smaller than float32"),
+        (OK, f"wrote {output}: {size.num_bytes:,} bytes ({parts}), {size.compared}"),
         (OK, f"read back: {same} tensors equal to the last bit"),
     ]
 
@@ -91,7 +91,7 @@ def _packed(rebuilt: Rebuilt, output: Path) -> tuple[dict[str, Any], list[tuple[
 def _onnx(
     rebuilt: Rebuilt, format: str, output: Path, *, fold: bool, images: int
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    x = rebuilt.data.validation.x[: max(1, images)]
+    x = rebuilt.data.example(max(1, images))
     made = exporters.export_onnx(
         rebuilt.compressed, x[:1], output, dialect="qdq" if format == "onnx" else "qonnx", fold=fold
     )
@@ -130,7 +130,8 @@ def _torchao(path: Path, _: Path | None) -> dict[str, Any]:
 def _bits(path: Path, _: Path | None) -> dict[str, Any]:
     """Both kinds of bit lists, and the layers that they are of."""
     file = read_config(path)
-    names = exporters.layer_names(model_of(file, path) or file.config.layers)
+    model = model_of(file, path)
+    names = exporters.layer_names(file.config.layers if model is None else model)
     return {
         "layers": names,
         "haq": exporters.haq_bits(file.config, names),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from search.front.results import Result
-    from workloads.training import EpochRecord
+    from workloads.training import Accuracy, EpochRecord, MetricValue
 
 LABELS = {
     "float": "float training",
@@ -60,8 +60,14 @@ def epoch_text(record: EpochRecord, total: int) -> str:
     """`epoch 3/8 · loss 0.412 · train 91.2 % · validation 90.1 % · lr 0.03 · 4.20 s`."""
     scores = [("train", record.train_accuracy), ("validation", record.validation), ("EMA", record.ema_validation)]
     parts = [f"epoch {record.epoch}/{total}", f"loss {record.loss:.3g}"]
-    parts += [f"{name} {units.percent(score.value)}" for name, score in scores if score is not None]
+    parts += [f"{name} {_score_text(score)}" for name, score in scores if score is not None]
     return " · ".join([*parts, f"lr {record.lr:.2g}", units.seconds(record.wall_s)])
+
+
+def _score_text(score: Accuracy | MetricValue) -> str:
+    """An accuracy in percent; a metric by its name."""
+    name = getattr(score, "name", "")
+    return f"{name} {score.value:.4g}" if name else units.percent(score.value)
 
 
 class State(Observer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 from workloads.compress.reads import WeightReads
 from workloads.compress.transform import quantized_layers
 from workloads.placement import device_of
 
-Inputs = Any  # a tensor or array (N, ...), or a sequence of them
+#: A tensor or array (N, ...), a sequence of them, or a DataLoader of inputs or of (inputs, targets).
+Inputs = Any
 
 
 @contextmanager
@@ -40,8 +41,9 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
 
     Args:
         qmodel: of `apply`.
-        x: (N, ...) inputs, or a tuple of them for a model with several; training data, a few hundred.
-        batch_size: images at a time.
+        x: (N, ...) inputs, or a tuple of them for a model with several; training data, a few hundred. Or a
+            DataLoader of inputs or of (inputs, targets), all of whose batches run.
+        batch_size: images at a time; a loader's are its own.
 
     Raises:
         ConfigError: no data, values that are not finite, or a compressed layer that did not run or whose weight
@@ -78,7 +80,7 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
         _set_range(name, layers[name].input_quantizer, observer)
 
 
-def _set_range(name: str, quantizer: Any, observer: Observer) -> None:
+def _set_range(name: str, quantizer: Any, observer: RangeObserver) -> None:
     try:
         quantizer.set_range(observer)
     except ConfigError as error:
@@ -136,6 +138,9 @@ def reestimate_norms(model: nn.Module, x: Inputs, batch_size: int = 256) -> None
 
 
 def _batches(x: Inputs, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+    if isinstance(x, Iterable) and not isinstance(x, Sequence) and not hasattr(x, "__array__"):
+        yield from _loaded(x, device)
+        return
     inputs = tuple(x) if isinstance(x, Sequence) else (x,)
     tensors = [torch.as_tensor(item) for item in inputs]
     if not tensors or not len(tensors[0]):
@@ -144,3 +149,22 @@ def _batches(x: Inputs, batch_size: int, device: torch.device) -> Iterator[tuple
         raise ConfigError(f"`batch_size >= 1` must hold, but got batch_size={batch_size}")
     for start in range(0, len(tensors[0]), batch_size):
         yield tuple(t[start : start + batch_size].to(device) for t in tensors)
+
+
+def _loaded(loader: Iterable[Any], device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+    """The inputs of a loader's batches; targets beside them are left out."""
+    empty = True
+    for batch in loader:
+        inputs = batch
+        if isinstance(batch, list | tuple):
+            if len(batch) not in (1, 2):
+                raise ConfigError(
+                    f"a batch must be inputs or (inputs, targets), but the loader gave {len(batch)} values."
+                )
+            inputs = batch[0]
+        if not isinstance(inputs, Tensor):
+            raise ConfigError(f"the inputs of a batch must be a tensor, but are {type(inputs).__name__}.")
+        empty = False
+        yield (inputs.to(device),)
+    if empty:
+        raise ConfigError("calibration needs at least one input, but the loader gave none")

@@ -18,7 +18,7 @@ from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.patterns import is_pattern
 
 SCHEMA_VERSION = 1
-PICKLED_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"})
+_NOT_YAML = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npz", ".safetensors"})
 _RECORDED = ("hwmodel", "torch", "numpy", "optuna", "safetensors")
 
 
@@ -112,14 +112,12 @@ class _FileRecord(Schema):
     provenance: Provenance = Field(default_factory=Provenance)
 
 
-def refuse_pickle(path: str | Path) -> None:
-    """Files that run code when loaded are never opened.
-
-    Raises:
-        ConfigError: the suffix is one of a pickle.
+def _check_suffix(path: str | Path) -> None:
+    """Raises:
+    ConfigError: the suffix is one of weights.
     """
-    if Path(path).suffix.lower() in PICKLED_SUFFIXES:
-        raise ConfigError(f"{Path(path).name} needs pickled code: refused. Convert it to safetensors.")
+    if Path(path).suffix.lower() in _NOT_YAML:
+        raise ConfigError(f"{Path(path).name}: a configuration is YAML, but this is of weights. Name it .yaml.")
 
 
 def write_config(
@@ -143,11 +141,11 @@ def write_config(
         The path.
 
     Raises:
-        ConfigError: the suffix is one of a pickle, a value is not plain, or `provenance` has a name of the
+        ConfigError: the suffix is one of weights, a value is not plain, or `provenance` has a name of the
             record with another kind of value.
         GraphError: a name matches no layer.
     """
-    refuse_pickle(path)
+    _check_suffix(path)
     config = config.resolved(graph)
     data = {
         "schema": SCHEMA_VERSION,
@@ -165,10 +163,10 @@ def read_config(path: str | Path) -> ConfigFile:
     """Read a file of `write_config`.
 
     Raises:
-        ConfigError: it is absent, a pickle, no valid YAML, has an unknown key or an invalid value; the
+        ConfigError: it is absent, a file of weights, no valid YAML, has an unknown key or an invalid value; the
             message starts with the line and column.
     """
-    refuse_pickle(path)
+    _check_suffix(path)
     record = read_yaml(path, _FileRecord)
     layers = {name: LayerChoice.from_dict(item.model_dump()) for name, item in record.layers.items()}
     return ConfigFile(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from workloads.data.cifar_binary import ARCHIVE, FOLDER, is_binary, read_binary
-from workloads.data.dataset import Dataset, Normalise, make_dataset, resize, seeded_order
+from workloads.data.dataset import Dataset, Normalise, ValidationFrom, make_dataset, resize, seeded_order
 from workloads.data.idx import read_idx_folder
 from workloads.npz import read_npz
 from workloads.options import check_count
@@ -33,6 +33,7 @@ def mnist(
     channels: int = 1,
     limit: int | None = None,
     normalize: Normalise = "train",
+    validation: str = "train",
 ) -> Dataset:
     """MNIST: 55,000 train, 5,000 validation (drawn from the train part by the seed), 10,000 test.
 
@@ -44,6 +45,8 @@ def mnist(
         channels: 3 repeats the grey channel.
         limit: keep so many train images; None keeps all.
         normalize: see `make_dataset`.
+        validation: `test` cuts the 5,000 from the test files instead: 60,000 train, 5,000 test. For weights that
+            were trained on all training images.
 
     Raises:
         ConfigError: no file, or not one of this form.
@@ -54,11 +57,15 @@ def mnist(
     check_count(what, "size", size)
     check_count(what, "channels", channels)
     images = [_fit(torch.from_numpy(arrays[key]).unsqueeze(1), size) for key in ("x_train", "x_test")]
-    return _with_validation("mnist", images, arrays, seed, limit, channels, normalize)
+    return _with_validation("mnist", images, arrays, seed, limit, channels, normalize, validation)
 
 
 def cifar10(
-    path: str | Path | None = None, seed: int = 0, limit: int | None = None, normalize: Normalise = "train"
+    path: str | Path | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    normalize: Normalise = "train",
+    validation: str = "train",
 ) -> Dataset:
     """CIFAR-10: 45,000 train, 5,000 validation (drawn from the train part by the seed), 10,000 test.
 
@@ -68,6 +75,8 @@ def cifar10(
         seed: of the choice of the validation images.
         limit: keep so many train images; None keeps all.
         normalize: see `make_dataset`; the published weights of CIFAR ResNets expect `imagenet`.
+        validation: `test` cuts the 5,000 from the test files instead: 50,000 train, 5,000 test. For weights that
+            were trained on all training images.
 
     Raises:
         ConfigError: no file, or not one of this form.
@@ -76,7 +85,7 @@ def cifar10(
     found = _find(what, ("cifar10.npz", ARCHIVE, FOLDER), path)
     arrays = checked(what, found, read_binary(found) if is_binary(found) else read_npz(found, KEYS), (32, 32, 3))
     images = [torch.from_numpy(arrays[key]).permute(0, 3, 1, 2) for key in ("x_train", "x_test")]
-    return _with_validation("cifar10", images, arrays, seed, limit, None, normalize)
+    return _with_validation("cifar10", images, arrays, seed, limit, None, normalize, validation)
 
 
 def checked(
@@ -141,16 +150,26 @@ def _with_validation(
     limit: int | None,
     channels: int | None,
     normalize: Normalise,
+    validation: str,
 ) -> Dataset:
     what = f"data {name!r}"
-    labels, test_labels = (torch.from_numpy(arrays[key].astype(np.int64)) for key in ("y_train", "y_test"))
-    count = len(labels)
+    if validation not in ("train", "test"):
+        raise ConfigError(f"{what}: validation must be train or test, but got validation={validation!r}")
+    labels = [torch.from_numpy(arrays[key].astype(np.int64)) for key in ("y_train", "y_test")]
+    source = int(validation == "test")
+    count = len(labels[source])
     if count <= VALIDATION:
-        raise ConfigError(f"{what}: x_train must hold more than {VALIDATION} images, but holds {count}")
-    order = seeded_order(count, check_count(what, "seed", seed, least=0))
-    validation, train = order[:VALIDATION], order[VALIDATION:]
+        raise ConfigError(f"{what}: x_{validation} must hold more than {VALIDATION} images, but holds {count}")
+    orders = [seeded_order(len(y), check_count(what, "seed", seed, least=0)) for y in labels]
+    chosen = orders[source][:VALIDATION]
+    rest = [order[VALIDATION:] if part == source else order for part, order in enumerate(orders)]
+    if not source:
+        rest[1] = torch.arange(len(labels[1]))
     if limit is not None:
-        train = train[: check_count(what, "limit", limit)]
-    splits = [(images[0][index].float() / 255.0, labels[index]) for index in (train, validation)]
-    splits.append((images[1].float() / 255.0, test_labels))
-    return make_dataset(name, (splits[0], splits[1], splits[2]), 10, "", channels, normalize)
+        rest[0] = rest[0][: check_count(what, "limit", limit)]
+    train, held_out, test = (
+        (images[part][index].float() / 255.0, labels[part][index])
+        for part, index in ((0, rest[0]), (source, chosen), (1, rest[1]))
+    )
+    origin: ValidationFrom = "test" if source else "train"
+    return make_dataset(name, (train, held_out, test), 10, "", channels, normalize, origin)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_one_of
 
 #: How pixels are scaled; see `make_dataset`.
 Normalise = Literal["train", "imagenet", "none"]
+#: Which files the validation split was cut from: a checkpoint that was trained on all training files has seen a
+#: split that is cut from "train". "own": it has files of its own.
+ValidationFrom = Literal["", "own", "train", "test"]
 #: Mean and deviation of red, green and blue in 0 .. 1, as torchvision's models expect them.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -22,8 +25,8 @@ class Split:
     """Images and their labels, or tokens and their targets.
 
     Attributes:
-        x: float32 (N, C, H, W), normalised; or tokens, int64 (N, T).
-        y: int64 (N,); of tokens (N, T), a target for each.
+        x: float32 (N, C, H, W), normalised, or other inputs (N, ...); or tokens, int64 (N, T).
+        y: int64 (N,); of tokens (N, T), a target for each; of a regression float32 (N,) or (N, outputs).
 
     Raises:
         ConfigError: shapes or types are not these.
@@ -40,10 +43,12 @@ class Split:
                     f"{self.x.dtype} {tuple(self.x.shape)} and {self.y.dtype} {tuple(self.y.shape)}"
                 )
             return
-        if self.x.dim() != 4 or self.x.dtype != torch.float32:
+        if self.x.dim() < 2 or self.x.dtype != torch.float32:
             raise ConfigError(
-                f"split: x must be float32 (N, C, H, W), but got {self.x.dtype} {tuple(self.x.shape)}"
+                f"split: x must be float32 (N, C, H, W) or (N, ...), but got {self.x.dtype} {tuple(self.x.shape)}"
             )
+        if self.y.dtype == torch.float32 and self.y.dim() in (1, 2) and len(self.y) == len(self.x):
+            return
         if self.y.shape != self.x.shape[:1] or self.y.dtype != torch.int64:
             raise ConfigError(
                 f"split: y must be int64 ({len(self.x)},), but got {self.y.dtype} {tuple(self.y.shape)}"
@@ -67,22 +72,45 @@ class Dataset:
 
     Attributes:
         name: of the data set.
-        train, validation, test: disjoint.
-        num_classes: labels are 0 .. num_classes - 1.
+        train, validation, test: disjoint; each a `Split`, or a DataLoader of (x, y), which streams.
+        num_classes: labels are 0 .. num_classes - 1; of a regression the number of outputs.
         source: where the images come from, for reports.
+        validation_from: which files the validation split was cut from; "" is not known.
+        loss: (outputs, targets) -> 0-dim; None is cross-entropy, and of a regression the mean squared error.
+        metric: (outputs, targets) -> a share, 1 is perfect; None is accuracy, and of a regression r2.
     """
 
     name: str
-    train: Split
-    validation: Split
-    test: Split
+    train: Any
+    validation: Any
+    test: Any
     num_classes: int
     source: str = ""
+    validation_from: ValidationFrom = ""
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    metric: Callable[[Tensor, Tensor], Tensor | float] | None = None
+
+    def example(self, count: int = 1) -> Tensor:
+        """The first inputs of the validation split, (count, ...)."""
+        if isinstance(self.validation, Split):
+            return self.validation.x[:count]
+        from workloads.training.inputs import first_inputs
+
+        return first_inputs(self.validation, count)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """(C, H, W), or (T,) of tokens."""
-        return tuple(self.train.x.shape[1:])
+        return tuple(self.example().shape[1:])
+
+    @property
+    def is_regression(self) -> bool:
+        """Targets are numbers, not classes."""
+        if isinstance(self.validation, Split):
+            return self.validation.y.is_floating_point()
+        from workloads.training.inputs import feed_of
+
+        return feed_of(self.validation, torch.device("cpu")).has_values
 
     def __repr__(self) -> str:
         return f"Dataset({self.describe()})"
@@ -90,9 +118,49 @@ class Dataset:
     def describe(self) -> str:
         """One line: name, shape, classes, sizes of the splits."""
         shape = "×".join(map(str, self.input_shape))
-        sizes = f"{len(self.train):,} train / {len(self.validation):,} validation / {len(self.test):,} test"
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        sizes = " / ".join(f"{_size(split)} {name}" for name, split in parts.items())
         source = f" ({self.source})" if self.source else ""
-        return f"{self.name}{source}: {shape}, {self.num_classes} classes, {sizes}"
+        what = f"{self.num_classes} {'outputs' if self.is_regression else 'classes'}"
+        return f"{self.name}{source}: {shape}, {what}, {sizes}"
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.describe()}>"
+
+
+def _size(split: Any) -> str:
+    """Items; of a stream that does not know them, batches."""
+    items: Any = split if isinstance(split, Split) else getattr(split, "dataset", None)
+    return f"{len(items):,}" if hasattr(items, "__len__") else f"{len(split):,} batches of"
+
+
+def num_classes_of(what: str, labels: Sequence[Tensor]) -> int:
+    """Classes 0 .. n - 1 of the train, validation and test labels; outputs of a regression.
+
+    Args:
+        what: for messages.
+        labels: train first; (N,) each, or (N, outputs).
+
+    Raises:
+        ConfigError: a negative label, or a class without a training item.
+    """
+    if any(y.is_floating_point() for y in labels):
+        widths = {y.shape[1] if y.dim() == 2 else 1 for y in labels}
+        if len(widths) > 1 or not all(y.is_floating_point() for y in labels):
+            raise ConfigError(f"{what}: the targets of all parts must be of one kind and width")
+        return widths.pop()
+    if min(int(y.min()) for y in labels) < 0:
+        raise ConfigError(
+            f"{what}: labels must be 0, 1, 2, ..., but go down to {min(int(y.min()) for y in labels)}"
+        )
+    count = max(int(y.max()) for y in labels) + 1
+    absent = sorted(set(range(count)) - set(labels[0].flatten().tolist()))
+    if absent and labels[0].dim() == 1:
+        raise ConfigError(
+            f"{what}: labels must be 0 .. {count - 1}, each in the training part, but it has no "
+            f"{', '.join(map(str, absent[:5]))}{' ...' if len(absent) > 5 else ''}. Number the classes from 0."
+        )
+    return count
 
 
 def make_dataset(
@@ -102,12 +170,13 @@ def make_dataset(
     source: str,
     channels: int | None = None,
     normalize: Normalise = "train",
+    validation_from: ValidationFrom = "",
 ) -> Dataset:
     """A normalised data set.
 
     Args:
-        name, num_classes, source: as for `Dataset`.
-        splits: (x, y) of train, validation, test; x (N, C, H, W), on any scale for `train`, else in 0 .. 1.
+        name, num_classes, source, validation_from: as for `Dataset`.
+        splits: (x, y) of train, validation, test; x (N, C, ...), on any scale for `train`, else in 0 .. 1.
         channels: repeat single-channel images so many times.
         normalize: `train` gives each channel zero mean and unit deviation over the train split; `imagenet`
             subtracts and divides by the constants of ImageNet, which most published weights expect; `none` leaves
@@ -124,31 +193,28 @@ def make_dataset(
             if normal.shape[1] != 1:
                 raise ConfigError(f"data {name!r}: channels must be {normal.shape[1]}, but got channels={channels}")
             normal = normal.repeat(1, channels, 1, 1)
-        done.append(Split(x=normal.contiguous(), y=y.long()))
+        done.append(Split(x=normal.contiguous(), y=y if y.is_floating_point() else y.long()))
     return Dataset(
-        name=name, train=done[0], validation=done[1], test=done[2], num_classes=num_classes, source=source
-    )
+        name=name, train=done[0], validation=done[1], test=done[2], num_classes=num_classes, source=source,
+        validation_from=validation_from,
+    )  # fmt: skip
 
 
 def _scale(name: str, train_x: Tensor, normalize: str) -> tuple[Tensor, Tensor]:
     """What to subtract and what to divide by: each (1, C, 1, 1) or (1, 1, 1, 1)."""
     if normalize == "train":  # in float64: the sum of 50 million float32 pixels would lose digits
         wide = train_x.double()
-        dims = (0, 2, 3)
+        dims = (0, *range(2, wide.dim()))
         return wide.mean(dims, keepdim=True).float(), wide.std(dims, keepdim=True).clamp_min(1e-6).float()
     constants: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
         "imagenet": IMAGENET, "none": ((0.0,), (1.0,)),
     }  # fmt: skip
-    if normalize not in constants:
-        options = ("train", *constants)
+    check_one_of(f"data {name!r}: normalize", normalize, ("train", *constants))
+    ones = (1,) * (train_x.dim() - 2)
+    mean, deviation = (torch.tensor(values).reshape(1, -1, *ones) for values in constants[normalize])
+    if normalize == "imagenet" and (train_x.dim() != 4 or train_x.shape[1] != mean.shape[1]):
         raise ConfigError(
-            f"data {name!r}: normalize must be one of {', '.join(options)}, but got {normalize!r}."
-            f"{did_you_mean(str(normalize), options)}"
-        )
-    mean, deviation = (torch.tensor(values).reshape(1, -1, 1, 1) for values in constants[normalize])
-    if mean.shape[1] not in (1, train_x.shape[1]):
-        raise ConfigError(
-            f"data {name!r}: normalize={normalize!r} is of colour images, but these have one channel."
+            f"data {name!r}: normalize={normalize!r} is of colour images, but these are {tuple(train_x.shape)}."
         )
     return mean, deviation
 

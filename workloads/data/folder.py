@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hwmodel.errors import ConfigError
-from workloads.data.dataset import Dataset, Normalise, make_dataset, seeded_order
+from workloads.data.dataset import Dataset, Normalise, ValidationFrom, make_dataset, seeded_order
 from workloads.options import check_count
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -25,7 +25,7 @@ def image_folder(
     size: int = 32,
     channels: int = 3,
     seed: int = 0,
-    validation: float = 0.1,
+    validation: float | str = 0.1,
     test: float = 0.1,
     limit: int | None = None,
     normalize: Normalise = "train",
@@ -40,7 +40,9 @@ def image_folder(
         size: of the square that is kept [pixel].
         channels: 1 (grey) or 3.
         seed: of the drawing.
-        validation, test: share of each class that is drawn where there is no folder, in (0, 1), at least one image.
+        validation, test: share of each class that is drawn where there is no folder, in (0, 1), at least one image;
+            validation: "test" cuts half of each class of the test folder off instead, for weights that were trained
+            on all training images.
         limit: keep so many training images, drawn by the seed; None keeps all.
         normalize: see `make_dataset`.
 
@@ -53,22 +55,30 @@ def image_folder(
     if channels not in (1, 3):
         raise ConfigError(f"{_WHAT}: channels must be 1 or 3, but got channels={channels!r}")
     for name, share in (("validation", validation), ("test", test)):
-        if not 0 < share < 1:
-            raise ConfigError(f"{_WHAT}: `0 < {name} < 1` must hold, but got {name}={share!r}")
+        if share != "test" and (isinstance(share, str) or not 0 < share < 1):
+            also = ' or "test"' if name == "validation" else ""
+            raise ConfigError(f"{_WHAT}: `0 < {name} < 1`{also} must hold, but got {name}={share!r}")
     root = Path(path)
     if not root.is_dir():
         raise ConfigError(f"{_WHAT}: no folder {root}")
     classes, parts = _parts(root)
+    origin: ValidationFrom = "own" if "val" in parts else "train"
+    if validation == "test":
+        if "test" not in parts:
+            raise ConfigError(f"{_WHAT}: validation: test needs the images of a folder {root / 'test'}")
+        parts["test"], parts["val"] = _draw(parts["test"], 0.5, seed, "validation")
+        origin = "test"
     for part, share in (("test", test), ("val", validation)):
         if part not in parts:
-            parts["train"], parts[part] = _draw(parts["train"], share, seed, part)
+            parts["train"], parts[part] = _draw(parts["train"], float(share), seed, part)
     train = [parts["train"][index] for index in seeded_order(len(parts["train"]), seed).tolist()]
     if limit is not None:
         train = train[: check_count(_WHAT, "limit", limit)]
     loaded = [_load(items, size, channels) for items in (train, parts["val"], parts["test"])]
     return make_dataset(
-        root.name, (loaded[0], loaded[1], loaded[2]), len(classes), f"images in {root.name}", normalize=normalize
-    )
+        root.resolve().name, (loaded[0], loaded[1], loaded[2]), len(classes), f"images in {root.resolve().name}",
+        normalize=normalize, validation_from=origin,
+    )  # fmt: skip
 
 
 def _parts(root: Path) -> tuple[list[str], dict[str, list[Item]]]:

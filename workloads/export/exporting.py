@@ -34,7 +34,7 @@ def check_installed() -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"writing ONNX needs {' and '.join(missing)}, not installed here: pip install 'hwmodel[export]'"
+            f"writing ONNX needs {' and '.join(missing)}, not installed here: pip install -e '.[export]'"
         )
 
 

@@ -32,7 +32,7 @@ def builder(text: str) -> Callable[..., nn.Module]:
         ConfigError: transformers is not installed, no such type, or the file is no configuration.
     """
     if importlib.util.find_spec("transformers") is None:
-        raise ConfigError(f"hf:{text} needs transformers, which is not installed: pip install 'hwmodel[hf]'")
+        raise ConfigError(f"hf:{text} needs transformers, which is not installed: pip install -e '.[hf]'")
     values = _values(text)
 
     def build(**options: Any) -> nn.Module:

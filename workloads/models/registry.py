@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,8 @@ from workloads.models.resnet_cifar import ResNetCifar
 from workloads.models.resnet_imagenet import resnet18, resnet50
 from workloads.models.transformer import TransformerLM
 from workloads.models.vgg_cifar import VGG16
-from workloads.npz import read_npz
 from workloads.options import call_with_options, check_count
+from workloads.userfile import function_of
 
 _LOOKALIKES = str.maketrans("oil", "011")
 _COUNTS = ("in_channels", "num_classes", "width", "vocab", "dim", "depth", "heads", "context", "image_size")
@@ -115,26 +113,16 @@ def load_model_with_input(
 
 
 def load_pretrained_npz(model: nn.Module, path: str | Path) -> None:
-    """Load weights from arrays named like the parameters; the last layer may be called `linear` for `fc`.
-
-    Counters of batch norm may be missing; everything else must match.
+    """Load weights from arrays named like the parameters, as `workloads.compress.load_weights` does.
 
     Raises:
         ConfigError: the file cannot be read, or a name or a shape does not match.
     """
-    state = {_own_name(key): torch.from_numpy(array) for key, array in read_npz(path).items()}
-    own = model.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unknown = [key for key in state if key not in own]
-    shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
-    for what, keys in (("has no", missing), ("has an unknown", unknown), ("has the wrong shape for", shapes)):
-        if keys:
-            raise ConfigError(f"{path}: {what} {keys[0]!r} ({len(keys)} such of {len(own)}): not of this model.")
-    model.load_state_dict(state, strict=False)
+    from workloads.storage.weights import load_weights
 
-
-def _own_name(key: str) -> str:
-    return "fc." + key.removeprefix("linear.") if key.startswith("linear.") else key
+    if Path(path).suffix != ".npz":
+        raise ConfigError(f"{path}: must be an .npz. Load other weights with load_weights.")
+    load_weights(path, model)
 
 
 # ---- building ----------------------------------------------------------------------------------
@@ -188,7 +176,7 @@ def _builder(name: str) -> Callable[..., Any]:
         return huggingface.builder(rest)
     path, separator, function = name.rpartition(":")
     if separator and path.endswith(".py"):
-        return _file_builder(Path(path), function)
+        return function_of(Path(path), function)
     if name.endswith(".onnx"):
         raise ConfigError(
             f"{name}: an ONNX file can be traced, priced and mapped (workloads.trace_onnx), not trained: "
@@ -210,7 +198,7 @@ def _suggestion(name: str) -> str:
 
 def _timm_builder(name: str) -> Callable[..., nn.Module]:
     if importlib.util.find_spec("timm") is None:
-        raise ConfigError(f"timm:{name} needs timm, which is not installed: pip install 'hwmodel[timm]'")
+        raise ConfigError(f"timm:{name} needs timm, which is not installed: pip install -e '.[timm]'")
     try:
         import timm
     except Exception as error:  # a torchvision built for another torch fails in its own ways
@@ -257,26 +245,3 @@ def _example_of_shape(model: nn.Module, batch: int, shape: tuple[int, ...]) -> t
     if own is not None and not own[0].is_floating_point():
         return (torch.zeros(batch, *shape, dtype=torch.long),)
     return (_normal(shape, batch),)
-
-
-def _file_builder(path: Path, function: str) -> Callable[..., Any]:
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    module_name = f"_hwmodel_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path}: cannot be imported as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses and pickling look their module up
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[module_name]
-        raise ConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
-    found: Callable[..., Any] | None = getattr(module, function, None)
-    if not callable(found):
-        callables = [
-            key for key, value in vars(module).items() if inspect.isroutine(value) or inspect.isclass(value)
-        ]
-        raise ConfigError(f"{path} has no function {function!r}.{did_you_mean(function, callables)}")
-    return found

@@ -1,32 +1,26 @@
-"""Sparse linear regression: min over x of 1/2 |A x - y|^2 + gamma * penalty(x), by five methods.
+"""Sparse linear regression: min over x of scale |A x - y|^2 + gamma * penalty(x), by five methods (`solvers`).
 
 The same penalties and proximal operators train a network (`workloads.sparse.regularize`); here their optimum is
-known. ISTA and FISTA: Beck & Teboulle, A Fast Iterative Shrinkage-Thresholding Algorithm, SIAM J.
-Imaging Sciences 2009. ADMM: Boyd et al., Distributed Optimization and Statistical Learning via ADMM, 2011,
-section 6.4. Iterative hard thresholding: Blumensath & Davies, Applied and Computational Harmonic
-Analysis 2009.
+known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError
 from workloads.sparse.penalties import Penalty, penalty
-from workloads.sparse.proximal import Prox, project_sparse
+from workloads.sparse.solvers import Method, Problem, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: (x, how far it is from a fixed point)
-Step = tuple[Tensor, float]
-Method = Literal["subgradient", "ista", "fista", "admm", "iht"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,23 +28,34 @@ class SparseSolution:
     """What a solver found.
 
     Attributes:
-        x: (n,), float64; exact zeros except from `subgradient`.
+        x: (n,), float64; exact zeros except from `subgradient`. The last iterate; the best one from `subgradient`
+            with its own steps.
+        objective: of x, scale |A x - y|^2 + gamma * penalty(x); of `iht` without the penalty.
         history: objective after every iteration.
+        losses: scale |A x - y|^2 after every iteration.
         converged: the last iterate was a fixed point, to the tolerance.
+        iterates: x after every iteration, (iterations, n); None unless asked for.
     """
 
     x: Tensor
+    objective: float
     history: tuple[float, ...]
+    losses: tuple[float, ...]
     converged: bool
-
-    @property
-    def objective(self) -> float:
-        """1/2 |A x - y|^2 + gamma * penalty(x)."""
-        return self.history[-1]
+    iterates: Tensor | None = None
 
     @property
     def nonzeros(self) -> int:
         return int(self.x.ne(0).sum())
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per iteration, from 1: step, objective, loss, and x0, x1, ... where iterates were kept."""
+        import pandas as pd
+
+        rows = torch.empty(len(self.history), 0) if self.iterates is None else self.iterates
+        columns: dict[str, Any] = {f"x{index}": rows[:, index].numpy() for index in range(rows.shape[1])}
+        steps = range(1, len(self.history) + 1)
+        return pd.DataFrame({"step": steps, "objective": self.history, "loss": self.losses, **columns})
 
 
 def sparse_regression(
@@ -64,62 +69,98 @@ def sparse_regression(
     largest: int = 0,
     groups: int = 1,
     rho: float = 1.0,
+    scale: float = 0.5,
+    step: float | None = None,
+    start: Any = None,
     iterations: int = 5000,
     tolerance: float = 1e-10,
+    iterates: bool = False,
 ) -> SparseSolution:
-    """Solve 1/2 |A x - y|^2 + gamma * penalty(x).
+    """Solve scale |A x - y|^2 + gamma * penalty(x).
 
-    scikit-learn's Lasso divides the first term by the number of rows: alpha = gamma / m.
+    scikit-learn's Lasso is scale = 1 / (2 m), gamma = alpha. The textbook's run, weights and loss per step, is
+    `method="subgradient", scale=1, step=0.02, start=0, iterations=200, tolerance=0, iterates=True`, then
+    `to_dataframe()`; without gamma it is gradient descent.
 
     Args:
         A: (m, n), array or tensor.
         y: (m,).
         gamma: weight of the penalty, >= 0.
         penalty_name: one of `PENALTIES`; `iht` takes none.
-        method: `ista` and `fista` (steps 1/L and the penalty's proximal operator), `admm`, `subgradient` (steps
-            falling as 1/sqrt(k) from 1/L, the best iterate is returned; the only one for the Hoyer
-            penalties), `iht` (gradient step, then the `kept` largest stay).
+        method: `ista` and `fista` (steps 1/L and the penalty's proximal operator), `admm`, `subgradient` (stages
+            of constant steps from 1/L, halved where they no longer help, the best iterate is returned; the only
+            one for the Hoyer penalties), `iht` (gradient step, then the `kept` largest stay).
         kept: of `iht`.
         largest: of `trimmed_l1`.
         groups: of the group penalties, so many consecutive entries of x belong together.
         rho: of `admm`.
+        scale: of the squares: 1/2; 1 is their sum, 1/m their mean.
+        step: of every iteration, constant; None takes the method's own. `admm` has none.
+        start: first x, (n,) or one number for all; None is zero, and least squares for `subgradient`.
         iterations: at most.
         tolerance: stop when a step moves x, and for `admm` its two copies lie apart, by at most
-            tolerance * max(1, |x|).
+            tolerance * max(1, |x|); 0 makes every iteration.
+        iterates: keep every x.
 
     Raises:
-        ConfigError: shapes that do not fit, an unknown name, a value out of its range, or a penalty
-            without the operator that the method needs.
+        ConfigError: shapes that do not fit, an unknown name, a value out of its range, a penalty without the
+            operator that the method needs, or a step that diverges.
     """
     matrix, target = _checked(A, y, groups)
-    if not gamma >= 0 or iterations < 1 or not rho > 0:
+    if not (gamma >= 0 and rho > 0 and iterations >= 1 and tolerance >= 0 and 0 < scale < math.inf):
         raise ConfigError(
-            f"`gamma >= 0`, `rho > 0` and `iterations >= 1` must hold, but got {gamma!r}, {rho!r}, {iterations!r}"
+            "`gamma >= 0`, `rho > 0`, `iterations >= 1`, `tolerance >= 0` and `scale > 0` must hold, but got "
+            f"{gamma!r}, {rho!r}, {iterations!r}, {tolerance!r}, {scale!r}"
         )
-    chosen = _in_groups(penalty(penalty_name, largest=largest), groups)
-    problem = _Problem(matrix=matrix, target=target, gamma=gamma, penalty=chosen)
-    steps = _steps(problem, method, kept, rho)
+    if step is not None and not 0 < step < math.inf:
+        raise ConfigError(f"`step > 0` must hold, but got step={step!r}")
+    problem = Problem(
+        matrix=matrix,
+        target=target,
+        scale=scale,
+        gamma=gamma,
+        penalty=_in_groups(penalty(penalty_name, largest=largest), groups),
+        length=step,
+        origin=None if start is None else _first(start, matrix.shape[1]),
+    )
+    found = _run(problem, method, kept, rho, iterations, tolerance, iterates)
+    if found.history and not math.isfinite(found.history[-1]):
+        raise ConfigError(
+            f"step={step!r} diverges after {len(found.history)} iterations. Below 2/L = {2 * problem.natural:.3g} "
+            "the squares descend."
+        )
+    return found
 
-    def objective(x: Tensor) -> float:
-        value = problem.residual(x).square().sum() / 2
-        return float(value if method == "iht" else value + gamma * chosen.value(x))
 
-    x, history, converged = torch.zeros(matrix.shape[1], dtype=torch.float64), [], False
-    best = (objective(x), x)
-    for x, gap in islice(steps, iterations):
-        history.append(objective(x))
+def _run(
+    problem: Problem, method: Method, kept: int | None, rho: float, iterations: int, tolerance: float, keep: bool
+) -> SparseSolution:
+    measured = replace(problem, gamma=0.0) if method == "iht" else problem
+    history, losses, visited, converged = [], [], [], False
+    best, x = (math.inf, problem.zero), problem.zero
+    for x, gap in islice(steps_of(problem, method, kept, rho), iterations):
+        losses.append(problem.loss(x))
+        history.append(measured.objective(x))
+        if keep:
+            visited.append(x)
         best = min(best, (history[-1], x), key=lambda pair: pair[0])
         converged = gap <= tolerance * max(1.0, float(x.norm()))
-        if converged:
+        if not math.isfinite(history[-1]) or (converged and tolerance > 0):
             break
-    if method == "subgradient":
+    if method == "subgradient" and problem.length is None:
         x = best[1]
-        history.append(best[0])
-    return SparseSolution(x=x, history=tuple(history), converged=converged)
+    return SparseSolution(
+        x=x,
+        objective=measured.objective(x),
+        history=tuple(history),
+        losses=tuple(losses),
+        converged=converged,
+        iterates=torch.stack(visited) if keep else None,
+    )
 
 
 def regularization_path(A: Any, y: Any, gammas: Sequence[float], **options: Any) -> pd.DataFrame:
-    """One row per gamma: gamma, objective, residual (1/2 |A x - y|^2), l1, nonzeros, converged.
+    """One row per gamma: gamma, objective, residual (scale |A x - y|^2), l1, nonzeros, converged.
 
     Args:
         A, y: as for `sparse_regression`.
@@ -134,33 +175,10 @@ def regularization_path(A: Any, y: Any, gammas: Sequence[float], **options: Any)
         matrix, target = _checked(A, y, 1)
         rows.append({
             "gamma": gamma, "objective": found.objective,
-            "residual": float((matrix @ found.x - target).square().sum()) / 2,
+            "residual": options.get("scale", 0.5) * float((matrix @ found.x - target).square().sum()),
             "l1": float(found.x.abs().sum()), "nonzeros": found.nonzeros, "converged": found.converged,
         })  # fmt: skip
     return pd.DataFrame(rows)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Problem:
-    matrix: Tensor
-    target: Tensor
-    gamma: float
-    penalty: Penalty
-
-    def residual(self, x: Tensor) -> Tensor:
-        return self.matrix @ x - self.target
-
-    def gradient(self, x: Tensor) -> Tensor:
-        return self.matrix.T @ self.residual(x)
-
-    @property
-    def step(self) -> float:
-        """1/L, L the largest eigenvalue of A'A."""
-        return 1.0 / max(float(torch.linalg.matrix_norm(self.matrix, 2)) ** 2, 1e-300)
-
-    @property
-    def start(self) -> Tensor:
-        return torch.zeros(self.matrix.shape[1], dtype=torch.float64)
 
 
 def _checked(A: Any, y: Any, groups: int) -> tuple[Tensor, Tensor]:
@@ -169,9 +187,18 @@ def _checked(A: Any, y: Any, groups: int) -> tuple[Tensor, Tensor]:
         raise ConfigError(
             f"A must be (m, n) and y (m,), but they are {tuple(matrix.shape)} and {tuple(target.shape)}"
         )
+    if not (torch.isfinite(matrix).all() and torch.isfinite(target).all()):
+        raise ConfigError("A and y must be finite, but hold NaN or infinity")
     if groups < 1 or matrix.shape[1] % groups:
         raise ConfigError(f"groups must divide the {matrix.shape[1]} columns of A, but got groups={groups}")
     return matrix, target
+
+
+def _first(start: Any, columns: int) -> Tensor:
+    given = torch.as_tensor(start).to(torch.float64)
+    if given.shape not in ((), (columns,)):
+        raise ConfigError(f"start must be one number or ({columns},), but is {tuple(given.shape)}")
+    return given.expand(columns).clone()
 
 
 def _in_groups(chosen: Penalty, size: int) -> Penalty:
@@ -185,71 +212,3 @@ def _in_groups(chosen: Penalty, size: int) -> Penalty:
         prox=None if prox is None else lambda x, t: prox(x.reshape(-1, size), t).reshape(-1),
         has_gradient=chosen.has_gradient,
     )
-
-
-def _steps(problem: _Problem, method: Method, kept: int | None, rho: float) -> Iterator[Step]:
-    if method not in get_args(Method):
-        options = get_args(Method)
-        raise ConfigError(
-            f"method must be one of {', '.join(options)}, but got {method!r}.{did_you_mean(str(method), options)}"
-        )
-    if method == "iht":
-        if kept is None or kept < 1:
-            raise ConfigError(f"method 'iht' needs `kept >= 1`, the number of non-zeros, but got kept={kept!r}")
-        return _proximal_gradient(problem, lambda x, _: project_sparse(x, kept), accelerate=False)
-    if method == "subgradient":
-        if not problem.penalty.has_gradient:
-            raise ConfigError(f"penalty {problem.penalty.name!r} has no gradient. Use method='ista'.")
-        return _subgradient(problem)
-    if problem.penalty.prox is None:
-        raise ConfigError(
-            f"penalty {problem.penalty.name!r} has no proximal operator, which {method!r} needs. "
-            "Use method='subgradient'."
-        )
-    if method == "admm":
-        return _admm(problem, problem.penalty.prox, rho)
-    return _proximal_gradient(problem, problem.penalty.prox, accelerate=method == "fista")
-
-
-def _proximal_gradient(problem: _Problem, prox: Prox, *, accelerate: bool) -> Iterator[Step]:
-    """x <- prox(z - gradient(z)/L), with z = x, or moved on along the last change (FISTA)."""
-    x = z = problem.start
-    step, momentum = problem.step, 1.0
-    while True:
-        new = prox(z - step * problem.gradient(z), step * problem.gamma)
-        gap = float((new - z).norm())
-        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        z = new + (momentum - 1) / following * (new - x) if accelerate else new
-        x, momentum = new, following
-        yield x, gap
-
-
-def _admm(problem: _Problem, prox: Prox, rho: float) -> Iterator[Step]:
-    """x: least squares pulled to z - u; z: prox of x + u; u sums what is left between them. Gives z."""
-    columns = problem.matrix.shape[1]
-    gram = problem.matrix.T @ problem.matrix + rho * torch.eye(columns, dtype=torch.float64)
-    factor, pull = torch.linalg.cholesky(gram), problem.matrix.T @ problem.target
-    z = u = problem.start
-    while True:
-        x = torch.cholesky_solve((pull + rho * (z - u))[:, None], factor)[:, 0]
-        old, z = z, prox(x + u, problem.gamma / rho)
-        u = u + x - z
-        yield z, max(float((x - z).norm()), float((z - old).norm()))
-
-
-def _subgradient(problem: _Problem) -> Iterator[Step]:
-    """From least squares: the Hoyer penalties know no way out of zero."""
-    x = torch.linalg.pinv(problem.matrix) @ problem.target
-    step, count = problem.step, 0
-    while True:
-        slope = problem.gradient(x) + problem.gamma * _gradient(problem.penalty.value, x)
-        count += 1
-        x = x - step / count**0.5 * slope
-        yield x, float((step * slope).norm())
-
-
-def _gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    with torch.enable_grad():
-        free = x.detach().clone().requires_grad_()
-        (slope,) = torch.autograd.grad(function(free), free)
-    return slope

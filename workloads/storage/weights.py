@@ -1,4 +1,4 @@
-"""Weights on disk: `.safetensors`, whole or absent, and never a pickle."""
+"""Weights on disk: written as `.safetensors`, whole or absent; read from others' files too (`foreign`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
-from workloads.compress.config_file import refuse_pickle
 from workloads.compress.layers import QuantLayer
+from workloads.storage.foreign import fitted, is_foreign, read_foreign
 from workloads.storage.safefile import safetensors_bytes
 
 _TIED, _QUANTIZERS = "tied", "quantizers"
@@ -78,7 +78,10 @@ def _quantizers(model: nn.Module) -> dict[str, str]:
 
 
 def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
-    """Load a file of `save_weights` (or any `.safetensors` with the same names) into a model, in place.
+    """Load a file of `save_weights`, or weights that others wrote, into a model, in place.
+
+    Others' are `.safetensors`, `.npz`, and a state dict in a `.pt` (`.pth`, `.ckpt`, `.bin`), read without running
+    code, alone or beside optimizer and epoch. Counters of their batch norms may be missing.
 
     A compressed layer without a mask takes the file's: pruning may have come after `apply`, by a hook of training.
 
@@ -90,11 +93,11 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, str]:
         The metadata.
 
     Raises:
-        ConfigError: the file is absent, a pickle or damaged; names or shapes differ; or it was saved
+        ConfigError: the file is absent, damaged, or needs code to be read; names or shapes differ; or it was saved
             under other bits or quantizers.
     """
     path = Path(path)
-    metadata, tensors = read_tensors(path)
+    metadata, tensors = ({}, read_foreign(path)) if is_foreign(path) else read_tensors(path)
     load_state(path.name, metadata, tensors, model)
     return {key: text for key, text in metadata.items() if key not in NOTES}
 
@@ -111,13 +114,13 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
     Raises:
         ConfigError: quantizers, names, shapes or bits differ.
     """
-    tensors = dict(tensors)
+    tensors = dict(tensors) if _QUANTIZERS in metadata else fitted(tensors, model)
     for alias, name in json.loads(metadata.get(_TIED, "{}")).items():
         tensors[alias] = tensors[name]
     _check_quantizers(place, json.loads(metadata.get(_QUANTIZERS, "{}")), _quantizers(model))
     masked = _maskless(model, tensors)
     own = model.state_dict() | {f"{prefix}mask": layer.weight for prefix, layer in masked.items()}
-    check_names(place, set(tensors), set(own))
+    check_same_names(place, set(tensors), set(own))
     for name, value in own.items():
         if tensors[name].shape != value.shape:
             raise ConfigError(
@@ -156,7 +159,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """The text stored beside the tensors.
 
     Raises:
-        ConfigError: the file is absent, a pickle or damaged.
+        ConfigError: the file is absent, no `.safetensors` or damaged.
     """
     path = Path(path)
     check_suffix(path)
@@ -172,7 +175,7 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """(metadata, tensors) of a `.safetensors` file.
 
     Raises:
-        ConfigError: the file is absent, a pickle or damaged.
+        ConfigError: the file is absent, no `.safetensors` or damaged.
     """
     check_suffix(path)
     try:
@@ -187,12 +190,11 @@ def check_suffix(path: str | Path) -> None:
     """Raises:
     ConfigError: the suffix is not `.safetensors`.
     """
-    refuse_pickle(path)
     if Path(path).suffix != ".safetensors":
         raise ConfigError(f"{Path(path).name} must end in .safetensors")
 
 
-def check_names(place: str, found: set[str], wanted: set[str]) -> None:
+def check_same_names(place: str, found: set[str], wanted: set[str]) -> None:
     """The names in a file are those of the model.
 
     Raises:

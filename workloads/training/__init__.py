@@ -7,32 +7,37 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workloads.sparse.penalties import Penalty, penalty
-    from workloads.sparse.pruners import ChannelPruner, MagnitudePruner, MaskHook
-    from workloads.sparse.regression import SparseSolution, regularization_path, sparse_regression
-    from workloads.sparse.regularize import (
+    from workloads.sparse import (
         AdmmHook,
+        ChannelPruner,
+        MagnitudePruner,
+        MaskHook,
+        Penalty,
         PenaltyHook,
         ProximalHook,
+        SparseSolution,
         grid_projection,
+        penalty,
         penalty_of,
+        regularization_path,
         sparse_projection,
+        sparse_regression,
         sweep_gamma,
     )
     from workloads.training.accuracy import Accuracy
-    from workloads.training.augment import augmented, cropped, cut_out, flipped, shifted
     from workloads.training.checkpoints import Checkpoints, read_state, write_state
-    from workloads.training.compiling import compile_training
     from workloads.training.device import device_text, select_device
-    from workloads.training.distill import Teacher, distillation_loss
-    from workloads.training.ema import WeightAverage
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
-    from workloads.training.measuring import measure_accuracy
+    from workloads.training.measuring import MetricValue, measure, measure_accuracy, r2
     from workloads.training.pretrained import PretrainResult, pretrain
-    from workloads.training.records import EpochRecord, TrainResult
+    from workloads.training.records import EpochRecord, StepRecord, TrainResult
     from workloads.training.scorer import Scorer
     from workloads.training.settings import TrainSettings
+    from workloads.training.step.augment import augmented, cropped, cut_out, flipped, shifted
+    from workloads.training.step.compiling import compile_training
+    from workloads.training.step.distill import Teacher, distillation_loss
+    from workloads.training.step.ema import WeightAverage
 
 __all__ = [
     "Accuracy",
@@ -42,12 +47,14 @@ __all__ = [
     "EpochRecord",
     "MagnitudePruner",
     "MaskHook",
+    "MetricValue",
     "Penalty",
     "PenaltyHook",
     "PretrainResult",
     "ProximalHook",
     "Scorer",
     "SparseSolution",
+    "StepRecord",
     "Teacher",
     "TrainHook",
     "TrainResult",
@@ -62,10 +69,12 @@ __all__ = [
     "finetune",
     "flipped",
     "grid_projection",
+    "measure",
     "measure_accuracy",
     "penalty",
     "penalty_of",
     "pretrain",
+    "r2",
     "read_state",
     "regularization_path",
     "select_device",
@@ -80,39 +89,33 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "accuracy": ("Accuracy",),
-        "measuring": ("measure_accuracy",),
-        "augment": ("augmented", "cropped", "cut_out", "flipped", "shifted"),
+        "step.augment": ("augmented", "cropped", "cut_out", "flipped", "shifted"),
         "checkpoints": ("Checkpoints", "read_state", "write_state"),
-        "compiling": ("compile_training",),
+        "step.compiling": ("compile_training",),
         "device": ("device_text", "select_device"),
-        "distill": ("Teacher", "distillation_loss"),
-        "ema": ("WeightAverage",),
+        "step.distill": ("Teacher", "distillation_loss"),
+        "step.ema": ("WeightAverage",),
         "hooks": ("TrainHook",),
-        ".sparse.penalties": (
-            "Penalty",
-            "penalty",
-        ),
-        ".sparse.pruners": (
+        ".sparse": (
+            "AdmmHook",
             "ChannelPruner",
             "MagnitudePruner",
             "MaskHook",
-        ),
-        ".sparse.regression": (
-            "SparseSolution",
-            "regularization_path",
-            "sparse_regression",
-        ),
-        ".sparse.regularize": (
-            "AdmmHook",
+            "Penalty",
             "PenaltyHook",
             "ProximalHook",
+            "SparseSolution",
             "grid_projection",
+            "penalty",
             "penalty_of",
+            "regularization_path",
             "sparse_projection",
+            "sparse_regression",
             "sweep_gamma",
         ),
         "loop": ("finetune",),
-        "records": ("EpochRecord", "TrainResult"),
+        "measuring": ("MetricValue", "measure", "measure_accuracy", "r2"),
+        "records": ("EpochRecord", "StepRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from workloads.modules import join_names
 from workloads.storage.safefile import safetensors_bytes
-from workloads.storage.weights import check_names, check_suffix, read_tensors
+from workloads.storage.weights import check_same_names, check_suffix, read_tensors
 from workloads.training.settings import TrainSettings
 
 _TREE, _VERSION = "training_state", 1
-_HASHED_INPUTS = 64
 _TENSOR = "tensor"
 
 
@@ -132,7 +131,7 @@ def restore_model(place: str, model: nn.Module, saved: dict[str, dict[str, Any]]
     """
     _make_buffers(model, saved["state"])
     own = model.state_dict()
-    check_names(place, set(saved["state"]), set(own))
+    check_same_names(place, set(saved["state"]), set(own))
     for name, value in own.items():
         if isinstance(value, Tensor) and saved["state"][name].shape != value.shape:
             raise ConfigError(
@@ -149,21 +148,13 @@ def _make_buffers(model: nn.Module, state: dict[str, Any]) -> None:
     """Registered buffers that are None in the model, and a tensor in the state."""
     for prefix, module in model.named_modules():
         for key, value in module._buffers.items():
-            saved = state.get(f"{prefix}.{key}" if prefix else key)
+            saved = state.get(join_names(prefix, key))
             if value is None and saved is not None:
                 like = next(module.parameters(recurse=False), saved)
                 module._buffers[key] = saved.to(like.device)
 
 
 # ---- whose state it is ---------------------------------------------------------------------------
-
-
-def data_key(x: Tensor, y: Tensor) -> str:
-    """16 hex digits of the training split: its size, its labels and its first inputs."""
-    digest = hashlib.sha256(f"{tuple(x.shape)}".encode())
-    for values in (y, x[:_HASHED_INPUTS]):
-        digest.update(values.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def check_same_run(path: str | Path, state: dict[str, Any], settings: TrainSettings, own: dict[str, Any]) -> None:

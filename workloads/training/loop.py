@@ -12,34 +12,36 @@ import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError
+from workloads.compress.calibration import modes_kept
 from workloads.placement import device_of
 from workloads.training.checkpoints import (
     Checkpoints,
     check_same_run,
-    data_key,
     model_state,
     read_state,
     restore_model,
     snapshot,
     write_state,
 )
-from workloads.training.compiling import compiled
 from workloads.training.device import select_device
-from workloads.training.distill import Teacher
 from workloads.training.hooks import TrainHook
-from workloads.training.inputs import SplitLike, tensors_of
-from workloads.training.measuring import measure_accuracy
+from workloads.training.inputs import SplitSource, feed_of
+from workloads.training.measuring import Metric, default_metric, measure
 from workloads.training.records import EpochRecord, Progress, StepProgress, TrainResult
-from workloads.training.run import Run
+from workloads.training.run import Loss, Run
 from workloads.training.settings import TrainSettings
+from workloads.training.step.compiling import compiled
+from workloads.training.step.distill import Teacher
 
 
 def finetune(
     model: nn.Module,
-    split: SplitLike,
+    split: SplitSource,
     settings: TrainSettings,
     *,
-    validation: SplitLike | None = None,
+    validation: SplitSource | None = None,
+    loss: Loss | None = None,
+    metric: Metric | None = None,
     teacher: Teacher | None = None,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
@@ -56,9 +58,14 @@ def finetune(
     Args:
         model: images (N, C, H, W) -> scores (N, classes), or tokens (N, T) -> (N, T, vocabulary). Left in eval
             mode, on the device it came on.
-        split: training images and labels.
+        split: training images and labels: a split of a data set, a pair (x, y) of arrays, or a DataLoader of
+            (x, y), which streams: its own batches in its own order; `settings.batch_size` is not used.
         settings: how.
         validation: scored after every epoch, for the history only.
+        loss: (outputs, targets) -> 0-dim; None is cross-entropy of integer targets, and the mean squared error of
+            floating-point ones.
+        metric: of the validation split, (outputs, targets) -> a number; None is accuracy, and `r2` of
+            floating-point targets.
         teacher: inputs -> scores, a module of any architecture or a function; gives the soft targets where
             `settings.distill_weight` > 0 (`workloads.training.distillation_loss`); not changed.
         device: None is CUDA where there is one, else the CPU.
@@ -73,22 +80,30 @@ def finetune(
     """
     if settings.distill_weight > 0 and teacher is None:
         raise ConfigError(f"distill_weight={settings.distill_weight:g} needs a teacher. Pass one, or set it to 0.")
-    place, home = select_device(device), device_of(model)
+    if loss is not None and settings.label_smoothing > 0:
+        raise ConfigError(
+            f"label_smoothing={settings.label_smoothing:g} belongs to the cross-entropy, but a loss is given. Put "
+            "it into that loss, and set it to 0."
+        )
+    target, home = select_device(device), device_of(model)
     start = time.perf_counter()
-    x, y = tensors_of(split, place)
+    feed = feed_of(split, target)
+    if metric is None and validation is not None:
+        metric = default_metric(validation)
     with (
-        _reproducible(place, settings.seed),
-        _placed(model, place, home),
-        _teaching(teacher, place),
-        compiled(model, settings.compile, place) as forward,
+        _reproducible(target, settings.seed),
+        _placed(model, target, home),
+        _teaching(teacher, target),
+        compiled(model, settings.compile, target) as forward,
     ):
         run = Run(
-            model=model, forward=forward, x=x, y=y, settings=settings, teacher=teacher, hooks=hooks, steps=steps
-        )
+            model=model, forward=forward, feed=feed, device=target, settings=settings, loss=loss, teacher=teacher,
+            hooks=hooks, steps=steps,
+        )  # fmt: skip
         keeper = None if checkpoints is None else _Keeper(run, checkpoints, start)
         with _kept(keeper):
             for epoch in range(len(run.history) + 1, settings.epochs + 1):
-                record = _one_epoch(run, epoch, validation)
+                record = _one_epoch(run, epoch, validation, metric)
                 run.history.append(record)
                 if keeper is not None:
                     keeper.epoch_done()
@@ -100,18 +115,18 @@ def finetune(
             hook.after_training(model)
     model.eval()
     wall_s = run.wall_s + time.perf_counter() - start
-    return TrainResult(history=tuple(run.history), wall_s=wall_s, device=str(place))
+    return TrainResult(history=tuple(run.history), wall_s=wall_s, device=str(target), steps=tuple(run.log))
 
 
-def _one_epoch(run: Run, epoch: int, validation: SplitLike | None) -> EpochRecord:
+def _one_epoch(run: Run, epoch: int, validation: SplitSource | None, metric: Metric | None) -> EpochRecord:
     began = time.perf_counter()
     loss, hits = run.epoch(epoch)
     scored = averaged = None
     if validation is not None:
-        scored = measure_accuracy(run.model, validation)
+        scored = measure(run.model, validation, metric=metric)
         if run.average is not None:
             with run.average.applied(run.model):
-                averaged = measure_accuracy(run.model, validation)
+                averaged = measure(run.model, validation, metric=metric)
     return EpochRecord(
         epoch=epoch,
         lr=run.settings.rate(epoch),
@@ -128,7 +143,7 @@ class _Keeper:
 
     def __init__(self, run: Run, checkpoints: Checkpoints, start: float) -> None:
         self.run, self.checkpoints, self.start = run, checkpoints, start
-        self.own = {"data": data_key(run.x, run.y), "hooks": [type(hook).__name__ for hook in run.hooks]}
+        self.own = {"data": run.feed.key, "hooks": [type(hook).__name__ for hook in run.hooks]}
         self.unwritten: Any = None
         if Path(checkpoints.path).exists():
             self._open()
@@ -193,8 +208,8 @@ def _reproducible(device: torch.device, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _placed(model: nn.Module, place: torch.device, home: torch.device) -> Iterator[None]:
-    model.to(place)
+def _placed(model: nn.Module, target: torch.device, home: torch.device) -> Iterator[None]:
+    model.to(target)
     try:
         yield
     finally:
@@ -202,16 +217,15 @@ def _placed(model: nn.Module, place: torch.device, home: torch.device) -> Iterat
 
 
 @contextmanager
-def _teaching(teacher: Teacher | None, place: torch.device) -> Iterator[None]:
+def _teaching(teacher: Teacher | None, target: torch.device) -> Iterator[None]:
     """The teacher, if it is a module, in eval mode on the device of the student; as it was afterwards."""
     if not isinstance(teacher, nn.Module):
         yield
         return
-    home, modes = device_of(teacher), [(module, module.training) for module in teacher.modules()]
-    teacher.to(place).eval()
-    try:
-        yield
-    finally:
-        teacher.to(home)
-        for module, training in modes:
-            module.training = training
+    home = device_of(teacher)
+    with modes_kept(teacher):
+        teacher.to(target).eval()
+        try:
+            yield
+        finally:
+            teacher.to(home)

@@ -13,14 +13,13 @@ from torch import nn
 from hwmodel.errors import ConfigError
 from workloads.storage.weights import load_weights, read_metadata, save_weights
 from workloads.training.accuracy import Accuracy
-from workloads.training.inputs import DataLike
+from workloads.training.inputs import DataLike, InMemory, feed_of
 from workloads.training.loop import finetune
-from workloads.training.measuring import measure_accuracy
+from workloads.training.measuring import MetricValue, measure
 from workloads.training.records import Progress, TrainResult
 from workloads.training.settings import TrainSettings
 
 _KEY = "pretrain_key"
-_HASHED_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,7 @@ class PretrainResult:
         training: None where it was reused.
     """
 
-    accuracy: Accuracy
+    accuracy: Accuracy | MetricValue
     reused: bool
     training: TrainResult | None
 
@@ -54,7 +53,7 @@ def pretrain(
 
     Args:
         model: with its initial weights.
-        data: train and validation splits.
+        data: train and validation splits; its own loss and metric, if it names any.
         settings: how.
         checkpoint: a `.safetensors`, read or written.
         device: None is CUDA where there is one, else the CPU.
@@ -64,6 +63,7 @@ def pretrain(
         ConfigError: the file exists but is not from here (nothing is overwritten), or training failed.
     """
     path, key = Path(checkpoint), _training_key(model, data, settings)
+    loss, metric = getattr(data, "loss", None), getattr(data, "metric", None)
     if path.exists():
         found = read_metadata(path).get(_KEY)
         if found is None:
@@ -72,10 +72,13 @@ def pretrain(
             load_weights(path, model)
             model.eval()
             return PretrainResult(
-                accuracy=measure_accuracy(model, data.validation, device), reused=True, training=None
+                accuracy=measure(model, data.validation, device, metric), reused=True, training=None
             )
-    result = finetune(model, data.train, settings, validation=data.validation, device=device, progress=progress)
-    accuracy = measure_accuracy(model, data.validation, device)
+    result = finetune(
+        model, data.train, settings, validation=data.validation, loss=loss, metric=metric, device=device,
+        progress=progress,
+    )  # fmt: skip
+    accuracy = measure(model, data.validation, device, metric)
     notes = {_KEY: key, "settings": json.dumps(settings.to_dict()), "data": data.name, "accuracy": str(accuracy)}
     save_weights(path, model, notes)
     return PretrainResult(accuracy=accuracy, reused=False, training=result)
@@ -83,9 +86,12 @@ def pretrain(
 
 def _training_key(model: nn.Module, data: DataLike, settings: TrainSettings) -> str:
     """16 hex digits of settings, data (name, size, labels, first images) and initial weights."""
-    digest = hashlib.sha256(f"{settings.key} {data.name} {len(data.train.y)}".encode())
-    for values in (data.train.y, data.train.x[:_HASHED_IMAGES]):
-        digest.update(torch.as_tensor(values).cpu().contiguous().numpy().tobytes())
+    feed = feed_of(data.train, torch.device("cpu"))
+    text = f"{settings.key} {data.name}"
+    if isinstance(feed, InMemory):
+        digest = feed.digest(f"{text} {len(feed.y)}")
+    else:
+        digest = hashlib.sha256(f"{text} {feed.key}".encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

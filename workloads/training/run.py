@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,19 @@ from torch.nn import functional
 
 from hwmodel.errors import ConfigError
 from workloads.training.accuracy import Accuracy
-from workloads.training.augment import augmented
-from workloads.training.diagnose import first_bad_gradient, first_non_finite
-from workloads.training.distill import Teacher, distillation_loss, soft_targets
-from workloads.training.ema import WeightAverage
 from workloads.training.hooks import TrainHook
-from workloads.training.precision import Precision
-from workloads.training.records import EpochRecord, StepProgress
+from workloads.training.inputs import Feed, own_generator
+from workloads.training.measuring import check_same_shape, check_scores
+from workloads.training.records import EpochRecord, StepProgress, StepRecord
 from workloads.training.settings import TrainSettings
+from workloads.training.step.augment import augmented
+from workloads.training.step.diagnose import first_bad_gradient, first_non_finite
+from workloads.training.step.distill import Teacher, soft_targets, with_soft_targets
+from workloads.training.step.ema import WeightAverage
+from workloads.training.step.precision import Precision
+
+#: (outputs, targets) -> 0-dim, with gradients.
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(kw_only=True)
@@ -29,59 +34,78 @@ class Run:
     Attributes:
         model: what is trained; its parameters and buffers.
         forward: the model, compiled or not.
-        x, y: the training split, on the device.
+        feed: the training split.
+        device: where it runs.
         settings: how.
+        loss: of outputs and targets; None is cross-entropy of classes, and the mean squared error of numbers.
         teacher: of distillation, or None.
         hooks: in order.
         steps: called after every step, or None.
         history: of the epochs that are over.
+        log: of their steps.
         wall_s: spent before this process resumed the run [s].
     """
 
     model: nn.Module
     forward: Callable[..., Tensor]
-    x: Tensor
-    y: Tensor
+    feed: Feed
+    device: torch.device
     settings: TrainSettings
+    loss: Loss | None
     teacher: Teacher | None
     hooks: Sequence[TrainHook]
     steps: StepProgress | None = None
     history: list[EpochRecord] = field(default_factory=list)
+    log: list[StepRecord] = field(default_factory=list)
     wall_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.model, self.settings)
         self.generator = torch.Generator().manual_seed(self.settings.seed)
-        self.precision = Precision(self.settings.amp, self.x.device)
+        self.precision = Precision(self.settings.amp, self.device)
         decay = self.settings.ema_decay
         self.average = WeightAverage(self.model, decay) if decay else None
 
-    def epoch(self, number: int) -> tuple[float, Accuracy]:
-        """(mean loss, accuracy on the batches) of one pass; epochs count from 1."""
+    def epoch(self, number: int) -> tuple[float, Accuracy | None]:
+        """(mean loss, accuracy on the batches where they have classes) of one pass; epochs count from 1."""
         for hook in self.hooks:
             hook.before_epoch(self.model, number)
         self.model.train()
-        batches = list(_shuffled(len(self.x), self.settings.batch_size, self.generator))
-        total = torch.zeros((), device=self.x.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.x.device)
-        for step, chosen in enumerate(batches, 1):
-            self._set_rate(number - 1 + step / len(batches))
-            place = f"epoch {number}, step {step} of {len(batches)}"
-            loss, hits = self._step(chosen.to(self.x.device), place)
-            total += loss
-            correct += hits
+        count = self.feed.num_steps(self.settings.batch_size)
+        losses: list[Tensor] = []
+        rates: list[float] = []
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        seen, has_classes = 0, True
+        for step, (x, y) in enumerate(self.feed.shuffled(self.settings.batch_size, self.generator), 1):
+            rates.append(self._set_rate(number - 1 + min(1.0, step / count)))
+            loss, outputs = self._step(x, y, f"epoch {number}, step {step} of {count}")
+            losses.append(loss)
+            has_classes = has_classes and not y.is_floating_point() and outputs.shape[:-1] == y.shape
+            if has_classes:
+                correct += (outputs.argmax(-1) == y).sum()
+                seen += y.numel()
             if self.steps is not None:
-                self.steps((number - 1) * len(batches) + step, self.settings.epochs * len(batches))
-        seen = sum(len(chosen) for chosen in batches) * (self.y.numel() // len(self.y))
-        return float(total) / len(batches), Accuracy(correct=int(correct), total=seen)
+                self.steps((number - 1) * count + step, self.settings.epochs * count)
+        if not losses:
+            raise ConfigError(f"epoch {number} had no batch: the loader gives its batches only once.")
+        values = [float(value) for value in torch.stack(losses).tolist()]
+        first = len(self.log) + 1
+        self.log += [
+            StepRecord(epoch=number, step=first + index, lr=lr, loss=value)
+            for index, (lr, value) in enumerate(zip(rates, values, strict=True))
+        ]
+        mean = float(torch.stack(losses).sum()) / len(losses)
+        return mean, Accuracy(correct=int(correct), total=seen) if has_classes else None
 
-    def _set_rate(self, progress: float) -> None:
+    def _set_rate(self, progress: float) -> float:
+        rate = self.settings.rate(progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate(progress)
+            group["lr"] = rate
+        return rate
 
-    def _step(self, index: Tensor, place: str) -> tuple[Tensor, Tensor]:
-        """(loss, hits) of one batch, 0-dim."""
-        images, labels = augmented(self.x[index], self.settings, self.generator), self.y[index]
+    def _step(self, x: Tensor, labels: Tensor, place: str) -> tuple[Tensor, Tensor]:
+        """(loss 0-dim, outputs) of one batch."""
+        images = augmented(x, self.settings, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss, scores = self._loss(images, labels, self.forward)
         if not torch.isfinite(loss):
@@ -97,7 +121,7 @@ class Run:
             hook.after_step(self.model, self.optimizer)
         if self.average is not None:
             self.average.update(self.model)
-        return loss.detach(), (scores.detach().argmax(-1) == labels).sum()
+        return loss.detach(), scores.detach()
 
     def _loss(self, images: Tensor, labels: Tensor, forward: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
         """(loss, with the terms of the hooks; scores in at least 32 bits)."""
@@ -105,7 +129,8 @@ class Run:
             scores = forward(images)
         if scores.dtype in (torch.bfloat16, torch.float16):
             scores = scores.float()
-        loss = _mixed_loss(scores, labels, images, self.settings, self.teacher)
+        loss = _checked(self.loss(scores, labels)) if self.loss else _default_loss(scores, labels, self.settings)
+        loss = _mixed(loss, scores, images, self.settings, self.teacher)
         for hook in self.hooks:
             extra = hook.extra_loss(self.model)
             loss = loss if extra is None else loss + extra
@@ -126,10 +151,12 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """Optimizer, average, loss scale, random states, hooks and history; the model is kept beside it."""
-        device = self.x.device
+        device, order = self.device, self._order
         return {
             "epoch": len(self.history),
             "history": [record.to_dict() for record in self.history],
+            "log": [[r.epoch, r.step, r.lr, r.loss] for r in self.log],
+            "loader": None if order is None else order.get_state(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state(),
             "precision": self.precision.state(),
@@ -139,10 +166,18 @@ class Run:
             "hook_states": [hook.state() for hook in self.hooks],
         }
 
+    @property
+    def _order(self) -> torch.Generator | None:
+        """The generator of a loader that has one of its own."""
+        return own_generator(getattr(self.feed, "loader", None))
+
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state`; the model has been restored before."""
-        device = self.x.device
+        device = self.device
         self.history = [EpochRecord.from_dict(record) for record in state["history"]]
+        self.log = [StepRecord(epoch=e, step=s, lr=r, loss=v) for e, s, r, v in state.get("log", [])]
+        if self._order is not None and state.get("loader") is not None:
+            self._order.set_state(state["loader"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.restore(state["average"])
@@ -155,31 +190,41 @@ class Run:
             hook.restore(kept, device)
 
 
-def _mixed_loss(
-    scores: Tensor, labels: Tensor, images: Tensor, settings: TrainSettings, teacher: Teacher | None
-) -> Tensor:
-    """Cross-entropy, mixed with the teacher's soft targets; every position of a sequence counts alike."""
-    if teacher is not None and settings.distill_weight > 0:
-        return distillation_loss(
-            scores,
-            soft_targets(teacher, images),
-            labels,
-            settings.distill_temperature,
-            settings.distill_weight,
-            label_smoothing=settings.label_smoothing,
+def _default_loss(scores: Tensor, labels: Tensor, settings: TrainSettings) -> Tensor:
+    """Cross-entropy, every position of a sequence alike; of numbers the mean squared error."""
+    if labels.is_floating_point():
+        check_same_shape(scores, labels)
+        return functional.mse_loss(scores, labels)
+    check_scores(scores, labels)
+    try:
+        return functional.cross_entropy(
+            scores.flatten(0, -2), labels.flatten(), label_smoothing=settings.label_smoothing
         )
-    return functional.cross_entropy(
-        scores.flatten(0, -2), labels.flatten(), label_smoothing=settings.label_smoothing
-    )
+    except IndexError:
+        raise ConfigError(
+            f"labels must be 0..{scores.shape[-1] - 1}, as many as the model has outputs, but reach "
+            f"{int(labels.min())}..{int(labels.max())}"
+        ) from None
 
 
-def _shuffled(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    order = torch.randperm(count, generator=generator)
-    if count <= batch_size:
-        yield order
-        return
-    for start in range(0, count - batch_size + 1, batch_size):
-        yield order[start : start + batch_size]
+def _mixed(
+    loss: Tensor, scores: Tensor, images: Tensor, settings: TrainSettings, teacher: Teacher | None
+) -> Tensor:
+    """The loss, mixed with the teacher's soft targets."""
+    if teacher is None or settings.distill_weight == 0:
+        return loss
+    temperature, alpha = settings.distill_temperature, settings.distill_weight
+    return with_soft_targets(loss, scores, soft_targets(teacher, images), temperature, alpha)
+
+
+def _checked(loss: Any) -> Tensor:
+    """What a loss of the user gave."""
+    if not isinstance(loss, Tensor) or loss.dim():
+        held = f"a tensor {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ConfigError(
+            f"loss(outputs, targets) must give a tensor without dims, but gave {held}. Take its mean."
+        )
+    return loss
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:

@@ -8,15 +8,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from hwmodel.errors import ConfigError
 from workloads.compress.calibration import calibrate, reestimate_norms
 from workloads.compress.config import CompressionConfig
 from workloads.compress.transform import apply
 from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
-from workloads.training.inputs import DataLike
+from workloads.training.inputs import DataLike, InMemory, SplitSource, feed_of, first_inputs
 from workloads.training.loop import finetune
-from workloads.training.measuring import measure_accuracy
+from workloads.training.measuring import Metric, MetricValue, measure
 from workloads.training.records import Progress
+from workloads.training.run import Loss
 from workloads.training.settings import TrainSettings
 
 CALIBRATION_IMAGES = 256
@@ -32,7 +34,9 @@ class Scorer:
         data: train, validation and test splits.
         train: settings of the finetuning in `qat`.
         device: None is CUDA where there is one, else the CPU.
-        calibration_images: drawn from the training split with a fixed seed.
+        loss, metric: as for `finetune`; None are those of the data set, if it names any. A metric is a share like
+            accuracy: 1 is perfect; below 0 a score counts as 0.
+        calibration_images: drawn from the training split with a fixed seed; of a stream, its first.
     """
 
     def __init__(
@@ -42,21 +46,23 @@ class Scorer:
         train: TrainSettings,
         device: str | torch.device | None = None,
         *,
+        loss: Loss | None = None,
+        metric: Metric | None = None,
         calibration_images: int = CALIBRATION_IMAGES,
     ) -> None:
+        self.loss: Loss | None = loss or getattr(data, "loss", None)
+        self.metric: Metric | None = metric or getattr(data, "metric", None)
         self.device = select_device(device)
         self.settings = train
         self.data = data
         self._model = copy.deepcopy(model).to(self.device).eval()
-        self._float: Accuracy | None = None
-        images = torch.as_tensor(data.train.x)
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        self._calibration: Tensor = images[order[:calibration_images]].to(self.device)
+        self._float: Accuracy | MetricValue | None = None
+        self._calibration = _drawn(data.train, calibration_images).to(self.device)
 
-    def float_accuracy(self) -> Accuracy:
+    def float_accuracy(self) -> Accuracy | MetricValue:
         """Of the float model on the validation split; measured once."""
         if self._float is None:
-            self._float = measure_accuracy(self._model, self.data.validation)
+            self._float = self.validation(self._model)
         return self._float
 
     def compressed(self, config: CompressionConfig) -> nn.Module:
@@ -70,13 +76,13 @@ class Scorer:
         reestimate_norms(model, self._calibration)
         return model
 
-    def ptq(self, config: CompressionConfig) -> Accuracy:
+    def ptq(self, config: CompressionConfig) -> Accuracy | MetricValue:
         """Validation accuracy without training."""
-        return measure_accuracy(self.compressed(config), self.data.validation)
+        return self.validation(self.compressed(config))
 
     def qat(
         self, config: CompressionConfig, seed: int = 0, progress: Progress | None = None
-    ) -> tuple[Accuracy, nn.Module]:
+    ) -> tuple[Accuracy | MetricValue, nn.Module]:
         """Validation accuracy after finetuning, and the finetuned model (eval mode).
 
         Args:
@@ -90,13 +96,34 @@ class Scorer:
         model = self.compressed(config)
         settings = replace(self.settings, seed=seed)
         teacher = self._model if settings.distill_weight > 0 else None
-        finetune(model, self.data.train, settings, teacher=teacher, device=self.device, progress=progress)
-        return measure_accuracy(model, self.data.validation), model
+        finetune(
+            model, self.data.train, settings, loss=self.loss, teacher=teacher, device=self.device, progress=progress
+        )
+        return self.validation(model), model
 
-    def validation(self, model: nn.Module) -> Accuracy:
+    def validation(self, model: nn.Module) -> Accuracy | MetricValue:
         """Of any model on the validation split."""
-        return measure_accuracy(model, self.data.validation, self.device)
+        return self._measured(model, self.data.validation)
 
-    def test(self, model: nn.Module) -> Accuracy:
+    def test(self, model: nn.Module) -> Accuracy | MetricValue:
         """Of any model on the test split: once, at the end."""
-        return measure_accuracy(model, self.data.test, self.device)
+        return self._measured(model, self.data.test)
+
+    def _measured(self, model: nn.Module, split: SplitSource) -> Accuracy | MetricValue:
+        score = measure(model, split, self.device, self.metric)
+        if isinstance(score, Accuracy):
+            return score
+        if score.value > 1:
+            raise ConfigError(
+                f"metric {score.name} must be a share of which 1 is perfect, as r2 is, but gave {score.value:.4g}. "
+                "Turn an error into one: 1 - error / error of the mean."
+            )
+        return replace(score, value=max(0.0, score.value))
+
+
+def _drawn(split: SplitSource, count: int) -> Tensor:
+    feed = feed_of(split, torch.device("cpu"))
+    if not isinstance(feed, InMemory):
+        return first_inputs(split, count)
+    order = torch.randperm(len(feed.x), generator=torch.Generator().manual_seed(0))
+    return feed.x[order[:count]]

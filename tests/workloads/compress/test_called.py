@@ -11,9 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwmodel.errors import ConfigError, GraphError
+from hwmodel.errors import ConfigError, GraphError, TraceError
 from workloads import trace
-from workloads.compress import CompressionConfig, LayerChoice, apply, average_precision, calibrate, set_bits
+from workloads.compress import (
+    CompressionConfig,
+    LayerChoice,
+    apply,
+    average_precision,
+    calibrate,
+    quantized_layers,
+    set_bits,
+)
 from workloads.compress.pruning import SparseLinear, channel_groups, to_sparse
 from workloads.integer import fold_batchnorms
 from workloads.rewrite import add_lora, to_low_rank
@@ -309,21 +317,25 @@ def test_wrapped_models_go_by_the_names_that_trace_gives() -> None:
         assert to_sparse(wrapped, {"0": torch.ones(4, 4, dtype=torch.bool)})[0].density == 1.0
         small, report = to_low_rank(wrapped, (x,), rank=1, layers=["0"])
         assert [change.name for change in report.layers] == ["0"] and len(small) == 4
+        assert [name for name, _ in quantized_layers(nn.DataParallel(model))] == ["0", "2", "3"]
         assert [type(m) for m in fold_batchnorms(wrapped)] == [type(m) for m in net]
 
 
-def test_models_that_torch_cannot_copy_and_models_without_values_are_named() -> None:
+def test_models_that_torch_refuses_to_copy_are_copied_and_models_without_values_are_named() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         old = nn.Sequential(nn.utils.weight_norm(nn.Linear(4, 4)), nn.Linear(4, 4))
     config = CompressionConfig.from_bits({"1": 4})
-    with pytest.raises(ConfigError, match="'0': its weight is computed by a hook, and torch cannot copy"):
-        apply(old, config)
     with pytest.raises(ConfigError, match="'0': its weight is computed by a parametrization or hook"):
         apply(old, CompressionConfig.from_bits({"0": 4}))
-    for make in (lambda: to_sparse(old, {}), lambda: to_low_rank(old, (normal(1, 4),), rank=1)):
-        with pytest.raises(ConfigError, match="torch cannot copy"):
-            make()
+    x = normal(3, 4)
+    for copied in (apply(old, CompressionConfig({})), to_sparse(old, {}), add_lora(old, (x,), layers=["1"])[0]):
+        with torch.no_grad():
+            old[0].weight_g.mul_(2)
+        assert not torch.equal(copied(x), old(x))
+        with torch.no_grad():
+            old[0].weight_g.div_(2)
+        torch.testing.assert_close(copied(x), old(x))
     with pytest.raises(ConfigError, match="'1': it is on the meta device and has no values"):
         apply(nn.Sequential(nn.ReLU(), nn.Linear(4, 4)).to("meta"), config)
 
@@ -331,3 +343,8 @@ def test_models_that_torch_cannot_copy_and_models_without_values_are_named() -> 
 def test_a_choice_for_a_layer_alone_still_works() -> None:
     model = apply(nn.Linear(4, 4), CompressionConfig({"": LayerChoice(w_bits=2)}))
     assert type(model).__name__ == "QuantLinear"
+
+
+def test_channel_groups_name_an_input_that_does_not_fit() -> None:
+    with pytest.raises(TraceError, match=r"failed in 0: expected 3 channels, got 5"):
+        channel_groups(nn.DataParallel(nn.Sequential(nn.Conv2d(3, 4, 3))), normal(2, 5, 8, 8))

@@ -94,9 +94,9 @@ def test_a_broken_file_names_line_and_fix(tmp_path: Path, old: str, new: str, me
         read_config(path)
 
 
-def test_pickles_are_refused_unopened(tmp_path: Path) -> None:
-    for suffix in ("pt", "pth", "pkl"):
-        with pytest.raises(ConfigError, match=rf"^best\.{suffix} needs pickled code: refused\. Convert it to safe"):
+def test_files_of_weights_are_not_read_as_configurations(tmp_path: Path) -> None:
+    for suffix in ("pt", "pth", "pkl", "npz", "safetensors"):
+        with pytest.raises(ConfigError, match=rf"^best\.{suffix}: a configuration is YAML, but this is"):
             read_config(tmp_path / f"best.{suffix}")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_config(tmp_path / "absent.yaml")

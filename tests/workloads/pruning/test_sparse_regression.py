@@ -115,6 +115,77 @@ def test_l0_is_hard_thresholding_where_columns_are_orthonormal() -> None:
     assert torch.allclose(found.x, torch.where(plain.square() > 0.04, plain, 0.0))
 
 
+#: Two large entries explain three measurements exactly: A (0, 3, 0, 0, -1) = y, and their columns are orthogonal.
+BOOK_A = torch.tensor([[1, -2, -1, -1, 1], [2, -1, 2, 0, -2], [-1, 0, 2, 2, 1]], dtype=torch.float64)
+BOOK_Y = torch.tensor([-7, -1, -1], dtype=torch.float64)
+BOOK_X = torch.tensor([0, 3, 0, 0, -1], dtype=torch.float64)
+#: The textbook's run: the sum of the squares, a constant step, from zero, 200 steps.
+BOOK = {"scale": 1.0, "step": 0.02, "start": 0, "iterations": 200, "tolerance": 0.0, "iterates": True}
+
+
+def test_the_textbooks_descent_step_by_step() -> None:
+    found = sparse_regression(BOOK_A, BOOK_Y, method="subgradient", **BOOK)
+    x, steps, losses = torch.zeros(5, dtype=torch.float64), [], []
+    for _ in range(200):  # x <- x - rate * 2 A'(A x - y)
+        x = x - 0.02 * 2 * BOOK_A.T @ (BOOK_A @ x - BOOK_Y)
+        steps.append(x)
+        losses.append(float((BOOK_A @ x - BOOK_Y).square().sum()))
+    assert found.iterates is not None
+    assert torch.allclose(found.iterates, torch.stack(steps), atol=1e-12)
+    np.testing.assert_allclose(found.losses, losses, atol=1e-12)
+    end = torch.linalg.pinv(BOOK_A) @ BOOK_Y  # from zero, descent stays in the span of the rows
+    assert torch.allclose(found.x, end, atol=1e-4)
+    np.testing.assert_allclose(found.x, [-0.7476, 2.3894, -0.1226, 0.0313, -1.5649], atol=5e-5)  # as published
+    frame = found.to_dataframe()
+    assert list(frame.columns) == ["step", "objective", "loss", "x0", "x1", "x2", "x3", "x4"]
+    assert frame.step.tolist() == list(range(1, 201))
+    assert frame.x4.iloc[0] == pytest.approx(0.02 * 2 * float(BOOK_A[:, 4] @ BOOK_Y))
+
+
+@pytest.mark.parametrize("options", [
+    {"method": "iht", "kept": 2},
+    *({"method": "ista", "penalty_name": "trimmed_l1", "largest": 2, "gamma": g} for g in (1.0, 2.0, 5.0, 10.0)),
+])  # fmt: skip
+def test_pruning_and_trimming_find_the_two_entries(options: dict[str, object]) -> None:
+    found = sparse_regression(BOOK_A, BOOK_Y, **{**BOOK, **options})  # type: ignore[arg-type]
+    assert torch.allclose(found.x, BOOK_X, atol=1e-9)
+    assert len(found.history) == 200
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.02, 0.04])
+def test_the_proximal_run_shrinks_each_entry_by_its_curvature(threshold: float) -> None:
+    gamma = threshold / 0.02  # the operator of a step cuts step * gamma
+    found = sparse_regression(BOOK_A, BOOK_Y, method="ista", gamma=gamma, **BOOK)
+    curvature = 2 * BOOK_A.square().sum(0)  # of an entry alone: 10 and 12
+    assert torch.allclose(found.x, BOOK_X - gamma * BOOK_X.sign() / curvature, atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.2, 0.5, 1.0, 2.0])
+def test_subgradients_reach_the_optimum_that_the_constant_step_only_circles(gamma: float) -> None:
+    optimum = 4 * gamma - gamma**2 * (1 / 20 + 1 / 24)  # gamma |x|_1 less the two parabolas; 0.79633 for 0.2
+    own = sparse_regression(BOOK_A, BOOK_Y, method="subgradient", gamma=gamma, scale=1)
+    assert own.objective == pytest.approx(optimum, rel=1e-5)
+    assert own.objective >= optimum * (1 - 1e-9)
+    long = sparse_regression(
+        BOOK_A, BOOK_Y, method="subgradient", gamma=gamma, scale=1, step=0.02, start=0, iterations=5000
+    )
+    assert not long.converged
+    assert long.objective == long.history[-1] > optimum * (1 + 1e-5)
+    for method in ("ista", "fista", "admm"):
+        exact = sparse_regression(BOOK_A, BOOK_Y, method=method, gamma=gamma, scale=1)
+        assert exact.objective == pytest.approx(optimum, rel=1e-9)
+
+
+def test_start_and_scale() -> None:
+    A, y, x = problem()
+    first = sparse_regression(A, y, method="ista", gamma=0.1, start=x, step=1e-9, iterations=1)
+    assert torch.allclose(first.x, x, atol=1e-6)
+    ridge = 0.1 / M  # scikit-learn's alpha, as its own objective has it
+    assert torch.allclose(
+        sparse_regression(A, y, gamma=ridge, scale=0.5 / M).x, sparse_regression(A, y, gamma=0.1).x, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("name", ["l1", "hoyer", "hoyer_square"])
 def test_subgradients_descend(name: str) -> None:
     A, y, x = problem()
@@ -147,6 +218,10 @@ def test_the_path_grows_sparse() -> None:
         ({"penalty_name": "l0", "method": "subgradient"}, "has no gradient. Use method='ista'"),
         ({"gamma": -1.0}, "`gamma >= 0`"),
         ({"groups": 7}, "groups must divide the 30 columns"),
+        ({"step": 0.0}, "`step > 0` must hold"),
+        ({"step": 10.0, "method": "ista"}, r"step=10.0 diverges after \d+ iterations. Below 2/L = "),
+        ({"step": 0.1, "method": "admm"}, "method 'admm' has no step: its parameter is rho"),
+        ({"start": [0.0, 1.0]}, r"start must be one number or \(30,\), but is \(2,\)"),
     ],
 )
 def test_bad_requests_are_named(options: dict[str, object], message: str) -> None:

@@ -38,6 +38,13 @@ def test_layers_in_order():
     )
 
 
+def test_a_container_is_a_model_not_a_list_of_names():
+    stack = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    assert layer_names(stack) == ["0", "3"]
+    assert layer_names(nn.ModuleList([nn.Linear(2, 2), stack])) == ["0", "1.0", "1.3"]
+    assert haq_bits(CompressionConfig.from_bits({"3": 4}), layer_names(stack)) == [[-1, -1], [4, -1]]
+
+
 def test_haq_there_and_back():
     pairs = haq_bits(CONFIG, TINY_LAYERS)
     assert pairs == [[8, -1], [1, 16], [3, 5], [-1, -1]]
@@ -98,7 +105,9 @@ def test_hawq_s_own_names_by_their_order():
 def test_hawq_names_that_do_not_fit():
     with pytest.raises(ConfigError, match=r"the model has 4 \(conv1 .. fc\), but it names 21"):
         config_from_hawq(published_resnet18(), TINY_LAYERS)
-    with pytest.raises(ConfigError, match=r"'quant_fd' matches none of 4 layers.*Did you mean 'quant_fc'"):
+    with pytest.raises(
+        ConfigError, match=r"'quant_fd' matched 0 of 8 names of quantizers\. Did you mean 'quant_fc'"
+    ):
         config_from_hawq({"quant_fd": 4, "quant_conv1": 4}, TINY_LAYERS)
     with pytest.raises(ConfigError, match=r"'layer1' is no name of HAWQ"):
         config_from_hawq({"layer1": 4}, TINY_LAYERS)

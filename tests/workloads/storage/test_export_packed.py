@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hwmodel.errors import ConfigError
 from tests.workloads.compress.compress_models import TINY_LAYERS, images, tiny_net
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate, quantized_layers
-from workloads.export import load_packed, packed_layout, save_packed, verify_packed
+from workloads.export import PackedSize, load_packed, packed_layout, save_packed, verify_packed
 from workloads.storage.packing import pack, packed_bytes, unpack
 
 
@@ -86,6 +87,15 @@ def test_sizes_are_the_packed_bytes(tmp_path):
     assert size.ratio == size.float_bytes / size.num_bytes
 
 
+@pytest.mark.parametrize(("num_bytes", "text"), [
+    (1000, "2.7 times smaller than float32"), (2700, "1 times smaller than float32"),
+    (7290, "2.7 times larger than float32"),
+])  # fmt: skip
+def test_a_ratio_in_words_says_which_way(num_bytes, text):
+    sizes = {"code_bytes": 0, "parameter_bytes": 0, "other_bytes": 0, "float_bytes": 2700}
+    assert PackedSize(path=Path("m"), num_bytes=num_bytes, **sizes).compared == text
+
+
 def test_the_layout_is_readable_without_us(tmp_path):
     """Decoded by the rules of the layout alone."""
     qmodel = model_of({"fc": LayerChoice(w_bits=3, a_bits=6, quantizer="affine", granularity="channel")})
@@ -124,6 +134,11 @@ def test_damage_and_strangers_are_refused(tmp_path):
     safetensors.torch.save_file(short, tmp_path / "short.safetensors", notes)
     with pytest.raises(ConfigError, match=r"'fc.weight' must have 24 bytes of codes, but has 23 bytes"):
         load_packed(tmp_path / "short.safetensors")
+    for part in ("scale", "zero_point"):
+        less = {name: value for name, value in tensors.items() if name != f"fc.weight.{part}"}
+        safetensors.torch.save_file(less, tmp_path / "less.safetensors", notes)
+        with pytest.raises(ConfigError, match=r"less.*'fc.weight' is damaged: its grid needs a scale, and a zero"):
+            load_packed(tmp_path / "less.safetensors")
     safetensors.torch.save_file(tensors, tmp_path / "plain.safetensors")
     with pytest.raises(ConfigError, match="was not written by save_packed"):
         load_packed(tmp_path / "plain.safetensors")

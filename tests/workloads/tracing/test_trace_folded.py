@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -76,6 +78,22 @@ def test_the_hooks_follow_constants_too(source):
     """What torch functions make of constants; an attribute that was made before the call is not known as one."""
     graph = trace_model(Positions(source).eval(), (torch.rand(1, TOKENS, WIDTH),), route="hooks")
     assert (graph.macs, graph.folded_macs) == (MACS, FOLDED)
+
+
+def test_the_hooks_follow_constants_through_modules_in_another_thread():
+    """A projection of a projection of a buffer."""
+
+    class Deep(Positions):
+        def __init__(self):
+            super().__init__("buffer")
+            self.project = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
+
+        def forward(self, x):
+            with ThreadPoolExecutor(1) as pool:
+                return self.fc(x) + pool.submit(self.project, self.position).result()
+
+    graph = trace_model(Deep().eval(), (torch.rand(1, TOKENS, WIDTH),), route="hooks")
+    assert (graph.macs, graph.folded_macs) == (MACS, FOLDED + TOKENS * WIDTH * WIDTH)
 
 
 class Outside(Positions):

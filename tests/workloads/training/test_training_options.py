@@ -25,8 +25,8 @@ from workloads.training import (
     finetune,
     measure_accuracy,
 )
-from workloads.training import compiling as compiling_module
-from workloads.training.precision import Precision
+from workloads.training.step import compiling as compiling_module
+from workloads.training.step.precision import Precision
 
 SETTINGS = TrainSettings(epochs=2, lr=0.1, batch_size=32)
 CPU = torch.device("cpu")

@@ -9,14 +9,16 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, HwModelError, check_names
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.classes import FIXED, NONE
 from workloads.compress.pruning.follow import ChannelFollower, Followed
 from workloads.compress.pruning.sparse_layers import SparseLayer
 from workloads.placement import device_of
+from workloads.tracing.failure import forward_error
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import named_outputs
+from workloads.tracing.scope import ModuleNames, Scope
 from workloads.wrappers import copied
 
 Role = Literal["producer", "carrier", "consumer"]
@@ -129,6 +131,9 @@ def channel_groups(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Channel
 
     Returns:
         Groups with at least two removable channels.
+
+    Raises:
+        TraceError: the forward fails on these inputs; names the module.
     """
     followed = _follow(copied(model).eval(), args, kwargs)
     return _collect(followed)
@@ -168,9 +173,14 @@ def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> Fo
     for leaf in torch.utils._pytree.tree_leaves((tree_args, tree_kwargs)):
         if isinstance(leaf, Tensor):
             follower.add_input(leaf)
+    scope = Scope()
     try:
-        with isolated(model), torch.inference_mode(), follower:
+        with isolated(model), scope.follow(ModuleNames(model)), torch.inference_mode(), follower:
             output = model(*tree_args, **tree_kwargs)
+    except HwModelError:
+        raise
+    except Exception as error:  # torch and the model raise anything here
+        raise forward_error(error, scope, type(model).__name__) from error
     finally:
         for handle in handles:
             handle.remove()
@@ -227,11 +237,8 @@ def check_keep(groups: Sequence[ChannelGroup], keep: dict[str, tuple[int, ...]])
         ConfigError: a name is no group (the nearest is offered), or its channels break a rule.
     """
     sizes = {group.name: group.size for group in groups}
+    check_names(keep, sizes, "channel groups", place="keep")
     for name, channels in keep.items():
-        if name not in sizes:
-            raise ConfigError(
-                f"keep: {name!r} is none of the {len(sizes)} channel groups.{did_you_mean(name, sizes)}"
-            )
         rising = list(channels) == sorted(set(channels))
         if not channels or not rising or channels[0] < 0 or channels[-1] >= sizes[name]:
             raise ConfigError(

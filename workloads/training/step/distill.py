@@ -47,6 +47,18 @@ def distillation_loss(
     Raises:
         ConfigError: scores of other shapes, or a value out of its range.
     """
+    hard = functional.cross_entropy(student.flatten(0, -2), labels.flatten(), label_smoothing=label_smoothing)
+    return with_soft_targets(hard, student, teacher, temperature, alpha)
+
+
+def with_soft_targets(
+    hard: Tensor, student: Tensor, teacher: Tensor, temperature: float = 4.0, alpha: float = 0.5
+) -> Tensor:
+    """`distillation_loss` with any loss of the labels, 0-dim, in the place of the cross-entropy.
+
+    Raises:
+        ConfigError: scores of other shapes, or a value out of its range.
+    """
     if student.shape != teacher.shape:
         raise ConfigError(
             f"the scores of student and teacher must have one shape, but have {tuple(student.shape)} and "
@@ -57,7 +69,6 @@ def distillation_loss(
     if not 0 <= alpha <= 1:
         raise ConfigError(f"`0 <= alpha <= 1` must hold, but got alpha={alpha!r}")
     scores, targets = student.flatten(0, -2), teacher.detach().flatten(0, -2)
-    hard = functional.cross_entropy(scores, labels.flatten(), label_smoothing=label_smoothing)
     soft = functional.kl_div(
         functional.log_softmax(scores / temperature, -1),
         functional.log_softmax(targets / temperature, -1),
