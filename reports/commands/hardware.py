@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reports import jobs
-from reports.commands.once import OnceCommand
+from reports.terminal.once import OnceCommand
 from reports.commands.options import JsonOption
 
 app = typer.Typer(no_args_is_help=True)

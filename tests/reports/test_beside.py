@@ -129,5 +129,5 @@ def test_cost_shows_utilization(lenet) -> None:
 
 def test_a_data_set_is_one_line() -> None:
     data: Dataset = load_data("digits")
-    assert repr(data) == f"Dataset({data.describe()})"
+    assert repr(data) == f"<Dataset {data.describe()}>"
     assert repr(data.test) == "Split(x=float32(360, 1, 8, 8), y=int64(360,))"

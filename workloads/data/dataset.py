@@ -112,9 +112,6 @@ class Dataset:
 
         return feed_of(self.validation, torch.device("cpu")).has_values
 
-    def __repr__(self) -> str:
-        return f"Dataset({self.describe()})"
-
     def describe(self) -> str:
         """One line: name, shape, classes, sizes of the splits."""
         shape = "×".join(map(str, self.input_shape))
