@@ -14,10 +14,10 @@ from typer.core import TyperGroup
 
 from hwmodel.errors import HwModelError
 from reports.commands import compression, doctor, finetuning, hardware, model, study
-from reports.terminal.once import OnceCommand
 from reports.exits import EXIT_CODES, Exit
 from reports.terminal.console import say
 from reports.terminal.interrupts import interruptible
+from reports.terminal.once import OnceCommand
 
 
 class Commands(TyperGroup):

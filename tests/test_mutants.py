@@ -213,7 +213,7 @@ def written(tree: Any, name: str = "x.yaml") -> Path | None:
     return path
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(mutants([json.loads(GRAPH.to_json())]))
 def test_graphs(tree: Any) -> None:
     try:
@@ -231,7 +231,7 @@ def chip_trees() -> list[Any]:
     return [json.loads(json.dumps(YAML(typ="safe", pure=True).load(text))) for text in texts]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(mutants(chip_trees()))
 def test_chips(tree: Any) -> None:
     path = written(tree)
@@ -250,7 +250,7 @@ def config_tree() -> Any:
         return json.loads(json.dumps(YAML(typ="safe", pure=True).load(path.read_text())))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(mutants([config_tree()]))
 def test_configurations(tree: Any) -> None:
     path = written(tree)
@@ -275,7 +275,7 @@ SEARCH = {
 }  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(mutants([SEARCH, {"model": "resnet8", "data": "digits", "accelerator": "eyeriss"}]))
 def test_searches(tree: Any) -> None:
     path = written(tree)

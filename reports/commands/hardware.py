@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from reports import jobs
-from reports.terminal.once import OnceCommand
 from reports.commands.options import JsonOption
+from reports.terminal.once import OnceCommand
 
 app = typer.Typer(no_args_is_help=True)
 
