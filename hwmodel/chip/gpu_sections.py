@@ -38,12 +38,14 @@ class TimingSection(Schema):
 class RooflineSection(Schema):
     """`roofline:` of the kinds gpu and cpu."""
 
-    cores: int = Field(ge=1)
+    cores: int = Field(ge=1, le=2**31)
     native: str
     formats: tuple[FormatSection, ...] = Field(min_length=1)
-    tiles: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
+    tiles: tuple[tuple[Annotated[int, Field(ge=1, le=2**31)], Annotated[int, Field(ge=1, le=2**31)]], ...] = Field(
+        min_length=1
+    )
     granule: Size = 1.0
-    channel_block: int = Field(default=1, ge=1)
+    channel_block: int = Field(default=1, ge=1, le=2**31)
     cache: Size
     cache_bandwidth: Bandwidth
     fill: Time = 0.0

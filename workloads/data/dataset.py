@@ -20,7 +20,7 @@ ValidationFrom = Literal["", "own", "train", "test"]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Split:
     """Images and their labels, or tokens and their targets.
 
@@ -56,6 +56,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def __repr__(self) -> str:
+        kinds = [f"{name}={str(t.dtype).removeprefix('torch.')}{tuple(t.shape)}" for name, t in vars(self).items()]
+        return f"Split({', '.join(kinds)})"
 
     def take(self, count: int) -> Self:
         """The first `count` items; all where there are fewer."""

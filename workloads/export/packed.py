@@ -43,6 +43,7 @@ from workloads.storage.gridcodec import (
     unpack_flags,
 )
 from workloads.storage.packing import packed_bytes
+from workloads.storage.safefile import safetensors_bytes
 from workloads.wrappers import unwrapped
 
 LAYOUT_KEY = "hwmodel.packed"
@@ -122,7 +123,7 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
     plain = plain_state(model)
     others = {key: value for key, value in plain.items() if key not in records["weights"]}
     records["float_bytes"] = sum(value.nbytes for value in plain.values())
-    data = safetensors.torch.save({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
+    data = safetensors_bytes({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
     write_atomic(path, data)
     return PackedSize(
         path=Path(path), num_bytes=len(data), code_bytes=codes, parameter_bytes=parameters,

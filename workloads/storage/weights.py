@@ -15,6 +15,7 @@ from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
 from workloads.compress.layers import QuantLayer
 from workloads.storage.foreign import fitted, is_foreign, read_foreign
+from workloads.storage.safefile import safetensors_bytes
 
 _TIED, _QUANTIZERS = "tied", "quantizers"
 #: Metadata that is ours, not the caller's.
@@ -40,7 +41,7 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
     """
     check_suffix(path)
     tensors, tied = state_tensors(model)
-    return write_atomic(path, safetensors.torch.save(tensors, {**(metadata or {}), **tied}))
+    return write_atomic(path, safetensors_bytes(tensors, {**(metadata or {}), **tied}))
 
 
 def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:

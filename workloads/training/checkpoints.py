@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from workloads.modules import join_names
+from workloads.storage.safefile import safetensors_bytes
 from workloads.storage.weights import check_same_names, check_suffix, read_tensors
 from workloads.training.settings import TrainSettings
 
@@ -57,7 +57,7 @@ def write_state(path: str | Path, state: Any) -> Path:
     tensors: dict[str, Tensor] = {}
     tree = _packed(state, tensors)
     notes = {_TREE: json.dumps({"version": _VERSION, "state": tree})}
-    return write_atomic(path, safetensors.torch.save(tensors, notes))
+    return write_atomic(path, safetensors_bytes(tensors, notes))
 
 
 def read_state(path: str | Path) -> Any:
