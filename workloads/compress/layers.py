@@ -11,7 +11,7 @@ adds its shift.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from hwmodel.errors import ConfigError, matched_none
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import MAX_QUANTIZED_BITS, CompressionConfig, LayerChoice
 from workloads.compress.grid import Grid, along
+from workloads.compress.own_forward import Met, Operands, called_with, is_own, own_call
 from workloads.compress.patterns import expand, is_pattern
 from workloads.compress.prune import build_mask
 from workloads.compress.quantizers import (
@@ -60,11 +61,12 @@ class QuantLayer(nn.Module):
         place = self._place()
         self.choice = choice
         self.input_quantizer = self.weight_quantizer = None
+        weight = self.called_weight().detach()
         if (choice.a_bits or 32) <= MAX_QUANTIZED_BITS:
             self.input_quantizer = activation_quantizer(choice).to(**place).train(self.training)
         if (choice.w_bits or 32) <= MAX_QUANTIZED_BITS:
-            self.weight_quantizer = weight_quantizer(choice, self.weight).to(**place).train(self.training)
-        self.register_buffer("mask", build_mask(self.weight, choice, groups))
+            self.weight_quantizer = weight_quantizer(choice, weight).to(**place).train(self.training)
+        self.register_buffer("mask", build_mask(weight, choice, groups))
         self.pattern = choice.pattern
         self.initialise()
         return must_be_called(self)
@@ -76,8 +78,9 @@ class QuantLayer(nn.Module):
     def initialise(self) -> None:
         """Start the weight's grid anew from the weight as it is now."""
         if self.weight_quantizer is not None:
-            self.weight_quantizer.draw_once(self.weight)
-            self.weight_quantizer.initialise(self.weight, self.mask)
+            weight = self.called_weight().detach()
+            self.weight_quantizer.draw_once(weight)
+            self.weight_quantizer.initialise(weight, self.mask)
 
     def set_bits(self, *, w_bits: int, a_bits: int) -> None:
         """Change the widths in place; `workloads.compress.set_bits` does so for a whole model.
@@ -90,14 +93,14 @@ class QuantLayer(nn.Module):
         Raises:
             ConfigError: other widths.
         """
-        place = self._place()
+        place, weight = self._place(), self.called_weight().detach()
         if self.weight_quantizer is None and check_width(w_bits) != FLOAT_BITS:
-            self.weight_quantizer = weight_quantizer(self.choice, self.weight).to(**place).train(self.training)
+            self.weight_quantizer = weight_quantizer(self.choice, weight).to(**place).train(self.training)
         if self.input_quantizer is None and check_width(a_bits) != FLOAT_BITS:
             self.input_quantizer = activation_quantizer(self.choice).to(**place).train(self.training)
         if self.weight_quantizer is not None:
-            self.weight_quantizer.draw_once(self.weight)
-            self.weight_quantizer.set_bits(w_bits, self.weight, self.mask)
+            self.weight_quantizer.draw_once(weight)
+            self.weight_quantizer.set_bits(w_bits, weight, self.mask)
         if self.input_quantizer is not None:
             self.input_quantizer.set_bits(a_bits)
 
@@ -109,7 +112,7 @@ class QuantLayer(nn.Module):
         """
         if self.weight_quantizer is None:
             raise ConfigError("the weight of this layer is float: it has no grid")
-        return self.weight_quantizer.grid(self.weight)
+        return self.weight_quantizer.grid(self.called_weight())
 
     @torch.no_grad()
     def weight_codes(self) -> tuple[Grid, Tensor, Tensor | None]:
@@ -121,7 +124,7 @@ class QuantLayer(nn.Module):
             ConfigError: the weight is float.
         """
         grid = self.weight_grid()
-        codes = grid.codes(self.weight)
+        codes = grid.codes(self.called_weight())
         if self.mask is None:
             return grid, codes, None
         kept = self.mask.expand_as(codes)
@@ -140,14 +143,27 @@ class QuantLayer(nn.Module):
             raise ConfigError("the input of this layer is float: it has no grid")
         return replace(self.input_quantizer.grid(), dtype=self.weight.dtype)
 
+    def called_weight(self) -> Tensor:
+        """What is quantized and masked: the weight, or what the layer's own forward makes of it. Its shape."""
+        return self.weight
+
+    def settle(self, value: Tensor) -> None:
+        """From now on `value` multiplies, quantized and masked if there is more of it. The shape of `weight`."""
+        self.weight = nn.Parameter(value, requires_grad=False)
+
     def effective_weight(self) -> Tensor:
         """The weight that multiplies: quantized, then masked. The shape of `weight`."""
-        weight = self.weight if self.weight_quantizer is None else self.weight_quantizer(self.weight)
+        return self._compressed(self.called_weight())
+
+    def _compressed(self, weight: Tensor) -> Tensor:
+        weight = weight if self.weight_quantizer is None else self.weight_quantizer(weight)
         return weight if self.mask is None else weight * self.mask
 
     def effective_bias(self) -> Tensor | None:
         """The bias, zero where the filter is pruned. (K,)."""
-        bias: Tensor | None = getattr(self, "bias", None)
+        return self._pruned_bias(getattr(self, "bias", None))
+
+    def _pruned_bias(self, bias: Tensor | None) -> Tensor | None:
         if bias is None or self.mask is None or self.pattern != "filter":
             return bias
         return bias * self.mask.flatten(1).any(1)
@@ -196,6 +212,39 @@ class QuantConv3d(QuantLayer, nn.Conv3d):
         return out
 
 
+class OwnForward(QuantLayer):
+    """A compressed layer that runs the forward of its float class, see `workloads.compress.own_forward`.
+
+    `settled`: the weight is final, and multiplies in the place of what the forward makes of it.
+    """
+
+    own: ClassVar[type[nn.Module]]
+    computes_weight: bool
+    settled: bool = False
+
+    def called_weight(self) -> Tensor:
+        return self.weight if self.settled else called_with(self, self.own.forward)
+
+    def settle(self, value: Tensor) -> None:
+        super().settle(value)
+        self.settled = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        with Met(self.weight.shape, self._operands):
+            return self.own.forward(self, *args, **kwargs)
+
+    def _operands(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Operands:
+        weight = self.weight if self.settled else weight
+        return self.effective_input(x), self._compressed(weight), self._pruned_bias(bias)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return (
+            _empty,
+            (self.own,),
+            {key: value for key, value in vars(self).items() if key != "_compiled_call_impl"},
+        )
+
+
 CONVOLUTIONS: dict[type[nn.Module], type[QuantConv1d | QuantConv2d | QuantConv3d]] = {
     nn.Conv1d: QuantConv1d,
     nn.Conv2d: QuantConv2d,
@@ -208,26 +257,66 @@ WITH_WEIGHTS: tuple[type[nn.Module], ...] = (
 )  # fmt: skip
 
 
+def check_plain(layer: QuantLayer) -> None:
+    """Raises:
+    ConfigError: the forward is not torch's, so that the operands alone do not say what it computes.
+    """
+    if isinstance(layer, OwnForward):
+        raise ConfigError(
+            f"the forward of {layer.own.__name__} is its own, and its grids do not say what it computes. Use a "
+            "plain layer, with padding and weight as they come out."
+        )
+
+
+#: Float class with a forward of its own -> its compressed class.
+_OWN_KINDS: dict[type[nn.Module], type[QuantLayer]] = {}
+
+
+def _kind_of(own: type[nn.Module]) -> type[QuantLayer]:
+    """The compressed class of a float one; of a subclass with a forward of its own, one that runs it.
+
+    Raises:
+        TypeError: no convolution or linear layer.
+    """
+    base = next((kind for kind in COMPRESSIBLE if issubclass(own, kind)), None)
+    if base is None:
+        raise TypeError(f"no compressed counterpart of {own.__name__}")
+    kind: type[QuantLayer] = QuantLinear if base is nn.Linear else CONVOLUTIONS[base]
+    if not is_own(own, COMPRESSIBLE):
+        return kind
+    if own not in _OWN_KINDS:
+        bases: tuple[type[Any], ...] = (OwnForward, kind, own)
+        _OWN_KINDS[own] = type(f"Quant{own.__name__}", bases, {"own": own, "__doc__": OwnForward.__doc__})
+    return _OWN_KINDS[own]
+
+
+def _empty(own: type[nn.Module]) -> nn.Module:
+    """A compressed layer before its state, for `pickle` and `copy`."""
+    kind = _kind_of(own)
+    return kind.__new__(kind)
+
+
 def from_float(module: nn.Module, choice: LayerChoice) -> QuantLayer:
     """The compressed counterpart of a convolution or linear layer; it takes over weight, bias, buffers and hooks.
 
     Args:
-        module: exactly Conv1d, Conv2d, Conv3d or Linear.
+        module: a Conv1d, Conv2d, Conv3d or Linear, or of a subclass that `own_call` understands.
         choice: bits, density, quantizer.
 
     Raises:
-        ConfigError: the pattern does not fit the weight, or it is on the meta device.
+        ConfigError: the pattern does not fit the weight, it is on the meta device, or its own forward does not
+            multiply by its weight once.
         TypeError: another kind of module.
     """
-    kind = QuantLinear if isinstance(module, nn.Linear) else CONVOLUTIONS.get(type(module))
-    if kind is None:
-        raise TypeError(f"no compressed counterpart of {type(module).__name__}")
+    kind = _kind_of(type(module))
     if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
         raise ConfigError(
             "it is on the meta device and has no values to set grids or masks from. Load it on the CPU; for bits "
             "and sizes alone annotate the graph: config.annotate(trace(model, x))."
         )
     layer: QuantLayer = mirrored(module, kind)
+    if isinstance(layer, OwnForward):
+        layer.computes_weight = own_call(module).computes_weight
     return layer.compress(choice, getattr(module, "groups", 1))
 
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from hwmodel.errors import ConfigError
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.layers import COMPRESSIBLE, QuantLayer, from_float, named_choices
+from workloads.compress.layers import COMPRESSIBLE, OwnForward, QuantLayer, from_float, named_choices
+from workloads.compress.own_forward import is_own, own_call
 from workloads.compress.pruning.sparse_layers import SparseLayer
 from workloads.compress.replacing import read_by_parent, replace_modules
 from workloads.compress.tied import partners, share_grid, tied_embedding
@@ -68,12 +69,23 @@ def _replaced(result: nn.Module, chosen: Mapping[str, LayerChoice]) -> nn.Module
         except ConfigError as error:
             raise ConfigError(f"{name!r}: {error}") from None
         owner = owners.setdefault(id(layer.weight), layer)
+        _check_shared(name, layer, owner, partners(result, layer.weight).values())
         replacements[module] = layer if owner is layer else share_grid(layer, owner)
     for name in chosen:
         module = result.get_submodule(name)
         if isinstance(module, nn.Embedding):
             replacements[module] = tied_embedding(module, owners[id(module.weight)])
     return replace_modules(result, replacements)
+
+
+def _check_shared(name: str, layer: QuantLayer, owner: QuantLayer, sharing: Iterable[nn.Module]) -> None:
+    """Modules that share a weight share one grid, so each must multiply by the weight itself."""
+    shares = owner is not layer or any(isinstance(module, nn.Embedding) for module in sharing)
+    if shares and any(isinstance(each, OwnForward) and each.computes_weight for each in (layer, owner)):
+        raise ConfigError(
+            f"{name!r}: its weight is shared, but its forward multiplies by what it makes of it: there is no "
+            "one weight to quantize. Leave it float."
+        )
 
 
 def _compressed(module: nn.Module, choice: LayerChoice) -> QuantLayer:
@@ -133,15 +145,30 @@ def _check_kind(name: str, module: nn.Module, model: nn.Module) -> None:
             f"{name!r}: its weight is computed by a parametrization or hook. Remove it (for instance "
             "torch.nn.utils.parametrize.remove_parametrizations) before compressing."
         )
-    if type(module) in COMPRESSIBLE:
-        return
     if isinstance(module, COMPRESSIBLE):
-        raise ConfigError(
-            f"{name!r} is a {kind}, whose own forward compression would replace. Use a plain "
-            f"{', '.join(t.__name__ for t in COMPRESSIBLE)}, or leave it float."
-        )
+        _check_forward(name, module)
+        return
     kinds = ", ".join(t.__name__ for t in COMPRESSIBLE)
     raise ConfigError(f"{name!r} must be one of {kinds} to be compressed, but is a {kind}. Leave it float.")
+
+
+def _check_forward(name: str, module: nn.Module) -> None:
+    """A forward that is not torch's must multiply by the weight in a call that compression can meet."""
+    kind = type(module).__name__
+    if "forward" in vars(module):
+        raise ConfigError(
+            f"{name!r}: the forward of this {kind} was replaced by another function, which compression cannot see "
+            "into. Override it in a subclass, or leave the layer float."
+        )
+    weight = module.get_parameter("weight")
+    if isinstance(weight, nn.UninitializedParameter):
+        raise ConfigError(f"{name!r} is a {kind} without a shape as yet. Run the model once before compressing.")
+    if not is_own(type(module), COMPRESSIBLE) or weight.is_meta:
+        return
+    try:
+        own_call(module)
+    except ConfigError as error:
+        raise ConfigError(f"{name!r} is a {kind}, and {error} Leave it float.") from None
 
 
 def _shares(model: nn.Module, module: nn.Module) -> bool:

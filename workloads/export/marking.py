@@ -157,7 +157,7 @@ def _mark_layer(marked: MarkedModel, name: str, layer: QuantLayer) -> None:
     with torch.no_grad():
         bias = layer.effective_bias()
         value = layer.effective_weight().detach().clone() if weight is None else weight.value
-        layer.weight = nn.Parameter(value, requires_grad=False)
+        layer.settle(value)
         if bias is not None:
             layer.register_parameter("bias", nn.Parameter(bias.detach().clone(), requires_grad=False))
     layer.mask = None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.layers import QuantLayer
+from workloads.compress.layers import QuantLayer, check_plain
 from workloads.compress.ranges import affine_grid
 from workloads.integer.stages import Stage
 from workloads.integer.steps import IntGrid
@@ -62,6 +62,7 @@ def layer_grid(name: str, module: nn.Module | None) -> IntGrid:
     if not isinstance(module, QuantLayer):
         raise NoGridError(f"{name!r} is float: an integer network needs every layer quantized. Add it to `apply`.")
     try:
+        check_plain(module)
         grid = module.input_grid()
     except ConfigError as error:
         raise NoGridError(f"{name!r}: {error}") from None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError, check_names
 from workloads.compress.calibration import check_calibrated, modes_kept
 from workloads.compress.grid import Grid, along
-from workloads.compress.layers import QuantLayer
+from workloads.compress.layers import QuantLayer, check_plain
 from workloads.compress.transform import quantized_layers
 from workloads.integer.exact import dot
 
@@ -106,7 +106,7 @@ def weight_integers(layer: QuantLayer) -> tuple[Tensor, Tensor]:
         ConfigError: the weight is float, or its grid has no zero.
     """
     grid = layer.weight_grid()
-    w_int, scale = centred(grid, grid.codes(layer.weight))
+    w_int, scale = centred(grid, grid.codes(layer.called_weight()))
     if layer.mask is not None:
         w_int = w_int * layer.mask
     return w_int.to(torch.int32), scale
@@ -163,6 +163,7 @@ def psum_error_table(errors: tuple[PsumError, ...]) -> pd.DataFrame:
 @torch.no_grad()
 def _integers(name: str, layer: QuantLayer, x: Tensor) -> LayerIntegers:
     try:
+        check_plain(layer)
         grid = layer.input_grid()
         x_int, scale_x = centred(grid, grid.codes(x))
         if scale_x.dim():

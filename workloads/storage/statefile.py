@@ -193,7 +193,7 @@ def _settle(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Grid]:
     grids: dict[str, Grid] = {}
     for name, module in model.named_modules():
         key = join_names(name, "weight")
-        if key not in tensors:
+        if key not in tensors or getattr(module, "computes_weight", False):  # codes of what it makes of the weight
             continue
         quantizer = getattr(module, "weight_quantizer", None)
         if quantizer is None and isinstance(getattr(module, "mask", None), Tensor):

@@ -277,9 +277,9 @@ def test_tied_weights_are_stored_once_and_come_back(tmp_path: Path) -> None:
 # ---- what is refused -----------------------------------------------------------------------------
 
 
-class Standardised(nn.Conv2d):
+class Twice(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.conv2d(x, self.weight - self.weight.mean(), self.bias)
+        return super().forward(super().forward(x))
 
 
 class Refused(nn.Module):
@@ -288,7 +288,7 @@ class Refused(nn.Module):
         self.conv = nn.Conv2d(3, 3, 1)
         self.norm = nn.BatchNorm2d(3)
         self.up = nn.ConvTranspose2d(3, 3, 1)
-        self.own = Standardised(3, 3, 1)
+        self.own = Twice(3, 3, 1)
         self.wn = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
 
 
@@ -298,7 +298,10 @@ class Refused(nn.Module):
         ("comv", r"^'comv' matched 0 of 3 layers\. Did you mean 'conv'\?"),
         ("norm", r"^'norm' must be one of Linear, Conv1d, Conv2d, Conv3d to be compressed, but is a BatchNorm2d"),
         ("up", r"^'up' must be one of .* but is a ConvTranspose2d\. Leave it float"),
-        ("own", r"^'own' is a Standardised, whose own forward compression would replace"),
+        (
+            "own",
+            r"^'own' is a Twice, and its forward must multiply by its weight once, but does so 2 times\. Leave it",
+        ),
         ("wn", r"^'wn': its weight is computed by a parametrization"),
     ],
 )

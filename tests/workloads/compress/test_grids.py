@@ -24,8 +24,8 @@ from workloads.compress import (
     set_bits,
 )
 from workloads.compress.config import OBSERVERS, QUANTIZERS
+from workloads.compress.grid import round_in_place
 from workloads.compress.quantizers import WeightQuantizer, weight_quantizer
-from workloads.compress.rounding import round_in_place
 
 BITS = st.integers(0, 16)
 #: torch.compile instantiates the Function classes that it traces, and warns of it.

@@ -138,7 +138,12 @@ def test_shared_weights_and_computed_weights_stay() -> None:
     model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 5), nn.Linear(5, 2))
     model[4].weight = model[2].weight
     nn.utils.parametrizations.weight_norm(model[0])
-    assert channel_groups(model, torch.ones(1, 3)) == ()
+    with pytest.warns(UserWarning, match="no channel of this Sequential can be removed"):
+        groups = channel_groups(model, torch.ones(1, 3))
+    assert groups == ()
+    assert [(kept.module, kept.channels, kept.reason.split()[-1]) for kept in groups.kept] == [
+        ("0", 5, "computes"), ("2", 5, "module"), ("4", 5, "module"), ("5", 2, "network"),
+    ]  # fmt: skip
 
 
 def test_the_model_is_left_alone() -> None:

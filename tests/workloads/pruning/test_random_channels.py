@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +76,7 @@ class RandomNet(nn.Module):
         return self.fc(torch.cat(pooled, 1).flatten(1))
 
 
+@pytest.mark.filterwarnings("ignore:no channel of this RandomNet can be removed")
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_slicing_is_masking(seed: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 from torch import Tensor
 
 #: Not a channel: a constant, such as the zeros of a padding. It joins nothing.
 NONE = 0
-#: Must stay, and so must everything that is joined with it.
+#: A constant that channels meet: they must stay, and so must everything that is joined with them.
 FIXED = 1
 
 
@@ -16,17 +18,25 @@ class ChannelClasses:
     """Numbers for channels, joined into classes of channels that are kept or removed together.
 
     A *label tensor* has the shape of an activation and says for every element which channel it
-    belongs to. Labels are float64: exact to 2^53, and every op that moves data takes them.
+    belongs to. Labels are float64: exact to 2^53, and every op that moves data takes them. A class that has to stay
+    knows why: the first reason that was found.
     """
 
     def __init__(self) -> None:
         self._parents = [NONE, FIXED]
+        self._kept: dict[int, str] = {FIXED: "a constant lies beside them"}
 
     def fresh(self, count: int) -> Tensor:
         """New labels, (count,)."""
         start = len(self._parents)
         self._parents.extend(range(start, start + count))
         return torch.arange(start, start + count, dtype=torch.float64)
+
+    def fixed(self, why: str) -> int:
+        """A new label of something that stays."""
+        label = int(self.fresh(1))
+        self._kept[label] = why
+        return label
 
     def find(self, label: int) -> int:
         """The label that stands for the class."""
@@ -38,8 +48,13 @@ class ChannelClasses:
         return root
 
     def roots(self, labels: Tensor) -> list[int]:
-        """The class of every label of a vector; `NONE` and `FIXED` stand for themselves."""
-        return [self.find(int(label)) for label in labels.tolist()]
+        """The class of every label of a vector; `FIXED` where it stays, `NONE` where there is none."""
+        found = (self.find(int(label)) for label in labels.tolist())
+        return [FIXED if root in self._kept else root for root in found]
+
+    def reasons(self, labels: Tensor) -> list[str]:
+        """Why each label of a vector stays; "" where it need not."""
+        return [self._kept.get(self.find(int(label)), "") for label in labels.tolist()]
 
     def join(self, first: Tensor, second: Tensor) -> Tensor:
         """What sits at the same place goes together.
@@ -63,10 +78,10 @@ class ChannelClasses:
         full = [1 if dim in dims else size for dim, size in enumerate(labels.shape)]
         return merged.expand(full)
 
-    def fix(self, labels: Tensor) -> None:
+    def fix(self, labels: Tensor, why: str) -> None:
         """These channels stay."""
         for label in distinct(labels) - {NONE}:
-            self._unite(label, FIXED)
+            self._kept.setdefault(self.find(label), why)
 
     def _join_pairs(self, first: Tensor, second: Tensor) -> None:
         differ = (first != second) & (first != NONE) & (second != NONE)
@@ -76,7 +91,34 @@ class ChannelClasses:
 
     def _unite(self, a: int, b: int) -> None:
         low, high = sorted((self.find(a), self.find(b)))
-        self._parents[high] = low  # FIXED is the lowest there is
+        self._parents[high] = low
+        if high != low and high in self._kept:
+            self._kept.setdefault(low, self._kept.pop(high))
+
+
+@dataclass(kw_only=True)
+class Use:
+    """How one module with weights meets the channels.
+
+    Attributes:
+        reads: label of every input channel; None where it never ran.
+        writes: label of every output channel.
+        is_carrier: each output channel belongs to one input channel (batch norm, depthwise).
+        is_adapter: it has no weights, but sizes to be told (`keep_channels`).
+    """
+
+    reads: Tensor
+    writes: Tensor
+    is_carrier: bool = False
+    is_adapter: bool = False
+
+
+@dataclass(kw_only=True)
+class Followed:
+    """What a forward pass told: the classes of channels, and the uses of them by module name."""
+
+    classes: ChannelClasses = field(default_factory=ChannelClasses)
+    uses: dict[str, Use] = field(default_factory=dict)
 
 
 def varying_dims(labels: Tensor) -> list[int]:

@@ -9,7 +9,6 @@ removal, never a wrong one.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,8 +17,10 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from workloads.compress.pruning.classes import FIXED, NONE, ChannelClasses, distinct, tidy, varying_dims
+from workloads.compress.pruning.classes import FIXED, NONE, Followed, Use, distinct, tidy, varying_dims
+from workloads.compress.pruning.cuttable import OwnModule
 from workloads.tracing.ops.rules import CONSTANT, FREE, Vector, bind_arguments, op_name, rule_of
+from workloads.tracing.scope import Scope
 
 _ELEMENTWISE = ("add", "mul", "elementwise", "activation", "cast")
 _PER_CHANNEL = ("pool", "resize")
@@ -33,40 +34,20 @@ _SAME = frozenset(f"aten::{name}" for name in ("to", "type_as", "contiguous", "c
 _REDUCTIONS = frozenset(f"aten::{name}" for name in ("mean", "sum", "amax", "amin"))
 
 
-@dataclass(kw_only=True)
-class Use:
-    """How one module with weights meets the channels.
-
-    Attributes:
-        reads: label of every input channel; None where it never ran.
-        writes: label of every output channel.
-        is_carrier: each output channel belongs to one input channel (batch norm, depthwise).
-        is_adapter: it has no weights, but sizes to be told (`keep_channels`).
-    """
-
-    reads: Tensor
-    writes: Tensor
-    is_carrier: bool = False
-    is_adapter: bool = False
-
-
-@dataclass(kw_only=True)
-class Followed:
-    """What a forward pass told: the classes of channels, and the uses of them by module name."""
-
-    classes: ChannelClasses = field(default_factory=ChannelClasses)
-    uses: dict[str, Use] = field(default_factory=dict)
-
-
 class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Dispatch mode that labels activations; the modules with weights are met in hooks, see `meet`.
 
     Args:
         followed: receives classes and uses.
+        scope: knows which module runs.
+        refused: name -> why nothing of this module can be cut, of those with weights that are not met.
     """
 
-    def __init__(self, followed: Followed) -> None:
+    def __init__(self, followed: Followed, scope: Scope, refused: Mapping[str, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._scope = scope
+        self._refused = refused
+        self._own: list[OwnModule] = []
         self.followed = followed
         self.classes = followed.classes
         self._labels: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
@@ -77,12 +58,12 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 
     def add_input(self, tensor: Tensor) -> None:
         """The channels of the network's inputs stay."""
-        self._labels[tensor] = torch.full((), float(FIXED), dtype=torch.float64).expand(tensor.shape)
+        self._labels[tensor] = self._staying(tensor, "the input of the network is among them")
 
     def add_output(self, tensor: Tensor) -> None:
         """So do those of its outputs."""
         if tensor in self._labels:
-            self.classes.fix(self._labels[tensor])
+            self.classes.fix(self._labels[tensor], "they leave the network")
 
     # ---- modules -------------------------------------------------------------------------------
 
@@ -102,6 +83,27 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
             module.register_forward_hook(leave, with_kwargs=True),
         ]
 
+    def meet_own(self, own: OwnModule) -> list[Any]:
+        """Hooks for a module with a forward of its own: met at the op that takes its weight, else followed."""
+        module = own.module
+        handles = [
+            module.register_forward_pre_hook(lambda *_: self._own.append(own)),
+            module.register_forward_hook(lambda *_: self._leave_own(), always_call=True),
+        ]
+        quantizer = module._modules.get("input_quantizer")
+        if quantizer is not None:  # channel by channel, whatever its grid
+
+            def leave(_: nn.Module, args: Any, output: Tensor) -> None:
+                self._inside.pop()
+                self._labels[output] = self._of(args[0])
+
+            handles.append(quantizer.register_forward_pre_hook(lambda *_: self._inside.append(module)))
+            handles.append(quantizer.register_forward_hook(leave))
+        return handles
+
+    def _leave_own(self) -> None:
+        self._own.pop()
+
     def meet_adapter(self, name: str, module: nn.Module) -> list[Any]:
         """Hooks for a module without weights that is told which channels stay: its ops are followed."""
 
@@ -115,8 +117,8 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
             writes = writes.clone()
             writes[empty] = self.classes.fresh(int(empty.sum()))
             known = self.followed.uses.setdefault(name, Use(reads=reads, writes=writes, is_adapter=True))
-            self._read_again(known.reads, reads)
-            self._read_again(known.writes, writes)
+            self._read_again(name, known.reads, reads)
+            self._read_again(name, known.writes, writes)
             self._labels[output] = _spread(writes, 1, output)
 
         return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
@@ -126,17 +128,17 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         reads = self._channels(x, axis)
         use = self.followed.uses.get(name)
         if use is None:
-            use = self._first_use(module, reads)
+            use = self._first_use(name, module, reads)
             self.followed.uses[name] = use
         else:
-            self._read_again(use.reads, reads)
+            self._read_again(name, use.reads, reads)
         return _spread(use.writes, axis, output)
 
     def _channels(self, tensor: Tensor, axis: int) -> Tensor:
         """One label per index of a dim."""
         return self.classes.merge_along(self._of(tensor), _all_but(axis, tensor)).reshape(-1)
 
-    def _first_use(self, module: nn.Module, reads: Tensor) -> Use:
+    def _first_use(self, name: str, module: nn.Module, reads: Tensor) -> Use:
         groups = int(getattr(module, "groups", 1))
         if not isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
             return Use(reads=reads, writes=reads, is_carrier=True)
@@ -148,14 +150,16 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
             for labels in (reads, writes):
                 per_group = labels.reshape(groups, -1)
                 self.classes.join(per_group, per_group[:1])
-                self.classes.fix(per_group[:, (per_group == NONE).any(0)])
+                none = (per_group == NONE).any(0)
+                self.classes.fix(per_group[:, none], f"{name} reads something else beside them in its groups")
         return Use(reads=reads, writes=writes, is_carrier=False)
 
-    def _read_again(self, first: Tensor, second: Tensor) -> None:
+    def _read_again(self, name: str, first: Tensor, second: Tensor) -> None:
         """A module that runs twice: its input channel goes only where both things that it reads go."""
         self.classes.join(first, second)
-        self.classes.fix(first[second == NONE])
-        self.classes.fix(second[first == NONE])
+        why = f"{name} runs again and reads something else in their place"
+        self.classes.fix(first[second == NONE], why)
+        self.classes.fix(second[first == NONE], why)
 
     # ---- ops -----------------------------------------------------------------------------------
 
@@ -167,6 +171,10 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         if not active:
             return func(*args, **kwargs)
         name = op_name(func)
+        if self._own and self._own[-1].is_called(name, arguments := bind_arguments(func, args, kwargs)):
+            output = func(*args, **kwargs)
+            self._labels[output] = self._pass_own(self._own[-1], arguments, output)
+            return output
         rule = rule_of(name)
         if rule is None:
             with self:
@@ -195,15 +203,35 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         elif name in _REDUCTIONS:
             labels = self._reduced(arguments, outputs[0], sources[0])
         elif kind in _ELEMENTWISE and name not in ("aten::prelu", "aten::_prelu_kernel", "aten::glu"):
-            labels = self._elementwise(arguments, outputs[0])
+            labels = self._elementwise(name, arguments, outputs[0])
         elif kind in _PER_CHANNEL and outputs[0].dim() == sources[0].dim() > 2:
             labels = self._per_channel(outputs[0], sources[0])
         if labels is None:
+            why = self._refused.get(self._scope.path) or self._where(name, "mixes or cuts them")
             for old in sources:
-                self.classes.fix(old)
-            labels = [torch.full((), float(FIXED), dtype=torch.float64).expand(t.shape) for t in outputs]
+                self.classes.fix(old, why)
+            labels = [self._staying(tensor, why) for tensor in outputs]
         for tensor, new in zip(outputs, labels, strict=False):
             self._labels[tensor] = new
+
+    def _pass_own(self, own: OwnModule, arguments: Mapping[str, Any], output: Tensor) -> Tensor:
+        x: Tensor = arguments["input"] if "input" in arguments else arguments["self"]
+        labels = self._pass_module(own.name, own.module, x, output)
+        use, kind = self.followed.uses[own.name], type(own.module).__name__
+        for is_apart, cut, what in zip(
+            own.apart, (use.writes, use.reads), ("filters", "input channels"), strict=True
+        ):
+            if not is_apart:
+                self.classes.fix(cut, f"{own.name} ({kind}) makes its weight of all {what} together")
+        return labels
+
+    def _staying(self, tensor: Tensor, why: str) -> Tensor:
+        """Labels of a tensor of which nothing can go."""
+        return torch.full((), float(self.classes.fixed(why)), dtype=torch.float64).expand(tensor.shape)
+
+    def _where(self, op: str, what: str) -> str:
+        """`norm1 (layer_norm) mixes them`."""
+        return f"{self._scope.path or 'the forward'} ({op.removeprefix('aten::')}) {what}"
 
     def _of(self, tensor: Tensor, constant: int = NONE) -> Tensor:
         labels = self._labels.get(tensor)
@@ -250,7 +278,7 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
             labels = labels.narrow(dim, 0, 1)
         return [labels.reshape(output.shape)]
 
-    def _elementwise(self, arguments: Mapping[str, Any], output: Tensor) -> list[Tensor] | None:
+    def _elementwise(self, name: str, arguments: Mapping[str, Any], output: Tensor) -> list[Tensor] | None:
         """Element by element: what meets goes together.
 
         A constant that differs from channel to channel fixes them. One channel that meets all of the
@@ -265,11 +293,11 @@ class ChannelFollower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         merged = torch.full((), float(NONE), dtype=torch.float64).expand(output.shape)
         for tensor, labels in zip(labelled, spread, strict=True):
             if any(_size(tensor, dim, output) < output.shape[dim] for dim in varying):
-                self.classes.fix(labels)
+                self.classes.fix(labels, self._where(name, "lays one of them over all of the others"))
             else:
                 merged = self.classes.join(merged, labels)
         if any(_size(t, dim, output) > 1 for t in tensors if t not in self._labels for dim in varying):
-            self.classes.fix(merged)
+            self.classes.fix(merged, self._where(name, "joins each with a number of its own"))
         return [merged]
 
     def _per_channel(self, output: Tensor, labels: Tensor) -> list[Tensor]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, HwModelError, check_names
-from workloads.compress.layers import QuantLayer
-from workloads.compress.pruning.classes import FIXED, NONE
-from workloads.compress.pruning.follow import ChannelFollower, Followed
-from workloads.compress.pruning.sparse_layers import SparseLayer
+from workloads.compress.pruning.classes import FIXED, NONE, Followed
+from workloads.compress.pruning.cuttable import cuttable_modules
+from workloads.compress.pruning.follow import ChannelFollower
+from workloads.compress.pruning.kept import Kept, kept_channels
 from workloads.placement import device_of
 from workloads.tracing.failure import forward_error
 from workloads.tracing.isolate import isolated
@@ -22,12 +23,6 @@ from workloads.tracing.scope import ModuleNames, Scope
 from workloads.wrappers import copied
 
 Role = Literal["producer", "carrier", "consumer"]
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_CARRIERS = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
-    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.PReLU,
-)  # fmt: skip
 
 
 class ChannelAdapter(Protocol):
@@ -115,7 +110,22 @@ class ChannelGroup:
         return f"{self.name}: {self.size} channels of {ends[0]} -> {ends[1]}"
 
 
-def channel_groups(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[ChannelGroup, ...]:
+class ChannelGroups(tuple[ChannelGroup, ...]):
+    """Groups of channels that can be removed, and `kept`: those that cannot, with the module that keeps them."""
+
+    kept: tuple[Kept, ...]
+
+    def __new__(cls, groups: Iterable[ChannelGroup], kept: Iterable[Kept] = ()) -> Self:
+        new = super().__new__(cls, groups)
+        new.kept = tuple(kept)
+        return new
+
+    def __str__(self) -> str:
+        """One line per group, then one per module whose channels stay."""
+        return "\n".join(map(str, (*self, *self.kept)))
+
+
+def channel_groups(model: nn.Module, *args: Any, **kwargs: Any) -> ChannelGroups:
     """The groups of channels that can be removed from a model, in the order of execution.
 
     Every channel is followed through one forward pass: residual additions join channels; a
@@ -123,47 +133,38 @@ def channel_groups(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Channel
     convolution carries it on; a grouped convolution joins one channel of each of its groups; a
     module that runs twice reads both. Channels of the network's inputs and outputs stay, and so do those that
     meet an op which mixes channels or cuts them (layer norm, attention, chunk), or a weight that
-    two modules share.
+    two modules share. A module with a forward of its own (a norm with its activation, a convolution that pads or
+    standardises) is met where it calls its op.
 
     Args:
         model: with plain or compressed convolutions and linear layers. Not changed.
         args, kwargs: of its forward, as for `trace`.
 
     Returns:
-        Groups with at least two removable channels.
+        Groups with at least two removable channels, and in `kept` which other channels stay, and why. Where there
+        is no group at all a warning says so.
 
     Raises:
         TraceError: the forward fails on these inputs; names the module.
     """
-    followed = _follow(copied(model).eval(), args, kwargs)
-    return _collect(followed)
-
-
-def sliceable_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Name -> module of those whose channels can be removed, each module once."""
-    owners: dict[int, int] = {}
-    for module in model.modules():
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                owners[id(parameter)] = owners.get(id(parameter), 0) + 1
-    found = {}
-    for name, module in model.named_modules():
-        plain = type(module) in (*_CONVOLUTIONS, nn.Linear, *_CARRIERS)
-        own = [parameter for parameter in module._parameters.values() if parameter is not None]
-        computed = isinstance(module, (*_CONVOLUTIONS, nn.Linear)) and "weight" not in module._parameters
-        single = isinstance(module, nn.PReLU) and module.num_parameters == 1
-        shared = any(owners[id(parameter)] > 1 for parameter in own)
-        if (plain or isinstance(module, QuantLayer | SparseLayer)) and not (computed or single or shared):
-            found[name] = module
+    model = copied(model).eval()
+    followed, refused = _follow(model, args, kwargs)
+    groups = _collect(followed)
+    found = ChannelGroups(groups, kept_channels(model, followed, refused, groups))
+    if found.kept and not found:
+        more = f"; and {len(found.kept) - 1} more in `kept`" if len(found.kept) > 1 else ""
+        warnings.warn(
+            f"no channel of this {type(model).__name__} can be removed. {found.kept[0]}{more}.", stacklevel=2
+        )
     return found
 
 
-def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> Followed:
-    followed = Followed()
-    follower = ChannelFollower(followed)
-    handles = [
-        handle for name, module in sliceable_modules(model).items() for handle in follower.meet(name, module)
-    ]
+def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Followed, dict[str, str]]:
+    followed, scope, cuttable = Followed(), Scope(), cuttable_modules(model)
+    follower = ChannelFollower(followed, scope, cuttable.refused)
+    handles = [handle for name, plain in cuttable.plain.items() for handle in follower.meet(name, plain)]
+    for own in cuttable.own.values():
+        handles += follower.meet_own(own)
     for name, module in model.named_modules():
         if is_adapter(module):
             handles += follower.meet_adapter(name, module)
@@ -173,7 +174,6 @@ def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> Fo
     for leaf in torch.utils._pytree.tree_leaves((tree_args, tree_kwargs)):
         if isinstance(leaf, Tensor):
             follower.add_input(leaf)
-    scope = Scope()
     try:
         with isolated(model), scope.follow(ModuleNames(model)), torch.inference_mode(), follower:
             output = model(*tree_args, **tree_kwargs)
@@ -186,7 +186,7 @@ def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> Fo
             handle.remove()
     for _, tensor in named_outputs(output):
         follower.add_output(tensor)
-    return followed
+    return followed, cuttable.refused
 
 
 def _collect(followed: Followed) -> tuple[ChannelGroup, ...]:

@@ -156,7 +156,7 @@ def slice_channels(
 
 def _rows(tensor: Tensor, outputs: Tensor | None) -> Tensor:
     mask = torch.ones(tensor.shape, dtype=torch.bool, device=tensor.device)
-    if outputs is not None:
+    if outputs is not None and tensor.dim() and len(tensor) == len(outputs):
         mask[~outputs.to(tensor.device)] = False
     return mask
 
