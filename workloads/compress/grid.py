@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workloads.compress.rounding import round_in_place
-
 TINY_STEP = 1e-12
 MAX_TANH = 0.999
 
@@ -168,3 +166,29 @@ def integer_range(bits: int, signed: bool) -> tuple[float, float, float]:
     if not signed:
         return 0.0, float(2**bits - 1), 0.0
     return -float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1), 0.5 if bits == 1 else 0.0
+
+
+def round_in_place(v: Tensor, mode: str | Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Round every element to an integer of the same dtype. In place.
+
+    Args:
+        v: any shape, floating point.
+        mode: `nearest` (ties to even), `floor`, or `stochastic`: up with the probability of the fraction,
+            so that the mean over many draws is the value itself. A tensor of the shape of `v` is a draw that was
+            made before, uniform in 0..1.
+        generator: of the stochastic draws; None takes torch's own, which `torch.manual_seed` seeds.
+
+    Returns:
+        `v`.
+    """
+    if isinstance(mode, Tensor):
+        below = v.floor()
+        return below.add_(mode < v - below)
+    if mode == "nearest":
+        return v.round_()
+    if mode == "floor":
+        return v.floor_()
+    below = v.floor()
+    if generator is None:
+        return below.add_(torch.rand_like(v) < v - below)
+    return below.add_(torch.rand(v.shape, generator=generator, device=v.device, dtype=v.dtype) < v - below)

@@ -18,8 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workloads.compress.grid import TINY_STEP
-from workloads.compress.rounding import round_in_place
+from workloads.compress.grid import TINY_STEP, round_in_place
 
 BLOCK = 1 << 17  # elements, half a MiB of float32: an intermediate result stays in the cache of a core
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from workloads.compress.grid import round_in_place
 from workloads.compress.layers import QuantLayer
-from workloads.compress.rounding import round_in_place
 from workloads.integer.accumulate import Accumulator, accumulate, wrap
 from workloads.integer.exact import columns, dot, uncolumns
 from workloads.integer.requantize import Requantizer, round_float

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workloads.sparse.penalties import Penalty, penalty
-    from workloads.sparse.pruners import ChannelPruner, MagnitudePruner, MaskHook
-    from workloads.sparse.regression import SparseSolution, regularization_path, sparse_regression
-    from workloads.sparse.regularize import (
+    from workloads.sparse import (
         AdmmHook,
+        ChannelPruner,
+        MagnitudePruner,
+        MaskHook,
+        Penalty,
         PenaltyHook,
         ProximalHook,
+        SparseSolution,
         grid_projection,
+        penalty,
         penalty_of,
+        regularization_path,
         sparse_projection,
+        sparse_regression,
         sweep_gamma,
     )
     from workloads.training.accuracy import Accuracy
@@ -91,27 +96,21 @@ __getattr__, __dir__ = lazy_exports(
         "step.distill": ("Teacher", "distillation_loss"),
         "step.ema": ("WeightAverage",),
         "hooks": ("TrainHook",),
-        ".sparse.penalties": (
-            "Penalty",
-            "penalty",
-        ),
-        ".sparse.pruners": (
+        ".sparse": (
+            "AdmmHook",
             "ChannelPruner",
             "MagnitudePruner",
             "MaskHook",
-        ),
-        ".sparse.regression": (
-            "SparseSolution",
-            "regularization_path",
-            "sparse_regression",
-        ),
-        ".sparse.regularize": (
-            "AdmmHook",
+            "Penalty",
             "PenaltyHook",
             "ProximalHook",
+            "SparseSolution",
             "grid_projection",
+            "penalty",
             "penalty_of",
+            "regularization_path",
             "sparse_projection",
+            "sparse_regression",
             "sweep_gamma",
         ),
         "loop": ("finetune",),

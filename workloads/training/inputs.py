@@ -92,10 +92,14 @@ class InMemory:
     @property
     def key(self) -> str:
         """16 hex digits: its size, its targets and its first inputs."""
-        digest = hashlib.sha256(f"{tuple(self.x.shape)}".encode())
+        return self.digest(f"{tuple(self.x.shape)}").hexdigest()[:16]
+
+    def digest(self, text: str) -> hashlib._Hash:
+        """SHA-256 of a text, all targets and the first inputs."""
+        digest = hashlib.sha256(text.encode())
         for values in (self.y, self.x[:_HASHED_INPUTS]):
             digest.update(values.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest
 
 
 @dataclass(frozen=True, kw_only=True)

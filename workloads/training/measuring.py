@@ -19,7 +19,7 @@ from workloads.training.inputs import SplitSource, feed_of
 
 @torch.inference_mode()
 def measure_accuracy(model: nn.Module, split: SplitSource, device: str | torch.device | None = None) -> Accuracy:
-    """Top-1 accuracy in eval mode; the model's modes and place are as before afterwards.
+    """Top-1 accuracy in eval mode; the model's modes and device are as before afterwards.
 
     Args:
         model: images (N, C, H, W) -> scores (N, classes), or tokens (N, T) -> scores (N, T, vocabulary).
@@ -30,11 +30,11 @@ def measure_accuracy(model: nn.Module, split: SplitSource, device: str | torch.d
         ConfigError: an empty split, targets that are no classes, or an absent device.
     """
     home = device_of(model)
-    place = home if device is None else select_device(device)
-    feed = feed_of(split, place)
+    target = home if device is None else select_device(device)
+    feed = feed_of(split, target)
     correct = total = 0
     try:
-        model.to(place)
+        model.to(target)
         with modes_kept(model):
             model.eval()
             for x, y in feed.in_order():
