@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.errors import ConfigError
+from search.choosing import refuse_unfinished
 from search.front.results import Result
 from search.observer import Observer, as_observer
 from workloads import compress, load_data, load_model, training
@@ -81,10 +82,16 @@ def rebuild(config_path: str | Path, checkpoint: str | Path | None = None) -> Re
             `.safetensors`.
     """
     path = Path(config_path)
+    refuse_unfinished(path)
     file = read_config(path)
     model, data = _model_and_data(file, path)
     compressed = compress.apply(model, file.config, seed=0).eval()
-    compress.load_weights(_checkpoint(file, path, checkpoint), compressed)
+    notes = compress.load_weights(_checkpoint(file, path, checkpoint), compressed)
+    if checkpoint is None and notes.get("key", file.config.key) != file.config.key:
+        raise ConfigError(
+            f"{path}: {file.provenance.checkpoint} holds the weights of another configuration "
+            f"({notes['key'][:8]}, not {file.config.key[:8]}). In the folder of a run, hwmodel pick writes both again."
+        )
     return Rebuilt(file=file, model=model, compressed=compressed, data=data)
 
 

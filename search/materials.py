@@ -12,6 +12,7 @@ from hwmodel import load_accelerator
 from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
+from search.floatmodel import chance_level, check_learned
 from search.observer import Observer
 from search.space import Space
 from search.spec import SearchSpec
@@ -168,11 +169,16 @@ class Materials:
 
     @cached_property
     def scorer(self) -> Scorer:
-        """Scores candidates of the float model, which is trained or read first."""
+        """Scores candidates of the float model, which is trained or read first.
+
+        Raises:
+            ChanceLevelError: it has learned nothing.
+        """
         scorer = training.Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
         accuracy = counted(scorer.float_accuracy())
         record = {"correct": accuracy.correct, "total": accuracy.total, "checkpoint": FLOAT_WEIGHTS}
         write_atomic(self.folder / FLOAT_RECORD, json.dumps(record, indent=1) + "\n")
+        check_learned(accuracy, chance_level(self.data.validation), self.folder)
         return scorer
 
     @cached_property

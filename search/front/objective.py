@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from hwmodel.errors import ConfigError, did_you_mean
 from search.front.costs import COSTS
 from search.front.results import Result
+
+if TYPE_CHECKING:
+    from hwmodel.chip.accelerator import Accelerator
 
 Direction = Literal["maximize", "minimize"]
 
@@ -99,6 +102,23 @@ def resolve_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
             f"Costs are {cost_names()}."
         )
     return objectives
+
+
+def default_objectives(accelerator: Accelerator | None) -> tuple[str, ...]:
+    """What a search that names none optimises beside accuracy.
+
+    Energy on its accelerator, latency where the energies of that are not known (`has_energies`), and average bits
+    without one.
+    """
+    if accelerator is None:
+        return (ACCURACY.name, "avg_w_bits")
+    return (ACCURACY.name, "energy" if has_energies(accelerator) else "latency")
+
+
+def has_energies(accelerator: Accelerator) -> bool:
+    """Some access costs energy; in a chip file of `hw calibrate`, which measures latency, none does."""
+    memories = accelerator.memories().values()
+    return any(memory.read_pj_per_bit > 0 or memory.write_pj_per_bit > 0 for memory in memories)
 
 
 def cost_names() -> str:

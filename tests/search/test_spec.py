@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_a_minimal_file(tmp_path: Path) -> None:
     path = tmp_path / "r8.yaml"
     path.write_text("model: resnet8\ndata: digits\naccelerator: eyeriss\n")
     spec = read_spec(path)
-    assert (spec.name, spec.objectives, spec.search.test_seeds) == ("r8", ["accuracy", "avg_w_bits"], 3)
+    assert (spec.name, spec.objectives, spec.search.test_seeds) == ("r8", ["accuracy", "energy"], 3)
     assert spec.float_settings == TrainSettings.from_scratch()
     assert spec.qat_settings == TrainSettings()
     assert Space.from_graph(make_graph(), **spec.space.model_dump()) == Space.from_graph(make_graph())
@@ -44,8 +45,9 @@ training: {float: {epochs: 2}, qat: {lr: 0.5}}
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    for name in ("net.py", "chip.yaml", "w.safetensors"):
+    for name in ("net.py", "w.safetensors"):
         (tmp_path / name).touch()
+    (tmp_path / "chip.yaml").write_text((files("hwmodel") / "accelerators" / "eyeriss.yaml").read_text())
     (tmp_path / "s.yaml").write_text("model: net.py:build\naccelerator: chip.yaml\ncheckpoint: w.safetensors\n")
     spec = read_spec(tmp_path / "s.yaml")
     assert spec.model == f"{tmp_path / 'net.py'}:build"
