@@ -21,7 +21,7 @@ from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
-from search.floatmodel import gap_note
+from workloads.training.chance import gap_note
 from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
 from search.ledger import RunLock

@@ -12,7 +12,7 @@ from hwmodel import load_accelerator
 from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
-from search.floatmodel import chance_level, check_learned
+from workloads.training.chance import chance_level, check_learned
 from search.observer import Observer
 from search.space import Space
 from search.spec import SearchSpec

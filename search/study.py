@@ -241,7 +241,7 @@ def _check_priced(objectives: Sequence[Objective], chip: Accelerator | None, *, 
             raise ConfigError(f"objectives: {objective.name} needs an accelerator. Give one, such as 'eyeriss'.")
         if objective.name == "energy" and chip is not None and not has_energies(chip):
             raise ConfigError(
-                f"objectives: energy needs energies, but no access to the memories of {chip.name!r} has one. "
+                f"objectives: energy needs energies, but {chip.name!r} has none: every candidate would cost 0 pJ. "
                 "Use latency."
             )
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodel.cost import layer_cost
 from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.network.layer import Dims, Layer
 from search.front.costs import COSTS
 from search.front.results import Result
 
@@ -116,9 +118,11 @@ def default_objectives(accelerator: Accelerator | None) -> tuple[str, ...]:
 
 
 def has_energies(accelerator: Accelerator) -> bool:
-    """Some access costs energy; in a chip file of `hw calibrate`, which measures latency, none does."""
-    memories = accelerator.memories().values()
-    return any(memory.read_pj_per_bit > 0 or memory.write_pj_per_bit > 0 for memory in memories)
+    """A product costs energy; by a chip file of `hw calibrate`, which measures latency, it does not."""
+    if any(memory.read_pj_per_bit > 0 for memory in accelerator.memories().values()):
+        return True
+    product = Layer(name="product", module="product", kind="linear", dims=Dims(K=16, C=16))
+    return layer_cost(product, accelerator).energy_pj > 0
 
 
 def cost_names() -> str:

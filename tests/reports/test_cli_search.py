@@ -51,7 +51,7 @@ accelerator: edge_npu
 objectives: [accuracy, avg_w_bits, energy]
 space: {{w_bits: [2, 4, 8]}}
 search: {{trials: {trials}, qat: 2, test_seeds: 2}}
-training: {{float: {{epochs: 2}}, qat: {{epochs: 1}}}}
+training: {{float: {{epochs: 20, batch_size: 8, lr: 0.1}}, qat: {{epochs: 1}}}}
 """
 
 
