@@ -28,9 +28,7 @@ INTENT = "pick.json"
 PAGE_FILES = ("report.html", "figures/pareto_*.png", "figures/layers.png", "figures/breakdown.png")
 
 
-def pick_or_knee(
-    front: Sequence[Result], objectives: Sequence[Objective], rule: Rule
-) -> tuple[Result, str]:
+def pick_or_knee(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule) -> tuple[Result, str]:
     """The candidate of a rule, or the knee and a note where the rule picks none: a search has ended, and keeps it.
 
     Raises:
@@ -40,7 +38,10 @@ def pick_or_knee(
         return pick(front, objectives, rule), ""
     except NoCandidateError as error:
         picked = pick(front, objectives, "knee")
-        return picked, f"{error} The knee, candidate {picked.number}, is picked instead: hwmodel pick chooses another."
+        return (
+            picked,
+            f"{error} The knee, candidate {picked.number}, is picked instead: hwmodel pick chooses another.",
+        )
 
 
 def unfinished_pick(folder: str | Path) -> int | None:

@@ -21,7 +21,6 @@ from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
-from workloads.training.chance import gap_note
 from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
 from search.ledger import RunLock
@@ -34,6 +33,7 @@ from workloads import compress
 from workloads.compress.config import CompressionConfig
 from workloads.compress.config_file import ChipRecord, MadeWith, Provenance, versions
 from workloads.training.accuracy import Accuracy
+from workloads.training.chance import gap_note
 
 CONFIG, GRAPH = "config.yaml", "graph.json"
 JOB_LOCK = ".job.lock"
@@ -299,9 +299,7 @@ def _huffman_bits(materials: Materials, picked: Result) -> dict[str, float]:
     return {name: float(length) for name, length in lengths.items() if is_quantized.get(name)}
 
 
-def _job_result(
-    outputs: RunOutputs, materials: Materials, late: tuple[str, ...], wall_s: float
-) -> JobResult:
+def _job_result(outputs: RunOutputs, materials: Materials, late: tuple[str, ...], wall_s: float) -> JobResult:
     done = sum(result.is_done for result in outputs.results)
     float_test = summarize(outputs.tests, "float", "float")
     return JobResult(

@@ -12,13 +12,13 @@ from hwmodel import load_accelerator
 from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
-from workloads.training.chance import chance_level, check_learned
 from search.observer import Observer
 from search.space import Space
 from search.spec import SearchSpec
 from workloads import compress, load_data, load_model, model_names, training
 from workloads.compress.config import CompressionConfig
 from workloads.training.accuracy import Accuracy
+from workloads.training.chance import chance_level, check_learned
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator

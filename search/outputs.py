@@ -20,7 +20,7 @@ from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, interval_columns, results_frame, ties_of
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.config_file import Provenance, write_config
+from workloads.compress.config_file import Provenance, read_config, write_config
 from workloads.compress.precision import precision_definition
 from workloads.training.accuracy import Accuracy, Interval
 
@@ -163,6 +163,13 @@ class RunOutputs:
 
 def _ends(interval: Interval | None) -> dict[str, float | None]:
     return {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
+
+
+def picked_number(folder: str | Path) -> int | None:
+    """Number of the candidate in the `best.yaml` of a run; None where there is none."""
+    path = Path(folder) / BEST
+    number = read_config(path).metrics.get("candidate") if path.exists() else None
+    return number if isinstance(number, int) else None
 
 
 def _finite(value: float) -> float | None:

@@ -9,6 +9,8 @@ from typing import Any
 from reports.figures.curves import plot_curves
 from reports.figures.files import save_figure
 from reports.jobs.arguments import parse_milestones, parse_options
+from reports.jobs.configs import config_path
+from reports.jobs.picking import picked_run
 from reports.terminal.console import emit_json, make_console, say
 from reports.terminal.progress import observing
 from reports.terminal.tables import print_lines
@@ -20,6 +22,7 @@ from workloads import training
 def finetune(
     *,
     config: Path,
+    pick: str | None,
     checkpoint: Path | None,
     output: Path | None,
     epochs: int | None,
@@ -38,6 +41,9 @@ def finetune(
         settings: by the names of `TrainSettings`; None was not given.
         other: more of them as KEY=VALUE.
     """
+    if config.exists():
+        picked_run(config, pick, device)
+    config = config_path(config)
     named = {**settings, "milestones": parse_milestones(milestones)}
     changes = parse_options(other, "--set") | {name: value for name, value in named.items() if value is not None}
     hint = "the same command with --resume goes on"

@@ -11,8 +11,11 @@ from reports.terminal.searchtables import front_table, precision_table, run_data
 from reports.terminal.tables import print_lines
 
 
-def report(*, run: Path, json: bool) -> None:
+def report(*, run: Path, pick: str | None, json: bool) -> None:
     """Write the page and the figures of a run again, and show its front."""
+    from reports.jobs.picking import picked_run
+
+    picked_run(run, pick)
     show(reported(run), json=json)
 
 

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from reports import units
 from reports.run.candidates import front_rows
 from reports.run.frames import records
-from reports.run.metrics import bits_text, change, known_costs, points, share_text, test_text, write_cost
+from reports.run.metrics import (
+    bits_text,
+    change,
+    interval_text,
+    known_costs,
+    points,
+    scored_text,
+    seeds_text,
+    share_text,
+    write_cost,
+)
 from search.front.costs import Cost
 
 if TYPE_CHECKING:
@@ -88,7 +98,11 @@ def comparison_table(
 def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlTable:
     """The front with its float, PTQ, QAT and test columns."""
     costs = [cost for cost in known_costs(candidates) if cost.role != "comparison"]
-    titles = {"± s.e.": "binomial standard error of the score", "Test": "mean ± standard deviation over seeds"}
+    titles = {
+        "95 %": "Wilson interval of the finest accuracy [%]",
+        "Test": "mean over seeds, its 95 % interval, and the standard deviation over seeds",
+        "<Tie": "accuracy not told apart from the picked one: the intervals overlap",
+    }
     rows = []
     for row in records(front_rows(candidates)):
         cells = [
@@ -97,12 +111,13 @@ def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlT
             units.percent(float_accuracy),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
-            units.number(row["standard_error"] * 100, 2),
-            test_text(row),
+            interval_text(row, "accuracy") or units.MISSING,
+            ", ".join(part for part in (scored_text(row, "test"), seeds_text(row)) if part),
+            "picked" if row["picked"] else "tie" if row["tie"] else "",
             str(row["origin"]),
         ]
         rows.append(Row(cells=cells, mark="picked" if row["picked"] else ""))
-    tail = columns("Float", "PTQ", "QAT", "± s.e.", "Test", "<From", titles=titles)
+    tail = columns("Float", "PTQ", "QAT", "95 %", "Test", "<Tie", "<From", titles=titles)
     return HtmlTable(columns=[*columns("#"), *cost_columns(costs), *tail], rows=rows)
 
 

@@ -36,7 +36,8 @@ class Interval:
         return self.low <= other.high and other.low <= self.high
 
     def __str__(self) -> str:
-        return f"{self.low:.1%} to {self.high:.1%}"
+        """In per cent: `95.1 to 97.4`."""
+        return f"{self.low * 100:.1f} to {self.high * 100:.1f}"
 
 
 def wilson_interval(hits: float, total: int) -> Interval:
@@ -87,4 +88,4 @@ class Accuracy:
         return wilson_interval(self.correct, self.total)
 
     def __str__(self) -> str:
-        return f"{self.value:.2%} (95 %: {self.interval}; {self.correct}/{self.total})"
+        return f"{self.value * 100:.2f} % (95 %: {self.interval}; {self.correct}/{self.total})"

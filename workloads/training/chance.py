@@ -20,8 +20,7 @@ def chance_level(split: Any) -> Accuracy:
     """What always answering the most frequent class of a split scores on it."""
     counts: Counter[int] = Counter()
     for _, labels in feed_of(split, torch.device("cpu")).in_order():
-        classes, numbers = labels.unique(return_counts=True)
-        counts.update(dict(zip(classes.tolist(), numbers.tolist(), strict=True)))
+        counts.update(labels.flatten().tolist())
     return Accuracy(correct=max(counts.values()), total=counts.total())
 
 
@@ -40,7 +39,7 @@ def check_learned(accuracy: Accuracy, chance: Accuracy, place: object) -> None:
         return
     raise ChanceLevelError(
         f"{place}: the float model scores {accuracy} on the validation split, no better than always answering its "
-        f"most frequent class ({chance.value:.2%}): there is no accuracy to keep, and any saving would look free. "
+        f"most frequent class ({chance.value * 100:.2f} %): there is no accuracy to keep, and any saving would look free. "
         "Train it longer (training: {float: {epochs: ...}}) or check checkpoint, labels and normalisation, then "
         "search under a new name. With more validation images a smaller lead can be seen."
     )
