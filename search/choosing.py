@@ -38,10 +38,7 @@ def pick_or_knee(front: Sequence[Result], objectives: Sequence[Objective], rule:
         return pick(front, objectives, rule), ""
     except NoCandidateError as error:
         picked = pick(front, objectives, "knee")
-        return (
-            picked,
-            f"{error} The knee, candidate {picked.number}, is picked instead: hwmodel pick chooses another.",
-        )
+        return picked, f"{error} The knee, candidate {picked.number}, is picked: hwmodel pick chooses another."
 
 
 def unfinished_pick(folder: str | Path) -> int | None:

@@ -71,7 +71,7 @@ class FinalSummary:
 
     @property
     def interval(self) -> Interval:
-        """What the images leave open about the mean, at 95 %. More seeds do not narrow it: the images are the same."""
+        """What the images leave open about the mean, at 95 %: more seeds on the same images do not narrow it."""
         return wilson_interval(self.mean * self.total, self.total)
 
 

@@ -90,7 +90,7 @@ def rebuild(config_path: str | Path, checkpoint: str | Path | None = None) -> Re
     if checkpoint is None and notes.get("key", file.config.key) != file.config.key:
         raise ConfigError(
             f"{path}: {file.provenance.checkpoint} holds the weights of another configuration "
-            f"({notes['key'][:8]}, not {file.config.key[:8]}). In the folder of a run, hwmodel pick writes both again."
+            f"({notes['key'][:8]}, not {file.config.key[:8]}). In a run, hwmodel pick writes both again."
         )
     return Rebuilt(file=file, model=model, compressed=compressed, data=data)
 

@@ -33,10 +33,8 @@ def _accuracy_note(run: Run) -> str:
     interval = interval_text(run.picked_row, "accuracy")
     parts = [f"95 %: {interval}" if interval else "no count of images, so no interval"]
     if run.float_accuracy is not None:
-        ends = run.float_accuracy.interval
-        parts.append(
-            f"float {units.percent(run.float_accuracy.value)} ({ends.low * 100:.1f}–{ends.high * 100:.1f})"
-        )
+        score = run.float_accuracy
+        parts.append(f"float {units.percent(score.value)} ({score.interval})")
     return "; ".join(parts)
 
 
@@ -61,10 +59,10 @@ def method(run: Run) -> list[dict[str, str]]:
         ),
         (
             "Intervals and ties",
-            "95 %, by Wilson's score: what n images leave open about an accuracy. Two accuracies whose intervals overlap "
-            "are a tie, and no win. All candidates saw the same images, so a paired comparison, image by image, could "
-            "tell smaller differences apart; a run keeps counts only. Seeds see the same test images: more of them "
-            "narrow the deviation over seeds, not the interval.",
+            "95 %, by Wilson's score: what n images leave open about an accuracy. Two accuracies whose intervals "
+            "overlap are a tie, and no win. All candidates saw the same images, so a paired comparison, image by "
+            "image, could tell smaller differences apart; a run keeps counts only. Seeds see the same test images: "
+            "more of them settle the mean over seeds, and do not narrow the interval.",
         ),
         *run.method,
     ]

@@ -34,9 +34,9 @@ def candidate_frame(results: Sequence[Result], objectives: Sequence[str], picked
         picked: number of the candidate that was picked.
 
     Returns:
-        The columns of `search.front.results.results_frame`, and `front`, `picked`, `tie` (on the front, its accuracy
-        not told apart from that of the picked one), `ptq_accuracy`, `qat_accuracy` (of the same configuration in
-        either stage), and the empty ones of `COLUMNS`.
+        The columns of `search.front.results.results_frame`, and `front`, `picked`, `tie` (on the front, with an
+        accuracy not told apart from that of the picked one), `ptq_accuracy`, `qat_accuracy` (of the same
+        configuration in either stage), and the empty ones of `COLUMNS`.
     """
     frame = completed(results_frame(results))
     front = front_of(results, objectives)

@@ -26,7 +26,7 @@ def _beside_float(run: Run) -> str:
     if score is None or not interval_text(picked, "accuracy"):
         return ""
     own = Interval(low=picked["accuracy_low"], high=picked["accuracy_high"])
-    both = f"{scored_text(picked, 'accuracy')} against {score.value:.2%} ({score.interval})"
+    both = f"{scored_text(picked, 'accuracy')} against {score.value * 100:.2f} % ({score.interval})"
     gap = picked["accuracy"] - score.value
     if own.overlaps(score.interval):
         return f", a tie with the float model: {both}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import units
 from search.front.costs import Cost, in_tables
+from workloads.training.accuracy import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,30 +45,29 @@ def points(gap: float) -> str:
 
 
 def interval_text(row: Mapping[str, Any], name: str) -> str:
-    """`95.1–97.4`, the 95 % interval of an accuracy [%]; "" where there is none."""
+    """`95.1 to 97.4`, the 95 % interval of an accuracy [%]; "" where there is none."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return f"{low * 100:.1f}–{high * 100:.1f}" if math.isfinite(low) else ""
+    return str(Interval(low=low, high=high)) if math.isfinite(low) else ""
 
 
 def scored_text(row: Mapping[str, Any], name: str) -> str:
-    """`96.11 % (95 %: 95.1–97.4)`, or what is known of it."""
+    """`96.11 % (95 %: 95.1 to 97.4)`, or what is known of it."""
     interval = interval_text(row, name)
     value = units.percent(row["test_accuracy" if name == "test" else name])
     return f"{value} (95 %: {interval})" if interval else value
 
 
 def float_test_text(test: FinalSummary) -> str:
-    """The float model on the test split: `98.89 % (95 %: 97.2–99.6)`."""
-    return f"{units.percent(test.mean)} (95 %: {test.interval.low * 100:.1f}–{test.interval.high * 100:.1f})"
+    """The float model on the test split: `98.89 % (95 %: 97.2 to 99.6)`."""
+    return f"{units.percent(test.mean)} (95 %: {test.interval})"
 
 
 def seeds_text(row: Mapping[str, Any]) -> str:
     """`3 seeds, sd 0.42`: how much finetuning with another seed moves the test accuracy; "" for one seed."""
     if not math.isfinite(row["test_sd"]):
         return ""
-    return f"{int(row['test_runs'])} seeds, " + (
-        f"sd {row['test_sd'] * 100:.2f}" if row["test_sd"] else "all equal"
-    )
+    spread = f"sd {row['test_sd'] * 100:.2f}" if row["test_sd"] else "all equal"
+    return f"{int(row['test_runs'])} seeds, {spread}"
 
 
 def bits_text(bits: float) -> str:

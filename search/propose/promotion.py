@@ -5,9 +5,10 @@ accurate, or the PTQ front alone, would starve exactly the candidates that the s
 
 1. Cut the range of the first cost into as many bins of equal width as there are places.
 2. In each bin, the candidates within the 95 % interval of the bin's best accuracy count as equal and
-   come first (a score without a count has no interval, so only its equals count as equal), ordered by the drop that the sensitivities predict (where every accuracy is near chance
-   it still tells candidates apart), then by cost. The others follow by their non-dominated rank over all
-   objectives within the bin, then by accuracy. The number decides what is left.
+   come first (a score without a count has no interval: only what equals it counts as equal), ordered by the
+   drop that the sensitivities predict (where every accuracy is near chance it still tells candidates apart),
+   then by cost. The others follow by their non-dominated rank over all objectives within the bin, then by
+   accuracy. The number decides what is left.
 3. The cheapest candidate of all comes first: it ends the front. The most expensive of the uniform ones comes
    second: it is what the reports compare with. Then go through the bins from the most precise to the cheapest
    and take the first of each, then the second of each, until the places are filled.

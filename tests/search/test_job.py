@@ -46,7 +46,9 @@ data_options: {{shape: [1, 8, 8], num_classes: 4, train: 96, validation: 60, tes
 accelerator: loop_nest
 objectives: [accuracy, energy]
 search: {{trials: {trials}, qat: {qat}, test_seeds: 2}}
-training: {{float: {{epochs: 10, batch_size: 16, optimizer: adam, lr: 0.01}}, qat: {{epochs: {epochs}, batch_size: 16}}}}
+training:
+  float: {{epochs: 10, batch_size: 16, optimizer: adam, lr: 0.01}}
+  qat: {{epochs: {epochs}, batch_size: 16}}
 """
 QAT, TEST_SEEDS = 4, 2
 

@@ -39,9 +39,9 @@ def check_learned(accuracy: Accuracy, chance: Accuracy, place: object) -> None:
         return
     raise ChanceLevelError(
         f"{place}: the float model scores {accuracy} on the validation split, no better than always answering its "
-        f"most frequent class ({chance.value * 100:.2f} %): there is no accuracy to keep, and any saving would look free. "
-        "Train it longer (training: {float: {epochs: ...}}) or check checkpoint, labels and normalisation, then "
-        "search under a new name. With more validation images a smaller lead can be seen."
+        f"most frequent class ({chance.value * 100:.2f} %): there is no accuracy to keep, any saving would look free. "
+        "Train it longer (training: {float: {epochs: ...}}), or check checkpoint, labels and normalisation, then "
+        "search under a new name. More validation images show a smaller lead."
     )
 
 
@@ -60,4 +60,4 @@ def gap_note(validation: Accuracy, test: Accuracy, *, may_be_memory: bool) -> st
             f"{gap}. Its checkpoint has probably been trained on the validation images: then the search saw memory, "
             "not accuracy. Cut the split from the test files, data_options: {validation: test}, under a new name."
         )
-    return f"{gap}: beyond noise, so the splits differ. Believe test accuracies, and compare them with each other."
+    return f"{gap}: beyond noise, so the splits differ. Compare test accuracies with test accuracies."
