@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from reports.run.candidates import front_rows
 from reports.run.folder import Run
-from reports.run.metrics import interval_text, scored_text
-from workloads.training.accuracy import Interval
+from reports.run.metrics import interval_of, scored_text
 
 
 def finding(run: Run) -> str:
@@ -23,9 +22,9 @@ def finding(run: Run) -> str:
 def _beside_float(run: Run) -> str:
     """The pick against the float model, on the validation split."""
     picked, score = run.picked_row, run.float_accuracy
-    if score is None or not interval_text(picked, "accuracy"):
+    own = interval_of(picked, "accuracy")
+    if score is None or own is None:
         return ""
-    own = Interval(low=picked["accuracy_low"], high=picked["accuracy_high"])
     both = f"{scored_text(picked, 'accuracy')} against {score.value * 100:.2f} % ({score.interval})"
     gap = picked["accuracy"] - score.value
     if own.overlaps(score.interval):

@@ -44,10 +44,16 @@ def points(gap: float) -> str:
     return units.MISSING if math.isnan(gap) else f"{gap * 100:+.2f} points"
 
 
+def interval_of(row: Mapping[str, Any], name: str) -> Interval | None:
+    """The 95 % interval of `accuracy` or `test` in a row of candidates; None where there is none."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return Interval(low=low, high=high) if math.isfinite(low) else None
+
+
 def interval_text(row: Mapping[str, Any], name: str) -> str:
     """`95.1 to 97.4`, the 95 % interval of an accuracy [%]; "" where there is none."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return str(Interval(low=low, high=high)) if math.isfinite(low) else ""
+    interval = interval_of(row, name)
+    return "" if interval is None else str(interval)
 
 
 def scored_text(row: Mapping[str, Any], name: str) -> str:

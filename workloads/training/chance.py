@@ -38,8 +38,8 @@ def check_learned(accuracy: Accuracy, chance: Accuracy, place: object) -> None:
     if accuracy.interval.low > chance.value:
         return
     raise ChanceLevelError(
-        f"{place}: the float model scores {accuracy} on the validation split, no better than always answering its "
-        f"most frequent class ({chance.value * 100:.2f} %): there is no accuracy to keep, any saving would look free. "
+        f"{place}: the float model scores {accuracy} on the validation split, no better than always answering "
+        f"its most frequent class ({chance.value * 100:.2f} %): there is nothing to keep, any saving looks free. "
         "Train it longer (training: {float: {epochs: ...}}), or check checkpoint, labels and normalisation, then "
         "search under a new name. More validation images show a smaller lead."
     )
@@ -57,7 +57,7 @@ def gap_note(validation: Accuracy, test: Accuracy, *, may_be_memory: bool) -> st
     gap = f"The float model scores {validation} on the validation split, but {test} on the test split"
     if validation.value > test.value and may_be_memory:
         return (
-            f"{gap}. Its checkpoint has probably been trained on the validation images: then the search saw memory, "
-            "not accuracy. Cut the split from the test files, data_options: {validation: test}, under a new name."
+            f"{gap}. Its checkpoint has probably been trained on the validation images: then the search saw "
+            "memory, not accuracy. Cut the split from the test files, data_options: {validation: test}."
         )
     return f"{gap}: beyond noise, so the splits differ. Compare test accuracies with test accuracies."
