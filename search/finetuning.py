@@ -86,12 +86,7 @@ def rebuild(config_path: str | Path, checkpoint: str | Path | None = None) -> Re
     file = read_config(path)
     model, data = _model_and_data(file, path)
     compressed = compress.apply(model, file.config, seed=0).eval()
-    notes = compress.load_weights(_checkpoint(file, path, checkpoint), compressed)
-    if checkpoint is None and notes.get("key", file.config.key) != file.config.key:
-        raise ConfigError(
-            f"{path}: {file.provenance.checkpoint} holds the weights of another configuration "
-            f"({notes['key'][:8]}, not {file.config.key[:8]}). In a run, hwmodel pick writes both again."
-        )
+    compress.load_weights(_checkpoint(file, path, checkpoint), compressed)
     return Rebuilt(file=file, model=model, compressed=compressed, data=data)
 
 

@@ -78,15 +78,6 @@ def test_a_pick_that_dies_anywhere_leaves_what_can_be_repaired(
     assert (unfinished_pick(folder), picked_number(folder), disagreements(folder)) == (None, new, [])
 
 
-def test_weights_of_another_configuration_are_refused(job: JobResult, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(job.folder, folder)
-    other = next(result for result in job.front if result.number != job.picked.number)
-    shutil.copy(folder / other.checkpoint, folder / "checkpoints/best.safetensors")
-    with pytest.raises(ConfigError, match=f"another configuration .{other.key[:8]}, not {job.picked.key[:8]}"):
-        finetune_job(folder / "best.yaml", epochs=0, output=tmp_path / "f.safetensors")
-
-
 def test_a_rule_that_none_meets_ends_with_the_knee_and_says_so(job: JobResult, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(job.folder, folder)
