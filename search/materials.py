@@ -223,14 +223,14 @@ class Materials:
 
 
 def counted(score: Any) -> Accuracy:
-    """An accuracy of the scorer, which measures no metric here (`Materials.data`).
+    """An accuracy of the scorer, a count of a total: it measures no metric here (`Materials.data`).
 
     Raises:
         ConfigError: it did.
     """
-    if not isinstance(score, Accuracy):
+    if not (hasattr(score, "correct") and hasattr(score, "total")):
         raise ConfigError(f"a search from a file compares accuracies, but got {score}")
-    return score
+    return Accuracy(correct=int(score.correct), total=int(score.total))
 
 
 def read_float_accuracy(folder: Path) -> Accuracy | None:

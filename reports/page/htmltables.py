@@ -94,7 +94,7 @@ def comparison_table(
     return HtmlTable(columns=columns("<", name, "Picked", "Change"), rows=rows)
 
 
-def _gap(picked: Mapping[str, Any], baseline: Mapping[str, Any], key: str) -> str:
+def _gap(picked: Any, baseline: Any, key: str) -> str:
     """The difference in points; a tie where the intervals of both are known and overlap."""
     first, second = (
         interval_of(row, "test" if key == "test_accuracy" else "accuracy")
