@@ -1,4 +1,4 @@
-"""`hwmodel pick`, and `--pick` of other commands: another point of the front, and the folder follows."""
+"""`hwmodel pick`, `report`, and `--pick` of other commands: another point of the front, and the folder follows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from reports.jobs.reporting import reported
+from reports.jobs.reporting import reported, show
 from reports.page.html import REPORT
 from reports.run.folder import Run
 from reports.run.metrics import known_costs, scored_text, write_cost
@@ -28,6 +28,12 @@ def pick(*, run: Path, rule: str, device: str | None, json: bool) -> None:
         emit_json(_data(found, before))
     else:
         print_lines(make_console(), [("", text) for text in _lines(found, before)])
+
+
+def report(*, run: Path, pick: str | None, json: bool) -> None:
+    """Write the page and the figures of a run again, and show its front."""
+    picked_run(run, pick)
+    show(reported(run), json=json)
 
 
 def picked_run(source: Path, rule: str | None, device: str | None = None) -> None:
