@@ -21,7 +21,7 @@ from search.observer import Observer
 from search.scoring import Evaluator
 from search.seeds import derive_seed
 from workloads.compress.config import CompressionConfig
-from workloads.training.accuracy import Accuracy
+from workloads.training.accuracy import Accuracy, Interval, wilson_interval
 
 TESTS = "test.jsonl"
 FLOAT_KEY = "float"
@@ -54,11 +54,24 @@ class FinalRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalSummary:
-    """Test accuracy of one configuration: mean and sample standard deviation over seeds (nan below two)."""
+    """Test accuracy of one configuration.
+
+    Attributes:
+        mean: over seeds.
+        sd: sample standard deviation over seeds, which all saw the same images; nan below two.
+        num_seeds: finetunings.
+        total: images of the split.
+    """
 
     mean: float
     sd: float
     num_seeds: int
+    total: int
+
+    @property
+    def interval(self) -> Interval:
+        """What the images leave open about the mean, at 95 %: more seeds on the same images do not narrow it."""
+        return wilson_interval(self.mean * self.total, self.total)
 
 
 def read_tests(folder: Path) -> tuple[FinalRecord, ...]:
@@ -78,11 +91,12 @@ def read_tests(folder: Path) -> tuple[FinalRecord, ...]:
 
 def summarize(records: Sequence[FinalRecord], key: str, stage: str) -> FinalSummary | None:
     """Mean and standard deviation of one configuration, or None where nothing was measured."""
-    values = [r.correct / r.total for r in records if r.key == key and r.stage == stage and r.total]
-    if not values:
+    measured = [r for r in records if r.key == key and r.stage == stage and r.total]
+    if not measured:
         return None
+    values = [record.correct / record.total for record in measured]
     deviation = statistics.stdev(values) if len(values) > 1 else math.nan
-    return FinalSummary(mean=statistics.fmean(values), sd=deviation, num_seeds=len(values))
+    return FinalSummary(mean=statistics.fmean(values), sd=deviation, num_seeds=len(values), total=measured[0].total)
 
 
 def measure_front(materials: Materials, front: Sequence[Result], test_seeds: int, observer: Observer) -> None:

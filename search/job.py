@@ -19,8 +19,9 @@ from hwmodel.nest.task import Task
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
-from search.finaltest import FinalSummary, measure_front, read_tests, summarize
-from search.front.picking import Rule
+from search.choosing import pick_or_knee, settle, unfinished_pick
+from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
+from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
 from search.ledger import RunLock
 from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
@@ -31,6 +32,8 @@ from search.study import Study
 from workloads import compress
 from workloads.compress.config import CompressionConfig
 from workloads.compress.config_file import ChipRecord, MadeWith, Provenance, versions
+from workloads.training.accuracy import Accuracy
+from workloads.training.chance import gap_note
 
 CONFIG, GRAPH = "config.yaml", "graph.json"
 JOB_LOCK = ".job.lock"
@@ -49,7 +52,7 @@ class JobResult:
         float_accuracy: of the float model on the validation split.
         test: of the picked candidate on the test split.
         float_test_accuracy: of the float model on the test split.
-        messages: what a user should know about the graph and the space.
+        messages: what a user should know about the graph, the space, the splits and the pick.
         wall_s: duration of this call [s].
     """
 
@@ -107,11 +110,15 @@ def run_job(
             watch.message(note)
         _ = materials.scorer  # the float model: its failure is no candidate's
         study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch)
-        measure_front(materials, _final_front(study), spec.search.test_seeds, watch)
-        outputs = _outputs(materials, study, spec.pick_rule, origin)
-        _write_best_weights(materials, outputs.picked)
-        outputs.write()
-    return _job_result(outputs, materials, time.perf_counter() - start)
+        front = _final_front(study)
+        measure_front(materials, front, spec.search.test_seeds, watch)
+        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
+        outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
+        settle(materials, outputs)
+        late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
+        for note in late:
+            watch.message(note)
+    return _job_result(outputs, materials, late, time.perf_counter() - start)
 
 
 def resume_job(
@@ -130,22 +137,52 @@ def resume_job(
 
 
 def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
-    """Choose another candidate of a finished run: writes `best.yaml`, its weights and the tables again.
+    """Choose another candidate of a finished run: weights, tables and `best.yaml` follow, the old page is removed.
+
+    Interrupted anywhere, the folder says so (`search.choosing`), and picking again repairs it.
 
     Raises:
-        ConfigError: the run has no front yet, or the rule picks none.
+        ConfigError: the run has no front yet, or the rule is none.
+        NoCandidateError: the rule picks none of the front; nothing has changed.
+        RunLockedError: another process works in the folder.
     """
+    parse_rule(rule)
     run, spec = Path(folder), _spec_of(folder)
     spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule})})
     materials = Materials(spec=spec, folder=run, observer=Observer(), device=device)
     study = _study(materials, extend=False)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
-        outputs = _outputs(materials, study, rule, origin)
-        write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict()))  # a resumed run keeps the pick
-        _write_best_weights(materials, outputs.picked)
-        outputs.write()
+        picked = pick(_final_front(study), study.objectives, rule)
+        outputs = _outputs(materials, study, picked, _rule_text(rule, ""), origin)
+        # a resumed run keeps the pick
+        settle(materials, outputs, lambda: write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict())))
     return outputs.picked
+
+
+def finish_pick(folder: str | Path, *, device: str | None = None) -> Result | None:
+    """Finish the pick that was interrupted in a folder; None where there is none.
+
+    Raises:
+        HwModelError: as `pick_job`.
+    """
+    number = unfinished_pick(folder)
+    return None if number is None else pick_job(folder, number, device=device)
+
+
+def _rule_text(rule: Rule, missed: str) -> str:
+    text = ", ".join(map(str, parsed)) if isinstance(parsed := parse_rule(rule), tuple) else str(parsed)
+    return f"knee, as none meets {text}" if missed else text
+
+
+def _gap_note(materials: Materials, outputs: RunOutputs) -> str:
+    test = next((r for r in outputs.tests if r.key == FLOAT_KEY and r.total), None)
+    if test is None:
+        return ""
+    may_be_memory = materials.validation_seen is not False
+    return gap_note(
+        outputs.float_accuracy, Accuracy(correct=test.correct, total=test.total), may_be_memory=may_be_memory
+    )
 
 
 def _spec_of(folder: str | Path) -> SearchSpec:
@@ -229,14 +266,13 @@ def _first_command(folder: Path) -> str:
     return str(recorded or f"hwmodel resume {folder}")
 
 
-def _outputs(materials: Materials, study: Study, rule: Rule, origin: Provenance) -> RunOutputs:
+def _outputs(materials: Materials, study: Study, picked: Result, rule: str, origin: Provenance) -> RunOutputs:
     front = _final_front(study)
     float_accuracy = read_float_accuracy(materials.folder)
     if float_accuracy is None:
         raise ConfigError(
             f"{materials.folder}: the float model is not measured yet. hwmodel resume {materials.folder}"
         )
-    picked = study.pick(rule)
     return RunOutputs(
         folder=materials.folder,
         graph=materials.graph,
@@ -245,6 +281,7 @@ def _outputs(materials: Materials, study: Study, rule: Rule, origin: Provenance)
         results=study.results(),
         front=front,
         picked=picked,
+        rule=rule,
         float_accuracy=float_accuracy,
         tests=read_tests(materials.folder),
         provenance=origin,
@@ -262,16 +299,7 @@ def _huffman_bits(materials: Materials, picked: Result) -> dict[str, float]:
     return {name: float(length) for name, length in lengths.items() if is_quantized.get(name)}
 
 
-def _write_best_weights(materials: Materials, picked: Result) -> None:
-    """`checkpoints/best.safetensors`: a copy of the pick's checkpoint, or its calibrated model."""
-    target = materials.folder / BEST_WEIGHTS
-    if picked.checkpoint:
-        write_atomic(target, (materials.folder / picked.checkpoint).read_bytes())
-        return
-    compress.save_weights(target, materials.scorer.compressed(CompressionConfig.from_dict(picked.config)))
-
-
-def _job_result(outputs: RunOutputs, materials: Materials, wall_s: float) -> JobResult:
+def _job_result(outputs: RunOutputs, materials: Materials, late: tuple[str, ...], wall_s: float) -> JobResult:
     done = sum(result.is_done for result in outputs.results)
     float_test = summarize(outputs.tests, "float", "float")
     return JobResult(
@@ -284,6 +312,6 @@ def _job_result(outputs: RunOutputs, materials: Materials, wall_s: float) -> Job
         float_accuracy=outputs.float_accuracy.value,
         test=summarize(outputs.tests, outputs.picked.key, outputs.picked.stage),
         float_test_accuracy=float_test.mean if float_test else math.nan,
-        messages=_notes(materials),
+        messages=(*_notes(materials), *late),
         wall_s=wall_s,
     )

@@ -18,6 +18,7 @@ from search.spec import SearchSpec
 from workloads import compress, load_data, load_model, model_names, training
 from workloads.compress.config import CompressionConfig
 from workloads.training.accuracy import Accuracy
+from workloads.training.chance import chance_level, check_learned
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
@@ -168,11 +169,16 @@ class Materials:
 
     @cached_property
     def scorer(self) -> Scorer:
-        """Scores candidates of the float model, which is trained or read first."""
+        """Scores candidates of the float model, which is trained or read first.
+
+        Raises:
+            ChanceLevelError: it has learned nothing.
+        """
         scorer = training.Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
         accuracy = counted(scorer.float_accuracy())
         record = {"correct": accuracy.correct, "total": accuracy.total, "checkpoint": FLOAT_WEIGHTS}
         write_atomic(self.folder / FLOAT_RECORD, json.dumps(record, indent=1) + "\n")
+        check_learned(accuracy, chance_level(self.data.validation), self.folder)
         return scorer
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hwmodel import CostTable, load_accelerator
 from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
-from search.front.objective import Objective, resolve_objectives
+from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
 from search.front.pareto import pareto_front
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
@@ -53,7 +53,7 @@ class Study:
         space: Space,
         evaluate: Evaluate,
         accelerator: Accelerator | str | None = None,
-        objectives: Sequence[str] = ("accuracy", "avg_w_bits"),
+        objectives: Sequence[str] | None = None,
         table: Table | None = None,
         seed: int = 0,
         extend: bool = False,
@@ -72,7 +72,8 @@ class Study:
                 `workloads.training.Scorer`, or a function from a configuration to an accuracy.
             accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`.
             objectives: of `OBJECTIVES`: accuracy (maximised) and any costs (minimised). The first cost orders
-                the front.
+                the front. None is accuracy and energy with an accelerator (latency where it has no energies),
+                accuracy and average bits without.
             table: a `CostTable` that exists; None builds it from the accelerator when it is needed.
             seed: of every proposal and every finetuning.
             extend: accept a space that contains the one that the folder was made with.
@@ -90,8 +91,8 @@ class Study:
         """
         folder = Path(folder)
         chip = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
-        axes = resolve_objectives(objectives)
-        _check_priced(axes, has_table=table is not None or chip is not None)
+        axes = resolve_objectives(default_objectives(chip) if objectives is None else objectives)
+        _check_priced(axes, chip, has_table=table is not None)
         evaluator = Evaluator(evaluate)
         setup = StudySetup(
             folder=folder,
@@ -233,10 +234,15 @@ def final_stage(results: Sequence[Result]) -> Stage:
     return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"
 
 
-def _check_priced(objectives: Sequence[Objective], *, has_table: bool) -> None:
+def _check_priced(objectives: Sequence[Objective], chip: Accelerator | None, *, has_table: bool) -> None:
     for objective in objectives:
-        if objective.needs_accelerator and not has_table:
+        if objective.needs_accelerator and chip is None and not has_table:
             raise ConfigError(f"objectives: {objective.name} needs an accelerator. Give one, such as 'eyeriss'.")
+        if objective.name == "energy" and chip is not None and not has_energies(chip):
+            raise ConfigError(
+                f"objectives: energy needs energies, but {chip.name!r} has none: every candidate would cost 0 pJ. "
+                "Use latency."
+            )
 
 
 def _record(

@@ -9,7 +9,7 @@ from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from hwmodel.errors import ConfigError
-from workloads.training.accuracy import Accuracy
+from workloads.training.accuracy import Accuracy, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,9 +93,9 @@ class Result:
         return math.nan if self.score is None else self.score
 
     @property
-    def standard_error(self) -> float:
-        """Binomial standard error of the accuracy, sqrt(p (1 - p) / n); nan where n is unknown."""
-        return Accuracy(correct=self.correct, total=self.total).standard_error if self.total else math.nan
+    def interval(self) -> Interval | None:
+        """Of the accuracy, at 95 %; None for a bare fraction, whose count is not known."""
+        return Accuracy(correct=self.correct, total=self.total).interval if self.total else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -115,8 +115,29 @@ class Result:
             raise ConfigError(f"result: a field is missing or unknown: {error}") from error
 
 
+def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
+    """`NAME_low` and `NAME_high`, as tables name the ends of an interval; nan where there is none."""
+    low, high = (math.nan, math.nan) if interval is None else (interval.low, interval.high)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def ties_of(result: Result, others: Sequence[Result]) -> tuple[int, ...]:
+    """Numbers of the other results whose accuracy ties with that of `result`: their intervals overlap.
+
+    A result without a count has no interval and ties with none.
+    """
+    own = result.interval
+    if own is None:
+        return ()
+    return tuple(
+        other.number
+        for other in others
+        if other.number != result.number and other.interval is not None and own.overlaps(other.interval)
+    )
+
+
 def results_frame(results: Sequence[Result]) -> pd.DataFrame:
-    """One row per result: number, stage, origin, status, accuracy, standard_error, the costs, wall_s, key, ...
+    """One row per result: number, stage, origin, status, accuracy, its 95 % interval, the costs, wall_s, key, ...
 
     The parameters of the candidate follow, each in a column of its own.
     """
@@ -127,7 +148,7 @@ def results_frame(results: Sequence[Result]) -> pd.DataFrame:
     rows = [
         {
             "number": result.number, "stage": result.stage, "origin": result.origin, "status": result.status,
-            "accuracy": result.accuracy, "standard_error": result.standard_error,
+            "accuracy": result.accuracy, **interval_columns("accuracy", result.interval),
             "correct": result.correct, "total": result.total, "seed": result.seed,
             **{name: result.costs.get(name) for name in costs},
             "wall_s": result.wall_s, "key": result.key, "checkpoint": result.checkpoint, "error": result.error,

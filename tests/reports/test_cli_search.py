@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from reports.cli import app
+from search.front.results import ties_of
 from search.ledger import read_results
+from workloads.compress import read_config
 from workloads.storage.weights import read_metadata
 
 MODEL = '''
@@ -51,7 +54,7 @@ accelerator: edge_npu
 objectives: [accuracy, avg_w_bits, energy]
 space: {{w_bits: [2, 4, 8]}}
 search: {{trials: {trials}, qat: 2, test_seeds: 2}}
-training: {{float: {{epochs: 2}}, qat: {{epochs: 1}}}}
+training: {{float: {{epochs: 20, batch_size: 8, lr: 0.1}}, qat: {{epochs: 1}}}}
 """
 
 
@@ -133,7 +136,6 @@ def test_a_space_that_changed_is_refused(searched: tuple[Path, Result]) -> None:
 @pytest.mark.parametrize("kind", ["json", "yaml", "csv"])
 def test_export_gives_the_bits_of_every_layer(searched: tuple[Path, Result], kind: str, tmp_path: Path) -> None:
     from hwmodel.chip.yamlfile import Schema, parse_yaml
-    from workloads.compress import read_config
 
     class Exported(Schema):
         model: str
@@ -180,7 +182,6 @@ def test_export_of_the_compressed_model(searched: tuple[Path, Result], kind: str
 
 
 def test_export_for_other_tools(searched: tuple[Path, Result]) -> None:
-    from workloads.compress import read_config
     from workloads.export import config_from_haq, config_from_hawq
 
     folder, _ = searched
@@ -211,8 +212,6 @@ def test_export_says_what_it_needs(searched: tuple[Path, Result], tmp_path: Path
 
 
 def test_diff_of_two_configurations(searched: tuple[Path, Result], tmp_path: Path) -> None:
-    from workloads.compress import read_config
-
     folder, _ = searched
     assert run("diff", folder, folder / "best.yaml").stdout.startswith("0 differences")
     bits = read_config(folder / "best.yaml").config.layers["conv"].w_bits
@@ -299,6 +298,87 @@ def test_cost_of_a_configuration_and_of_another_model(searched: tuple[Path, Resu
 
 def _picked(folder: Path) -> int:
     return int(json.loads(run("report", folder, "--json").stdout)["picked"])
+
+
+def test_another_pick_and_everything_follows(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(searched[0], folder)
+    front = [row["number"] for row in json.loads(run("report", folder, "--json").stdout)["front"]]
+    assert len(front) > 1
+    old, new = _picked(folder), next(number for number in front if number != _picked(folder))
+    shown = run("pick", folder, new, "--device", "cpu").stdout
+    picked = next(item for item in read_results(folder) if item.number == new)
+    assert shown.startswith(
+        f"#{new} picked (was #{old}): {picked.accuracy * 100:.2f} % (95 %: {picked.interval}), "
+    )
+    assert f"best.yaml, weights, tables and report.html follow it. hwmodel export {folder} -f qonnx" in shown
+    assert _places_of(folder) == {new}
+    data = json.loads(run("pick", folder, old, "--json", "--device", "cpu").stdout)
+    assert (data["picked"], data["was"], _places_of(folder)) == (old, new, {old})
+    assert data["ties"] == list(ties_of(next(r for r in read_results(folder) if r.number == old), [picked]))
+    before, uniform = (next(r for r in read_results(folder) if test(r)) for test in (
+        lambda r: r.number == old, lambda r: r.origin == "uniform" and r.costs["avg_w_bits"] == 8
+    ))  # fmt: skip
+    saving = before.costs["energy_pj"] / uniform.costs["energy_pj"] - 1
+    again = run("pick", folder, old, "--device", "cpu").stdout
+    assert f"#{old} picked (as before): " in again and f"({saving * 100:+.1f} % against uniform 8-bit)" in again
+    # the same by --pick, each from the other one
+    bits = {name: choice["w_bits"] for name, choice in picked.config["layers"].items()}
+    exported = json.loads(run("export", folder, "-f", "json", "--pick", new).stdout)
+    assert {name: choice["w_bits"] for name, choice in exported["layers"].items()} == bits
+    assert _places_of(folder) == {new}
+    assert json.loads(run("report", folder, "--pick", old, "--json").stdout)["picked"] == old
+    args = ("--epochs", 0, "-o", tmp_path / "f.safetensors", "--device", "cpu", "--json")
+    tuned = run("finetune", "--config", folder / "best.yaml", "--pick", new, *args)
+    assert json.loads(tuned.stdout)["before"] == {"correct": picked.correct, "total": picked.total}
+    assert _places_of(folder) == {new}
+
+
+def _places_of(folder: Path) -> set[int]:
+    """Which candidates the files of a run call the picked one."""
+    pareto = pd.read_csv(folder / "pareto.csv")
+    file = read_config(folder / "best.yaml")
+    page = re.search(r"Picked: candidate (\d+)", (folder / "report.html").read_text())
+    weights = (folder / "checkpoints/best.safetensors").read_bytes()
+    own = [r.number for r in read_results(folder) if r.checkpoint and (folder / r.checkpoint).exists()
+           and (folder / r.checkpoint).read_bytes() == weights]  # fmt: skip
+    keys = {
+        result.number for result in read_results(folder) if result.key == file.config.key and result.stage == "qat"
+    }
+    assert page is not None
+    return {*pareto.loc[pareto["picked"], "number"], file.metrics["candidate"], int(page[1]), *own, *keys}
+
+
+def test_an_interrupted_pick_is_finished_by_the_next_command(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(searched[0], folder)
+    new = next(row["number"] for row in json.loads(run("report", folder, "--json").stdout)["front"]
+               if row["number"] != _picked(folder))  # fmt: skip
+    (folder / "pick.json").write_text(json.dumps({"number": int(new)}))
+    result = run("report", folder, "--json")
+    assert json.loads(result.stdout)["picked"] == new
+    assert f"Picking candidate {new} was interrupted: finished now." in result.stderr
+    assert (_places_of(folder), (folder / "pick.json").exists()) == ({new}, False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("kne", "Did you mean 'knee'?"),
+        ("99", "candidate 99 is not on the front"),
+        ("accuracy>1e-9x", "must be bounded"),
+    ],
+)
+def test_a_pick_of_nothing_changes_nothing(searched: tuple[Path, Result], rule: str, said: str) -> None:
+    folder, _ = searched
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for args in (("pick", folder, rule), ("report", folder, "--pick", rule), ("export", folder, "--pick", rule)):
+        result = run(*args)
+        assert result.exit_code == 3, result.output
+        assert said in result.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    alone = run("export", folder / "layers.csv", "--pick", "knee")
+    assert (alone.exit_code, "needs the folder of a run" in alone.stderr) == (2, True)
 
 
 def test_failed_candidates_end_with_4(tmp_path: Path) -> None:

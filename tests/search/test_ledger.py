@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel.errors import ConfigError
-from search.front.results import Result, results_frame
+from search.front.results import Result, results_frame, ties_of
 from search.ledger import Ledger, RunLock, RunLockedError, read_results, writing
 from tests.search.helpers import make_result
+from workloads.training import Accuracy
 
 
 def test_results_round_trip(tmp_path: Path) -> None:
@@ -89,15 +90,23 @@ def test_lock_across_processes_ends_with_the_process(tmp_path: Path) -> None:
         pass
 
 
-def test_standard_error_is_binomial() -> None:
-    result = make_result(correct=80, total=100)
-    assert result.standard_error == pytest.approx(math.sqrt(0.8 * 0.2 / 100))
+def test_a_count_has_an_interval_and_a_bare_fraction_has_none() -> None:
+    counted = make_result(correct=80, total=100)
+    assert counted.interval == Accuracy(correct=80, total=100).interval
+    bare = replace(counted, number=1, correct=0, total=0, score=0.8)
+    assert bare.accuracy == counted.accuracy
+    assert bare.interval is None
+    frame = results_frame([counted, bare])
+    assert frame["accuracy_low"].notna().tolist() == frame["accuracy_high"].notna().tolist() == [True, False]
 
 
-def test_a_bare_fraction_has_no_standard_error() -> None:
-    result = Result(number=0, stage="ptq", key="a", score=0.5)
-    assert result.accuracy == 0.5
-    assert math.isnan(result.standard_error)
+def test_ties_are_results_whose_intervals_overlap() -> None:
+    results = [replace(make_result(correct=n, total=100), number=i) for i, n in enumerate((100, 97, 80))]
+    bare = replace(results[0], number=3, correct=0, total=0, score=1.0)
+    # 100 of 100: 0.963 .. 1; 97: 0.915 .. 0.990; 80: 0.711 .. 0.867
+    assert ties_of(results[0], [*results, bare]) == (1,)
+    assert ties_of(results[2], [*results, bare]) == ()
+    assert ties_of(bare, results) == ()
 
 
 @pytest.mark.parametrize(
