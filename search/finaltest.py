@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hwmodel.errors import ConfigError
+from hwmodel.records import read_record
 from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
 from search.materials import Materials, counted
@@ -51,6 +52,13 @@ class FinalRecord:
     total: int = 0
     error: str = ""
 
+    def __post_init__(self) -> None:
+        for correct, total in ((self.validation_correct, self.validation_total), (self.correct, self.total)):
+            if not 0 <= correct <= total:
+                raise ConfigError(f"`0 <= correct <= total` must hold, but got {correct} of {total}.")
+        if self.run < 0 or self.seed < 0:
+            raise ConfigError(f"run and seed must be >= 0, but got run={self.run}, seed={self.seed}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinalSummary:
@@ -65,15 +73,21 @@ def read_tests(folder: Path) -> tuple[FinalRecord, ...]:
     """The records of a run; none before its end.
 
     Raises:
-        ConfigError: a line is no record.
+        ConfigError: a line is no record, was changed, or repeats another.
     """
-    records = []
-    for number, item in enumerate(read_lines(folder / TESTS), start=1):
+    path = folder / TESTS
+    fix = f"Delete {path}: hwmodel resume {folder} measures it again."
+    records: dict[tuple[str, str, int], FinalRecord] = {}
+    for number, item in enumerate(read_lines(path, fix), start=1):
         try:
-            records.append(FinalRecord(**item))
-        except TypeError as error:
-            raise ConfigError(f"{folder / TESTS}:{number} is not a test record: {error}") from error
-    return tuple(records)
+            record = read_record(FinalRecord, item)
+        except ConfigError as error:
+            raise ConfigError(f"{path}:{number} is not a test record: {error}. {fix}") from error
+        identity = (record.key, record.stage, record.run)
+        if identity in records:
+            raise ConfigError(f"{path}:{number} repeats run {record.run} of {record.key!r}. {fix}")
+        records[identity] = record
+    return tuple(records.values())
 
 
 def summarize(records: Sequence[FinalRecord], key: str, stage: str) -> FinalSummary | None:

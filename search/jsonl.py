@@ -18,7 +18,6 @@ from hwmodel.errors import ConfigError
 from hwmodel.files import sync_folder
 from search.seal import HASH, seal, unseal
 
-
 #: The way out of a damaged file that nothing else says.
 RESTORE = "Restore the file."
 

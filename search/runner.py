@@ -9,7 +9,7 @@ from typing import Any
 
 from search.front.objective import Objective
 from search.front.pareto import pareto_front
-from search.front.results import Origin, Result, Stage
+from search.front.results import CHECKPOINTS, Origin, Result, Stage
 from search.groups import AxisValue
 from search.ledger import Ledger
 from search.mirror import OptunaMirror
@@ -25,7 +25,6 @@ from search.space import Point, Space
 from workloads import compress
 from workloads.compress.config import CompressionConfig
 
-CHECKPOINTS = "checkpoints"
 #: One in so many of the QAT runs goes to neighbours of the QAT front.
 MUTATION_SHARE = 3
 #: Knapsack candidates; a fixed number, so that raising `trials` later changes nothing before.
