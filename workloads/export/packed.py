@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +30,7 @@ from workloads.compress.tied import TiedEmbedding
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
 from workloads.storage.packing import pack, packed_bytes, unpack
+from workloads.storage.sealed import check_content, read_unchecked, to_bytes
 from workloads.wrappers import unwrapped
 
 LAYOUT_KEY = "hwmodel.packed"
@@ -108,7 +107,7 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
     plain = plain_state(model)
     others = {key: value for key, value in plain.items() if key not in records["weights"]}
     records["float_bytes"] = sum(value.nbytes for value in plain.values())
-    data = safetensors.torch.save({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
+    data = to_bytes({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
     write_atomic(path, data)
     return PackedSize(
         path=Path(path), num_bytes=len(data), code_bytes=codes, parameter_bytes=parameters,
@@ -230,18 +229,15 @@ def _grid(tensors: Mapping[str, Tensor], name: str, record: Mapping[str, Any]) -
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     _check_suffix(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(LAYOUT_KEY)
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
+    metadata, tensors = read_unchecked(Path(path))
+    text = metadata.get(LAYOUT_KEY)
     if text is None:
         raise ConfigError(f"{path}: has no packed integers: it was not written by save_packed")
     records: dict[str, Any] = json.loads(text)
     if records.get("version") != VERSION:
         raise ConfigError(f"{path}: layout version must be {VERSION}, but is {records.get('version')!r}")
     _check_complete(path, records, tensors)
+    check_content(Path(path), metadata, tensors)
     return records, tensors
 
 

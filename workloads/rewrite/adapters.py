@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import safetensors.torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
 from workloads.rewrite.lora import LoRASpec, adapt, lora_layers
+from workloads.storage.sealed import to_bytes
 from workloads.storage.weights import check_suffix, read_tensors
 from workloads.wrappers import copied
 
@@ -58,7 +58,7 @@ def save_lora(path: str | Path, model: nn.Module) -> Path:
     trained = [name for name, p in _unwrapped_names(model, specs).items() if p.requires_grad]
     notes = {_KEY: json.dumps({"adapters": specs, "trained": trained}, sort_keys=True)}
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in lora_state(model).items()}
-    return write_atomic(path, safetensors.torch.save(tensors, notes))
+    return write_atomic(path, to_bytes(tensors, notes))
 
 
 def load_lora(path: str | Path, model: nn.Module) -> nn.Module:

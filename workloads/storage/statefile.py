@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from hwmodel.files import write_atomic
 from workloads.compress.grid import Grid
 from workloads.storage.coding import PARTS, Coded, decode, encode
 from workloads.storage.huffman import HuffmanCode, entropy_bits
+from workloads.storage.sealed import to_bytes
 from workloads.storage.weights import NOTES, check_suffix, load_state, read_tensors, state_tensors
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def save_compressed(
             notes[name] = coded.note
         records.append(_record(name, tensor, coded))
     header = {**(metadata or {}), **tied, _KEY: json.dumps(notes, sort_keys=True)}
-    written = write_atomic(path, safetensors.torch.save(stored, header))
+    written = write_atomic(path, to_bytes(stored, header))
     return CompressedState(
         path=written,
         size_bytes=written.stat().st_size,

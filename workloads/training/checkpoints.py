@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from workloads.storage.sealed import to_bytes
 from workloads.storage.weights import check_names, check_suffix, read_tensors
 from workloads.training.settings import TrainSettings
 
@@ -56,7 +56,7 @@ def write_state(path: str | Path, state: Any) -> Path:
     tensors: dict[str, Tensor] = {}
     tree = _packed(state, tensors)
     notes = {_TREE: json.dumps({"version": _VERSION, "state": tree})}
-    return write_atomic(path, safetensors.torch.save(tensors, notes))
+    return write_atomic(path, to_bytes(tensors, notes))
 
 
 def read_state(path: str | Path) -> Any:
