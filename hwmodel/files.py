@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+_TEMPORARY = ".tmp-"
+
 
 def write_atomic(path: str | Path, data: str | bytes, *, durable: bool = True) -> Path:
     """Write to a temporary file in the same folder, fsync, rename: a crash leaves the old file or the new.
@@ -22,7 +24,7 @@ def write_atomic(path: str | Path, data: str | bytes, *, durable: bool = True) -
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     payload = data.encode() if isinstance(data, str) else data
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_TEMPORARY}")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)
@@ -39,6 +41,11 @@ def write_atomic(path: str | Path, data: str | bytes, *, durable: bool = True) -
     if durable:
         sync_folder(path.parent)
     return path
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """What `write_atomic` left in a folder when its process was killed, or is writing now."""
+    return sorted(folder.glob(f".*{_TEMPORARY}*"))
 
 
 def sync_folder(folder: str | Path) -> None:

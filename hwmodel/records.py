@@ -22,7 +22,7 @@ def read_record(kind: type[Record], data: Mapping[str, Any]) -> Record:
         data: field -> value, as JSON gives it.
 
     Raises:
-        ConfigError: a field is missing, unknown, of another type or out of range; the message starts with the field.
+        ConfigError: a field is missing, unknown, of another type or out of range; the message starts with it.
     """
     try:
         _model(kind).model_validate(dict(data))
@@ -36,7 +36,7 @@ def read_record(kind: type[Record], data: Mapping[str, Any]) -> Record:
 
 
 @cache
-def _model(kind: type) -> type[pydantic.BaseModel]:
+def _model(kind: Any) -> type[pydantic.BaseModel]:
     hints = get_type_hints(kind)
     config = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     members: dict[str, Any] = {

@@ -130,11 +130,7 @@ def _float_model(materials: Materials) -> FinalRecord:
 def _own_model(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
     """The model of the search, rebuilt from its weights; it must score as recorded."""
     config = CompressionConfig.from_dict(result.config)
-    model = (
-        materials.rebuild(config, materials.folder / result.checkpoint)
-        if result.stage == "qat"
-        else materials.scorer.compressed(config)
-    )
+    model = materials.rebuild(result) if result.stage == "qat" else materials.scorer.compressed(config)
     validation, test = counted(materials.scorer.validation(model)), counted(materials.scorer.test(model))
     if (validation.correct, validation.total) != (result.correct, result.total):
         observer.message(
@@ -147,7 +143,9 @@ def _own_model(materials: Materials, result: Result, run: int, observer: Observe
 def _repeated_run(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
     """The same configuration finetuned with another seed."""
     seed = derive_seed(materials.spec.search.seed, "test", result.key, run)
-    outcome = Evaluator(materials.scorer).qat(CompressionConfig.from_dict(result.config), seed, observer)
+    outcome = Evaluator(materials.scorer, materials.spec.search.timeout_s).qat(
+        CompressionConfig.from_dict(result.config), seed, observer
+    )
     if outcome.accuracy is None:
         return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
     test = counted(materials.scorer.test(outcome.model))

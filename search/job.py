@@ -22,10 +22,12 @@ from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.finaltest import FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule
 from search.front.results import Result
-from search.ledger import RunLock
+from search.ledger import RunLock, stopping
 from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
+from search.rebuild import rebuild_ledger
+from search.seal import inside
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads import compress
@@ -90,12 +92,21 @@ def run_job(
     Raises:
         HwModelError: the specification is invalid, the model does not run, the folder holds another study,
             another process works in it, or `strict_bits` refuses a width of the space.
+        RunStoppedError: the system refused a read or a write, as on a full disk.
     """
     start = time.perf_counter()
     spec = spec if isinstance(spec, SearchSpec) else read_spec(spec)
     run = Path("runs") / spec.name if folder is None else Path(folder)
     watch = as_observer(observer)
     materials = Materials(spec=spec, folder=run, observer=watch, device=device)
+    with stopping(run):
+        outputs = _run(materials, watch, extend=extend, command=command)
+        return _job_result(outputs, materials, time.perf_counter() - start)
+
+
+def _run(materials: Materials, watch: Observer, *, extend: bool, command: str) -> RunOutputs:
+    """All steps of a job."""
+    spec, run = materials.spec, materials.folder
     if spec.strict_bits and materials.accelerator is not None:
         check_bits(_annotated(materials), materials.accelerator)
     study = _study(materials, extend=extend)  # refuses another study before anything is written
@@ -111,7 +122,7 @@ def run_job(
         outputs = _outputs(materials, study, spec.pick_rule, origin)
         _write_best_weights(materials, outputs.picked)
         outputs.write()
-    return _job_result(outputs, materials, time.perf_counter() - start)
+    return outputs
 
 
 def resume_job(
@@ -119,14 +130,24 @@ def resume_job(
     *,
     observer: Observer | Callable[[Result], object] | None = None,
     device: str | None = None,
+    rebuild: bool = False,
 ) -> JobResult:
     """Go on with the run in a folder, as it was specified.
+
+    Args:
+        folder, observer, device: as for `run_job`.
+        rebuild: first write a lost or damaged ledger again from `study.db`.
 
     Raises:
         ConfigError: the folder holds no run.
         HwModelError: as `run_job`.
     """
-    return run_job(_spec_of(folder), folder, observer=observer, device=device)
+    spec = _spec_of(folder)
+    if rebuild:
+        with stopping(folder):
+            kept = rebuild_ledger(folder)
+        as_observer(observer).message(f"{folder}: the ledger holds {kept} results.")
+    return run_job(spec, folder, observer=observer, device=device)
 
 
 def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
@@ -161,7 +182,13 @@ def _notes(materials: Materials) -> tuple[str, ...]:
         "costs are a LOWER BOUND."
         for item in materials.graph.uncounted
     ]
-    return (*materials.data_notes, *uncounted, *_bits_notes(materials), *materials.space.notes)
+    return (
+        *materials.data_notes,
+        *materials.content_notes,
+        *uncounted,
+        *_bits_notes(materials),
+        *materials.space.notes,
+    )
 
 
 def _annotated(materials: Materials) -> Iterator[Layer]:
@@ -194,6 +221,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         extend=extend,
         name=spec.name,
         context=materials.context,
+        timeout_s=spec.search.timeout_s,
     )
 
 
@@ -255,7 +283,7 @@ def _outputs(materials: Materials, study: Study, rule: Rule, origin: Provenance)
 def _huffman_bits(materials: Materials, picked: Result) -> dict[str, float]:
     """Module -> average length of a Huffman code of its quantized weights [bit/weight]; without float layers."""
     config = CompressionConfig.from_dict(picked.config)
-    model = materials.rebuild(config, materials.folder / picked.checkpoint) if picked.checkpoint else None
+    model = materials.rebuild(picked) if picked.checkpoint else None
     table = compress.huffman_table(materials.scorer.compressed(config) if model is None else model)
     lengths = dict(zip(table["layer"], table["huffman_bits"], strict=True))
     is_quantized = {name: choice.w_bits != FLOAT_BITS for name, choice in config.layers.items()}
@@ -266,7 +294,7 @@ def _write_best_weights(materials: Materials, picked: Result) -> None:
     """`checkpoints/best.safetensors`: a copy of the pick's checkpoint, or its calibrated model."""
     target = materials.folder / BEST_WEIGHTS
     if picked.checkpoint:
-        write_atomic(target, (materials.folder / picked.checkpoint).read_bytes())
+        write_atomic(target, inside(materials.folder, picked.checkpoint).read_bytes())
         return
     compress.save_weights(target, materials.scorer.compressed(CompressionConfig.from_dict(picked.config)))
 

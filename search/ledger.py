@@ -16,7 +16,8 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from hwmodel.errors import ConfigError, HwModelError
-from search.front.results import Result, Stage
+from hwmodel.files import temporaries
+from search.front.results import CHECKPOINTS, Result, Stage
 from search.jsonl import append_line, count_bare, cut_torn_line, read_lines
 from workloads.compress.config import CompressionConfig
 
@@ -26,6 +27,27 @@ LOCK = ".lock"
 
 class RunLockedError(HwModelError):
     """Another process is writing this run."""
+
+
+class RunStoppedError(HwModelError):
+    """The system refused a read or a write (a full disk, a folder without rights). The run can be resumed."""
+
+
+@contextlib.contextmanager
+def stopping(folder: str | Path) -> Iterator[None]:
+    """Within it an OSError ends the run with what is to be done. A reader who left (a closed pipe) is none such.
+
+    Raises:
+        RunStoppedError: for an OSError.
+    """
+    try:
+        yield
+    except (BrokenPipeError, InterruptedError):
+        raise
+    except OSError as error:
+        raise RunStoppedError(
+            f"{error}. What was finished is kept; then: hwmodel resume {shlex.quote(str(folder))}"
+        ) from error
 
 
 class RunLock:
@@ -98,8 +120,8 @@ class Ledger:
         """What cannot be checked, a sentence; "" where every line carries a hash."""
         bare = count_bare(self.path)
         return (
-            f"{self.path}: {bare} of {len(self)} lines carry no hash (an earlier version wrote them): a changed number "
-            "in them cannot be noticed."
+            f"{self.path}: {bare} of {len(self)} lines carry no hash (an earlier version wrote them): "
+            "a changed number in them cannot be noticed."
             if bare
             else ""
         )
@@ -181,5 +203,14 @@ def writing(folder: str | Path) -> Iterator[Ledger]:
         RunLockedError: another process writes this run.
     """
     with RunLock(folder):
+        _sweep(Path(folder))
         cut_torn_line(Path(folder) / LEDGER)
         yield Ledger(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed run left half written; the page is the business of whoever writes it."""
+    for place in (folder, folder / CHECKPOINTS):
+        for path in temporaries(place):
+            if not path.name.startswith(".report"):
+                path.unlink(missing_ok=True)

@@ -14,6 +14,8 @@ from search.seal import seal, unseal
 
 MANIFEST = "study.json"
 SCHEMA_VERSION = 1
+#: Of the context: hashes of the user's code and of the data (`search.identity`).
+CONTENT = "content"
 
 Record = Mapping[str, Any]
 
@@ -70,9 +72,12 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
         if old[key] != new[key]:
             raise ConfigError(f"{study} used {key} {_show(old[key])}, now {_show(new[key])}. Choose a new name.")
     for key in dict.fromkeys([*old["context"], *new["context"]]):
+        if key == CONTENT and key not in old["context"]:  # of an earlier version
+            continue
         before, now = old["context"].get(key), new["context"].get(key)
         if before != now:
-            raise ConfigError(f"{study} used {_difference(key, before, now)}. Choose a new name.")
+            restore = "Restore it, or choose" if key == CONTENT else "Choose"
+            raise ConfigError(f"{study} used {_difference(key, before, now)}. {restore} a new name.")
     if old["space"] == new["space"]:
         return False
     change = _space_change(old["space"], new["space"])
