@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
@@ -14,7 +14,7 @@ from hwmodel.errors import ConfigError
 Record = TypeVar("Record")
 
 
-def read_record(kind: type[Record], data: Mapping[str, Any]) -> Record:
+def read_record(kind: Callable[..., Record], data: Mapping[str, Any]) -> Record:
     """A record of plain values; its own `__post_init__` checks ranges.
 
     Args:

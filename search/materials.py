@@ -282,9 +282,9 @@ def counted(score: Any) -> Accuracy:
     Raises:
         ConfigError: it did.
     """
-    if not isinstance(score, Accuracy):
+    if not (hasattr(score, "correct") and hasattr(score, "total")):
         raise ConfigError(f"a search from a file compares accuracies, but got {score}")
-    return score
+    return Accuracy(correct=int(score.correct), total=int(score.total))
 
 
 def read_float_accuracy(folder: Path) -> Accuracy | None:
