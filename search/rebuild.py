@@ -49,6 +49,15 @@ def check_not_lost(folder: Path) -> None:
     )
 
 
+def lost_note(folder: Path, num_results: int) -> str:
+    """A sentence where the database holds more results than the ledger, whose end was lost; else ""."""
+    path = folder / DATABASE
+    lost = len(_lines(path)) - num_results if path.exists() else 0
+    if lost <= 0:
+        return ""
+    return f"{folder / LEDGER}: its last {lost} results are lost, but {DATABASE} holds them. They are scored again."
+
+
 def rebuild_ledger(folder: str | Path) -> int:
     """Write the ledger of a run again from its database; what is there is kept as `ledger.jsonl.broken`.
 
@@ -68,7 +77,7 @@ def rebuild_ledger(folder: str | Path) -> int:
     with RunLock(folder):
         lines = _lines(database)
         present = _readable(folder)
-        if present is not None and present >= len(lines):
+        if present and present >= len(lines):
             return present
         if not lines:
             raise ConfigError(f"{database}: holds no lines of a ledger, or is damaged. Choose a new name.")

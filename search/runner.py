@@ -84,8 +84,6 @@ class Runner:
         self._cache = ScoreCache(setup.folder / FILE)
         self._checkpoints = Checkpoints(folder=setup.folder, objectives=setup.objectives, save=setup.save)
         self._sensitivity: Sensitivity | None = None
-        if ledger.note:
-            observer.message(ledger.note)
         mirror.sync(ledger.results)
         for result in ledger:
             self._remember(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +20,7 @@ from search.manifest import check_same, read_manifest, write_manifest
 from search.mirror import OptunaMirror
 from search.observer import Observer, as_observer
 from search.propose.pricing import Pricer, Table
-from search.rebuild import check_not_lost
+from search.rebuild import check_not_lost, lost_note
 from search.runner import Runner, StudySetup
 from search.scoring import Evaluate, Evaluator
 from search.space import Point, Space
@@ -166,10 +167,11 @@ class Study:
             self.space.indices(point)
         observer = as_observer(progress)
         pricer = self.pricer(observer)
-        with (
-            writing(self.folder) as ledger,
-            OptunaMirror(self.folder, self.name, self.space, self.objectives) as mirror,
-        ):
+        with contextlib.ExitStack() as held:
+            ledger = held.enter_context(writing(self.folder))
+            for note in filter(None, (ledger.note, lost_note(self.folder, len(ledger)))):
+                observer.message(note)
+            mirror = held.enter_context(OptunaMirror(self.folder, self.name, self.space, self.objectives))
             before = len(ledger)
             runner = Runner(self._setup, pricer, ledger, mirror, observer)
             if trials:
