@@ -20,8 +20,11 @@ from search.ledger import LEDGER, Ledger, RunLock, parse_result, way_out
 DATABASE = "study.db"
 #: Attribute of a trial: its line of the ledger.
 LINE = "ledger"
-#: What SQLite says of a file that was damaged; anything else is a disk or a lock.
-_DAMAGE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_ERROR"})
+#: How SQLite names what a disk, a right or a lock refuses; anything else is a damaged file.
+_REFUSALS = tuple(
+    f"SQLITE_{word}"
+    for word in ["BUSY", "LOCKED", "READONLY", "CANTOPEN", "FULL", "IOERR", "PERM", "NOMEM", "AUTH"]
+)
 
 
 def is_sound(path: Path) -> bool:
@@ -126,6 +129,6 @@ def _query(path: Path, text: str) -> list[tuple[Any, ...]] | None:
             return connection.execute(text).fetchall()
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
-        if any(name.startswith(damage) for damage in _DAMAGE):
-            return None
-        raise OSError(f"{path}: {error}") from error
+        if name.startswith(_REFUSALS):
+            raise OSError(f"{path}: {error}") from error
+        return None
