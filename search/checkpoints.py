@@ -12,8 +12,8 @@ from hwmodel.errors import ConfigError
 from search.front.objective import Objective
 from search.front.pareto import pareto_front
 from search.front.results import CHECKPOINTS, Result
+from search.guard.seal import inside
 from search.scoring import Outcome, accuracy_fields
-from search.seal import inside
 from workloads import compress
 from workloads.storage.weights import read_hash, read_tensors
 

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
-from hwmodel.records import read_record
 from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
 from search.materials import Materials, counted

@@ -22,12 +22,12 @@ from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.finaltest import FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule
 from search.front.results import Result
+from search.guard.seal import inside
 from search.ledger import RunLock, stopping
 from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
 from search.rebuild import rebuild_ledger
-from search.seal import inside
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads import compress

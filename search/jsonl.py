@@ -1,7 +1,7 @@
 """Append-only files of one JSON object per line that survive a crash at any byte, and show every later change.
 
 A line counts once its newline is on disk. What follows the last newline was being written when the
-process died: readers ignore it, the next writer cuts it off. Every line is sealed (`search.seal`).
+process died: readers ignore it, the next writer cuts it off. Every line is sealed (`search.guard.seal`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import sync_folder
-from search.seal import HASH, seal, unseal
+from search.guard.seal import HASH, seal, unseal
 
 #: The way out of a damaged file that nothing else says.
 RESTORE = "Restore the file."
@@ -102,7 +102,7 @@ def append_line(path: Path, item: Mapping[str, Any]) -> None:
             os.fsync(file.fileno())
             if not start:  # the name is new, too
                 sync_folder(path.parent)
-        except BaseException:
+        except OSError:
             with contextlib.suppress(OSError):
                 file.truncate(start)
             raise

@@ -10,11 +10,11 @@ from typing import Any
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from search.groups import AXES
-from search.seal import seal, unseal
+from search.guard.seal import seal, unseal
 
 MANIFEST = "study.json"
 SCHEMA_VERSION = 1
-#: Of the context: hashes of the user's code and of the data (`search.identity`).
+#: Of the context: hashes of the user's code and of the data (`search.guard.identity`).
 CONTENT = "content"
 
 Record = Mapping[str, Any]

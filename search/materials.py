@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel import load_accelerator
+from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
-from hwmodel.records import read_record
 from search.front.results import Result
-from search.identity import STREAM, code_hash, data_hash, file_hash
+from search.guard.identity import STREAM, code_hash, data_hash, file_hash
+from search.guard.seal import inside, seal
 from search.jsonl import parse_line
 from search.manifest import CONTENT, read_manifest
 from search.observer import Observer
-from search.seal import inside, seal
 from search.space import Space
 from search.spec import SearchSpec
 from workloads import compress, load_data, load_model, model_names, training

@@ -21,10 +21,10 @@ DATABASE = "study.db"
 #: Attribute of a trial: its line of the ledger.
 LINE = "ledger"
 #: How SQLite names what a disk, a right or a lock refuses; anything else is a damaged file.
-_REFUSALS = tuple(
-    f"SQLITE_{word}"
-    for word in ["BUSY", "LOCKED", "READONLY", "CANTOPEN", "FULL", "IOERR", "PERM", "NOMEM", "AUTH"]
-)
+_REFUSALS = (
+    "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR",
+    "SQLITE_PERM", "SQLITE_NOMEM", "SQLITE_AUTH",
+)  # fmt: skip
 
 
 def is_sound(path: Path) -> bool:

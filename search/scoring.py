@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from hwmodel.errors import ConfigError, HwModelError
-from search.deadline import OutOfTimeError, can_limit, limited
+from search.guard.deadline import OutOfTimeError, can_limit, limited
 from search.observer import Observer
 from workloads.compress.config import CompressionConfig
 from workloads.training.accuracy import Accuracy

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
-from hwmodel.records import read_record
 from workloads.training.accuracy import Accuracy
 
 if TYPE_CHECKING:

@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from hwmodel.records import read_record
 from search.front.objective import Objective
 from search.groups import AXES, AxisValue, Group
+from search.guard.seal import seal, unseal
 from search.propose.knapsack import Option, budget_path, spread
 from search.propose.pricing import Pricer
 from search.scoring import Outcome, accuracy_fields, accuracy_of
-from search.seal import seal, unseal
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
 

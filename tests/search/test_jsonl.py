@@ -36,7 +36,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
 
 def test_a_line_is_synced_whole_and_a_new_file_with_its_folder(tmp_path: Path, synced: list[Event]) -> None:
     path = tmp_path / "lines.jsonl"
-    items = [{"a": 1}, {"b": [1.5, None]}]
+    items: list[dict[str, object]] = [{"a": 1}, {"b": [1.5, None]}]
     sizes = [len(to_line(item)) + 1 for item in items]
     append_line(path, items[0])
     assert synced == [("file", sizes[0]), ("folder", 0)]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hwmodel.errors import ConfigError
-from search.deadline import can_limit
+from search.guard.deadline import can_limit
 from search.observer import Observer
 from search.scoring import Evaluator, Outcome
 from workloads.compress.config import CompressionConfig
