@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import tempfile
 from pathlib import Path
-
-_TEMPORARY = ".tmp-"
 
 
 def write_atomic(path: str | Path, data: str | bytes, *, durable: bool = True) -> Path:
@@ -24,7 +24,8 @@ def write_atomic(path: str | Path, data: str | bytes, *, durable: bool = True) -
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     payload = data.encode() if isinstance(data, str) else data
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_TEMPORARY}")
+    _sweep(path.parent)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_mark(os.getpid()))
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)
@@ -43,9 +44,33 @@ def write_atomic(path: str | Path, data: str | bytes, *, durable: bool = True) -
     return path
 
 
-def temporaries(folder: Path) -> list[Path]:
-    """What `write_atomic` left in a folder when its process was killed, or is writing now."""
-    return sorted(folder.glob(f".*{_TEMPORARY}*"))
+_swept: set[Path] = set()
+
+
+def _mark(pid: int | str) -> str:
+    """The end of the name of a temporary: whose it is."""
+    return f".{re.sub('[^A-Za-z0-9-]', '-', platform.node())}.{pid}.tmp"
+
+
+def _sweep(folder: Path) -> None:
+    """Once per process and folder: remove the temporaries of processes of this machine that were killed."""
+    if folder in _swept or os.name != "posix":
+        return
+    _swept.add(folder)
+    for path in folder.glob(f".*{_mark('*')}"):
+        owner = path.name.split(".")[-2]
+        if owner.isdecimal() and not _runs(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def sync_folder(folder: str | Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.cost import layer_cost
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names, did_you_mean
 from hwmodel.mapper.free import Objective
 from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
@@ -110,10 +110,8 @@ class CostTable:
         layers: dict[str, list[Layer]] = {}
         for layer in graph.layers:
             layers.setdefault(layer.module, []).append(layer)
+        check_names(choices, layers, place="choices")
         for module, options in choices.items():
-            if module not in layers:
-                hint = did_you_mean(module, layers)
-                raise ConfigError(f"choices: {module!r} matched 0 of {len(graph.layers)} layers.{hint}")
             if not options:
                 raise ConfigError(f"choices: {module!r} needs at least one choice, but got none")
         if strict_bits:

@@ -17,6 +17,7 @@ from reports.commands import compression, doctor, finetuning, hardware, model, s
 from reports.exits import EXIT_CODES, Exit
 from reports.terminal.console import last_words
 from reports.terminal.interrupts import interruptible
+from reports.terminal.once import OnceCommand
 
 
 class Commands(TyperGroup):
@@ -84,17 +85,17 @@ def _main(
     """How few bits, and how few weights, can each layer of a network live with on an accelerator?"""
 
 
-app.command("trace")(model.trace)
-app.command("cost")(model.cost)
-app.command("map")(model.map_layer)
-app.command("search")(study.search)
-app.command("resume")(study.resume)
-app.command("report")(study.report)
-app.command("export")(compression.export)
-app.command("diff")(compression.diff)
-app.command("finetune")(finetuning.finetune)
+app.command("trace", cls=OnceCommand)(model.trace)
+app.command("cost", cls=OnceCommand)(model.cost)
+app.command("map", cls=OnceCommand)(model.map_layer)
+app.command("search", cls=OnceCommand)(study.search)
+app.command("resume", cls=OnceCommand)(study.resume)
+app.command("report", cls=OnceCommand)(study.report)
+app.command("export", cls=OnceCommand)(compression.export)
+app.command("diff", cls=OnceCommand)(compression.diff)
+app.command("finetune", cls=OnceCommand)(finetuning.finetune)
 app.add_typer(hardware.app, name="hw", help="Accelerators: list, show, check.")
-app.command("doctor")(doctor.doctor)
+app.command("doctor", cls=OnceCommand)(doctor.doctor)
 
 if __name__ == "__main__":
     app()

@@ -12,7 +12,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
@@ -23,6 +22,7 @@ from search.observer import Observer
 from search.scoring import Evaluator
 from search.seeds import derive_seed
 from workloads.compress.config import CompressionConfig
+from workloads.training.accuracy import Accuracy
 
 TESTS = "test.jsonl"
 FLOAT_KEY = "float"
@@ -149,10 +149,10 @@ def _repeated_run(materials: Materials, result: Result, run: int, observer: Obse
     if outcome.accuracy is None:
         return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
     test = counted(materials.scorer.test(outcome.model))
-    return _record(result.key, result.stage, run, seed, outcome.accuracy, test)
+    return _record(result.key, result.stage, run, seed, counted(outcome.accuracy), test)
 
 
-def _record(key: str, stage: str, run: int, seed: int, validation: Any, test: Any) -> FinalRecord:
+def _record(key: str, stage: str, run: int, seed: int, validation: Accuracy, test: Accuracy) -> FinalRecord:
     """A record of two accuracies, as counts."""
     return FinalRecord(
         key=key,

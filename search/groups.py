@@ -6,12 +6,12 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
-from hwmodel.errors import ConfigError, did_you_mean, nearest
+from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
+from hwmodel.network.patterns import matching
 from workloads.compress.config import LayerChoice
 
 FROZEN_BITS = 8
@@ -63,22 +63,6 @@ class Parameter:
     values: tuple[AxisValue, ...]
 
 
-def matching(pattern: str, modules: Sequence[str], num_layers: int, key: str) -> tuple[str, ...]:
-    """The modules that a name or glob (`layer1.*`) matches, in the order of the graph.
-
-    Raises:
-        ConfigError: none; the nearest name is offered.
-    """
-    if pattern in modules:
-        return (pattern,)
-    found = tuple(name for name in modules if fnmatchcase(name, pattern))
-    if found:
-        return found
-    close = nearest(pattern.strip("*?."), modules)
-    hint = f"; nearest {close[0]!r}." if close else f". Names are like {modules[0]!r}." if modules else "."
-    raise ConfigError(f"{key}: {pattern!r} matched 0 of {num_layers} layers{hint}")
-
-
 def resolve_groups(graph: LayerGraph, groups: Groups, frozen: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Group name -> its modules, frozen ones left out. Layers in no group form a group of their own.
 
@@ -116,9 +100,7 @@ def resolve_groups(graph: LayerGraph, groups: Groups, frozen: Iterable[str]) -> 
 def _members(graph: LayerGraph, name: str, globs: Sequence[str]) -> tuple[str, ...]:
     if not globs:
         raise ConfigError(f"groups: {name!r} is empty. Give it a name or glob of layers, such as 'layer1.*'.")
-    hits = [hit for glob in globs for hit in matching(glob, graph.modules, len(graph.layers), f"groups.{name}")]
-    chosen = set(hits)
-    return tuple(module for module in graph.modules if module in chosen)
+    return tuple(matching(globs, graph.modules, place=f"groups.{name}"))
 
 
 def resolve_frozen(
@@ -136,7 +118,7 @@ def resolve_frozen(
     named = _frozen_values(graph, frozen)
     for pattern in sorted(named, key=lambda name: name in graph.modules):  # globs first: an exact name wins
         choice = _frozen_choice(pattern, named[pattern], max(FROZEN_BITS, *a_bits), grid)
-        for module in matching(pattern, graph.modules, len(graph.layers), "frozen"):
+        for module in matching(pattern, graph.modules, place="frozen"):
             other, before = fixed.get(module, (pattern, choice))
             if before != choice and pattern != module:
                 raise ConfigError(f"frozen: {other!r} and {pattern!r} disagree on {module!r}. Name it alone.")

@@ -16,8 +16,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from hwmodel.errors import ConfigError, HwModelError
-from hwmodel.files import temporaries
-from search.front.results import CHECKPOINTS, Result, Stage
+from search.front.results import Result, Stage
 from search.jsonl import append_line, count_bare, cut_torn_line, read_lines
 from workloads.compress.config import CompressionConfig
 
@@ -203,14 +202,5 @@ def writing(folder: str | Path) -> Iterator[Ledger]:
         RunLockedError: another process writes this run.
     """
     with RunLock(folder):
-        _sweep(Path(folder))
         cut_torn_line(Path(folder) / LEDGER)
         yield Ledger(folder)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed run left half written; the page is the business of whoever writes it."""
-    for place in (folder, folder / CHECKPOINTS):
-        for path in temporaries(place):
-            if not path.name.startswith(".report"):
-                path.unlink(missing_ok=True)

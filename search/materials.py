@@ -277,7 +277,7 @@ class Materials:
 
 
 def counted(score: Any) -> Accuracy:
-    """An accuracy of the scorer, which measures no metric here (`Materials.data`).
+    """An accuracy of the scorer, a count of a total: it measures no metric here (`Materials.data`).
 
     Raises:
         ConfigError: it did.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel import evaluate
+from hwmodel.csvfile import csv_text
 from hwmodel.files import write_atomic
 from hwmodel.network.choice import FLOAT, surviving_weights
 from hwmodel.network.frames import layer_row
@@ -151,4 +152,4 @@ def _finite(value: float) -> float | None:
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    write_atomic(path, frame.to_csv(index=False, lineterminator="\n"))
+    write_atomic(path, csv_text(frame))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hwmodel import CostTable, load_accelerator
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
 from search.front.objective import Objective, resolve_objectives
@@ -213,8 +213,7 @@ class Study:
         results = self.results()
         if stage is None:
             stage = final_stage(results)
-        if stage not in ("ptq", "qat"):
-            raise ConfigError(f"stage: must be ptq or qat, but got {stage!r}.{did_you_mean(stage, ('ptq', 'qat'))}")
+        check_one_of("stage", stage, ("ptq", "qat"))
         return pareto_front([r for r in results if r.stage == stage], self.objectives, unique=True)
 
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:

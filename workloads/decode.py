@@ -21,7 +21,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.network.graph import LayerGraph, Node, Port
 from hwmodel.network.layer import Layer
 from workloads.models.transformer import KeysValues, TransformerLM
-from workloads.options import check_count
+from workloads.options import check_count, is_integer
 from workloads.tracing import trace_model
 from workloads.tracing.isolate import isolated
 
@@ -68,7 +68,7 @@ def decode_workloads(
     """
     _refuse_without_cache(model)
     check_count("decode_workloads", "batch", batch)
-    if isinstance(context, bool) or not isinstance(context, int) or context < 2:
+    if not is_integer(context, 2):
         raise ConfigError(f"decode_workloads: `context >= 2` must hold (one cached position), but got {context!r}")
     limit = _positions(model)
     if limit is not None and context > limit:

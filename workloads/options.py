@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from hwmodel.errors import ConfigError, did_you_mean
 
@@ -45,6 +45,13 @@ def check_count(what: str, name: str, value: Any, least: int = 1) -> int:
     Raises:
         ConfigError: not an integer, or below `least`.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not is_integer(value, least):
         raise ConfigError(f"{what}: `{name} >= {least}` must hold (an integer), but got {name}={value!r}")
     return value
+
+
+def is_integer(value: object, least: int, most: int | None = None) -> TypeGuard[int]:
+    """An integer (no bool) in `least` .. `most`, both ends in."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return value >= least and (most is None or value <= most)

@@ -169,6 +169,10 @@ class Vector:
     launch_cycles: float = 0.0
 
 
+#: What an accelerator says about itself, which enters no cost.
+_SAID = ("description", "source", "notes", "mac_source", "vector_source")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Accelerator:
     """A target chip.
@@ -194,7 +198,7 @@ class Accelerator:
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
-        mac_source: where the numbers of the MAC come from.
+        mac_source, vector_source: where the numbers of the MAC and of the vector unit come from.
     """
 
     name: str
@@ -221,6 +225,7 @@ class Accelerator:
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None
     mac_source: str = ""
+    vector_source: str = ""
 
     @cached_property
     def num_pes(self) -> int:
@@ -234,7 +239,7 @@ class Accelerator:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of everything that enters a cost."""
-        data = {k: v for k, v in asdict(self).items() if k not in ("description", "source", "notes", "mac_source")}
+        data = {k: v for k, v in asdict(self).items() if k not in _SAID}
         text = json.dumps(data, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

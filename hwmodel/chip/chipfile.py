@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
-from hwmodel.chip.fields import OperandWidth, Width, quantity
+from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, quantity
 from hwmodel.chip.gpu_sections import RooflineSection, TimingSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
@@ -31,7 +31,18 @@ def _pattern(text: Any) -> tuple[int, int]:
     return found
 
 
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"must name each once, but got {list(values)}")
+    return values
+
+
 Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
+Operands = Annotated[tuple[Operand, ...], AfterValidator(_distinct)]
+LoopDims = Annotated[tuple[DimName, ...], AfterValidator(_distinct)]
+Said = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=2**31)]
+Small = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class _EnergyRow(Schema):
@@ -45,10 +56,10 @@ class MacSection(Schema):
 
     w: OperandWidth
     i: OperandWidth
-    accumulator: Width | None = None
+    accumulator: AccumulatorWidth | None = None
     precision: Mode = "fixed"
-    brick: Width = 2
-    serial: tuple[Operand, ...] = ()
+    brick: OperandWidth = 2
+    serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(_distinct)] = ()
     energy: Energy
     energies: tuple[_EnergyRow, ...] = ()
     area: Area | None = None
@@ -58,18 +69,35 @@ class MacSection(Schema):
     def _check(self) -> MacSection:
         if self.precision == "bit_serial" and not self.serial:
             raise ValueError("bit_serial needs `serial: [W]`, `[I]` or `[W, I]`")
+        if self.precision != "bit_serial" and self.serial:
+            raise ValueError(f"`serial` needs `precision: bit_serial`, but got {self.precision}")
+        if self.precision != "fusion" and "brick" in self.model_fields_set:
+            raise ValueError(f"`brick` needs `precision: fusion`, but got {self.precision}")
+        if self.precision == "fusion" and self.brick > min(self.w, self.i):
+            raise ValueError(f"`brick <= {min(self.w, self.i)} bit` must hold, but got {self.brick} bit")
+        if self.accumulator is not None and self.accumulator < max(self.w, self.i):
+            raise ValueError(
+                f"`accumulator >= {max(self.w, self.i)} bit` must hold (the wider operand), but got "
+                f"{self.accumulator} bit"
+            )
+        pairs = [(row.w, row.i) for row in self.energies]
+        for w, i in pairs:
+            if w > self.w or i > self.i:
+                raise ValueError(f"energies: no product is wider than {self.w} x {self.i} bit, but got {w} x {i}")
+            if pairs.count((w, i)) > 1:
+                raise ValueError(f"energies: {w} x {i} bit is described twice")
         return self
 
 
 class AxisSection(Schema):
     """One entry of `array`."""
 
-    axis: str
-    size: int = Field(ge=1)
-    dims: tuple[DimName, ...] = Field(min_length=1)
+    axis: Said
+    size: Count
+    dims: LoopDims = Field(min_length=1)
     fused: bool = False
-    weight_cells: int | None = Field(default=None, ge=0)
-    full: tuple[DimName, ...] = ()
+    weight_cells: Small | None = None
+    full: LoopDims = ()
 
     @model_validator(mode="after")
     def _check(self) -> AxisSection:
@@ -81,11 +109,11 @@ class AxisSection(Schema):
 class MemorySection(Schema):
     """One entry of `memories`."""
 
-    name: str
+    name: Said
     level: str = ""
     per: Literal["pe", "array"] = "array"
-    holds: tuple[Operand, ...] = Field(min_length=1)
-    bypass: tuple[Operand, ...] = ()
+    holds: Operands = Field(min_length=1)
+    bypass: Operands = ()
     size: Size | Literal["unbounded"]
     read_energy: EnergyPerBit
     write_energy: EnergyPerBit | None = None
@@ -93,14 +121,14 @@ class MemorySection(Schema):
     read_bandwidth: str | None = None
     write_bandwidth: str | None = None
     double_buffered: bool = False
-    compressed: tuple[Operand, ...] = ()
+    compressed: Operands = ()
     area: AreaPerSize | None = None
     formats: tuple[Format, ...] = ANY_FORMAT
     bank: Size | None = None
     network: str | None = None
     network_energy: EnergyPerBit = 0.0
-    exclusive: tuple[Operand, ...] = ()
-    source: str
+    exclusive: Operands = ()
+    source: Said
 
     @model_validator(mode="after")
     def _check(self) -> MemorySection:
@@ -110,18 +138,16 @@ class MemorySection(Schema):
             raise ValueError("`network` fills a memory of every PE: write `per: pe`")
         if self.bandwidth and (self.read_bandwidth or self.write_bandwidth):
             raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")
-        if len(set(self.holds)) != len(self.holds):
-            raise ValueError(f"holds must name each operand once, but got {list(self.holds)}")
-        if not set(self.bypass) <= set(self.holds) or len(set(self.bypass)) != len(self.bypass):
-            raise ValueError(
-                f"bypass must be among holds {list(self.holds)}, each once, but got {list(self.bypass)}"
-            )
+        for key in ("bypass", "compressed", "exclusive"):
+            named = getattr(self, key)
+            if not set(named) <= set(self.holds):
+                raise ValueError(f"{key} must be among holds {list(self.holds)}, but got {list(named)}")
         return self
 
 
 class _Operations(Schema):
-    multiplications: int = Field(ge=0)
-    additions: int = Field(ge=0)
+    multiplications: Small
+    additions: Small
 
 
 class _LoopNest(Schema):
@@ -134,7 +160,7 @@ class _LoopNest(Schema):
 
 
 class _Vector(Schema):
-    lanes: int = Field(ge=1)
+    lanes: Count
     energy: Energy = 0.0
     source: str = ""
 
@@ -142,21 +168,21 @@ class _Vector(Schema):
 class ChipFile(Schema):
     """One file."""
 
-    name: str
+    name: Said
     kind: Literal["spatial", "loop_nest", "gpu", "cpu"] = "spatial"
     description: str
-    source: str
+    source: Said
     clock: Frequency
     technology: Length | None = None
     mac: MacSection | None = None
     array: tuple[AxisSection, ...] = ()
-    host_unfolds: int = Field(default=0, ge=0)
+    host_unfolds: Small = 0
     memories: tuple[MemorySection, ...] = ()
     diagonal: bool = True
-    temporal: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
-    order: dict[str, tuple[DimName, ...]] = Field(default_factory=dict)
-    gating: tuple[Operand, ...] = ()
-    skipping: tuple[Operand, ...] = ()
+    temporal: dict[str, LoopDims] = Field(default_factory=dict)
+    order: dict[str, LoopDims] = Field(default_factory=dict)
+    gating: Operands = ()
+    skipping: Operands = ()
     nm: tuple[Pattern, ...] = ()
     dataflow: Dataflow = "free"
     clock_power: Power = 0.0
@@ -168,8 +194,10 @@ class ChipFile(Schema):
 
     @model_validator(mode="after")
     def _check(self) -> ChipFile:
-        if self.kind == "loop_nest" and self.loop_nest is None:
-            raise ValueError("kind loop_nest needs a `loop_nest` section")
+        if (self.kind == "loop_nest") != (self.loop_nest is not None):
+            raise ValueError(f"kind loop_nest has a `loop_nest` section, the others none, but kind is {self.kind}")
+        if self.kind != "spatial" and self.array:
+            raise ValueError(f"kind {self.kind} has no `array`")
         if self.kind == "spatial" and not self.memories:
             raise ValueError("kind spatial needs at least one memory")
         if self.unit.precision != "fusion" and any(axis.fused for axis in self.array):
@@ -182,6 +210,8 @@ class ChipFile(Schema):
             raise ValueError(f"kind {self.kind} needs exactly one memory, with a `bandwidth`")
         if self.roofline is None and self.mac is None:
             raise ValueError("'mac' is missing")
+        if self.roofline is not None and self.mac is not None:
+            raise ValueError(f"kind {self.kind} has no `mac`: its formats state the widths and the rates")
         self._check_timing()
         own = [m.name for m in self.memories if m.network or m.bank or m.exclusive or m.network_energy]
         if self.dataflow == "free" and (own or self.clock_power):

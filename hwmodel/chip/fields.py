@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from hwmodel.chip.units import parse_quantity
-from hwmodel.network.layer import MAX_BITS
+from hwmodel.network.layer import MAX_ACC_BITS, MAX_BITS
 
 
 def quantity(kind: str, *, positive: bool = False) -> BeforeValidator:
@@ -29,13 +29,17 @@ def _bits(text: Any) -> int:
     return int(value)
 
 
-def _operand_bits(text: Any) -> int:
-    bits = _bits(text)
-    if bits > MAX_BITS:
-        raise ValueError(f"must be 1 to {MAX_BITS} bit, but got {text}")
-    return bits
+def _at_most(limit: int) -> BeforeValidator:
+    def parse(text: Any) -> int:
+        bits = _bits(text)
+        if bits > limit:
+            raise ValueError(f"must be 1 to {limit} bit, but got {text}")
+        return bits
+
+    return BeforeValidator(parse)
 
 
 Width = Annotated[int, BeforeValidator(_bits)]
-#: Of an operand of a MAC.
-OperandWidth = Annotated[int, BeforeValidator(_operand_bits)]
+#: Of an operand of a MAC, and of the sum of its products.
+OperandWidth = Annotated[int, _at_most(MAX_BITS)]
+AccumulatorWidth = Annotated[int, _at_most(MAX_ACC_BITS)]

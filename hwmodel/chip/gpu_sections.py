@@ -9,6 +9,7 @@ from hwmodel.chip.fields import quantity
 from hwmodel.chip.formats import Format, FormatSection
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
+from hwmodel.errors import check_one_of
 
 Size = Annotated[float, quantity("size", positive=True)]
 Bandwidth = Annotated[float, quantity("bandwidth", positive=True)]
@@ -37,12 +38,14 @@ class TimingSection(Schema):
 class RooflineSection(Schema):
     """`roofline:` of the kinds gpu and cpu."""
 
-    cores: int = Field(ge=1)
+    cores: int = Field(ge=1, le=2**31)
     native: str
     formats: tuple[FormatSection, ...] = Field(min_length=1)
-    tiles: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
+    tiles: tuple[tuple[Annotated[int, Field(ge=1, le=2**31)], Annotated[int, Field(ge=1, le=2**31)]], ...] = Field(
+        min_length=1
+    )
     granule: Size = 1.0
-    channel_block: int = Field(default=1, ge=1)
+    channel_block: int = Field(default=1, ge=1, le=2**31)
     cache: Size
     cache_bandwidth: Bandwidth
     fill: Time = 0.0
@@ -57,8 +60,7 @@ class RooflineSection(Schema):
     def _check(self) -> RooflineSection:
         names = [item.name for item in self.formats]
         bits = [item.bits for item in self.formats]
-        if self.native not in names:
-            raise ValueError(f"native must be one of {', '.join(names)}, but got {self.native!r}")
+        check_one_of("native", self.native, names)
         if len(set(bits)) != len(bits) or max(bits) != 32:
             raise ValueError(f"formats must have different widths, the widest 32 bit, but got {bits} bit")
         if self.idle_power > self.board_power:

@@ -9,6 +9,7 @@ from pathlib import Path
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
 from hwmodel.chip.chipfile import ChipFile, MemorySection
 from hwmodel.chip.precision import Precision
+from hwmodel.chip.rules import check_possible
 from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
@@ -26,8 +27,10 @@ def list_accelerators() -> list[str]:
 
 @cache
 def _load(path: Path, _modified: float) -> Accelerator:
-    chip = read_yaml(path, ChipFile, AcceleratorError)
-    return _Builder(chip, path).build()
+    builder = _Builder(read_yaml(path, ChipFile, AcceleratorError), path)
+    chip = builder.build()
+    check_possible(chip, builder.fail)
+    return chip
 
 
 def load_accelerator(name: str | Path) -> Accelerator:
@@ -58,7 +61,7 @@ class _Builder:
     def __init__(self, chip: ChipFile, path: Path) -> None:
         self.chip = chip
         self.path = path
-        self.lines = path.read_text(encoding="utf-8").splitlines()
+        self.lines = path.read_text(encoding="utf-8-sig").splitlines()
 
     def fail(self, key: str, message: str) -> AcceleratorError:
         """An error placed at the first line that mentions `key`."""
@@ -103,8 +106,14 @@ class _Builder:
             roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
             notes=chip.notes,
             mac_area_mm2=mac.area,
-            mac_source=mac.source,
+            mac_source=self.mac_source(),
+            vector_source=chip.vector.source,
         )  # fmt: skip
+
+    def mac_source(self) -> str:
+        """Of the numbers of the arithmetic, whichever section states them."""
+        sections = (self.chip.mac, self.chip.loop_nest, self.chip.roofline)
+        return "; ".join(section.source for section in sections if section is not None)
 
     def vector(self) -> Vector:
         launch = 0.0 if self.chip.roofline is None else self.chip.roofline.launch * self.chip.clock
@@ -166,7 +175,9 @@ class _Builder:
         seen: set[str] = set()
         previous = ""
         for memory in self.chip.memories:
-            self.check_memory(memory, seen)
+            if memory.name in seen:
+                raise self.fail(memory.name, f"memory {memory.name!r} is described twice")
+            seen.add(memory.name)
             key = memory.level or memory.name
             if key in grouped and key != previous:
                 raise self.fail(memory.name, f"memories of level {key!r} must stand together, innermost first")
@@ -180,26 +191,7 @@ class _Builder:
                 raise self.fail("order", f"order: {name!r} is not a level. Levels: {', '.join(grouped)}.")
             if len(set(order)) != len(order):
                 raise self.fail("order", f"order of {name!r}: each dim once, but got {list(order)}")
-        levels = tuple(self.level(name, members) for name, members in grouped.items())
-        self.check_order(levels)
-        return levels
-
-    def check_memory(self, memory: MemorySection, seen: set[str]) -> None:
-        if memory.name in seen:
-            raise self.fail(memory.name, f"memory {memory.name!r} is described twice")
-        seen.add(memory.name)
-        widths = {"W": self.chip.unit.w, "I": self.chip.unit.i, "O": self.chip.unit.i}
-        if memory.size == "unbounded":
-            return
-        copies = 2 if memory.double_buffered else 1
-        for operand in memory.holds:
-            if memory.size < widths[operand] * copies:
-                twice = " twice (double buffered)" if copies == 2 else ""
-                raise self.fail(
-                    memory.name,
-                    f"buffer {memory.name!r} ({memory.size / 8:g} B) cannot hold one "
-                    f"{widths[operand]}-bit word{twice}.",
-                )
+        return tuple(self.level(name, members) for name, members in grouped.items())
 
     def level(self, name: str, members: list[MemorySection]) -> Level:
         held = [operand for memory in members for operand in memory.holds]
@@ -253,26 +245,3 @@ class _Builder:
         if not value > 0 or not math.isfinite(value):
             raise ValueError(f"must be above 0, but got {text}")
         return value
-
-    def check_order(self, levels: tuple[Level, ...]) -> None:
-        if not levels:
-            return
-        shared_seen = False
-        for level in levels:
-            if level.per_pe and shared_seen:
-                raise self.fail(
-                    level.memories[0].name, f"level {level.name!r} is per PE but lies outside a shared level"
-                )
-            shared_seen |= not level.per_pe
-        outer = levels[-1]
-        if outer.bypass:
-            raise self.fail(
-                outer.memories[0].name, f"the outermost memory cannot be bypassed, but got {list(outer.bypass)}"
-            )
-        if outer.per_pe:
-            raise self.fail(outer.memories[0].name, "the outermost memory must be shared: write `per: array`")
-        missing = sorted({"W", "I", "O"} - set(outer.holds))
-        if missing:
-            raise self.fail(
-                outer.memories[0].name, f"the outermost memory must hold W, I and O, but lacks {missing}"
-            )

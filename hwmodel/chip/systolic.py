@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from hwmodel.errors import LayerError
+from hwmodel.errors import LayerError, check_one_of
 from hwmodel.network.layer import Layer
 
 Dataflow = Literal["ws", "os", "is"]
@@ -68,6 +68,7 @@ def compute_cycles(layer: Layer, rows: int, columns: int, dataflow: Dataflow) ->
         raise LayerError(
             f"systolic array: `rows, columns >= 1` must hold (integers), but got {rows!r} x {columns!r}"
         )
+    check_one_of("dataflow", dataflow, get_args(Dataflow), LayerError)
     d = layer.dims
     pixels, filters, products = d.B * d.OY * d.OX, d.K, layer.reduction
     if dataflow == "os":
@@ -76,9 +77,7 @@ def compute_cycles(layer: Layer, rows: int, columns: int, dataflow: Dataflow) ->
     elif dataflow == "ws":
         folds = -(-products // rows) * -(-filters // columns)
         per_fold = pixels + 2 * rows + columns - 2
-    elif dataflow == "is":
+    else:
         folds = -(-products // rows) * -(-pixels // columns)
         per_fold = filters + 2 * rows + columns - 2
-    else:
-        raise LayerError(f"dataflow must be one of {', '.join(get_args(Dataflow))}, but got {dataflow!r}")
     return d.G * folds * per_fold - 1

@@ -12,6 +12,8 @@ import re
 from functools import cache
 from typing import Any
 
+from hwmodel.chip.yamllimits import cut
+
 #: kind of quantity -> (base unit, an example of how to write it)
 BASE: dict[str, tuple[str, str]] = {
     "frequency": ("Hz", "MHz"),
@@ -29,7 +31,17 @@ BASE: dict[str, tuple[str, str]] = {
     "mac_rate": ("MAC/s", "TFLOP/s"),
 }
 
-_NUMBER = re.compile(r"^[\s+-]*[\d.]+(?:[eE][+-]?\d+)?\s*$")
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+#: `um^2`, `mm**2`, `mm²`; never a number: a file states a quantity, it does not compute one.
+_FACTOR = r"[^\W\d_]{1,24}(?:\s?(?:\^|\*\*)\s?[1-9]|[²³])?"
+#: `bit`, or `(64 bit)` where an energy is stated per word.
+_PER = rf"{_FACTOR}|\(\s*(?P<per>(?!0)\d{{1,9}})?\s*(?P<word>{_FACTOR})\s*\)"
+_BARE = re.compile(rf"\s*{_NUMBER}\s*")
+_QUANTITY = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>{_FACTOR})\s*(?:/\s*(?P<divisor>{_PER}))?\s*")
+#: Characters of a quantity.
+MAX_LENGTH = 100
+#: Base units: beyond them nothing is a machine, and a product of a few of them is still finite.
+SMALLEST, LARGEST = 1e-30, 1e30
 
 
 @cache
@@ -43,39 +55,60 @@ def _registry() -> Any:
     return registry
 
 
-@cache
-def parse_quantity(kind: str, text: str | float) -> float:
+def parse_quantity(kind: str, text: Any) -> float:
     """The value of a quantity in its base unit (see `BASE`).
 
     Args:
         kind: a key of `BASE`.
-        text: number and unit.
+        text: a number and a unit: `200 MHz`, `64 bit/cycle`, `2 um^2`, `24 pJ/(64 bit)`.
 
     Raises:
-        ValueError: no unit, an unknown unit, a unit of another kind, or a value that is not finite.
-            The message starts with the value and ends with the fix.
+        ValueError: no text, no unit, an unknown unit, a unit of another kind, an expression, or a value that is
+            neither 0 nor between `SMALLEST` and `LARGEST`. The message starts with the value and ends with the fix.
     """
-    base, example = BASE[kind]
-    if isinstance(text, int | float) or _NUMBER.match(text):
-        raise ValueError(f"{text} has no unit. Write {str(text).strip()} {example}.")
+    _, example = BASE[kind]
+    if isinstance(text, str) and len(text) > MAX_LENGTH:
+        raise ValueError(f"{cut(text)} is not a number with a unit. Write for example 1 {example}.")
+    number = isinstance(text, int | float) and not isinstance(text, bool)
+    if number or (isinstance(text, str) and _BARE.fullmatch(text)):
+        shown = cut(text).strip("'\"").strip()
+        raise ValueError(f"{shown} has no unit. Write {shown} {example}.")
+    if not isinstance(text, str):
+        raise ValueError(f"must be a number with a unit, but got {cut(text)}. Write for example 1 {example}.")
+    return _parsed(kind, text)
+
+
+@cache
+def _parsed(kind: str, text: str) -> float:
     import pint
 
+    base, example = BASE[kind]
+    found = _QUANTITY.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            f"{cut(text)} is not a number with a unit. Write one number and one unit, for example 1 {example}."
+        )
+    divisor = found["word"] or found["divisor"]
     try:
-        value = float(_registry().Quantity(text).to(base).magnitude)
+        unit = _registry().parse_units(found["unit"] + (f"/({divisor})" if divisor else ""))
+        value = float(_registry().Quantity(float(found["number"]), unit).to(base).magnitude)
     except pint.DimensionalityError:
+        article = "an" if kind[0] in "ae" else "a"
+        raise ValueError(f"{cut(text)} is not {article} {kind.replace('_', ' ')}. Write it in {example}.") from None
+    except (pint.PintError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(
-            f"{text!r} is not {'an' if kind[0] in 'ae' else 'a'} {kind.replace('_', ' ')}. Write it in {example}."
+            f"{cut(text)} is not a number with a unit ({str(error)[:80]}). Write for example 1 {example}."
         ) from None
-    except (pint.PintError, ValueError, TypeError, AttributeError, SyntaxError, ZeroDivisionError) as error:
-        raise ValueError(
-            f"{text!r} is not a number with a unit ({error}). Write for example 1 {example}."
-        ) from None
+    value /= int(found["per"] or 1)
     if not math.isfinite(value):
-        raise ValueError(f"{text!r} must be finite")
+        raise ValueError(f"{cut(text)} must be finite")
+    zero = not re.search("[1-9]", re.split("[eE]", found["number"])[0])
+    if not zero and not SMALLEST <= abs(value) <= LARGEST:
+        raise ValueError(f"{cut(text)} must lie between {SMALLEST:g} and {LARGEST:g} {base}")
     return value
 
 
-def parse_bandwidth(text: str | float, clock_hz: float) -> float:
+def parse_bandwidth(text: Any, clock_hz: float) -> float:
     """Bits per cycle, from `64 bit/cycle` or from `25.6 GB/s` at the clock.
 
     Raises:

@@ -1,12 +1,13 @@
 """Validated files: YAML read with line numbers, checked by pydantic, answered with place and fix.
 
 PyYAML reads `1e9` as a string and `no` as False, and keeps the last of two duplicate keys;
-ruamel.yaml follows YAML 1.2 and refuses duplicates.
+ruamel.yaml follows YAML 1.2 and refuses duplicates. Every file is read within the limits of `yamllimits`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -17,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from hwmodel.chip.yamllimits import INTEGER_LIMIT, MAX_BYTES, LimitedComposer, LimitedScanner, check_text, cut
 from hwmodel.errors import ConfigError, HwModelError, did_you_mean
 
 __all__ = ["Field", "Schema", "dump_yaml", "field_validator", "model_validator", "parse_yaml", "read_yaml"]
@@ -30,6 +32,8 @@ class Schema(BaseModel):
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[int | str, ...]
+#: Problems of one file that are listed; the rest are counted.
+MAX_PROBLEMS = 20
 
 
 def read_yaml(path: str | Path, model: type[Model], error: type[HwModelError] = ConfigError) -> Model:
@@ -41,12 +45,13 @@ def read_yaml(path: str | Path, model: type[Model], error: type[HwModelError] = 
         error: the class to raise.
 
     Raises:
-        HwModelError: (as `error`) the file is absent, is not YAML, sets a key twice, has an unknown
+        HwModelError: (as `error`) the file is absent, is not YAML, breaks a limit, sets a key twice, has an unknown
             key or an invalid value. The message starts with `file:line:column` and ends with the fix.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
     except OSError as problem:
         raise error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
     except UnicodeDecodeError as problem:
@@ -62,10 +67,15 @@ def parse_yaml(
     if not isinstance(tree, Mapping):
         raise error(f"{place}:1 must be a mapping of keys to values, but is {_kind(tree)}")
     try:
-        return model.model_validate(_plain(tree))
+        return model.model_validate(_plain(tree, ()))
+    except _NotPlainError as problem:
+        line, column = _position(tree, problem.location)
+        raise error(f"{place}:{line}:{column} {_path(problem.location)}: {problem}") from None
     except ValidationError as problem:
-        messages = [_message(details, tree, model, place) for details in problem.errors()]
-        raise error("\n".join(dict.fromkeys(messages))) from None
+        messages = list(dict.fromkeys(_message(details, tree, model, place) for details in problem.errors()))
+        if len(messages) > MAX_PROBLEMS:
+            messages[MAX_PROBLEMS:] = [f"{place}: and {len(messages) - MAX_PROBLEMS} more"]
+        raise error("\n".join(messages)) from None
 
 
 def dump_yaml(data: Mapping[str, Any], header: str = "") -> str:
@@ -81,7 +91,13 @@ def dump_yaml(data: Mapping[str, Any], header: str = "") -> str:
 
 def _load(text: str, place: str, error: type[HwModelError]) -> Any:
     try:
-        return YAML(typ="rt", pure=True).load(text)
+        check_text(text)
+    except ValueError as problem:
+        raise error(f"{place}: {problem}") from None
+    yaml = YAML(typ="rt", pure=True)
+    yaml.Scanner, yaml.Composer = LimitedScanner, LimitedComposer
+    try:
+        return yaml.load(text)
     except DuplicateKeyError as problem:
         mark = problem.problem_mark
         key, first = _duplicate(problem, text)
@@ -92,6 +108,12 @@ def _load(text: str, place: str, error: type[HwModelError]) -> Any:
         raise error(f"{where} is not valid YAML: {problem.problem or problem.context}") from None
     except YAMLError as problem:
         raise error(f"{place}: is not valid YAML: {problem}") from None
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as problem:  # of the constructors, for what their tag does not fit
+        raise error(f"{place}: is not valid YAML: {str(problem)[:200]}") from None
 
 
 def _duplicate(problem: DuplicateKeyError, text: str) -> tuple[str, int]:
@@ -107,17 +129,44 @@ def _duplicate(problem: DuplicateKeyError, text: str) -> tuple[str, int]:
     return key, start.line + 1
 
 
-def _plain(node: Any) -> Any:
+class _NotPlainError(Exception):
+    """A value that is no text, number, truth value, list or mapping; `location`: where."""
+
+    def __init__(self, text: str, location: Location) -> None:
+        super().__init__(text)
+        self.location = location
+
+
+def _plain(node: Any, where: Location) -> Any:
     if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, Sequence) and not isinstance(node, str):
-        return [_plain(value) for value in node]
+        keys = [_key(key, where) for key in node]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise _NotPlainError(f"{cut(twice)} is set twice, as a number and as text", where)
+        return {key: _plain(value, (*where, key)) for key, value in zip(keys, node.values(), strict=True)}
+    if isinstance(node, list):
+        return [_plain(value, (*where, index)) for index, value in enumerate(node)]
     if isinstance(node, bool) or node is None:
         return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
+    if isinstance(node, str):
+        try:
+            node.encode()
+        except UnicodeEncodeError:
+            raise _NotPlainError("holds half a character (a lone surrogate)", where) from None
+        return str(node)
+    if isinstance(node, int) and abs(node) < INTEGER_LIMIT:
+        return int(node)
+    if isinstance(node, float) and math.isfinite(node):
+        return float(node)
+    if isinstance(node, int | float):
+        raise _NotPlainError(f"must be finite, and below 2^63 where it is whole, but got {cut(node)}", where)
+    raise _NotPlainError(f"{type(node).__name__} is no kind of value here. Write text in quotes.", where)
+
+
+def _key(key: Any, where: Location) -> str:
+    if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool) and abs(key) < INTEGER_LIMIT):
+        return str(key)
+    raise _NotPlainError(f"keys are text, but got {cut(key)}. Write it in quotes.", where)
 
 
 def _position(tree: Any, location: Location) -> tuple[int, int]:
@@ -127,7 +176,7 @@ def _position(tree: Any, location: Location) -> tuple[int, int]:
         try:
             if isinstance(node, Mapping) and part in node:
                 line, column = node.lc.key(part)  # type: ignore[attr-defined]
-            elif isinstance(node, Sequence) and not isinstance(node, str) and isinstance(part, int):
+            elif isinstance(node, list) and isinstance(part, int):
                 line, column = node.lc.item(part)  # type: ignore[attr-defined]
             else:
                 continue  # pydantic adds the tag of a union to the location
@@ -157,7 +206,7 @@ def _message(details: ErrorDetails, tree: Any, model: type[BaseModel], place: st
     text = details["msg"].removeprefix("Value error, ")
     value = details["input"]
     if details["type"] != "value_error":
-        text = f"{text}, but got {value!r}"
+        text = f"{text}, but got {cut(value)}"
     path = _path(location)
     said = not path or text.startswith(f"{path}:")  # the rule names its own place
     return f"{where} {text}" if said else f"{where} {path}: {text}"

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from hwmodel.errors import MappingError, did_you_mean
+from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import bounds, search
 from hwmodel.mapper.counting import Floats, Ints, NestInputs
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
@@ -68,9 +68,7 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
     Raises:
         MappingError: an unknown objective, a hierarchy of more than three levels, or no mapping fits.
     """
-    if optimize not in OBJECTIVES:
-        hint = did_you_mean(optimize, OBJECTIVES)
-        raise MappingError(f"optimize must be one of {', '.join(OBJECTIVES)}, but got {optimize!r}.{hint}")
+    check_one_of("optimize", optimize, OBJECTIVES, MappingError)
     hierarchy = Hierarchy.of(task.accelerator)
     spaces = [
         (TileSpace(task, hierarchy, dims), tuple(original.items()))

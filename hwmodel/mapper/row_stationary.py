@@ -22,7 +22,7 @@ from functools import lru_cache
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Widths
-from hwmodel.errors import MappingError
+from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import row_search
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.pe_sets import Sets, arrangements
@@ -48,8 +48,7 @@ def row_stationary(task: Task, optimize: str = "energy") -> Mapping:
     Raises:
         MappingError: another hierarchy, or no mapping fits.
     """
-    if optimize not in OBJECTIVES:
-        raise MappingError(f"optimize must be one of {', '.join(OBJECTIVES)}, but got {optimize!r}")
+    check_one_of("optimize", optimize, OBJECTIVES, MappingError)
     layer, accelerator = task.layer, task.accelerator
     check_hierarchy(accelerator)
     sets, _, _, found = search(task, optimize)

@@ -5,100 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import networkx as nx
 
-from hwmodel.errors import GraphError, did_you_mean
+from hwmodel.errors import GraphError, check_names, matched_none
 from hwmodel.network.choice import Choice
 from hwmodel.network.frames import layer_frame
+from hwmodel.network.graphfile import (
+    SCHEMA_VERSION,
+    LayerRecord,
+    PortRecord,
+    VectorRecord,
+    check_record,
+    parse_graph,
+)
 from hwmodel.network.layer import Layer
+from hwmodel.network.nodes import Folded, Node, Port, Tensor, Uncounted, VectorOp
 from hwmodel.network.stored import first_reads
 from hwmodel.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
 
-
-@dataclass(frozen=True, kw_only=True)
-class VectorOp:
-    """An operation without MACs: add, pool, norm, softmax, activation, ... It costs traffic and vector cycles.
-
-    Attributes:
-        name: unique in its graph.
-        kind: `add`, `mul`, `activation`, `norm`, `pool`, `softmax`, `concat`, `resize`, ...
-        elements_in: elements read, all inputs together (parameters left out).
-        elements_out: elements written.
-        ops_per_element: arithmetic operations per element of the output.
-        module: the torch module that it ran in; "" at the top.
-        fused: it can be applied to the outputs of the layer before it as they leave the array
-            (activation, batch norm, add): its first input then costs no traffic.
-    """
-
-    name: str
-    kind: str
-    elements_in: int
-    elements_out: int
-    ops_per_element: float = 1.0
-    module: str = ""
-    fused: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Port:
-    """An input or output of the network."""
-
-    name: str
-    kind: Literal["input", "output"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """What flows along an edge. One tensor read by two nodes has one name on both edges."""
-
-    name: str
-    shape: tuple[int, ...]
-
-    @property
-    def elements(self) -> int:
-        count = 1
-        for bound in self.shape:
-            count *= bound
-        return count
-
-
-@dataclass(frozen=True, kw_only=True)
-class Uncounted:
-    """An op that no rule covers: the totals are a lower bound."""
-
-    op: str
-    module: str
-    calls: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Folded:
-    """Work on constants alone, whatever the input: it is done once, ahead of time, and is no layer of the graph.
-
-    Attributes:
-        op: that does it.
-        module: that it ran in.
-        calls: of the op there.
-        macs: of all calls, not among those of the graph; 0 for an op without MACs.
-    """
-
-    op: str
-    module: str
-    calls: int
-    macs: int = 0
-
-
-Node = Layer | VectorOp | Port
+__all__ = ["Folded", "LayerGraph", "Node", "Port", "Tensor", "Uncounted", "VectorOp"]
 
 
 class LayerGraph(Shown):
@@ -238,9 +172,7 @@ class LayerGraph(Shown):
         node = self.digraph.nodes.get(name, {}).get("op")
         if not isinstance(node, Layer):
             names = [layer.name for layer in self.layers]
-            raise GraphError(
-                f"{name!r} matches none of the {len(names)} layers of {self.name!r}.{did_you_mean(name, names)}"
-            )
+            raise GraphError(matched_none(name, names, f"layers of {self.name!r}"))
         return node
 
     @cached_property
@@ -277,10 +209,7 @@ class LayerGraph(Shown):
         Raises:
             GraphError: a name matches no module; the nearest name is offered.
         """
-        known = self.layer_modules
-        for name in choices:
-            if name not in known:
-                raise GraphError(f"{name!r} matched 0 of {len(self.layers)} layers.{did_you_mean(name, known)}")
+        check_names(choices, self.layer_modules, error=GraphError)
         return self.with_layers(
             {layer.name: choices[layer.module].annotate(layer) for layer in self.layers if layer.module in choices}
         )
@@ -339,37 +268,33 @@ class LayerGraph(Shown):
         """Inverse of `to_dict`.
 
         Raises:
-            GraphError: another schema version, or a field is missing.
+            GraphError: another schema version, or a field that is missing, unknown or of another kind.
+            LayerError: a layer breaks a rule.
         """
-        if data.get("schema") != SCHEMA_VERSION:
-            raise GraphError(f"graph: schema must be {SCHEMA_VERSION}, but got {data.get('schema')!r}")
-        try:
-            return cls(
-                data["name"],
-                [_node_from_dict(item) for item in data["nodes"]],
-                [(u, v, Tensor(name=t["name"], shape=tuple(t["shape"]))) for u, v, t in data["edges"]],
-                uncounted=[Uncounted(**item) for item in data["uncounted"]],
-                free_ops=data["free_ops"],
-                data_reads=data.get("data_reads"),  # files of 0.1 before these two
-                folded=[Folded(**item) for item in data.get("folded", ())],
-                route=data["route"],
-                aliases=data.get("aliases"),
-            )
-        except (KeyError, TypeError) as error:
-            raise GraphError(f"graph: a field is missing or unknown: {error}") from error
+        record = check_record(data)
+        return cls(
+            record.name,
+            [_node(item) for item in record.nodes],
+            [(u, v, Tensor(name=t.name, shape=t.shape)) for u, v, t in record.edges],
+            uncounted=[Uncounted(**dict(item)) for item in record.uncounted],
+            free_ops=record.free_ops,
+            data_reads=record.data_reads,
+            folded=[Folded(**dict(item)) for item in record.folded],
+            route=record.route,
+            aliases=record.aliases,
+        )
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise GraphError(f"graph: not JSON: {error}") from error
-        if not isinstance(data, dict):
-            raise GraphError(f"graph: must be a mapping, but is a {type(data).__name__}")
-        return cls.from_dict(data)
+        """Inverse of `to_json`.
+
+        Raises:
+            GraphError: as `from_dict`, or the text is not JSON.
+        """
+        return cls.from_dict(parse_graph(text))
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per layer; see `hwmodel.network.frames.layer_frame`."""
@@ -380,9 +305,8 @@ class LayerGraph(Shown):
         return f"LayerGraph({self.name!r}, {len(self.layers)} layers, {self.macs:,} MACs{bound})"
 
 
-def _node_from_dict(item: Mapping[str, Any]) -> Node:
-    values = dict(item)
-    kind = values.pop("type")
-    if kind == "layer":
+def _node(record: LayerRecord | VectorRecord | PortRecord) -> Node:
+    values = record.model_dump(exclude={"type"})
+    if isinstance(record, LayerRecord):
         return Layer.from_dict(values)
-    return VectorOp(**values) if kind == "vector" else Port(**values)
+    return VectorOp(**values) if isinstance(record, VectorRecord) else Port(**values)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any, Literal, Self, get_args
 
-from hwmodel.errors import LayerError, did_you_mean
+from hwmodel.errors import LayerError, check_one_of, did_you_mean
 
 DimName = Literal["B", "G", "K", "C", "OY", "OX", "FY", "FX"]
 Operand = Literal["W", "I", "O"]
@@ -38,6 +38,8 @@ REDUCTION: frozenset[DimName] = frozenset({"C", "FY", "FX"})
 MAX_BITS = 32
 #: The largest count that a float holds exactly: what is counted stays exact.
 MAX_MACS = 2**53
+#: The largest stride and dilation.
+MAX_STEP = 2**31
 #: Of sums over so many products of the widest operands, which cannot overflow.
 MAX_ACC_BITS = 2 * MAX_BITS + 53
 
@@ -194,7 +196,7 @@ class Layer:
         has_bias: a bias is added to every output.
 
     Raises:
-        LayerError: a bound, stride, dilation or number of elements below 1, or an unknown dim.
+        LayerError: a bound, stride, dilation or number of elements below 1 or too large, or an unknown dim.
     """
 
     name: str
@@ -216,11 +218,16 @@ class Layer:
             object.__setattr__(self, "dilation", _pair("dilation", self.dilation))
         except LayerError as error:
             raise LayerError(f"layer {self.name!r}: {error}") from None
-        if self.kind not in get_args(Kind):
-            raise LayerError(f"layer {self.name!r}: kind must be conv, linear or matmul, but got {self.kind!r}")
-        if self.parameter_elements is not None and self.parameter_elements < 1:
+        check_one_of(f"layer {self.name!r}: kind", self.kind, get_args(Kind), LayerError)
+        if self.parameter_elements is not None and not 1 <= self.parameter_elements <= MAX_MACS:
             raise LayerError(
-                f"layer {self.name!r}: `parameter_elements >= 1` must hold, but got {self.parameter_elements!r}"
+                f"layer {self.name!r}: `1 <= parameter_elements <= 2^53` must hold, "
+                f"but got {self.parameter_elements!r}"
+            )
+        if max(self.stride + self.dilation) > MAX_STEP or self.elements("I") > MAX_MACS:
+            raise LayerError(
+                f"layer {self.name!r}: `stride, dilation <= 2^31` and `inputs <= 2^53` must hold, but got stride "
+                f"{self.stride}, dilation {self.dilation}"
             )
 
     @property

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.errors import LayerError
+from hwmodel.errors import LayerError, check_one_of
 from hwmodel.network.choice import FLOAT, FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer
@@ -46,8 +46,7 @@ def quantization_overhead_bits(
     Source: Krishnamoorthi, Quantizing deep convolutional networks, 2018, section 2 (affine quantizer, per layer
         and per channel); ONNX operator QuantizeLinear (types).
     """
-    if granularity not in ("tensor", "channel"):
-        raise LayerError(f"granularity must be tensor or channel, but got {granularity!r}")
+    check_one_of("granularity", granularity, ("tensor", "channel"), LayerError)
     if not layer.weights or bits >= FLOAT_BITS:
         return 0
     count = 1 if granularity == "tensor" else layer.dims.G * layer.dims.K

@@ -57,6 +57,7 @@ class Sums:
         a_bits: widths of the inputs, weighted by MACs [bit].
         density: of the weights, weighted by their number.
         cycles, energy_pj: of a network that is priced, else 0.
+        busy_cycles: cycles x utilization: those that the array would need with every PE busy.
         bounds: what bounds the layers -> the cycles of those layers.
     """
 
@@ -69,12 +70,18 @@ class Sums:
     density: Mean
     cycles: int = 0
     energy_pj: float = 0.0
+    busy_cycles: float = 0.0
     bounds: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def params(self) -> int:
         """Weights and biases of the layers; those of norms and tables of embeddings are left out."""
         return self.weights + self.biases
+
+    @property
+    def utilization(self) -> float | None:
+        """MACs over what the array could do in all cycles; None where nothing is priced."""
+        return self.busy_cycles / self.cycles if self.cycles else None
 
     @property
     def bound(self) -> str:
@@ -93,6 +100,7 @@ class Sums:
             density=self.density + other.density,
             cycles=self.cycles + other.cycles,
             energy_pj=self.energy_pj + other.energy_pj,
+            busy_cycles=self.busy_cycles + other.busy_cycles,
             bounds={name: self.bounds.get(name, 0) + other.bounds.get(name, 0) for name in names},
         )
 
@@ -121,6 +129,7 @@ def layer_sums(layers: Sequence[Layer], costs: Sequence[LayerCost] = ()) -> list
                 density=Mean.of(layer.density.w, weights),
                 cycles=cost.cycles if cost else 0,
                 energy_pj=cost.energy_pj if cost else 0.0,
+                busy_cycles=cost.utilization * cost.cycles if cost else 0.0,
                 bounds={cost.bound: cost.cycles} if cost else {},
             )
         )

@@ -9,17 +9,18 @@ import typer
 
 from reports import jobs
 from reports.commands.options import JsonOption
+from reports.terminal.once import OnceCommand
 
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command("list")
+@app.command("list", cls=OnceCommand)
 def list_all(json: JsonOption = False) -> None:
     """List the accelerators that have a name."""
     jobs.list_chips(json=json)
 
 
-@app.command("show")
+@app.command("show", cls=OnceCommand)
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name or a YAML file.", show_default=False)],
     json: JsonOption = False,
@@ -28,7 +29,7 @@ def show(
     jobs.show_chip(name=name, json=json)
 
 
-@app.command("check")
+@app.command("check", cls=OnceCommand)
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML file.", show_default=False)],
     json: JsonOption = False,
@@ -37,7 +38,7 @@ def check(
     jobs.check_chip(file=file, json=json)
 
 
-@app.command("calibrate")
+@app.command("calibrate", cls=OnceCommand)
 def calibrate(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The YAML file to write.", show_default=False)

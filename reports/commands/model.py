@@ -13,6 +13,7 @@ from reports.commands.options import (
     CsvOption,
     DepthOption,
     HardwareOption,
+    HardwaresOption,
     InputOption,
     JsonOption,
     MeasureOption,
@@ -65,7 +66,7 @@ def trace(
 
 def cost(
     model: ModelArgument,
-    hw: HardwareOption,
+    hw: HardwaresOption,
     w_bits: Annotated[
         int | None, typer.Option("--w-bits", min=1, max=32, help="Weight bits of every layer.")
     ] = None,
@@ -91,7 +92,7 @@ def cost(
     measure_density: MeasureOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Price a model on an accelerator: energy, cycles and memory of every layer."""
+    """Price a model on one or more accelerators: energy, cycles and memory of every layer."""
     jobs.cost(
         model=model,
         hw=hw,

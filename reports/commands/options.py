@@ -15,6 +15,14 @@ ModelArgument = Annotated[
 HardwareOption = Annotated[
     str, typer.Option("--hw", metavar="NAME|FILE", help="Accelerator: a name (hwmodel hw list) or a YAML file.")
 ]
+HardwaresOption = Annotated[
+    list[str],
+    typer.Option(
+        "--hw",
+        metavar="NAME|FILE",
+        help="Accelerator: a name (hwmodel hw list) or a YAML file. Repeatable: several are shown side by side.",
+    ),
+]
 InputOption = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,8 @@ from hwmodel.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 FIGURE_KINDS = ("png", "svg", "pdf")
 
@@ -20,13 +22,48 @@ def figure_bytes(ax: Axes, kind: str = "png") -> bytes:
     """The figure of some axes as `png`, `svg` or `pdf`; the same figure gives the same bytes."""
     import matplotlib as mpl
 
+    missing = _write_out(ax.figure.figure)
+    if missing:
+        shown = ", ".join(f"{char} (U+{ord(char):04X})" for char in sorted(missing)[:5])
+        warnings.warn(f"figure: no font here draws {shown}: written as escapes", stacklevel=3)
     buffer = io.BytesIO()
     metadata = {{"svg": "Date", "pdf": "CreationDate"}.get(kind, "Software"): None}
-    with mpl.rc_context({"svg.hashsalt": "hwmodel", "svg.fonttype": "path"}), warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes; that is no reason to stop.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with mpl.rc_context({"svg.hashsalt": "hwmodel", "svg.fonttype": "path"}):
         ax.figure.figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
     return buffer.getvalue()
+
+
+def _write_out(figure: Figure) -> set[str]:
+    """Replaces the characters that no font draws by their escapes (`\\u4f60`), and returns them."""
+    from matplotlib.text import Text
+
+    missing: set[str] = set()
+
+    def drawable(text: Text, content: str) -> str:
+        lacking = _lacking(content, text)
+        missing.update(lacking)
+        return "".join(c.encode("unicode_escape").decode() if c in lacking else c for c in content)
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = [label.get_text() for label in axis.get_ticklabels()]
+            drawn = [drawable(axis.label, label) for label in labels]
+            if drawn != labels:
+                axis.set_ticks(axis.get_ticklocs(), labels=drawn)
+    for text in figure.findobj(Text):
+        if not text.get_text().isascii():
+            text.set_text(drawable(text, text.get_text()))
+    return missing
+
+
+def _lacking(content: str, text: Text) -> set[str]:
+    """The characters of a text that none of its fonts has."""
+    if content.isascii():
+        return set()
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in text.get_fontfamily()]
+    return {c for c in content if c.isprintable() and not any(font.get_char_index(ord(c)) for font in fonts)}
 
 
 def save_figure(ax: Axes, path: str | Path) -> Path:

@@ -12,6 +12,7 @@ from reports.terminal.chips import (
     area_lines,
     chip_data,
     chip_lines,
+    energy_lines,
     list_table,
     memory_data,
     memory_table,
@@ -40,6 +41,7 @@ def show_chip(*, name: str, json: bool) -> None:
     print_lines(console, chip_lines(chip))
     console.print(memory_table(chip, console.width))
     print_lines(console, area_lines(chip))
+    print_lines(console, energy_lines(chip))
     print_lines(console, [("", f"{name}: {memory.source}") for name, memory in chip.memories().items()])
 
 

@@ -33,6 +33,19 @@ def check_choices(
     return read_config(config)
 
 
+def say_code(config: Path) -> None:
+    """Names the files of code that a configuration is about to run, before it does.
+
+    Raises:
+        HwModelError: the file is invalid.
+    """
+    made = read_config(config).provenance
+    for record in (made.model, made.data):
+        path, _, function = ("" if record is None else record.name).rpartition(":")
+        if path.endswith(".py"):
+            say(f"{config} runs code: {function} of {Path(path).resolve()}")
+
+
 def model_options(file: ConfigFile | None, model: str) -> dict[str, Any]:
     """The options that the model of a configuration file was made with, if it is this one."""
     made = file.provenance.model if file is not None else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwmodel.chip.yamlfile import dump_yaml
+from hwmodel.csvfile import safe_cell
 from hwmodel.errors import ConfigError
 from reports.terminal.console import plain
 from workloads.compress import ConfigFile, read_config
@@ -56,7 +57,7 @@ def _csv(layers: dict[str, dict[str, Any]]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["module", *names])
     for module, choice in layers.items():
-        writer.writerow([module, *(_cell(choice.get(name)) for name in names)])
+        writer.writerow([safe_cell(cell) for cell in (module, *(_cell(choice.get(name)) for name in names))])
     return buffer.getvalue()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from reports.figures.curves import plot_curves
 from reports.figures.files import save_figure
 from reports.jobs.arguments import parse_milestones, parse_options
+from reports.jobs.choices import say_code
 from reports.terminal.console import emit_json, make_console, say
 from reports.terminal.progress import observing
 from reports.terminal.tables import print_lines
@@ -40,6 +41,7 @@ def finetune(
     """
     named = {**settings, "milestones": parse_milestones(milestones)}
     changes = parse_options(other, "--set") | {name: value for name, value in named.items() if value is not None}
+    say_code(config)
     hint = "the same command with --resume goes on"
     try:
         with observing(config.stem, device=str(training.select_device(device)), hint=hint) as observer:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from hwmodel.csvfile import csv_text
 from hwmodel.files import write_atomic
 from reports.terminal.console import emit, say
 
@@ -30,7 +31,7 @@ def check_csv(csv: str | None, *, json: bool) -> None:
 
 def write_csv(frame: pd.DataFrame, csv: str) -> None:
     """A frame as CSV into a file, or on stdout where that is `-`."""
-    text = frame.to_csv(index=False, lineterminator="\n")
+    text = csv_text(frame)
     if csv == "-":
         emit(text.removesuffix("\n"))
     else:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 import hwmodel
 from reports.jobs.arguments import check_input, check_phase, parse_objective, parse_options
 from reports.jobs.choices import check_choices, file_config, model_options, uniform_choices
 from reports.jobs.models import phase_traced, traced
 from reports.jobs.outputs import check_csv, write_csv
+from reports.terminal.beside import beside, beside_data, beside_frame, named
 from reports.terminal.console import emit_json, make_console
 from reports.terminal.memories import fit_lines, memory_data, weight_table
 from reports.terminal.tables import print_lines
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 def cost(
     *,
     model: str,
-    hw: str,
+    hw: Sequence[str],
     w_bits: int | None,
     a_bits: int | None,
     density: float | None,
@@ -51,19 +54,31 @@ def cost(
     parse_options(option)
     check_csv(csv, json=json)
     check_phase(phase, context, with_shape=input is not None, measured=measure_density is not None)
-    accelerator = hwmodel.load_accelerator(hw)
+    check_beside(hw, memory=memory)
+    chips = [hwmodel.load_accelerator(name) for name in hw]
     file = check_choices(config, w_bits, a_bits, density)
     if phase is not None:
         graph = phase_traced(model, option, phase=phase, context=context, strict=strict)
     else:
         made_with = model_options(file, model)
         graph = traced(model, input, option, strict=strict, made_with=made_with, measure=measure_density)
-    choices: Configuration | Mapping[str, Choice] | None
-    if file is not None:
-        choices = file_config(file, graph)
-    else:
-        choices = uniform_choices(graph, accelerator, w_bits=w_bits, a_bits=a_bits, density=density)
-    priced = hwmodel.evaluate(graph, accelerator, choices, optimize=objective, strict_bits=strict_bits)
+    configured = None if file is None else file_config(file, graph)
+    costs = []
+    for chip in chips:
+        choices: Configuration | Mapping[str, Choice] | None = configured
+        if choices is None:
+            choices = uniform_choices(graph, chip, w_bits=w_bits, a_bits=a_bits, density=density)
+        costs.append(hwmodel.evaluate(graph, chip, choices, optimize=objective, strict_bits=strict_bits))
+    if len(chips) > 1:
+        items = named(hw, chips, costs)
+        if csv is not None:
+            write_csv(beside_frame(items), csv)
+        if json:
+            emit_json(beside_data(items, graph))
+        elif csv != "-":
+            beside(items, graph, objective, depth=depth, fold=not unfold, verbose=verbose).print(make_console())
+        return
+    accelerator, priced = chips[0], costs[0]
     if csv is not None:
         write_csv(priced.to_dataframe(), csv)
     if json:
@@ -79,3 +94,12 @@ def cost(
         print_lines(console, [("", "")])
         console.print(weight_table(graph, width=console.width))
         print_lines(console, [("", ""), *fit_lines(priced, accelerator)])
+
+
+def check_beside(hw: Sequence[str], *, memory: bool) -> None:
+    """Several accelerators are compared, so each is there once, and what is shown of one alone is not asked for."""
+    for name in hw:
+        if hw.count(name) > 1:
+            raise typer.BadParameter(f"names {name!r} twice", param_hint="--hw")
+    if memory and len(hw) > 1:
+        raise typer.BadParameter("is of one accelerator: give one --hw with it", param_hint="--memory")

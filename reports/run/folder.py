@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel import evaluate, load_accelerator
 from hwmodel.chip.yamlfile import read_yaml
+from hwmodel.csvfile import read_csv
 from hwmodel.errors import ConfigError
 from hwmodel.network.graph import LayerGraph
 from reports.run.candidates import candidate_frame, completed, front_of
@@ -234,9 +235,7 @@ def _with_code_lengths(layers: pd.DataFrame, folder: Path, best: ConfigFile | No
     path = folder / LAYERS
     if best is None or not path.exists():
         return layers
-    import pandas as pd
-
-    stored = pd.read_csv(path)
+    stored = read_csv(path)
     if "huffman_bits" not in stored or stored["huffman_bits"].isna().all():
         return layers
     lengths = dict(zip(stored["layer"], stored["huffman_bits"], strict=True))

@@ -42,9 +42,54 @@ def chip_data(chip: Accelerator) -> dict[str, Any]:
         "w_bits": chip.native_bits.w,
         "a_bits": chip.native_bits.i,
         "precision": chip.precision.mode,
+        "energies": energy_data(chip),
         "fingerprint": chip.fingerprint,
         "notes": list(chip.notes),
     }
+
+
+def energy_data(chip: Accelerator) -> dict[str, Any]:
+    """Energies of the arithmetic, and the sources of its numbers, as JSON."""
+    nest, machine = chip.loop_nest, chip.roofline
+    data: dict[str, Any] = {"mac_source": chip.mac_source, "vector_source": chip.vector_source}
+    if nest is not None:
+        return {**data, "multiply_pj_per_bit2": nest.pj_per_bit2, "add_pj_per_bit": nest.pj_per_bit}
+    data |= {"vector_pj": chip.vector.pj_per_op, "vector_lanes": chip.vector.lanes, "clock_pj": chip.clock_pj}
+    if machine is not None:
+        return {**data, "mac_pj": {fmt.name: fmt.mac_pj for fmt in machine.formats}}
+    table = [{"w_bits": w, "i_bits": i, "mac_pj": pj} for w, i, pj in chip.precision.table_pj]
+    return {
+        **data,
+        "mac_pj": chip.precision.mac_pj,
+        "mac_table": table,
+        "accumulator_bits": chip.precision.acc_bits,
+    }
+
+
+def energy_lines(chip: Accelerator) -> list[tuple[str, str]]:
+    """What a MAC and a vector operation cost, each with its source."""
+    nest, machine, unit = chip.loop_nest, chip.roofline, chip.vector
+    if nest is not None:
+        macs = f"multiplication {nest.pj_per_bit2:g} pJ/bit², addition {nest.pj_per_bit:g} pJ/bit"
+        return [("", f"{macs}: {chip.mac_source}")]
+    if machine is not None:
+        energies = ", ".join(f"{fmt.name} {_pj(fmt.mac_pj)}" for fmt in reversed(machine.formats))
+    else:
+        native, table = chip.native_bits, chip.precision.table_pj
+        energies = f"{_pj(chip.precision.mac_pj)} at {native.w} × {native.i} bit"
+        energies += "".join(f", {_pj(pj)} at {w} × {i}" for w, i, pj in table)
+    lanes = f"{unit.lanes} lane{'s' if unit.lanes != 1 else ''}"
+    source = f": {chip.vector_source}" if chip.vector_source else ", no source: the file states none"
+    clock = [("", f"clock network {_pj(chip.clock_pj)} per cycle")] if chip.clock_pj else []
+    return [
+        ("", f"MAC {energies}: {chip.mac_source}"),
+        ("", f"vector unit {lanes}, {_pj(unit.pj_per_op)} per operation{source}"),
+        *clock,
+    ]
+
+
+def _pj(value: float) -> str:
+    return f"{value:.4g} pJ"
 
 
 def memory_data(chip: Accelerator) -> list[dict[str, Any]]:

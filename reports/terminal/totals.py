@@ -101,7 +101,7 @@ def graph_data(graph: LayerGraph) -> dict[str, Any]:
 def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
     """A cost as JSON: totals, layers, notes, and what was not counted. Units are in the names."""
     totals = ("macs", "effectual_macs", "energy_pj", "cycles", "latency_s", "weight_bits", "activation_bits",
-              "memory_bits", "bops")  # fmt: skip
+              "memory_bits", "bops", "utilization")  # fmt: skip
     return {
         "model": graph.name,
         "fingerprint": graph.fingerprint,

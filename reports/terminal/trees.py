@@ -50,7 +50,7 @@ class Column:
     rank: int = 0
 
 
-def _width(mean: Mean) -> str:
+def mean_width(mean: Mean) -> str:
     """One width, or the mean of several with a decimal [bit]."""
     if math.isnan(mean.value):
         return units.MISSING
@@ -58,7 +58,7 @@ def _width(mean: Mean) -> str:
 
 
 def _bits(line: Line, _: Line) -> str:
-    return f"{_width(line.sums.w_bits)}/{_width(line.sums.a_bits)}"
+    return f"{mean_width(line.sums.w_bits)}/{mean_width(line.sums.a_bits)}"
 
 
 def _out(line: Line, _: Line) -> str:
@@ -78,10 +78,11 @@ _MACS = Column("MACs", lambda line, _: units.count(line.sums.macs))
 _SHARE = Column("Share", lambda line, whole: units.percent(_share(line.sums.macs, whole.sums.macs), 1), rank=2)
 _CYCLES = Column("Cycles", lambda line, _: units.count(line.sums.cycles))
 _ENERGY = Column("Energy", lambda line, _: units.energy(line.sums.energy_pj))
+_UTILIZATION = Column("Util", lambda line, _: units.percent(line.sums.utilization, 0), rank=4)
 _BOUND = Column("Bound", lambda line, _: safe_name(line.sums.bound) if line.level else "", is_text=True, rank=1)
 
-GRAPH_COLUMNS = (_OUT, _FILTER, _BITS, _DENSITY, _PARAMS, _MACS, _SHARE)
-COST_COLUMNS = (_OUT, _BITS, _DENSITY, _MACS, _CYCLES, _ENERGY, _BOUND)
+GRAPH_COLUMNS: tuple[Column, ...] = (_OUT, _FILTER, _BITS, _DENSITY, _PARAMS, _MACS, _SHARE)
+COST_COLUMNS: tuple[Column, ...] = (_OUT, _BITS, _DENSITY, _MACS, _CYCLES, _UTILIZATION, _ENERGY, _BOUND)
 
 
 def _share(part: float, whole: float) -> float | None:
@@ -176,7 +177,12 @@ def _record(line: Line, network: Line) -> dict[str, object]:
         "macs_share": _share(sums.macs, network.sums.macs),
     }
     if network.sums.bounds:
-        record |= {"cycles": sums.cycles, "energy_pj": sums.energy_pj, "bound": sums.bound}
+        record |= {
+            "cycles": sums.cycles,
+            "utilization": sums.utilization,
+            "energy_pj": sums.energy_pj,
+            "bound": sums.bound,
+        }
     return record
 
 

@@ -42,7 +42,7 @@ def test_the_same_tree_for_a_price(graph: LayerGraph) -> None:
     cost = evaluate(graph, load_accelerator("eyeriss"), {n: Choice(w_bits=4, a_bits=8) for n in graph.modules})
     shown = summary(cost, name="tiny")
     header, whole, first, *_ = shown.tree(140)
-    assert header.split() == ["Layer", "Out", "W/A", "Density", "MACs", "Cycles", "Energy", "Bound"]
+    assert header.split() == ["Layer", "Out", "W/A", "Density", "MACs", "Cycles", "Util", "Energy", "Bound"]
     assert whole.split()[:2] == ["tiny", "4/8"]
     assert units.energy(cost.energy_pj) in whole
     assert first.rstrip().endswith(cost.layers[0].bound)

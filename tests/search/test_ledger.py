@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel.errors import ConfigError
-from hwmodel.files import temporaries, write_atomic
 from search.front.results import Result, results_frame
 from search.jsonl import append_line, to_line
 from search.ledger import Ledger, RunLock, RunLockedError, read_results, writing
@@ -146,18 +144,3 @@ def test_a_ledger_of_an_earlier_version_says_so(tmp_path: Path) -> None:
         ledger.append(make_result(1))
     assert "1 of 2 lines carry no hash" in Ledger(tmp_path).note
     assert Ledger(tmp_path / "new").note == ""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="fork")
-def test_what_a_killed_writer_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`os.replace` never returns: the temporary file stays, as after a kill."""
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *_: os._exit(0))
-        pid = os.fork()
-        if not pid:
-            write_atomic(tmp_path / "checkpoints" / "0001-ab.safetensors", b"half")
-        os.waitpid(pid, 0)
-    (tmp_path / "checkpoints" / ".hidden").write_text("the user's")
-    assert len(temporaries(tmp_path / "checkpoints")) == 1
-    with writing(tmp_path):
-        assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [".hidden"]

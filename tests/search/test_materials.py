@@ -102,7 +102,8 @@ def test_a_search_on_own_data(tmp_path: Path, source: str) -> None:
     (tmp_path / "s.yaml").write_text(SPEC.format(data=source))
     result = run_job(tmp_path / "s.yaml", tmp_path / "run", device="cpu")
     assert result.num_failed == 0 and result.test is not None
-    assert read_config(tmp_path / "run" / "best.yaml").provenance["data"]["name"] == str(tmp_path / source)
+    made = read_config(tmp_path / "run" / "best.yaml").provenance.data
+    assert made is not None and made.name == str(tmp_path / source)
     again = resume_job(tmp_path / "run", device="cpu")
     assert again.picked.key == result.picked.key and again.num_done == result.num_done
 

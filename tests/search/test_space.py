@@ -54,7 +54,7 @@ def test_groups_share_decisions_and_the_rest_decides_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frozen": {"conv_1": 8}}, r"^frozen: 'conv_1' matched 0 of 6 layers; nearest 'conv1'\.$"),
+        ({"frozen": {"conv_1": 8}}, r"^frozen: 'conv_1' matched 0 of 6 layers\. Did you mean 'conv1'\?$"),
         ({"groups": {"s": ["layr1.*"]}}, r"groups\.s: 'layr1\.\*' matched 0 of 6 layers"),
         ({"groups": {"a": "layer1.*", "b": "layer1.0.conv2"}}, "must not overlap, but 'layer1.0.conv2'"),
         ({"groups": {"a": "fc"}}, "all 1 layers of 'a' are frozen"),

@@ -107,7 +107,7 @@ def test_input_shape_is_without_the_batch():
     [
         ("resnet2O", {}, "No model 'resnet2O'. Did you mean 'resnet20'?"),
         ("resnet20", {"shortcuts": "pad"}, "has no option 'shortcuts'. Did you mean 'shortcut'?"),
-        ("resnet20", {"shortcut": "padd"}, "must be 'projection' or 'pad', but got 'padd'. Did you mean 'pad'?"),
+        ("resnet20", {"shortcut": "padd"}, "must be one of projection, pad, but got 'padd'. Did you mean 'pad'?"),
         ("lenet5", {"num_classes": 0}, "`num_classes >= 1` must hold (an integer), but got num_classes=0"),
         ("transformer", {"dim": 10, "heads": 4}, "dim must be a multiple of heads"),
         ("absent.py:net", {}, "no such file"),

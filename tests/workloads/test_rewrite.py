@@ -365,7 +365,7 @@ def test_a_report_adds_up(transform):
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
 def test_names_that_do_not_fit(transform):
     model, x = tiny_net(), images(1)
-    with pytest.raises(ConfigError, match=r"'blok.2' matched 0 of \d layers; nearest 'block.2'"):
+    with pytest.raises(ConfigError, match=r"'blok.2' matched 0 of \d layers\. Did you mean 'block.2'"):
         transform(model, x, layers=["blok.2"])
     with pytest.raises(ConfigError, match=r"'bn1' must be one of .*, but is a BatchNorm2d"):
         transform(model, x, layers=["bn1"])

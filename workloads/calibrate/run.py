@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import torch
 
 from hwmodel.chip.measured import Machine, start_roofline, to_yaml
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.layer import Layer
 from hwmodel.price.fit import FittedRoofline, Sample, fit_roofline, mean_error
 from workloads.calibrate.device import (
@@ -84,8 +84,7 @@ def calibrate(
     Raises:
         ConfigError: the device is neither, or torch sees no GPU.
     """
-    if device not in ("cpu", "cuda"):
-        raise ConfigError(f"device must be cpu or cuda, but got {device!r}")
+    check_one_of("device", device, ("cpu", "cuda"))
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device cuda: torch sees no GPU here. Write --device cpu.")
     if count < 4:
@@ -119,12 +118,15 @@ def calibrate(
     )  # fmt: skip
 
 
-def _source(device: str, kept: bool, train: int, error: float, held: int, held_error: float, seed: int) -> str:
+def _source(
+    device: str, kept: bool, train: int, error: float, held_out: int, held_out_error: float, seed: int
+) -> str:
     threads = f"{torch.get_num_threads()} threads" if device == "cpu" else f"CUDA {torch.version.cuda}"
     memory = ", freed memory kept by the allocator" if kept else ""
     return (
         f"{device_name(device)}, {threads}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, seed {seed}"
-        f"{memory}; {train} layers fitted to {error:.1%}, {held} held out predicted to {held_error:.1%} (mean)"
+        f"{memory}; {train} layers fitted to {error:.1%}, {held_out} held out predicted to "
+        f"{held_out_error:.1%} (mean)"
     )
 
 

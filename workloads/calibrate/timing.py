@@ -27,7 +27,7 @@ Call = Callable[[], object]
 
 
 @dataclass
-class _Case:
+class _Timed:
     """A layer that is measured round by round."""
 
     layer: Layer
@@ -89,7 +89,7 @@ def wait_seconds(device: str, launch_s: float) -> float:
     return max(0.0, best - launch_s)
 
 
-def _prepare(layer: Layer, fmt: str, device: str) -> _Case:
+def _prepare(layer: Layer, fmt: str, device: str) -> _Timed:
     operands = operands_of(layer, DTYPES[fmt], device)
     size = sum(tensor.numel() * tensor.element_size() for tensor in operands)
     copies = max(1, min(_MAX_COPIES, _ROTATED_BYTES // size)) if device == "cpu" else 1
@@ -102,7 +102,7 @@ def _prepare(layer: Layer, fmt: str, device: str) -> _Case:
 
     _time(call, 2, device)
     first = _time(call, 2, device)
-    return _Case(layer=layer, fmt=fmt, calls=call, repeats=max(1, min(200, int(_MIN_ROUND_S / first))), best=first)
+    return _Timed(layer=layer, fmt=fmt, calls=call, repeats=max(1, min(200, int(_MIN_ROUND_S / first))), best=first)
 
 
 def operands_of(layer: Layer, dtype: torch.dtype, device: str) -> tuple[torch.Tensor, torch.Tensor]:

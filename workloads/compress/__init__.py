@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workloads.compress.differences import Difference, diff
     from workloads.compress.grid import Grid, integer_range
     from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLinear
-    from workloads.compress.observer import Observer
+    from workloads.compress.observer import Observer, RangeObserver
     from workloads.compress.precision import average_precision, precision_definition
     from workloads.compress.quantizers import (
         ActivationQuantizer,
@@ -63,6 +63,7 @@ __all__ = [
     "QuantConv2d",
     "QuantConv3d",
     "QuantLinear",
+    "RangeObserver",
     "UniformWeight",
     "apply",
     "average_precision",
@@ -109,7 +110,7 @@ __getattr__, __dir__ = lazy_exports(
         "arrays": ("ArrayParams", "compression_ratio", "dequantize", "quantize"),
         "bits": ("set_bits",),
         "grid": ("Grid", "integer_range"),
-        "observer": ("Observer",),
+        "observer": ("Observer", "RangeObserver"),
         "quantizers": (
             "ActivationQuantizer",
             "DoReFaWeight",

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hwmodel.errors import ConfigError
-from workloads.compress.config import ROUNDINGS, check_one_of
+from hwmodel.errors import ConfigError, check_one_of
+from workloads.compress.config import ROUNDINGS
 
 MAX_CODE_BITS = 8
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 from workloads.compress.reads import WeightReads
 from workloads.compress.transform import quantized_layers
 from workloads.placement import device_of
@@ -80,7 +80,7 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
         _set_range(name, layers[name].input_quantizer, observer)
 
 
-def _set_range(name: str, quantizer: Any, observer: Observer) -> None:
+def _set_range(name: str, quantizer: Any, observer: RangeObserver) -> None:
     try:
         quantizer.set_range(observer)
     except ConfigError as error:

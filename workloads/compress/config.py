@@ -10,7 +10,14 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
 
-from hwmodel.errors import ConfigError, GraphError, HwModelError, did_you_mean
+from hwmodel.errors import (
+    ConfigError,
+    GraphError,
+    HwModelError,
+    check_keys,
+    check_names,
+    check_one_of,
+)
 from hwmodel.network.choice import FLOAT_BITS, Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import parse_pattern
@@ -34,18 +41,6 @@ def _check_bits(name: str, bits: object) -> int:
     raise ConfigError(
         f"{name} must be an integer in 1..{MAX_QUANTIZED_BITS}, or {FLOAT_BITS} or None for float, but got {bits!r}"
     )
-
-
-def check_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
-    """One of the known words.
-
-    Raises:
-        ConfigError: it is none of them; the nearest is offered.
-    """
-    if value not in known:
-        raise ConfigError(
-            f"{name} must be one of {', '.join(known)}, but got {value!r}.{did_you_mean(str(value), known)}"
-        )
 
 
 def _check_channels(channels: object) -> tuple[int, ...]:
@@ -168,10 +163,7 @@ class LayerChoice:
         Raises:
             ConfigError: an unknown key, or a value out of its range.
         """
-        known = [f.name for f in fields(cls)]
-        for key in data:
-            if key not in known:
-                raise ConfigError(f"unknown key {key!r}.{did_you_mean(str(key), known)}")
+        check_keys(data, (f.name for f in fields(cls)))
         return cls(**data)
 
 
@@ -315,9 +307,7 @@ def check_matches(name: str, graph: LayerGraph) -> None:
     Raises:
         GraphError: it does not; the nearest name is offered.
     """
-    known = graph.layer_modules.union(graph.aliases)
-    if name not in known:
-        raise GraphError(f"{name!r} matched 0 of {len(graph.layers)} layers.{did_you_mean(name, known)}")
+    check_names([name], graph.layer_modules.union(graph.aliases), error=GraphError)
 
 
 def _check_blocks(config: CompressionConfig, graph: LayerGraph) -> None:

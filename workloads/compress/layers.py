@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, matched_none
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.config import MAX_QUANTIZED_BITS, CompressionConfig, LayerChoice
-from workloads.compress.grid import Grid
+from workloads.compress.grid import Grid, along
 from workloads.compress.patterns import expand, is_pattern
 from workloads.compress.prune import build_mask
 from workloads.compress.quantizers import (
@@ -110,6 +110,25 @@ class QuantLayer(nn.Module):
         if self.weight_quantizer is None:
             raise ConfigError("the weight of this layer is float: it has no grid")
         return self.weight_quantizer.grid(self.weight)
+
+    @torch.no_grad()
+    def weight_codes(self) -> tuple[Grid, Tensor, Tensor | None]:
+        """(grid, codes of the weight as int32, which weights are kept), of the weight's shape.
+
+        Where 0 is on the grid, a pruned weight has its code and the last is None; it is None without a mask too.
+
+        Raises:
+            ConfigError: the weight is float.
+        """
+        grid = self.weight_grid()
+        codes = grid.codes(self.weight)
+        if self.mask is None:
+            return grid, codes, None
+        kept = self.mask.expand_as(codes)
+        if grid.zero_point is None:
+            return grid, codes, kept.clone()
+        zero = along(grid.zero_point, grid.axis, codes.dim()).to(codes.dtype)
+        return grid, torch.where(kept, codes, zero), None
 
     def input_grid(self) -> Grid:
         """Values and codes of the input.
@@ -238,5 +257,5 @@ def named_choices(
     for name in config.layers:
         if name not in modules and not is_pattern(name):
             near = [n for n in known if isinstance(modules[n], kinds)]
-            raise ConfigError(f"{name!r} matched 0 of {len(near)} layers.{did_you_mean(name, near)}")
+            raise ConfigError(matched_none(name, near))
     return expand(config.layers, known, modules)

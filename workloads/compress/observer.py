@@ -12,7 +12,7 @@ MOMENTUM = 0.1  # weight of the newest batch in the moving average
 PERCENTILE = 0.999  # share of the sampled values at or below the upper end; 1 - it at or below the lower
 
 
-class Observer:
+class RangeObserver:
     """Collects extremes over everything and up to 16,384 values per batch, row by row.
 
     A row is the whole tensor, or what one index of `axis` selects; there are R of them. Which values is drawn
@@ -120,3 +120,7 @@ def _extremes(rows: Tensor) -> tuple[Tensor, Tensor]:
     high = torch.where(absent, -torch.inf, rows).amax(1)
     empty = absent.all(1)
     return low.masked_fill(empty, 0.0), high.masked_fill(empty, 0.0)
+
+
+#: The name that `workloads.compress` gave it first.
+Observer = RangeObserver

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from hwmodel.errors import ConfigError, nearest
+from hwmodel.errors import ConfigError, matched_none
 
 V = TypeVar("V")
 
@@ -36,10 +36,7 @@ def expand(choices: Mapping[str, V], names: Sequence[str], exact: Collection[str
             continue
         met = [name for name in names if fnmatchcase(name, pattern)]
         if not met:
-            close = nearest(pattern, names)
-            raise ConfigError(
-                f"{pattern!r} matched 0 of {len(names)} layers{f'; nearest {close[0]!r}' if close else ''}"
-            )
+            raise ConfigError(matched_none(pattern, names))
         for name in met:
             if name in given:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.choice import FLOAT, surviving_weights
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer
@@ -78,10 +78,8 @@ def precision_definition(count: Count = "all", by: By = "weights") -> str:
     Raises:
         ConfigError: an unknown `count` or `by`.
     """
-    for name, value, options in (("count", count, get_args(Count)), ("by", by, get_args(By))):
-        if value not in options:
-            hint = did_you_mean(str(value), options)
-            raise ConfigError(f"{name} must be one of {', '.join(options)}, but got {value!r}.{hint}")
+    check_one_of("count", count, get_args(Count))
+    check_one_of("by", by, get_args(By))
     kind, note = {
         "all": ("all", ""),
         "nonzero": ("non-zero", " (what masks leave; zeros that rounding makes count)"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 
 NUM_CANDIDATES = 96
 
 
-def symmetric_steps(observer: Observer, rule: str, qn: float, qp: float, offset: float) -> Tensor:
+def symmetric_steps(observer: RangeObserver, rule: str, qn: float, qp: float, offset: float) -> Tensor:
     """The step of step * (code + offset), code = qn..qp, for every row.
 
     Args:
@@ -27,7 +27,9 @@ def symmetric_steps(observer: Observer, rule: str, qn: float, qp: float, offset:
     return torch.where(reach > 0, reach, 1.0)
 
 
-def affine_steps(observer: Observer, rule: str, levels: int, *, integral: bool = True) -> tuple[Tensor, Tensor]:
+def affine_steps(
+    observer: RangeObserver, rule: str, levels: int, *, integral: bool = True
+) -> tuple[Tensor, Tensor]:
     """The step and the zero point of step * (code - zero), code = 0..levels, for every row.
 
     The range is widened to contain 0. With an integral zero point 0 is exactly on the grid: padding and

@@ -36,7 +36,7 @@ def carry_hooks(old: nn.Module, new: nn.Module) -> None:
     """What was to be called around the old module is called around the new one, in the same order."""
     for name in _CALL_HOOKS:
         mine, theirs = getattr(new, name), getattr(old, name)
-        mine.update({key: hook for key, hook in theirs.items() if key not in mine})
+        mine.update({key: hook for key, hook in theirs.items() if key not in mine and hook is not _nothing})
     if new._is_full_backward_hook is None:
         new._is_full_backward_hook = old._is_full_backward_hook
 

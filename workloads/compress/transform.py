@@ -43,10 +43,10 @@ def apply(model: nn.Module, config: CompressionConfig, *, seed: int | None = Non
     Raises:
         ConfigError: a name matches no module (the nearest is offered), the module is no convolution or
             linear layer, modules that share a weight are given different choices, a pattern does not fit its
-            weight, or the model has no values (meta) or cannot be copied.
+            weight, or the model has no values (meta).
     """
     model = unwrapped(model)
-    chosen = _choices_by_module(model, config)  # before copying: its errors say more than torch's
+    chosen = _choices_by_module(model, config)
     result = copied(model)
     if seed is not None:
         with torch.random.fork_rng([]):
@@ -168,6 +168,6 @@ def uncompressible(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
 
 def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
     """(name, layer) of every compressed layer, each module once."""
-    for name, module in model.named_modules():
+    for name, module in unwrapped(model).named_modules():
         if isinstance(module, QuantLayer):
             yield name, module

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_one_of
 
 #: How pixels are scaled; see `make_dataset`.
 Normalise = Literal["train", "imagenet", "none"]
@@ -20,7 +20,7 @@ ValidationFrom = Literal["", "own", "train", "test"]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Split:
     """Images and their labels, or tokens and their targets.
 
@@ -56,6 +56,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def __repr__(self) -> str:
+        kinds = [f"{name}={str(t.dtype).removeprefix('torch.')}{tuple(t.shape)}" for name, t in vars(self).items()]
+        return f"Split({', '.join(kinds)})"
 
     def take(self, count: int) -> Self:
         """The first `count` items; all where there are fewer."""
@@ -202,12 +206,7 @@ def _scale(name: str, train_x: Tensor, normalize: str) -> tuple[Tensor, Tensor]:
     constants: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
         "imagenet": IMAGENET, "none": ((0.0,), (1.0,)),
     }  # fmt: skip
-    if normalize not in constants:
-        options = ("train", *constants)
-        raise ConfigError(
-            f"data {name!r}: normalize must be one of {', '.join(options)}, but got {normalize!r}."
-            f"{did_you_mean(str(normalize), options)}"
-        )
+    check_one_of(f"data {name!r}: normalize", normalize, ("train", *constants))
     ones = (1,) * (train_x.dim() - 2)
     mean, deviation = (torch.tensor(values).reshape(1, -1, *ones) for values in constants[normalize])
     if normalize == "imagenet" and (train_x.dim() != 4 or train_x.shape[1] != mean.shape[1]):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         layer_names,
     )
     from workloads.export.brevitas import brevitas_layers
-    from workloads.export.explaining import Explanation, GridExplanation, explain
+    from workloads.export.explaining import Explanation, GridExplanation, LayerExplanation, explain, explain_layer
     from workloads.export.onnx_file import DIALECTS, OnnxExport, export_onnx
     from workloads.export.packed import PackedSize, load_packed, packed_layout, save_packed, verify_packed
     from workloads.export.running import Comparison, compare_onnx, run_onnx
@@ -29,6 +29,7 @@ __all__ = [
     "Comparison",
     "Explanation",
     "GridExplanation",
+    "LayerExplanation",
     "OnnxExport",
     "PackedSize",
     "TorchaoConfig",
@@ -37,6 +38,7 @@ __all__ = [
     "config_from_haq",
     "config_from_hawq",
     "explain",
+    "explain_layer",
     "export_onnx",
     "haq_bits",
     "hawq_bits",
@@ -55,7 +57,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "bitlists": ("config_from_haq", "config_from_hawq", "haq_bits", "hawq_bits", "layer_names"),
         "brevitas": ("brevitas_layers",),
-        "explaining": ("Explanation", "GridExplanation", "explain"),
+        "explaining": ("Explanation", "GridExplanation", "LayerExplanation", "explain", "explain_layer"),
         "onnx_file": ("DIALECTS", "OnnxExport", "export_onnx"),
         "packed": ("PackedSize", "load_packed", "packed_layout", "save_packed", "verify_packed"),
         "running": ("Comparison", "compare_onnx", "run_onnx"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names, matched_none
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
@@ -56,7 +56,7 @@ def haq_bits(config: CompressionConfig, names: Sequence[str]) -> list[list[int]]
     Raises:
         ConfigError: the configuration names a layer that is not among them.
     """
-    _check_known(config, names)
+    check_names((name for name in config.layers if not is_pattern(name)), names)
     return [[HAQ_FLOAT if bits == FLOAT_BITS else bits for bits in pair] for pair in _pairs(config, names)]
 
 
@@ -94,7 +94,7 @@ def hawq_bits(config: CompressionConfig, names: Sequence[str]) -> dict[str, int]
     Raises:
         ConfigError: the configuration names a layer that is not among them.
     """
-    _check_known(config, names)
+    check_names((name for name in config.layers if not is_pattern(name)), names)
     found: dict[str, int] = {}
     for name, (w_bits, a_bits) in zip(names, _pairs(config, names), strict=True):
         found[_key(name, _ACT)] = a_bits
@@ -122,10 +122,7 @@ def config_from_hawq(bits: Mapping[str, int], names: Sequence[str], **options: A
     if len(unknown) == len(bits) or any(_is_published(key) for key in unknown):
         return _by_order(bits, names, **options)
     if unknown:
-        raise ConfigError(
-            f"{unknown[0]!r} matches none of {len(names)} layers ({len(unknown)} such)."
-            f"{did_you_mean(unknown[0], by_key)}"
-        )
+        raise ConfigError(matched_none(unknown[0], by_key, "names of quantizers"))
     layers = {}
     for name in names:
         keys = [_key(name, prefix) for prefix in (_WEIGHT, _ACT)]
@@ -187,12 +184,6 @@ def _pairs(config: CompressionConfig, names: Sequence[str]) -> list[tuple[int, i
 def _key(name: str, prefix: str) -> str:
     parent, dot, child = name.rpartition(".")
     return f"{parent}{dot}{prefix}{child}"
-
-
-def _check_known(config: CompressionConfig, names: Sequence[str]) -> None:
-    missing = [name for name in config.layers if name not in set(names) and not is_pattern(name)]
-    if missing:
-        raise ConfigError(f"{missing[0]!r} matched 0 of {len(names)} layers.{did_you_mean(missing[0], names)}")
 
 
 def _ends(names: Sequence[str]) -> str:

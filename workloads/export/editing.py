@@ -125,7 +125,7 @@ def mark_text(node: NodeProto) -> str:
     """What was written on a mark; "" for any other node."""
     if (node.domain, node.op_type) != (MARK_DOMAIN, MARK_OP):
         return ""
-    return next((item.s.decode() for item in node.attribute if item.name == "place"), "")
+    return next((item.s.decode() for item in node.attribute if item.name == "text"), "")
 
 
 def shortest(name: str) -> str:

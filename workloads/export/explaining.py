@@ -1,4 +1,4 @@
-"""`explain`: what a configuration means for one layer, in numbers."""
+"""`explain_layer`: what a configuration means for one layer, in numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.errors import ConfigError, GraphError, did_you_mean
+from hwmodel.errors import ConfigError, GraphError, check_names
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
@@ -62,7 +62,7 @@ class GridExplanation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explanation:
+class LayerExplanation:
     """What one layer is under a configuration.
 
     Attributes:
@@ -132,14 +132,14 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(
+def explain_layer(
     qmodel: nn.Module,
     module: str,
     *,
     graph: LayerGraph | None = None,
     config: CompressionConfig | None = None,
     accelerator: Accelerator | None = None,
-) -> Explanation:
+) -> LayerExplanation:
     """What a configuration means for one layer: its grids, its size, its share of the cost.
 
     Args:
@@ -154,7 +154,7 @@ def explain(
         GraphError: the graph has no such layer.
 
     Example:
-        >>> print(explain(qmodel, "layer1.0.conv1"))  # doctest: +SKIP
+        >>> print(explain_layer(qmodel, "layer1.0.conv1"))  # doctest: +SKIP
     """
     if accelerator is not None and (graph is None or config is None):
         raise ConfigError("explain needs graph and config to price a layer on an accelerator")
@@ -176,7 +176,7 @@ def explain(
         if layer.input_quantizer is not None and bool(layer.input_quantizer.calibrated):
             found = input_site(module, layer)
             stream = None if found is None else explain_grid(found.grid, found.bits)
-    return Explanation(
+    return LayerExplanation(
         module=module, kind=type(layer).__name__, choice=choice, weight=grid, input=stream,
         shape=tuple(weight.shape), weights=weight.numel(),
         density=1.0 if kept is None else float(kept.expand_as(weight).float().mean()),
@@ -213,8 +213,7 @@ def explain_grid(grid: Grid, bits: int, codes: torch.Tensor | None = None) -> Gr
 
 def _layer(qmodel: nn.Module, module: str) -> nn.Module:
     layers = {name: found for name, found in qmodel.named_modules() if isinstance(found, COMPRESSIBLE)}
-    if module not in layers:
-        raise ConfigError(f"{module!r} matched 0 of {len(layers)} layers.{did_you_mean(module, layers)}")
+    check_names([module], layers)
     return layers[module]
 
 
@@ -231,9 +230,8 @@ def _costs(
 ) -> dict[str, Any]:
     if graph is None:
         return {}
+    check_names([module], graph.layer_modules, f"layers of {graph.name}", error=GraphError)
     own = {layer.name for layer in graph.layers if layer.module == module}
-    if not own:
-        raise GraphError(f"{module!r} matched 0 of {len(graph.layers)} layers of {graph.name}.")
     macs = sum(layer.macs for layer in graph.layers if layer.name in own)
     costs: dict[str, Any] = {"macs": macs, "macs_share": macs / graph.macs}
     if accelerator is None:
@@ -255,3 +253,7 @@ def _float_input(choice: LayerChoice) -> str:
 
 def _span(low: float, high: float) -> str:
     return f"{low:g}" if low == high else f"{low:g}..{high:g}"
+
+
+#: The names that `workloads.export` gave them first.
+Explanation, explain = LayerExplanation, explain_layer

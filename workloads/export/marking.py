@@ -73,17 +73,7 @@ def weight_site(module: str, layer: QuantLayer) -> WeightSite | None:
     if bits == FLOAT_BITS:
         return None
     with torch.no_grad():
-        grid = layer.weight_grid()
-        weight = layer.weight.detach()
-        codes = grid.codes(weight)
-        kept = None
-        if layer.mask is not None:
-            everywhere = layer.mask.expand_as(weight)
-            if grid.zero_point is None:
-                kept = everywhere.clone()
-            else:
-                zero = grid.zero_point if grid.axis is None else grid.zero_point.reshape(-1, *_ones(weight))
-                codes = torch.where(everywhere, codes, zero.to(codes.dtype))
+        grid, codes, kept = layer.weight_codes()
         value = grid.values(codes)
         value = value if kept is None else value * kept
     return WeightSite(module=module, grid=grid, bits=bits, codes=codes, kept=kept, value=value.float())
@@ -105,10 +95,6 @@ def input_site(module: str, layer: QuantLayer) -> InputSite | None:
     return InputSite(module=module, grid=grid, bits=bits)
 
 
-def _ones(weight: Tensor) -> list[int]:
-    return [1] * (weight.dim() - 1)
-
-
 def _width(module: str, quantizer: nn.Module | None, name: str) -> int:
     bits = FLOAT_BITS if quantizer is None else int(quantizer.get_buffer("bits"))
     if bits == 0:
@@ -119,14 +105,14 @@ def _width(module: str, quantizer: nn.Module | None, name: str) -> int:
 class Mark(nn.Module):
     """Stands where a quantizer was, and is as wide."""
 
-    def __init__(self, place: str, bits: int) -> None:
+    def __init__(self, text: str, bits: int) -> None:
         super().__init__()
-        self.place = place
+        self.text = text
         self.bits = bits
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.onnx.ops.symbolic(
-            f"{MARK_DOMAIN}::{MARK_OP}", [x], attrs={"place": self.place}, dtype=x.dtype, shape=x.shape, version=1
+            f"{MARK_DOMAIN}::{MARK_OP}", [x], attrs={"text": self.text}, dtype=x.dtype, shape=x.shape, version=1
         )
         return out
 
@@ -145,7 +131,7 @@ class MarkedModel:
     inputs: dict[str, InputSite]
 
 
-def place_of(kind: str, module: str) -> str:
+def text_of(kind: str, module: str) -> str:
     """The text on a mark."""
     return f"{kind}:{module}"
 
@@ -178,9 +164,9 @@ def _mark_layer(marked: MarkedModel, name: str, layer: QuantLayer) -> None:
     marks: dict[str, Mark | None] = {"weight_quantizer": None, "input_quantizer": None}
     if weight is not None:
         marked.weights[name] = weight
-        marks["weight_quantizer"] = Mark(place_of(WEIGHT, name), weight.bits)
+        marks["weight_quantizer"] = Mark(text_of(WEIGHT, name), weight.bits)
     if stream is not None:
         marked.inputs[name] = stream
-        marks["input_quantizer"] = Mark(place_of(INPUT, name), stream.bits)
+        marks["input_quantizer"] = Mark(text_of(INPUT, name), stream.bits)
     for attribute, mark in marks.items():
         setattr(layer, attribute, mark)

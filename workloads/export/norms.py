@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workloads.compress.grid import TINY_STEP, Grid, along
 from workloads.export.editing import Editor, mark_text, shortest
-from workloads.export.marking import WEIGHT, MarkedModel, WeightSite, place_of
+from workloads.export.marking import WEIGHT, MarkedModel, WeightSite, text_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -60,11 +60,11 @@ def _pairs(model: ModelProto, marked: MarkedModel) -> list[_Pair]:
     marks = [text for text in texts.values() if text]
     outputs = {value.name for value in model.graph.output}
     stored = {tensor.name for tensor in model.graph.initializer}
-    by_text = {place_of(WEIGHT, module): module for module in marked.weights}
+    by_text = {text_of(WEIGHT, module): module for module in marked.weights}
     found = []
     for conv in model.graph.node:
         module = by_text.get(texts.get(conv.input[1], "")) if conv.op_type == "Conv" else None
-        if module is None or conv.output[0] in outputs or marks.count(place_of(WEIGHT, module)) != 1:
+        if module is None or conv.output[0] in outputs or marks.count(text_of(WEIGHT, module)) != 1:
             continue
         behind = readers.get(conv.output[0], [])
         if len(behind) == 1 and behind[0].op_type == "BatchNormalization" and set(behind[0].input[1:]) <= stored:

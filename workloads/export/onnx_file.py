@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.files import write_atomic
-from workloads.compress.config import check_one_of
 from workloads.export import qdq, qonnx
 from workloads.export.editing import Editor, Writer, mark_text
 from workloads.export.exporting import exported
-from workloads.export.marking import INPUT, WEIGHT, InputSite, MarkedModel, mark_model, place_of
+from workloads.export.marking import INPUT, WEIGHT, InputSite, MarkedModel, mark_model, text_of
 from workloads.export.norms import fold_norms
 
 if TYPE_CHECKING:
@@ -98,10 +97,10 @@ def _writers(model: ModelProto, marked: MarkedModel, dialect: str) -> dict[str, 
     make_weight = qdq.weight_writer if dialect == "qdq" else qonnx.weight_writer
     make_input: Callable[[InputSite, int], Writer] = qdq.input_writer if dialect == "qdq" else qonnx.input_writer
     ranks = _ranks(model)
-    writers = {place_of(WEIGHT, name): make_weight(site) for name, site in marked.weights.items()}
+    writers = {text_of(WEIGHT, name): make_weight(site) for name, site in marked.weights.items()}
     for name, site in marked.inputs.items():
-        place = place_of(INPUT, name)
-        writers[place] = make_input(site, ranks.get(place, 0))
+        text = text_of(INPUT, name)
+        writers[text] = make_input(site, ranks.get(text, 0))
     return writers
 
 

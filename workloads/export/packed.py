@@ -25,16 +25,29 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.compress.grid import Grid, RangeGrid
+from workloads.compress.grid import Grid
 from workloads.compress.tied import TiedEmbedding
 from workloads.compress.transform import quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
-from workloads.storage.packing import pack, packed_bytes, unpack
-from workloads.storage.sealed import check_content, read_unchecked, to_bytes
+from workloads.modules import join_names
+from workloads.storage.gridcodec import (
+    GRID_PARTS,
+    grid_parts,
+    grid_values,
+    pack_codes,
+    pack_flags,
+    read_grid,
+    unpack_codes,
+    unpack_flags,
+)
+from workloads.storage.packing import packed_bytes
+from workloads.storage.safefile import safetensors_bytes
+from workloads.storage.sealed import check_content, read_unchecked
 from workloads.wrappers import unwrapped
 
 LAYOUT_KEY = "hwmodel.packed"
 VERSION = 1
+_PARTS = ("codes", "mask", *GRID_PARTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +110,19 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
     for name, layer in layers.items():
         weight = weight_site(name, layer)
         if weight is not None:
-            records["weights"][_join(name, "weight")] = _put_weight(tensors, _join(name, "weight"), weight)
+            records["weights"][join_names(name, "weight")] = _put_weight(
+                tensors, join_names(name, "weight"), weight
+            )
         if layer.input_quantizer is not None and bool(layer.input_quantizer.calibrated):
             stream = input_site(name, layer)
             if stream is not None:
-                records["inputs"][name] = _put_input(tensors, _join(name, "input"), stream)
+                records["inputs"][name] = _put_input(tensors, join_names(name, "input"), stream)
     codes = sum(t.nbytes for key, t in tensors.items() if key.rpartition(".")[2] in ("codes", "mask"))
     parameters = sum(t.nbytes for t in tensors.values()) - codes
     plain = plain_state(model)
     others = {key: value for key, value in plain.items() if key not in records["weights"]}
     records["float_bytes"] = sum(value.nbytes for value in plain.values())
-    data = to_bytes({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
+    data = safetensors_bytes({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
     write_atomic(path, data)
     return PackedSize(
         path=Path(path), num_bytes=len(data), code_bytes=codes, parameter_bytes=parameters,
@@ -127,9 +142,12 @@ def load_packed(path: str | Path) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     spent: set[str] = set()
     for name, record in records["weights"].items():
-        state[name] = _take_weight(tensors, name, record)
-    for name in (*records["weights"], *(_join(module, "input") for module in records["inputs"])):
-        spent |= {f"{name}.{part}" for part in ("codes", "scale", "zero_point", "offset", "span", "mask")}
+        try:
+            state[name] = _take_weight(tensors, name, record)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"{path}: {name!r} is damaged: {error}") from None
+    for name in (*records["weights"], *(join_names(module, "input") for module in records["inputs"])):
+        spent |= {f"{name}.{part}" for part in _PARTS}
     return {**state, **{key: value for key, value in tensors.items() if key not in spent}}
 
 
@@ -159,8 +177,8 @@ def verify_packed(path: str | Path, qmodel: nn.Module) -> int:
 def plain_state(model: nn.Module) -> dict[str, Tensor]:
     """The state dict under the names of the float model, quantizers and masks applied. On the CPU."""
     layers = dict(quantized_layers(model))
-    inner = [_join(name, part) for name in layers for part in ("weight_quantizer.", "input_quantizer.")]
-    masks = {_join(name, "mask") for name in layers}
+    inner = [join_names(name, part) for name in layers for part in ("weight_quantizer.", "input_quantizer.")]
+    masks = {join_names(name, "mask") for name in layers}
     state = {
         key: value.detach().cpu().contiguous().clone()
         for key, value in model.state_dict().items()
@@ -170,22 +188,22 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
         for name, layer in layers.items():
             site = weight_site(name, layer)
             value = layer.effective_weight() if site is None else site.value
-            state[_join(name, "weight")] = value.detach().cpu().contiguous().clone()
+            state[join_names(name, "weight")] = value.detach().cpu().contiguous().clone()
             bias = layer.effective_bias()
             if bias is not None:
-                state[_join(name, "bias")] = bias.detach().cpu().contiguous().clone()
+                state[join_names(name, "bias")] = bias.detach().cpu().contiguous().clone()
         for name, module in model.named_modules():
             if isinstance(module, TiedEmbedding):
-                state[_join(name, "weight")] = module.owner.effective_weight().detach().cpu().contiguous().clone()
+                value = module.owner.effective_weight()
+                state[join_names(name, "weight")] = value.detach().cpu().contiguous().clone()
     return state
 
 
 def _put_weight(tensors: dict[str, Tensor], name: str, site: WeightSite) -> dict[str, Any]:
-    codes = (site.codes - site.grid.qmin).cpu().numpy()
-    tensors[f"{name}.codes"] = torch.from_numpy(pack(codes, site.bits))
+    tensors[f"{name}.codes"] = pack_codes(site.codes, site.bits, site.grid.qmin)
     if site.kept is not None:
-        tensors[f"{name}.mask"] = torch.from_numpy(pack(site.kept.cpu().numpy(), 1))
-    return {"shape": list(codes.shape), **_put_grid(tensors, name, site.grid, site.bits)}
+        tensors[f"{name}.mask"] = pack_flags(site.kept)
+    return {"shape": list(site.codes.shape), **_put_grid(tensors, name, site.grid, site.bits)}
 
 
 def _put_input(tensors: dict[str, Tensor], name: str, site: InputSite) -> dict[str, Any]:
@@ -193,38 +211,18 @@ def _put_input(tensors: dict[str, Tensor], name: str, site: InputSite) -> dict[s
 
 
 def _put_grid(tensors: dict[str, Tensor], name: str, grid: Grid, bits: int) -> dict[str, Any]:
-    parts: dict[str, Tensor] = {"scale": grid.scale}
-    kind = "offset" if grid.zero_point is None else "zero_point"
-    if grid.zero_point is not None:
-        parts["zero_point"] = grid.zero_point.to(torch.int32)
-    elif grid.offset is not None:
-        parts["offset"] = grid.offset
-    if isinstance(grid, RangeGrid):
-        kind, parts = "span", {"span": grid.span, "offset": parts["offset"]}
-    for part, value in parts.items():
-        tensors[f"{name}.{part}"] = value.detach().cpu().contiguous().clone()
-    return {"bits": bits, "qmin": grid.qmin, "qmax": grid.qmax, "axis": grid.axis, "value": kind}
+    parts = grid_parts(grid)
+    kind = next(kind for kind in ("span", "zero_point", "offset") if kind in parts)
+    unused = ("scale", "peak") if kind == "span" else ("peak",)
+    tensors.update({f"{name}.{part}": value for part, value in parts.items() if part not in unused})
+    return {"bits": bits, **grid_values(grid), "value": kind}
 
 
 def _take_weight(tensors: Mapping[str, Tensor], name: str, record: Mapping[str, Any]) -> Tensor:
-    shape, bits = tuple(record["shape"]), int(record["bits"])
-    count = int(np.prod(shape))
-    stored = unpack(tensors[f"{name}.codes"].numpy(), bits, count).astype(np.int32)
-    codes = torch.from_numpy(stored + record["qmin"]).reshape(shape)
-    value = _grid(tensors, name, record).values(codes).float()
-    mask = tensors.get(f"{name}.mask")
-    if mask is None:
-        return value
-    return value * torch.from_numpy(unpack(mask.numpy(), 1, count).astype(np.bool_)).reshape(shape)
-
-
-def _grid(tensors: Mapping[str, Tensor], name: str, record: Mapping[str, Any]) -> Grid:
-    parts = {part: tensors.get(f"{name}.{part}") for part in ("scale", "zero_point", "offset", "span")}
-    common: dict[str, Any] = {"qmin": record["qmin"], "qmax": record["qmax"], "axis": record["axis"]}
-    if record["value"] == "span":
-        span = tensors[f"{name}.span"]
-        return RangeGrid(scale=span / record["qmax"], span=span, offset=parts["offset"], **common)
-    return Grid(scale=tensors[f"{name}.scale"], zero_point=parts["zero_point"], offset=parts["offset"], **common)
+    parts = {part: tensors[key] for part in _PARTS if (key := f"{name}.{part}") in tensors}
+    codes = unpack_codes(parts["codes"], record["shape"], int(record["bits"]), record["qmin"])
+    value = read_grid(record, parts).values(codes).float()
+    return value * unpack_flags(parts["mask"], record["shape"]) if "mask" in parts else value
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -253,7 +251,3 @@ def _check_complete(path: str | Path, records: Mapping[str, Any], tensors: Mappi
 def _check_suffix(path: str | Path) -> None:
     if Path(path).suffix != ".safetensors":
         raise ConfigError(f"{Path(path).name} must end in .safetensors")
-
-
-def _join(module: str, name: str) -> str:
-    return f"{module}.{name}" if module else name

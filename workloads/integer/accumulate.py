@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.integer.exact import exact_type
 
 Overflow = Literal["saturate", "wrap"]
@@ -46,11 +46,7 @@ class Accumulator:
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= MAX_BITS:
             raise ConfigError(f"`1 <= bits <= {MAX_BITS}` must hold for an accumulator, but got bits={self.bits}")
-        if self.overflow not in OVERFLOWS:
-            raise ConfigError(
-                f"overflow must be one of {', '.join(OVERFLOWS)}, but got {self.overflow!r}."
-                f"{did_you_mean(self.overflow, OVERFLOWS)}"
-            )
+        check_one_of("overflow", self.overflow, OVERFLOWS)
         if self.chunk < 1:
             raise ConfigError(f"`chunk >= 1` must hold, but got chunk={self.chunk}")
 

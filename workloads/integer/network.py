@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names, check_one_of
 from workloads.compress.calibration import check_calibrated, modes_kept
-from workloads.compress.config import check_one_of
 from workloads.integer.accumulate import Accumulator
 from workloads.integer.build import Arithmetic, Builder
 from workloads.integer.folding import normalises_channels
@@ -95,11 +94,7 @@ class IntegerNetwork(nn.Module):
         Raises:
             ConfigError: a name matches no layer.
         """
-        for name in registers:
-            if name not in self.layers:
-                raise ConfigError(
-                    f"{name!r} matched 0 of {len(self.layers)} layers.{did_you_mean(name, self.layers)}"
-                )
+        check_names(registers, self.layers)
         steps = tuple(
             replace(step, register=registers[step.name])
             if isinstance(step, LayerStep) and step.name in registers

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names
 from workloads.compress.calibration import check_calibrated, modes_kept
 from workloads.compress.grid import Grid, along
 from workloads.compress.layers import QuantLayer
@@ -119,8 +119,7 @@ def find_layer(qmodel: nn.Module, name: str) -> QuantLayer:
         ConfigError: none has it; the nearest is offered.
     """
     layers = dict(quantized_layers(qmodel))
-    if name not in layers:
-        raise ConfigError(f"{name!r} matched 0 of {len(layers)} quantized layers.{did_you_mean(name, layers)}")
+    check_names([name], layers, "quantized layers")
     return layers[name]
 
 

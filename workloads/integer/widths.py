@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor
 
-from hwmodel.errors import ConfigError, GraphError, did_you_mean
+from hwmodel.errors import ConfigError, GraphError, check_names
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig
@@ -205,12 +205,12 @@ def with_accumulators(
         if isinstance(target, CompressionConfig)
         else dict(target)
     )
-    _check_names(widths, given)
+    check_names(widths, given, error=GraphError)
     return {name: replace(choice, acc_bits=widths.get(name, choice.acc_bits)) for name, choice in given.items()}
 
 
 def _annotated(graph: LayerGraph, widths: Mapping[str, int]) -> LayerGraph:
-    _check_names(widths, {layer.module for layer in graph.layers})
+    check_names(widths, graph.layer_modules, error=GraphError)
     changed = {}
     for layer in graph.layers:
         if layer.module not in widths:
@@ -219,10 +219,3 @@ def _annotated(graph: LayerGraph, widths: Mapping[str, int]) -> LayerGraph:
             raise GraphError(f"{layer.module!r} has no bits yet: annotate the graph with its configuration first.")
         changed[layer.name] = replace(layer, bits=replace(layer.bits, acc=widths[layer.module]))
     return graph.with_layers(changed)
-
-
-def _check_names(widths: Mapping[str, int], known: Iterable[str]) -> None:
-    names = list(known)
-    for name in widths:
-        if name not in names:
-            raise GraphError(f"{name!r} matched 0 of {len(names)} layers.{did_you_mean(name, names)}")

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import check_one_of
 from workloads.models.image_model import ImageModel, conv1x1, conv3x3
 
 Shortcut = Literal["projection", "pad"]
@@ -74,11 +74,7 @@ class ResNetCifar(ImageModel):
         num_classes: int = 10,
         width: int = 16,
     ) -> None:
-        if shortcut not in get_args(Shortcut):
-            raise ConfigError(
-                f"shortcut must be 'projection' or 'pad', but got {shortcut!r}."
-                f"{did_you_mean(str(shortcut), get_args(Shortcut))}"
-            )
+        check_one_of("shortcut", shortcut, get_args(Shortcut))
         super().__init__((in_channels, 32, 32))
         self.conv1 = conv3x3(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)

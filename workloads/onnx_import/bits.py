@@ -16,7 +16,7 @@ import numpy as np
 
 from hwmodel.errors import TraceError
 from hwmodel.network.layer import MAX_BITS, Bits
-from workloads.onnx_import.values import Node, Quantizer, Value, type_bits
+from workloads.onnx_import.values import Node, OnnxValue, Quantizer, type_bits
 
 if TYPE_CHECKING:
     from onnx import GraphProto
@@ -71,14 +71,14 @@ def _clipped_bits(node: Node) -> int | None:
     if node.op != "Clip" or len(node.inputs) < 3 or node.tensor(0).is_floating_point():
         return None
     low, high = node.value(1), node.value(2)
-    if low is None or high is None or low.known is None or high.known is None:
+    if low is None or high is None or low.constant is None or high.constant is None:
         return None
-    levels = int(high.known.reshape(-1)[0]) - int(low.known.reshape(-1)[0]) + 1
+    levels = int(high.constant.reshape(-1)[0]) - int(low.constant.reshape(-1)[0]) + 1
     return max(1, math.ceil(math.log2(levels))) if levels > 0 else None
 
 
-def _is_index(value: Value) -> bool:
-    return value.known is not None and value.bits is None
+def _is_index(value: OnnxValue) -> bool:
+    return value.constant is not None and value.bits is None
 
 
 def _widest(widths: list[int | None]) -> int | None:
@@ -88,9 +88,9 @@ def _widest(widths: list[int | None]) -> int | None:
 
 def _number(node: Node, index: int) -> float:
     value = node.value(index)
-    if value is None or value.known is None or value.known.size != 1:
+    if value is None or value.constant is None or value.constant.size != 1:
         raise TraceError(f"the bit width of {node.op} (input {index}) must be one number in the file")
-    return float(value.known.reshape(-1)[0])
+    return float(value.constant.reshape(-1)[0])
 
 
 #: Quantizers of QONNX -> the width that their inputs say.
@@ -129,7 +129,7 @@ def annotated_bits(graph: GraphProto) -> dict[str, int]:
     return found
 
 
-def layer_bits(stream: Value | None, weight: Value | None, written: int | None) -> Bits | None:
+def layer_bits(stream: OnnxValue | None, weight: OnnxValue | None, written: int | None) -> Bits | None:
     """Widths of a layer [bit]; None where neither operand is quantized, as for a float model.
 
     Args:
@@ -141,11 +141,11 @@ def layer_bits(stream: Value | None, weight: Value | None, written: int | None) 
     return Bits(w=_width(weight), i=_width(stream), o=_float_width(stream) if written is None else written)
 
 
-def _width(value: Value) -> int:
+def _width(value: OnnxValue) -> int:
     return value.bits or _float_width(value)
 
 
-def _float_width(value: Value) -> int:
+def _float_width(value: OnnxValue) -> int:
     size = 8 * value.tensor.element_size() if value.tensor.is_floating_point() else MAX_BITS
     return min(MAX_BITS, size)
 
@@ -164,7 +164,7 @@ _WEIGHT_ZERO = {
 }  # fmt: skip
 
 
-def weight_operand(node: Node, weight: Value) -> Value:
+def weight_operand(node: Node, weight: OnnxValue) -> OnnxValue:
     """The weight of an integer op, with its zero point; of MatMulNBits with its bits."""
     if node.op == "MatMulNBits":
         return replace(weight, bits=_checked(node, int(node.attribute("bits", 4))))
@@ -175,12 +175,12 @@ def weight_operand(node: Node, weight: Value) -> Value:
     return weight if zero is None else replace(weight, quantizer=_quantizer(zero, zero, weight.tensor.dim(), axis))
 
 
-def _quantizer(scale: Value | None, zero: Value | None, rank: int, axis: int) -> Quantizer | None:
+def _quantizer(scale: OnnxValue | None, zero: OnnxValue | None, rank: int, axis: int) -> Quantizer | None:
     """Both broadcast against a tensor of this rank; several in one dim lie along `axis`."""
-    if scale is None or scale.known is None:
+    if scale is None or scale.constant is None:
         return None
-    scales = scale.known
-    zeros = np.zeros(1) if zero is None or zero.known is None else zero.known
+    scales = scale.constant
+    zeros = np.zeros(1) if zero is None or zero.constant is None else zero.constant
     if scales.ndim == 1 and scales.size > 1:
         shape = [1] * rank
         shape[axis] = scales.size

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from workloads.onnx_import.values import MAX_KNOWN, Node, meta_tensor, numbers
+from workloads.onnx_import.values import MAX_CONSTANT, Node, meta_tensor, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,10 +55,10 @@ def fold(node: Node) -> Numbers | None:
         NotFoldedError: the op cannot be run.
     """
     values = [(name, value) for name, value in zip(node.proto.input, node.inputs, strict=True) if value is not None]
-    if node.domain or node.op in _NOT_FOLDED or not values or any(value.known is None for _, value in values):
+    if node.domain or node.op in _NOT_FOLDED or not values or any(value.constant is None for _, value in values):
         return None
-    arrays = [np.asarray(array) for array in _evaluated(node, {name: value.known for name, value in values})]
-    return arrays if sum(array.size for array in arrays) <= 2 * MAX_KNOWN else None
+    arrays = [np.asarray(array) for array in _evaluated(node, {name: value.constant for name, value in values})]
+    return arrays if sum(array.size for array in arrays) <= 2 * MAX_CONSTANT else None
 
 
 def _evaluated(node: Node, feeds: dict[str, Any]) -> list[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hwmodel.errors import ConfigError
 from workloads.onnx_import.reading import MAX_BYTES, OnnxFile
-from workloads.onnx_import.values import Value, numbers, torch_type
+from workloads.onnx_import.values import OnnxValue, numbers, torch_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Densities:
         self._file = file
         self._budget = MAX_BYTES
 
-    def measure(self, value: Value) -> float:
+    def measure(self, value: OnnxValue) -> float:
         """Non-zero fraction of a weight in (0, 1]; 1 where its numbers are absent or all zero (not trained)."""
         tensor = self._file.weights.get(value.weight)
         array = None if tensor is None else self._read(tensor)

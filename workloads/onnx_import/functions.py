@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workloads.onnx_import import elementwise as simple
-from workloads.onnx_import import movement, products
+from workloads.onnx_import import elementwise, movement, products
 from workloads.onnx_import.values import Function, Node
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 #: Domain -> op -> function.
-_MICROSOFT = {**products.MICROSOFT, **simple.MICROSOFT}
+_MICROSOFT = {**products.MICROSOFT, **elementwise.MICROSOFT}
 _TABLE: dict[str, dict[str, Function]] = {
-    "": {**products.FUNCTIONS, **simple.FUNCTIONS, **movement.FUNCTIONS},
+    "": {**products.FUNCTIONS, **elementwise.FUNCTIONS, **movement.FUNCTIONS},
     "com.microsoft": _MICROSOFT,
-    **dict.fromkeys(("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas", "finn"), simple.QONNX),
+    **dict.fromkeys(
+        ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas", "finn"), elementwise.QONNX
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hwmodel.errors import TraceError, did_you_mean
+from workloads.options import is_integer
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TypeProto, ValueInfoProto
@@ -71,7 +72,7 @@ def input_shapes(
             raise TraceError(
                 f"shapes: {name!r} is no input of the network.{did_you_mean(name, known)} It has {_listed(known)}."
             )
-        if any(isinstance(bound, bool) or not isinstance(bound, int) or bound < 1 for bound in _tuple(value)):
+        if any(not is_integer(bound, 1) for bound in _tuple(value)):
             raise TraceError(f"shapes: every dim must be an integer >= 1, but {name!r} has {value!r}")
     resolved = {}
     for name, dims in declared.items():

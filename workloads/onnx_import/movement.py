@@ -82,8 +82,8 @@ def gather(node: Node) -> Tensor:
         raise ValueError("Gather needs data and indices")
     if x.is_weight and not indices.is_weight and axis == 0 and x.tensor.dim() == 2:
         return functional.embedding(indices.tensor.to(torch.int64), x.tensor)
-    if indices.known is not None and indices.known.ndim == 0:
-        return x.tensor.select(axis, int(indices.known))
+    if indices.constant is not None and indices.constant.ndim == 0:
+        return x.tensor.select(axis, int(indices.constant))
     flat = indices.tensor.reshape(-1)
     taken = x.tensor.index_select(axis, flat.to(torch.int64))
     axis %= x.tensor.dim()
@@ -134,10 +134,10 @@ def resize(node: Node) -> Tensor:
     sizes, scales = node.value(sizes_at), node.value(scales_at)
     if sizes is not None and sizes.tensor.numel():
         target = node.ints(sizes_at) or []
-    elif scales is not None and scales.known is None:
+    elif scales is not None and scales.constant is None:
         target = node.ints(scales_at) or []  # tells what is not known
     else:
-        factors = node.attribute("scales") if scales is None or scales.known is None else scales.known
+        factors = node.attribute("scales") if scales is None or scales.constant is None else scales.constant
         target = [math.floor(x.shape[axis] * float(f)) for axis, f in zip(axes, factors, strict=True)]
     for axis, bound in zip(axes, target, strict=True):
         size[axis] = bound

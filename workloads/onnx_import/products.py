@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from hwmodel.errors import TraceError
 from workloads.onnx_import.bits import weight_operand
-from workloads.onnx_import.values import Function, Node, Value
+from workloads.onnx_import.values import Function, Node, OnnxValue
 
 Result = Tensor | tuple[Tensor | None, ...]
 
@@ -255,7 +255,7 @@ MICROSOFT: dict[str, Function] = {
 OPERANDS = {"QLinearConv": (0, 3), "QLinearMatMul": (0, 3), "QGemm": (0, 3)}
 
 
-def operands(node: Node) -> tuple[Value | None, Value | None]:
+def operands(node: Node) -> tuple[OnnxValue | None, OnnxValue | None]:
     """(the streamed operand, the one that plays W) of an op with MACs: a weight plays W, else the second."""
     stream, weight = (node.value(index) for index in OPERANDS.get(node.op, (0, 1)))
     if stream is not None and weight is not None and stream.is_weight and not weight.is_weight:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from hwmodel.errors import ConfigError
-from workloads.onnx_import.values import MAX_KNOWN
+from workloads.onnx_import.values import MAX_CONSTANT
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
@@ -135,7 +135,7 @@ def _light(model: ModelProto) -> ModelProto:
     for field, value in model.graph.ListFields():
         if field.name == "initializer":
             for tensor in value:
-                large = math.prod(tensor.dims) > MAX_KNOWN
+                large = math.prod(tensor.dims) > MAX_CONSTANT
                 kept = TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
                 graph.initializer.append(kept if large else tensor)
         elif field.is_repeated:

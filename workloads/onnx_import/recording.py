@@ -76,7 +76,7 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
 
     def is_active(self, tensor: torch.Tensor) -> bool:
         """The tensor depends on an input of the network."""
-        return self._value(tensor) is not None
+        return self.origin_of(tensor) is not None
 
     def enter(self, path: str, module: str) -> None:
         """A node starts to run; `module` owns the weights in it that bear no module's name."""
@@ -90,7 +90,7 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
 
     def source(self, tensor: torch.Tensor) -> str:
         """The node of the graph that wrote a tensor; "" for a weight."""
-        value = self._value(tensor)
+        value = self.origin_of(tensor)
         return "" if value is None else value.source
 
     # ---- stand-ins -----------------------------------------------------------------------------
@@ -99,8 +99,8 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
         """What `tensor` holds in another shape, at no cost."""
         new = meta_tensor(shape, tensor.dtype)
         self._alias(new, tensor)
-        if tensor in self._owners:
-            self._owners[new] = self._owners[tensor]
+        if tensor in self._weights:
+            self._weights[new] = self._weights[tensor]
         return new
 
     def part_of(self, weight: torch.Tensor, name: str, shape: Sequence[int]) -> torch.Tensor:
@@ -109,7 +109,7 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
         if self.is_active(weight):
             self._alias(new, weight)
         else:
-            owner = self._owners.get(weight)
+            owner = self._weights.get(weight)
             module = (owner.module if owner is not None else "") or self._builder.module
             self.add_weight(new, module, name, is_parameter=True)
         return new

@@ -11,16 +11,16 @@ import torch
 
 from hwmodel.errors import TraceError
 from workloads.onnx_import import bits, products
-from workloads.onnx_import import constants as known
+from workloads.onnx_import.constants import NotFoldedError, Numbers, fold, numbers_of, stand_ins
 from workloads.onnx_import.declared import DeclaredShapes
 from workloads.onnx_import.functions import function_of
 from workloads.onnx_import.naming import OnnxNames, split_parameter
 from workloads.onnx_import.recording import OnnxRecorder
 from workloads.onnx_import.values import (
-    MAX_KNOWN,
+    MAX_CONSTANT,
     Function,
     Node,
-    Value,
+    OnnxValue,
     initializer_value,
     meta_tensor,
     torch_type,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Operands:
     """What a layer multiplies, and the width that its node rounds the output to [bit] (None: it does not)."""
 
-    stream: Value | None
-    weight: Value | None
+    stream: OnnxValue | None
+    weight: OnnxValue | None
     written: int | None
 
 
@@ -59,7 +59,7 @@ class Run:
     ) -> None:
         self.operands: dict[str, Operands] = {}
         self.rounded: dict[str, int] = {}
-        self._values: dict[str, Value] = {}
+        self._values: dict[str, OnnxValue] = {}
         self._names = names
         self._recorder = recorder
         self._declared = declared
@@ -79,18 +79,20 @@ class Run:
         """An input of the network."""
         tensor = meta_tensor(shape, torch_type(data_type))
         self._recorder.add_input(tensor, name)
-        self._values[name] = Value(tensor=tensor, bits=self._annotated.get(name, type_bits(data_type)))
+        self._values[name] = OnnxValue(tensor=tensor, bits=self._annotated.get(name, type_bits(data_type)))
 
     def add_weight(self, name: str, shape: Sequence[int], data_type: int) -> None:
         """A weight whose numbers are absent."""
-        value = Value(tensor=meta_tensor(shape, torch_type(data_type)), bits=type_bits(data_type), is_weight=True)
+        value = OnnxValue(
+            tensor=meta_tensor(shape, torch_type(data_type)), bits=type_bits(data_type), is_weight=True
+        )
         self._own(name, value)
 
     def add_initializers(self, tensors: Iterable[TensorProto]) -> None:
         for tensor in tensors:
             self._own(tensor.name, initializer_value(tensor))
 
-    def _own(self, name: str, value: Value) -> None:
+    def _own(self, name: str, value: OnnxValue) -> None:
         owner, parameter = split_parameter(name) or ("", name)
         self._recorder.add_weight(value.tensor, owner, parameter, is_parameter=False)
         width = self._annotated.get(name, value.bits)
@@ -124,24 +126,26 @@ class Run:
         node = self._node(proto)
         recorder = self._recorder
         recorder.enter(self._names.path_of(proto), self._names.module_of(proto))
-        if node.op == "If" and node.inputs[0] is not None and node.inputs[0].known is not None:
-            self._run_branch(proto, node.attributes["then_branch" if node.inputs[0].known.all() else "else_branch"])
+        if node.op == "If" and node.inputs[0] is not None and node.inputs[0].constant is not None:
+            self._run_branch(
+                proto, node.attributes["then_branch" if node.inputs[0].constant.all() else "else_branch"]
+            )
             return
         add = self._bias_add(node)
-        function, constants, unfolded = function_of(node), known.numbers_of(node), ""
+        function, constants, unfolded = function_of(node), numbers_of(node), ""
         if function is None and constants is None:
             constants, unfolded = _folded(node)
         if function is not None:
             outputs = self._call(node, function, add)
         elif constants is not None:
-            outputs = known.stand_ins(constants)
+            outputs = stand_ins(constants)
             recorder.add_computed(node.op, node.tensors, outputs)
         else:
             outputs = self._foreign(node)
         unwritten = [name for name in proto.output[len(outputs) :] if name in self._read]
         if unwritten:
             raise TraceError(f"{node.op} has {len(outputs)} outputs here, but {unwritten[0]!r} is read")
-        if constants is None and all(tensor is None or tensor.numel() <= MAX_KNOWN for tensor in outputs):
+        if constants is None and all(tensor is None or tensor.numel() <= MAX_CONSTANT for tensor in outputs):
             constants, unfolded = _folded(node)
         self._keep(node, proto if add is None else add, outputs, constants, unfolded)
 
@@ -158,7 +162,7 @@ class Run:
             stand_ins=self._recorder,
         )
 
-    def _value(self, name: str, reader: str) -> Value:
+    def _value(self, name: str, reader: str) -> OnnxValue:
         value = self._values.get(name)
         if value is not None:
             return value
@@ -227,7 +231,7 @@ class Run:
         node: Node,
         named_by: NodeProto,
         outputs: Sequence[torch.Tensor | None],
-        constants: known.Numbers | None,
+        constants: Numbers | None,
         unfolded: str,
     ) -> None:
         """Name the outputs. A weight that is passed on under the name of a parameter is one of its own."""
@@ -240,9 +244,9 @@ class Run:
             if tensor is None:
                 raise TraceError(f"output {index} of {node.op} is read, and has no shape here")
             is_weight = not self._recorder.is_active(tensor)
-            value = Value(
+            value = OnnxValue(
                 tensor=tensor,
-                known=None if constants is None else constants[index],
+                constant=None if constants is None else constants[index],
                 bits=self._width(node, name),
                 is_weight=is_weight,
                 unfolded=unfolded,
@@ -284,11 +288,11 @@ class Run:
         )
 
 
-def _folded(node: Node) -> tuple[known.Numbers | None, str]:
+def _folded(node: Node) -> tuple[Numbers | None, str]:
     """(the outputs of a node whose inputs are known, None where they are not; why, where they should be)."""
     try:
-        return known.fold(node), ""
-    except known.NotFoldedError as error:
+        return fold(node), ""
+    except NotFoldedError as error:
         return None, str(error)
 
 

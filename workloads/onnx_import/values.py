@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
 #: Values of more elements than this are weights: only their shapes are looked at.
-MAX_KNOWN = 4096
+MAX_CONSTANT = 4096
 
 #: TensorProto.DataType -> (torch dtype to compute shapes with, width [bit] where it is narrower than 32).
 #: Integer types that torch does not compute with stand as the next one; a float type of 8 bits or less
@@ -53,12 +53,12 @@ Quantizer = tuple["NDArray[Any]", "NDArray[Any]"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
+class OnnxValue:
     """One value of the network.
 
     Attributes:
         tensor: on the meta device: its shape and dtype.
-        known: its numbers where they are few and do not depend on the inputs (shapes, axes, scales).
+        constant: its numbers where they are few and do not depend on the inputs (shapes, axes, scales).
         bits: width of the grid that its numbers lie on [bit]; None where it is not quantized.
         is_weight: it does not depend on the inputs of the network.
         weight, weight_shape: name and shape of the largest initializer that it was computed from.
@@ -67,7 +67,7 @@ class Value:
     """
 
     tensor: torch.Tensor
-    known: NDArray[Any] | None = None
+    constant: NDArray[Any] | None = None
     bits: int | None = None
     is_weight: bool = False
     weight: str = ""
@@ -112,7 +112,7 @@ class Node:
 
     proto: NodeProto
     domain: str
-    inputs: tuple[Value | None, ...]
+    inputs: tuple[OnnxValue | None, ...]
     attributes: dict[str, Any]
     opset: int
     stand_ins: StandIns
@@ -121,7 +121,7 @@ class Node:
     def op(self) -> str:
         return str(self.proto.op_type)
 
-    def value(self, index: int) -> Value | None:
+    def value(self, index: int) -> OnnxValue | None:
         """An input; None where it is left out."""
         return self.inputs[index] if index < len(self.inputs) else None
 
@@ -155,24 +155,24 @@ class Node:
         if value is None:
             found = self.attribute(name) if name else None
             return None if found is None else [int(item) for item in np.atleast_1d(found)]
-        if value.known is None:
+        if value.constant is None:
             reason = value.unfolded or "they depend on the input of the network, or were removed from the file"
             raise TraceError(
                 f"the numbers of {self.proto.input[index]!r} decide the shape of {self.op}, and are not known: "
                 f"{reason}. Give the shape of its output: shapes={{{self.proto.output[0]!r}: (...)}}"
             )
-        return [int(item) for item in np.atleast_1d(value.known)]
+        return [int(item) for item in np.atleast_1d(value.constant)]
 
 
 Function = Callable[[Node], torch.Tensor | tuple[torch.Tensor | None, ...]]
 
 
-def initializer_value(tensor: TensorProto) -> Value:
+def initializer_value(tensor: TensorProto) -> OnnxValue:
     """The value of an initializer or constant."""
     shape = [int(bound) for bound in tensor.dims]
     meta = meta_tensor(shape, torch_type(tensor.data_type))
-    known = numbers(tensor) if meta.numel() <= MAX_KNOWN else None
-    return Value(tensor=meta, known=known, bits=type_bits(tensor.data_type), is_weight=True)
+    constant = numbers(tensor) if meta.numel() <= MAX_CONSTANT else None
+    return OnnxValue(tensor=meta, constant=constant, bits=type_bits(tensor.data_type), is_weight=True)
 
 
 def numbers(tensor: TensorProto, folder: str = "") -> NDArray[Any] | None:

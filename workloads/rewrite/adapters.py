@@ -8,10 +8,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names
 from hwmodel.files import write_atomic
+from workloads.modules import join_names
 from workloads.rewrite.lora import LoRASpec, adapt, lora_layers
-from workloads.storage.sealed import to_bytes
+from workloads.storage.safefile import safetensors_bytes
 from workloads.storage.weights import check_suffix, read_tensors
 from workloads.wrappers import copied
 
@@ -32,7 +33,7 @@ def lora_state(model: nn.Module) -> dict[str, Tensor]:
         own = list(module.named_parameters(recurse=False))
         if any(p.requires_grad for _, p in own):
             kept = [*((n, p) for n, p in own if p.requires_grad), *module.named_buffers(recurse=False)]
-            state |= {f"{prefix}.{name}".lstrip("."): tensor.detach() for name, tensor in kept}
+            state |= {join_names(prefix, name): tensor.detach() for name, tensor in kept}
     return state
 
 
@@ -58,7 +59,7 @@ def save_lora(path: str | Path, model: nn.Module) -> Path:
     trained = [name for name, p in _unwrapped_names(model, specs).items() if p.requires_grad]
     notes = {_KEY: json.dumps({"adapters": specs, "trained": trained}, sort_keys=True)}
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in lora_state(model).items()}
-    return write_atomic(path, to_bytes(tensors, notes))
+    return write_atomic(path, safetensors_bytes(tensors, notes))
 
 
 def load_lora(path: str | Path, model: nn.Module) -> nn.Module:
@@ -81,9 +82,7 @@ def load_lora(path: str | Path, model: nn.Module) -> nn.Module:
     notes = json.loads(metadata[_KEY])
     result = copied(model)
     known = {*dict(result.named_modules()), *dict(result.named_parameters())}
-    for name in (*notes["adapters"], *notes["trained"]):
-        if name not in known:
-            raise ConfigError(f"{path.name}: the model has no {name!r}.{did_you_mean(name, known)}")
+    check_names((*notes["adapters"], *notes["trained"]), known, "modules and parameters", place=path.name)
     specs = {name: LoRASpec(**spec) for name, spec in notes["adapters"].items()}
     result = adapt(result, specs, notes["trained"])
     own = lora_state(result)
@@ -108,5 +107,5 @@ def _unwrapped_names(model: nn.Module, adapters: dict[str, dict[str, float]]) ->
             continue
         rest = name.removeprefix(f"{owner}.") if owner else name
         if rest.startswith("base."):
-            found[f"{owner}.{rest.removeprefix('base.')}".lstrip(".")] = parameter
+            found[join_names(owner, rest.removeprefix("base."))] = parameter
     return found

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwmodel.errors import ConfigError
-from workloads.rewrite.select import check_option
+from hwmodel.errors import ConfigError, check_one_of
 
 Form = Literal["groups", "loop", "unfold"]
 FORMS: tuple[str, ...] = get_args(Form)
@@ -26,7 +25,7 @@ def depthwise_conv(conv: Any, form: Form) -> Any:
     Raises:
         ConfigError: an unknown form, or one that does not fit the convolution.
     """
-    check_option(form, FORMS, "form")
+    check_one_of("form", form, FORMS)
     if form == "groups":
         return conv
     if not isinstance(conv, nn.Conv2d) or conv.groups != conv.in_channels:

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.replacing import replace_modules
+from workloads.options import is_integer
 from workloads.rewrite.factors import relative_error
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
     CONVOLUTIONS,
-    check_option,
     convolution_like,
     describe,
     in_place_of,
@@ -54,8 +54,8 @@ def to_grouped(
     Raises:
         ConfigError: a name matches nothing, a named layer cannot be split, or groups < 2.
     """
-    check_option(init, ("block", "random"))
-    if isinstance(groups, bool) or not isinstance(groups, int) or groups < 2:
+    check_one_of("init", init, ("block", "random"))
+    if not is_integer(groups, 2):
         raise ConfigError(f"groups must be an integer >= 2, but got {groups!r}")
     result = copied(model)
     selection = select_layers(result, CONVOLUTIONS, lambda conv: _refusal(conv, groups), layers, skip)

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwmodel.errors import ConfigError
+from hwmodel.network.patterns import matching
 from workloads.compress.config import LayerChoice
 from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLayer, QuantLinear, from_float
 from workloads.compress.replacing import must_be_called, replace_modules
+from workloads.options import is_integer
 from workloads.rewrite.frozen import freeze_norms, thaw_norms
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
@@ -27,7 +29,6 @@ from workloads.rewrite.select import (
     convolution_like,
     describe,
     in_place_of,
-    matching,
     seeded,
     select_layers,
 )
@@ -162,7 +163,7 @@ def add_lora(
     Raises:
         ConfigError: a name matches nothing, the model has adapters already, or a value is out of range.
     """
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+    if not is_integer(rank, 1):
         raise ConfigError(f"rank must be an integer >= 1, but got {rank!r}")
     if alpha is not None and not 0 < alpha < math.inf:
         raise ConfigError(f"`alpha > 0` must hold, but got alpha={alpha!r}")

@@ -19,8 +19,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
+from hwmodel.network.patterns import matching
 from workloads.compress.replacing import must_be_called, replace_modules
+from workloads.options import is_integer
 from workloads.rewrite.factors import (
     Candidate,
     Factors,
@@ -32,11 +34,9 @@ from workloads.rewrite.factors import (
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
     CONVOLUTIONS,
-    check_option,
     convolution_like,
     describe,
     in_place_of,
-    matching,
     seeded,
     select_layers,
 )
@@ -89,7 +89,7 @@ def to_low_rank(
             layer that cannot be factorized.
     """
     _check(rank, energy, parameters)
-    check_option(scheme, ("channel", "spatial"), "scheme")
+    check_one_of("scheme", scheme, ("channel", "spatial"))
     if isinstance(rank, Mapping) and layers is None:
         layers = list(rank)
     result = copied(model)
@@ -115,7 +115,7 @@ def _check(rank: int | Mapping[str, int] | None, energy: float | None, parameter
     if len(names) != 1:
         raise ConfigError(f"give exactly one of {', '.join(given)}, but got {' and '.join(names) or 'none'}")
     for value in [] if rank is None else list(rank.values()) if isinstance(rank, Mapping) else [rank]:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_integer(value, 1):
             raise ConfigError(f"rank must be an integer >= 1, but got {value!r}")
     if energy is not None and not 0 < energy <= 1:
         raise ConfigError(f"`0 < energy <= 1` must hold, but got energy={energy!r}")

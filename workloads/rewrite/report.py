@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from hwmodel.network.graph import LayerGraph
-from workloads.compress.layers import QuantLayer
+from workloads.compress.pruning.size import ModelSize, size_of
 from workloads.tracing import trace
 from workloads.wrappers import copied, unwrapped
 
@@ -17,21 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """What a model, or a part of it, holds and does.
-
-    Attributes:
-        parameters: numbers that were trained; those of quantizers left out.
-        trainable: those with a gradient.
-        macs: of one forward pass on the example.
-        size_bytes: of the parameters, each stored at its own width (4 for float32), quantized weights at theirs.
-    """
-
-    parameters: int
-    trainable: int
-    macs: int
-    size_bytes: int
+#: The record of a model's size, under the name that it had here.
+Counts = ModelSize
+_COLUMNS = ("parameters", "trainable", "macs", "size_bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +29,7 @@ class LayerChange:
     Attributes:
         name: module name.
         was, now: `Conv2d(16, 32, 3x3)`.
-        before, after: counts of the layer.
+        before, after: size of the layer.
         weight_error: ||W - W'|| / ||W|| (Frobenius) of the weight that it computes with; None where the
             new one starts from random numbers.
     """
@@ -49,8 +37,8 @@ class LayerChange:
     name: str
     was: str
     now: str
-    before: Counts
-    after: Counts
+    before: ModelSize
+    after: ModelSize
     weight_error: float | None
 
 
@@ -60,13 +48,13 @@ class RewriteReport:
 
     Attributes:
         layers: those that changed.
-        before, after: counts of the whole model.
+        before, after: size of the whole model.
         skipped: name -> why a layer stayed.
     """
 
     layers: tuple[LayerChange, ...]
-    before: Counts
-    after: Counts
+    before: ModelSize
+    after: ModelSize
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -99,21 +87,19 @@ class RewriteReport:
         )
 
 
-def _sides(before: Counts, after: Counts) -> dict[str, int]:
-    first, second = asdict(before), asdict(after)
-    return {
-        f"{key}_{side}": values[key] for key in first for side, values in (("before", first), ("after", second))
-    }
+def _sides(before: ModelSize, after: ModelSize) -> dict[str, int]:
+    sides = (("before", before), ("after", after))
+    return {f"{column}_{side}": getattr(size, column) for column in _COLUMNS for side, size in sides}
 
 
-def count(model: nn.Module, example: Any) -> Counts:
-    """Counts of a whole model.
+def count(model: nn.Module, example: Any) -> ModelSize:
+    """The size of a whole model.
 
     Args:
         model: not changed.
         example: its input, or a tuple of them.
     """
-    return _counts(model, "", _graph(model, example))
+    return size_of(model, _graph(model, example))
 
 
 def make_report(
@@ -138,14 +124,14 @@ def make_report(
             name=name,
             was=was,
             now=now,
-            before=_counts(before, name, old),
-            after=_counts(after, name, new),
+            before=size_of(before, old, name),
+            after=size_of(after, new, name),
             weight_error=error,
         )
         for name, (was, now, error) in errors.items()
     )
     return RewriteReport(
-        layers=changes, before=_counts(before, "", old), after=_counts(after, "", new), skipped=dict(skipped)
+        layers=changes, before=size_of(before, old), after=size_of(after, new), skipped=dict(skipped)
     )
 
 
@@ -156,33 +142,3 @@ def arguments(example: Any) -> tuple[Any, ...]:
 
 def _graph(model: nn.Module, example: Any) -> LayerGraph:
     return trace(copied(model).eval(), *arguments(example))
-
-
-def _counts(model: nn.Module, name: str, graph: LayerGraph) -> Counts:
-    """Of the module with this name; "" is the model."""
-    module = model.get_submodule(name)
-    quantizers = {
-        id(p)
-        for layer in module.modules()
-        if isinstance(layer, QuantLayer)
-        for child in layer.children()
-        for p in child.parameters()
-    }
-    own = [p for p in module.parameters() if id(p) not in quantizers]
-    bits = _quantized_bits(module)
-    inside = [layer for layer in graph.layers if not name or f"{layer.module}.".startswith(f"{name}.")]
-    return Counts(
-        parameters=sum(p.numel() for p in own),
-        trainable=sum(p.numel() for p in own if p.requires_grad),
-        macs=sum(layer.macs for layer in inside),
-        size_bytes=-(-sum(p.numel() * bits.get(id(p), 8 * p.element_size()) for p in own) // 8),
-    )
-
-
-def _quantized_bits(module: nn.Module) -> dict[int, int]:
-    """id(weight) -> its bits, for every quantized weight inside."""
-    return {
-        id(layer.weight): int(layer.weight_quantizer.bits)
-        for layer in module.modules()
-        if isinstance(layer, QuantLayer) and layer.weight_quantizer is not None
-    }

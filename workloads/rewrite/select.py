@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from hwmodel.errors import ConfigError, did_you_mean, nearest
+from hwmodel.errors import ConfigError
+from hwmodel.network.patterns import matching
 from workloads.compress.layers import convolution_arguments
 from workloads.compress.replacing import read_by_parent
 
@@ -33,29 +33,6 @@ class Selection:
 
     layers: Mapping[str, nn.Module]
     skipped: Mapping[str, str]
-
-
-def matching(patterns: str | Iterable[str], names: Sequence[str], what: str) -> list[str]:
-    """The names that one of the patterns meets, in the order of `names`.
-
-    Args:
-        patterns: exact names, or shell patterns such as `layer1.*`; an exact name goes first, so a
-            layer called `blocks[0]` can be named.
-        names: to choose from.
-        what: they are, for messages.
-
-    Raises:
-        ConfigError: a pattern meets nothing; the nearest name is offered.
-    """
-    chosen: set[str] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        met = {pattern} & set(names) or {name for name in names if fnmatchcase(name, pattern)}
-        if not met:
-            close = nearest(pattern, names)
-            hint = f"; nearest {close[0]!r}" if close else ""
-            raise ConfigError(f"{pattern!r} matched 0 of {len(names)} {what}{hint}")
-        chosen |= met
-    return [name for name in names if name in chosen]
 
 
 def select_layers(
@@ -81,8 +58,8 @@ def select_layers(
     uncalled = read_by_parent(model)
     named = [layers] if isinstance(layers, str) else list(layers or ())
     _refuse_other_kinds(model, kinds, named)
-    wanted = list(modules) if layers is None else matching(named, list(modules), "layers")
-    spared = set(matching(skip, list(modules), "layers")) if skip else set()
+    wanted = list(modules) if layers is None else matching(named, list(modules))
+    spared = set(matching(skip, list(modules))) if skip else set()
     chosen: dict[str, nn.Module] = {}
     skipped: dict[str, str] = {}
     for name in wanted:
@@ -148,12 +125,3 @@ def describe(module: nn.Module) -> str:
     if isinstance(module, nn.Linear):
         return f"{type(module).__name__}({module.in_features}, {module.out_features})"
     return " + ".join(describe(child) for child in module.children()) or type(module).__name__
-
-
-def check_option(value: str, options: tuple[str, ...], what: str = "init") -> None:
-    """Raises:
-    ConfigError: the value is not one of the options.
-    """
-    if value not in options:
-        hint = did_you_mean(str(value), options)
-        raise ConfigError(f"{what} must be one of {', '.join(options)}, but got {value!r}.{hint}")

@@ -14,14 +14,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.replacing import replace_modules
+from workloads.options import is_integer
 from workloads.rewrite.depthwise import FORMS, Form, depthwise_conv
 from workloads.rewrite.factors import factorize, relative_error
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
     CONVOLUTIONS,
-    check_option,
     convolution_like,
     describe,
     in_place_of,
@@ -69,9 +69,9 @@ def to_separable(
     Raises:
         ConfigError: a name matches nothing, a layer cannot be separated, or an argument is out of range.
     """
-    check_option(init, ("svd", "random"))
-    check_option(form, FORMS, "form")
-    if isinstance(multiplier, bool) or not isinstance(multiplier, int) or multiplier < 1:
+    check_one_of("init", init, ("svd", "random"))
+    check_one_of("form", form, FORMS)
+    if not is_integer(multiplier, 1):
         raise ConfigError(f"multiplier must be an integer >= 1, but got {multiplier!r}")
     result = copied(model)
     selection = select_layers(result, CONVOLUTIONS, _refusal, layers, skip)

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import check_one_of
 from workloads.sparse.proximal import (
     Prox,
     block_soft_threshold,
@@ -127,8 +127,5 @@ def penalty(name: str, *, largest: int = 0, dim: int = 0) -> Penalty:
         "hoyer_square": Penalty(name="hoyer_square", value=hoyer_square),
         "group_hoyer_square": Penalty(name="group_hoyer_square", value=partial(group_hoyer_square, dim=dim)),
     }
-    if name not in known:
-        raise ConfigError(
-            f"penalty must be one of {', '.join(known)}, but got {name!r}.{did_you_mean(name, known)}"
-        )
+    check_one_of("penalty", name, known)
     return known[name]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.pruning.masks import raw_weight, weight_layers
 from workloads.sparse.penalties import Penalty, penalty
 from workloads.sparse.proximal import Prox, project_sparse
@@ -245,10 +245,9 @@ def sweep_gamma(
 
 
 def _hook(gamma: float, chosen: Penalty, layers: tuple[str, ...] | None, method: str) -> TrainHook:
+    check_one_of("method", method, ("gradient", "proximal"))
     if method == "gradient":
         return PenaltyHook(gamma, chosen, layers)
-    if method != "proximal":
-        raise ConfigError(f"method must be 'gradient' or 'proximal', but got {method!r}")
     if chosen.prox is None:
         raise ConfigError(f"penalty {chosen.name!r} has no proximal operator. Use method='gradient'.")
     return ProximalHook(gamma, chosen.prox, layers)

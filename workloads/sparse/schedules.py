@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hwmodel.errors import ConfigError
+from workloads.options import is_integer
 
 
 class PruneSchedule(Protocol):
@@ -21,7 +22,7 @@ def _check_sparsity(name: str, value: float) -> None:
 
 
 def _check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_integer(value, 1):
         raise ConfigError(f"`{name} >= 1` must hold (an integer), but got {name}={value!r}")
 
 

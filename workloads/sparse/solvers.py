@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.sparse.penalties import Penalty
 from workloads.sparse.proximal import Prox, project_sparse
 
@@ -88,11 +88,7 @@ def steps_of(problem: Problem, method: Method, kept: int | None, rho: float) -> 
         ConfigError: an unknown method, an option that it needs or does not have, or a penalty without the operator
             that it needs.
     """
-    if method not in get_args(Method):
-        options = get_args(Method)
-        raise ConfigError(
-            f"method must be one of {', '.join(options)}, but got {method!r}.{did_you_mean(str(method), options)}"
-        )
+    check_one_of("method", method, get_args(Method))
     if method == "iht":
         if kept is None or kept < 1:
             raise ConfigError(f"method 'iht' needs `kept >= 1`, the number of non-zeros, but got kept={kept!r}")

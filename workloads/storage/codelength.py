@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
 from workloads.compress.arrays import quantize
-from workloads.compress.grid import along
 from workloads.compress.layers import QuantLayer
+from workloads.options import is_integer
 from workloads.storage.huffman import HuffmanCode, entropy_bits
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def huffman_table(model: nn.Module, bits: int = 8) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 8:
+    if not is_integer(bits, 1, 8):
         raise ConfigError(f"bits must be an integer in 1..8, but got {bits!r}")
     rows = [row for name, module in _owners(model).items() if (row := _row(name, module, bits)) is not None]
     if not rows:
@@ -96,11 +96,9 @@ def _own_codes(module: nn.Module) -> tuple[Tensor, int] | None:
     width = int(module.weight_quantizer.bits)
     if width == FLOAT_BITS:
         return None
-    grid = module.weight_grid()
-    codes = grid.codes(module.weight)
-    if module.mask is not None:
-        zero = grid.qmax + 1 if grid.zero_point is None else along(grid.zero_point, grid.axis, codes.dim())
-        codes = torch.where(module.mask, codes, zero)
+    grid, codes, kept = module.weight_codes()
+    if kept is not None:
+        codes = torch.where(kept, codes, grid.qmax + 1)
     return codes.cpu() - grid.qmin, width
 
 

@@ -20,14 +20,22 @@ from torch import Tensor
 
 from hwmodel.errors import ConfigError
 from workloads.compress.arrays import ArrayParams, dequantize, quantize
-from workloads.compress.grid import Grid, RangeGrid, TanhGrid
-from workloads.storage.packing import pack, unpack
+from workloads.compress.grid import Grid
+from workloads.storage.gridcodec import (
+    GRID_PARTS,
+    grid_parts,
+    grid_values,
+    pack_codes,
+    pack_flags,
+    read_grid,
+    unpack_codes,
+    unpack_flags,
+)
 
 #: From this share of exact zeros on their places are stored.
 MANY_ZEROS = 0.01
-_GRID_PARTS = ("scale", "zero_point", "offset", "span", "peak")
 #: Every key of `Coded.parts`; the first is the tensor itself.
-PARTS = ("", "codes", "low", "kept", "mask", *_GRID_PARTS)
+PARTS = ("", "codes", "low", "kept", "mask", *GRID_PARTS)
 _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32,
                                                                   torch.float64, torch.bool)}  # fmt: skip
 
@@ -78,7 +86,7 @@ def encode(tensor: Tensor, bits: int, grid: Grid | None = None) -> Coded:
     """
     plain = _coded(tensor, "plain", 8 * tensor.element_size(), {"": tensor})
     if tensor.dtype == torch.bool and tensor.numel():
-        return _coded(tensor, "mask", 1, {"mask": torch.from_numpy(np.packbits(tensor.numpy().reshape(-1)))})
+        return _coded(tensor, "mask", 1, {"mask": pack_flags(tensor)})
     coded = tensor.is_floating_point() and tensor.dim() >= 2 and tensor.numel() and bits <= 8
     if not coded or _name(tensor) not in _DTYPES:
         return plain
@@ -104,16 +112,14 @@ def decode(note: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Tensor:
     if note["form"] == "plain" or dtype is None:
         return parts[""]
     if note["form"] == "mask":
-        flags = unpack(parts["mask"].numpy(), 1, count)
-        return torch.from_numpy(flags.astype(bool)).reshape(shape)
+        return unpack_flags(parts["mask"], shape)
     if note["form"] == "grid":
-        raised = unpack(parts["codes"].numpy(), bits, count).astype(np.int32)
-        return _grid(note, parts).origins(torch.from_numpy(raised).reshape(shape) + note["qmin"]).to(dtype)
+        return read_grid(note, parts).origins(unpack_codes(parts["codes"], shape, bits, note["qmin"])).to(dtype)
     kept = np.ones(count, dtype=bool)
     if "kept" in parts:
-        kept = unpack(parts["kept"].numpy(), 1, count).astype(bool)
+        kept = unpack_flags(parts["kept"], (count,)).numpy()
     codes = np.zeros(count, dtype=np.uint8)
-    codes[kept] = unpack(parts["codes"].numpy(), bits, int(kept.sum()))
+    codes[kept] = unpack_codes(parts["codes"], (int(kept.sum()),), bits).numpy()
     params = ArrayParams(
         bits=bits, scale=parts["scale"].numpy(), low=parts["low"].numpy(), dtype=np.dtype(np.float64)
     )
@@ -123,31 +129,22 @@ def decode(note: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Tensor:
 
 def _on_grid(tensor: Tensor, grid: Grid) -> Coded:
     bits = max(1, (grid.qmax - grid.qmin).bit_length())
-    codes = (grid.codes(tensor) - grid.qmin).numpy()
-    parts = {"codes": torch.from_numpy(pack(codes, bits))}
-    parts |= {name: value for name in _GRID_PARTS if (value := getattr(grid, name, None)) is not None}
-    values = {"qmin": grid.qmin, "qmax": grid.qmax, "axis": grid.axis}
-    return _coded(tensor, "grid", bits, parts, codes.reshape(-1), values)
-
-
-def _grid(note: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Grid:
-    """A stored grid; how it rounded is not stored."""
-    given: dict[str, Any] = {name: parts[name] for name in _GRID_PARTS if name in parts}
-    kind = RangeGrid if "span" in given else TanhGrid if "peak" in given else Grid
-    return kind(qmin=note["qmin"], qmax=note["qmax"], axis=note["axis"], **given)
+    codes = grid.codes(tensor)
+    parts = {"codes": pack_codes(codes, bits, grid.qmin), **grid_parts(grid)}
+    return _coded(tensor, "grid", bits, parts, (codes - grid.qmin).numpy().reshape(-1), grid_values(grid))
 
 
 def _rows(tensor: Tensor, rows: NDArray[Any], bits: int) -> Coded:
     kept = rows != 0
     parts: dict[str, Tensor] = {}
     if kept.mean() <= 1 - MANY_ZEROS:
-        parts["kept"] = torch.from_numpy(np.packbits(kept.reshape(-1)))
+        parts["kept"] = pack_flags(torch.from_numpy(kept))
         first = np.take_along_axis(rows, kept.argmax(1)[:, None], 1)
         rows = np.where(kept, rows, first)  # zeros widen no row's range
     else:
         kept = np.ones_like(kept)
     codes, params = quantize(rows, bits)
-    parts["codes"] = torch.from_numpy(pack(codes[kept], bits))
+    parts["codes"] = pack_codes(torch.from_numpy(codes[kept]), bits)
     parts["scale"], parts["low"] = torch.from_numpy(params.scale), torch.from_numpy(params.low)
     return _coded(tensor, "rows", bits, parts, codes[kept])
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodel.errors import ConfigError
+from workloads.options import is_integer
 
 MAX_CODE_BITS = 16
 _CHUNK = 1 << 16  # codes at a time, a multiple of 8: every chunk ends on a byte
@@ -73,5 +74,5 @@ def _to_bytes(codes: NDArray[Any], bits: int) -> NDArray[np.uint8]:
 
 
 def _check_bits(bits: int) -> None:
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_CODE_BITS:
+    if not is_integer(bits, 1, MAX_CODE_BITS):
         raise ConfigError(f"bits must be an integer in 1..{MAX_CODE_BITS}, but got {bits!r}")

@@ -1,4 +1,4 @@
-"""`.safetensors` that show damage: a hash of the content among the metadata, and the same bytes for the same one.
+"""Reading `.safetensors`, which carry a hash of their content among the metadata (`safefile`).
 
 The format checks only that tensors lie where its header says; a flipped bit in a weight, or a name that lost a
 letter, is read as if nothing had happened. The hash covers names, types, shapes, values and metadata.
@@ -6,36 +6,14 @@ letter, is read as if nothing had happened. The hash covers names, types, shapes
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from hwmodel.errors import ConfigError
-
-#: Name of the hash among the metadata.
-CONTENT = "content"
-_LENGTH_BYTES, _ALIGNMENT = 8, 8
-
-
-def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """A file of these tensors (contiguous, on the CPU) with the hash of its content; metadata sorted by name.
-
-    The library writes metadata in any order, so the header is written again.
-    """
-    notes = {**metadata, CONTENT: _hash(tensors, metadata)}
-    data = safetensors.torch.save(dict(tensors), notes)
-    end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
-    header = json.loads(data[_LENGTH_BYTES:end])
-    header["__metadata__"] = dict(sorted(notes.items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
-    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + data[end:]
+from workloads.storage.safefile import CONTENT, content_hash
 
 
 def read_file(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -56,7 +34,9 @@ def check_content(path: Path, metadata: Mapping[str, str], tensors: Mapping[str,
         ConfigError: the file was damaged or edited.
     """
     content = metadata.get(CONTENT)
-    if content is not None and content != _hash(tensors, {k: v for k, v in metadata.items() if k != CONTENT}):
+    if content is not None and content != content_hash(
+        tensors, {k: v for k, v in metadata.items() if k != CONTENT}
+    ):
         raise ConfigError(
             f"{path}: its content must have the hash {content[:16]!r} that it was saved with, but does not: it was "
             "damaged or edited. Restore it from a copy, or delete it and run again what wrote it."
@@ -88,11 +68,3 @@ def read_unchecked(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             return dict(file.metadata() or {}), tensors
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
-
-
-def _hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from hwmodel.network.patterns import matching
 from workloads.compress.grid import Grid
+from workloads.modules import join_names
 from workloads.storage.coding import PARTS, Coded, decode, encode
 from workloads.storage.huffman import HuffmanCode, entropy_bits
-from workloads.storage.sealed import to_bytes
+from workloads.storage.safefile import safetensors_bytes
 from workloads.storage.weights import NOTES, check_suffix, load_state, read_tensors, state_tensors
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def save_compressed(
             notes[name] = coded.note
         records.append(_record(name, tensor, coded))
     header = {**(metadata or {}), **tied, _KEY: json.dumps(notes, sort_keys=True)}
-    written = write_atomic(path, to_bytes(stored, header))
+    written = write_atomic(path, safetensors_bytes(stored, header))
     return CompressedState(
         path=written,
         size_bytes=written.stat().st_size,
@@ -191,7 +192,7 @@ def _settle(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Grid]:
     """
     grids: dict[str, Grid] = {}
     for name, module in model.named_modules():
-        key = f"{name}.weight".lstrip(".")
+        key = join_names(name, "weight")
         if key not in tensors:
             continue
         quantizer = getattr(module, "weight_quantizer", None)
@@ -218,19 +219,14 @@ def _widths(bits: int | Mapping[str, int], tensors: Mapping[str, Tensor]) -> dic
     """name -> bits of its codes."""
     rules = bits if isinstance(bits, Mapping) else {"*": bits}
     widths = dict.fromkeys(tensors, PLAIN_BITS)
+    owners = {name: name.rpartition(".")[0] for name in tensors}
+    known = list(dict.fromkeys((*tensors, *owners.values())))
     for pattern, width in reversed(list(rules.items())):
         if isinstance(width, bool) or not isinstance(width, int) or not (1 <= width <= 8 or width == PLAIN_BITS):
             raise ConfigError(f"bits must be an integer in 1..8, or {PLAIN_BITS} to stay, but got {width!r}")
-        met = [name for name in tensors if _meets(pattern, name)]
-        if not met and isinstance(bits, Mapping):
-            raise ConfigError(f"{pattern!r} matched 0 of {len(tensors)} tensors.{did_you_mean(pattern, tensors)}")
-        widths.update(dict.fromkeys(met, width))
+        met = set(matching(pattern, known, "tensors and modules") if isinstance(bits, Mapping) else known)
+        widths.update({name: width for name, owner in owners.items() if {name, owner} & met})
     return widths
-
-
-def _meets(pattern: str, name: str) -> bool:
-    owner = name.rpartition(".")[0]
-    return pattern in (name, owner) or fnmatchcase(name, pattern) or fnmatchcase(owner, pattern)
 
 
 def _record(name: str, tensor: Tensor, coded: Coded) -> TensorRecord:

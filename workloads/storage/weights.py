@@ -13,7 +13,8 @@ from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
 from workloads.compress.layers import QuantLayer
 from workloads.storage.foreign import fitted, is_foreign, read_foreign
-from workloads.storage.sealed import CONTENT, read_file, read_notes, to_bytes
+from workloads.storage.safefile import CONTENT, safetensors_bytes
+from workloads.storage.sealed import read_file, read_notes
 
 _TIED, _QUANTIZERS = "tied", "quantizers"
 #: Metadata that is ours, not the caller's.
@@ -39,7 +40,7 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
     """
     check_suffix(path)
     tensors, tied = state_tensors(model)
-    return write_atomic(path, to_bytes(tensors, {**(metadata or {}), **tied}))
+    return write_atomic(path, safetensors_bytes(tensors, {**(metadata or {}), **tied}))
 
 
 def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -120,7 +121,7 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
     _check_quantizers(place, _note(place, metadata, _QUANTIZERS), _quantizers(model))
     masked = _maskless(model, tensors)
     own = model.state_dict() | {f"{prefix}mask": layer.weight for prefix, layer in masked.items()}
-    check_names(place, set(tensors), set(own))
+    check_same_names(place, set(tensors), set(own))
     for name, value in own.items():
         if tensors[name].shape != value.shape:
             raise ConfigError(
@@ -210,7 +211,7 @@ def check_suffix(path: str | Path) -> None:
         raise ConfigError(f"{Path(path).name} must end in .safetensors")
 
 
-def check_names(place: str, found: set[str], wanted: set[str]) -> None:
+def check_same_names(place: str, found: set[str], wanted: set[str]) -> None:
     """The names in a file are those of the model.
 
     Raises:

@@ -79,9 +79,9 @@ def stored_bits(tensor: torch.Tensor) -> StoredBits | None:
         return StoredBits(w=narrow, i=None) if narrow else None
     packed: Any = tensor
     target = re.search(r"int(\d+)$", str(getattr(packed, "target_dtype", "")))
-    held = packed.qdata.numel() * packed.qdata.element_size() * 8
+    stored = packed.qdata.numel() * packed.qdata.element_size() * 8
     dynamic = any(getattr(packed, name, None) is not None for name in _ROUNDS_INPUTS)
-    w = int(target[1]) if target else max(1, held // packed.numel())
+    w = int(target[1]) if target else max(1, stored // packed.numel())
     return StoredBits(w=w, i=8 if dynamic else None)
 
 
@@ -111,7 +111,7 @@ def _masks(names: ModuleNames) -> Iterator[tuple[tuple[str, str], tuple[float, s
             if mask is None or not (key == "mask" or key.endswith("_mask")):
                 continue
             if ".parametrizations." in f".{path}":
-                yield names.place_of(f"{path}.{key}"), (_density(path, mask), "unstructured")
+                yield names.owner_of(f"{path}.{key}"), (_density(path, mask), "unstructured")
             elif key != "mask" and f"{key[:-5]}_orig" in module._parameters:
                 yield (names.canonical(path), key[:-5]), (_density(path, mask), "unstructured")
             elif key == "mask" and _covers(mask, module._parameters.get("weight")):

@@ -9,6 +9,7 @@ from typing import Literal
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import Folded, LayerGraph, Node, Port, Tensor, Uncounted, VectorOp
 from hwmodel.network.layer import Bits, Dims, Layer
+from workloads.modules import join_names
 from workloads.tracing.ops.rules import Contraction, OpCall, Vector
 from workloads.tracing.scope import ModuleNames
 
@@ -131,7 +132,7 @@ class GraphBuilder:
 
     def _functional(self, call: OpCall, scope: str) -> str:
         short = call.op.partition("::")[2].lstrip("_")
-        return self._unique(f"{scope}.{short}" if scope else short, "_", first=1)
+        return self._unique(join_names(scope, short), "_", first=1)
 
     def _unique(self, base: str, separator: str, first: int = 2) -> str:
         """`base`, then `base#2`, `base#3` (or `base_1`, `base_2` with `first=1`)."""

@@ -18,7 +18,7 @@ _REDUCED = re.compile(r"same reduction dim, but got \[(\d+), (\d+)\] X \[(\d+), 
 _PRODUCT = re.compile(r"\(?(\d+)x(\d+) and (\d+)x(\d+)\)?")
 
 
-def explain(error: Exception, scope: Scope, model_name: str) -> TraceError:
+def forward_error(error: Exception, scope: Scope, model_name: str) -> TraceError:
     """The error of a forward that failed, with the innermost module and the layers before it."""
     place = scope.failing or f"{model_name} (outside any submodule)"
     lines = [f"Tracing failed in {place}: {_reason(str(error)) or type(error).__name__}."]

@@ -24,7 +24,7 @@ from hwmodel.network.graph import LayerGraph, Tensor
 from workloads.tracing.builder import GraphBuilder
 from workloads.tracing.constants import Constants
 from workloads.tracing.inputs import map_tensors
-from workloads.tracing.origins import Value
+from workloads.tracing.origins import Origin
 from workloads.tracing.recorder import Recorder
 from workloads.tracing.request import Request, named_outputs
 from workloads.tracing.routes import new_recorder
@@ -134,9 +134,9 @@ class _Watch:
             del self._scope.visits[ran:]
             self._scope.path = path
         for (_, made), (_, given) in zip(named_outputs(fake), named_outputs(output), strict=False):
-            value = self._recorder.value_of(made)
-            if value is not None:
-                self._recorder.set_value(given, value)
+            origin = self._recorder.origin_of(made)
+            if origin is not None:
+                self._recorder.set_origin(given, origin)
             else:
                 self.constants.add(given)
 
@@ -149,30 +149,30 @@ class _Watch:
             return self._stand_ins[id(tensor)]
         fake = self._fake(tensor)
         if tensor not in self.constants:
-            self._recorder.set_value(fake, self._known(tensor) or self._unseen(tensor))
+            self._recorder.set_origin(fake, self._origin(tensor) or self._unseen(tensor))
         return fake
 
     def _fake_weight(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) not in self._stand_ins:
             fake = self._stand_ins[id(tensor)] = self._fake(tensor)
-            owner, part = self._request.names.place_of(name.removeprefix("."))
+            owner, part = self._request.names.owner_of(name.removeprefix("."))
             self._recorder.add_weight(fake, owner, part, is_parameter=isinstance(tensor, nn.Parameter))
         return self._stand_ins[id(tensor)]
 
-    def _known(self, tensor: torch.Tensor) -> Value | None:
+    def _origin(self, tensor: torch.Tensor) -> Origin | None:
         """What a tensor, or the one that it is a view of, holds."""
-        value = self._recorder.value_of(tensor)
+        origin = self._recorder.origin_of(tensor)
         base = tensor._base
-        return self._recorder.value_of(base) if value is None and base is not None else value
+        return self._recorder.origin_of(base) if origin is None and base is not None else origin
 
-    def _unseen(self, tensor: torch.Tensor) -> Value:
+    def _unseen(self, tensor: torch.Tensor) -> Origin:
         """A tensor that unseen code made: it comes from a port of its own."""
         self._port = self._port or self._builder.add_port("unseen", "input")
         self._num_unseen += 1
-        held = Tensor(name=f"{self._port}:{self._num_unseen}", shape=tuple(tensor.shape))
-        value = Value(source=self._port, tensor=held, time=0)
-        self._recorder.set_value(tensor, value)
-        return value
+        edge = Tensor(name=f"{self._port}:{self._num_unseen}", shape=tuple(tensor.shape))
+        origin = Origin(source=self._port, tensor=edge, time=0)
+        self._recorder.set_origin(tensor, origin)
+        return origin
 
 
 def _is_whole(module: nn.Module) -> bool:

@@ -111,5 +111,5 @@ def _items(value: Any) -> dict[Any, Any]:
     if isinstance(value, (list, tuple)):
         return dict(enumerate(value))
     slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
-    held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
-    return held | dict(getattr(value, "__dict__", {}))
+    slotted = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    return slotted | dict(getattr(value, "__dict__", {}))

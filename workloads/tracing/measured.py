@@ -11,7 +11,7 @@ import torch
 from hwmodel.errors import TraceError
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer
-from workloads.tracing.failure import explain
+from workloads.tracing.failure import forward_error
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import make_request
 from workloads.tracing.routes import via_real_tensors
@@ -129,7 +129,7 @@ def _densities(
         except TraceError:
             raise
         except Exception as error:  # torch raises anything here
-            raise explain(error, scope, request.graph_name) from error
+            raise forward_error(error, scope, request.graph_name) from error
     missing = [layer.name for layer in graph.layers if layer.name not in seen]
     if missing:
         raise TraceError(

@@ -17,8 +17,8 @@ _GATHERS = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
-    """What an activation tensor holds: the tensor of the node that computed it, when, and the bits of its grid."""
+class Origin:
+    """Where an activation comes from: the node that computed it, its tensor there, when, the bits of its grid."""
 
     source: str
     tensor: Tensor
@@ -27,7 +27,7 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Owner:
+class WeightOrigin:
     """Where a weight comes from: the largest parameter (or buffer) that it was computed from; and its widths.
 
     Attributes:
@@ -72,18 +72,18 @@ def most_weights(parameter: torch.Tensor) -> int:
     return parameter.numel() * (1 if is_number else 8 * parameter.element_size())
 
 
-def derived(op: str, sources: Sequence[tuple[torch.Tensor, Owner]], result: torch.Tensor) -> Owner:
-    """The owner of what an op makes of weights alone.
+def derived(op: str, sources: Sequence[tuple[torch.Tensor, WeightOrigin]], result: torch.Tensor) -> WeightOrigin:
+    """The origin of what an op makes of weights alone.
 
     Args:
         op: `aten::index`, ...
-        sources: the weights that it reads, in the order of its arguments, and their owners.
+        sources: the weights that it reads, in the order of its arguments, and their origins.
         result: one of its outputs.
     """
     if op in _GATHERS:
         return replace(sources[0][1], is_gathered=True)
     source, largest = max(sources, key=lambda item: item[1].elements)
-    parameters = {(owner.module, owner.name): owner.stored for _, owner in sources}
+    parameters = {(origin.module, origin.name): origin.stored for _, origin in sources}
     is_view = source.untyped_storage()._cdata == result.untyped_storage()._cdata
     if not is_view and not largest.is_gathered and source.numel() < largest.elements:  # its slice goes its own way
         largest = replace(largest, name=largest.part(source), elements=source.numel())

@@ -40,7 +40,7 @@ from workloads.tracing.ops.rules import (
     rule_of,
 )
 from workloads.tracing.ops.vector_ops import SELECTIONS
-from workloads.tracing.origins import Owner, Value, derived, most_weights
+from workloads.tracing.origins import Origin, WeightOrigin, derived, most_weights
 from workloads.tracing.scope import Scope
 from workloads.tracing.tensors import storage_of, tensors_in, written_by
 
@@ -83,10 +83,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self.watch = watch
         self.follows_host = follows_host
         self._time = 0
-        self._values: MutableMapping[torch.Tensor, Value] = WeakTensorKeyDictionary()
-        self._writers: dict[int, Value] = {}
-        self._owners: MutableMapping[torch.Tensor, Owner] = WeakTensorKeyDictionary()
-        self._host: list[Value] = []
+        self._origins: MutableMapping[torch.Tensor, Origin] = WeakTensorKeyDictionary()
+        self._writers: dict[int, Origin] = {}
+        self._weights: MutableMapping[torch.Tensor, WeightOrigin] = WeakTensorKeyDictionary()
+        self._host: list[Origin] = []
         self._composites = Composites()
         self._numbers: set[float] = set()  # that Python read from the data
         self._made: MutableMapping[torch.Tensor, bool] = WeakTensorKeyDictionary()  # by ops, not on the host
@@ -101,7 +101,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self, tensor: torch.Tensor, owner: str, name: str, stored: StoredBits | None, *, is_parameter: bool
     ) -> None:
         """The same for a stand-in, with the widths of the tensor that it stands for."""
-        self._owners[tensor] = Owner(
+        self._weights[tensor] = WeightOrigin(
             module=owner,
             name=name,
             elements=tensor.numel(),
@@ -114,29 +114,36 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def add_input(self, tensor: torch.Tensor, name: str) -> None:
         """An input tensor of the network; one that is given twice comes from the last place, as in export."""
         port = self.builder.add_port(name, "input")
-        self._set_value(tensor, port, Tensor(name=port, shape=tuple(tensor.shape)))
+        self._new_origin(tensor, port, Tensor(name=port, shape=tuple(tensor.shape)))
 
     def add_output(self, tensor: torch.Tensor, name: str) -> None:
         """An output tensor of the network."""
         port = self.builder.add_port(name, "output")
-        value = self._value(tensor)
-        if value is not None:
-            self.builder.connect(value.source, port, value.tensor)
+        origin = self.origin_of(tensor)
+        if origin is not None:
+            self.builder.connect(origin.source, port, origin.tensor)
 
     def leave(self, tensor: torch.Tensor) -> None:
         """The numbers of a tensor go to the host: what computed them is needed."""
-        value = self._value(tensor)
-        if value is not None:
-            self.builder.keep(value.source)
-            self._host.append(value)
+        origin = self.origin_of(tensor)
+        if origin is not None:
+            self.builder.keep(origin.source)
+            self._host.append(origin)
 
-    def value_of(self, tensor: torch.Tensor) -> Value | None:
-        """What an activation tensor holds; None for a weight or a tensor that no recorded op made."""
-        return self._value(tensor)
+    def origin_of(self, tensor: torch.Tensor) -> Origin | None:
+        """Where an activation comes from, or the last write into its storage if that came later.
 
-    def set_value(self, tensor: torch.Tensor, value: Value) -> None:
-        """The tensor holds what another one holds."""
-        self._values[tensor] = value
+        None for a weight or a tensor that no recorded op made.
+        """
+        own = self._origins.get(tensor)
+        written = self._writers.get(storage_of(tensor)) if self._writers else None
+        if written is not None and (own is None or written.time > own.time):
+            return written
+        return own
+
+    def set_origin(self, tensor: torch.Tensor, origin: Origin) -> None:
+        """The tensor comes from where another one does."""
+        self._origins[tensor] = origin
 
     # ---- ops -----------------------------------------------------------------------------------
 
@@ -150,11 +157,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         tensors = tensors_in((args, kwargs))
         if self._host:
             self._return_from_host(tensors)
-        active = [tensor for tensor in tensors if self._value(tensor) is not None]
+        active = [tensor for tensor in tensors if self.origin_of(tensor) is not None]
         if active and "hx" in arguments_of(func):
             state = tensors_in(bind_arguments(func, args, kwargs)["hx"])
-            self._let_in(tensor for tensor in state if self._value(tensor) is None)
-            active = [tensor for tensor in tensors if self._value(tensor) is not None]
+            self._let_in(tensor for tensor in state if self.origin_of(tensor) is None)
+            active = [tensor for tensor in tensors if self.origin_of(tensor) is not None]
         op = op_name(func)
         rule = rule_of(op)
         bits = self._rounded_to(func, rule, args, kwargs)
@@ -183,7 +190,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         drawn = torch.Tag.nondeterministic_seeded in func.tags
         passes = isinstance(rule, Free) and rule.passes_through
         if (drawn and not passes) or (not active and self._holds_read_number(call.arguments)):
-            self._let_in(tensor for tensor in tensors_in(output) if self._value(tensor) is None)
+            self._let_in(tensor for tensor in tensors_in(output) if self.origin_of(tensor) is None)
         self._remember_made(output)
         return output
 
@@ -196,7 +203,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def _let_in(self, tensors: Iterable[torch.Tensor]) -> None:
         """Tensors that no port gives, and that are no constants."""
         for tensor in tensors:
-            self._set_value(tensor, "", Tensor(name="", shape=tuple(tensor.shape)))
+            self._new_origin(tensor, "", Tensor(name="", shape=tuple(tensor.shape)))
 
     def _rounded_to(self, func: Any, rule: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
         """Bits of the grid that a quantizer rounds the result to; None outside quantizers."""
@@ -217,12 +224,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
         """The outputs belong to the weights that they were computed from."""
-        sources = [(tensor, self._owners[tensor]) for tensor in tensors if tensor in self._owners]
+        sources = [(tensor, self._weights[tensor]) for tensor in tensors if tensor in self._weights]
         self._forget_reused_storage(tensors, output)
         for tensor in tensors_in(output) if sources else ():
-            if tensor not in self._owners:
+            if tensor not in self._weights:
                 owner = derived(op, sources, tensor)
-                self._owners[tensor] = owner if bits is None else replace(owner, bits=bits)
+                self._weights[tensor] = owner if bits is None else replace(owner, bits=bits)
 
     def _record(
         self,
@@ -250,19 +257,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             for tensor in outputs if active else ():
                 self._alias(tensor, active[0])
             return
-        read = [value for value in map(self._value, active) if value is not None]
-        for value in read:
-            self.builder.connect(value.source, node, value.tensor)
-        unruled = self._composites.contraction(call, node, (value.source for value in read))
+        read = [origin for origin in map(self.origin_of, active) if origin is not None]
+        for origin in read:
+            self.builder.connect(origin.source, node, origin.tensor)
+        unruled = self._composites.contraction(call, node, (origin.source for origin in read))
         if unruled:
             self.builder.count_unseen(unruled, self.scope.path)
-        held = self._bits(active[0]) if call.op in SELECTIONS and active else None
+        selected = self._bits(active[0]) if call.op in SELECTIONS and active else None
         for index, tensor in enumerate(outputs):
             name = node if index == 0 else f"{node}:{index}"
-            self._set_value(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)), held)
+            self._new_origin(tensor, node, Tensor(name=name, shape=tuple(tensor.shape)), selected)
         for tensor in written:
-            value = self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
-            self._writers[storage_of(tensor)] = value
+            origin = self._new_origin(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
+            self._writers[storage_of(tensor)] = origin
 
     def _add_node(self, call: OpCall, rule: Any, active: list[torch.Tensor]) -> str | None:
         """The name of the new node; None where the op has nothing to do (a product of empty tensors)."""
@@ -283,7 +290,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if any(bound == 0 for bound in contraction.dims.values()):
             self.builder.count_free(call.op)
             return None
-        owner = self._owners.get(contraction.weight)
+        owner = self._weights.get(contraction.weight)
         bits = self._layer_bits(contraction, stream)
         module, parameter = (None, "") if owner is None else (owner.module, owner.part(contraction.weight))
         if contraction.packed_as:
@@ -298,7 +305,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def _layer_bits(self, contraction: Contraction, stream: torch.Tensor) -> Bits | None:
         """Widths that the operands carry, float where one carries none; None where neither does."""
-        weight, owner = contraction.weight, self._owners.get(contraction.weight)
+        weight, owner = contraction.weight, self._weights.get(contraction.weight)
         w, i = self._bits(weight), self._bits(stream) or narrow_bits(stream, stream.numel())
         if owner is not None:
             w, i = owner.bits, owner.input_bits if i is None else i
@@ -314,44 +321,36 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def _return_from_host(self, tensors: list[torch.Tensor]) -> None:
         """A tensor from nowhere, after numbers have left, was computed from them on the host."""
         for tensor in tensors:
-            if self._value(tensor) is None and tensor not in self._owners and tensor not in self._made:
+            if self.origin_of(tensor) is None and tensor not in self._weights and tensor not in self._made:
                 call = OpCall(op="host::numpy", arguments={}, output=tensor, weights=frozenset())
-                elements = sum(value.tensor.elements for value in self._host)
+                elements = sum(origin.tensor.elements for origin in self._host)
                 node = self.builder.add_uncounted(call, self.scope.path, elements)
-                for value in self._host:
-                    self.builder.connect(value.source, node, value.tensor)
-                self._set_value(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
+                for origin in self._host:
+                    self.builder.connect(origin.source, node, origin.tensor)
+                self._new_origin(tensor, node, Tensor(name=node, shape=tuple(tensor.shape)))
 
-    # ---- values --------------------------------------------------------------------------------
-
-    def _value(self, tensor: torch.Tensor) -> Value | None:
-        """The value of a tensor, or of the last write into its storage if that came later."""
-        own = self._values.get(tensor)
-        written = self._writers.get(storage_of(tensor)) if self._writers else None
-        if written is not None and (own is None or written.time > own.time):
-            return written
-        return own
+    # ---- origins -------------------------------------------------------------------------------
 
     def _bits(self, tensor: torch.Tensor) -> int | None:
-        value = self._value(tensor)
-        return None if value is None else value.bits
+        origin = self.origin_of(tensor)
+        return None if origin is None else origin.bits
 
-    def _set_value(self, tensor: torch.Tensor, source: str, held: Tensor, bits: int | None = None) -> Value:
+    def _new_origin(self, tensor: torch.Tensor, source: str, edge: Tensor, bits: int | None = None) -> Origin:
         self._time += 1
-        value = Value(source=source, tensor=held, time=self._time, bits=bits)
-        self._values[tensor] = value
-        return value
+        origin = Origin(source=source, tensor=edge, time=self._time, bits=bits)
+        self._origins[tensor] = origin
+        return origin
 
     def _keep(self, tensors: Iterable[torch.Tensor]) -> None:
         for tensor in tensors:
-            value = self._value(tensor)
-            if value is not None:
-                self.builder.keep(value.source)
+            origin = self.origin_of(tensor)
+            if origin is not None:
+                self.builder.keep(origin.source)
 
     def _alias(self, tensor: torch.Tensor, original: torch.Tensor, bits: int | None = None) -> None:
-        value = self._value(original)
-        if value is not None:
-            self._values[tensor] = value if bits is None else replace(value, bits=bits)
+        origin = self.origin_of(original)
+        if origin is not None:
+            self._origins[tensor] = origin if bits is None else replace(origin, bits=bits)
 
     def _forget_reused_storage(self, inputs: Iterable[torch.Tensor], output: Any) -> None:
         """A fresh tensor may lie where a freed one lay that was written to."""

@@ -64,7 +64,7 @@ def via_export(request: Request, scope: Scope) -> LayerGraph:
             if isinstance(value, torch.Tensor):
                 recorder.add_input(value, name)
         elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER) and isinstance(value, torch.Tensor):
-            owner, name = request.names.place_of(_own_name(str(spec.target)))
+            owner, name = request.names.owner_of(_own_name(str(spec.target)))
             recorder.add_weight(value, owner, name, is_parameter=spec.kind is InputKind.PARAMETER)
         elif spec.kind is not InputKind.CONSTANT_TENSOR:
             raise CannotFollowError(f"an input of kind {spec.kind}")
@@ -172,7 +172,7 @@ def _add_weight(
     recorder: Recorder, names: ModuleNames, name: str, tensors: tuple[torch.Tensor, ...], *, is_parameter: bool
 ) -> None:
     """A weight and its stand-in: a module may keep the tensor itself in an attribute, which is not replaced."""
-    owner, part = names.place_of(name)
+    owner, part = names.owner_of(name)
     stored = stored_bits(tensors[0])
     for tensor in tensors:
         recorder.add_stored_weight(tensor, owner, part, stored, is_parameter=is_parameter)

@@ -64,7 +64,7 @@ class ModuleNames:
             and is_leaf(module)
         )
 
-    def place_of(self, tensor_name: str) -> tuple[str, str]:
+    def owner_of(self, tensor_name: str) -> tuple[str, str]:
         """(module, name in it) of a parameter or buffer; of a parametrized one, the name of the result.
 
         `fc.parametrizations.weight.original0` is at home in `fc` as `weight`.
@@ -81,7 +81,7 @@ class ModuleNames:
         found: dict[str, str] = {}
         for name, module in self._modules.items():
             has_weight = module._parameters.get("weight") is not None
-            owner = self.place_of(f"{name}.weight")[0] if has_weight else self.canonical(name)
+            owner = self.owner_of(f"{name}.weight")[0] if has_weight else self.canonical(name)
             if owner != name and owner in owners:
                 found[name] = owner
         return found

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from hwmodel.errors import TraceError, did_you_mean
+from hwmodel.errors import TraceError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from workloads.finite import non_finite
 from workloads.tracing.annotations import is_packed, with_mask_densities
-from workloads.tracing.failure import explain, refuse_uncounted
+from workloads.tracing.failure import forward_error, refuse_uncounted
 from workloads.tracing.hooks import via_hooks
 from workloads.tracing.isolate import isolated
 from workloads.tracing.measured import count_weight_zeros
@@ -75,16 +75,8 @@ def trace_model(
             input is empty or missing, a parameter holds NaN or infinity, the route is unknown, or an op has no
             rule in strict mode.
     """
-    if route not in _ROUTES:
-        options = get_args(RouteName)
-        raise TraceError(
-            f"route must be one of {', '.join(options)}, but got {route!r}.{did_you_mean(str(route), options)}"
-        )
-    if zeros not in get_args(Zeros):
-        raise TraceError(
-            f"zeros must be one of {', '.join(get_args(Zeros))}, but got {zeros!r}."
-            f"{did_you_mean(str(zeros), get_args(Zeros))}"
-        )
+    check_one_of("route", route, get_args(RouteName), TraceError)
+    check_one_of("zeros", zeros, get_args(Zeros), TraceError)
     request = make_request(model, tuple(args), kwargs or {}, name)
     wrong = non_finite(request.model)
     if wrong:
@@ -116,7 +108,7 @@ def _first_that_works(request: Request, routes: tuple[Route, ...]) -> LayerGraph
             except Exception as error:  # torch raises anything here; the last route's error is reported
                 _log.debug("%s does not work for %s: %s", run.__name__, request.graph_name, error)
                 if index == len(routes) - 1:
-                    raise explain(error, _where(request, scope), request.graph_name) from error
+                    raise forward_error(error, _where(request, scope), request.graph_name) from error
     raise TraceError("no route was given")
 
 

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workloads.sparse.penalties import Penalty, penalty
-    from workloads.sparse.pruners import ChannelPruner, MagnitudePruner, MaskHook
-    from workloads.sparse.regression import SparseSolution, regularization_path, sparse_regression
-    from workloads.sparse.regularize import (
+    from workloads.sparse import (
         AdmmHook,
+        ChannelPruner,
+        MagnitudePruner,
+        MaskHook,
+        Penalty,
         PenaltyHook,
         ProximalHook,
+        SparseSolution,
         grid_projection,
+        penalty,
         penalty_of,
+        regularization_path,
         sparse_projection,
+        sparse_regression,
         sweep_gamma,
     )
     from workloads.training.accuracy import Accuracy
@@ -24,8 +29,7 @@ if TYPE_CHECKING:
     from workloads.training.device import device_text, select_device
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
-    from workloads.training.measuring import measure_accuracy
-    from workloads.training.metrics import MetricValue, measure, r2
+    from workloads.training.measuring import MetricValue, measure, measure_accuracy, r2
     from workloads.training.pretrained import PretrainResult, pretrain
     from workloads.training.records import EpochRecord, StepRecord, TrainResult
     from workloads.training.scorer import Scorer
@@ -85,7 +89,6 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "accuracy": ("Accuracy",),
-        "measuring": ("measure_accuracy",),
         "step.augment": ("augmented", "cropped", "cut_out", "flipped", "shifted"),
         "checkpoints": ("Checkpoints", "read_state", "write_state"),
         "step.compiling": ("compile_training",),
@@ -93,31 +96,25 @@ __getattr__, __dir__ = lazy_exports(
         "step.distill": ("Teacher", "distillation_loss"),
         "step.ema": ("WeightAverage",),
         "hooks": ("TrainHook",),
-        ".sparse.penalties": (
-            "Penalty",
-            "penalty",
-        ),
-        ".sparse.pruners": (
+        ".sparse": (
+            "AdmmHook",
             "ChannelPruner",
             "MagnitudePruner",
             "MaskHook",
-        ),
-        ".sparse.regression": (
-            "SparseSolution",
-            "regularization_path",
-            "sparse_regression",
-        ),
-        ".sparse.regularize": (
-            "AdmmHook",
+            "Penalty",
             "PenaltyHook",
             "ProximalHook",
+            "SparseSolution",
             "grid_projection",
+            "penalty",
             "penalty_of",
+            "regularization_path",
             "sparse_projection",
+            "sparse_regression",
             "sweep_gamma",
         ),
         "loop": ("finetune",),
-        "metrics": ("MetricValue", "measure", "r2"),
+        "measuring": ("MetricValue", "measure", "measure_accuracy", "r2"),
         "records": ("EpochRecord", "StepRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),

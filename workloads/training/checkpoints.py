@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.storage.sealed import to_bytes
-from workloads.storage.weights import check_names, check_suffix, read_tensors
+from workloads.modules import join_names
+from workloads.storage.safefile import safetensors_bytes
+from workloads.storage.weights import check_same_names, check_suffix, read_tensors
 from workloads.training.settings import TrainSettings
 
 _TREE, _VERSION = "training_state", 1
@@ -56,7 +57,7 @@ def write_state(path: str | Path, state: Any) -> Path:
     tensors: dict[str, Tensor] = {}
     tree = _packed(state, tensors)
     notes = {_TREE: json.dumps({"version": _VERSION, "state": tree})}
-    return write_atomic(path, to_bytes(tensors, notes))
+    return write_atomic(path, safetensors_bytes(tensors, notes))
 
 
 def read_state(path: str | Path) -> Any:
@@ -130,7 +131,7 @@ def restore_model(place: str, model: nn.Module, saved: dict[str, dict[str, Any]]
     """
     _make_buffers(model, saved["state"])
     own = model.state_dict()
-    check_names(place, set(saved["state"]), set(own))
+    check_same_names(place, set(saved["state"]), set(own))
     for name, value in own.items():
         if isinstance(value, Tensor) and saved["state"][name].shape != value.shape:
             raise ConfigError(
@@ -147,7 +148,7 @@ def _make_buffers(model: nn.Module, state: dict[str, Any]) -> None:
     """Registered buffers that are None in the model, and a tensor in the state."""
     for prefix, module in model.named_modules():
         for key, value in module._buffers.items():
-            saved = state.get(f"{prefix}.{key}" if prefix else key)
+            saved = state.get(join_names(prefix, key))
             if value is None and saved is not None:
                 like = next(module.parameters(recurse=False), saved)
                 module._buffers[key] = saved.to(like.device)

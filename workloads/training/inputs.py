@@ -92,10 +92,14 @@ class InMemory:
     @property
     def key(self) -> str:
         """16 hex digits: its size, its targets and its first inputs."""
-        digest = hashlib.sha256(f"{tuple(self.x.shape)}".encode())
+        return self.digest(f"{tuple(self.x.shape)}").hexdigest()[:16]
+
+    def digest(self, text: str) -> hashlib._Hash:
+        """SHA-256 of a text, all targets and the first inputs."""
+        digest = hashlib.sha256(text.encode())
         for values in (self.y, self.x[:_HASHED_INPUTS]):
             digest.update(values.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +125,12 @@ class Streamed:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Everything once; the global random state, which a loader draws on, is as before."""
-        with torch.random.fork_rng(devices=[]):
-            batches = iter(self.loader)
-        for batch in batches:
-            yield self._pair(batch)
+        state = torch.get_rng_state()
+        try:
+            for batch in self.loader:
+                yield self._pair(batch)
+        finally:
+            torch.set_rng_state(state)
 
     @property
     def has_values(self) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hwmodel.errors import ConfigError
+from workloads.compress.calibration import modes_kept
 from workloads.placement import device_of
 from workloads.training.checkpoints import (
     Checkpoints,
@@ -25,7 +26,7 @@ from workloads.training.checkpoints import (
 from workloads.training.device import select_device
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import SplitSource, feed_of
-from workloads.training.metrics import Metric, default_metric, measure
+from workloads.training.measuring import Metric, default_metric, measure
 from workloads.training.records import EpochRecord, Progress, StepProgress, TrainResult
 from workloads.training.run import Loss, Run
 from workloads.training.settings import TrainSettings
@@ -84,19 +85,19 @@ def finetune(
             f"label_smoothing={settings.label_smoothing:g} belongs to the cross-entropy, but a loss is given. Put "
             "it into that loss, and set it to 0."
         )
-    place, home = select_device(device), device_of(model)
+    target, home = select_device(device), device_of(model)
     start = time.perf_counter()
-    feed = feed_of(split, place)
+    feed = feed_of(split, target)
     if metric is None and validation is not None:
         metric = default_metric(validation)
     with (
-        _reproducible(place, settings.seed),
-        _placed(model, place, home),
-        _teaching(teacher, place),
-        compiled(model, settings.compile, place) as forward,
+        _reproducible(target, settings.seed),
+        _placed(model, target, home),
+        _teaching(teacher, target),
+        compiled(model, settings.compile, target) as forward,
     ):
         run = Run(
-            model=model, forward=forward, feed=feed, device=place, settings=settings, loss=loss, teacher=teacher,
+            model=model, forward=forward, feed=feed, device=target, settings=settings, loss=loss, teacher=teacher,
             hooks=hooks, steps=steps,
         )  # fmt: skip
         keeper = None if checkpoints is None else _Keeper(run, checkpoints, start)
@@ -114,7 +115,7 @@ def finetune(
             hook.after_training(model)
     model.eval()
     wall_s = run.wall_s + time.perf_counter() - start
-    return TrainResult(history=tuple(run.history), wall_s=wall_s, device=str(place), steps=tuple(run.log))
+    return TrainResult(history=tuple(run.history), wall_s=wall_s, device=str(target), steps=tuple(run.log))
 
 
 def _one_epoch(run: Run, epoch: int, validation: SplitSource | None, metric: Metric | None) -> EpochRecord:
@@ -207,8 +208,8 @@ def _reproducible(device: torch.device, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _placed(model: nn.Module, place: torch.device, home: torch.device) -> Iterator[None]:
-    model.to(place)
+def _placed(model: nn.Module, target: torch.device, home: torch.device) -> Iterator[None]:
+    model.to(target)
     try:
         yield
     finally:
@@ -216,16 +217,15 @@ def _placed(model: nn.Module, place: torch.device, home: torch.device) -> Iterat
 
 
 @contextmanager
-def _teaching(teacher: Teacher | None, place: torch.device) -> Iterator[None]:
+def _teaching(teacher: Teacher | None, target: torch.device) -> Iterator[None]:
     """The teacher, if it is a module, in eval mode on the device of the student; as it was afterwards."""
     if not isinstance(teacher, nn.Module):
         yield
         return
-    home, modes = device_of(teacher), [(module, module.training) for module in teacher.modules()]
-    teacher.to(place).eval()
-    try:
-        yield
-    finally:
-        teacher.to(home)
-        for module, training in modes:
-            module.training = training
+    home = device_of(teacher)
+    with modes_kept(teacher):
+        teacher.to(target).eval()
+        try:
+            yield
+        finally:
+            teacher.to(home)

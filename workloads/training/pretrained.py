@@ -15,12 +15,11 @@ from workloads.storage.weights import load_weights, read_metadata, save_weights
 from workloads.training.accuracy import Accuracy
 from workloads.training.inputs import DataLike, InMemory, feed_of
 from workloads.training.loop import finetune
-from workloads.training.metrics import MetricValue, measure
+from workloads.training.measuring import MetricValue, measure
 from workloads.training.records import Progress, TrainResult
 from workloads.training.settings import TrainSettings
 
 _KEY = "pretrain_key"
-_HASHED_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +87,11 @@ def pretrain(
 def _training_key(model: nn.Module, data: DataLike, settings: TrainSettings) -> str:
     """16 hex digits of settings, data (name, size, labels, first images) and initial weights."""
     feed = feed_of(data.train, torch.device("cpu"))
+    text = f"{settings.key} {data.name}"
     if isinstance(feed, InMemory):
-        digest = hashlib.sha256(f"{settings.key} {data.name} {len(feed.y)}".encode())
-        for values in (feed.y, feed.x[:_HASHED_IMAGES]):
-            digest.update(values.contiguous().numpy().tobytes())
+        digest = feed.digest(f"{text} {len(feed.y)}")
     else:
-        digest = hashlib.sha256(f"{settings.key} {data.name} {feed.key}".encode())
+        digest = hashlib.sha256(f"{text} {feed.key}".encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

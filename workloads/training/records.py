@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from hwmodel.csvfile import csv_text
 from hwmodel.files import write_atomic
 from workloads.training.accuracy import Accuracy
-from workloads.training.metrics import MetricValue
+from workloads.training.measuring import MetricValue
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,7 +140,7 @@ class TrainResult:
 
     def write_csv(self, path: str | Path) -> Path:
         """`to_dataframe` as CSV; accuracies are shares, 0..1."""
-        return write_atomic(path, self.to_dataframe().to_csv(index=False, lineterminator="\n"))
+        return write_atomic(path, csv_text(self.to_dataframe()))
 
 
 def _value(score: Accuracy | MetricValue | None) -> float | None:

@@ -14,8 +14,7 @@ from hwmodel.errors import ConfigError
 from workloads.training.accuracy import Accuracy
 from workloads.training.hooks import TrainHook
 from workloads.training.inputs import Feed, own_generator
-from workloads.training.measuring import check_scores
-from workloads.training.metrics import check_same_shape
+from workloads.training.measuring import check_same_shape, check_scores
 from workloads.training.records import EpochRecord, StepProgress, StepRecord
 from workloads.training.settings import TrainSettings
 from workloads.training.step.augment import augmented

@@ -16,7 +16,7 @@ from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
 from workloads.training.inputs import DataLike, InMemory, SplitSource, feed_of, first_inputs
 from workloads.training.loop import finetune
-from workloads.training.metrics import Metric, MetricValue, measure
+from workloads.training.measuring import Metric, MetricValue, measure
 from workloads.training.records import Progress
 from workloads.training.run import Loss
 from workloads.training.settings import TrainSettings

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_keys, check_one_of
 from workloads.training.schedules import SCHEDULES, cosine, multistep, warmup
 
 OPTIMIZERS = ("sgd", "adam")
@@ -111,10 +111,7 @@ class TrainSettings:
             if not low <= value <= high:
                 raise ConfigError(f"`{low} <= {name} <= {high}` must hold, but got {name}={value!r}")
         for name, options in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in options:
-                hint = did_you_mean(str(value), options)
-                raise ConfigError(f"{name} must be one of {', '.join(options)}, but got {value!r}.{hint}")
+            check_one_of(name, getattr(self, name), options)
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be true or false, but got {getattr(self, name)!r}")
@@ -158,10 +155,7 @@ class TrainSettings:
         Raises:
             ConfigError: an unknown key, or a value out of its range.
         """
-        known = [f.name for f in fields(cls)]
-        for key in data:
-            if key not in known:
-                raise ConfigError(f"unknown training setting {key!r}.{did_you_mean(str(key), known)}")
+        check_keys(data, (f.name for f in fields(cls)), "training setting")
         return cls(**data)
 
     def to_dict(self) -> dict[str, Any]:

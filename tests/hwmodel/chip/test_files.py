@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -105,6 +106,65 @@ def test_units():
     assert parse_bandwidth("25.6 GB/s", 200e6) == 25.6e9 * 8 / 200e6
 
 
+@pytest.mark.parametrize(
+    ("text", "bits"),
+    [
+        ("8 bit", 8), ("8bit", 8), (" 2.5 B ", 20), (".5 KiB", 4096), ("1e1 bits", 10), ("+3 bit", 3), ("0 B", 0),
+    ],
+)  # fmt: skip
+def test_a_quantity_is_a_number_and_a_unit(text, bits):
+    assert parse_quantity("size", text) == bits
+    assert parse_quantity("area", "2 um^2") == parse_quantity("area", "2 um**2") == 2e-6
+    assert parse_quantity("area", "3 mm²") == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9**9**9 pJ",
+        "1 pJ + 2 pJ",
+        "2 * 3 pJ",
+        "(1 pJ)",
+        "1 pJ pJ",
+        "pJ",
+        "1 2 pJ",
+        "1 pJ^9^9",
+        "1 pJ^99",
+        "inf pJ",
+        "nan pJ",
+        "-inf pJ",
+        "1e999 pJ",
+        "1e-999 pJ",
+        "1e31 pJ",
+        "1 pJ/(0 bit)",
+        "__import__('os') pJ",
+        "1 " + "p" * 9999,
+        "1" * 9999 + " pJ",
+        "",
+        " ",
+        [1],
+        {"pJ": 1},
+        ["1 pJ"],
+        True,
+        None,
+        "1 pJ\n2 pJ",
+    ],
+)
+def test_anything_else_is_refused_at_once(text):
+    start = time.process_time()
+    with pytest.raises(ValueError, match=r"^.{1,300}$"):
+        parse_quantity("energy", text)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    "value", ["[1, pJ]", "{pJ: 1}", "9**9**9 pJ", "1 pJ + 2 pJ", "true", "null", "-1 pJ", "inf pJ"]
+)
+def test_a_chip_states_quantities_and_computes_none(tmp_path, value):
+    message = broken(tmp_path, "  read_energy: 0.01 pJ/bit", f"  read_energy: {value}")
+    assert f":{line_of(TINY, '0.01 pJ/bit')}:5 memories[0].read_energy: " in message
+
+
 @given(st.integers(1, 10_000), st.integers(1, 16), st.floats(0.001, 1.0), st.floats(0.001, 1.0))
 def test_stored_size_falls_with_density_and_never_exceeds_dense(elements, bits, one, other):
     low, high = sorted((one, other))
@@ -122,7 +182,7 @@ def test_stored_size_falls_with_density_and_never_exceeds_dense(elements, bits, 
         ),
         (lambda: Layer(name="x", dims={"k": 2}), "got 'k'"),
         (lambda: Layer(name="x", dims={}, stride=0), "stride: must be one or two integers >= 1, but got 0"),
-        (lambda: Layer(name="x", kind="pool", dims={}), "kind must be conv, linear or matmul"),
+        (lambda: Layer(name="x", kind="pool", dims={}), "kind must be one of conv, linear, matmul"),
         (lambda: Bits(w=0, i=8), r"`1 <= w <= 32` must hold \(an integer\), but got w=0"),
         (lambda: Bits(w=8, i=33), "got i=33"),
         (lambda: Density(w=0.5, pattern="4:2"), "'N:M' with 1 <= N <= M, but got '4:2'"),

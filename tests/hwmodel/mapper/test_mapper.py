@@ -210,7 +210,7 @@ def test_a_dim_that_does_not_divide_the_array_is_padded(tmp_path):
 
 
 def test_nothing_fits_says_what_to_change(tmp_path):
-    accelerator = chip(tmp_path, TINY.replace("size: 64 B", "size: 4 B"))
+    accelerator = chip(tmp_path, TINY.replace("size: 64 B", "size: 8 B"))
     with pytest.raises(MappingError, match=r"no mapping of 'big' fits 'tiny'.*16.*fewer bits, or a larger memory"):
         best_mapping(Task.of(Layer(name="big", dims={"K": 2}, bits=Bits(w=32, i=32)), accelerator))
 

@@ -28,7 +28,7 @@ def test_scales_and_zero_points():
     assert quantization_overhead_bits(FC, 8, "channel") == 7 * (32 + 8)
     assert quantization_overhead_bits(MATMUL, 8, "channel") == 0
     assert quantization_overhead_bits(FC, 32, "channel") == 0
-    with pytest.raises(LayerError, match="granularity must be tensor or channel, but got 'row'"):
+    with pytest.raises(LayerError, match="granularity must be one of tensor, channel, but got 'row'"):
         quantization_overhead_bits(FC, 8, "row")
 
 

@@ -10,7 +10,8 @@ from workloads.compress import (
     ActivationQuantizer,
     CompressionConfig,
     LayerChoice,
-    Observer,
+    RangeObserver,
+    UniformWeight,
     apply,
     calibrate,
     read_config,
@@ -22,14 +23,14 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def seen(*batches: Tensor, axis: int | None = None) -> Observer:
-    observer = Observer(axis)
+def seen(*batches: Tensor, axis: int | None = None) -> RangeObserver:
+    observer = RangeObserver(axis)
     for batch in batches:
         observer.update(batch)
     return observer
 
 
-def ends(observer: Observer, rule: str) -> list[list[float]]:
+def ends(observer: RangeObserver, rule: str) -> list[list[float]]:
     return [end.tolist() for end in observer.extremes(rule)]
 
 
@@ -60,7 +61,7 @@ def test_a_channel_is_observed_like_a_tensor_of_its_own(rule: str) -> None:
 def test_pruned_values_do_not_count() -> None:
     w, keep = torch.tensor([[1.0, 9.0], [-7.0, 2.0]]), torch.tensor([[True, False], [False, False]])
     for axis, expected in ((None, [[1.0], [1.0]]), (0, [[1.0, 0.0], [1.0, 0.0]])):
-        observer = Observer(axis)
+        observer = RangeObserver(axis)
         observer.update(w, keep)
         assert ends(observer, "minmax") == expected
 
@@ -74,6 +75,23 @@ def test_the_mse_range_beats_all_others(name: str) -> None:
         errors[rule] = float((quantizer(x) - x).square().sum())
     assert min(errors, key=errors.__getitem__) == "mse"
     assert errors["mse"] < errors["minmax"] / 2
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_symmetric_weights_of_any_observer_have_as_many_codes_below_zero_as_above(bits: int) -> None:
+    """Codes -q .. q, q = 2^(b-1) - 1: the lowest value of n weights, all <= 0, is q steps away from 0.
+
+    On a grid of 2^b codes it would be q + 1 steps away.
+    """
+    q, step = 2 ** (bits - 1) - 1, 0.5
+    weight = -step * (torch.arange(4000) % (q + 1)).float().reshape(4, 1000)
+    for observer in ("minmax", "moving_average", "percentile", "mse"):
+        quantizer = UniformWeight(bits, symmetric=True, observer=observer)
+        quantizer.initialise(weight, None)
+        grid = quantizer.grid(weight)
+        assert (grid.qmin, grid.qmax) == (-q, q)
+        assert grid.scale.item() == pytest.approx(step, rel=1e-6), observer
+        assert torch.equal(grid.codes(weight), (weight / step).to(torch.int32))
 
 
 def test_a_configuration_chooses_observer_granularity_and_rounding(tmp_path: object) -> None:
@@ -129,7 +147,7 @@ def test_a_border_of_ones_is_seen_in_small_images() -> None:
 def test_every_tap_of_a_large_kernel_counts(axis: int | None) -> None:
     """512 x 512 x 3 x 3, tap t holds the value t: the mean of the sample is that of 0..8, 4."""
     weight = torch.arange(9.0).reshape(3, 3).expand(512, 512, 3, 3)
-    observer = Observer(axis, 1 << 18)
+    observer = RangeObserver(axis, 1 << 18)
     observer.update(weight)
     assert observer.sample.shape == ((1, 1 << 18) if axis is None else (512, 512))
     assert float(observer.sample.mean()) == pytest.approx(4.0, abs=0.05)

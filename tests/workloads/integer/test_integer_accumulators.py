@@ -100,6 +100,18 @@ def test_the_guaranteed_width_changes_nothing(pairs, chunk):
     assert -norm <= low <= 0 <= high <= norm and bits <= signed_bits(-norm, norm)
 
 
+@pytest.mark.parametrize(("low", "high"), [(5, 7), (-7, -5)])
+def test_the_guaranteed_width_holds_the_sum_before_the_last_product(low, high):
+    """4 * 7 - 4 * 5 = 8 fits in 5 bits; the first product alone, 28, needs 6: the register starts at 0."""
+    w = torch.tensor([[4, -4]])
+    assert guaranteed_bits(w, low, high) == signed_bits(-4 * 7, 4 * 7) == 6
+    register = Accumulator(bits=6, chunk=1)
+    for first in (low, high):
+        for second in (low, high):
+            x = torch.tensor([[first, second]])
+            assert accumulate(*operands([(4, first), (-4, second)]), register).item() == int((w * x).sum())
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40))
 def test_signed_bits_are_the_fewest(a, b):

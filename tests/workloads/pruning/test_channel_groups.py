@@ -247,6 +247,19 @@ def test_a_batch_norms_shift_goes_with_its_channel() -> None:
     assert gap(filters, sliced, x) < 1e-12
 
 
+def test_a_zero_filter_with_a_bias_is_no_dead_channel() -> None:
+    """Its channel is the bias everywhere: it stays. One without a bias goes, and the outputs stay."""
+    model = randomized(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)))
+    with torch.no_grad():
+        model[0].weight[[1, 2]] = 0.0
+        model[0].bias.copy_(torch.tensor([1.0, 1.0, 0.0, 1.0]))
+    x = picture()
+    groups = channel_groups(model, x)
+    keep = pruned_channels(model, groups)
+    assert [kept for name, kept in keep.items() if len(kept) != 3 or 2 not in kept] == [(0, 1, 3)]
+    assert gap(model, slice_channels(model, groups, keep, x), x) < 1e-12
+
+
 def test_a_size_in_the_forward_is_found_out() -> None:
     class Fixed(nn.Module):
         def __init__(self) -> None:
@@ -266,7 +279,7 @@ def test_bad_channels_are_named() -> None:
     model, x = toy("residual"), picture()
     groups = channel_groups(model, x)
     for keep, message in [
-        ({"firts": [0]}, "'firts' is none of the 2 channel groups. Did you mean 'first'"),
+        ({"firts": [0]}, "keep: 'firts' matched 0 of 2 channel groups. Did you mean 'first'"),
         ({"first": []}, "at least one, but got"),
         ({"first": [1, 1]}, "rising channel numbers in 0..7"),
         ({"first": [8]}, "rising channel numbers in 0..7"),

@@ -132,6 +132,21 @@ def test_filters_go_with_their_bias_and_blocks_by_pattern() -> None:
         MagnitudePruner(OneShot(final=0.5), pattern="2:4").before_epoch(model, 1)
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("kind", ["sparse", "quantized"])
+def test_a_mask_sparser_than_the_schedule_stays_as_it_is(data: Data, kind: str, scope: str) -> None:
+    """A quarter is kept; a schedule that asks for half as much brings nothing back."""
+    model = kinds(data)[kind]
+    masks = {}
+    for name in ("conv", "fc"):
+        layer = model.get_submodule(name)
+        index = torch.arange(layer.weight.numel()).reshape(layer.weight.shape)
+        masks[name] = index >= layer.weight.numel() * 3 // 4  # ties among zeros would go to the first
+        layer.mask = masks[name].clone()
+    MagnitudePruner(OneShot(final=0.5), scope=scope).before_epoch(model, 1)
+    assert all(torch.equal(get_masks(model)[name], mask) for name, mask in masks.items())
+
+
 def test_a_mask_that_was_there_stays(data: Data) -> None:
     net = quadrant_net()
     mask = torch.zeros_like(net.conv.weight, dtype=torch.bool)

@@ -159,6 +159,24 @@ def test_sparse_layers_are_drop_in(kind: type, plain: type, args: tuple[int, ...
     assert f"density={layer.density:.3g}" in repr(layer)
 
 
+def test_a_shared_weight_is_stored_once() -> None:
+    """8 x 8 weights in two layers, and a bias each; one bias is frozen."""
+    first, second = nn.Linear(8, 8), nn.Linear(8, 8)
+    second.weight = first.weight
+    second.bias.requires_grad_(False)
+    size = model_size(nn.Sequential(first, second), normal(1, 8))
+    assert (size.parameters, size.trainable, size.macs) == (64 + 2 * 8, 64 + 8, 2 * 64)
+    assert (size.size_bits, size.size_bytes) == (32 * size.parameters, 4 * size.parameters)
+
+
+def test_weights_pruned_by_hooks_are_no_weights() -> None:
+    """torch keeps the whole weight as `weight_orig`; its mask removes half of 64, and the bias stays."""
+    model = nn.Sequential(nn.Linear(8, 8))
+    prune.l1_unstructured(model[0], "weight", amount=0.5)
+    size = model_size(model, normal(1, 8))
+    assert (size.parameters, size.nonzero) == (64 + 8, 32 + 8)
+
+
 def test_a_model_becomes_sparse_and_dense_again() -> None:
     model = tiny_net()
     masks = {name: normal(*model.get_submodule(name).weight.shape) > 0 for name in ("conv1", "block.0", "fc")}
@@ -177,6 +195,7 @@ def test_a_model_becomes_sparse_and_dense_again() -> None:
     again = from_torch_prune(back)
     for other in (back, again):
         assert torch.allclose(other(x), sparse(x))
+        assert model_size(other, x) == size
     assert {n: m.tolist() for n, m in get_masks(again).items()} == {n: m.tolist() for n, m in masks.items()}
 
 
@@ -213,7 +232,7 @@ def test_masks_and_quantizers_compose_in_either_order() -> None:
 
 def test_bad_masks_are_named() -> None:
     model = tiny_net()
-    with pytest.raises(ConfigError, match=r"'conv' is none of the 4 plain.*Did you mean 'conv1'"):
+    with pytest.raises(ConfigError, match=r"'conv' matched 0 of 4 plain.*Did you mean 'conv1'"):
         to_sparse(model, {"conv": torch.ones(1)})
     with pytest.raises(
         ConfigError, match=r"'fc': the mask must broadcast to the weight \(4, 12\), but is \(4, 11\)"

@@ -12,7 +12,7 @@ from hwmodel import evaluate, load_accelerator
 from hwmodel.errors import ConfigError, GraphError
 from tests.workloads.compress.compress_models import TINY_LAYERS, images, tiny_graph, tiny_net
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate
-from workloads.export import explain
+from workloads.export import explain_layer
 
 CONFIG = CompressionConfig({
     "block.2": LayerChoice(w_bits=5, a_bits=6, density=0.5, granularity="channel"),
@@ -28,7 +28,7 @@ def qmodel():
 
 
 def test_a_layer_in_numbers(qmodel):
-    about = explain(qmodel, "block.2")
+    about = explain_layer(qmodel, "block.2")
     layer = qmodel.get_submodule("block.2")
     grid, count = layer.weight_grid(), layer.weight.numel()
     codes = grid.codes(layer.weight) * layer.mask
@@ -46,14 +46,14 @@ def test_a_layer_in_numbers(qmodel):
 
 
 def test_affine_grids_say_their_zero_point(qmodel):
-    about, grid = explain(qmodel, "conv1"), qmodel.conv1.weight_grid()
+    about, grid = explain_layer(qmodel, "conv1"), qmodel.conv1.weight_grid()
     zero = int(grid.zero_point)
     assert about.weight.zero_point == (zero, zero)
     assert about.weight.range == pytest.approx((-zero * grid.scale.item(), (15 - zero) * grid.scale.item()))
 
 
 def test_a_float_layer(qmodel):
-    about = explain(qmodel, "fc")
+    about = explain_layer(qmodel, "fc")
     assert (about.weight, about.input, about.density) == (None, None, 1.0)
     assert about.num_bytes == about.float_bytes == 4 * qmodel.fc.weight.numel()
     assert "weight   float" in str(about)
@@ -61,7 +61,7 @@ def test_a_float_layer(qmodel):
 
 def test_shares_of_the_cost_add_up(qmodel):
     graph, chip = tiny_graph(), load_accelerator("edge_npu")
-    found = [explain(qmodel, name, graph=graph, config=CONFIG, accelerator=chip) for name in TINY_LAYERS]
+    found = [explain_layer(qmodel, name, graph=graph, config=CONFIG, accelerator=chip) for name in TINY_LAYERS]
     total = evaluate(graph, chip, config=CONFIG)
     assert sum(item.macs for item in found) == graph.macs
     assert sum(item.macs_share for item in found) == pytest.approx(1)
@@ -71,7 +71,7 @@ def test_shares_of_the_cost_add_up(qmodel):
 
 def test_text_and_dict(qmodel):
     graph, chip = tiny_graph(), load_accelerator("edge_npu")
-    about = explain(qmodel, "block.2", graph=graph, config=CONFIG, accelerator=chip)
+    about = explain_layer(qmodel, "block.2", graph=graph, config=CONFIG, accelerator=chip)
     text = str(about)
     for part in ("block.2 (QuantConv2d, 12 x 8 x 1 x 1 weights, lsq)", "5 bits, codes -16..15", "of 32 levels used",
                  "50 % kept", "times smaller than float32", "MACs", "energy", "cycles"):  # fmt: skip
@@ -83,19 +83,19 @@ def test_text_and_dict(qmodel):
 
 def test_before_calibration_and_without_the_needed(qmodel):
     fresh = apply(tiny_net(), CONFIG)
-    assert "6 bits, not calibrated yet" in str(explain(fresh, "block.2"))
+    assert "6 bits, not calibrated yet" in str(explain_layer(fresh, "block.2"))
     with pytest.raises(ConfigError, match=r"'block.3' matched 0 of 4 layers. Did you mean 'block.[02]'"):
-        explain(qmodel, "block.3")
+        explain_layer(qmodel, "block.3")
     with pytest.raises(ConfigError, match="needs graph and config"):
-        explain(qmodel, "fc", accelerator=load_accelerator("edge_npu"))
+        explain_layer(qmodel, "fc", accelerator=load_accelerator("edge_npu"))
     with pytest.raises(GraphError, match="'spare' matched 0"):
         qmodel.spare = torch.nn.Linear(2, 2)
         try:
-            explain(qmodel, "spare", graph=tiny_graph())
+            explain_layer(qmodel, "spare", graph=tiny_graph())
         finally:
             del qmodel.spare
 
 
 def test_a_float_layer_has_no_quantizer_in_its_headline():
-    headline = str(explain(torch.nn.Sequential(torch.nn.Linear(3, 2)), "0")).splitlines()[0]
+    headline = str(explain_layer(torch.nn.Sequential(torch.nn.Linear(3, 2)), "0")).splitlines()[0]
     assert headline == "0 (Linear, 2 x 3 weights)"

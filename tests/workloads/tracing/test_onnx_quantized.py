@@ -134,6 +134,32 @@ def test_widths_pass_through_ops_that_keep_the_grid(tmp_path):
     assert layer.macs == B * (Y - 1) * (X - 1) * C * K
 
 
+@pytest.mark.parametrize(("types", "bits"), [
+    ((T.INT4, T.INT8), 8), ((T.INT8, T.INT4), 8), ((T.INT4, T.INT4), 4), ((T.INT4, None), 32), ((None, T.INT4), 32),
+])  # fmt: skip
+def test_a_concatenation_is_as_wide_as_its_widest_input(tmp_path, types, bits):
+    """A float input makes it a float; the order of the inputs says nothing."""
+    nodes, parts = [], []
+    for index, kind in enumerate(types):
+        if kind is not None:
+            nodes += [node("QuantizeLinear", f"x s z{index}", f"q{index}"),
+                      node("DequantizeLinear", f"q{index} s z{index}", f"d{index}")]  # fmt: skip
+        parts.append("x" if kind is None else f"d{index}")
+    zeros = {f"z{index}": narrow(f"z{index}", kind, [], 0) for index, kind in enumerate(types) if kind is not None}
+    path = save(
+        tmp_path / "m.onnx",
+        [
+            *nodes,
+            node("Concat", " ".join(parts), "c", axis=1),
+            node("DequantizeLinear", "w s wz", "wd"),
+            node("Conv", "c wd", "y"),
+        ],
+        {"s": np.float32(0.1), "w": np.ones((K, 2 * C, R, R), np.int8), "wz": np.int8(0), **zeros},
+    )
+    layer = only_layer(path)
+    assert (layer.bits, layer.macs) == (Bits(w=8, i=bits, o=32), 2 * MACS)
+
+
 def test_float_layers_have_no_widths_of_their_own(tmp_path):
     path = save(tmp_path / "m.onnx", [node("Conv", "x w", "y")], {"w": WEIGHT})
     assert only_layer(path).bits is None

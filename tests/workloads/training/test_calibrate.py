@@ -50,7 +50,7 @@ def test_calibration_writes_a_file_that_loads(tmp_path):
 
 
 def test_devices_are_checked():
-    with pytest.raises(ConfigError, match="device must be cpu or cuda, but got 'tpu'"):
+    with pytest.raises(ConfigError, match="device must be one of cpu, cuda, but got 'tpu'"):
         calibrate("tpu")
     with pytest.raises(ConfigError, match="count >= 4"):
         calibrate("cpu", count=1)

@@ -63,10 +63,13 @@ def test_digits_keep_image_and_label_together():
 
 
 def test_digits_seed():
-    first, again, other = (splits(load_data("digits", seed=seed)) for seed in (0, 0, 1))
-    for one, same, differs in zip(first, again, other, strict=True):
-        assert torch.equal(one.x, same.x) and torch.equal(one.y, same.y)
-        assert not torch.equal(one.y, differs.y), "each split is drawn by the seed, the test split too"
+    """Every split is drawn by the seed, the test split too: its images are not those of another seed."""
+    drawn = [load_data("digits", seed=seed) for seed in (0, 0, 1)]
+    for first, again, other in zip(*map(splits, drawn), strict=True):
+        assert torch.equal(first.x, again.x) and torch.equal(first.y, again.y)
+        assert not torch.equal(first.y, other.y)
+    chosen = [set(split_indices(load_digits().target, seed)[2].tolist()) for seed in (0, 1)]
+    assert len(chosen[0] & chosen[1]) < 360 / 2  # 72 by chance
 
 
 def test_digits_resized_and_in_three_channels():
@@ -84,9 +87,9 @@ def test_synthetic_labels_can_be_learned():
 
 
 def test_synthetic_seed():
-    first, again, other = (splits(load_data("synthetic", seed=seed, train=20)) for seed in (0, 0, 1))
-    for one, same, differs in zip(first, again, other, strict=True):
-        assert torch.equal(one.x, same.x) and not torch.equal(one.x, differs.x)
+    drawn = [load_data("synthetic", seed=seed, train=20, validation=20, test=20) for seed in (0, 0, 1)]
+    for first, again, other in zip(*map(splits, drawn), strict=True):
+        assert torch.equal(first.x, again.x) and not torch.equal(first.x, other.x)
 
 
 @pytest.mark.parametrize(

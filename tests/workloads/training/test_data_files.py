@@ -151,6 +151,9 @@ def test_a_folder_is_split_class_by_class(tmp_path):
         assert ((split.x[:, 0, 0, 0] * 255).round() == 100 * split.y).all()
     everything = torch.cat([split.x for split in (data.train, data.validation, data.test)])
     assert len(torch.unique(everything.flatten(1), dim=0)) == 40  # each image once
+    other = load_data("folder", path=tmp_path, size=16, seed=1, validation=0.2, test=0.1, normalize="none")
+    for mine, drawn in ((data.validation, other.validation), (data.test, other.test)):
+        assert torch.equal(mine.y, drawn.y) and not torch.equal(mine.x, drawn.x), "the seed draws other images"
 
 
 def test_folders_for_the_splits_are_taken(tmp_path):

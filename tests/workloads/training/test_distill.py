@@ -110,6 +110,31 @@ def test_any_function_teaches_a_smaller_quantized_student():
     assert student.conv.pointwise.mask.double().mean() == 0.5
 
 
+def test_a_teacher_is_in_eval_mode_and_comes_back_as_it_was():
+    """Dropout would give other scores every time, a batch norm would learn from the student's batches."""
+    data = quadrant_data(num_train=32)
+    modes = []
+
+    class Moody(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.BatchNorm2d(data.train.x.shape[1]), quadrant_net(), nn.Dropout(0.5))
+            self.net[0].eval()
+
+        def forward(self, x):
+            modes.extend(module.training for module in self.modules())
+            return self.net(x)
+
+    teacher = Moody()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    wanted = [module.training for module in teacher.modules()]
+    assert True in wanted and False in wanted
+    finetune(quadrant_net(seed=1), data.train, replace(SETTINGS, distill_weight=0.5), teacher=teacher, device="cpu")
+    assert modes and not any(modes)
+    assert [module.training for module in teacher.modules()] == wanted
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+
 def test_a_teacher_that_gives_no_scores():
     data = quadrant_data(num_train=32)
     with pytest.raises(ConfigError, match="a teacher must give a tensor of scores, but gave tuple"):

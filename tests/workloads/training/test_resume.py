@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,26 +150,27 @@ def test_interrupted_within_an_epoch_it_goes_on_after_the_last_whole_one(data: D
 
 
 KILLED = """
-import sys, time
+import os, signal, sys
 from tests.workloads.compress.compress_models import quadrant_data
 from tests.workloads.training.test_resume import SETTINGS, build
 from workloads.training import Checkpoints, finetune
 data = quadrant_data()
 model, hooks = build("pruned", data)
+def die(done, total):
+    if os.path.exists(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
 finetune(model, data.train, SETTINGS, validation=data.validation, device="cpu", hooks=hooks,
-         checkpoints=Checkpoints(path=sys.argv[1]), steps=lambda done, total: time.sleep(0.05))
+         checkpoints=Checkpoints(path=sys.argv[1]), steps=die)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_a_killed_process_loses_no_whole_epoch(data: Data, tmp_path: Path) -> None:
+    """It kills itself at the first step after a state is there: in the second epoch."""
     path = tmp_path / "run.safetensors"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], cwd=Path(__file__).parents[3])
-    while not path.exists() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was killed, not done"
-    assert 1 <= read_state(path)["epoch"] < 4
+    process = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=Path(__file__).parents[3], check=False)
+    assert process.returncode == -signal.SIGKILL, "it was killed, not done"
+    assert read_state(path)["epoch"] == 1
     resumed, _, _ = run("pruned", data, SETTINGS, Checkpoints(path=path, resume=True))
     whole, _, _ = run("pruned", data, SETTINGS)
     assert same(state_of(resumed), state_of(whole))
@@ -200,6 +200,9 @@ def test_another_run_is_not_resumed(data: Data, tmp_path: Path) -> None:
         run("float", data, replace(SETTINGS, amp="bf16"), again)
     with pytest.raises(ConfigError, match="another training split"):
         run("float", quadrant_data(noise=0.5), SETTINGS, again)
+    relabelled = replace(data, train=replace(data.train, y=(data.train.y + 1) % 4))
+    with pytest.raises(ConfigError, match="another training split"):
+        run("float", relabelled, SETTINGS, again)
     with pytest.raises(ConfigError, match="other hooks"):
         run("pruned", data, SETTINGS, again)
     with pytest.raises(ConfigError, match="does not fit the model"):

@@ -89,6 +89,7 @@ def test_a_loader_learns_scores_and_repeats(data: Data) -> None:
     for model, validation in zip(models, (None, data.validation, loader(data.validation, 13)), strict=True):
         finetune(model, loader(data.train), replace(SETTINGS, epochs=5), validation=validation, device="cpu")
     assert torch.equal(flat(models[0]), flat(models[1]))
+    assert torch.equal(flat(models[0]), flat(models[2])), "a shuffling validation loader draws beside the run"
     assert measure_accuracy(models[0], data.validation).value > 0.9
     assert measure_accuracy(models[0], loader(data.validation, 13)) == measure_accuracy(models[0], data.validation)
 

@@ -263,10 +263,12 @@ def test_the_same_training_is_done_once(data: Data, tmp_path: Path) -> None:
     assert torch.equal(flat(first), flat(second))
 
 
-@pytest.mark.parametrize("what", ["settings", "weights", "data"])
+@pytest.mark.parametrize("what", ["settings", "weights", "data", "labels"])
 def test_another_training_is_done_anew(data: Data, tmp_path: Path, what: str) -> None:
     path, short = tmp_path / "float.safetensors", replace(SETTINGS, epochs=1)
     pretrain(quadrant_net(), data, short, path, device="cpu")
+    if what == "labels":
+        data = replace(data, train=replace(data.train, y=(data.train.y + 1) % 4))
     other = pretrain(
         quadrant_net(seed=int(what == "weights")),
         quadrant_data(noise=0.5) if what == "data" else data,

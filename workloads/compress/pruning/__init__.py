@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         SparseLinear,
         to_sparse,
     )
-    from workloads.sparse.schedules import Cubic, OneShot, PruneSchedule, Stepwise
+    from workloads.sparse import Cubic, OneShot, PruneSchedule, Stepwise
 
 __all__ = [
     "ChannelGroup",
@@ -65,7 +65,7 @@ __getattr__, __dir__ = lazy_exports(
         "masks": (
             "from_torch_prune", "get_masks", "global_densities", "global_masks", "set_masks", "to_torch_prune",
         ),
-        "..sparse.schedules": ("Cubic", "OneShot", "PruneSchedule", "Stepwise"),
+        "..sparse": ("Cubic", "OneShot", "PruneSchedule", "Stepwise"),
         "select": ("channel_config", "channel_norms", "pruned_channels", "select_channels"),
         "size": ("ModelSize", "model_size", "size_table"),
         "slicing": ("mask_channels", "slice_channels"),

@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError, HwModelError, did_you_mean
+from hwmodel.errors import ConfigError, HwModelError, check_names
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.classes import FIXED, NONE
 from workloads.compress.pruning.follow import ChannelFollower, Followed
 from workloads.compress.pruning.sparse_layers import SparseLayer
 from workloads.placement import device_of
-from workloads.tracing.failure import explain
+from workloads.tracing.failure import forward_error
 from workloads.tracing.isolate import isolated
 from workloads.tracing.request import named_outputs
 from workloads.tracing.scope import ModuleNames, Scope
@@ -180,7 +180,7 @@ def _follow(model: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> Fo
     except HwModelError:
         raise
     except Exception as error:  # torch and the model raise anything here
-        raise explain(error, scope, type(model).__name__) from error
+        raise forward_error(error, scope, type(model).__name__) from error
     finally:
         for handle in handles:
             handle.remove()
@@ -237,11 +237,8 @@ def check_keep(groups: Sequence[ChannelGroup], keep: dict[str, tuple[int, ...]])
         ConfigError: a name is no group (the nearest is offered), or its channels break a rule.
     """
     sizes = {group.name: group.size for group in groups}
+    check_names(keep, sizes, "channel groups", place="keep")
     for name, channels in keep.items():
-        if name not in sizes:
-            raise ConfigError(
-                f"keep: {name!r} is none of the {len(sizes)} channel groups.{did_you_mean(name, sizes)}"
-            )
         rising = list(channels) == sorted(set(channels))
         if not channels or not rising or channels[0] < 0 or channels[-1] >= sizes[name]:
             raise ConfigError(

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, check_names
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.sparse_layers import SparseLayer, check_fits, to_sparse
+from workloads.compress.replacing import replace_modules
 from workloads.wrappers import copied
 
 _WITH_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -29,9 +30,7 @@ def weight_layers(model: nn.Module, names: Iterable[str] | None = None) -> dict[
     if names is None:
         return found
     wanted = list(names)
-    for name in wanted:
-        if name not in found:
-            raise ConfigError(f"{name!r} matched 0 of {len(found)} layers.{did_you_mean(name, found)}")
+    check_names(wanted, found)
     return {name: found[name] for name in wanted}
 
 
@@ -123,12 +122,10 @@ def from_torch_prune(model: nn.Module) -> nn.Module:
 def to_torch_prune(model: nn.Module) -> nn.Module:
     """A copy in which sparse layers are plain ones under `torch.nn.utils.prune`, as its functions leave them."""
     result = copied(model)
-    for name, layer in list(result.named_modules()):
+    replacements: dict[nn.Module, nn.Module] = {}
+    for layer in result.modules():
         if isinstance(layer, SparseLayer):
-            dense, mask = layer.to_dense(), layer.mask
-            prune.custom_from_mask(dense, "weight", mask)  # type: ignore[no-untyped-call]
-            if not name:
-                return dense
-            parent, _, child = name.rpartition(".")
-            setattr(result.get_submodule(parent), child, dense)
-    return result
+            dense = layer.to_dense()
+            prune.custom_from_mask(dense, "weight", layer.mask)  # type: ignore[no-untyped-call]
+            replacements[layer] = dense
+    return replace_modules(result, replacements)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import QuantLayer, named_choices
 from workloads.compress.pruning.groups import ChannelGroup
@@ -65,8 +65,7 @@ def select_channels(
         raise ConfigError(
             f"`0 < density <= 1` and `multiple >= 1` must hold, but got density={density!r}, multiple={multiple!r}"
         )
-    if scope not in ("group", "global"):
-        raise ConfigError(f"scope must be 'group' or 'global', but got {scope!r}")
+    check_one_of("scope", scope, ("group", "global"))
     norms = {group.name: channel_norms(model, group) for group in groups}
     counts = {group.name: _rounded(group.size * density) for group in groups}
     if scope == "global" and groups:

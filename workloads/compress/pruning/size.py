@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.network.graph import LayerGraph
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.masks import get_masks
 from workloads.tracing import trace
@@ -19,53 +19,84 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSize:
-    """What a model holds and does.
+    """What a model, or a part of it, holds and does. A parameter that modules share counts once.
 
     Attributes:
         parameters: trained numbers, those of quantizers left out.
+        trainable: those with a gradient.
         nonzero: those that no mask removes and that are not zero.
         macs: of one forward pass on the example, dense.
-        size_bits: of all parameters, stored densely: quantized weights at their bits, the rest as float [bit].
+        size_bits: of all parameters, stored densely: quantized weights at their bits, the rest at the width of
+            their type [bit].
     """
 
     parameters: int
+    trainable: int
     nonzero: int
     macs: int
     size_bits: int
 
+    @property
+    def size_bytes(self) -> int:
+        """The same in whole bytes [byte]."""
+        return -(-self.size_bits // 8)
+
 
 def model_size(model: nn.Module, *example: Any) -> ModelSize:
-    """Count a model, plain, sparse or compressed; a parameter that several modules share counts with the first.
+    """Count a model, plain, sparse or compressed.
 
     Args:
         model: not changed.
         example: inputs of its forward.
     """
-    masks = get_masks(model)
-    total = nonzero = size_bits = 0
+    return size_of(model, trace(model, *example))
+
+
+def size_of(model: nn.Module, graph: LayerGraph, name: str = "") -> ModelSize:
+    """Count a module of a model that is traced.
+
+    Args:
+        model: plain, sparse or compressed; not changed.
+        graph: its trace.
+        name: of the module; "" is the model.
+    """
+    part = model.get_submodule(name)
+    masks, quantizers = get_masks(part), _quantizer_parameters(part)
     seen: set[int] = set()
-    for name, module in model.named_modules():
-        if _is_quantizer(name, model):
-            continue
+    total = trainable = nonzero = size_bits = 0
+    for path, module in part.named_modules():
         for key, parameter in module.named_parameters(recurse=False):
-            if id(parameter) in seen:
+            if id(parameter) in seen | quantizers:
                 continue
             seen.add(id(parameter))
-            value = parameter.detach()
-            alive = value.ne(0) & masks[name] if key == "weight" and name in masks else value.ne(0)
-            bits = FLOAT_BITS
-            if key == "weight" and isinstance(module, QuantLayer) and module.weight_quantizer is not None:
-                bits = int(module.weight_quantizer.bits)
-            total += value.numel()
-            nonzero += int(alive.sum())
-            size_bits += value.numel() * bits
-    return ModelSize(parameters=total, nonzero=nonzero, macs=trace(model, *example).macs, size_bits=size_bits)
+            is_weight = key in ("weight", "weight_orig")  # the latter under torch.nn.utils.prune
+            alive = parameter.detach().ne(0)
+            total += parameter.numel()
+            trainable += parameter.numel() if parameter.requires_grad else 0
+            nonzero += int((alive & masks[path] if is_weight and path in masks else alive).sum())
+            size_bits += parameter.numel() * _width(module, key, parameter)
+    inside = (layer for layer in graph.layers if not name or f"{layer.module}.".startswith(f"{name}."))
+    macs = sum(layer.macs for layer in inside)
+    return ModelSize(parameters=total, trainable=trainable, nonzero=nonzero, macs=macs, size_bits=size_bits)
 
 
-def _is_quantizer(name: str, model: nn.Module) -> bool:
-    """Inside a compressed layer."""
-    parts = name.split(".")
-    return any(isinstance(model.get_submodule(".".join(parts[:end])), QuantLayer) for end in range(1, len(parts)))
+def _quantizer_parameters(model: nn.Module) -> set[int]:
+    """id of every parameter inside a compressed layer that is not the layer's own."""
+    return {
+        id(parameter)
+        for layer in model.modules()
+        if isinstance(layer, QuantLayer)
+        for child in layer.children()
+        for parameter in child.parameters()
+    }
+
+
+def _width(module: nn.Module, key: str, parameter: nn.Parameter) -> int:
+    """Of a stored element [bit]."""
+    own = 8 * parameter.element_size()
+    if key != "weight" or not isinstance(module, QuantLayer) or module.weight_quantizer is None:
+        return own
+    return min(own, int(module.weight_quantizer.bits))
 
 
 def size_table(models: Mapping[str, nn.Module], *example: Any) -> pd.DataFrame:
@@ -77,4 +108,8 @@ def size_table(models: Mapping[str, nn.Module], *example: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    return pd.DataFrame([{"model": label, **vars(model_size(model, *example))} for label, model in models.items()])
+    sizes = {label: model_size(model, *example) for label, model in models.items()}
+    columns = ("parameters", "nonzero", "macs", "size_bits")
+    return pd.DataFrame(
+        [{"model": label, **{name: getattr(size, name) for name in columns}} for label, size in sizes.items()]
+    )

@@ -266,12 +266,12 @@ def _check_weights(masked: nn.Module, sliced: nn.Module, cuts: Mapping[str, Cut]
 @torch.no_grad()
 def _check_equal(masked: nn.Module, sliced: nn.Module, example: Sequence[Any]) -> None:
     generator = torch.Generator().manual_seed(0)
-    place = device_of(masked)
+    device = device_of(masked)
 
     def stand_in(x: Tensor) -> Tensor:
         if not x.is_floating_point():
-            return x.to(place)
-        return torch.randn(x.shape, generator=generator, dtype=torch.float64).to(place)
+            return x.to(device)
+        return torch.randn(x.shape, generator=generator, dtype=torch.float64).to(device)
 
     inputs = pytree.tree_map_only(Tensor, stand_in, tuple(example))
     expected = _outputs(masked, inputs)

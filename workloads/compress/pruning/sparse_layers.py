@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.errors import ConfigError, matched_none
 from workloads.compress.replacing import mirrored, must_be_called, replace_modules
 from workloads.compress.tied import partners
 from workloads.wrappers import copied
@@ -121,9 +121,7 @@ def _sparse(name: str, model: nn.Module, mask: Tensor) -> SparseLayer:
     module = modules.get(name)
     if type(module) not in SPARSE or module is None:
         known = [key for key, value in modules.items() if type(value) in SPARSE]
-        raise ConfigError(
-            f"{name!r} is none of the {len(known)} plain convolutions and linear layers.{did_you_mean(name, known)}"
-        )
+        raise ConfigError(matched_none(name, known, "plain convolutions and linear layers"))
     layer = must_be_called(mirrored(module, SPARSE[type(module)]))
     check_fits(name, mask, layer.weight)
     full = mask.to(device=layer.weight.device, dtype=torch.bool).expand_as(layer.weight)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
-from workloads.compress.config import MAX_QUANTIZED_BITS, OBSERVERS, QUANTIZERS, check_one_of
+from hwmodel.errors import ConfigError, check_one_of
+from workloads.compress.config import MAX_QUANTIZED_BITS, OBSERVERS, QUANTIZERS
 from workloads.compress.grid import Grid, along, integer_range
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.base import Quantizer
 from workloads.compress.quantizers.learned import signed_grid
 from workloads.compress.ranges import affine_steps, symmetric_steps
@@ -73,8 +73,8 @@ class ActivationQuantizer(Quantizer):
         self.rule = START.get(quantizer, "minmax") if observer == "default" else observer
         self.signed = signed
         self.axis = axis
-        self.observer: Observer | None = None
-        self._seen: Observer | None = None
+        self.observer: RangeObserver | None = None
+        self._seen: RangeObserver | None = None
         self._is_set = False
         shape = () if axis is None else (channels,)
         qn, qp, offset = integer_range(min(bits, MAX_QUANTIZED_BITS), signed=False)
@@ -120,9 +120,9 @@ class ActivationQuantizer(Quantizer):
         observer.update(x)
         self.set_range(observer)
 
-    def new_observer(self) -> Observer:
+    def new_observer(self) -> RangeObserver:
         """An observer of what this quantizer needs to see."""
-        return Observer(self.axis)
+        return RangeObserver(self.axis)
 
     def set_bits(self, bits: int) -> None:
         """Change the width; the grid is set anew from what the last calibration saw.
@@ -140,7 +140,7 @@ class ActivationQuantizer(Quantizer):
             self.calibrated.fill_(False)
 
     @torch.no_grad()
-    def set_range(self, observer: Observer) -> None:
+    def set_range(self, observer: RangeObserver) -> None:
         """Set the grid from what an observer saw.
 
         Raises:
@@ -156,7 +156,7 @@ class ActivationQuantizer(Quantizer):
         self.calibrated.fill_(True)
         self._is_set = True
 
-    def _set_affine(self, observer: Observer) -> None:
+    def _set_affine(self, observer: RangeObserver) -> None:
         levels = 2**self._width - 1
         step, zero = affine_steps(observer, self.rule, levels, integral=self.kind != "lsq+")
         if self.kind == "lsq+":
@@ -167,7 +167,7 @@ class ActivationQuantizer(Quantizer):
         self.qp.copy_(levels - zero.reshape(self.qp.shape))
         self.offset.fill_(0.0)
 
-    def _set_symmetric(self, observer: Observer, signed: bool) -> None:
+    def _set_symmetric(self, observer: RangeObserver, signed: bool) -> None:
         qn, qp, offset = integer_range(self._width, signed)
         for buffer, value in ((self.qn, qn), (self.qp, qp), (self.offset, offset)):
             buffer.fill_(value)

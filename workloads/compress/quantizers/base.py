@@ -8,9 +8,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.config import MAX_QUANTIZED_BITS, ROUNDINGS, check_one_of
+from workloads.compress.config import MAX_QUANTIZED_BITS, ROUNDINGS
 
 HALF = (torch.bfloat16, torch.float16)
 

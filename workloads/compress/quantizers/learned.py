@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from workloads.compress.config import MAX_QUANTIZED_BITS
 from workloads.compress.grid import Grid, along, integer_range
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.drawn import WeightQuantizer
 from workloads.compress.quantizers.weights import WEIGHT_SAMPLE
 from workloads.compress.ranges import symmetric_steps
@@ -65,7 +65,7 @@ class LSQWeight(WeightQuantizer):
         """Set the step from the weights that survive."""
         if not 1 <= self._width <= MAX_QUANTIZED_BITS:
             return
-        seen = Observer(self.axis, WEIGHT_SAMPLE)
+        seen = RangeObserver(self.axis, WEIGHT_SAMPLE)
         seen.update(weight, mask)
         if self.observer == THREE_SIGMA:
             step = three_sigma_steps(seen.sample, self._width)

@@ -20,7 +20,7 @@ from workloads.compress.grid import (
     range_values,
     tanh_codes,
 )
-from workloads.compress.observer import Observer
+from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.drawn import WeightQuantizer
 from workloads.compress.ranges import affine_grid, affine_steps, symmetric_steps
 from workloads.compress.rounding import round_in_place
@@ -166,7 +166,7 @@ class UniformWeight(WeightQuantizer):
         """Set a range that does not follow the weight."""
         if self.follows or self._width > 16:
             return
-        seen = Observer(self.axis, WEIGHT_SAMPLE)
+        seen = RangeObserver(self.axis, WEIGHT_SAMPLE)
         seen.update(weight, mask)
         if self.symmetric:
             step = symmetric_steps(seen, self.observer, float(self.qn), float(self.qp), float(self.offset))

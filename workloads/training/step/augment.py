@@ -87,5 +87,5 @@ def cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
 def _covered(count: int, size: int, side: int, generator: torch.Generator) -> Tensor:
     """Positions within the square along one dim, (count, size)."""
     start = torch.randint(0, size, (count, 1), generator=generator) - side // 2
-    place = torch.arange(size)
-    return (place >= start) & (place < start + side)
+    index = torch.arange(size)
+    return (index >= start) & (index < start + side)

@@ -1,0 +1,91 @@
+"""What a layer graph is made of beside its layers: vector operations, ports, tensors, and what was not counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hwmodel.errors import GraphError
+from hwmodel.network.layer import MAX_MACS, Layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorOp:
+    """An operation without MACs: add, pool, norm, softmax, activation, ... It costs traffic and vector cycles.
+
+    Attributes:
+        name: unique in its graph.
+        kind: `add`, `mul`, `activation`, `norm`, `pool`, `softmax`, `concat`, `resize`, ...
+        elements_in: elements read, all inputs together (parameters left out).
+        elements_out: elements written.
+        ops_per_element: arithmetic operations per element of the output.
+        module: the torch module that it ran in; "" at the top.
+        fused: it can be applied to the outputs of the layer before it as they leave the array
+            (activation, batch norm, add): its first input then costs no traffic.
+    """
+
+    name: str
+    kind: str
+    elements_in: int
+    elements_out: int
+    ops_per_element: float = 1.0
+    module: str = ""
+    fused: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("elements_in", "elements_out", "ops_per_element"):
+            value = getattr(self, name)
+            if not 0 <= value <= MAX_MACS:  # NaN is not
+                raise GraphError(f"op {self.name!r}: `0 <= {name} <= 2^53` must hold, but got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """An input or output of the network."""
+
+    name: str
+    kind: Literal["input", "output"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """What flows along an edge. One tensor read by two nodes has one name on both edges."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        count = 1
+        for bound in self.shape:
+            count *= bound
+        return count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncounted:
+    """An op that no rule covers: the totals are a lower bound."""
+
+    op: str
+    module: str
+    calls: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """Work on constants alone, whatever the input: it is done once, ahead of time, and is no layer of the graph.
+
+    Attributes:
+        op: that does it.
+        module: that it ran in.
+        calls: of the op there.
+        macs: of all calls, not among those of the graph; 0 for an op without MACs.
+    """
+
+    op: str
+    module: str
+    calls: int
+    macs: int = 0
+
+
+Node = Layer | VectorOp | Port
