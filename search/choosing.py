@@ -18,6 +18,7 @@ from hwmodel.files import write_atomic
 from search.front.objective import Objective
 from search.front.picking import NoCandidateError, Rule, parse_rule, pick
 from search.front.results import Result
+from search.guard.seal import inside
 from search.materials import Materials
 from search.outputs import BEST_WEIGHTS, RunOutputs
 from workloads import compress
@@ -96,7 +97,7 @@ def _write_best_weights(materials: Materials, picked: Result) -> None:
     """`checkpoints/best.safetensors`: a copy of the pick's checkpoint, or its calibrated model."""
     target = materials.folder / BEST_WEIGHTS
     if picked.checkpoint:
-        write_atomic(target, (materials.folder / picked.checkpoint).read_bytes())
+        write_atomic(target, inside(materials.folder, picked.checkpoint).read_bytes())
         return
     model: Any = materials.scorer.compressed(CompressionConfig.from_dict(picked.config))
     compress.save_weights(target, model, {"key": picked.key})

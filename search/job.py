@@ -23,10 +23,11 @@ from search.choosing import pick_or_knee, settle, unfinished_pick
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
-from search.ledger import RunLock
+from search.ledger import RunLock, stopping
 from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
+from search.rebuild import rebuild_ledger
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads import compress
@@ -93,12 +94,23 @@ def run_job(
     Raises:
         HwModelError: the specification is invalid, the model does not run, the folder holds another study,
             another process works in it, or `strict_bits` refuses a width of the space.
+        RunStoppedError: the system refused a read or a write, as on a full disk.
     """
     start = time.perf_counter()
     spec = spec if isinstance(spec, SearchSpec) else read_spec(spec)
     run = Path("runs") / spec.name if folder is None else Path(folder)
     watch = as_observer(observer)
     materials = Materials(spec=spec, folder=run, observer=watch, device=device)
+    with stopping(run):
+        outputs, late = _run(materials, watch, extend=extend, command=command)
+        return _job_result(outputs, materials, late, time.perf_counter() - start)
+
+
+def _run(
+    materials: Materials, watch: Observer, *, extend: bool, command: str
+) -> tuple[RunOutputs, tuple[str, ...]]:
+    """All steps of a job: what it leaves, and what is to be said at its end."""
+    spec, run = materials.spec, materials.folder
     if spec.strict_bits and materials.accelerator is not None:
         check_bits(_annotated(materials), materials.accelerator)
     study = _study(materials, extend=extend)  # refuses another study before anything is written
@@ -118,7 +130,7 @@ def run_job(
         late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
         for note in late:
             watch.message(note)
-    return _job_result(outputs, materials, late, time.perf_counter() - start)
+    return outputs, late
 
 
 def resume_job(
@@ -126,14 +138,24 @@ def resume_job(
     *,
     observer: Observer | Callable[[Result], object] | None = None,
     device: str | None = None,
+    rebuild: bool = False,
 ) -> JobResult:
     """Go on with the run in a folder, as it was specified.
+
+    Args:
+        folder, observer, device: as for `run_job`.
+        rebuild: first write a lost or damaged ledger again from `study.db`.
 
     Raises:
         ConfigError: the folder holds no run.
         HwModelError: as `run_job`.
     """
-    return run_job(_spec_of(folder), folder, observer=observer, device=device)
+    spec = _spec_of(folder)
+    if rebuild:
+        with stopping(folder):
+            kept = rebuild_ledger(folder)
+        as_observer(observer).message(f"{folder}: the ledger holds {kept} results.")
+    return run_job(spec, folder, observer=observer, device=device)
 
 
 def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
@@ -198,7 +220,13 @@ def _notes(materials: Materials) -> tuple[str, ...]:
         "costs are a LOWER BOUND."
         for item in materials.graph.uncounted
     ]
-    return (*materials.data_notes, *uncounted, *_bits_notes(materials), *materials.space.notes)
+    return (
+        *materials.data_notes,
+        *materials.content_notes,
+        *uncounted,
+        *_bits_notes(materials),
+        *materials.space.notes,
+    )
 
 
 def _annotated(materials: Materials) -> Iterator[Layer]:
@@ -231,6 +259,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         extend=extend,
         name=spec.name,
         context=materials.context,
+        timeout_s=spec.search.timeout_s,
     )
 
 
@@ -292,7 +321,7 @@ def _outputs(materials: Materials, study: Study, picked: Result, rule: str, orig
 def _huffman_bits(materials: Materials, picked: Result) -> dict[str, float]:
     """Module -> average length of a Huffman code of its quantized weights [bit/weight]; without float layers."""
     config = CompressionConfig.from_dict(picked.config)
-    model = materials.rebuild(config, materials.folder / picked.checkpoint) if picked.checkpoint else None
+    model = materials.rebuild(picked) if picked.checkpoint else None
     table = compress.huffman_table(materials.scorer.compressed(config) if model is None else model)
     lengths = dict(zip(table["layer"], table["huffman_bits"], strict=True))
     is_quantized = {name: choice.w_bits != FLOAT_BITS for name, choice in config.layers.items()}

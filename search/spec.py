@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hwmodel import load_accelerator
+from hwmodel.chip.units import parse_quantity
 from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, field_validator, model_validator, parse_yaml, read_yaml
 from hwmodel.errors import ConfigError
 from search.front.objective import default_objectives, objective_named, resolve_objectives
@@ -48,6 +49,7 @@ class BudgetSpec(Schema):
         seed: of every proposal, initial weight and training.
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
+        timeout: a candidate that takes longer at one fidelity has failed, `10 min`; None waits.
     """
 
     trials: int = Field(default=60, ge=1)
@@ -55,6 +57,18 @@ class BudgetSpec(Schema):
     seed: int = Field(default=0, ge=0)
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
+    timeout: str | float | None = None
+
+    @field_validator("timeout")
+    @classmethod
+    def _timeout_is_a_time(cls, value: str | float | None) -> str | float | None:
+        if value is not None and not parse_quantity("time", value) > 0:
+            raise ValueError(f"must be above 0, but got {value}")
+        return value
+
+    @property
+    def timeout_s(self) -> float | None:
+        return None if self.timeout is None else parse_quantity("time", self.timeout)
 
     @field_validator("pick", mode="before")
     @classmethod

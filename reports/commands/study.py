@@ -45,9 +45,16 @@ def search(
     )
 
 
-def resume(run: RunArgument, device: DeviceOption = None, json: JsonOption = False) -> None:
+def resume(
+    run: RunArgument,
+    device: DeviceOption = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Write a lost or damaged ledger.jsonl again from study.db first.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Go on with a search that was interrupted."""
-    jobs.resume(run=run, device=device, json=json)
+    jobs.resume(run=run, device=device, rebuild=rebuild, json=json)
 
 
 def report(run: RunArgument, pick: PickOption = None, json: JsonOption = False) -> None:

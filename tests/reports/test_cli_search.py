@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import signal
@@ -392,7 +394,7 @@ def test_failed_candidates_end_with_4(tmp_path: Path) -> None:
     assert "too coarse" in (tmp_path / "run" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_search_resumes_and_loses_nothing(
     searched: tuple[Path, Result], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -419,6 +421,33 @@ def test_an_interrupted_search_resumes_and_loses_nothing(
 
 def _without_time(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "wall_s"}
+
+
+def test_a_lost_ledger_is_refused_and_rebuilt(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(searched[0], tmp_path / "run"))
+    before = (folder / "ledger.jsonl").read_bytes()
+    (folder / "ledger.jsonl").unlink()
+    refused = run("resume", folder, "--device", "cpu")
+    assert refused.exit_code == 3
+    assert f"hwmodel resume {folder} --rebuild" in refused.stderr
+    assert run("resume", folder, "--device", "cpu", "--rebuild").exit_code == 0
+    assert (folder / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_full_disk_ends_like_an_interruption(
+    searched: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(searched[0], tmp_path / "run"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        stopped = run("resume", folder, "--device", "cpu")
+    assert stopped.exit_code == 130
+    assert "No space left on device" in stopped.stderr
+    assert stopped.stderr.endswith(f"hwmodel resume {folder}\n")
 
 
 def test_resume_of_no_run_is_3(tmp_path: Path) -> None:
