@@ -15,9 +15,9 @@ from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
 from search.front.results import Result
 from search.guard.identity import STREAM, code_hash, data_hash, file_hash
+from search.guard.manifest import CONTENT, read_manifest
 from search.guard.seal import inside, seal
 from search.jsonl import parse_line
-from search.manifest import CONTENT, read_manifest
 from search.observer import Observer
 from search.space import Space
 from search.spec import SearchSpec

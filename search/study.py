@@ -15,8 +15,8 @@ from search.front.objective import Objective, default_objectives, has_energies, 
 from search.front.pareto import pareto_front
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
+from search.guard.manifest import check_same, read_manifest, write_manifest
 from search.ledger import Ledger, RunLock, writing
-from search.manifest import check_same, read_manifest, write_manifest
 from search.mirror import OptunaMirror
 from search.observer import Observer, as_observer
 from search.propose.pricing import Pricer, Table

@@ -22,8 +22,8 @@ from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.front.objective import resolve_objectives
 from search.front.picking import pick
 from search.front.results import Result
+from search.guard.manifest import read_manifest
 from search.ledger import read_results
-from search.manifest import read_manifest
 from search.materials import read_float_accuracy
 from search.outputs import LAYERS
 from search.spec import SearchSpec

@@ -15,10 +15,10 @@ import pytest
 from hwmodel.errors import ConfigError
 from search import mirror
 from search.guard.identity import STREAM, code_hash, data_hash
+from search.guard.manifest import read_manifest
 from search.guard.seal import HASH, inside, seal
 from search.job import JobResult, resume_job, run_job
 from search.ledger import RunStoppedError, read_results
-from search.manifest import read_manifest
 from search.materials import FLOAT_WEIGHTS
 from search.observer import Observer
 from search.spec import parse_spec
