@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from hwmodel.errors import HwModelError
 from reports.commands import compression, doctor, finetuning, hardware, model, study
 from reports.exits import EXIT_CODES, Exit
-from reports.terminal.console import say
+from reports.terminal.console import last_words
 from reports.terminal.interrupts import interruptible
 from reports.terminal.once import OnceCommand
 
@@ -33,12 +33,17 @@ class Commands(TyperGroup):
             _drop_stdout()
             raise typer.Exit(Exit.DONE) from None
         except KeyboardInterrupt:
-            say("Interrupted.")
+            last_words("Interrupted.")
             raise typer.Exit(Exit.INTERRUPTED) from None
         except HwModelError as error:
             if ctx.params.get("debug"):
                 raise
-            say(f"Error: {error}")
+            last_words(f"Error: {error}")
+            raise typer.Exit(Exit.INVALID) from None
+        except OSError as error:  # a full disk, a folder without rights: nothing of ours is wrong
+            if ctx.params.get("debug"):
+                raise
+            last_words(f"Error: {error}")
             raise typer.Exit(Exit.INVALID) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -86,6 +91,7 @@ app.command("map", cls=OnceCommand)(model.map_layer)
 app.command("search", cls=OnceCommand)(study.search)
 app.command("resume", cls=OnceCommand)(study.resume)
 app.command("report", cls=OnceCommand)(study.report)
+app.command("pick", cls=OnceCommand)(study.pick)
 app.command("export", cls=OnceCommand)(compression.export)
 app.command("diff", cls=OnceCommand)(compression.diff)
 app.command("finetune", cls=OnceCommand)(finetuning.finetune)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
 from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
@@ -21,7 +22,7 @@ from search.observer import Observer
 from search.scoring import Evaluator
 from search.seeds import derive_seed
 from workloads.compress.config import CompressionConfig
-from workloads.training.accuracy import Accuracy
+from workloads.training.accuracy import Accuracy, Interval, wilson_interval
 
 TESTS = "test.jsonl"
 FLOAT_KEY = "float"
@@ -51,38 +52,65 @@ class FinalRecord:
     total: int = 0
     error: str = ""
 
+    def __post_init__(self) -> None:
+        for correct, total in ((self.validation_correct, self.validation_total), (self.correct, self.total)):
+            if not 0 <= correct <= total:
+                raise ConfigError(f"`0 <= correct <= total` must hold, but got {correct} of {total}.")
+        if self.run < 0 or self.seed < 0:
+            raise ConfigError(f"run and seed must be >= 0, but got run={self.run}, seed={self.seed}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinalSummary:
-    """Test accuracy of one configuration: mean and sample standard deviation over seeds (nan below two)."""
+    """Test accuracy of one configuration.
+
+    Attributes:
+        mean: over seeds.
+        sd: sample standard deviation over seeds, which all saw the same images; nan below two.
+        num_seeds: finetunings.
+        total: images of the split.
+    """
 
     mean: float
     sd: float
     num_seeds: int
+    total: int
+
+    @property
+    def interval(self) -> Interval:
+        """What the images leave open about the mean, at 95 %: more seeds on the same images do not narrow it."""
+        return wilson_interval(self.mean * self.total, self.total)
 
 
 def read_tests(folder: Path) -> tuple[FinalRecord, ...]:
     """The records of a run; none before its end.
 
     Raises:
-        ConfigError: a line is no record.
+        ConfigError: a line is no record, was changed, or repeats another.
     """
-    records = []
-    for number, item in enumerate(read_lines(folder / TESTS), start=1):
+    path = folder / TESTS
+    fix = f"Delete {path}: hwmodel resume {folder} measures it again."
+    records: dict[tuple[str, str, int], FinalRecord] = {}
+    for number, item in enumerate(read_lines(path, fix), start=1):
         try:
-            records.append(FinalRecord(**item))
-        except TypeError as error:
-            raise ConfigError(f"{folder / TESTS}:{number} is not a test record: {error}") from error
-    return tuple(records)
+            record = read_record(FinalRecord, item)
+        except ConfigError as error:
+            raise ConfigError(f"{path}:{number} is not a test record: {error}. {fix}") from error
+        identity = (record.key, record.stage, record.run)
+        if identity in records:
+            raise ConfigError(f"{path}:{number} repeats run {record.run} of {record.key!r}. {fix}")
+        records[identity] = record
+    return tuple(records.values())
 
 
 def summarize(records: Sequence[FinalRecord], key: str, stage: str) -> FinalSummary | None:
     """Mean and standard deviation of one configuration, or None where nothing was measured."""
-    values = [r.correct / r.total for r in records if r.key == key and r.stage == stage and r.total]
-    if not values:
+    measured = [r for r in records if r.key == key and r.stage == stage and r.total]
+    if not measured:
         return None
+    values = [record.correct / record.total for record in measured]
     deviation = statistics.stdev(values) if len(values) > 1 else math.nan
-    return FinalSummary(mean=statistics.fmean(values), sd=deviation, num_seeds=len(values))
+    return FinalSummary(mean=statistics.fmean(values), sd=deviation, num_seeds=len(values), total=measured[0].total)
 
 
 def measure_front(materials: Materials, front: Sequence[Result], test_seeds: int, observer: Observer) -> None:
@@ -116,11 +144,7 @@ def _float_model(materials: Materials) -> FinalRecord:
 def _own_model(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
     """The model of the search, rebuilt from its weights; it must score as recorded."""
     config = CompressionConfig.from_dict(result.config)
-    model = (
-        materials.rebuild(config, materials.folder / result.checkpoint)
-        if result.stage == "qat"
-        else materials.scorer.compressed(config)
-    )
+    model = materials.rebuild(result) if result.stage == "qat" else materials.scorer.compressed(config)
     validation, test = counted(materials.scorer.validation(model)), counted(materials.scorer.test(model))
     if (validation.correct, validation.total) != (result.correct, result.total):
         observer.message(
@@ -133,7 +157,9 @@ def _own_model(materials: Materials, result: Result, run: int, observer: Observe
 def _repeated_run(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
     """The same configuration finetuned with another seed."""
     seed = derive_seed(materials.spec.search.seed, "test", result.key, run)
-    outcome = Evaluator(materials.scorer).qat(CompressionConfig.from_dict(result.config), seed, observer)
+    outcome = Evaluator(materials.scorer, materials.spec.search.timeout_s).qat(
+        CompressionConfig.from_dict(result.config), seed, observer
+    )
     if outcome.accuracy is None:
         return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
     test = counted(materials.scorer.test(outcome.model))

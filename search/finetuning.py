@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.errors import ConfigError
+from search.choosing import refuse_unfinished
 from search.front.results import Result
 from search.observer import Observer, as_observer
 from workloads import compress, load_data, load_model, training
@@ -81,6 +82,7 @@ def rebuild(config_path: str | Path, checkpoint: str | Path | None = None) -> Re
             `.safetensors`.
     """
     path = Path(config_path)
+    refuse_unfinished(path)
     file = read_config(path)
     model, data = _model_and_data(file, path)
     compressed = compress.apply(model, file.config, seed=0).eval()

@@ -19,18 +19,22 @@ from hwmodel.nest.task import Task
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
-from search.finaltest import FinalSummary, measure_front, read_tests, summarize
-from search.front.picking import Rule
+from search.choosing import pick_or_knee, settle, unfinished_pick
+from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
+from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
-from search.ledger import RunLock
+from search.ledger import RunLock, stopping
 from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
+from search.rebuild import rebuild_ledger
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads import compress
 from workloads.compress.config import CompressionConfig
 from workloads.compress.config_file import ChipRecord, MadeWith, Provenance, versions
+from workloads.training.accuracy import Accuracy
+from workloads.training.chance import gap_note
 
 CONFIG, GRAPH = "config.yaml", "graph.json"
 JOB_LOCK = ".job.lock"
@@ -49,7 +53,7 @@ class JobResult:
         float_accuracy: of the float model on the validation split.
         test: of the picked candidate on the test split.
         float_test_accuracy: of the float model on the test split.
-        messages: what a user should know about the graph and the space.
+        messages: what a user should know about the graph, the space, the splits and the pick.
         wall_s: duration of this call [s].
     """
 
@@ -90,12 +94,23 @@ def run_job(
     Raises:
         HwModelError: the specification is invalid, the model does not run, the folder holds another study,
             another process works in it, or `strict_bits` refuses a width of the space.
+        RunStoppedError: the system refused a read or a write, as on a full disk.
     """
     start = time.perf_counter()
     spec = spec if isinstance(spec, SearchSpec) else read_spec(spec)
     run = Path("runs") / spec.name if folder is None else Path(folder)
     watch = as_observer(observer)
     materials = Materials(spec=spec, folder=run, observer=watch, device=device)
+    with stopping(run):
+        outputs, late = _run(materials, watch, extend=extend, command=command)
+        return _job_result(outputs, materials, late, time.perf_counter() - start)
+
+
+def _run(
+    materials: Materials, watch: Observer, *, extend: bool, command: str
+) -> tuple[RunOutputs, tuple[str, ...]]:
+    """All steps of a job: what it leaves, and what is to be said at its end."""
+    spec, run = materials.spec, materials.folder
     if spec.strict_bits and materials.accelerator is not None:
         check_bits(_annotated(materials), materials.accelerator)
     study = _study(materials, extend=extend)  # refuses another study before anything is written
@@ -107,11 +122,15 @@ def run_job(
             watch.message(note)
         _ = materials.scorer  # the float model: its failure is no candidate's
         study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch)
-        measure_front(materials, _final_front(study), spec.search.test_seeds, watch)
-        outputs = _outputs(materials, study, spec.pick_rule, origin)
-        _write_best_weights(materials, outputs.picked)
-        outputs.write()
-    return _job_result(outputs, materials, time.perf_counter() - start)
+        front = _final_front(study)
+        measure_front(materials, front, spec.search.test_seeds, watch)
+        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
+        outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
+        settle(materials, outputs)
+        late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
+        for note in late:
+            watch.message(note)
+    return outputs, late
 
 
 def resume_job(
@@ -119,33 +138,73 @@ def resume_job(
     *,
     observer: Observer | Callable[[Result], object] | None = None,
     device: str | None = None,
+    rebuild: bool = False,
 ) -> JobResult:
     """Go on with the run in a folder, as it was specified.
+
+    Args:
+        folder, observer, device: as for `run_job`.
+        rebuild: first write a lost or damaged ledger again from `study.db`.
 
     Raises:
         ConfigError: the folder holds no run.
         HwModelError: as `run_job`.
     """
-    return run_job(_spec_of(folder), folder, observer=observer, device=device)
+    spec = _spec_of(folder)
+    if rebuild:
+        with stopping(folder):
+            kept = rebuild_ledger(folder)
+        as_observer(observer).message(f"{folder}: the ledger holds {kept} results.")
+    return run_job(spec, folder, observer=observer, device=device)
 
 
 def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
-    """Choose another candidate of a finished run: writes `best.yaml`, its weights and the tables again.
+    """Choose another candidate of a finished run: weights, tables and `best.yaml` follow, the old page is removed.
+
+    Interrupted anywhere, the folder says so (`search.choosing`), and picking again repairs it.
 
     Raises:
-        ConfigError: the run has no front yet, or the rule picks none.
+        ConfigError: the run has no front yet, or the rule is none.
+        NoCandidateError: the rule picks none of the front; nothing has changed.
+        RunLockedError: another process works in the folder.
     """
+    parse_rule(rule)
     run, spec = Path(folder), _spec_of(folder)
     spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule})})
     materials = Materials(spec=spec, folder=run, observer=Observer(), device=device)
     study = _study(materials, extend=False)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
-        outputs = _outputs(materials, study, rule, origin)
-        write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict()))  # a resumed run keeps the pick
-        _write_best_weights(materials, outputs.picked)
-        outputs.write()
+        picked = pick(_final_front(study), study.objectives, rule)
+        outputs = _outputs(materials, study, picked, _rule_text(rule, ""), origin)
+        # a resumed run keeps the pick
+        settle(materials, outputs, lambda: write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict())))
     return outputs.picked
+
+
+def finish_pick(folder: str | Path, *, device: str | None = None) -> Result | None:
+    """Finish the pick that was interrupted in a folder; None where there is none.
+
+    Raises:
+        HwModelError: as `pick_job`.
+    """
+    number = unfinished_pick(folder)
+    return None if number is None else pick_job(folder, number, device=device)
+
+
+def _rule_text(rule: Rule, missed: str) -> str:
+    text = ", ".join(map(str, parsed)) if isinstance(parsed := parse_rule(rule), tuple) else str(parsed)
+    return f"knee, as none meets {text}" if missed else text
+
+
+def _gap_note(materials: Materials, outputs: RunOutputs) -> str:
+    test = next((r for r in outputs.tests if r.key == FLOAT_KEY and r.total), None)
+    if test is None:
+        return ""
+    may_be_memory = materials.validation_seen is not False
+    return gap_note(
+        outputs.float_accuracy, Accuracy(correct=test.correct, total=test.total), may_be_memory=may_be_memory
+    )
 
 
 def _spec_of(folder: str | Path) -> SearchSpec:
@@ -161,7 +220,13 @@ def _notes(materials: Materials) -> tuple[str, ...]:
         "costs are a LOWER BOUND."
         for item in materials.graph.uncounted
     ]
-    return (*materials.data_notes, *uncounted, *_bits_notes(materials), *materials.space.notes)
+    return (
+        *materials.data_notes,
+        *materials.content_notes,
+        *uncounted,
+        *_bits_notes(materials),
+        *materials.space.notes,
+    )
 
 
 def _annotated(materials: Materials) -> Iterator[Layer]:
@@ -194,6 +259,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         extend=extend,
         name=spec.name,
         context=materials.context,
+        timeout_s=spec.search.timeout_s,
     )
 
 
@@ -229,14 +295,13 @@ def _first_command(folder: Path) -> str:
     return str(recorded or f"hwmodel resume {folder}")
 
 
-def _outputs(materials: Materials, study: Study, rule: Rule, origin: Provenance) -> RunOutputs:
+def _outputs(materials: Materials, study: Study, picked: Result, rule: str, origin: Provenance) -> RunOutputs:
     front = _final_front(study)
     float_accuracy = read_float_accuracy(materials.folder)
     if float_accuracy is None:
         raise ConfigError(
             f"{materials.folder}: the float model is not measured yet. hwmodel resume {materials.folder}"
         )
-    picked = study.pick(rule)
     return RunOutputs(
         folder=materials.folder,
         graph=materials.graph,
@@ -245,6 +310,7 @@ def _outputs(materials: Materials, study: Study, rule: Rule, origin: Provenance)
         results=study.results(),
         front=front,
         picked=picked,
+        rule=rule,
         float_accuracy=float_accuracy,
         tests=read_tests(materials.folder),
         provenance=origin,
@@ -255,23 +321,14 @@ def _outputs(materials: Materials, study: Study, rule: Rule, origin: Provenance)
 def _huffman_bits(materials: Materials, picked: Result) -> dict[str, float]:
     """Module -> average length of a Huffman code of its quantized weights [bit/weight]; without float layers."""
     config = CompressionConfig.from_dict(picked.config)
-    model = materials.rebuild(config, materials.folder / picked.checkpoint) if picked.checkpoint else None
+    model = materials.rebuild(picked) if picked.checkpoint else None
     table = compress.huffman_table(materials.scorer.compressed(config) if model is None else model)
     lengths = dict(zip(table["layer"], table["huffman_bits"], strict=True))
     is_quantized = {name: choice.w_bits != FLOAT_BITS for name, choice in config.layers.items()}
     return {name: float(length) for name, length in lengths.items() if is_quantized.get(name)}
 
 
-def _write_best_weights(materials: Materials, picked: Result) -> None:
-    """`checkpoints/best.safetensors`: a copy of the pick's checkpoint, or its calibrated model."""
-    target = materials.folder / BEST_WEIGHTS
-    if picked.checkpoint:
-        write_atomic(target, (materials.folder / picked.checkpoint).read_bytes())
-        return
-    compress.save_weights(target, materials.scorer.compressed(CompressionConfig.from_dict(picked.config)))
-
-
-def _job_result(outputs: RunOutputs, materials: Materials, wall_s: float) -> JobResult:
+def _job_result(outputs: RunOutputs, materials: Materials, late: tuple[str, ...], wall_s: float) -> JobResult:
     done = sum(result.is_done for result in outputs.results)
     float_test = summarize(outputs.tests, "float", "float")
     return JobResult(
@@ -284,6 +341,6 @@ def _job_result(outputs: RunOutputs, materials: Materials, wall_s: float) -> Job
         float_accuracy=outputs.float_accuracy.value,
         test=summarize(outputs.tests, outputs.picked.key, outputs.picked.stage),
         float_test_accuracy=float_test.mean if float_test else math.nan,
-        messages=_notes(materials),
+        messages=(*_notes(materials), *late),
         wall_s=wall_s,
     )

@@ -1,39 +1,74 @@
-"""Append-only files of one JSON object per line that survive a crash at any byte.
+"""Append-only files of one JSON object per line that survive a crash at any byte, and show every later change.
 
 A line counts once its newline is on disk. What follows the last newline was being written when the
-process died: readers ignore it, the next writer cuts it off.
+process died: readers ignore it, the next writer cuts it off. Every line is sealed (`search.guard.seal`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import sync_folder
+from search.guard.seal import HASH, seal, unseal
+
+#: The way out of a damaged file that nothing else says.
+RESTORE = "Restore the file."
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file, in order; none where there is no file.
+def read_lines(path: Path, fix: str = RESTORE) -> list[dict[str, Any]]:
+    """The objects of a file, in order, without their hashes; none where there is no file.
+
+    Args:
+        path: the file.
+        fix: the way out where it is damaged, a sentence.
 
     Raises:
-        ConfigError: a whole line is not a JSON object.
+        ConfigError: a whole line is not a JSON object, was changed, or lacks the hash that the one before it has.
     """
-    if not path.exists():
-        return []
     found: list[dict[str, Any]] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            item = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{path}:{number} is not JSON: {error}") from error
-        if not isinstance(item, dict):
-            raise ConfigError(f"{path}:{number} must be a JSON object, but is {type(item).__name__}.")
+    is_sealed = False
+    for number, line in enumerate(_whole_lines(path), start=1):
+        item, has_hash = parse_line(line, f"{path}:{number}", fix)
+        if is_sealed and not has_hash:
+            raise ConfigError(f"{path}:{number} must carry a hash, as the line before it does. {fix}")
+        is_sealed = has_hash
         found.append(item)
     return found
+
+
+def count_bare(path: Path) -> int:
+    """Lines without a hash, which an earlier version wrote: a changed number in them cannot be noticed."""
+    return sum(HASH not in json.loads(line) for line in _whole_lines(path))
+
+
+def parse_line(line: str | bytes, place: str, fix: str = RESTORE) -> tuple[dict[str, Any], bool]:
+    """The object of one line, and whether it carried a hash.
+
+    Raises:
+        ConfigError: it is not a JSON object, or was changed.
+    """
+    try:
+        item = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{place} is not JSON: {error}. {fix}") from error
+    if not isinstance(item, dict):
+        raise ConfigError(f"{place} must be a JSON object, but is {type(item).__name__}. {fix}")
+    return unseal(item, place, fix)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
 def cut_torn_line(path: Path) -> None:
@@ -48,12 +83,32 @@ def cut_torn_line(path: Path) -> None:
             os.fsync(file.fileno())
 
 
+def to_line(item: Mapping[str, Any]) -> str:
+    """The object as its line, sealed; without the newline."""
+    return json.dumps(seal(item), allow_nan=False)
+
+
 def append_line(path: Path, item: Mapping[str, Any]) -> None:
-    """Make one object durable: written and synced when this returns."""
-    is_new = not path.exists()
-    with path.open("ab") as file:
-        file.write((json.dumps(item, allow_nan=False) + "\n").encode())
-        file.flush()
-        os.fsync(file.fileno())
-    if is_new:
-        sync_folder(path.parent)
+    """Make one object durable: written and synced when this returns.
+
+    Raises:
+        OSError: it cannot be written (a full disk); the file is as it was before.
+    """
+    data = f"{to_line(item)}\n".encode()
+    with path.open("ab", buffering=0) as file:
+        start = file.seek(0, os.SEEK_END)
+        try:
+            _write_all(file, data)
+            os.fsync(file.fileno())
+            if not start:  # the name is new, too
+                sync_folder(path.parent)
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(start)
+            raise
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """A raw file may take a part only, as the last one before the disk is full."""
+    while data:
+        data = data[file.write(data) :]

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
 from hwmodel.errors import ConfigError, HwModelError
 from search.front.results import Result, Stage
-from search.jsonl import append_line, cut_torn_line, read_lines
+from search.jsonl import append_line, count_bare, cut_torn_line, read_lines
+from workloads.compress.config import CompressionConfig
 
 LEDGER = "ledger.jsonl"
 LOCK = ".lock"
@@ -24,6 +26,27 @@ LOCK = ".lock"
 
 class RunLockedError(HwModelError):
     """Another process is writing this run."""
+
+
+class RunStoppedError(HwModelError):
+    """The system refused a read or a write (a full disk, a folder without rights). The run can be resumed."""
+
+
+@contextlib.contextmanager
+def stopping(folder: str | Path) -> Iterator[None]:
+    """Within it an OSError ends the run with what is to be done. A reader who left (a closed pipe) is none such.
+
+    Raises:
+        RunStoppedError: for an OSError.
+    """
+    try:
+        yield
+    except (BrokenPipeError, InterruptedError):
+        raise
+    except OSError as error:
+        raise RunStoppedError(
+            f"{error}. What was finished is kept; then: hwmodel resume {shlex.quote(str(folder))}"
+        ) from error
 
 
 class RunLock:
@@ -91,6 +114,17 @@ class Ledger:
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)
 
+    @property
+    def note(self) -> str:
+        """What cannot be checked, a sentence; "" where every line carries a hash."""
+        bare = count_bare(self.path)
+        return (
+            f"{self.path}: {bare} of {len(self)} lines carry no hash (an earlier version wrote them): "
+            "a changed number in them cannot be noticed."
+            if bare
+            else ""
+        )
+
     def stage(self, stage: Stage) -> tuple[Result, ...]:
         """The results of one stage, by number."""
         return tuple(result for result in self._results if result.stage == stage)
@@ -128,16 +162,36 @@ def read_results(folder: str | Path) -> tuple[Result, ...]:
 
 
 def _parse(path: Path) -> list[Result]:
-    results: list[Result] = []
-    for number, item in enumerate(read_lines(path)):
-        try:
-            result = Result.from_dict(item)
-        except HwModelError as error:
-            raise ConfigError(f"{path}:{number + 1} is not a result: {error}") from error
-        if result.number != number:
-            raise ConfigError(f"{path}:{number + 1} must be result {number}, but is result {result.number}.")
-        results.append(result)
-    return results
+    fix = way_out(path.parent)
+    return [
+        parse_result(item, number, f"{path}:{number + 1}", fix) for number, item in enumerate(read_lines(path, fix))
+    ]
+
+
+def parse_result(item: Mapping[str, Any], number: int, place: str, fix: str) -> Result:
+    """The result that a line holds.
+
+    Raises:
+        ConfigError: it is none, not that of this number, or its key is not that of its configuration.
+    """
+    try:
+        result = Result.from_dict(item)
+        key = CompressionConfig.from_dict(result.config).key if result.config else result.key
+    except HwModelError as error:
+        raise ConfigError(f"{place} is not a result: {error} {fix}") from error
+    if result.number != number:
+        raise ConfigError(f"{place} must be result {number}, but is result {result.number}. {fix}")
+    if result.key != key:
+        raise ConfigError(f"{place}: key must be {key}, that of its configuration, but is {result.key}. {fix}")
+    return result
+
+
+def way_out(folder: Path) -> str:
+    """What to do about a damaged or missing ledger."""
+    return (
+        f"hwmodel resume {shlex.quote(str(folder))} --rebuild writes {LEDGER} again from study.db; "
+        "or choose a new name."
+    )
 
 
 @contextlib.contextmanager

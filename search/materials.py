@@ -9,15 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodel import load_accelerator
+from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
+from search.front.results import Result
+from search.guard.identity import STREAM, code_hash, data_hash, file_hash
+from search.guard.manifest import CONTENT, read_manifest
+from search.guard.seal import inside, seal
+from search.jsonl import parse_line
 from search.observer import Observer
 from search.space import Space
 from search.spec import SearchSpec
 from workloads import compress, load_data, load_model, model_names, training
 from workloads.compress.config import CompressionConfig
+from workloads.storage.weights import read_hash
 from workloads.training.accuracy import Accuracy
+from workloads.training.chance import chance_level, check_learned
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
@@ -160,6 +168,7 @@ class Materials:
             "data": self.spec.data,
             "data_options": self.data_options,
             "checkpoint": self.spec.checkpoint,
+            CONTENT: self._content,
             "training": {
                 "float": {} if self.spec.checkpoint else self.spec.float_settings.to_dict(),
                 "qat": self.spec.qat_settings.to_dict(),
@@ -167,13 +176,60 @@ class Materials:
         }
 
     @cached_property
+    def _content(self) -> dict[str, Any]:
+        """What names do not say: the user's code, data and checkpoint, as hashes."""
+        checkpoint = self.spec.checkpoint
+        return {
+            "model_code": code_hash(self.spec.model),
+            "data_code": code_hash(self.spec.data),
+            "data": data_hash(self.data),
+            "checkpoint": "" if checkpoint is None else file_hash(checkpoint),
+        }
+
+    @property
+    def content_notes(self) -> tuple[str, ...]:
+        """What of the content a resumed run cannot compare."""
+        manifest = read_manifest(self.folder)
+        if manifest is not None and CONTENT not in manifest["context"]:
+            return ("The run was begun by an earlier version: changed code and data cannot be noticed.",)
+        streams = [name for name, found in self._content["data"].items() if found == STREAM]
+        return (f"Data of {', '.join(streams)} are streamed: changed data cannot be noticed.",) if streams else ()
+
+    @cached_property
     def scorer(self) -> Scorer:
-        """Scores candidates of the float model, which is trained or read first."""
+        """Scores candidates of the float model, which is trained or read first.
+
+        Raises:
+            ChanceLevelError: it has learned nothing.
+        """
         scorer = training.Scorer(self.float_model, self.data, self.spec.qat_settings, self.device)
         accuracy = counted(scorer.float_accuracy())
-        record = {"correct": accuracy.correct, "total": accuracy.total, "checkpoint": FLOAT_WEIGHTS}
-        write_atomic(self.folder / FLOAT_RECORD, json.dumps(record, indent=1) + "\n")
+        self._check_float_weights()
+        record = {
+            "correct": accuracy.correct,
+            "total": accuracy.total,
+            "checkpoint": FLOAT_WEIGHTS,
+            "checkpoint_hash": read_hash(self.folder / FLOAT_WEIGHTS),
+        }
+        write_atomic(self.folder / FLOAT_RECORD, json.dumps(seal(record), indent=1) + "\n")
+        check_learned(accuracy, chance_level(self.data.validation), self.folder)
         return scorer
+
+    def _check_float_weights(self) -> None:
+        """The float model is the one that the candidates so far were made of.
+
+        Raises:
+            ConfigError: it is another.
+        """
+        try:
+            known = _float_record(self.folder / FLOAT_RECORD).get("checkpoint_hash", "")
+        except ConfigError:  # measured and written again in a moment
+            return
+        path = self.folder / FLOAT_WEIGHTS
+        if known and known != read_hash(path):
+            raise ConfigError(
+                f"{path}: holds another float model than the one of this run. Restore it, or choose a new name."
+            )
 
     @cached_property
     def float_model(self) -> Any:
@@ -206,10 +262,20 @@ class Materials:
         """Second fidelity."""
         return self.scorer.qat(config, seed)
 
-    def rebuild(self, config: CompressionConfig, checkpoint: Path) -> Any:
-        """A finetuned model of this run, from its weights."""
-        model = compress.apply(self.float_model, config, seed=0)
-        compress.load_weights(checkpoint, model)
+    def rebuild(self, result: Result) -> Any:
+        """The finetuned model of a result, from its weights.
+
+        Raises:
+            ConfigError: they are missing, damaged, or not those of the ledger.
+        """
+        path = inside(self.folder, result.checkpoint)
+        model = compress.apply(self.float_model, CompressionConfig.from_dict(result.config), seed=0)
+        compress.load_weights(path, model)
+        if result.checkpoint_hash and read_hash(path) != result.checkpoint_hash:
+            raise ConfigError(
+                f"{path}: holds other weights than those of candidate {result.number}. Delete it: "
+                f"hwmodel resume {self.folder} finetunes it again."
+            )
         return model.eval()
 
     def _new_model(self) -> Any:
@@ -236,11 +302,23 @@ def read_float_accuracy(folder: Path) -> Accuracy | None:
     path = folder / FLOAT_RECORD
     if not path.exists():
         return None
+    record = _float_record(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return Accuracy(correct=record["correct"], total=record["total"])
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
+        return read_record(Accuracy, {"correct": record["correct"], "total": record["total"]})
+    except (KeyError, ConfigError) as error:
         raise ConfigError(f"{path}: is damaged: {error}. hwmodel resume {folder} measures it again.") from error
+
+
+def _float_record(path: Path) -> dict[str, Any]:
+    """The record; empty where there is none.
+
+    Raises:
+        ConfigError: it is damaged or was changed.
+    """
+    if not path.exists():
+        return {}
+    text = path.read_bytes().replace(b"\n", b" ")
+    return parse_line(text, str(path), f"hwmodel resume {path.parent} measures it again.")[0]
 
 
 def _short(model: str) -> str:

@@ -8,23 +8,25 @@ program, a space that has grown) has the study rebuilt; a file that is no databa
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from search.front.objective import Objective
 from search.front.results import Result, Stage
+from search.jsonl import to_line
 from search.propose.proposer import distributions, point_of, quiet_optuna
+from search.rebuild import DATABASE, LINE, is_sound
 from search.space import Space
-
-DATABASE = "study.db"
 
 
 class OptunaMirror:
@@ -43,7 +45,8 @@ class OptunaMirror:
         self._objectives = tuple(objectives)
         self._distributions = distributions(space)
         self._studies: dict[Stage, optuna.Study] = {}
-        self._storage = _open(folder / DATABASE)
+        self._path = folder / DATABASE
+        self._storage = _open(self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -60,15 +63,35 @@ class OptunaMirror:
         self._storage.engine.dispose()
 
     def sync(self, results: Sequence[Result]) -> None:
-        """Make the studies hold exactly these results."""
+        """Make the studies hold exactly these results; a copy that cannot be read is put aside and made again.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with _as_os_error(self._path):
+            try:
+                self._sync(results)
+            except OSError:
+                raise
+            except Exception:  # rows that are not Optuna's fail in any way; the ledger holds everything
+                self.close()
+                _put_aside(self._path)
+                self._storage = _open(self._path)
+                self._sync(results)
+
+    def _sync(self, results: Sequence[Result]) -> None:
         for stage in ("ptq", "qat"):
             wanted = [result for result in results if result.stage == stage]
             if wanted or self._study_name(stage) in self._names():
                 self._sync_stage(stage, wanted)
 
     def add(self, result: Result) -> None:
-        """Append one result that is in the ledger."""
-        with quiet_optuna():
+        """Append one result that is in the ledger.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with quiet_optuna(), _as_os_error(self._path):
             self._study(result.stage).add_trial(self._trial(result))
 
     def _sync_stage(self, stage: Stage, wanted: Sequence[Result]) -> None:
@@ -89,8 +112,8 @@ class OptunaMirror:
             return False
         return all(
             trial.state == _state(result)
-            and trial.user_attrs.get("number") == result.number
-            and trial.user_attrs.get("key") == result.key
+            and trial.user_attrs.get(LINE) == to_line(result.to_dict())
+            and (trial.values or None) == self._values(result)
             and trial.distributions == self._distributions
             for trial, result in zip(present, wanted, strict=False)
         )
@@ -115,6 +138,7 @@ class OptunaMirror:
 
     def _trial(self, result: Result) -> FrozenTrial:
         notes = {"number": result.number, "key": result.key, "origin": result.origin, **result.costs}
+        notes |= {LINE: to_line(result.to_dict())}
         if result.is_done:
             notes |= {"correct": result.correct, "total": result.total, "checkpoint": result.checkpoint}
         else:
@@ -123,9 +147,12 @@ class OptunaMirror:
             state=_state(result),
             params=point_of(self._space, result),
             distributions=self._distributions,
-            values=[objective.value(result) for objective in self._objectives] if result.is_done else None,
+            values=self._values(result),
             user_attrs=notes,
         )
+
+    def _values(self, result: Result) -> list[float] | None:
+        return [objective.value(result) for objective in self._objectives] if result.is_done else None
 
 
 def _state(result: Result) -> TrialState:
@@ -134,9 +161,25 @@ def _state(result: Result) -> TrialState:
 
 def _open(path: Path) -> optuna.storages.RDBStorage:
     url = URL.create("sqlite", database=str(path.resolve())).render_as_string()
-    with quiet_optuna():
+    if path.exists() and not is_sound(path):  # damaged: it is only a copy of the ledger
+        _put_aside(path)
+    with quiet_optuna(), _as_os_error(path):
         try:
             return optuna.storages.RDBStorage(url)
-        except DatabaseError:  # not a database, or a damaged one: it is only a copy of the ledger
-            os.replace(path, path.with_suffix(".db.broken"))
+        except DatabaseError:  # tables that are not Optuna's
+            _put_aside(path)
             return optuna.storages.RDBStorage(url)
+
+
+def _put_aside(path: Path) -> None:
+    os.replace(path, path.with_suffix(".db.broken"))
+
+
+@contextlib.contextmanager
+def _as_os_error(path: Path) -> Iterator[None]:
+    """Within it what the database cannot write (a full disk, a lock) is an OSError, as for every other file."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = error.__cause__ if isinstance(error, StorageInternalError) else error
+        raise OSError(f"{path}: {getattr(reason, 'orig', None) or reason or error}") from error

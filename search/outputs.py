@@ -19,11 +19,11 @@ from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import LayerGraph
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
-from search.front.results import Result, results_frame
+from search.front.results import Result, interval_columns, results_frame, ties_of
 from workloads.compress.config import CompressionConfig, LayerChoice
-from workloads.compress.config_file import Provenance, write_config
+from workloads.compress.config_file import Provenance, read_config, write_config
 from workloads.compress.precision import precision_definition
-from workloads.training.accuracy import Accuracy
+from workloads.training.accuracy import Accuracy, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,7 @@ class RunOutputs:
         results: the whole ledger.
         front: of the last stage, cheapest first.
         picked: one of the front.
+        rule: that picked it, as text.
         float_accuracy: of the float model on the validation split.
         tests: records of the test split.
         provenance: for `best.yaml`.
@@ -59,6 +60,7 @@ class RunOutputs:
     results: tuple[Result, ...]
     front: tuple[Result, ...]
     picked: Result
+    rule: str = "knee"
     float_accuracy: Accuracy
     tests: tuple[FinalRecord, ...]
     provenance: Provenance = field(default_factory=Provenance)
@@ -78,9 +80,13 @@ class RunOutputs:
         return scored[-1] if scored else math.nan
 
     def front_frame(self) -> pd.DataFrame:
-        """One row per candidate of the front: costs, the accuracies at every fidelity, test mean and deviation."""
+        """One row per candidate of the front: costs, the accuracies at every fidelity, test mean and deviation.
+
+        Intervals are at 95 %. `tie`: its validation accuracy and the pick's are not told apart.
+        """
         import pandas as pd
 
+        ties = ties_of(self.picked, self.front)
         rows = []
         for result in self.front:
             test = summarize(self.tests, result.key, result.stage)
@@ -91,8 +97,10 @@ class RunOutputs:
                     "ptq_accuracy": self.accuracy_of(result.key, "ptq"),
                     "qat_accuracy": self.accuracy_of(result.key, "qat"),
                     "val_correct": result.correct, "val_total": result.total,
-                    "standard_error": result.standard_error,
+                    **interval_columns("val", result.interval),
+                    "tie": result.number in ties,
                     "test_mean": test.mean if test else math.nan,
+                    **interval_columns("test", test.interval if test else None),
                     "test_sd": test.sd if test else math.nan,
                     "test_seeds": test.num_seeds if test else 0,
                     "origin": result.origin, "key": result.key, "checkpoint": result.checkpoint,
@@ -129,22 +137,40 @@ class RunOutputs:
         return pd.DataFrame(rows)
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured of the pick; undefined numbers are null."""
+        """What was measured of the pick; undefined numbers are null, ends of intervals are at 95 %."""
         test = summarize(self.tests, self.picked.key, self.picked.stage)
+        own = self.picked.interval
+        validation: dict[str, Any] = {"correct": self.picked.correct, "total": self.picked.total}
         found: dict[str, Any] = {
             "stage": self.picked.stage,
             "candidate": self.picked.number,
-            "validation": {"correct": self.picked.correct, "total": self.picked.total},
+            "picked_by": self.rule,
+            "validation": validation | _ends(own),
+            "ties": list(ties_of(self.picked, self.front)),
             "float_accuracy": self.float_accuracy.value,
+            "float": _ends(self.float_accuracy.interval)
+            | {"tie": own is not None and own.overlaps(self.float_accuracy.interval)},
             "ptq_accuracy": _finite(self.accuracy_of(self.picked.key, "ptq")),
             "qat_accuracy": _finite(self.accuracy_of(self.picked.key, "qat")),
-            "standard_error": _finite(self.picked.standard_error),
             "costs": dict(self.picked.costs),
             "average_precision": precision_definition(),
         }
         if test is not None:
-            found["test"] = {"mean": test.mean, "sd": _finite(test.sd), "seeds": test.num_seeds}
+            found["test"] = {
+                "mean": test.mean, **_ends(test.interval), "sd": _finite(test.sd), "seeds": test.num_seeds,
+            }  # fmt: skip
         return found
+
+
+def _ends(interval: Interval | None) -> dict[str, float | None]:
+    return {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
+
+
+def picked_number(folder: str | Path) -> int | None:
+    """Number of the candidate in the `best.yaml` of a run; None where there is none."""
+    path = Path(folder) / BEST
+    number = read_config(path).metrics.get("candidate") if path.exists() else None
+    return number if isinstance(number, int) else None
 
 
 def _finite(value: float) -> float | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from hwmodel.errors import ConfigError
+from search.checkpoints import Checkpoints, Save
 from search.front.objective import Objective
 from search.front.pareto import pareto_front
 from search.front.results import Origin, Result, Stage
@@ -22,17 +23,13 @@ from search.propose.sensitivity import FILE, ScoreCache, Sensitivity, knapsack_p
 from search.scoring import Evaluator, Outcome, accuracy_fields
 from search.seeds import derive_seed
 from search.space import Point, Space
-from workloads import compress
 from workloads.compress.config import CompressionConfig
 
-CHECKPOINTS = "checkpoints"
 #: One in so many of the QAT runs goes to neighbours of the QAT front.
 MUTATION_SHARE = 3
+NO_WEIGHTS: Mapping[str, str] = {}
 #: Knapsack candidates; a fixed number, so that raising `trials` later changes nothing before.
 NUM_KNAPSACK = 16
-
-#: Writes a finetuned model: (path, model, metadata).
-Save = Callable[[Path, Any, dict[str, str]], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +82,7 @@ class Runner:
         self._proposer = Proposer(setup.space, setup.objectives, setup.seed)
         self._seen: dict[Stage, set[tuple[int, ...]]] = {"ptq": set(), "qat": set()}
         self._cache = ScoreCache(setup.folder / FILE)
+        self._checkpoints = Checkpoints(folder=setup.folder, objectives=setup.objectives, save=setup.save)
         self._sensitivity: Sensitivity | None = None
         mirror.sync(ledger.results)
         for result in ledger:
@@ -163,6 +161,8 @@ class Runner:
         if len(self._ledger.stage("qat")) < count:
             self._measured_sensitivity()
         self._observer.stage_started("qat", min(len(self._ledger.stage("qat")), count), count)
+        self._checkpoints.drop_dominated(self._ledger.stage("qat"))  # a killed run may have left some
+        self._restore_checkpoints()
         if len(self._ledger.stage("qat")) >= count:
             return
         for result in self._promoted(count - count // MUTATION_SHARE):
@@ -213,36 +213,35 @@ class Runner:
         config = self._setup.space.config(self._complete(point))
         seed = derive_seed(self._setup.seed, "qat", config.key)
         outcome = self._setup.evaluator.qat(config, seed, self._observer)
-        checkpoint = self._save(outcome, config)
-        result = self._result(
-            "qat", self._complete(point), config, outcome, origin, seed=seed, checkpoint=checkpoint
-        )
+        weights = self._checkpoints.write(len(self._ledger), config.key, outcome)
+        result = self._result("qat", self._complete(point), config, outcome, origin, seed=seed, weights=weights)
         self._commit(result)
-        self._drop_dominated_checkpoints()
+        self._checkpoints.drop_dominated(self._ledger.stage("qat"))
         self._observer.candidate_done(result, len(self._ledger.stage("qat")), total, self._front("qat"))
 
     def _complete(self, point: Point) -> dict[str, AxisValue]:
         """A point scored before the space grew, with the parameters that it has now."""
         return {p.name: point.get(p.name, p.values[-1]) for p in self._setup.space.parameters}
 
-    def _save(self, outcome: Outcome, config: CompressionConfig) -> str:
-        """Write the finetuned weights; the path relative to the folder, "" where there are none."""
-        if outcome.accuracy is None or not hasattr(outcome.model, "state_dict"):
-            return ""
-        path = f"{CHECKPOINTS}/{len(self._ledger):04d}-{config.key[:8]}.safetensors"
-        fields = accuracy_fields(outcome.accuracy)
-        notes = {"key": config.key, "correct": str(fields["correct"]), "total": str(fields["total"])}
-        save = self._setup.save or compress.save_weights
-        save(self._setup.folder / path, outcome.model, notes)
-        return path
+    def _restore_checkpoints(self) -> None:
+        """Finetune again what the front has lost the weights of.
 
-    def _drop_dominated_checkpoints(self) -> None:
-        """Keep the weights of the front: what is dominated once stays dominated."""
-        finetuned = self._ledger.stage("qat")
-        front = {result.checkpoint for result in pareto_front(finetuned, self._setup.objectives)}
-        for result in finetuned:
-            if result.checkpoint and result.checkpoint not in front:
-                (self._setup.folder / result.checkpoint).unlink(missing_ok=True)
+        Raises:
+            ConfigError: the same seed gives other weights here.
+        """
+        for result in self._checkpoints.front(self._ledger.stage("qat")):
+            wrong = self._checkpoints.wrong(result)
+            if not wrong:
+                continue
+            self._observer.message(f"{wrong}: candidate {result.number} is finetuned again.")
+            config = CompressionConfig.from_dict(result.config)
+            outcome = self._setup.evaluator.qat(config, result.seed, self._observer)
+            written = self._checkpoints.write(result.number, result.key, outcome)
+            if written.get("checkpoint_hash", "") != result.checkpoint_hash:
+                raise ConfigError(
+                    f"{self._setup.folder}: {wrong}, and finetuning candidate {result.number} again gives other "
+                    "weights on this machine. Restore the file, or choose a new name."
+                )
 
     # ---- both ----------------------------------------------------------------------------------
 
@@ -258,7 +257,7 @@ class Runner:
         origin: Origin,
         *,
         seed: int = 0,
-        checkpoint: str = "",
+        weights: Mapping[str, str] = NO_WEIGHTS,
     ) -> Result:
         return Result(
             number=len(self._ledger),
@@ -272,7 +271,8 @@ class Runner:
             seed=seed,
             costs=self._pricer.costs(config),
             wall_s=outcome.wall_s,
-            checkpoint=checkpoint,
+            checkpoint=weights.get("checkpoint", ""),
+            checkpoint_hash=weights.get("checkpoint_hash", ""),
             origin=origin,
         )
 

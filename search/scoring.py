@@ -1,13 +1,15 @@
-"""The evaluator as the study sees it: two fidelities, retries, and scores that are checked."""
+"""The evaluator as the study sees it: two fidelities, retries, a time limit, and scores that are checked."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from hwmodel.errors import ConfigError, HwModelError
+from search.guard.deadline import OutOfTimeError, can_limit, limited
 from search.observer import Observer
 from workloads.compress.config import CompressionConfig
 from workloads.training.accuracy import Accuracy
@@ -15,7 +17,10 @@ from workloads.training.accuracy import Accuracy
 #: What a single candidate may die of without ending the search: bad configurations, torch's RuntimeErrors
 #: (out of memory among them), divisions, memory. Anything else is a bug and ends it.
 RECOVERABLE = (HwModelError, RuntimeError, ArithmeticError, MemoryError)
+#: Memory that others hold now may be free in a moment, and a device may recover. Everything else (shapes, a loss
+#: that is not finite, a configuration that does not fit) follows from the candidate and its seed.
 ATTEMPTS = 2
+_PASSING = ("out of memory", "cuda error", "cudnn", "cublas", "nccl", "can't allocate memory")
 
 
 class ScoreError(HwModelError):
@@ -71,10 +76,14 @@ class Evaluator:
     Args:
         evaluate: an object with `.ptq(config)` and, for the second stage, `.qat(config, seed)`, such as
             `workloads.training.Scorer`; or a function of a configuration, which is the first stage alone.
+        timeout_s: a candidate that takes longer has failed [s]; None waits.
     """
 
-    def __init__(self, evaluate: Evaluate) -> None:
+    def __init__(self, evaluate: Evaluate, timeout_s: float | None = None) -> None:
+        if timeout_s is not None and not 0 < timeout_s < math.inf:
+            raise ConfigError(f"timeout: must be positive and finite, but got {timeout_s!r} s.")
         self._target: object = evaluate
+        self._timeout_s = timeout_s
         self.has_fidelities = isinstance(evaluate, PtqEvaluator)
         self.has_qat = isinstance(evaluate, QatEvaluator)
         if not self.has_fidelities and not callable(self._target):
@@ -84,13 +93,13 @@ class Evaluator:
             )
 
     def ptq(self, config: CompressionConfig, observer: Observer) -> Outcome:
-        """Score at the first fidelity; a failure is tried once more."""
+        """Score at the first fidelity; a failure that may pass is tried once more."""
         target = self._target
         call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
-        return _attempt(lambda: (to_accuracy(call(config)), None), observer)
+        return self._attempt(lambda: (to_accuracy(call(config)), None), observer)
 
     def qat(self, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
-        """Score after finetuning; a failure is tried once more with the same seed.
+        """Score after finetuning; a failure that may pass is tried once more with the same seed.
 
         Raises:
             ConfigError: the evaluator has no second fidelity.
@@ -104,23 +113,34 @@ class Evaluator:
             accuracy, model = answer if isinstance(answer, tuple) else (answer, None)
             return to_accuracy(accuracy), model
 
-        return _attempt(call, observer)
+        return self._attempt(call, observer)
 
-
-def _attempt(call: Callable[[], tuple[Measured, Any]], observer: Observer) -> Outcome:
-    start, message = time.perf_counter(), ""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            accuracy, model = call()
-        except RECOVERABLE as error:
-            message = f"{type(error).__name__}: {error}"
-            if attempt < ATTEMPTS:
+    def _attempt(self, call: Callable[[], tuple[Measured, Any]], observer: Observer) -> Outcome:
+        start, message = time.perf_counter(), ""
+        if self._timeout_s is not None and not can_limit():
+            observer.message("timeout: not kept here: it needs the main thread of a POSIX system.")
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with limited(self._timeout_s):
+                    accuracy, model = call()
+            except OutOfTimeError:
+                message, may_pass = f"TimeoutError: took longer than {self._timeout_s:g} s", False
+            except RECOVERABLE as error:
+                message, may_pass = f"{type(error).__name__}: {error}", is_passing(error)
+            else:
+                return Outcome(accuracy=accuracy, model=model, wall_s=time.perf_counter() - start)
+            if may_pass and attempt < ATTEMPTS:
                 observer.retrying(f"{message} (retrying)")
             else:
                 observer.message(f"{message} (recorded as failed)")
-        else:
-            return Outcome(accuracy=accuracy, model=model, wall_s=time.perf_counter() - start)
-    return Outcome(accuracy=None, error=message, wall_s=time.perf_counter() - start)
+                break
+        return Outcome(accuracy=None, error=message, wall_s=time.perf_counter() - start)
+
+
+def is_passing(error: BaseException) -> bool:
+    """The same candidate may succeed when it is tried again."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _PASSING)
 
 
 def to_accuracy(answer: Any) -> Measured:

@@ -85,13 +85,7 @@ class Space:
         """
         if not graph.modules:
             raise ConfigError(f"space: {graph.name!r} has no layer with weights.")
-        values = {
-            "w_bits": _rising("w_bits", w_bits),
-            "a_bits": _rising("a_bits", a_bits),
-            "density": _densities(density, pattern),
-        }
-        for combination in itertools.product(*values.values()):
-            _choice(combination, pattern, quantizer, granularity)
+        values = axis_values(w_bits, a_bits, density, pattern, quantizer, granularity)
         widths = [int(bits) for bits in values["a_bits"]]
         fixed = resolve_frozen(graph, frozen, widths, {"quantizer": quantizer, "granularity": granularity})
         found, notes = [], []
@@ -295,6 +289,29 @@ def _choice(combination: Sequence[AxisValue], pattern: str, quantizer: str, gran
         quantizer=quantizer,
         granularity=granularity,
     )
+
+
+def axis_values(
+    w_bits: Sequence[int],
+    a_bits: Sequence[int],
+    density: Sequence[float] | None,
+    pattern: str,
+    quantizer: str,
+    granularity: str,
+) -> dict[str, tuple[AxisValue, ...]]:
+    """What a group may choose, axis by axis, rising; every combination is a valid choice.
+
+    Raises:
+        ConfigError: a list is empty, or a value out of range or unknown.
+    """
+    values = {
+        "w_bits": _rising("w_bits", w_bits),
+        "a_bits": _rising("a_bits", a_bits),
+        "density": _densities(density, pattern),
+    }
+    for combination in itertools.product(*values.values()):
+        _choice(combination, pattern, quantizer, granularity)
+    return values
 
 
 def _rising(name: str, values: Sequence[AxisValue]) -> tuple[AxisValue, ...]:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, field_validator, parse_yaml, read_yaml
+from hwmodel import load_accelerator
+from hwmodel.chip.units import parse_quantity
+from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, field_validator, model_validator, parse_yaml, read_yaml
 from hwmodel.errors import ConfigError
-from search.front.objective import resolve_objectives
-from search.front.picking import Rule
+from search.front.objective import default_objectives, objective_named, resolve_objectives
+from search.front.picking import Rule, parse_rule
+from search.space import axis_values
 from workloads.training.settings import TrainSettings
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -31,6 +34,11 @@ class SpaceSpec(Schema):
     quantizer: str = "lsq"
     granularity: str = "tensor"
 
+    @model_validator(mode="after")
+    def _values_are_valid(self) -> SpaceSpec:
+        axis_values(self.w_bits, self.a_bits, self.density, self.pattern, self.quantizer, self.granularity)
+        return self
+
 
 class BudgetSpec(Schema):
     """How much to try.
@@ -41,6 +49,7 @@ class BudgetSpec(Schema):
         seed: of every proposal, initial weight and training.
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
+        timeout: a candidate that takes longer at one fidelity has failed, `10 min`; None waits.
     """
 
     trials: int = Field(default=60, ge=1)
@@ -48,6 +57,24 @@ class BudgetSpec(Schema):
     seed: int = Field(default=0, ge=0)
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
+    timeout: str | float | None = None
+
+    @field_validator("timeout")
+    @classmethod
+    def _timeout_is_a_time(cls, value: str | float | None) -> str | float | None:
+        if value is not None and not parse_quantity("time", value) > 0:
+            raise ValueError(f"must be above 0, but got {value}")
+        return value
+
+    @property
+    def timeout_s(self) -> float | None:
+        return None if self.timeout is None else parse_quantity("time", self.timeout)
+
+    @field_validator("pick", mode="before")
+    @classmethod
+    def _pick_is_a_rule(cls, value: Any) -> Any:
+        parse_rule(value)
+        return value
 
 
 class TrainingSpec(Schema):
@@ -69,6 +96,11 @@ class TrainingSpec(Schema):
         return value
 
 
+def _usual_objectives(data: dict[str, Any]) -> list[str]:
+    """Of a specification that names none; `_resolved` looks at the accelerator itself."""
+    return ["accuracy", "avg_w_bits" if data.get("accelerator") is None else "energy"]
+
+
 class SearchSpec(Schema):
     """One search.
 
@@ -77,7 +109,8 @@ class SearchSpec(Schema):
         model, model_options: as for `workloads.load_model`; channels and classes follow from the data.
         data, data_options: as for `workloads.load_data`: a name, FILE.npz, a folder of images, FILE.py:function.
         accelerator: a name or a YAML file; costs such as energy need one.
-        objectives: accuracy and costs, of `search.OBJECTIVES`; the first cost orders the front.
+        objectives: accuracy and costs, of `search.OBJECTIVES`; the first cost orders the front. Left out, accuracy
+            and energy with an accelerator (latency where that has no energies), and average bits without.
         strict_bits: refuse a space with widths that the accelerator has no arithmetic for.
         checkpoint: of a trained float model: `.safetensors`, `.npz` of arrays named like its parameters, or a
             `.pt` of its state dict; without it one is trained.
@@ -90,7 +123,7 @@ class SearchSpec(Schema):
     data: str = "digits"
     data_options: dict[str, Any] = Field(default_factory=dict)
     accelerator: str | None = None
-    objectives: list[str] = Field(default=["accuracy", "avg_w_bits"])
+    objectives: list[str] = Field(default_factory=_usual_objectives)
     space: SpaceSpec = Field(default_factory=SpaceSpec)
     search: BudgetSpec = Field(default_factory=BudgetSpec)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
@@ -102,6 +135,17 @@ class SearchSpec(Schema):
     @classmethod
     def _objectives_are_known(cls, value: list[str]) -> list[str]:
         return [objective.name for objective in resolve_objectives(value)]
+
+    @model_validator(mode="after")
+    def _costs_can_be_priced(self) -> SearchSpec:
+        """What is asked for without an accelerator needs none; noticed here, not after the training."""
+        rule = parse_rule(self.search.pick)
+        bounded = [bound.objective.name for bound in rule] if isinstance(rule, tuple) else []
+        for key, names in (("objectives", self.objectives), ("search.pick", bounded)):
+            missing = [name for name in names if objective_named(name).needs_accelerator]
+            if missing and self.accelerator is None:
+                raise ConfigError(f"{key}: {missing[0]} needs an accelerator. Give one, such as 'eyeriss'.")
+        return self
 
     @property
     def pick_rule(self) -> Rule:
@@ -129,6 +173,7 @@ def read_spec(path: str | Path) -> SearchSpec:
 
     Raises:
         ConfigError: the file is absent or invalid; the message starts with `file:line:column`.
+        AcceleratorError: there is no such accelerator, or its file is invalid.
     """
     path = Path(path)
     spec = read_yaml(path, SearchSpec)
@@ -152,6 +197,10 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
         changes["checkpoint"] = str(_existing(folder, spec.checkpoint, "checkpoint"))
     if spec.accelerator is not None and spec.accelerator.endswith((".yaml", ".yml")):
         changes["accelerator"] = str(_existing(folder, spec.accelerator, "accelerator"))
+    if spec.accelerator is not None:
+        chip = load_accelerator(changes.get("accelerator", spec.accelerator))
+        if "objectives" not in spec.model_fields_set:
+            changes["objectives"] = list(default_objectives(chip))
     file, separator, function = spec.model.rpartition(":")
     if separator and file.endswith(".py"):
         changes["model"] = f"{_existing(folder, file, 'model')}:{function}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,16 +10,18 @@ from typing import TYPE_CHECKING, Any, Self
 from hwmodel import CostTable, load_accelerator
 from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
-from search.front.objective import Objective, resolve_objectives
+from search.checkpoints import Save
+from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
 from search.front.pareto import pareto_front
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
+from search.guard.manifest import check_same, read_manifest, write_manifest
 from search.ledger import Ledger, RunLock, writing
-from search.manifest import check_same, read_manifest, write_manifest
 from search.mirror import OptunaMirror
 from search.observer import Observer, as_observer
 from search.propose.pricing import Pricer, Table
-from search.runner import Runner, Save, StudySetup
+from search.rebuild import check_not_lost, lost_note
+from search.runner import Runner, StudySetup
 from search.scoring import Evaluate, Evaluator
 from search.space import Point, Space
 
@@ -53,7 +56,7 @@ class Study:
         space: Space,
         evaluate: Evaluate,
         accelerator: Accelerator | str | None = None,
-        objectives: Sequence[str] = ("accuracy", "avg_w_bits"),
+        objectives: Sequence[str] | None = None,
         table: Table | None = None,
         seed: int = 0,
         extend: bool = False,
@@ -61,6 +64,7 @@ class Study:
         context: Mapping[str, Any] | None = None,
         sensitivity: bool | None = None,
         save: Save | None = None,
+        timeout_s: float | None = None,
     ) -> Self:
         """A new study, or the one in the folder.
 
@@ -72,7 +76,8 @@ class Study:
                 `workloads.training.Scorer`, or a function from a configuration to an accuracy.
             accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`.
             objectives: of `OBJECTIVES`: accuracy (maximised) and any costs (minimised). The first cost orders
-                the front.
+                the front. None is accuracy and energy with an accelerator (latency where it has no energies),
+                accuracy and average bits without.
             table: a `CostTable` that exists; None builds it from the accelerator when it is needed.
             seed: of every proposal and every finetuning.
             extend: accept a space that contains the one that the folder was made with.
@@ -82,17 +87,18 @@ class Study:
             sensitivity: measure single changes first and start from the knapsack over them; None does so
                 where `evaluate` has a cheap first fidelity (`.ptq`).
             save: writes a finetuned model; None writes `.safetensors`.
+            timeout_s: a candidate that takes longer at one fidelity is recorded as failed [s]; None waits.
 
         Raises:
-            ConfigError: an objective is unknown or needs an accelerator, or the folder holds a study of another
-                space, model, accelerator, seed or context.
+            ConfigError: an objective is unknown or needs an accelerator, the folder holds a study of another
+                space, model, accelerator, seed or context, or a record in it is damaged or missing.
             RunLockedError: another process is creating or running this study.
         """
         folder = Path(folder)
         chip = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
-        axes = resolve_objectives(objectives)
-        _check_priced(axes, has_table=table is not None or chip is not None)
-        evaluator = Evaluator(evaluate)
+        axes = resolve_objectives(default_objectives(chip) if objectives is None else objectives)
+        _check_priced(axes, chip, has_table=table is not None)
+        evaluator = Evaluator(evaluate, timeout_s)
         setup = StudySetup(
             folder=folder,
             name=name or folder.resolve().name,
@@ -162,10 +168,11 @@ class Study:
             self.space.indices(point)
         observer = as_observer(progress)
         pricer = self.pricer(observer)
-        with (
-            writing(self.folder) as ledger,
-            OptunaMirror(self.folder, self.name, self.space, self.objectives) as mirror,
-        ):
+        with contextlib.ExitStack() as held:
+            ledger = held.enter_context(writing(self.folder))
+            for note in filter(None, (ledger.note, lost_note(self.folder, len(ledger)))):
+                observer.message(note)
+            mirror = held.enter_context(OptunaMirror(self.folder, self.name, self.space, self.objectives))
             before = len(ledger)
             runner = Runner(self._setup, pricer, ledger, mirror, observer)
             if trials:
@@ -233,10 +240,15 @@ def final_stage(results: Sequence[Result]) -> Stage:
     return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"
 
 
-def _check_priced(objectives: Sequence[Objective], *, has_table: bool) -> None:
+def _check_priced(objectives: Sequence[Objective], chip: Accelerator | None, *, has_table: bool) -> None:
     for objective in objectives:
-        if objective.needs_accelerator and not has_table:
+        if objective.needs_accelerator and chip is None and not has_table:
             raise ConfigError(f"objectives: {objective.name} needs an accelerator. Give one, such as 'eyeriss'.")
+        if objective.name == "energy" and chip is not None and not has_energies(chip):
+            raise ConfigError(
+                f"objectives: energy needs energies, but {chip.name!r} has none: every candidate would cost 0 pJ. "
+                "Use latency."
+            )
 
 
 def _record(
@@ -263,6 +275,7 @@ def _record(
 def _settle_manifest(setup: StudySetup, record: Mapping[str, Any], extend: bool) -> None:
     """Write the manifest of a new or extended study, or check that of an old one."""
     old = read_manifest(setup.folder)
+    check_not_lost(setup.folder)
     is_written = old is None
     if old is not None:
         is_written = check_same(old, record, num_results=len(Ledger(setup.folder)), extend=extend)

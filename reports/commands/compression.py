@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reports import jobs
-from reports.commands.options import JsonOption
+from reports.commands.options import JsonOption, PickOption
 from reports.jobs.formats import FORMATS
 
 CheckpointOption = Annotated[
@@ -37,6 +37,7 @@ def export(
     fold: Annotated[
         bool, typer.Option("--fold-norms", help="ONNX: batch norms go into scales and biases.")
     ] = False,
+    pick: PickOption = None,
     images: Annotated[int, typer.Option("--check", min=0, help="ONNX: validation images to compare on.")] = 64,
     json: JsonOption = False,
 ) -> None:
@@ -47,6 +48,7 @@ def export(
         format=format,
         output=output,
         checkpoint=checkpoint,
+        pick=pick,
         fold=fold,
         images=images,
         json=json,

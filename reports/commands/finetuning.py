@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from reports import jobs
-from reports.commands.options import DeviceOption, JsonOption
+from reports.commands.options import DeviceOption, JsonOption, PickOption
 
 _PANEL: dict[str, Any] = {
     "rich_help_panel": "Training; what is not given stays as the search trained",
@@ -17,7 +17,10 @@ _PANEL: dict[str, Any] = {
 
 
 def finetune(
-    config: Annotated[Path, typer.Option("--config", metavar="best.yaml", help="A configuration of `search`.")],
+    config: Annotated[
+        Path, typer.Option("--config", metavar="best.yaml|RUN", help="A configuration of `search`, or its run.")
+    ],
+    pick: PickOption = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option("--checkpoint", metavar="FILE.safetensors", help="Weights to start from; default: its own."),
@@ -71,6 +74,7 @@ def finetune(
     """
     jobs.finetune(
         config=config,
+        pick=pick,
         checkpoint=checkpoint,
         output=output,
         epochs=epochs,

@@ -68,6 +68,11 @@ MeasureOption = Annotated[
         "--measure-density", metavar="DATA", help="Measure the density of activations on 64 validation images."
     ),
 ]
+PICK_RULES = "accurate, cheapest, knee, a bound as 'accuracy>=0.95', or the number of a candidate"
+PickOption = Annotated[
+    str | None,
+    typer.Option("--pick", metavar="RULE", help=f"First choose another point: {PICK_RULES}.", show_default=False),
+]
 StrictBitsOption = Annotated[
     bool, typer.Option("--strict-bits", help="Refuse widths that the accelerator has no multiplier for.")
 ]

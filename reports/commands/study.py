@@ -1,4 +1,4 @@
-"""`hwmodel search`, `resume` and `report`: the main job, and what it found."""
+"""`hwmodel search`, `resume`, `report` and `pick`: the main job, and what it found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reports import jobs
-from reports.commands.options import DeviceOption, JsonOption, StrictBitsOption
+from reports.commands.options import PICK_RULES, DeviceOption, JsonOption, PickOption, StrictBitsOption
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
@@ -45,11 +45,28 @@ def search(
     )
 
 
-def resume(run: RunArgument, device: DeviceOption = None, json: JsonOption = False) -> None:
+def resume(
+    run: RunArgument,
+    device: DeviceOption = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Write a lost or damaged ledger.jsonl again from study.db first.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Go on with a search that was interrupted."""
-    jobs.resume(run=run, device=device, json=json)
+    jobs.resume(run=run, device=device, rebuild=rebuild, json=json)
 
 
-def report(run: RunArgument, json: JsonOption = False) -> None:
+def report(run: RunArgument, pick: PickOption = None, json: JsonOption = False) -> None:
     """Write report.html and the figures of a run again, and show its front."""
-    jobs.report(run=run, json=json)
+    jobs.report(run=run, pick=pick, json=json)
+
+
+def pick(
+    run: RunArgument,
+    rule: Annotated[str, typer.Argument(metavar="RULE", help=f"{PICK_RULES}.", show_default=False)],
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Choose another point of the front: best.yaml, its weights, the tables and the report follow."""
+    jobs.pick(run=run, rule=rule, device=device, json=json)

@@ -78,7 +78,7 @@ def _draw_candidates(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: 
 
 
 def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme) -> None:
-    """The best accuracy that each cost can buy, as steps, with the standard error of its corners."""
+    """The best accuracy that each cost can buy, as steps, with the 95 % intervals."""
     front = done[done["front"]].sort_values([x, "accuracy"])
     if not len(front):
         return
@@ -86,10 +86,10 @@ def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme
     corner = front[front["accuracy"] >= best]
     ax.step(
         corner[x] * scale, corner["accuracy"] * 100, where="post", color=theme.front, linewidth=1.6,
-        label="Pareto front, ± standard error", zorder=3,
+        label="Pareto front, 95 % intervals", zorder=3,
     )  # fmt: skip
     ax.errorbar(
-        front[x] * scale, front["accuracy"] * 100, yerr=front["standard_error"] * 100, fmt="none",
+        front[x] * scale, front["accuracy"] * 100, yerr=_bars(front, "accuracy", "accuracy"), fmt="none",
         ecolor=theme.front, elinewidth=1.0, capsize=2.5, alpha=0.8, zorder=3,
     )  # fmt: skip
     picked = front[front["picked"]]
@@ -100,14 +100,20 @@ def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme
         )  # fmt: skip
 
 
+def _bars(rows: pd.DataFrame, accuracy: str, name: str) -> list[list[float]]:
+    """How far each interval reaches down and up [%]; nothing where there is none."""
+    down, up = rows[accuracy] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[accuracy]
+    return [(side.clip(lower=0).fillna(0.0) * 100).tolist() for side in (down, up)]
+
+
 def _draw_tests(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
     tested = done[done["test_accuracy"].notna()]
     if len(tested):
-        spread = tested["test_sd"].fillna(0.0) * 100
         ax.errorbar(
-            tested[x] * scale, tested["test_accuracy"] * 100, yerr=spread, fmt="D", markersize=6,
+            tested[x] * scale, tested["test_accuracy"] * 100, yerr=_bars(tested, "test_accuracy", "test"), fmt="D",
+            markersize=6,
             markerfacecolor="none", color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
-            label="test split, mean ± sd",
+            label="test split, mean over seeds",
         )  # fmt: skip
 
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from reports.jobs.exporting import export
     from reports.jobs.finetuning import finetune
     from reports.jobs.mapping import map_layer
+    from reports.jobs.picking import pick, report
     from reports.jobs.pricing import cost
-    from reports.jobs.reporting import report
     from reports.jobs.searching import resume, search
     from reports.jobs.tracing import trace
 
 __all__ = [
-    "calibrate", "check_chip", "cost", "diff", "doctor", "export", "finetune", "list_chips", "map_layer", "report",
-    "resume", "search", "show_chip", "trace",
+    "calibrate", "check_chip", "cost", "diff", "doctor", "export", "finetune", "list_chips", "map_layer", "pick",
+    "report", "resume", "search", "show_chip", "trace",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(
@@ -34,8 +34,8 @@ __getattr__, __dir__ = lazy_exports(
         "exporting": ("export",),
         "finetuning": ("finetune",),
         "mapping": ("map_layer",),
+        "picking": ("pick", "report"),
         "pricing": ("cost",),
-        "reporting": ("report",),
         "searching": ("resume", "search"),
         "tracing": ("trace",),
     },

@@ -14,6 +14,7 @@ from hwmodel.network.names import OK, WARNING
 from reports.jobs.arguments import check_among
 from reports.jobs.configs import config_path, config_text
 from reports.jobs.formats import CONFIG_TEXTS, FORMATS, SUFFIX
+from reports.jobs.picking import picked_run
 from reports.terminal.console import emit, emit_json, make_console, say
 from reports.terminal.tables import print_lines
 from search.finetuning import Rebuilt, model_of, rebuild
@@ -28,6 +29,7 @@ def export(
     format: str,
     output: Path | None,
     checkpoint: Path | None,
+    pick: str | None,
     fold: bool,
     images: int,
     json: bool,
@@ -36,7 +38,10 @@ def export(
     if (source is None) == (config is None):
         raise typer.BadParameter("give a run or a configuration, once", param_hint="RUN|best.yaml")
     chosen = _checked_format("json" if json and format == "yaml" else format, output)
-    path = config_path(source or config or Path())
+    given = source or config or Path()
+    if given.exists():
+        picked_run(given, pick)
+    path = config_path(given)
     if chosen in SUFFIX and output is not None:
         _write_model(path, chosen, output, checkpoint, fold=fold, images=images, json=json)
         return

@@ -10,6 +10,8 @@ from reports.figures.curves import plot_curves
 from reports.figures.files import save_figure
 from reports.jobs.arguments import parse_milestones, parse_options
 from reports.jobs.choices import say_code
+from reports.jobs.configs import config_path
+from reports.jobs.picking import picked_run
 from reports.terminal.console import emit_json, make_console, say
 from reports.terminal.progress import observing
 from reports.terminal.tables import print_lines
@@ -21,6 +23,7 @@ from workloads import training
 def finetune(
     *,
     config: Path,
+    pick: str | None,
     checkpoint: Path | None,
     output: Path | None,
     epochs: int | None,
@@ -39,9 +42,11 @@ def finetune(
         settings: by the names of `TrainSettings`; None was not given.
         other: more of them as KEY=VALUE.
     """
+    source, config = config, config_path(config)
     named = {**settings, "milestones": parse_milestones(milestones)}
     changes = parse_options(other, "--set") | {name: value for name, value in named.items() if value is not None}
     say_code(config)
+    picked_run(source, pick, device)
     hint = "the same command with --resume goes on"
     try:
         with observing(config.stem, device=str(training.select_device(device)), hint=hint) as observer:

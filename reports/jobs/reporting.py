@@ -1,4 +1,4 @@
-"""`hwmodel report`, and how a search ends: the page, and the front on the terminal."""
+"""How a search ends: the page, and the front on the terminal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from reports.run.folder import Run, read_run
 from reports.terminal.console import emit, emit_json, make_console
 from reports.terminal.searchtables import front_table, precision_table, run_data, run_lines
 from reports.terminal.tables import print_lines
-
-
-def report(*, run: Path, json: bool) -> None:
-    """Write the page and the figures of a run again, and show its front."""
-    show(reported(run), json=json)
 
 
 def reported(folder: Path) -> Run:

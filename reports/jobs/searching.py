@@ -11,9 +11,10 @@ import typer
 
 from reports.exits import Exit
 from reports.jobs.reporting import reported, show
-from reports.terminal.console import say
+from reports.terminal.console import last_words
 from reports.terminal.progress import observing
 from search.job import JobResult, resume_job, run_job
+from search.ledger import RunStoppedError, stopping
 from search.observer import Observer
 from search.spec import SearchSpec, read_spec
 from workloads import training
@@ -43,11 +44,11 @@ def search(
     _watched(job, folder, name=chosen.name, device=device, json=json)
 
 
-def resume(*, run: Path, device: str | None, json: bool) -> None:
-    """Go on with a run."""
+def resume(*, run: Path, device: str | None, rebuild: bool, json: bool) -> None:
+    """Go on with a run; with `rebuild` after writing its ledger again from study.db."""
 
     def job(observer: Observer) -> JobResult:
-        return resume_job(run, observer=observer, device=device)
+        return resume_job(run, observer=observer, device=device, rebuild=rebuild)
 
     _watched(job, run, name=run.name, device=device, json=json)
 
@@ -66,10 +67,14 @@ def _watched(
     try:
         with observing(name, device=used, hint=hint) as observer:
             result = job(observer)
-        found = reported(folder)
+        with stopping(folder):
+            found = reported(folder)
     except KeyboardInterrupt:
         started = (folder / "config.yaml").exists()
-        say(f"Interrupted: nothing is lost. {hint}" if started else "Interrupted before the run began.")
+        last_words(f"Interrupted: nothing is lost. {hint}" if started else "Interrupted before the run began.")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    except RunStoppedError as error:
+        last_words(f"Error: {error}")
         raise typer.Exit(Exit.INTERRUPTED) from None
     show(found, json=json)
     if result.num_failed:

@@ -100,12 +100,16 @@ def _comparison(run: Run) -> htmltables.HtmlTable | None:
         return None
     costs = known_costs(run.candidates)
     return htmltables.comparison_table(
-        run.picked_row, run.baseline_row, run.baseline_name, costs, run.float_accuracy
+        run.picked_row, run.baseline_row, run.baseline_name, costs, _float_value(run)
     )
 
 
+def _float_value(run: Run) -> float | None:
+    return None if run.float_accuracy is None else run.float_accuracy.value
+
+
 def _add_candidates(page: dict[str, Any], run: Run) -> None:
-    page["front"] = htmltables.front_table(run.candidates, run.float_accuracy)
+    page["front"] = htmltables.front_table(run.candidates, _float_value(run))
     page["front_note"] = (
         "Accuracy is on the validation split. PTQ: quantized after training. QAT: finetuned while quantized. "
         "The front compares candidates of one fidelity: the finetuned ones, if there are any. "
@@ -114,7 +118,7 @@ def _add_candidates(page: dict[str, Any], run: Run) -> None:
     page["front_figures"] = [
         _figure(
             run, f"pareto_{cost.name}", partial(plot_pareto, run.candidates, x=cost.key),
-            f"Accuracy over {cost.axis.lower()}, every candidate. Error bars: binomial standard error.",
+            f"Accuracy over {cost.axis.lower()}, every candidate. Error bars: 95 % intervals.",
         )
         for cost in known_costs(run.candidates)
         if cost.name in run.objectives

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from reports import units
 from reports.run.candidates import front_rows
 from reports.run.frames import records
-from reports.run.metrics import bits_text, change, known_costs, points, share_text, test_text, write_cost
+from reports.run.metrics import (
+    bits_text,
+    change,
+    interval_of,
+    interval_text,
+    known_costs,
+    points,
+    seeds_text,
+    share_text,
+    write_cost,
+)
 from search.front.costs import Cost
 
 if TYPE_CHECKING:
@@ -72,9 +82,8 @@ def comparison_table(
     """The picked candidate beside a baseline called `name`."""
     rows = [Row(cells=["Accuracy of the float model", *[units.percent(float_accuracy)] * 2, ""])]
     rows += [
-        Row(cells=[label, units.percent(baseline[key]), units.percent(picked[key]), points(gap)])
+        Row(cells=[label, units.percent(baseline[key]), units.percent(picked[key]), _gap(picked, baseline, key)])
         for label, key in ACCURACIES
-        for gap in [picked[key] - baseline[key]]
         if math.isfinite(picked[key])
     ]
     for cost in costs:
@@ -85,25 +94,46 @@ def comparison_table(
     return HtmlTable(columns=columns("<", name, "Picked", "Change"), rows=rows)
 
 
+def _gap(picked: Any, baseline: Any, key: str) -> str:
+    """The difference in points; a tie where the intervals of both are known and overlap."""
+    first, second = (
+        interval_of(row, "test" if key == "test_accuracy" else "accuracy")
+        if key in ("test_accuracy", f"{row['stage']}_accuracy")
+        else None
+        for row in (picked, baseline)
+    )
+    tie = ", a tie" if first is not None and second is not None and first.overlaps(second) else ""
+    return points(picked[key] - baseline[key]) + tie
+
+
 def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlTable:
     """The front with its float, PTQ, QAT and test columns."""
     costs = [cost for cost in known_costs(candidates) if cost.role != "comparison"]
-    titles = {"± s.e.": "binomial standard error of the score", "Test": "mean ± standard deviation over seeds"}
+    titles = {
+        "95 %": "Wilson interval of the finest accuracy [%]",
+        "Test": "mean over seeds",
+        "95 % of test": "Wilson interval of the mean [%]",
+        "<Seeds": "finetunings of the candidate, and the standard deviation of their test accuracies",
+        "<Tie": "accuracy not told apart from the picked one: the intervals overlap",
+    }
     rows = []
     for row in records(front_rows(candidates)):
         cells = [
             str(row["number"]),
+            "picked" if row["picked"] else "tie" if row["tie"] else "",
             *(write_cost(cost, row[cost.key]) for cost in costs),
             units.percent(float_accuracy),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
-            units.number(row["standard_error"] * 100, 2),
-            test_text(row),
+            interval_text(row, "accuracy") or units.MISSING,
+            units.percent(row["test_accuracy"]),
+            interval_text(row, "test") or units.MISSING,
+            seeds_text(row) or units.MISSING,
             str(row["origin"]),
         ]
         rows.append(Row(cells=cells, mark="picked" if row["picked"] else ""))
-    tail = columns("Float", "PTQ", "QAT", "± s.e.", "Test", "<From", titles=titles)
-    return HtmlTable(columns=[*columns("#"), *cost_columns(costs), *tail], rows=rows)
+    tail = columns("Float", "PTQ", "QAT", "95 %", "Test", "95 % of test", "<Seeds", "<From", titles=titles)
+    return HtmlTable(columns=[*columns("#", "<Tie", titles=titles), *cost_columns(costs), *tail], rows=rows)
 
 
 def candidates_table(candidates: pd.DataFrame) -> HtmlTable:

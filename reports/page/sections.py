@@ -7,7 +7,7 @@ import shlex
 
 from reports import units
 from reports.run.folder import Run
-from reports.run.metrics import change, known_costs, write_cost
+from reports.run.metrics import change, float_test_text, interval_text, known_costs, seeds_text, write_cost
 
 
 def cards(run: Run) -> list[dict[str, str]]:
@@ -30,20 +30,19 @@ def _card(label: str, value: str, note: str) -> dict[str, str]:
 
 
 def _accuracy_note(run: Run) -> str:
-    parts = []
-    if run.picked_row is not None and math.isfinite(run.picked_row["standard_error"]):
-        parts.append(f"± {run.picked_row['standard_error'] * 100:.2f} standard error")
+    interval = interval_text(run.picked_row, "accuracy")
+    parts = [f"95 %: {interval}" if interval else "no count of images, so no interval"]
     if run.float_accuracy is not None:
-        parts.append(f"float {units.percent(run.float_accuracy)}")
+        score = run.float_accuracy
+        parts.append(f"float {units.percent(score.value)} ({score.interval})")
     return "; ".join(parts)
 
 
 def _test_note(run: Run) -> str:
-    spread, num_seeds = run.picked_row["test_sd"], int(run.picked_row["test_runs"])
-    parts = [f"± {spread * 100:.2f} over {num_seeds} seeds"] if math.isfinite(spread) else []
-    if run.float_test_accuracy is not None:
-        parts.append(f"float {units.percent(run.float_test_accuracy)}")
-    return "; ".join(parts)
+    parts = [f"95 %: {interval_text(run.picked_row, 'test')}", seeds_text(run.picked_row)]
+    if run.float_test is not None:
+        parts.append(f"float {float_test_text(run.float_test)}")
+    return "; ".join(part for part in parts if part)
 
 
 def method(run: Run) -> list[dict[str, str]]:
@@ -59,8 +58,11 @@ def method(run: Run) -> list[dict[str, str]]:
             "The test split is measured once, at the end, for the front.",
         ),
         (
-            "Standard error",
-            "sqrt(p (1 − p) / n) of the accuracy p over n validation images. A smaller difference is no win.",
+            "Intervals and ties",
+            "95 %, by Wilson's score: what n images leave open about an accuracy. Two accuracies whose intervals "
+            "overlap are a tie, and no win. All candidates saw the same images, so a paired comparison, image by "
+            "image, could tell smaller differences apart; a run keeps counts only. Seeds see the same test images: "
+            "more of them settle the mean over seeds, and do not narrow the interval.",
         ),
         *run.method,
     ]
@@ -88,6 +90,8 @@ def commands(run: Run) -> list[str]:
         lines += [
             "# train the picked configuration further",
             f"hwmodel finetune --config {folder}/best.yaml --epochs 20 -o finetuned.safetensors",
+            "# another point of the front: accurate, cheapest, knee, a bound or a number",
+            f"hwmodel pick {folder} 'accuracy>=0.95'",
             "# bits per layer for another tool",
             f"hwmodel export {folder} --format csv",
             "# the same search again, from its record",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.front.costs import in_tables
 from search.front.pareto import pareto_front
-from search.front.results import Result, results_frame
+from search.front.results import Result, results_frame, ties_of
 from search.study import final_stage
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 #: Columns that figures and tables may rely on, with what stands where nothing is known.
 COLUMNS: dict[str, Any] = {
-    "number": -1, "stage": "ptq", "origin": "", "status": "done", "accuracy": math.nan, "standard_error": math.nan,
-    "seed": 0, "key": "", "error": "", "front": False, "picked": False, "ptq_accuracy": math.nan,
-    "qat_accuracy": math.nan, "test_accuracy": math.nan, "test_sd": math.nan, "test_runs": 0,
+    "number": -1, "stage": "ptq", "origin": "", "status": "done", "accuracy": math.nan, "accuracy_low": math.nan,
+    "accuracy_high": math.nan, "seed": 0, "key": "", "error": "", "front": False, "picked": False, "tie": False,
+    "ptq_accuracy": math.nan, "qat_accuracy": math.nan, "test_accuracy": math.nan, "test_low": math.nan,
+    "test_high": math.nan, "test_sd": math.nan, "test_runs": 0,
 }  # fmt: skip
 
 
@@ -33,13 +34,16 @@ def candidate_frame(results: Sequence[Result], objectives: Sequence[str], picked
         picked: number of the candidate that was picked.
 
     Returns:
-        The columns of `search.front.results.results_frame`, and `front`, `picked`, `ptq_accuracy`,
-        `qat_accuracy` (of the same configuration in either stage), and the empty ones of `COLUMNS`.
+        The columns of `search.front.results.results_frame`, and `front`, `picked`, `tie` (on the front, with an
+        accuracy not told apart from that of the picked one), `ptq_accuracy`, `qat_accuracy` (of the same
+        configuration in either stage), and the empty ones of `COLUMNS`.
     """
     frame = completed(results_frame(results))
-    front = {result.number for result in front_of(results, objectives)}
-    frame["front"] = frame["number"].isin(front)
+    front = front_of(results, objectives)
+    chosen = next((result for result in results if result.number == picked), None)
+    frame["front"] = frame["number"].isin([result.number for result in front])
     frame["picked"] = frame["number"] == picked
+    frame["tie"] = frame["number"].isin(() if chosen is None else ties_of(chosen, front))
     for stage in ("ptq", "qat"):
         best = _best_accuracy(r for r in results if r.is_done and r.stage == stage)
         frame[f"{stage}_accuracy"] = frame["key"].map(best).astype(float)

@@ -16,13 +16,14 @@ from hwmodel.csvfile import read_csv
 from hwmodel.errors import ConfigError
 from hwmodel.network.graph import LayerGraph
 from reports.run.candidates import candidate_frame, completed, front_of
-from reports.run.method import method_items, run_warnings
+from reports.run.method import method_items
+from reports.run.warnings import accuracy_warnings, run_warnings
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.front.objective import resolve_objectives
 from search.front.picking import pick
 from search.front.results import Result
+from search.guard.manifest import read_manifest
 from search.ledger import read_results
-from search.manifest import read_manifest
 from search.materials import read_float_accuracy
 from search.outputs import LAYERS
 from search.spec import SearchSpec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from hwmodel import NetworkCost
     from hwmodel.chip.accelerator import Accelerator
+    from workloads.training import Accuracy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +47,8 @@ class Run:
         accelerator: None where no cost of one was an objective.
         objectives: names.
         candidates: as `reports.run.candidates.candidate_frame`, and the test accuracies that were measured.
-        float_accuracy, float_error: of the float model on the validation split, and its standard error.
-        float_test_accuracy: of the float model on the test split.
+        float_accuracy: of the float model on the validation split.
+        float_test: of the float model on the test split.
         picked_row, baseline_row: rows of `candidates`; None where there is none.
         baseline_name: of the baseline.
         layers: one row per layer of the picked configuration, priced if there is an accelerator.
@@ -65,9 +67,8 @@ class Run:
     accelerator: Accelerator | None
     objectives: Sequence[str]
     candidates: pd.DataFrame
-    float_accuracy: float | None = None
-    float_error: float = math.nan
-    float_test_accuracy: float | None = None
+    float_accuracy: Accuracy | None = None
+    float_test: FinalSummary | None = None
     picked_row: Any = None
     baseline_row: Any = None
     baseline_name: str = ""
@@ -118,9 +119,8 @@ def read_run(source: Any) -> Run:
         accelerator=chip,
         objectives=objectives,
         candidates=candidates,
-        float_accuracy=None if float_accuracy is None else float_accuracy.value,
-        float_error=math.nan if float_accuracy is None else float_accuracy.standard_error,
-        float_test_accuracy=None if float_test is None else float_test.mean,
+        float_accuracy=float_accuracy,
+        float_test=float_test,
         picked_row=_row(candidates, picked),
         baseline_row=_row(candidates, baseline),
         baseline_name=baseline_name,
@@ -129,7 +129,10 @@ def read_run(source: Any) -> Run:
         average_precision=math.nan if config is None else average_precision(graph, config),
         precision_definition=_sentence(precision_definition()),
         method=method_items(spec, best, tests, float_accuracy),
-        warnings=run_warnings(spec, results, tests, manifest, chip, notes, folder=folder),
+        warnings=[
+            *run_warnings(spec, results, tests, manifest, chip, notes, folder=folder),
+            *accuracy_warnings(spec, best, results, tests, float_accuracy, objectives),
+        ],
         subtitle=_subtitle(spec, results, manifest),
         version=version("hwmodel"),
         has_config=best is not None,
@@ -216,6 +219,7 @@ def _with_tests(frame: pd.DataFrame, results: Sequence[Result], tests: Sequence[
     for number, summary in known:
         at = frame["number"] == number
         frame.loc[at, "test_accuracy"] = summary.mean
+        frame.loc[at, ["test_low", "test_high"]] = [summary.interval.low, summary.interval.high]
         frame.loc[at, "test_sd"] = summary.sd
         frame.loc[at, "test_runs"] = summary.num_seeds
     return frame

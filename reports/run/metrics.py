@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from reports import units
 from search.front.costs import Cost, in_tables
+from workloads.training.accuracy import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from search.finaltest import FinalSummary
 
 
 def known_costs(candidates: pd.DataFrame) -> list[Cost]:
@@ -41,12 +44,36 @@ def points(gap: float) -> str:
     return units.MISSING if math.isnan(gap) else f"{gap * 100:+.2f} points"
 
 
-def test_text(row: Mapping[str, Any]) -> str:
-    """`96.11 ± 0.42 %`, or a dash where the test split was not used."""
-    if not math.isfinite(row["test_accuracy"]):
-        return units.MISSING
-    spread = f" ± {row['test_sd'] * 100:.2f}" if math.isfinite(row["test_sd"]) else ""
-    return f"{row['test_accuracy'] * 100:.2f}{spread} %"
+def interval_of(row: Mapping[str, Any], name: str) -> Interval | None:
+    """The 95 % interval of `accuracy` or `test` in a row of candidates; None where there is none."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return Interval(low=low, high=high) if math.isfinite(low) else None
+
+
+def interval_text(row: Mapping[str, Any], name: str) -> str:
+    """`95.1 to 97.4`, the 95 % interval of an accuracy [%]; "" where there is none."""
+    interval = interval_of(row, name)
+    return "" if interval is None else str(interval)
+
+
+def scored_text(row: Mapping[str, Any], name: str) -> str:
+    """`96.11 % (95 %: 95.1 to 97.4)`, or what is known of it."""
+    interval = interval_text(row, name)
+    value = units.percent(row["test_accuracy" if name == "test" else name])
+    return f"{value} (95 %: {interval})" if interval else value
+
+
+def float_test_text(test: FinalSummary) -> str:
+    """The float model on the test split: `98.89 % (95 %: 97.2 to 99.6)`."""
+    return f"{units.percent(test.mean)} (95 %: {test.interval})"
+
+
+def seeds_text(row: Mapping[str, Any]) -> str:
+    """`3 seeds, sd 0.42`: how much finetuning with another seed moves the test accuracy; "" for one seed."""
+    if not math.isfinite(row["test_sd"]):
+        return ""
+    spread = f"sd {row['test_sd'] * 100:.2f}" if row["test_sd"] else "all equal"
+    return f"{int(row['test_runs'])} seeds, {spread}"
 
 
 def bits_text(bits: float) -> str:

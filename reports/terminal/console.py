@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -46,6 +47,12 @@ def say(text: str) -> None:
     """Lines for the reader on stderr: progress, hints, errors. No name in them can rewrite the terminal."""
     sys.stderr.write("".join(f"{safe_name(line)}\n" for line in text.splitlines() or [""]))
     sys.stderr.flush()
+
+
+def last_words(text: str) -> None:
+    """As `say`, before the command ends; where the terminal is gone (SIGHUP) nobody reads it."""
+    with contextlib.suppress(OSError):
+        say(text)
 
 
 def emit(text: str) -> None:

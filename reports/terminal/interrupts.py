@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command in the same way, and are not lost.
+"""Ctrl-C, SIGTERM and SIGHUP (the terminal is gone) end a command in the same way, and are not lost.
 
 The handler raises KeyboardInterrupt where the program stands. Python drops an exception that is raised inside a
 finalizer or a callback of the interpreter, so the signal is also remembered: `check`, called between two
@@ -35,14 +35,23 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _signals() -> list[signal.Signals]:
+    """Those that end a command on this system."""
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    ends = [signal.SIGINT, signal.SIGTERM]
+    return ends if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*ends, hangup]
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it SIGINT and SIGTERM raise KeyboardInterrupt, even where the shell that started us ignores SIGINT.
+    """Within it SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, even where the shell ignores SIGINT for us.
+
+    A SIGHUP that is ignored already stays so: `nohup` asks for that.
 
     Outside the main thread it changes nothing: whoever embeds the command handles its signals.
     """
     try:
-        previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, _interrupt) for number in _signals()}
     except ValueError:
         yield
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import OK, WARNING
@@ -11,7 +13,16 @@ from reports.run.candidates import front_rows
 from reports.run.findings import finding
 from reports.run.folder import Run
 from reports.run.frames import records
-from reports.run.metrics import bits_text, known_costs, share_text, test_text, write_cost
+from reports.run.metrics import (
+    bits_text,
+    float_test_text,
+    interval_text,
+    known_costs,
+    scored_text,
+    seeds_text,
+    share_text,
+    write_cost,
+)
 from reports.terminal.tables import new_table, safe_text
 
 if TYPE_CHECKING:
@@ -19,9 +30,9 @@ if TYPE_CHECKING:
 
 
 def front_table(run: Run, width: int = 80) -> Table:
-    """The front: costs that may be objectives, validation (PTQ, QAT) and test accuracy; the picked one marked."""
+    """The front: costs that may be objectives, validation (PTQ, QAT) and test accuracy; pick and ties marked."""
     costs = [cost for cost in known_costs(run.candidates) if cost.role == "objective"]
-    accuracies = ["PTQ", "QAT", "± s.e.", "Test"]
+    accuracies = ["PTQ", "QAT", "95 %", "Test"]
     table = new_table("#", *(cost.short or cost.label for cost in costs), *accuracies, "<", width=width)
     for row in records(front_rows(run.candidates)):
         cells = [
@@ -29,9 +40,9 @@ def front_table(run: Run, width: int = 80) -> Table:
             *(write_cost(cost, row[cost.key]) for cost in costs),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
-            units.number(row["standard_error"] * 100, 2),
-            test_text(row),
-            "picked" if row["picked"] else "",
+            interval_text(row, "accuracy") or units.MISSING,
+            units.percent(row["test_accuracy"]),
+            "picked" if row["picked"] else "tie" if row["tie"] else "",
         ]
         table.add_row(*(safe_text(cell) for cell in cells), style="bold" if row["picked"] else "")
     return table
@@ -63,7 +74,9 @@ def run_lines(run: Run) -> list[tuple[str, str]]:
     """What was found, with the definition of average precision, warnings, and what to type next."""
     lines = [("", finding(run))]
     if run.float_accuracy is not None:
-        lines.append(("", f"float model: {units.percent(run.float_accuracy)} on the validation split"))
+        lines.append(("", f"float model: {run.float_accuracy} on the validation split"))
+    if run.picked_row is not None and math.isfinite(run.picked_row["test_accuracy"]):
+        lines.append(("", f"test split: {_test_text(run)}"))
     if run.layers is not None:
         lines.append(("", f"average weight precision of the picked one: {run.average_precision:.4f} bit"))
         lines.append(("", run.precision_definition))
@@ -76,13 +89,21 @@ def run_lines(run: Run) -> list[tuple[str, str]]:
     return lines
 
 
+def _test_text(run: Run) -> str:
+    """The picked one on the test split, its seeds, and the float model."""
+    seeds = seeds_text(run.picked_row)
+    text = scored_text(run.picked_row, "test") + (f", {seeds}" if seeds else "")
+    return text if run.float_test is None else f"{text}; float {float_test_text(run.float_test)}"
+
+
 def run_data(run: Run) -> dict[str, Any]:
     """The run as JSON: front, picked configuration, paths."""
     picked = run.picked_row
     return {
         "run": str(run.folder),
         "objectives": list(run.objectives),
-        "float_accuracy": run.float_accuracy,
+        "float_accuracy": None if run.float_accuracy is None else run.float_accuracy.value,
+        "float_interval": None if run.float_accuracy is None else asdict(run.float_accuracy.interval),
         "num_candidates": len(run.candidates),
         "num_failed": int((run.candidates["status"] == "failed").sum()),
         "front": records(front_rows(run.candidates)),

@@ -37,7 +37,7 @@ def finetune_lines(result: FinetuneResult, figure: Path | None) -> list[tuple[st
     """The score before, against the recorded one; the scores after; the files."""
 
     def text(score: Accuracy) -> str:
-        return f"{units.percent(score.value)} ({score.correct}/{score.total})"
+        return str(score)
 
     before = f"before: {text(result.before)} on the validation split"
     if result.recorded is None:

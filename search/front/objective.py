@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodel.cost import layer_cost
 from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.network.layer import Dims, Layer
 from search.front.costs import COSTS
 from search.front.results import Result
+
+if TYPE_CHECKING:
+    from hwmodel.chip.accelerator import Accelerator
 
 Direction = Literal["maximize", "minimize"]
 
@@ -99,6 +104,25 @@ def resolve_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
             f"Costs are {cost_names()}."
         )
     return objectives
+
+
+def default_objectives(accelerator: Accelerator | None) -> tuple[str, ...]:
+    """What a search that names none optimises beside accuracy.
+
+    Energy on its accelerator, latency where the energies of that are not known (`has_energies`), and average bits
+    without one.
+    """
+    if accelerator is None:
+        return (ACCURACY.name, "avg_w_bits")
+    return (ACCURACY.name, "energy" if has_energies(accelerator) else "latency")
+
+
+def has_energies(accelerator: Accelerator) -> bool:
+    """A product costs energy; by a chip file of `hw calibrate`, which measures latency, it does not."""
+    if any(memory.read_pj_per_bit > 0 for memory in accelerator.memories().values()):
+        return True
+    product = Layer(name="product", module="product", kind="linear", dims=Dims(K=16, C=16))
+    return layer_cost(product, accelerator).energy_pj > 0
 
 
 def cost_names() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from hwmodel.errors import ConfigError, did_you_mean
-from search.front.objective import Objective, first_cost, losses_of, objective_named
+from search.front.objective import ACCURACY, Objective, first_cost, losses_of, objective_named
 from search.front.pareto import knee
 from search.front.results import Result
 
@@ -21,6 +23,48 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 }  # fmt: skip
 
 
+class NoCandidateError(ConfigError):
+    """A rule that is right picks no candidate of this front."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """One bound of a rule.
+
+    Attributes:
+        objective: that is bounded.
+        sign: `>=`, `<=`, `>` or `<`.
+        limit: in the unit of the objective.
+    """
+
+    objective: Objective
+    sign: str
+    limit: float
+
+    def holds(self, result: Result) -> bool:
+        return _COMPARE[self.sign](self.objective.value(result), self.limit)
+
+    def __str__(self) -> str:
+        return f"{self.objective.name} {self.sign} {self.limit:g}"
+
+
+def parse_rule(rule: Rule) -> str | int | tuple[Bound, ...]:
+    """A rule, checked without a front: a name among `RULES`, the number of a candidate, or bounds.
+
+    Raises:
+        ConfigError: neither; an unknown objective; a bound that is none.
+    """
+    if isinstance(rule, Mapping):
+        return tuple(_bound(name, bound) for name, bound in rule.items()) or _unknown(rule)
+    if isinstance(rule, bool) or not isinstance(rule, (int, str)):
+        return _unknown(rule)
+    if isinstance(rule, int) or rule.strip().isdecimal():
+        return int(rule) if int(rule) >= 0 else _unknown(rule)
+    if any(sign in rule for sign in "<>"):
+        return tuple(_bound(*_split(part)) for part in rule.split(","))
+    return rule if rule in RULES else _unknown(rule)
+
+
 def pick(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule = "knee") -> Result:
     """One candidate of a front.
 
@@ -32,37 +76,37 @@ def pick(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule = 
             that meet them all the cheapest if accuracy is bounded, else the most accurate; a number.
 
     Raises:
-        ConfigError: the front is empty, the rule unknown, the number not on the front, or no
-            candidate meets the bounds (the nearest value is shown).
+        ConfigError: the front is empty, or the rule unknown.
+        NoCandidateError: the number is not on the front, or no candidate meets the bounds (the nearest value is
+            shown).
     """
+    wanted = parse_rule(rule)
     if not front:
         raise ConfigError("pick: the front is empty: no candidate was scored. Run the study first.")
     cost = first_cost(objectives)
-    if isinstance(rule, Mapping):
-        return _bounded(front, cost, rule)
-    if isinstance(rule, int) or rule.isdecimal():
-        return _numbered(front, int(rule))
-    if any(sign in rule for sign in "<>"):
-        return _bounded(front, cost, _parse(rule))
-    if rule not in RULES:
-        raise ConfigError(
-            f"pick: must be {', '.join(RULES)}, a bound such as 'accuracy>=0.95' or a candidate's number, "
-            f"but got {rule!r}.{did_you_mean(rule, RULES)}"
-        )
-    if rule == "knee":
+    if isinstance(wanted, tuple):
+        return _bounded(front, cost, wanted)
+    if isinstance(wanted, int):
+        return _numbered(front, wanted)
+    if wanted == "knee":
         return front[knee(losses_of(front, objectives))]
-    if rule == "accurate":
+    if wanted == "accurate":
         return max(front, key=lambda result: (result.accuracy, -cost.value(result), -result.number))
     return min(front, key=lambda result: (cost.value(result), -result.accuracy, result.number))
 
 
-def _parse(rule: str) -> dict[str, str]:
-    """`accuracy>=0.95, energy<1e6` as a mapping."""
-    bounds = {}
-    for part in rule.split(","):
-        name = re.split("[<>]", part, maxsplit=1)[0]
-        bounds[name.strip()] = part[len(name) :]
-    return bounds
+def _unknown(rule: object) -> str:
+    nearest = did_you_mean(rule, RULES) if isinstance(rule, str) else ""
+    raise ConfigError(
+        f"pick: must be {', '.join(RULES)}, a bound such as 'accuracy>=0.95' or a candidate's number, "
+        f"but got {rule!r}.{nearest}"
+    )
+
+
+def _split(part: str) -> tuple[str, str]:
+    """`accuracy>=0.95` as name and bound."""
+    name = re.split("[<>]", part, maxsplit=1)[0]
+    return name.strip(), part[len(name) :]
 
 
 def _numbered(front: Sequence[Result], number: int) -> Result:
@@ -70,35 +114,40 @@ def _numbered(front: Sequence[Result], number: int) -> Result:
         if result.number == number:
             return result
     numbers = ", ".join(str(result.number) for result in front)
-    raise ConfigError(f"pick: candidate {number} is not on the front, which holds {numbers}.")
+    raise NoCandidateError(f"pick: candidate {number} is not on the front, which holds {numbers}.")
 
 
-def _bounded(front: Sequence[Result], cost: Objective, bounds: Mapping[str, str | float]) -> Result:
+def _bounded(front: Sequence[Result], cost: Objective, bounds: Sequence[Bound]) -> Result:
     left = list(front)
-    is_accuracy_bound = False
-    for name, bound in bounds.items():
-        objective = objective_named(name)
-        sign, limit = _bound(objective, bound)
-        kept = [result for result in left if _COMPARE[sign](objective.value(result), limit)]
+    for bound in bounds:
+        kept = [result for result in left if bound.holds(result)]
         if not kept:
-            values = [objective.value(result) for result in left]
-            best = max(values) if objective.direction == "maximize" else min(values)
-            raise ConfigError(
-                f"pick: none of {len(left)} candidates has {objective.name} {sign} {limit:g}; "
-                f"the best has {best:.6g}."
-            )
+            values = [bound.objective.value(result) for result in left]
+            best = max(values) if bound.sign.startswith(">") else min(values)
+            raise NoCandidateError(f"pick: none of {len(left)} candidates has {bound}; the best has {best:.6g}.")
         left = kept
-        is_accuracy_bound |= objective.name == "accuracy"
-    if is_accuracy_bound:
+    if any(bound.objective is ACCURACY for bound in bounds):
         return min(left, key=lambda result: (cost.value(result), -result.accuracy, result.number))
     return max(left, key=lambda result: (result.accuracy, -cost.value(result), -result.number))
 
 
-def _bound(objective: Objective, bound: str | float) -> tuple[str, float]:
-    """Sign and limit; a bare number means at least for accuracy, at most for a cost."""
-    if isinstance(bound, (int, float)):
+def _bound(name: str, bound: str | float) -> Bound:
+    """A bare number means at least for accuracy, at most for a cost."""
+    try:
+        objective = objective_named(name)
+    except ConfigError as error:
+        raise ConfigError(f"pick: {error}") from None
+    sign, limit = _sign_and_limit(objective, bound)
+    if not math.isfinite(limit) or (objective is ACCURACY and not 0 <= limit <= 1):
+        share = " Accuracy is a share: write 0.95 for 95 %." if objective is ACCURACY else ""
+        raise ConfigError(f"pick: {name} cannot be {sign} {limit:g}.{share}")
+    return Bound(objective=objective, sign=sign, limit=limit)
+
+
+def _sign_and_limit(objective: Objective, bound: str | float) -> tuple[str, float]:
+    if isinstance(bound, (int, float)) and not isinstance(bound, bool):
         return (">=" if objective.direction == "maximize" else "<="), float(bound)
-    match = _BOUND.fullmatch(bound)
+    match = _BOUND.fullmatch(bound) if isinstance(bound, str) else None
     try:
         if match:
             return match[1], float(match[2])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
-from workloads.training.accuracy import Accuracy
+from workloads.training.accuracy import Accuracy, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,10 @@ Status = Literal["done", "failed"]
 #: measured sensitivities. `sampler`: Optuna's. `user`: given by hand. `promoted`: a PTQ candidate that
 #: earned a QAT run. `mutation`: a neighbour of the QAT front.
 Origin = Literal["uniform", "sensitivity", "sampler", "user", "promoted", "mutation"]
+
+CHECKPOINTS = "checkpoints"
+#: The only files that a ledger may name: they are removed once others dominate the candidate.
+_CHECKPOINT = re.compile(rf"{CHECKPOINTS}/\d{{4,}}-[0-9a-f]+\.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,7 @@ class Result:
         wall_s: time that scoring took [s].
         checkpoint: path of the weights relative to the run folder, or "". The file of a candidate
             that others dominate is removed.
+        checkpoint_hash: of the content of that file (`workloads.storage.weights.read_hash`), or "".
         origin: who proposed it.
     """
 
@@ -61,6 +67,7 @@ class Result:
     costs: Mapping[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
     checkpoint: str = ""
+    checkpoint_hash: str = ""
     origin: Origin = "sampler"
 
     def __post_init__(self) -> None:
@@ -75,10 +82,15 @@ class Result:
                 f"result {self.number}: `0 <= correct <= total` must hold, "
                 f"but got correct={self.correct}, total={self.total}."
             )
-        checkpoint = PureWindowsPath(self.checkpoint)  # knows both separators
-        if checkpoint.anchor or ".." in checkpoint.parts:  # it is removed once others dominate the candidate
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ConfigError(f"result {self.number}: score must lie in [0, 1], but got {self.score!r}.")
+        for name in ("number", "seed", "wall_s"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"result {self.number}: {name} must be >= 0, but got {getattr(self, name)!r}.")
+        if self.checkpoint and not _CHECKPOINT.fullmatch(self.checkpoint):
             raise ConfigError(
-                f"result {self.number}: checkpoint must lie in the run folder, but got {self.checkpoint!r}."
+                f"result {self.number}: checkpoint must be {CHECKPOINTS}/NUMBER-KEY.safetensors in the run folder, "
+                f"but got {self.checkpoint!r}."
             )
 
     @property
@@ -93,9 +105,9 @@ class Result:
         return math.nan if self.score is None else self.score
 
     @property
-    def standard_error(self) -> float:
-        """Binomial standard error of the accuracy, sqrt(p (1 - p) / n); nan where n is unknown."""
-        return Accuracy(correct=self.correct, total=self.total).standard_error if self.total else math.nan
+    def interval(self) -> Interval | None:
+        """Of the accuracy, at 95 %; None for a bare fraction, whose count is not known."""
+        return Accuracy(correct=self.correct, total=self.total).interval if self.total else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -109,14 +121,32 @@ class Result:
         Raises:
             ConfigError: a field is missing, unknown or out of range.
         """
-        try:
-            return cls(**data)
-        except TypeError as error:
-            raise ConfigError(f"result: a field is missing or unknown: {error}") from error
+        return read_record(cls, data)
+
+
+def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
+    """`NAME_low` and `NAME_high`, as tables name the ends of an interval; nan where there is none."""
+    low, high = (math.nan, math.nan) if interval is None else (interval.low, interval.high)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def ties_of(result: Result, others: Sequence[Result]) -> tuple[int, ...]:
+    """Numbers of the other results whose accuracy ties with that of `result`: their intervals overlap.
+
+    A result without a count has no interval and ties with none.
+    """
+    own = result.interval
+    if own is None:
+        return ()
+    return tuple(
+        other.number
+        for other in others
+        if other.number != result.number and other.interval is not None and own.overlaps(other.interval)
+    )
 
 
 def results_frame(results: Sequence[Result]) -> pd.DataFrame:
-    """One row per result: number, stage, origin, status, accuracy, standard_error, the costs, wall_s, key, ...
+    """One row per result: number, stage, origin, status, accuracy, its 95 % interval, the costs, wall_s, key, ...
 
     The parameters of the candidate follow, each in a column of its own.
     """
@@ -127,7 +157,7 @@ def results_frame(results: Sequence[Result]) -> pd.DataFrame:
     rows = [
         {
             "number": result.number, "stage": result.stage, "origin": result.origin, "status": result.status,
-            "accuracy": result.accuracy, "standard_error": result.standard_error,
+            "accuracy": result.accuracy, **interval_columns("accuracy", result.interval),
             "correct": result.correct, "total": result.total, "seed": result.seed,
             **{name: result.costs.get(name) for name in costs},
             "wall_s": result.wall_s, "key": result.key, "checkpoint": result.checkpoint, "error": result.error,

@@ -4,10 +4,11 @@ Accuracy without training collapses at few bits, where finetuning recovers most 
 accurate, or the PTQ front alone, would starve exactly the candidates that the search is for. The rule:
 
 1. Cut the range of the first cost into as many bins of equal width as there are places.
-2. In each bin, the candidates within one standard error of the bin's best accuracy count as equal and
-   come first, ordered by the drop that the sensitivities predict (where every accuracy is near chance
-   it still tells candidates apart), then by cost. The others follow by their non-dominated rank over all
-   objectives within the bin, then by accuracy. The number decides what is left.
+2. In each bin, the candidates within the 95 % interval of the bin's best accuracy count as equal and
+   come first (a score without a count has no interval: only what equals it counts as equal), ordered by the
+   drop that the sensitivities predict (where every accuracy is near chance it still tells candidates apart),
+   then by cost. The others follow by their non-dominated rank over all objectives within the bin, then by
+   accuracy. The number decides what is left.
 3. The cheapest candidate of all comes first: it ends the front. The most expensive of the uniform ones comes
    second: it is what the reports compare with. Then go through the bins from the most precise to the cheapest
    and take the first of each, then the second of each, until the places are filled.
@@ -17,7 +18,6 @@ It depends on the PTQ results alone, so a resumed run promotes what an uninterru
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from search.front.objective import Objective, first_cost, losses_of
@@ -79,11 +79,11 @@ def _by_promise(
 ) -> list[Result]:
     levels = ranks(losses_of(members, objectives))
     best = max(members, key=lambda result: result.accuracy)
-    noise = best.standard_error if math.isfinite(best.standard_error) else 0.0
+    floor = best.accuracy if best.interval is None else best.interval.low
 
     def promise(index: int) -> tuple[float, ...]:
         result = members[index]
-        if result.accuracy >= best.accuracy - noise:
+        if result.accuracy >= floor:
             return (0.0, predicted_drop(result), cost.value(result), result.number)
         return (1.0, float(levels[index]), -result.accuracy, result.number)
 

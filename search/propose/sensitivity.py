@@ -10,14 +10,16 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from search.front.objective import Objective
 from search.groups import AXES, AxisValue, Group
+from search.guard.seal import seal, unseal
 from search.propose.knapsack import Option, budget_path, spread
 from search.propose.pricing import Pricer
 from search.scoring import Outcome, accuracy_fields, accuracy_of
@@ -29,6 +31,33 @@ if TYPE_CHECKING:
 
 FILE = "sensitivity.json"
 SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Score:
+    """A line of the file: `Outcome` of the configuration `key`, and what was changed for it."""
+
+    key: str
+    parameter: str
+    value: AxisValue | None
+    correct: int
+    total: int
+    score: float | None = None
+    error: str
+    wall_s: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= self.total:
+            raise ConfigError(f"`0 <= correct <= total` must hold, but got {self.correct} of {self.total}.")
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ConfigError(f"score must lie in [0, 1], but got {self.score}.")
+        if not self.error and not self.total and self.score is None:
+            raise ConfigError(f"{self.key} must hold an accuracy or an error.")
+
+    @property
+    def outcome(self) -> Outcome:
+        accuracy = None if self.error else accuracy_of(asdict(self))
+        return Outcome(accuracy=accuracy, error=self.error, wall_s=self.wall_s)
 
 
 class ScoreCache:
@@ -43,15 +72,16 @@ class ScoreCache:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, _Score] = {}
         if path.exists():
             try:
-                data = json.loads(path.read_text(encoding="utf-8"))
+                data = unseal(json.loads(path.read_text(encoding="utf-8")), "the file", "")[0]
                 if data["schema"] != SCHEMA_VERSION:
                     raise ValueError(f"schema must be {SCHEMA_VERSION}, but is {data['schema']!r}")
-                self._entries = {item["key"]: item for item in data["scores"]}
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigError(f"{path}: is damaged: {error}. Delete it: it is measured again.") from error
+                scores = [read_record(_Score, item) for item in data["scores"]]
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise ConfigError(f"{path}: is damaged: {error} Delete it: it is measured again.") from error
+            self._entries = {score.key: score for score in scores}
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries
@@ -59,20 +89,20 @@ class ScoreCache:
     def get(self, key: str) -> Outcome | None:
         """The outcome of a configuration, or None."""
         item = self._entries.get(key)
-        if item is None:
-            return None
-        if item["error"]:
-            return Outcome(accuracy=None, error=item["error"], wall_s=item["wall_s"])
-        return Outcome(accuracy=accuracy_of(item), wall_s=item["wall_s"])
+        return None if item is None else item.outcome
 
     def put(self, key: str, outcome: Outcome, parameter: str, value: AxisValue | None) -> None:
         """Keep an outcome, with what was changed for the reader of the file."""
-        self._entries[key] = {
-            "key": key, "parameter": parameter, "value": value, **accuracy_fields(outcome.accuracy),
-            "error": outcome.error, "wall_s": outcome.wall_s,
-        }  # fmt: skip
-        data = {"schema": SCHEMA_VERSION, "scores": list(self._entries.values())}
-        write_atomic(self._path, json.dumps(data, indent=1) + "\n")
+        self._entries[key] = _Score(
+            key=key,
+            parameter=parameter,
+            value=value,
+            **accuracy_fields(outcome.accuracy),
+            error=outcome.error,
+            wall_s=outcome.wall_s,
+        )
+        data = {"schema": SCHEMA_VERSION, "scores": [asdict(score) for score in self._entries.values()]}
+        write_atomic(self._path, json.dumps(seal(data), indent=1) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from hwmodel.chip.loader import load_accelerator
 from search.finaltest import FinalRecord
 from search.front.results import Result
+from search.guard.manifest import write_manifest
 from search.ledger import Ledger
-from search.manifest import write_manifest
 from search.spec import parse_spec
 from tests.reports.conftest import NASTY, make_graph
 from workloads.compress import CompressionConfig, average_precision, write_config

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +19,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from reports.cli import app
+from search.front.results import ties_of
 from search.ledger import read_results
+from workloads.compress import read_config
 from workloads.storage.weights import read_metadata
 
 MODEL = '''
@@ -51,7 +56,7 @@ accelerator: edge_npu
 objectives: [accuracy, avg_w_bits, energy]
 space: {{w_bits: [2, 4, 8]}}
 search: {{trials: {trials}, qat: 2, test_seeds: 2}}
-training: {{float: {{epochs: 2}}, qat: {{epochs: 1}}}}
+training: {{float: {{epochs: 20, batch_size: 8, lr: 0.1}}, qat: {{epochs: 1}}}}
 """
 
 
@@ -133,7 +138,6 @@ def test_a_space_that_changed_is_refused(searched: tuple[Path, Result]) -> None:
 @pytest.mark.parametrize("kind", ["json", "yaml", "csv"])
 def test_export_gives_the_bits_of_every_layer(searched: tuple[Path, Result], kind: str, tmp_path: Path) -> None:
     from hwmodel.chip.yamlfile import Schema, parse_yaml
-    from workloads.compress import read_config
 
     class Exported(Schema):
         model: str
@@ -180,7 +184,6 @@ def test_export_of_the_compressed_model(searched: tuple[Path, Result], kind: str
 
 
 def test_export_for_other_tools(searched: tuple[Path, Result]) -> None:
-    from workloads.compress import read_config
     from workloads.export import config_from_haq, config_from_hawq
 
     folder, _ = searched
@@ -211,8 +214,6 @@ def test_export_says_what_it_needs(searched: tuple[Path, Result], tmp_path: Path
 
 
 def test_diff_of_two_configurations(searched: tuple[Path, Result], tmp_path: Path) -> None:
-    from workloads.compress import read_config
-
     folder, _ = searched
     assert run("diff", folder, folder / "best.yaml").stdout.startswith("0 differences")
     bits = read_config(folder / "best.yaml").config.layers["conv"].w_bits
@@ -301,6 +302,87 @@ def _picked(folder: Path) -> int:
     return int(json.loads(run("report", folder, "--json").stdout)["picked"])
 
 
+def test_another_pick_and_everything_follows(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(searched[0], folder)
+    front = [row["number"] for row in json.loads(run("report", folder, "--json").stdout)["front"]]
+    assert len(front) > 1
+    old, new = _picked(folder), next(number for number in front if number != _picked(folder))
+    shown = run("pick", folder, new, "--device", "cpu").stdout
+    picked = next(item for item in read_results(folder) if item.number == new)
+    assert shown.startswith(
+        f"#{new} picked (was #{old}): {picked.accuracy * 100:.2f} % (95 %: {picked.interval}), "
+    )
+    assert f"best.yaml, weights, tables and report.html follow it. hwmodel export {folder} -f qonnx" in shown
+    assert _places_of(folder) == {new}
+    data = json.loads(run("pick", folder, old, "--json", "--device", "cpu").stdout)
+    assert (data["picked"], data["was"], _places_of(folder)) == (old, new, {old})
+    assert data["ties"] == list(ties_of(next(r for r in read_results(folder) if r.number == old), [picked]))
+    before, uniform = (next(r for r in read_results(folder) if test(r)) for test in (
+        lambda r: r.number == old, lambda r: r.origin == "uniform" and r.costs["avg_w_bits"] == 8
+    ))  # fmt: skip
+    saving = before.costs["energy_pj"] / uniform.costs["energy_pj"] - 1
+    again = run("pick", folder, old, "--device", "cpu").stdout
+    assert f"#{old} picked (as before): " in again and f"({saving * 100:+.1f} % against uniform 8-bit)" in again
+    # the same by --pick, each from the other one
+    bits = {name: choice["w_bits"] for name, choice in picked.config["layers"].items()}
+    exported = json.loads(run("export", folder, "-f", "json", "--pick", new).stdout)
+    assert {name: choice["w_bits"] for name, choice in exported["layers"].items()} == bits
+    assert _places_of(folder) == {new}
+    assert json.loads(run("report", folder, "--pick", old, "--json").stdout)["picked"] == old
+    args = ("--epochs", 0, "-o", tmp_path / "f.safetensors", "--device", "cpu", "--json")
+    tuned = run("finetune", "--config", folder / "best.yaml", "--pick", new, *args)
+    assert json.loads(tuned.stdout)["before"] == {"correct": picked.correct, "total": picked.total}
+    assert _places_of(folder) == {new}
+
+
+def _places_of(folder: Path) -> set[int]:
+    """Which candidates the files of a run call the picked one."""
+    pareto = pd.read_csv(folder / "pareto.csv")
+    file = read_config(folder / "best.yaml")
+    page = re.search(r"Picked: candidate (\d+)", (folder / "report.html").read_text())
+    weights = (folder / "checkpoints/best.safetensors").read_bytes()
+    own = [r.number for r in read_results(folder) if r.checkpoint and (folder / r.checkpoint).exists()
+           and (folder / r.checkpoint).read_bytes() == weights]  # fmt: skip
+    keys = {
+        result.number for result in read_results(folder) if result.key == file.config.key and result.stage == "qat"
+    }
+    assert page is not None
+    return {*pareto.loc[pareto["picked"], "number"], file.metrics["candidate"], int(page[1]), *own, *keys}
+
+
+def test_an_interrupted_pick_is_finished_by_the_next_command(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(searched[0], folder)
+    new = next(row["number"] for row in json.loads(run("report", folder, "--json").stdout)["front"]
+               if row["number"] != _picked(folder))  # fmt: skip
+    (folder / "pick.json").write_text(json.dumps({"number": int(new)}))
+    result = run("report", folder, "--json")
+    assert json.loads(result.stdout)["picked"] == new
+    assert f"Picking candidate {new} was interrupted: finished now." in result.stderr
+    assert (_places_of(folder), (folder / "pick.json").exists()) == ({new}, False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("kne", "Did you mean 'knee'?"),
+        ("99", "candidate 99 is not on the front"),
+        ("accuracy>1e-9x", "must be bounded"),
+    ],
+)
+def test_a_pick_of_nothing_changes_nothing(searched: tuple[Path, Result], rule: str, said: str) -> None:
+    folder, _ = searched
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for args in (("pick", folder, rule), ("report", folder, "--pick", rule), ("export", folder, "--pick", rule)):
+        result = run(*args)
+        assert result.exit_code == 3, result.output
+        assert said in result.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    alone = run("export", folder / "layers.csv", "--pick", "knee")
+    assert (alone.exit_code, "needs the folder of a run" in alone.stderr) == (2, True)
+
+
 def test_failed_candidates_end_with_4(tmp_path: Path) -> None:
     spec = write_spec(tmp_path / "fails", refused=2)
     result = run("search", spec, "--run", tmp_path / "run", "--device", "cpu")
@@ -312,7 +394,7 @@ def test_failed_candidates_end_with_4(tmp_path: Path) -> None:
     assert "too coarse" in (tmp_path / "run" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_search_resumes_and_loses_nothing(
     searched: tuple[Path, Result], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -339,6 +421,33 @@ def test_an_interrupted_search_resumes_and_loses_nothing(
 
 def _without_time(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "wall_s"}
+
+
+def test_a_lost_ledger_is_refused_and_rebuilt(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(searched[0], tmp_path / "run"))
+    before = (folder / "ledger.jsonl").read_bytes()
+    (folder / "ledger.jsonl").unlink()
+    refused = run("resume", folder, "--device", "cpu")
+    assert refused.exit_code == 3
+    assert f"hwmodel resume {folder} --rebuild" in refused.stderr
+    assert run("resume", folder, "--device", "cpu", "--rebuild").exit_code == 0
+    assert (folder / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_full_disk_ends_like_an_interruption(
+    searched: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(searched[0], tmp_path / "run"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        stopped = run("resume", folder, "--device", "cpu")
+    assert stopped.exit_code == 130
+    assert "No space left on device" in stopped.stderr
+    assert stopped.stderr.endswith(f"hwmodel resume {folder}\n")
 
 
 def test_resume_of_no_run_is_3(tmp_path: Path) -> None:

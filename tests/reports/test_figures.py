@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import struct
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from hwmodel.errors import ConfigError
 from reports import plot_breakdown, plot_layers, plot_pareto, save_figure
 from reports.figures.files import figure_bytes
 from search.front.results import Result
+from workloads.training import Accuracy
 
 NASTY = "blocks[/0]<script>alert(1)</script>$x^$"
 
@@ -60,11 +60,12 @@ def test_pareto_draws_on_the_axes_given() -> None:
     assert step.get_xydata().tolist() == [[2.0, 90.0], [4.0, 95.0]]
 
 
-def test_pareto_error_bars_are_the_binomial_standard_error() -> None:
+def test_pareto_error_bars_are_the_intervals() -> None:
     ax = plot_pareto(make_results())
     bars = next(c for c in ax.containers if c.has_yerr)
     low, high = bars.lines[2][0].get_segments()[0][:, 1]
-    assert (high - low) / 2 == pytest.approx(100 * math.sqrt(0.9 * 0.1 / 200))
+    interval = Accuracy(correct=180, total=200).interval
+    assert (low, high) == pytest.approx((100 * interval.low, 100 * interval.high))
 
 
 def test_pareto_scales_the_x_axis_to_its_unit() -> None:
@@ -82,7 +83,7 @@ def test_pareto_shows_float_and_test_accuracy() -> None:
     ax = plot_pareto(frame)
     labels = ax.get_legend_handles_labels()[1]
     assert "float, 97.00 %" in labels
-    assert "test split, mean ± sd" in labels
+    assert "test split, mean over seeds" in labels
 
 
 def test_an_unknown_axis_is_answered_with_the_nearest() -> None:

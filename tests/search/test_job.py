@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,46 +25,10 @@ from search.job import JobResult, pick_job, resume_job, run_job
 from search.ledger import RunLock, RunLockedError, read_results
 from search.materials import FLOAT_WEIGHTS
 from search.observer import Observer
-from search.spec import SearchSpec, parse_spec
+from search.spec import parse_spec
+from tests.search.conftest import TEST_SEEDS, make_spec
 from workloads.compress import read_config
-from workloads.training import Scorer
-
-NET = """
-from torch import nn
-
-def build(num_classes=4):
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes),
-    )
-"""
-SPEC = """
-name: tiny
-model: net.py:build
-data: synthetic
-data_options: {{shape: [1, 8, 8], num_classes: 4, train: 96, validation: 60, test: 50}}
-accelerator: loop_nest
-objectives: [accuracy, energy]
-search: {{trials: {trials}, qat: {qat}, test_seeds: 2}}
-training: {{float: {{epochs: 3, batch_size: 16}}, qat: {{epochs: {epochs}, batch_size: 16}}}}
-"""
-QAT, TEST_SEEDS = 4, 2
-
-
-def make_spec(folder: Path, *, trials: int = 7, qat: int = QAT, epochs: int = 1) -> SearchSpec:
-    (folder / "net.py").write_text(NET)
-    return parse_spec(SPEC.format(trials=trials, qat=qat, epochs=epochs), folder=folder)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("job")
-
-
-@pytest.fixture(scope="module")
-def job(place: Path) -> JobResult:
-    return run_job(make_spec(place), place / "run", command="hwmodel search tiny.yaml", device="cpu")
+from workloads.training import Accuracy, Scorer
 
 
 def test_every_file_is_there(job: JobResult) -> None:
@@ -142,7 +107,10 @@ def test_no_huffman_code_is_longer_than_the_codes_it_replaces(job: JobResult) ->
 def test_best_yaml_says_how_it_was_made(job: JobResult) -> None:
     file = read_config(job.folder / "best.yaml")
     assert file.config.key == job.picked.key
-    assert file.metrics["validation"] == {"correct": job.picked.correct, "total": 60}
+    ends = Accuracy(correct=job.picked.correct, total=60).interval
+    assert file.metrics["validation"] == {"correct": job.picked.correct, "total": 60, **asdict(ends)}
+    assert file.metrics["ties"] == [r.number for r in job.front if r != job.picked and ends.overlaps(r.interval)]
+    assert file.metrics["picked_by"] == "knee"
     assert file.metrics["test"]["seeds"] == TEST_SEEDS
     assert file.provenance.command == "hwmodel search tiny.yaml"
     assert file.provenance.data is not None

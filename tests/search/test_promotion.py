@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel.errors import ConfigError
+from search.choosing import pick_or_knee
 from search.front.objective import resolve_objectives
 from search.front.picking import pick
 from search.front.results import Result
@@ -31,12 +31,12 @@ def test_low_bits_are_not_starved_where_ptq_collapses() -> None:
     chosen = promote(results, AXES, 4)
     # four bins of width 1.5 from 2.0; 5.0 .. 6.5 is empty
     assert {int((result.costs["avg_w_bits"] - 2.0) / 1.5) for result in chosen} == {0, 1, 3}
-    # 978 .. 980 of 1,000 differ by less than the standard error of 4.4: the cheapest of them goes first
-    assert [result.costs["avg_w_bits"] for result in chosen] == [2.0, 7.2, 4.2, 7.5]
+    # the interval of 980 of 1,000 begins at 0.969: those from 970 on count as equal, the cheapest goes first
+    assert [result.costs["avg_w_bits"] for result in chosen] == [2.0, 6.5, 4.2, 7.2]
 
 
 def test_the_best_of_a_bin_goes_first_and_ties_go_to_the_sensitivities() -> None:
-    # se of 900/1000 is 9.5 images: 905 and 900 are equal, 850 is not
+    # the interval of 900/1000 begins at 880 images: 905 and 900 are equal, 850 is not
     results = many([(905, 4.0), (900, 3.9), (850, 3.8)])
     drops = {0: 0.3, 1: 0.1, 2: 0.0}
     by_drop = promote(results, AXES, 1, lambda result: drops[result.number])
@@ -77,7 +77,7 @@ def same_bits(pairs: list[tuple[int, float]]) -> list[Result]:
 
 
 def test_outside_the_noise_the_rank_over_every_objective_comes_first_then_accuracy_then_number() -> None:
-    # se of 900/1000 is 9.5 images: all others are worse. 1 is dominated by 0; 2, 3 and 4 buy energy with accuracy
+    # the interval of 900/1000 begins at 880: all others are worse. 1 is dominated by 0; 2, 3 and 4 buy energy
     results = same_bits([(900, 9.0), (800, 10.0), (700, 5.0), (750, 7.0), (750, 7.0)])
     assert [result.number for result in promote(results, THREE, 5)] == [0, 3, 4, 2, 1]
 
@@ -140,6 +140,7 @@ FRONT = tuple(many([(800, 2.0), (950, 3.0), (960, 5.0), (970, 8.0)]))
         ("accuracy >= 0.955", 2),
         ({"avg_w_bits": "<=5"}, 2),
         ("avg_w_bits<5, accuracy>=0.8", 0),
+        ("accuracy>=0.8, accuracy>=0.955", 2),  # both hold
     ],
 )
 def test_pick(rule: object, number: int) -> None:
@@ -155,11 +156,25 @@ def test_pick(rule: object, number: int) -> None:
         ({"acuracy": ">=0.9"}, "Did you mean 'accuracy'"),
         ({"accuracy": "=0.9"}, "must be bounded as in '>=0.95'"),
         ("accuracy>=lots", "must be bounded"),
+        ("accuracy>=95", "write 0.95 for 95 %"),
+        ({"avg_w_bits": float("nan")}, "cannot be <= nan"),
+        (-1, "a candidate's number, but got -1"),
+        (True, "but got True"),
+        ({}, "but got {}"),
     ],
 )
 def test_bad_picks(rule: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         pick(FRONT, AXES, rule)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("rule", "missed"), [("accuracy>=0.99", True), (9, True), ("accuracy>=0.955", False)])
+def test_a_rule_that_none_meets_falls_back_to_the_knee(rule: str | int, missed: bool) -> None:
+    picked, note = pick_or_knee(FRONT, AXES, rule)
+    assert picked == pick(FRONT, AXES, "knee" if missed else rule)
+    assert ("The knee, candidate 1, is picked" in note) == missed
+    with pytest.raises(ConfigError, match="Did you mean 'knee'"):
+        pick_or_knee(FRONT, AXES, "kne")
 
 
 def test_empty_front() -> None:
@@ -190,5 +205,5 @@ def test_scores_without_counts_promote_too() -> None:
     results = [
         Result(number=n, stage="ptq", key=str(n), score=n / 10, costs={"avg_w_bits": float(n)}) for n in range(9)
     ]
-    assert math.isnan(results[3].standard_error)
+    assert results[3].interval is None
     assert len(promote(results, AXES, 5)) == 5

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import HwModelError
 from search.space import Space
 from search.spec import parse_spec, read_spec
 from tests.search.helpers import make_graph
@@ -17,10 +19,22 @@ def test_a_minimal_file(tmp_path: Path) -> None:
     path = tmp_path / "r8.yaml"
     path.write_text("model: resnet8\ndata: digits\naccelerator: eyeriss\n")
     spec = read_spec(path)
-    assert (spec.name, spec.objectives, spec.search.test_seeds) == ("r8", ["accuracy", "avg_w_bits"], 3)
+    assert (spec.name, spec.objectives, spec.search.test_seeds) == ("r8", ["accuracy", "energy"], 3)
     assert spec.float_settings == TrainSettings.from_scratch()
     assert spec.qat_settings == TrainSettings()
     assert Space.from_graph(make_graph(), **spec.space.model_dump()) == Space.from_graph(make_graph())
+
+
+def test_a_search_without_objectives_optimises_for_its_accelerator(tmp_path: Path) -> None:
+    assert parse_spec("model: resnet8").objectives == ["accuracy", "avg_w_bits"]
+    assert parse_spec("model: resnet8\ndata: digits\naccelerator: bitfusion").objectives == ["accuracy", "energy"]
+    own = parse_spec("model: resnet8\naccelerator: bitfusion\nobjectives: [accuracy, memory]")
+    assert own.objectives == ["accuracy", "memory"]
+    chip = (files("hwmodel") / "accelerators" / "cpu_avx512.yaml").read_text()
+    chip = re.sub("  (board|idle)_power: .*\n", "", chip)  # `hw calibrate` measures neither, and writes 0 pJ/bit
+    (tmp_path / "measured.yaml").write_text(re.sub("read_energy: .*", "read_energy: 0 pJ/bit", chip))
+    measured = parse_spec("model: resnet8\naccelerator: measured.yaml", folder=tmp_path)
+    assert measured.objectives == ["accuracy", "latency"]
 
 
 def test_what_is_written_reads_the_same(tmp_path: Path) -> None:
@@ -44,8 +58,9 @@ training: {float: {epochs: 2}, qat: {lr: 0.5}}
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    for name in ("net.py", "chip.yaml", "w.safetensors"):
+    for name in ("net.py", "w.safetensors"):
         (tmp_path / name).touch()
+    (tmp_path / "chip.yaml").write_text((files("hwmodel") / "accelerators" / "eyeriss.yaml").read_text())
     (tmp_path / "s.yaml").write_text("model: net.py:build\naccelerator: chip.yaml\ncheckpoint: w.safetensors\n")
     spec = read_spec(tmp_path / "s.yaml")
     assert spec.model == f"{tmp_path / 'net.py'}:build"
@@ -64,9 +79,22 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("model: a\nspace: {w_bits: []}\n", r":2:9 space\.w_bits"),
         ("data: digits\n", "'model' is missing"),
         ("model: a\nmodel: b\n", "'model' is already set at line 1"),
+        ("model: a\nsearch: {pick: kne}\n", r":2:10 search\.pick: .*Did you mean 'knee'"),
+        ("model: a\nsearch: {pick: 'acc>=0.9'}\n", r":2:10 search\.pick: pick: objectives: must be among"),
+        ("model: a\nsearch: {pick: 'accuracy>=95'}\n", r":2:10 search\.pick: .*write 0\.95"),
+        ("model: a\nsearch: {pick: -2}\n", r":2:10 search\.pick: .*got -2"),
+        ("model: a\nsearch: {pick: true}\n", r":2:10 search\.pick: .*got True"),
+        ("model: a\nsearch: {pick: {energy: '<=1e6'}}\n", r"search\.pick: energy needs an accelerator"),
+        ("model: a\nobjectives: [accuracy, latency]\n", r"objectives: latency needs an accelerator"),
+        ("model: a\naccelerator: eyeris\n", "Did you mean eyeriss"),
+        ("model: a\nspace: {quantizer: lsqq}\n", r":2:1 space: .*'lsqq'"),
+        ("model: a\nspace: {pattern: filters}\n", r":2:1 space: .*'filters'"),
+        ("model: a\nspace: {granularity: chanel}\n", r":2:1 space: .*'chanel'"),
+        ("model: a\nspace: {w_bits: [2, 40]}\n", r":2:1 space: .*40"),
+        ("model: a\nspace: {density: [0.0]}\n", r":2:1 space: .*0"),
         ("model: a\ncheckpoint: none.safetensors\n", "checkpoint: 'none.safetensors' is not a file"),
     ],
 )
 def test_bad_files(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(HwModelError, match=message):
         parse_spec(text)

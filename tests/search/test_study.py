@@ -137,7 +137,7 @@ def test_a_function_is_an_evaluator_of_one_stage(tmp_path: Path) -> None:
     study = open_study(tmp_path, lambda config: math.exp(-total_drop(config)))
     study.run(trials=6)
     assert not (tmp_path / "sensitivity.json").exists()  # each score may be expensive
-    assert all(0 < r.accuracy <= 1 and math.isnan(r.standard_error) for r in study.results())
+    assert all(0 < r.accuracy <= 1 and r.interval is None for r in study.results())
     with pytest.raises(ConfigError, match=r"no \.qat"):
         study.run(trials=6, qat=1)
 
@@ -160,7 +160,7 @@ class Flaky(ToyScorer):
         return super().ptq(config)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), ConfigError("loss is nan"), MemoryError()])
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError()])
 def test_failures_are_retried_once_and_recorded(tmp_path: Path, error: Exception) -> None:
     scorer = Flaky(error)
     study = open_study(tmp_path, scorer)

@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +42,7 @@ from workloads.storage.gridcodec import (
 )
 from workloads.storage.packing import packed_bytes
 from workloads.storage.safefile import safetensors_bytes
+from workloads.storage.sealed import check_content, read_unchecked
 from workloads.wrappers import unwrapped
 
 LAYOUT_KEY = "hwmodel.packed"
@@ -230,18 +229,15 @@ def _take_weight(tensors: Mapping[str, Tensor], name: str, record: Mapping[str, 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     _check_suffix(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(LAYOUT_KEY)
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
+    metadata, tensors = read_unchecked(Path(path))
+    text = metadata.get(LAYOUT_KEY)
     if text is None:
         raise ConfigError(f"{path}: has no packed integers: it was not written by save_packed")
     records: dict[str, Any] = json.loads(text)
     if records.get("version") != VERSION:
         raise ConfigError(f"{path}: layout version must be {VERSION}, but is {records.get('version')!r}")
     _check_complete(path, records, tensors)
+    check_content(Path(path), metadata, tensors)
     return records, tensors
 
 

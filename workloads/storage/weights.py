@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +13,8 @@ from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.files import write_atomic
 from workloads.compress.layers import QuantLayer
 from workloads.storage.foreign import fitted, is_foreign, read_foreign
-from workloads.storage.safefile import safetensors_bytes
+from workloads.storage.safefile import CONTENT, safetensors_bytes
+from workloads.storage.sealed import read_file, read_notes
 
 _TIED, _QUANTIZERS = "tied", "quantizers"
 #: Metadata that is ours, not the caller's.
@@ -115,9 +114,11 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
         ConfigError: quantizers, names, shapes or bits differ.
     """
     tensors = dict(tensors) if _QUANTIZERS in metadata else fitted(tensors, model)
-    for alias, name in json.loads(metadata.get(_TIED, "{}")).items():
+    for alias, name in _note(place, metadata, _TIED).items():
+        if name not in tensors:
+            raise ConfigError(f"{place}: {alias!r} is tied to {name!r}, which the file does not hold")
         tensors[alias] = tensors[name]
-    _check_quantizers(place, json.loads(metadata.get(_QUANTIZERS, "{}")), _quantizers(model))
+    _check_quantizers(place, _note(place, metadata, _QUANTIZERS), _quantizers(model))
     masked = _maskless(model, tensors)
     own = model.state_dict() | {f"{prefix}mask": layer.weight for prefix, layer in masked.items()}
     check_same_names(place, set(tensors), set(own))
@@ -134,6 +135,21 @@ def load_state(place: str, metadata: Mapping[str, str], tensors: Mapping[str, Te
     for prefix, layer in masked.items():
         layer.mask = tensors[f"{prefix}mask"].to(layer.weight.device, torch.bool)
     model.load_state_dict(tensors, strict=True)
+
+
+def _note(place: str, metadata: Mapping[str, str], key: str) -> dict[str, str]:
+    """One of our notes: text by name.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    try:
+        note = json.loads(metadata.get(key, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{place}: its note {key!r} is not JSON: {error}") from None
+    if not isinstance(note, dict) or not all(isinstance(text, str) for text in note.values()):
+        raise ConfigError(f"{place}: its note {key!r} must be text by name, but is {note!r}")
+    return note
 
 
 def _check_quantizers(place: str, saved: Mapping[str, str], own: Mapping[str, str]) -> None:
@@ -163,27 +179,28 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     check_suffix(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = dict(file.metadata() or {})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
-    return {key: text for key, text in metadata.items() if key not in NOTES}
+    return {key: text for key, text in read_notes(path).items() if key not in (CONTENT, *NOTES)}
+
+
+def read_hash(path: str | Path) -> str:
+    """Of the content of a file, as it says itself; "" where it does not.
+
+    Raises:
+        ConfigError: the file is absent, no `.safetensors`, or its header is damaged.
+    """
+    path = Path(path)
+    check_suffix(path)
+    return read_notes(path).get(CONTENT, "")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """(metadata, tensors) of a `.safetensors` file.
 
     Raises:
-        ConfigError: the file is absent, no `.safetensors` or damaged.
+        ConfigError: the file is absent, no `.safetensors`, damaged or edited.
     """
     check_suffix(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            return dict(file.metadata() or {}), tensors
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ConfigError(f"{path}: cannot be read as safetensors: {error}") from None
+    return read_file(path)
 
 
 def check_suffix(path: str | Path) -> None:

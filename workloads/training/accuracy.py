@@ -1,4 +1,9 @@
-"""Accuracy as what it is: a count, with the error that a finite sample leaves."""
+"""Accuracy as what it is: a count, with the interval that a finite sample leaves.
+
+The interval is Wilson's (JASA 22, 1927; recommended by Brown, Cai and DasGupta, Statistical Science 16, 2001): the
+values of p that a score test at 5 % does not refuse. It stays within 0 .. 1 and has a width where every image is
+right, which sqrt(p (1 - p) / n) has not.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,48 @@ import math
 from dataclasses import dataclass
 
 from hwmodel.errors import ConfigError
+
+#: Two-sided 95 % quantile of the normal distribution.
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """What an accuracy may be at 95 % confidence.
+
+    Attributes:
+        low, high: ends, within 0 .. 1.
+    """
+
+    low: float
+    high: float
+
+    def overlaps(self, other: Interval) -> bool:
+        """A tie: some value lies in both, so neither accuracy is called the better one.
+
+        It is careful: the models of one run see the same images, and a paired comparison of their hits, image by
+        image, would tell smaller differences apart. Runs keep counts only.
+        """
+        return self.low <= other.high and other.low <= self.high
+
+    def __str__(self) -> str:
+        """In per cent: `95.1 to 97.4`."""
+        return f"{self.low * 100:.1f} to {self.high * 100:.1f}"
+
+
+def wilson_interval(hits: float, total: int) -> Interval:
+    """The 95 % interval of a share; (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n), p = hits / n.
+
+    Args:
+        hits: 0 .. total; a mean over runs on the same images need not be whole.
+        total: images, at least 1.
+    """
+    share, room = hits / total, Z95 * Z95 / total
+    middle = (share + room / 2) / (1 + room)
+    half = Z95 * math.sqrt(share * (1 - share) / total + room / (4 * total)) / (1 + room)
+    return Interval(
+        low=0.0 if hits == 0 else max(0.0, middle - half), high=1.0 if hits == total else min(1.0, middle + half)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -36,9 +83,9 @@ class Accuracy:
         return self.correct / self.total
 
     @property
-    def standard_error(self) -> float:
-        """Binomial: sqrt(p (1 - p) / n). Differences smaller than this are noise."""
-        return math.sqrt(self.value * (1 - self.value) / self.total)
+    def interval(self) -> Interval:
+        """At 95 % (`wilson_interval`). A difference between accuracies whose intervals overlap is a tie."""
+        return wilson_interval(self.correct, self.total)
 
     def __str__(self) -> str:
-        return f"{self.value:.2%} ± {self.standard_error:.2%} ({self.correct}/{self.total})"
+        return f"{self.value * 100:.2f} % (95 %: {self.interval}; {self.correct}/{self.total})"

@@ -183,11 +183,29 @@ def test_shifts_move_whole_images_by_whole_pixels() -> None:
     assert len(set.union(*found)) > 1, "each image has its own move"
 
 
-def test_accuracy_is_a_count_with_an_error() -> None:
-    accuracy = Accuracy(correct=90, total=100)
-    assert accuracy.value == 0.9
-    assert accuracy.standard_error == pytest.approx(math.sqrt(0.9 * 0.1 / 100))
-    assert str(accuracy) == "90.00% ± 3.00% (90/100)"
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_intervals_are_those_of_wilson(correct: int, total: int, low: float, high: float) -> None:
+    """Newcombe, Statistics in Medicine 17, 1998, table I, method 3 (score, no continuity correction)."""
+    interval = Accuracy(correct=correct, total=total).interval
+    assert (interval.low, interval.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    other = Accuracy(correct=total - correct, total=total).interval  # misses instead of hits
+    assert (other.low, other.high) == pytest.approx((1 - interval.high, 1 - interval.low))
+
+
+def test_an_accuracy_without_an_error_has_an_interval() -> None:
+    everything = Accuracy(correct=56, total=56)
+    assert everything.interval.high == 1
+    assert everything.interval.low == pytest.approx(56 / (56 + 1.959964**2))  # p = 1: 1 / (1 + z² / n)
+    assert str(everything) == "100.00 % (95 %: 93.6 to 100.0; 56/56)"
+    assert everything.interval.overlaps(Accuracy(correct=54, total=56).interval)  # a tie
+    assert not everything.interval.overlaps(Accuracy(correct=40, total=56).interval)
+
+
+def test_accuracy_is_a_count() -> None:
+    assert Accuracy(correct=90, total=100).value == 0.9
     for correct, total in ((5, 4), (-1, 4), (0, 0)):
         with pytest.raises(ConfigError, match="must hold"):
             Accuracy(correct=correct, total=total)

@@ -10,11 +10,19 @@ from typing import Any
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from search.groups import AXES
+from search.guard.seal import seal, unseal
 
 MANIFEST = "study.json"
 SCHEMA_VERSION = 1
+#: Of the context: hashes of the user's code and of the data (`search.guard.identity`).
+CONTENT = "content"
 
 Record = Mapping[str, Any]
+
+_FIX = "Restore the file, or choose a new name."
+_KINDS: Mapping[str, type] = {
+    "name": str, "seed": int, "objectives": list, "graph": str, "accelerator": str, "context": dict, "space": dict,
+}  # fmt: skip
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any] | None:
@@ -28,16 +36,22 @@ def read_manifest(folder: str | Path) -> dict[str, Any] | None:
         return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path}: is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not JSON: {error}. {_FIX}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA_VERSION:
         raise ConfigError(f"{path}: schema must be {SCHEMA_VERSION}. Choose a new name for this run.")
-    return data
+    missing = [key for key in _KINDS if key not in data]
+    if missing:
+        raise ConfigError(f"{path}: {', '.join(missing)} missing. {_FIX}")
+    for key, kind in _KINDS.items():
+        if not isinstance(data[key], kind):
+            raise ConfigError(f"{path}: {key} must be {kind.__name__}, but is {type(data[key]).__name__}. {_FIX}")
+    return unseal(data, str(path), _FIX)[0]
 
 
 def write_manifest(folder: str | Path, record: Record) -> None:
     """Write the manifest, whole or not at all."""
-    write_atomic(Path(folder) / MANIFEST, json.dumps({"schema": SCHEMA_VERSION, **record}, indent=1) + "\n")
+    write_atomic(Path(folder) / MANIFEST, json.dumps(seal({"schema": SCHEMA_VERSION, **record}), indent=1) + "\n")
 
 
 def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> bool:
@@ -53,17 +67,17 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
         ConfigError: something changed that makes results incomparable, or the space grew without `extend`.
     """
     new = json.loads(json.dumps(new))  # as it will be read: tuples are lists
-    missing = [key for key in new if key not in old]
-    if missing:
-        raise ConfigError(f"{MANIFEST}: {', '.join(missing)} missing. Restore the file, or choose a new name.")
     study = f"Study {old['name']!r}"
     for key in ("name", "seed", "objectives", "graph", "accelerator"):
         if old[key] != new[key]:
             raise ConfigError(f"{study} used {key} {_show(old[key])}, now {_show(new[key])}. Choose a new name.")
     for key in dict.fromkeys([*old["context"], *new["context"]]):
+        if key == CONTENT and key not in old["context"]:  # of an earlier version
+            continue
         before, now = old["context"].get(key), new["context"].get(key)
         if before != now:
-            raise ConfigError(f"{study} used {_difference(key, before, now)}. Choose a new name.")
+            restore = "Restore it, or choose" if key == CONTENT else "Choose"
+            raise ConfigError(f"{study} used {_difference(key, before, now)}. {restore} a new name.")
     if old["space"] == new["space"]:
         return False
     change = _space_change(old["space"], new["space"])

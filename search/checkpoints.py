@@ -1,0 +1,74 @@
+"""The finetuned weights of the QAT front in a run folder: written, checked, and removed once dominated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwmodel.errors import ConfigError
+from search.front.objective import Objective
+from search.front.pareto import pareto_front
+from search.front.results import CHECKPOINTS, Result
+from search.guard.seal import inside
+from search.scoring import Outcome, accuracy_fields
+from workloads import compress
+from workloads.storage.weights import read_hash, read_tensors
+
+#: Writes a finetuned model: (path, model, metadata).
+Save = Callable[[Path, Any, dict[str, str]], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Those of one run.
+
+    Attributes:
+        folder: of the run.
+        objectives: decide who dominates.
+        save: writes a finetuned model; None writes `.safetensors`.
+    """
+
+    folder: Path
+    objectives: tuple[Objective, ...]
+    save: Save | None = None
+
+    def write(self, number: int, key: str, outcome: Outcome) -> dict[str, str]:
+        """The weights of result `number`: its fields `checkpoint` and `checkpoint_hash`; none without a model."""
+        if outcome.accuracy is None or not hasattr(outcome.model, "state_dict"):
+            return {}
+        name = f"{CHECKPOINTS}/{number:04d}-{key[:8]}.safetensors"
+        path = inside(self.folder, name)
+        fields = accuracy_fields(outcome.accuracy)
+        notes = {"key": key, "correct": str(fields["correct"]), "total": str(fields["total"])}
+        (self.save or compress.save_weights)(path, outcome.model, notes)
+        found = ""
+        with contextlib.suppress(ConfigError):  # a user's own `save` may write another kind of file
+            found = read_hash(path)
+        return {"checkpoint": name, "checkpoint_hash": found}
+
+    def front(self, finetuned: Sequence[Result]) -> list[Result]:
+        """Those whose weights are kept."""
+        return [r for r in pareto_front(finetuned, self.objectives) if r.checkpoint]
+
+    def wrong(self, result: Result) -> str:
+        """What is the matter with the weights of a result; "" where they are those of the ledger."""
+        path = inside(self.folder, result.checkpoint)
+        if not path.exists():
+            return f"{result.checkpoint} is missing"
+        if not result.checkpoint_hash:  # not ours, or of an earlier version
+            return ""
+        try:
+            read_tensors(path)
+        except ConfigError:
+            return f"{result.checkpoint} is damaged"
+        return "" if read_hash(path) == result.checkpoint_hash else f"{result.checkpoint} holds other weights"
+
+    def drop_dominated(self, finetuned: Sequence[Result]) -> None:
+        """Keep the weights of the front: what is dominated once stays dominated."""
+        kept = {result.checkpoint for result in self.front(finetuned)}
+        for result in finetuned:
+            if result.checkpoint and result.checkpoint not in kept:
+                inside(self.folder, result.checkpoint).unlink(missing_ok=True)
