@@ -257,17 +257,6 @@ WITH_WEIGHTS: tuple[type[nn.Module], ...] = (
 )  # fmt: skip
 
 
-def check_plain(layer: QuantLayer) -> None:
-    """Raises:
-    ConfigError: the forward is not torch's, so that the operands alone do not say what it computes.
-    """
-    if isinstance(layer, OwnForward):
-        raise ConfigError(
-            f"the forward of {layer.own.__name__} is its own, and its grids do not say what it computes. Use a "
-            "plain layer, with padding and weight as they come out."
-        )
-
-
 #: Float class with a forward of its own -> its compressed class.
 _OWN_KINDS: dict[type[nn.Module], type[QuantLayer]] = {}
 

@@ -198,3 +198,25 @@ def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
     for name, module in unwrapped(model).named_modules():
         if isinstance(module, QuantLayer):
             yield name, module
+
+
+def check_plain(layer: QuantLayer) -> None:
+    """Raises:
+    ConfigError: the forward is not torch's, so that the operands alone do not say what it computes.
+    """
+    if isinstance(layer, OwnForward):
+        raise ConfigError(
+            f"the forward of {layer.own.__name__} is its own, and its grids do not say what it computes. Use a "
+            "plain layer, with padding and weight as they come out."
+        )
+
+
+def check_stored(name: str, layer: QuantLayer) -> None:
+    """Raises:
+    ConfigError: the quantized values cannot lie where the weight does: the forward would make another of them.
+    """
+    if isinstance(layer, OwnForward) and layer.computes_weight:
+        raise ConfigError(
+            f"{name!r}: the forward of {layer.own.__name__} multiplies by what it makes of its weight, so its "
+            "codes cannot stand in its place. Leave it float, or export to ONNX."
+        )

@@ -14,9 +14,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hwmodel.errors import ConfigError
 from workloads.compress.grid import Grid
 from workloads.compress.layers import QuantLayer
-from workloads.compress.transform import quantized_layers
+from workloads.compress.transform import check_plain, quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
 
 _BINARY = 1
@@ -33,12 +34,16 @@ def brevitas_layers(qmodel: nn.Module) -> dict[str, dict[str, Any]]:
         qmodel: of `apply`, calibrated or trained.
 
     Raises:
-        ConfigError: an input has no range yet, or a layer was removed (0 bits).
+        ConfigError: an input has no range yet, a layer was removed (0 bits), or runs a forward of its own.
     """
     return {name: _layer(name, layer) for name, layer in quantized_layers(qmodel)}
 
 
 def _layer(name: str, layer: QuantLayer) -> dict[str, Any]:
+    try:
+        check_plain(layer)
+    except ConfigError as error:
+        raise ConfigError(f"{name!r}: {error}") from None
     weight, stream = weight_site(name, layer), input_site(name, layer)
     kwargs: dict[str, Any] = {"weight_quant": None, "input_quant": None}
     about: dict[str, Any] = {"layer": type(layer).__name__, "kwargs": kwargs, "exact": True}

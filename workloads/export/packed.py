@@ -27,7 +27,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from workloads.compress.grid import Grid
 from workloads.compress.tied import TiedEmbedding
-from workloads.compress.transform import quantized_layers
+from workloads.compress.transform import check_stored, quantized_layers
 from workloads.export.marking import InputSite, WeightSite, input_site, weight_site
 from workloads.modules import join_names
 from workloads.storage.gridcodec import (
@@ -108,6 +108,7 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
     tensors: dict[str, Tensor] = {}
     records: dict[str, Any] = {"version": VERSION, "weights": {}, "inputs": {}}
     for name, layer in layers.items():
+        check_stored(name, layer)
         weight = weight_site(name, layer)
         if weight is not None:
             records["weights"][join_names(name, "weight")] = _put_weight(
@@ -186,6 +187,7 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
     }
     with torch.no_grad():
         for name, layer in layers.items():
+            check_stored(name, layer)
             site = weight_site(name, layer)
             value = layer.effective_weight() if site is None else site.value
             state[join_names(name, "weight")] = value.detach().cpu().contiguous().clone()

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.layers import QuantLayer, check_plain
+from workloads.compress.layers import QuantLayer
 from workloads.compress.ranges import affine_grid
+from workloads.compress.transform import check_plain
 from workloads.integer.stages import Stage
 from workloads.integer.steps import IntGrid
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError, check_names
 from workloads.compress.calibration import check_calibrated, modes_kept
 from workloads.compress.grid import Grid, along
-from workloads.compress.layers import QuantLayer, check_plain
-from workloads.compress.transform import quantized_layers
+from workloads.compress.layers import QuantLayer
+from workloads.compress.transform import check_plain, quantized_layers
 from workloads.integer.exact import dot
 
 if TYPE_CHECKING:

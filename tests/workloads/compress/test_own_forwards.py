@@ -100,6 +100,17 @@ def test_the_exported_network_is_the_one_that_runs(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.from_numpy(out), qmodel(x), atol=1e-4, rtol=1e-4)
 
 
+def test_files_of_weights_refuse_codes_that_a_forward_would_change(tmp_path: Path) -> None:
+    from workloads.export import save_packed
+
+    qmodel = apply(small_network(), CompressionConfig.from_bits({"6": 8}, a_bits=None))
+    with pytest.raises(ConfigError, match="'6': the forward of StandardisedConv multiplies by what it makes"):
+        save_packed(tmp_path / "net.safetensors", qmodel)
+    save_packed(
+        tmp_path / "net.safetensors", apply(small_network(), CompressionConfig.from_bits({"0": 8}, a_bits=None))
+    )
+
+
 class Twice(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return linear(super().forward(x), self.weight)
