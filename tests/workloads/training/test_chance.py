@@ -24,6 +24,9 @@ def test_a_model_at_chance_is_refused_and_one_beyond_it_is_not() -> None:
     for correct in (80, 100, 115):  # 115 of 1,000: the score test at 5 % needs 100 + 1.96 * sqrt(90) = 118.6
         with pytest.raises(ChanceLevelError, match=r"runs/a: .* no better than always answering .*\(10\.00 %\)"):
             check_learned(Accuracy(correct=correct, total=1000), chance, "runs/a")
+    check_learned(
+        Accuracy(correct=9, total=9), Accuracy(correct=7, total=9), "runs/a"
+    )  # all that 9 images can show
     for correct in (119, 900):
         check_learned(Accuracy(correct=correct, total=1000), chance, "runs/a")
 
