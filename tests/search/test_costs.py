@@ -42,7 +42,7 @@ from tests.search.helpers import ToyScorer, ToyTable, make_graph
 from workloads.training import Accuracy
 
 folder, graph = Path(sys.argv[1]), make_graph()
-spec = parse_spec("model: resnet8\\nobjectives: [accuracy, edp]\\n")
+spec = parse_spec("model: resnet8\\naccelerator: eyeriss\\nobjectives: [accuracy, edp]\\n")
 study = Study.create_or_resume(
     folder, graph=graph, space=Space.from_graph(graph), evaluate=ToyScorer(), objectives=spec.objectives,
     table=ToyTable(),
