@@ -264,5 +264,5 @@ def test_a_table_in_an_onnx_file(tmp_path: Path) -> None:
 
 
 def test_a_layer_stores_one_element_at_least() -> None:
-    with pytest.raises(LayerError, match="`parameter_elements >= 1` must hold, but got 0"):
+    with pytest.raises(LayerError, match=r"`1 <= parameter_elements <= 2\^53` must hold, but got 0"):
         Layer(name="fc", dims={"K": 2}, parameter_elements=0)

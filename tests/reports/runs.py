@@ -56,7 +56,8 @@ def write_run(folder: Path, *, finished: bool = True) -> Path:
     for result in make_results():
         ledger.append(result)
     record = {"name": "tiny", "seed": 7, "objectives": ["accuracy", "avg_w_bits", "energy"],
-              "accelerator": f"{chip.name} ({chip.fingerprint})"}  # fmt: skip
+              "accelerator": f"{chip.name} ({chip.fingerprint})", "graph": graph.fingerprint, "context": {},
+              "space": {}}  # fmt: skip
     write_manifest(folder, record)
     (folder / "graph.json").write_text(graph.to_json())
     (folder / "config.yaml").write_text(parse_spec(SPEC, name="tiny").to_yaml())

@@ -21,6 +21,7 @@ from reports.run.findings import finding
 from reports.run.folder import read_run
 from reports.terminal.searchtables import run_data, run_lines
 from search.front.results import Result as LedgerResult
+from search.guard.manifest import read_manifest, write_manifest
 from search.ledger import Ledger
 from tests.reports.conftest import NASTY, make_graph
 from tests.reports.runs import ERROR, TOTAL, make_config, make_results, write_run
@@ -232,8 +233,8 @@ def test_a_study_without_its_files_is_reported_too(tmp_path: Path) -> None:
 
 def test_a_changed_accelerator_is_said(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "changed")
-    path = folder / "study.json"
-    path.write_text(path.read_text().replace(load_accelerator("eyeriss").fingerprint, "0" * 16))
+    record = dict(read_manifest(folder) or {})
+    write_manifest(folder, {**record, "accelerator": f"eyeriss ({'0' * 16})"})
     assert any(f"but the run used eyeriss ({'0' * 16})" in warning for warning in read_run(folder).warnings)
 
 

@@ -110,15 +110,16 @@ def test_an_edited_network_is_another_study(run: Path, place: Path) -> None:
 
 def test_other_pixels_under_the_same_name_are_another_study(tmp_path: Path) -> None:
     dice = np.random.default_rng(0)
-    x, y = dice.normal(size=(60, 1, 8, 8)).astype("float32"), np.arange(60) % 4
-    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    y = np.arange(400) % 4
+    x = (dice.normal(size=(400, 1, 8, 8)) + 3 * y[:, None, None, None]).astype("float32")  # learned in no time
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:40], y_test=y[:40])
     make_spec(tmp_path)  # writes net.py
     text = (
-        "name: n\nmodel: net.py:build\ndata: d.npz\nsearch: {trials: 1, qat: 0}\ntraining: {float: {epochs: 1}}\n"
+        "name: n\nmodel: net.py:build\ndata: d.npz\nsearch: {trials: 1, qat: 0}\ntraining: {float: {epochs: 20}}\n"
     )
     run_job(parse_spec(text.replace("\\\n", "\n"), folder=tmp_path), tmp_path / "run", device="cpu")
     x[0, 0, 0, 0] += 1
-    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:40], y_test=y[:40])
     with pytest.raises(ConfigError, match=r"content\.data\."):
         run_job(parse_spec(text.replace("\\\n", "\n"), folder=tmp_path), tmp_path / "run", device="cpu")
 

@@ -97,8 +97,8 @@ def measured(folder: Path, front: list[Result], test_seeds: int, seed: int = 7) 
     folder.mkdir(exist_ok=True)
     scorer = FinalScorer()
     materials: Any = SimpleNamespace(
-        folder=folder, scorer=scorer, float_model="model", rebuild=lambda config, checkpoint: "model",
-        spec=SimpleNamespace(search=SimpleNamespace(seed=seed)),
+        folder=folder, scorer=scorer, float_model="model", rebuild=lambda result: "model",
+        spec=SimpleNamespace(search=SimpleNamespace(seed=seed, timeout_s=None)),
     )  # fmt: skip
     measure_front(materials, front, test_seeds, Observer())
     return scorer
