@@ -71,6 +71,7 @@ class Memory:
         network_pj_per_bit: energy of a bit that the network brings into or out of one PE.
         exclusive: operands that the array cannot compute beside while they move (outermost memory only).
         bypass: operands that may skip it where a mapping gains from that.
+        resident: operands of a network that may lie here whole: I and O between layers, W between inferences.
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
     """
@@ -91,6 +92,7 @@ class Memory:
     network_pj_per_bit: float = 0.0
     exclusive: tuple[Operand, ...] = ()
     bypass: tuple[Operand, ...] = ()
+    resident: tuple[Operand, ...] = ()
     source: str = ""
     area_mm2_per_bit: float | None = None
 
@@ -252,6 +254,10 @@ class Accelerator:
     def holders(self, operand: Operand) -> tuple[int, ...]:
         """Indices of the levels that hold an operand, innermost first."""
         return tuple(n for n, level in enumerate(self.levels) if operand in level.holds)
+
+    def resident(self, operand: Operand) -> Memory | None:
+        """The shared memory in which an operand may lie whole, None where the chip has none."""
+        return next((m for level in self.levels for m in level.memories if operand in m.resident), None)
 
     def memories(self) -> Mapping[str, Memory]:
         """Every memory by name, innermost first."""
