@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
+from fractions import Fraction
 from typing import Protocol
 
 from hwmodel.chip.accelerator import Accelerator
@@ -21,8 +22,9 @@ from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.results import LayerCost, NetworkCost
 from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, weight_density
+from hwmodel.price.spatial import Priced
 from hwmodel.price.strict import check_bits, spoken_bits_note
-from hwmodel.price.vector import VectorCost, vector_costs
+from hwmodel.price.vector import VectorCost, fuses_pools, vector_costs
 
 
 class Configuration(Protocol):
@@ -84,6 +86,8 @@ def layer_cost(
         energy[outer, "vector"] = vector.memory_pj
         energy["vector", ""] = vector.compute_pj
         traffic[outer, "vector"] = vector.traffic_bits
+        if vector.unwritten:
+            _leave_unwritten(energy, traffic, priced.final_bits, vector.unwritten, accelerator)
     density = work.layer.density
     return LayerCost(
         name=layer.name,
@@ -106,6 +110,24 @@ def layer_cost(
     )
 
 
+def _leave_unwritten(
+    energy: dict[tuple[str, str], float],
+    traffic: dict[tuple[str, str], float],
+    final_bits: float,
+    unwritten: Fraction,
+    accelerator: Accelerator,
+) -> None:
+    """Take from the last write of the outputs what a pool fused behind the layer leaves over. In place.
+
+    The cycles stay those of the whole write: an upper bound.
+    """
+    memory = accelerator.levels[-1].memory("O")
+    if memory is not None:
+        saved = float(Fraction(final_bits) * unwritten)
+        traffic[memory.name, "O"] -= saved
+        energy[memory.name, "O"] -= saved * memory.write_pj_per_bit
+
+
 def _price(task: Task, optimize: Objective, *, last: bool) -> LayerPrice:
     """Cost of a task (whole filters already removed) by the kind of its chip."""
     accelerator = task.accelerator
@@ -118,6 +140,7 @@ def _price(task: Task, optimize: Objective, *, last: bool) -> LayerPrice:
         energy_pj=priced.energy_pj,
         traffic_bits={(place, operand): item.bits for (place, operand), item in priced.traffic.items()},
         tile_bits={(place, operand): bits for (place, operand), bits in priced.tile_bits.items()},
+        final_bits=_final_bits(priced, accelerator),
         cycles=priced.cycles,
         compute_cycles=priced.compute_cycles,
         processing_cycles=priced.processing_cycles,
@@ -125,6 +148,12 @@ def _price(task: Task, optimize: Objective, *, last: bool) -> LayerPrice:
         utilization=priced.utilization,
         mapping=mapping,
     )
+
+
+def _final_bits(priced: Priced, accelerator: Accelerator) -> float:
+    """Finished outputs that the outermost memory receives [bit]."""
+    memory = accelerator.levels[-1].memory("O")
+    return priced.traffic[memory.name, "O"].final_bits if memory is not None else 0.0
 
 
 def _useful_zeros(task: Task) -> Density:
@@ -180,6 +209,7 @@ def evaluate(
     optimize: Objective = "energy",
     *,
     strict_bits: bool = False,
+    fuse: bool = True,
 ) -> NetworkCost:
     """Cost of a network, layer by layer, each with its best mapping.
 
@@ -190,6 +220,7 @@ def evaluate(
             without bits run at the accelerator's native widths).
         optimize: what the mapping of each layer minimises.
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
+        fuse: pools may be fused with the layer that feeds them; else each reads and writes memory.
 
     Raises:
         PrecisionError: `strict_bits`, and it has none for the widths of some layer.
@@ -202,7 +233,8 @@ def evaluate(
         graph = graph.annotate(config) if isinstance(config, MappingType) else config.annotate(graph)
     if strict_bits:
         check_bits(graph.layers, accelerator)
-    vectors = vector_costs(graph, accelerator)
+    vectors = vector_costs(graph, accelerator, fuse=fuse)
+    alive = Liveness.of(graph, pools=fuses_pools(accelerator, fuse=fuse))
     final = graph.layers[-1].name if graph.layers else ""
     costs = tuple(
         layer_cost(layer, accelerator, optimize, vector=vectors.get(layer.name), last=layer.name == final)
@@ -213,7 +245,7 @@ def evaluate(
         layers=costs,
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
-        activation_bits=float(Liveness.of(graph).peak_bits(widths, accelerator.native_bits.i)),
+        activation_bits=float(alive.peak_bits(widths, accelerator.native_bits.i)),
         price_notes=tuple(dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes])),
         uncounted=graph.uncounted,
     )

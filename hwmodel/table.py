@@ -20,7 +20,7 @@ from hwmodel.network.layer import Layer
 from hwmodel.network.liveness import Liveness
 from hwmodel.price.results import LayerCost, stored_once
 from hwmodel.price.strict import check_bits
-from hwmodel.price.vector import VectorCost, vector_costs
+from hwmodel.price.vector import VectorCost, fuses_pools, vector_costs
 
 Indices = NDArray[np.int64]
 Column = NDArray[np.float64]
@@ -66,7 +66,9 @@ class CostTable:
         accelerator: the one it was priced on.
     """
 
-    def __init__(self, graph: LayerGraph, accelerator: Accelerator, entries: Mapping[str, _Entry]) -> None:
+    def __init__(
+        self, graph: LayerGraph, accelerator: Accelerator, entries: Mapping[str, _Entry], *, fuse: bool = True
+    ) -> None:
         self.accelerator = accelerator
         self._graph = graph
         self._entries = dict(entries)
@@ -76,7 +78,7 @@ class CostTable:
             module: tuple(choice for choice in entries[module].choices if choice is not None)
             for module in self.modules
         }
-        self._liveness = Liveness.of(graph)
+        self._liveness = Liveness.of(graph, pools=fuses_pools(accelerator, fuse=fuse))
         self._index = {module: {c: n for n, c in enumerate(found)} for module, found in self.choices.items()}
 
     @classmethod
@@ -89,6 +91,7 @@ class CostTable:
         progress: Callable[[int, int], None] | None = None,
         *,
         strict_bits: bool = False,
+        fuse: bool = True,
     ) -> Self:
         """Price every module at every choice.
 
@@ -99,6 +102,7 @@ class CostTable:
             optimize: what the mapping of each layer minimises.
             progress: called with (modules done, modules in all).
             strict_bits: refuse choices whose widths the accelerator has no arithmetic for.
+            fuse: pools may be fused with the layer that feeds them.
 
         Raises:
             PrecisionError: `strict_bits`, and a choice has such widths.
@@ -120,14 +124,14 @@ class CostTable:
                  for layer in layers[module] for option in options),
                 accelerator,
             )  # fmt: skip
-        builder = _Builder(graph, accelerator, optimize)
+        builder = _Builder(graph, accelerator, optimize, fuse)
         entries: dict[str, _Entry] = {}
         for count, (module, members) in enumerate(layers.items()):
             options = tuple(dict.fromkeys(choices.get(module, ())))
             entries[module] = builder.entry(members, options or (None,))
             if progress is not None:
                 progress(count + 1, len(layers))
-        return cls(graph, accelerator, entries)
+        return cls(graph, accelerator, entries, fuse=fuse)
 
     def price(self, assignment: Mapping[str, Choice]) -> Totals:
         """Cost of one candidate.
@@ -197,8 +201,8 @@ class CostTable:
 class _Builder:
     """Prices the layers of one module at one choice after the other."""
 
-    def __init__(self, graph: LayerGraph, accelerator: Accelerator, optimize: Objective) -> None:
-        self.graph, self.accelerator, self.optimize = graph, accelerator, optimize
+    def __init__(self, graph: LayerGraph, accelerator: Accelerator, optimize: Objective, fuse: bool) -> None:
+        self.graph, self.accelerator, self.optimize, self.fuse = graph, accelerator, optimize, fuse
         self.last = graph.layers[-1].name if graph.layers else ""
         self.vectors: dict[Choice | None, dict[str, VectorCost]] = {}
 
@@ -228,5 +232,5 @@ class _Builder:
             graph = self.graph
             if key is not None:
                 graph = graph.with_layers({layer.name: key.annotate(layer) for layer in graph.layers})
-            self.vectors[key] = vector_costs(graph, self.accelerator)
+            self.vectors[key] = vector_costs(graph, self.accelerator, fuse=self.fuse)
         return self.vectors[key]

@@ -1,7 +1,8 @@
 """How much activation memory a network needs at once: tensors live from their layer to their last reader.
 
-Layers run in topological order. A fused operation works in place on the output that streams into it when
-nothing else reads that output, so a chain of convolution, batch norm and activation holds one tensor.
+Layers run in topological order. What streams from one operation into the next is never whole in memory: a chain of
+convolution, batch norm and activation holds one tensor, and a pool fused behind it only what the pool leaves
+(`hwmodel.network.streams`). A stream writes its tensors from its first operation on.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hwmodel.network.graph import LayerGraph, Port, VectorOp
+from hwmodel.network.graph import LayerGraph, Port
 from hwmodel.network.layer import Layer
+from hwmodel.network.streams import Streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,40 +26,42 @@ class Liveness:
     steps: tuple[Mapping[str, int], ...]
 
     @classmethod
-    def of(cls, graph: LayerGraph) -> Liveness:
-        """Liveness of the tensors of a graph."""
+    def of(cls, graph: LayerGraph, *, pools: bool = True) -> Liveness:
+        """Liveness of the tensors of a graph.
+
+        Args:
+            graph: in the order in which it runs.
+            pools: pools may be fused with what feeds them (see `hwmodel.network.streams`).
+        """
         nodes = [node.name for node in graph.nodes]
         position = {name: index for index, name in enumerate(nodes)}
-        in_place = {node.name: source for node in graph.vector_ops if (source := _overwritten(graph, node))}
+        streams = Streams.of(graph, pools=pools)
         births: dict[str, int] = {}
         deaths: dict[str, int] = {}
         sizes: dict[str, int] = {}
         for name in nodes:
             readers = list(graph.digraph.out_edges(name, data=True))
-            if not readers:
+            if not readers or name not in streams.kept:
                 continue
-            root = name
-            while root in in_place:
-                root = in_place[root]
-            births.setdefault(root, position[name])
-            sizes[root] = max(sizes.get(root, 0), readers[0][2]["tensor"].elements)
-            deaths[root] = max(deaths.get(root, 0), *(position[reader] for _, reader, _ in readers))
-        owners = {root: _width_owner(graph, root) for root in births}
+            births[name] = position[streams.heads.get(name, name)]
+            sizes[name] = max(data["tensor"].elements for _, _, data in readers)
+            deaths[name] = max(position[reader] for _, reader, _ in readers)
+        owners = {name: _width_owner(graph, name) for name in births}
         born: dict[int, list[str]] = {}
         dying: dict[int, list[str]] = {}
-        for root, birth in births.items():
-            born.setdefault(birth, []).append(root)
-            dying.setdefault(deaths[root], []).append(root)
+        for name, birth in births.items():
+            born.setdefault(birth, []).append(name)
+            dying.setdefault(deaths[name], []).append(name)
         steps: list[Mapping[str, int]] = []
         alive: dict[str, int] = {}
         for index in range(len(nodes)):
-            for root in born.get(index, ()):
-                alive[owners[root]] = alive.get(owners[root], 0) + sizes[root]
+            for name in born.get(index, ()):
+                alive[owners[name]] = alive.get(owners[name], 0) + sizes[name]
             steps.append(dict(alive))
-            for root in dying.get(index, ()):
-                alive[owners[root]] -= sizes[root]
-                if not alive[owners[root]]:  # what is dead is not walked over in every later step
-                    del alive[owners[root]]
+            for name in dying.get(index, ()):
+                alive[owners[name]] -= sizes[name]
+                if not alive[owners[name]]:  # what is dead is not walked over in every later step
+                    del alive[owners[name]]
         return cls(steps=tuple(steps))
 
     def peak_bits(self, widths: Mapping[str, int], native: int) -> int:
@@ -71,18 +75,6 @@ class Liveness:
             (sum(count * widths.get(module, native) for module, count in alive.items()) for alive in self.steps),
             default=0,
         )
-
-
-def _overwritten(graph: LayerGraph, op: VectorOp) -> str:
-    """The node whose output a fused operation may overwrite; "" where there is none."""
-    if not op.fused:
-        return ""
-    owner = graph.owners[op.name]
-    for parent in graph.digraph.predecessors(op.name):
-        sole = graph.digraph.out_degree(parent) == 1
-        if sole and owner and owner in (parent, graph.owners.get(parent)):
-            return str(parent)
-    return ""
 
 
 def _width_owner(graph: LayerGraph, name: str) -> str:

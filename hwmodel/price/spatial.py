@@ -29,12 +29,14 @@ class Traffic:
         reads_bits, writes_bits: [bit].
         fills_bits: the part of the writes that comes from the next level outward [bit].
         energy_pj: [pJ].
+        final_bits: the part of the writes that are finished outputs [bit].
     """
 
     reads_bits: float
     writes_bits: float
     fills_bits: float
     energy_pj: float
+    final_bits: float = 0.0
 
     @property
     def bits(self) -> float:
@@ -192,16 +194,19 @@ class _MappedTask:
             partial = count.updates - count.final_updates
             reads = float(count.reads * widths.acc * count.instances)
             fills = float(count.fills * widths.acc * count.instances)
-            updates = partial * widths.acc * count.instances + count.final_updates * widths.o * scale
+            final = float(count.final_updates * widths.o * scale)
+            updates = partial * widths.acc * count.instances + final
         else:
             width = self.word_bits(index, operand)
-            reads, fills, updates = count.reads * width * scale, count.fills * width * scale, 0.0
+            reads, fills, updates, final = count.reads * width * scale, count.fills * width * scale, 0.0, 0.0
         active = self.active_fraction(index, operand)
         energy = active * (reads * memory.read_pj_per_bit + updates * memory.write_pj_per_bit)
         energy += fills * memory.write_pj_per_bit
         if memory.network_pj_per_bit:
             energy += self.network_bits(index, operand) * memory.network_pj_per_bit
-        return Traffic(reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy)
+        return Traffic(
+            reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy, final_bits=final
+        )
 
     def word_bits(self, index: int, operand: Operand) -> int:
         """Width of W or I at a level [bit]; I may lie wider in its home than the layer reads it."""
