@@ -255,9 +255,14 @@ class Accelerator:
         """Indices of the levels that hold an operand, innermost first."""
         return tuple(n for n, level in enumerate(self.levels) if operand in level.holds)
 
+    @cached_property
+    def keeper(self) -> Memory | None:
+        """The shared memory in which whole tensors of a network may lie, None where the chip has none."""
+        return next((m for level in self.levels for m in level.memories if m.resident), None)
+
     def resident(self, operand: Operand) -> Memory | None:
         """The shared memory in which an operand may lie whole, None where the chip has none."""
-        return next((m for level in self.levels for m in level.memories if operand in m.resident), None)
+        return self.keeper if self.keeper is not None and operand in self.keeper.resident else None
 
     def memories(self) -> Mapping[str, Memory]:
         """Every memory by name, innermost first."""

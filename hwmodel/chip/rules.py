@@ -93,7 +93,7 @@ def _check_outermost(outer: Level, fail: Fail) -> None:
 
 
 def _check_residents(chip: Accelerator, fail: Fail) -> None:
-    """Whole tensors lie in the bounded memory next to the outermost one, each operand in one."""
+    """Whole tensors lie in one bounded memory next to the outermost one."""
     for index, level in enumerate(chip.levels):
         for memory in level.memories:
             if not memory.resident:
@@ -105,10 +105,9 @@ def _check_residents(chip: Accelerator, fail: Fail) -> None:
                 raise fail("resident", f"{place} needs a shared memory of the level before the outermost one")
             if memory.size_bits is None:
                 raise fail("resident", f"{place} needs a size, but it is unbounded")
-    named = [operand for memory in chip.memories().values() for operand in memory.resident]
-    twice = sorted({operand for operand in named if named.count(operand) > 1})
-    if twice:
-        raise fail("resident", f"resident: each operand may stay in one memory, but {', '.join(twice)} in two")
+    keeping = [memory.name for memory in chip.memories().values() if memory.resident]
+    if len(keeping) > 1:
+        raise fail("resident", f"resident: tensors may stay in one memory, but got {', '.join(keeping)}")
 
 
 def _check_loops(levels: tuple[Level, ...], fail: Fail) -> None:

@@ -17,7 +17,8 @@ class Stay(NamedTuple):
     Attributes:
         resident: operands that lie in the chip's resident memory while the layer runs, W first; the others lie in
             the outermost memory.
-        room_bits: what residents, their own ones included, leave of that memory to tiles [bit]; None: all of it.
+        room_bits: what residents, their own ones included, leave of that memory to tiles [bit]: one of `rooms_of`;
+            None: all of it.
         i_bits: width at which I lies in its home [bit], where another reader wants it wider; None: as it is read.
     """
 
@@ -26,8 +27,16 @@ class Stay(NamedTuple):
     i_bits: int | None = None
 
 
+#: What residents leave of a memory is rounded down to one of these parts of it.
+ROOMS = tuple(k / 256 for k in (256, 224, 192, 160, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0))
 #: A layer alone: its operands come from outside and go there.
 ALONE = Stay()
+
+
+def rooms_of(memory: Memory) -> tuple[float, ...]:
+    """What may be left of a memory to tiles, once rounded down [bit], from all of it to nothing."""
+    size = memory.size_bits or math.inf
+    return tuple(size * part for part in ROOMS)
 
 
 class Identity(NamedTuple):
@@ -108,6 +117,10 @@ class Task:
     def with_density(self, density: Density) -> Task:
         """The same task with other zeros."""
         return self.with_layer(replace(self.layer, density=density))
+
+    def in_room(self, room_bits: float | None) -> Task:
+        """The same task with another room in the resident memory [bit]; None: all of it."""
+        return replace(self, stay=self.stay._replace(room_bits=room_bits))
 
     def with_layer(self, layer: Layer) -> Task:
         """The same task of a layer with the same bits and reduction."""
