@@ -67,6 +67,7 @@ class GraphBuilder:
             dims=Dims.of(contraction.dims),
             stride=contraction.stride,
             dilation=contraction.dilation,
+            padding=contraction.padding,
             bits=bits,
             module=scope if owner is None else owner,
             parameter=parameter,

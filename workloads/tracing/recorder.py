@@ -274,7 +274,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def _add_node(self, call: OpCall, rule: Any, active: list[torch.Tensor]) -> str | None:
         """The name of the new node; None where the op has nothing to do (a product of empty tensors)."""
         scope = self.scope.path
-        elements_in = sum({id(tensor): tensor.numel() for tensor in active}.values())
+        elements_in = sum({id(tensor): self.stored_elements(tensor) for tensor in active}.values())
         if isinstance(rule, Vector):
             if rule.kind == "concat" and elements_in == call.out.numel() and len(active) == 1:
                 self.builder.count_free(call.op)  # onto nothing
@@ -282,7 +282,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return self.builder.add_vector(call, rule, scope, elements_in)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
-        counted: Contraction | Vector = rule(call)
+        counted = self.contraction(call, rule)
         if isinstance(counted, Vector):
             return self.builder.add_vector(call, counted, scope, elements_in)
         contraction = counted.in_reals()
@@ -302,6 +302,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if self.watch is not None:
             self.watch(name, contraction.weight, stream)
         return name
+
+    def contraction(self, call: OpCall, rule: Callable[[OpCall], Contraction | Vector]) -> Contraction | Vector:
+        """What a rule says of a call."""
+        return rule(call)
+
+    def stored_elements(self, tensor: torch.Tensor) -> int:
+        """Elements of a tensor that lie in memory."""
+        return tensor.numel()
 
     def _layer_bits(self, contraction: Contraction, stream: torch.Tensor) -> Bits | None:
         """Widths that the operands carry, float where one carries none; None where neither does."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
+import pytest
 import torch
 from torch import nn
 
 from hwmodel import evaluate, load_accelerator
 from workloads import trace
+from workloads.onnx_import import trace_onnx
+from workloads.tracing import trace_model
+
+onnx = pytest.importorskip("onnx")
 
 BYTE = 8
 
@@ -40,3 +48,86 @@ def test_a_traced_pool_is_fused_behind_its_convolution():
     kept = evaluate(trace(Pooled(skips=True), torch.zeros(1, 3, 32, 32)), npu).layers[0]
     assert kept.traffic_bits["dram", "O"] == whole * BYTE
     assert kept.traffic_bits["dram", "vector"] == 20_480 * BYTE
+
+
+def stored_rows(conv: nn.Module, x: torch.Tensor) -> int:
+    """Input elements that some output depends on, or that lie between such: by gradients, and so not by formula."""
+    x = x.clone().requires_grad_()
+    weight = next(conv.parameters())
+    nn.init.ones_(weight)
+    conv(x).sum().backward()
+    read = x.grad[0, 0] != 0
+    rows, columns = read.any(-1).nonzero()[:, 0], read.any(-2).nonzero()[:, 0]
+    return int(rows.max() - rows.min() + 1) * int(columns.max() - columns.min() + 1) * x[:, :, 0, 0].numel()
+
+
+@pytest.mark.parametrize(
+    ("conv", "size"),
+    [
+        (lambda: nn.Conv2d(2, 3, 3, padding=1), (7, 7)),
+        (lambda: nn.Conv2d(2, 3, 7, padding=3, stride=2), (20, 17)),
+        (lambda: nn.Conv2d(2, 3, (2, 4), padding="same"), (6, 5)),
+        (lambda: nn.Conv2d(2, 3, (4, 2), padding="same", dilation=(1, 3)), (9, 8)),
+        (lambda: nn.Conv2d(2, 2, 3, padding=(0, 2), dilation=2, groups=2), (9, 4)),
+        (lambda: nn.Conv2d(2, 3, 3, padding="valid"), (5, 6)),
+    ],
+)
+@pytest.mark.parametrize("form", ["export", "dispatch", "onnx"])
+def test_the_stored_input_is_what_the_outputs_depend_on(conv, size, form, tmp_path):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(conv()), torch.zeros(1, 2, *size)
+    if form == "onnx":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(model.eval(), (x,), tmp_path / "model.onnx", dynamo=False)
+        (layer,) = trace_onnx(tmp_path / "model.onnx").layers
+    else:
+        (layer,) = trace_model(model, (x,), route=form).layers
+    assert layer.stored_inputs == stored_rows(model, x)
+
+
+def test_padding_along_one_axis():
+    conv = nn.Conv1d(2, 3, 3, padding=1, stride=2)
+    (layer,) = trace(
+        conv, torch.zeros(1, 2, 8)
+    ).layers  # outputs at -1, 1, 3, 5: the zero at the end is not reached
+    assert layer.padding == ((0, 0), (1, 0))
+    assert layer.stored_inputs == 2 * 8
+
+
+def test_rows_that_a_stride_skips_are_moved_with_the_others():
+    """Outputs of a 1x1 filter lie at -2, 1 and 4: row 0 lies between the first two, so 5 rows move (Timeloop's)."""
+    (layer,) = trace(nn.Conv2d(2, 3, 1, padding=2, stride=3), torch.zeros(1, 2, 5, 5)).layers
+    assert layer.padding == ((2, 0), (2, 0))
+    assert layer.stored_inputs == 2 * 5 * 5
+
+
+def test_512_channels_of_7x7():
+    (layer,) = trace(nn.Conv2d(512, 512, 3, padding=1), torch.zeros(1, 512, 7, 7)).layers
+    assert (layer.stored_inputs, layer.elements("I")) == (25_088, 41_472)
+
+
+def asymmetric(op: str, **attributes: object) -> Any:
+    """One node on x (1, 2, 7, 7), which a weight (3, 2, 3, 3) follows where it is a convolution."""
+    float_type = onnx.TensorProto.FLOAT
+    inputs = ["x"] if op == "MaxPool" else ["x", "w"]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node(op, inputs, ["y"], name=op, **attributes)],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", float_type, (1, 2, 7, 7))],
+        [onnx.helper.make_tensor_value_info("y", float_type, None)],
+        [onnx.helper.make_tensor("w", float_type, (3, 2, 3, 3), [1.0] * 54)] if op == "Conv" else [],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+
+
+def test_onnx_pads_more_on_one_side(tmp_path):
+    """7 rows and two zeros below, a zero and 7 columns, 3 taps at stride 2."""
+    path = tmp_path / "model.onnx"
+    onnx.save(asymmetric("Conv", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 1, 2, 0]), path)
+    (layer,) = trace_onnx(path).layers  # rows 7 + 2: four outputs reach 9; columns 1 + 7: three reach 7
+    assert layer.padding == ((0, 2), (1, 0))
+    assert layer.stored_inputs == 2 * 7 * 6
+    onnx.save(asymmetric("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 1, 2, 0]), path)
+    (pool,) = trace_onnx(path).vector_ops
+    assert pool.elements_in == 2 * 7 * 7
