@@ -71,6 +71,7 @@ class VectorRecord(_Record):
     ops_per_element: StrictFloat = 1.0
     module: StrictStr = ""
     fused: StrictBool = False
+    parameters: Count = 0
 
 
 class PortRecord(_Record):

@@ -8,7 +8,9 @@ from fractions import Fraction
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.nest.task import Task
+from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph, VectorOp
+from hwmodel.network.layer import Layer
 from hwmodel.network.streams import Streams
 
 
@@ -66,7 +68,7 @@ def vector_costs(graph: LayerGraph, accelerator: Accelerator, *, fuse: bool = Tr
         owner = layers[graph.owners[op.name] or first]
         width = Task.of(owner, accelerator).widths.o
         streamed, stored = streamed_elements(graph, streams, op), streams.stored.get(op.name)
-        cost = vector_cost(op, streamed, stored, width, accelerator)
+        cost = vector_cost(op, streamed, stored, width, accelerator, folded=is_folded(graph, streams, op))
         costs[owner.name] = costs.get(owner.name, VectorCost()) + cost
     for name, layer in layers.items():
         made, stored = streams.made[name], streams.stored[name]
@@ -86,13 +88,37 @@ def streamed_elements(graph: LayerGraph, streams: Streams, op: VectorOp) -> int:
     return min(op.elements_in, sum(arriving))
 
 
+def is_folded(graph: LayerGraph, streams: Streams, op: VectorOp) -> bool:
+    """The scale and the shift of a batch norm are in the weights and biases of the layer that alone feeds it.
+
+    Only norms by fixed statistics are `fused`: the others need their whole input first.
+    """
+    if op.kind != "norm" or not op.fused:
+        return False
+    layers = [graph.digraph.nodes[parent]["op"] for parent in graph.digraph.predecessors(op.name)]
+    return any(
+        isinstance(layer, Layer)
+        and layer.kind != "matmul"
+        and layer.name not in streams.kept
+        and graph.digraph.out_degree(layer.name) == 1
+        for layer in layers
+    )
+
+
 def vector_cost(
-    op: VectorOp, streamed: int, stored: int | None, width: int, accelerator: Accelerator
+    op: VectorOp,
+    streamed: int,
+    stored: int | None,
+    width: int,
+    accelerator: Accelerator,
+    *,
+    folded: bool = False,
 ) -> VectorCost:
     """Cost of one operation at one width.
 
     A fused operation works on outputs as they leave the array: it reads its other inputs, writes
     nothing itself, and its arithmetic hides behind the layer. The others read and write everything.
+    Parameters are read once, as floats.
 
     Args:
         op: the operation.
@@ -100,8 +126,9 @@ def vector_cost(
         stored: elements that it writes where it starts a stream; None where it is in one.
         width: of its elements [bit].
         accelerator: with an outermost memory.
+        folded: its parameters are in those of the layer before it.
     """
-    reads = (op.elements_in - streamed) * width
+    reads = (op.elements_in - streamed) * width + (0 if folded else op.parameters * FLOAT_BITS)
     operations = op.elements_out * op.ops_per_element
     compute = 0.0 if stored is None else operations / accelerator.vector.lanes
     launch = 0.0 if stored is None else accelerator.vector.launch_cycles

@@ -161,3 +161,31 @@ def test_the_table_equals_evaluate_with_pools(data, name, fuse):
     totals, cost = table.price(picked), evaluate(graph, accelerator, picked, fuse=fuse)
     for field in ("energy_pj", "cycles", "activation_bits", "weight_bits"):
         assert getattr(totals, field) == getattr(cost, field), field
+
+
+def normed(*, skip: bool) -> LayerGraph:
+    """A convolution and a batch norm of a scale and a shift for each of its 16 channels."""
+    norm = VectorOp(name="norm", kind="norm", elements_in=WHOLE, elements_out=WHOLE, fused=True, parameters=32)
+    nodes = [CONV, norm, Port(name="out", kind="output")]
+    edges = [("conv", "norm"), ("norm", "out")]
+    if skip:
+        nodes.append(Port(name="skip", kind="output"))
+        edges.append(("conv", "skip"))
+    return LayerGraph("normed", nodes, [(u, v, Tensor(name=u, shape=SHAPES["conv"])) for u, v in edges])
+
+
+def test_a_batch_norm_that_cannot_be_folded_reads_its_scale_and_shift():
+    """Folded, it costs no traffic. Where the convolution's output is read elsewhere too, its weights must stay."""
+    npu = load_accelerator("edge_npu")
+    assert between(evaluate(normed(skip=False), npu)) == 0
+    assert between(evaluate(normed(skip=True), npu)) == WHOLE + 32 * 4  # the second tensor, and 32-bit floats
+
+
+def test_files_of_an_earlier_release_have_no_parameters():
+    graph = normed(skip=False)
+    plain = graph.to_dict()
+    assert LayerGraph.from_dict(plain).vector_ops == graph.vector_ops
+    for node in plain["nodes"]:
+        node.pop("parameters", None)
+    assert LayerGraph.from_dict(plain).vector_ops[0].parameters == 0
+    assert "parameters" not in pooled().to_dict()["nodes"][2]

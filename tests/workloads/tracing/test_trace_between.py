@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwmodel import evaluate, load_accelerator
+from hwmodel import LayerGraph, evaluate, load_accelerator
 from workloads import trace
 from workloads.onnx_import import trace_onnx
 from workloads.tracing import trace_model
@@ -131,3 +131,82 @@ def test_onnx_pads_more_on_one_side(tmp_path):
     onnx.save(asymmetric("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 1, 2, 0]), path)
     (pool,) = trace_onnx(path).vector_ops
     assert pool.elements_in == 2 * 7 * 7
+
+
+class Normed(nn.Module):
+    """A layer, then a norm over what it makes."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 16, 1), norm
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        return self.norm(y.flatten(2).transpose(1, 2) if isinstance(self.norm, (nn.LayerNorm, nn.RMSNorm)) else y)
+
+
+@pytest.mark.parametrize(
+    ("norm", "elements"),
+    [
+        (lambda: nn.LayerNorm(16), 16 + 16),
+        (lambda: nn.LayerNorm(16, bias=False), 16),
+        (lambda: nn.LayerNorm(16, elementwise_affine=False), 0),
+        (lambda: nn.RMSNorm(16), 16),
+        (lambda: nn.GroupNorm(4, 16), 16 + 16),
+        (lambda: nn.GroupNorm(4, 16, affine=False), 0),
+        (lambda: nn.InstanceNorm2d(16, affine=True), 16 + 16),
+    ],
+)
+@pytest.mark.parametrize("route", ["export", "dispatch", "hooks"])
+def test_a_norm_reads_its_weights(norm, elements, route):
+    """As 32-bit floats, beside its input and its output, which 8 bits hold."""
+    graph = trace_model(Normed(norm()), (torch.zeros(1, 4, 6, 6),), route=route)
+    (op,) = graph.vector_ops
+    assert op.parameters == elements
+    cost = evaluate(graph, load_accelerator("edge_npu")).layers[0]
+    assert cost.traffic_bits["dram", "vector"] == 2 * 16 * 36 * 8 + elements * 32
+    assert LayerGraph.from_json(graph.to_json()).vector_ops == (op,)
+
+
+@pytest.mark.parametrize("route", ["export", "dispatch", "hooks"])
+def test_a_batch_norm_is_folded_where_a_layer_alone_feeds_it(route):
+    """Before the layer, a scale and a shift for each of 4 channels are read; behind it they are in its weights."""
+    behind = trace_model(Normed(nn.BatchNorm2d(16)), (torch.zeros(1, 4, 6, 6),), route=route)
+    assert behind.vector_ops[0].parameters == 2 * 16
+    assert evaluate(behind, load_accelerator("edge_npu")).layers[0].traffic_bits["dram", "vector"] == 0
+    before = trace_model(
+        nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 16, 1)), (torch.zeros(1, 4, 6, 6),), route=route
+    )
+    cost = evaluate(before, load_accelerator("edge_npu")).layers[0]
+    assert cost.traffic_bits["dram", "vector"] == 2 * 4 * 36 * 8 + 2 * 4 * 32
+
+
+class Spelled(nn.Module):
+    """RMSNorm as Llama writes it, and a table of positions that is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.weight = nn.Linear(4, 16), nn.Parameter(torch.ones(16))
+        self.position = nn.Parameter(torch.zeros(1, 10, 16))
+        self.register_buffer("mask", torch.zeros(10, 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.fc(x) + self.position + self.mask
+        return self.weight * (y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+@pytest.mark.parametrize("route", ["export", "dispatch"])
+def test_other_learned_tensors_are_read_too(route):
+    graph = trace_model(Spelled(), (torch.zeros(1, 10, 4),), route=route)
+    assert sorted(op.parameters for op in graph.vector_ops if op.parameters) == [16, 160]
+
+
+def test_onnx_norms_read_their_weights(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for norm, elements in ((nn.LayerNorm(16), 32), (nn.InstanceNorm2d(16, affine=True), 32)):
+            torch.onnx.export(
+                Normed(norm).eval(), (torch.zeros(1, 4, 6, 6),), tmp_path / "m.onnx", dynamo=False, opset_version=17
+            )
+            graph = trace_onnx(tmp_path / "m.onnx")
+            assert sum(op.parameters for op in graph.vector_ops) == elements

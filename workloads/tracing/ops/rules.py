@@ -113,12 +113,14 @@ class Vector:
             sqrt, a division, a comparison) counted as one; a function where it depends on the call.
         fused: it is applied to the stream of outputs of the layer before it.
         reads_table: it gathers elements from a parameter (embedding): as many as it writes, or as a function says.
+        parameters: elements of parameters that it reads, where they are not those of its arguments.
     """
 
     kind: str
     ops: float | Callable[[OpCall], float] = 1.0
     fused: bool = False
     reads_table: bool | Callable[[OpCall], int] = False
+    parameters: Callable[[OpCall], int] | None = None
 
     def ops_per_element(self, call: OpCall) -> float:
         return float(self.ops(call) if callable(self.ops) else self.ops)
