@@ -19,7 +19,7 @@ from hwmodel.network.layer import Density, Layer
 from hwmodel.network.liveness import Liveness
 from hwmodel.price.gpu import price_kernel, uses_structure
 from hwmodel.price.layer_price import LayerPrice
-from hwmodel.price.results import LayerCost, NetworkCost
+from hwmodel.price.results import LEAKAGE, PJ_PER_J, LayerCost, NetworkCost
 from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, weight_density
 from hwmodel.price.spatial import Priced
@@ -88,6 +88,8 @@ def layer_cost(
         traffic[outer, "vector"] = vector.traffic_bits
         if vector.unwritten:
             _leave_unwritten(energy, traffic, priced.final_bits, vector.unwritten, accelerator)
+    seconds = cycles / accelerator.clock_hz
+    energy |= {(place, LEAKAGE): watts * seconds * PJ_PER_J for place, watts in accelerator.leakage_w.items()}
     density = work.layer.density
     return LayerCost(
         name=layer.name,
@@ -218,7 +220,8 @@ def evaluate(
         accelerator: from `load_accelerator`.
         config: bits and densities by module name; None leaves the graph as it is annotated (layers
             without bits run at the accelerator's native widths).
-        optimize: what the mapping of each layer minimises.
+        optimize: what the mapping of each layer minimises: of energy, what depends on the mapping's accesses;
+            leakage is added to what was found.
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
         fuse: pools may be fused with the layer that feeds them; else each reads and writes memory.
 

@@ -73,6 +73,7 @@ class Memory:
         bypass: operands that may skip it where a mapping gains from that.
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
+        leakage_w: power that it draws whatever it does [W]; 0 where the file states none.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Memory:
     bypass: tuple[Operand, ...] = ()
     source: str = ""
     area_mm2_per_bit: float | None = None
+    leakage_w: float = 0.0
 
     @property
     def copies(self) -> int:
@@ -198,6 +200,7 @@ class Accelerator:
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
+        array_leakage_w: power that the arithmetic of the whole array draws whatever it does [W].
         mac_source, vector_source: where the numbers of the MAC and of the vector unit come from.
     """
 
@@ -224,6 +227,7 @@ class Accelerator:
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None
+    array_leakage_w: float = 0.0
     mac_source: str = ""
     vector_source: str = ""
 
@@ -252,6 +256,17 @@ class Accelerator:
     def holders(self, operand: Operand) -> tuple[int, ...]:
         """Indices of the levels that hold an operand, innermost first."""
         return tuple(n for n, level in enumerate(self.levels) if operand in level.holds)
+
+    @cached_property
+    def leakage_w(self) -> Mapping[str, float]:
+        """Power drawn whatever the chip does [W]: by memory (all its copies) and by `array`, where stated."""
+        drawn = {
+            memory.name: memory.leakage_w * (self.num_pes if level.per_pe else 1)
+            for level in self.levels
+            for memory in level.memories
+            if memory.leakage_w
+        }
+        return {**drawn, "array": self.array_leakage_w} if self.array_leakage_w else drawn
 
     def memories(self) -> Mapping[str, Memory]:
         """Every memory by name, innermost first."""
