@@ -71,6 +71,7 @@ class Memory:
         network_pj_per_bit: energy of a bit that the network brings into or out of one PE.
         exclusive: operands that the array cannot compute beside while they move (outermost memory only).
         bypass: operands that may skip it where a mapping gains from that.
+        resident: operands of a network that may lie here whole: I and O between layers, W between inferences.
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
         leakage_w: power that it draws whatever it does [W]; 0 where the file states none.
@@ -92,6 +93,7 @@ class Memory:
     network_pj_per_bit: float = 0.0
     exclusive: tuple[Operand, ...] = ()
     bypass: tuple[Operand, ...] = ()
+    resident: tuple[Operand, ...] = ()
     source: str = ""
     area_mm2_per_bit: float | None = None
     leakage_w: float = 0.0
@@ -267,6 +269,20 @@ class Accelerator:
             if memory.leakage_w
         }
         return {**drawn, "array": self.array_leakage_w} if self.array_leakage_w else drawn
+
+    @cached_property
+    def leakage_pj(self) -> Mapping[str, float]:
+        """The same as energy of a cycle [pJ]."""
+        return {place: watts / self.clock_hz * 1e12 for place, watts in self.leakage_w.items()}
+
+    @cached_property
+    def keeper(self) -> Memory | None:
+        """The shared memory in which whole tensors of a network may lie, None where the chip has none."""
+        return next((m for level in self.levels for m in level.memories if m.resident), None)
+
+    def resident(self, operand: Operand) -> Memory | None:
+        """The shared memory in which an operand may lie whole, None where the chip has none."""
+        return self.keeper if self.keeper is not None and operand in self.keeper.resident else None
 
     def memories(self) -> Mapping[str, Memory]:
         """Every memory by name, innermost first."""

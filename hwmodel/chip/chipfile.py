@@ -115,6 +115,7 @@ class MemorySection(Schema):
     per: Literal["pe", "array"] = "array"
     holds: Operands = Field(min_length=1)
     bypass: Operands = ()
+    resident: Operands = ()
     size: Size | Literal["unbounded"]
     read_energy: EnergyPerBit
     write_energy: EnergyPerBit | None = None
@@ -144,6 +145,15 @@ class MemorySection(Schema):
             named = getattr(self, key)
             if not set(named) <= set(self.holds):
                 raise ValueError(f"{key} must be among holds {list(self.holds)}, but got {list(named)}")
+        if not set(self.resident) - {"O"} <= set(self.holds):
+            raise ValueError(
+                f"resident: I and W must be among holds {list(self.holds)}, but got {list(self.resident)}"
+            )
+        if ("I" in self.resident) != ("O" in self.resident):
+            raise ValueError(
+                "resident: what a layer leaves as O the next one reads as I: name both or neither, but got "
+                f"{list(self.resident)}"
+            )
         return self
 
 

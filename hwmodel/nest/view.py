@@ -40,7 +40,7 @@ def array_view(task: Task) -> Task:
         the MACs).
     """
     layer = unfold(task.layer, task.accelerator.unfolded_channels)
-    return Task(layer, fit_axes(task.accelerator, task.widths), task.widths)
+    return Task(layer, fit_axes(task.accelerator, task.widths), task.widths, task.stay)
 
 
 def unfold(layer: Layer, channels: int) -> Layer:

@@ -38,14 +38,14 @@ class Streams:
         heads: layer or vector operation -> the one that starts its stream, itself where it starts one.
         edges: (from, to) along which nothing touches memory.
         made: head -> elements that it makes itself.
-        stored: head -> elements of all tensors of its stream that are written to memory.
+        stored: head -> (node, elements) of the tensors of its stream that are written to memory, in order.
         kept: nodes whose output is in memory, inputs of the network among them.
     """
 
     heads: Mapping[str, str]
     edges: frozenset[tuple[str, str]]
     made: Mapping[str, int]
-    stored: Mapping[str, int]
+    stored: Mapping[str, tuple[tuple[str, int], ...]]
     kept: frozenset[str]
 
     @classmethod
@@ -112,15 +112,15 @@ class _Builder:
             if not (readers := list(self.graph.digraph.successors(name)))
             or any((name, reader) not in self.edges for reader in readers)
         }
-        stored = {head: 0 for name, head in self.heads.items() if name == head}
+        stored: dict[str, list[tuple[str, int]]] = {head: [] for name, head in self.heads.items() if name == head}
         for name, head in self.heads.items():
             if name in kept:
-                stored[head] += self.elements(name)
+                stored[head].append((name, self.elements(name)))
         return Streams(
             heads=self.heads,
             edges=frozenset(self.edges),
             made={head: self.elements(head) for head in stored},
-            stored=stored,
+            stored={head: tuple(found) for head, found in stored.items()},
             kept=frozenset(kept),
         )
 

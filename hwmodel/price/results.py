@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingType
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
@@ -13,7 +13,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.nest.mapping import Mapping
 from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import Uncounted
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.names import times
 from hwmodel.network.stored import first_reads
 from hwmodel.shown import Shown
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Breakdown = MappingType[tuple[str, str], float]
 #: Where an operand stands in the keys of a breakdown: the power drawn over the time of the layer, whatever it does.
 LEAKAGE = "leakage"
-PJ_PER_J = 1e12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,7 @@ class LayerCost:
         processing_cycles: the part of the cycles in which the array runs or waits for its ports.
         weight_bits: stored weights [bit].
         mapping: None on accelerators without one.
+        resident: operands that lie in the chip's resident memory while the layer runs.
         notes: what to know about the price.
     """
 
@@ -66,12 +66,13 @@ class LayerCost:
     processing_cycles: int = 0
     tile_bits: MappingType[tuple[str, str], int] = field(default_factory=dict)
     compute_cycles: int = 0
+    resident: tuple[Operand, ...] = ()
     notes: tuple[str, ...] = ()
 
     @cached_property
     def energy_pj(self) -> float:
         """Energy of the layer [pJ]."""
-        return sum(self.energy_breakdown.values())
+        return added(self.energy_breakdown.values())
 
     @property
     def mac_energy_pj(self) -> float:
@@ -85,6 +86,23 @@ class LayerCost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TensorPlace:
+    """Where a tensor of a network lies.
+
+    Attributes:
+        name: of the node that makes it.
+        bits: its size, at its own width [bit].
+        width: of its elements [bit].
+        memory: in which it lies from the node that makes it to the last that reads it.
+    """
+
+    name: str
+    bits: int
+    width: int
+    memory: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkCost(Shown):
     """Costs of the layers of a network; adds up.
 
@@ -92,6 +110,7 @@ class NetworkCost(Shown):
         layers: in topological order.
         clock_hz: of the accelerator [Hz].
         activation_bits: the most that is alive at once, layer outputs in execution order [bit].
+        tensors: where its tensors lie, in order of birth.
         price_notes: what to know about the prices, each sentence once.
         uncounted: ops without a rule: the totals are a lower bound.
     """
@@ -100,6 +119,7 @@ class NetworkCost(Shown):
     clock_hz: float
     accelerator: str
     activation_bits: float = 0.0
+    tensors: tuple[TensorPlace, ...] = ()
     price_notes: tuple[str, ...] = ()
     uncounted: tuple[Uncounted, ...] = ()
 
@@ -114,6 +134,7 @@ class NetworkCost(Shown):
             clock_hz=self.clock_hz,
             accelerator=self.accelerator,
             activation_bits=max(self.activation_bits, other.activation_bits),
+            tensors=self.tensors + other.tensors,
             price_notes=tuple(dict.fromkeys(self.price_notes + other.price_notes)),
             uncounted=tuple(dict.fromkeys(self.uncounted + other.uncounted)),
         )
@@ -157,7 +178,7 @@ class NetworkCost(Shown):
     @cached_property
     def energy_pj(self) -> float:
         """Energy of one run of the network [pJ]."""
-        return sum(sum(item.energy_pj for item in items) for items in self.by_module.values())
+        return added(item.energy_pj for item in self.layers)
 
     @property
     def cycles(self) -> int:
@@ -206,6 +227,14 @@ class NetworkCost(Shown):
             for (place, operand), energy in item.energy_breakdown.items()
         ]
         return pd.DataFrame(rows, columns=["layer", "memory", "operand", "traffic_bits", "energy_pj"])
+
+
+def added(values: Iterable[float]) -> float:
+    """The sum, one after the other: as compiled code and every version of Python add."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
 
 
 def storing(items: Sequence[LayerCost]) -> list[LayerCost]:

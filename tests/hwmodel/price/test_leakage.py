@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,25 @@ def test_the_table_equals_evaluate_with_leakage(tmp_path):
         for second in choices:
             picked = {"x": first, "end": second}
             assert table.price(picked).energy_pj == evaluate(graph, leaky, picked).energy_pj
+
+
+@pytest.mark.parametrize("optimize", ["energy", "latency", "edp"])
+def test_the_table_equals_evaluate_where_tensors_stay(optimize):
+    """Powers that are no round numbers, in a memory, in every PE and in the array."""
+    npu = load_accelerator("edge_npu")
+    levels = tuple(
+        replace(level, memories=tuple(replace(m, leakage_w=0.00123 * n) for m in level.memories))
+        for n, level in enumerate(npu.levels, 1)
+    )
+    leaky, graph = replace(npu, levels=levels, array_leakage_w=0.0171), network()
+    choices = [Choice(w_bits=w, a_bits=a) for w, a in ((2, 4), (3, 7), (8, 8))]
+    table = CostTable.build(graph, leaky, choices, optimize)
+    for first in choices:
+        for second in choices:
+            picked = {"x": first, "end": second}
+            totals, cost = table.price(picked), evaluate(graph, leaky, picked, optimize)
+            assert (totals.energy_pj, totals.cycles) == (cost.energy_pj, cost.cycles)
+            assert cost.energy_pj > evaluate(graph, npu, picked, optimize).energy_pj
 
 
 def test_a_chip_that_states_none_has_none():

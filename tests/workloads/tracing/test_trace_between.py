@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from hwmodel import LayerGraph, evaluate, load_accelerator
+from hwmodel import LayerGraph, evaluate
+from tests.hwmodel.chips import without_residents
 from workloads import trace
 from workloads.onnx_import import trace_onnx
 from workloads.tracing import trace_model
@@ -36,7 +37,7 @@ class Pooled(nn.Module):
 
 def test_a_traced_pool_is_fused_behind_its_convolution():
     whole, pooled = 16 * 32 * 32, 16 * 16 * 16
-    npu = load_accelerator("edge_npu")
+    npu = without_residents("edge_npu")
     graph = trace(Pooled(), torch.zeros(1, 3, 32, 32))
     cost = evaluate(graph, npu)
     assert cost.layers[0].traffic_bits["dram", "O"] == pooled * BYTE == 4_096 * BYTE
@@ -163,7 +164,7 @@ def test_a_norm_reads_its_weights(norm, elements, route):
     graph = trace_model(Normed(norm()), (torch.zeros(1, 4, 6, 6),), route=route)
     (op,) = graph.vector_ops
     assert op.parameters == elements
-    cost = evaluate(graph, load_accelerator("edge_npu")).layers[0]
+    cost = evaluate(graph, without_residents("edge_npu")).layers[0]
     assert cost.traffic_bits["dram", "vector"] == 2 * 16 * 36 * 8 + elements * 32
     assert LayerGraph.from_json(graph.to_json()).vector_ops == (op,)
 
@@ -173,11 +174,11 @@ def test_a_batch_norm_is_folded_where_a_layer_alone_feeds_it(route):
     """Before the layer, a scale and a shift for each of 4 channels are read; behind it they are in its weights."""
     behind = trace_model(Normed(nn.BatchNorm2d(16)), (torch.zeros(1, 4, 6, 6),), route=route)
     assert behind.vector_ops[0].parameters == 2 * 16
-    assert evaluate(behind, load_accelerator("edge_npu")).layers[0].traffic_bits["dram", "vector"] == 0
+    assert evaluate(behind, without_residents("edge_npu")).layers[0].traffic_bits["dram", "vector"] == 0
     before = trace_model(
         nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 16, 1)), (torch.zeros(1, 4, 6, 6),), route=route
     )
-    cost = evaluate(before, load_accelerator("edge_npu")).layers[0]
+    cost = evaluate(before, without_residents("edge_npu")).layers[0]
     assert cost.traffic_bits["dram", "vector"] == 2 * 4 * 36 * 8 + 2 * 4 * 32
 
 
