@@ -55,20 +55,23 @@ def _best_mapping(task: Task, optimize: Objective) -> Mapping | None:
     """From this process, else from a larger room, from the disk, or searched for."""
     key = (task.identity, optimize)
     if key not in _mappings:
-        _mappings[key] = _of_larger_room(task, optimize) or _found(task, optimize)
+        larger = _larger_room(task)
+        roomy = None if larger is None else _best_mapping(larger, optimize)
+        if larger is not None and (roomy is None or resident_room(task, roomy) <= task.room_left):
+            _mappings[key] = roomy
+        else:
+            _mappings[key] = _found(task, optimize)
     return _mappings[key]
 
 
-def _of_larger_room(task: Task, optimize: Objective) -> Mapping | None:
-    """The mapping for the next larger room, where it fits this one."""
-    room, memory = task.stay.room_bits, task.accelerator.keeper
-    if room is None or memory is None:
+def _larger_room(task: Task) -> Task | None:
+    """The task with the next larger room; None where it has all of it."""
+    memory = task.accelerator.keeper
+    if task.stay.room_bits is None or memory is None:
         return None
-    larger = min((step for step in rooms_of(memory) if step > room), default=None)
-    if larger is None:
-        return None
-    mapping = _best_mapping(task.in_room(larger if larger < rooms_of(memory)[0] else None), optimize)
-    return mapping if mapping is not None and resident_room(task, mapping) <= room else None
+    whole, *steps = rooms_of(memory)
+    larger = [room for room in steps if room > task.stay.room_bits]
+    return task.in_room(min(larger, default=None)) if task.stay.room_bits < whole else None
 
 
 def _found(task: Task, optimize: Objective) -> Mapping | None:

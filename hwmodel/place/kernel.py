@@ -11,6 +11,7 @@ mask over slots, and a tensor has a slot from its birth to its death. Going thro
 
 States are at most 2^(tensors alive), all are kept, so the result is the optimum over all placements. Prices of
 layers in situations come in a table; what it has not yet is told, and counts as nothing until it is there.
+Candidates go through the order in blocks, so that every step is one loop over them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ Flags = NDArray[np.bool_]
 BIRTH, LAYER, VECTOR, DEATH = range(4)
 #: Bits of a situation: the operand lies in the resident memory.
 I_INSIDE, O_INSIDE, W_INSIDE = 1, 2, 4
-#: Columns of what is missing: 0 a row (layer, choice, width of I, width of O), 1 a price (row, situation, room, 0).
-MISSING = 5
+#: Columns of what is missing: ROW and layer, choice, width of I, width of O; or PRICE and row, situation, room, 0.
+ROW, PRICE, MISSING = 0, 1, 5
 ENERGY, LATENCY, EDP = range(3)
 OUTER, INNER = 0, 1
 #: Columns of a memory: energy of a bit read and written, bits read and written per cycle, 1 where these share a port.
@@ -54,7 +55,9 @@ class Program(NamedTuple):
         moves: (M, 4) operation, 0 read or 1 written, tensor, UNKNOWN or LEARNED, elements; sorted by operation.
         first_move: (V + 1).
         owner: (V) layer.
-        work: (V, 3) of every operation: cycles of its arithmetic, of its launch, and its energy [pJ].
+        work: (V, 2) of every operation that moves something: cycles of its arithmetic and of its launch.
+        still: (L, 2) what a layer's operations cost whatever moves: energy of their arithmetic [pJ], and cycles of
+            those that move nothing.
         memories: (2, 5) outermost and resident.
         rooms: (R) rooms of the resident memory, falling [bit].
         size: of it [bit].
@@ -77,6 +80,7 @@ class Program(NamedTuple):
     first_move: Ints
     owner: Ints
     work: Floats
+    still: Floats
     memories: Floats
     rooms: Floats
     size: float
@@ -100,53 +104,117 @@ class Choices(NamedTuple):
     prices: Floats
 
 
-@internal
-def _tensor_bits(program: Program, widths: Ints, picks: Ints, bits: Ints) -> None:
-    """Fills bits (T) with the width of every tensor."""
-    for t in range(bits.shape[0]):
-        maker, width = program.maker[t], 0
-        if maker >= 0 and widths[maker, picks[maker], 2] > 0:
-            bits[t] = widths[maker, picks[maker], 2]
-            continue
-        for a in range(program.first_asked[t], program.first_asked[t + 1]):
-            layer = program.asked[a, 1]
-            width = max(width, widths[layer, picks[layer], 1 - program.asked[a, 2]])
-        if width == 0:
-            width = program.native if maker < 0 else widths[maker, picks[maker], 1]
-        bits[t] = width
+class Block(NamedTuple):
+    """What is known of B candidates while they are placed and summed.
+
+    Attributes:
+        bits, sizes: (T, B) width and size of every tensor [bit].
+        own: (L, B) width of outputs that no tensor holds [bit].
+        rows: (L, B) of the prices.
+        lacks: (B) something has no price yet.
+        scores, ties: (S, B) of every state, infinite where it cannot be.
+        used: (S, B) what its residents take [bit].
+        died: (n, S, B) at the death of a tensor: the state in which it lay inside was the better one.
+        inside: (T, B) 1 where a tensor lies inside.
+        parts: (L, 4, B) energy of a layer, of its operations outside, and inside [pJ], and the cycles of all.
+        moved: (4, B) read and written outside, read and written inside by an operation [bit].
+        cost: (3, B) of a layer: energy [pJ] and cycles; of an operation: energy outside, inside, and cycles.
+    """
+
+    bits: Ints
+    sizes: Floats
+    own: Ints
+    rows: Ints
+    lacks: Flags
+    scores: Floats
+    ties: Floats
+    used: Floats
+    died: Flags
+    inside: Ints
+    parts: Floats
+    moved: Floats
+    cost: Floats
+
+
+class Told(NamedTuple):
+    """What has no price yet: (m, MISSING) rows, as far as there is room, and how many were found (1)."""
+
+    rows: Ints
+    count: Ints
 
 
 @internal
-def _own_output_bits(widths: Ints, layer: int, pick: int) -> int:
-    fixed = widths[layer, pick, 2]
-    return fixed if fixed > 0 else widths[layer, pick, 1]
+def _tell(told: Told, kind: int, a: int, b: int, c: int, d: int) -> None:
+    n = told.count[0]
+    if n < told.rows.shape[0]:
+        told.rows[n, 0], told.rows[n, 1], told.rows[n, 2], told.rows[n, 3], told.rows[n, 4] = kind, a, b, c, d
+    told.count[0] = n + 1
 
 
 @internal
-def _row(program: Program, choices: Choices, layer: int, pick: int, bits: Ints, found: Ints) -> int:
-    """The row of a layer, -1 where there is none yet; found is told which."""
-    widths = choices.widths
-    i_bits, first, last = widths[layer, pick, 1], program.first_input[layer], program.first_input[layer + 1]
-    if last > first:
-        i_bits = 0
+def _tensor_bits(program: Program, widths: Ints, picks: Ints, block: Block) -> None:
+    """Fills the widths and sizes of the tensors; picks (B, L)."""
+    for layer in range(block.own.shape[0]):
+        for b in range(picks.shape[0]):
+            fixed = widths[layer, picks[b, layer], 2]
+            block.own[layer, b] = fixed if fixed > 0 else widths[layer, picks[b, layer], 1]
+    for t in range(block.bits.shape[0]):
+        maker, bits = program.maker[t], block.bits[t]
+        first, last = program.first_asked[t], program.first_asked[t + 1]
+        bits[:] = 0
+        for a in range(first, last):
+            layer, column = program.asked[a, 1], 1 - program.asked[a, 2]
+            for b in range(picks.shape[0]):
+                bits[b] = max(bits[b], widths[layer, picks[b, layer], column])
+        for b in range(picks.shape[0]):
+            if maker >= 0 and widths[maker, picks[b, maker], 2] > 0:
+                bits[b] = widths[maker, picks[b, maker], 2]
+            elif first == last:
+                bits[b] = program.native if maker < 0 else widths[maker, picks[b, maker], 1]
+            block.sizes[t, b] = program.elements[t] * bits[b]
+
+
+@internal
+def _find_rows(program: Program, choices: Choices, picks: Ints, block: Block, told: Told) -> None:
+    """Fills the rows of the layers; where there is none yet, that is told."""
+    i_bits = np.empty(picks.shape[0], np.int64)
+    for layer in range(block.rows.shape[0]):
+        first, last, out = program.first_input[layer], program.first_input[layer + 1], program.output[layer]
+        for b in range(picks.shape[0]):
+            i_bits[b] = choices.widths[layer, picks[b, layer], 1] if first == last else 0
         for n in range(first, last):
-            i_bits = max(i_bits, bits[program.inputs[n, 1]])
-    out = program.output[layer]
-    o_bits = bits[out] if out >= 0 else _own_output_bits(widths, layer, pick)
-    row = choices.rows[layer, pick, choices.place[i_bits], choices.place[o_bits]]
-    if row < 0:
-        found[0], found[1], found[2], found[3], found[4] = 0, layer, pick, i_bits, o_bits
-    return row
+            bits = block.bits[program.inputs[n, 1]]
+            for b in range(picks.shape[0]):
+                i_bits[b] = max(i_bits[b], bits[b])
+        outputs = block.bits[out] if out >= 0 else block.own[layer]
+        for b in range(picks.shape[0]):
+            pick = picks[b, layer]
+            row = choices.rows[layer, pick, choices.place[i_bits[b]], choices.place[outputs[b]]]
+            block.rows[layer, b] = row
+            if row < 0:
+                block.lacks[b] = True
+                _tell(told, ROW, layer, pick, i_bits[b], outputs[b])
 
 
 @internal
-def _room(program: Program, used: float) -> int:
+def _room(rooms: Floats, left: float) -> int:
     """The largest room that residents leave."""
-    left = program.size - used
-    for r in range(program.rooms.shape[0]):
-        if program.rooms[r] <= left:
+    for r in range(rooms.shape[0]):
+        if rooms[r] <= left:
             return r
-    return program.rooms.shape[0] - 1
+    return rooms.shape[0] - 1
+
+
+@internal
+def _situation(i_mask: int, w_mask: int, o_mask: int, state: int) -> int:
+    situation = 0
+    if i_mask and state & i_mask == i_mask:
+        situation |= I_INSIDE
+    if w_mask and state & w_mask == w_mask:
+        situation |= W_INSIDE
+    if state & o_mask:
+        situation |= O_INSIDE
+    return situation
 
 
 @internal
@@ -156,192 +224,226 @@ def _port_cycles(memory: Floats, reads: float, writes: float) -> float:
 
 
 @internal
-def _vector(program: Program, bits: Ints, own: int, vector: int, inside: int, out: Floats) -> None:
-    """Fills out with energy outside, inside and of the arithmetic [pJ], and cycles; inside: mask of slots."""
-    reads_0, reads_1, writes_0, writes_1 = 0.0, 0.0, 0.0, 0.0
+def _run_vector(program: Program, block: Block, vector: int, states: Ints) -> None:
+    """Fills cost (3, B) of the block with energy of an operation outside and inside [pJ], and its cycles."""
+    moved, cost = block.moved, block.cost
+    moved[:] = 0.0
     for m in range(program.first_move[vector], program.first_move[vector + 1]):
-        tensor = program.moves[m, 2]
-        width = bits[tensor] if tensor >= 0 else FLOAT_BITS if tensor == LEARNED else own
-        amount = program.moves[m, 3] * float(width)
+        tensor, elements, way = program.moves[m, 2], program.moves[m, 3], program.moves[m, 1]
         slot = program.slot[tensor] if tensor >= 0 else -1
-        lies_inside = slot >= 0 and (inside >> slot) & 1
-        if program.moves[m, 1] == 0:
-            if lies_inside:
-                reads_1 += amount
-            else:
-                reads_0 += amount
-        elif lies_inside:
-            writes_1 += amount
+        bits = block.bits[tensor] if tensor >= 0 else block.own[program.owner[vector]]
+        for b in range(states.shape[0]):
+            is_inside = (states[b] >> slot) & 1 if slot >= 0 else 0
+            width = FLOAT_BITS if tensor == LEARNED else bits[b]
+            moved[2 * is_inside + way, b] += float(elements * width)
+    outer, inner, work = program.memories[OUTER], program.memories[INNER], program.work[vector]
+    for b in range(states.shape[0]):
+        port = _port_cycles(outer, moved[0, b], moved[1, b])
+        if moved[2, b] + moved[3, b] > 0:
+            port = max(port, _port_cycles(inner, moved[2, b], moved[3, b]))
+        cost[0, b] = moved[0, b] * outer[READ_PJ] + moved[1, b] * outer[WRITE_PJ]
+        cost[1, b] = moved[2, b] * inner[READ_PJ] + moved[3, b] * inner[WRITE_PJ]
+        cost[2, b] = np.ceil(max(port, work[0]) + work[1])
+
+
+@internal
+def _born(program: Program, block: Block, tensor: int, states: int, count: int) -> None:
+    """Every state goes on with the tensor outside, and, where it fits, inside."""
+    bit = 1 << program.slot[tensor]
+    for state in range(states):
+        if state & bit:
+            continue
+        other = state | bit
+        for b in range(count):
+            taken = block.used[state, b] + block.sizes[tensor, b]
+            block.used[other, b], block.ties[other, b] = taken, block.ties[state, b]
+            block.scores[other, b] = block.scores[state, b] if taken <= program.size else np.inf
+
+
+@internal
+def _dead(program: Program, block: Block, step: int, tensor: int, states: int, count: int) -> None:
+    """Of two states that differ in the tensor alone the better one goes on."""
+    bit = 1 << program.slot[tensor]
+    for state in range(max(states, 2 * bit)):
+        if state & bit:
+            continue
+        other = state | bit
+        for b in range(count):
+            better = block.scores[other, b] < block.scores[state, b]
+            if block.scores[other, b] == block.scores[state, b]:
+                better = block.ties[other, b] < block.ties[state, b]
+            block.died[step, state, b] = better
+            if better:
+                block.scores[state, b], block.ties[state, b] = block.scores[other, b], block.ties[other, b]
+            block.scores[other, b] = np.inf
+
+
+@internal
+def _add(scores: Floats, ties: Floats, objective: int, energy: Floats, cycles: Floats, count: int) -> None:
+    """Adds to what can still be; what cannot stays infinite."""
+    for b in range(count):
+        if scores[b] == np.inf:
+            continue
+        if objective == ENERGY:
+            scores[b] += energy[b]
+            ties[b] += cycles[b]
+        elif objective == LATENCY:
+            scores[b] += cycles[b]
+            ties[b] += energy[b]
         else:
-            writes_0 += amount
-    outer, inner = program.memories[OUTER], program.memories[INNER]
-    port = max(_port_cycles(outer, reads_0, writes_0), _port_cycles(inner, reads_1, writes_1))
-    out[0] = reads_0 * outer[READ_PJ] + writes_0 * outer[WRITE_PJ]
-    out[1] = reads_1 * inner[READ_PJ] + writes_1 * inner[WRITE_PJ]
-    out[2] = program.work[vector, 2]
-    out[3] = np.ceil(max(port, program.work[vector, 0]) + program.work[vector, 1])
+            scores[b] += energy[b] * cycles[b]
+            ties[b] += energy[b]
 
 
 @internal
-def _situation(program: Program, layer: int, inside: int) -> int:
-    situation, i_mask, w_mask = 0, program.i_mask[layer], program.w_mask[layer]
-    if i_mask and inside & i_mask == i_mask:
-        situation |= I_INSIDE
-    if w_mask and inside & w_mask == w_mask:
-        situation |= W_INSIDE
+def _run_layer(
+    program: Program, prices: Floats, block: Block, told: Told, layer: int, state: int, count: int
+) -> None:
+    """Fills cost (2, B) of the block with energy [pJ] and cycles of a layer."""
     out = program.output[layer]
-    if out >= 0 and program.slot[out] >= 0 and (inside >> program.slot[out]) & 1:
-        situation |= O_INSIDE
-    return situation
+    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
+    situation = _situation(program.i_mask[layer], program.w_mask[layer], o_mask, state)
+    rooms, size, scores, used = program.rooms, program.size, block.scores[state], block.used[state]
+    rows, energy, cycles = block.rows[layer], block.cost[0], block.cost[1]
+    for b in range(count):
+        energy[b], cycles[b] = 0.0, 0.0
+        if scores[b] == np.inf or rows[b] < 0:
+            continue
+        room = _room(rooms, size - used[b])
+        if np.isnan(prices[rows[b], situation, room, 0]):
+            block.lacks[b] = True
+            _tell(told, PRICE, rows[b], situation, room, 0)
+        else:
+            energy[b] = prices[rows[b], situation, room, 0]
+            cycles[b] = prices[rows[b], situation, room, 1]
 
 
 @internal
-def _place(
-    program: Program, choices: Choices, objective: int, picks: Ints, rows: Ints, bits: Ints, scores: Floats,
-    used: Floats, died: Flags, inside: Ints, missing: Ints, count: int,
-) -> int:  # fmt: skip
-    """Fills inside (T) with 1 where a tensor of one candidate lies inside. Returns the number of missing prices."""
-    four, leakage = np.zeros(4), program.leakage.sum()
-    scores[:, :] = np.inf
-    scores[0, :] = 0.0
-    used[0] = 0.0
+def _place(program: Program, choices: Choices, block: Block, told: Told, objective: int, count: int) -> None:
+    """Fills what lies inside."""
+    block.scores[:] = np.inf
+    block.scores[0], block.ties[0], block.used[0] = 0.0, 0.0, 0.0
+    all_in, cost, leakage = np.zeros(count, np.int64), block.cost, program.leakage.sum()
     for n in range(program.steps.shape[0]):
         kind, index, states = program.steps[n, 0], program.steps[n, 1], program.steps[n, 2]
-        if kind == BIRTH or kind == DEATH:
-            slot = program.slot[index]
-            if slot < 0:
-                continue
-            bit, size = 1 << slot, program.elements[index] * bits[index]
-            if kind == BIRTH:
-                for state in range(states):
-                    if not state & bit and scores[state, 0] < np.inf:
-                        used[state | bit] = used[state] + size
-                        fits = used[state | bit] <= program.size
-                        scores[state | bit, 0] = scores[state, 0] if fits else np.inf
-                        scores[state | bit, 1] = scores[state, 1]
-            else:
-                for state in range(max(states, 2 * bit)):
-                    if state & bit:
-                        continue
-                    other = state | bit
-                    better = scores[other, 0] < scores[state, 0]
-                    better = better or (
-                        scores[other, 0] == scores[state, 0] and scores[other, 1] < scores[state, 1]
-                    )
-                    died[n, state] = better
-                    if better:
-                        scores[state] = scores[other]
-                        used[state] = used[other] - size
-                    scores[other, 0] = np.inf
-            continue
-        for state in range(states):
-            if scores[state, 0] == np.inf:
-                continue
-            if kind == LAYER:
-                situation, room = _situation(program, index, state), _room(program, used[state])
-                energy, cycles = 0.0, 0.0
-                if rows[index] >= 0:
-                    energy = choices.prices[rows[index], situation, room, 0]
-                    cycles = choices.prices[rows[index], situation, room, 1]
-                    if np.isnan(energy):
-                        if count < missing.shape[0]:
-                            missing[count, 0], missing[count, 1], missing[count, 2] = 1, rows[index], situation
-                            missing[count, 3], missing[count, 4] = room, 0
-                        count += 1
-                        energy, cycles = 0.0, 0.0
-            else:
-                owner = program.owner[index]
-                _vector(program, bits, _own_output_bits(choices.widths, owner, picks[owner]), index, state, four)
-                energy, cycles = four[0] + four[1] + four[2], four[3]
-            energy += leakage * cycles
-            if objective == ENERGY:
-                scores[state, 0] += energy
-                scores[state, 1] += cycles
-            elif objective == LATENCY:
-                scores[state, 0] += cycles
-                scores[state, 1] += energy
-            else:
-                scores[state, 0] += energy * cycles
-                scores[state, 1] += energy
+        if kind == BIRTH:
+            if program.slot[index] >= 0:
+                _born(program, block, index, states, count)
+        elif kind == DEATH:
+            if program.slot[index] >= 0:
+                _dead(program, block, n, index, states, count)
+        else:
+            for state in range(states):
+                if kind == LAYER:
+                    _run_layer(program, choices.prices, block, told, index, state, count)
+                    cost[0] += leakage * cost[1]
+                    _add(block.scores[state], block.ties[state], objective, cost[0], cost[1], count)
+                else:
+                    all_in[:] = state
+                    _run_vector(program, block, index, all_in)
+                    cost[0] += cost[1] + leakage * cost[2]
+                    _add(block.scores[state], block.ties[state], objective, cost[0], cost[2], count)
+    for b in range(count):
+        _trace_back(program, block, b)
+
+
+@internal
+def _trace_back(program: Program, block: Block, b: int) -> None:
     state = 0
     for n in range(program.steps.shape[0] - 1, -1, -1):
         kind, index = program.steps[n, 0], program.steps[n, 1]
-        slot = program.slot[index] if kind == BIRTH or kind == DEATH else -1
-        if slot < 0:
-            continue
-        if kind == DEATH:
-            if died[n, state]:
-                state |= 1 << slot
-                inside[index] = 1
-        else:
-            state &= ~(1 << slot)
-    return count
+        if kind == DEATH and program.slot[index] >= 0 and block.died[n, state, b]:
+            state |= 1 << program.slot[index]
+            block.inside[index, b] = 1
+        elif kind == BIRTH and block.inside[index, b]:
+            state &= ~(1 << program.slot[index])
 
 
 @internal
-def _sum(
-    program: Program, choices: Choices, picks: Ints, rows: Ints, bits: Ints, inside: Ints, parts: Floats,
-    where: Ints, missing: Ints, count: int, totals: Floats,
-) -> int:  # fmt: skip
-    """Fills totals with energy [pJ], cycles and peak of the activations [bit], where (L, 2) with situations and rooms.
+def _sum_layer(
+    program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats, where: Ints
+) -> None:
+    out, situation, room = program.output[layer], 0, 0
+    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
+    i_mask, w_mask = program.i_mask[layer], program.w_mask[layer]
+    rooms, size, rows, energy = program.rooms, program.size, block.rows[layer], block.parts[layer, 0]
+    for b in range(states.shape[0]):
+        if rooms.shape[0] > 1:
+            situation, room = _situation(i_mask, w_mask, o_mask, states[b]), _room(rooms, size - used[b])
+            where[b, layer, 0], where[b, layer, 1] = situation, room
+        if rows[b] < 0:
+            continue
+        energy[b] = prices[rows[b], situation, room, 0]
+        block.parts[layer, 3, b] += prices[rows[b], situation, room, 1]
+        if np.isnan(energy[b]):
+            block.lacks[b] = True
+            _tell(told, PRICE, rows[b], situation, room, 0)
 
-    Energy is summed as results do: per layer its own parts, its operations outside, inside, their arithmetic, and
-    what leaks in its cycles and theirs.
+
+@internal
+def _sum(program: Program, choices: Choices, block: Block, told: Told, totals: Floats, where: Ints) -> None:
+    """Fills totals (B, 3) and where (B, L, 2).
+
+    Energy is summed as results do: per layer its own, then that of its operations outside, inside and of their
+    arithmetic, then what leaks in the cycles of both.
     """
-    four = np.zeros(4)
-    state, used, alive, peak, cycles = 0, 0.0, 0.0, 0.0, 0.0
-    parts[:, :] = 0.0
+    count = totals.shape[0]
+    states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
+    prices = choices.prices
+    totals[:] = 0.0
+    block.parts[:] = 0.0
     for n in range(program.steps.shape[0]):
         kind, index = program.steps[n, 0], program.steps[n, 1]
-        if kind == BIRTH or kind == DEATH:
-            size = program.elements[index] * bits[index]
-            step = size if kind == BIRTH else -size
-            alive += step
-            peak = max(peak, alive)
-            if inside[index]:
-                used += step
-                state ^= 1 << program.slot[index]
+        if kind == BIRTH:
+            for b in range(count):
+                alive[b] += block.sizes[index, b]
+                totals[b, 2] = max(totals[b, 2], alive[b])
+                if block.inside[index, b]:
+                    used[b] += block.sizes[index, b]
+                    states[b] |= 1 << program.slot[index]
+        elif kind == DEATH:
+            for b in range(count):
+                alive[b] -= block.sizes[index, b]
+                if block.inside[index, b]:
+                    used[b] -= block.sizes[index, b]
+                    states[b] &= ~(1 << program.slot[index])
         elif kind == LAYER:
-            situation, room = _situation(program, index, state), _room(program, used)
-            where[index, 0], where[index, 1] = situation, room
-            if rows[index] < 0:
-                continue
-            energy = choices.prices[rows[index], situation, room, 0]
-            if np.isnan(energy):
-                if count < missing.shape[0]:
-                    missing[count, 0], missing[count, 1], missing[count, 2] = 1, rows[index], situation
-                    missing[count, 3], missing[count, 4] = room, 0
-                count += 1
-            parts[index, 0] = energy
-            parts[index, 4] += choices.prices[rows[index], situation, room, 1]
+            _sum_layer(program, prices, block, told, index, states, used, where)
         else:
-            owner = program.owner[index]
-            _vector(program, bits, _own_output_bits(choices.widths, owner, picks[owner]), index, state, four)
+            _run_vector(program, block, index, states)
+            parts = block.parts[program.owner[index]]
             for k in range(3):
-                parts[owner, 1 + k] += four[k]
-            parts[owner, 4] += four[3]
-    energy = 0.0
-    for layer in range(parts.shape[0]):
-        own = parts[layer, 0] + parts[layer, 1] + parts[layer, 2] + parts[layer, 3]
-        for k in range(program.leakage.shape[0]):
-            own += program.leakage[k] * parts[layer, 4]
-        energy += own
-        cycles += parts[layer, 4]
-    totals[0], totals[1], totals[2] = energy, cycles, peak
-    return count
+                for b in range(count):
+                    parts[1 + k, b] += block.cost[k, b]
+    _add_up(program, block, totals)
+
+
+@internal
+def _add_up(program: Program, block: Block, totals: Floats) -> None:
+    """Adds energy and cycles of every layer to the totals, in the order in which results add them."""
+    count = totals.shape[0]
+    for layer in range(block.parts.shape[0]):
+        arithmetic, cycles = program.still[layer, 0], program.still[layer, 1]
+        for b in range(count):
+            own = block.parts[layer, 0, b] + block.parts[layer, 1, b] + block.parts[layer, 2, b] + arithmetic
+            took = block.parts[layer, 3, b] + cycles
+            for k in range(program.leakage.shape[0]):
+                own += program.leakage[k] * took
+            totals[b, 0] += own
+            totals[b, 1] += took
 
 
 @compiled
 def evaluate(
-    program: Program, choices: Choices, objective: int, most_states: int, picks: Ints, totals: Floats,
-    inside: Ints, where: Ints, missing: Ints,
+    program: Program, choices: Choices, block: Block, objective: int, picks: Ints, totals: Floats, inside: Ints,
+    where: Ints, missing: Ints,
 ) -> int:  # fmt: skip
     """Place and price candidates.
 
     Args:
         program, choices: the network, and what may be chosen.
+        block: room for B candidates.
         objective: ENERGY, LATENCY or EDP.
-        most_states: bound of the states of the program.
         picks: (n, L) choice of every layer, per candidate.
         totals: (n, 3) to be filled with energy [pJ], cycles and peak of the activations [bit].
         inside: (n, T) to be filled: 1 where a tensor lies inside.
@@ -351,27 +453,17 @@ def evaluate(
     Returns:
         How much was missing (with repeats): until it is 0, the totals are not right.
     """
-    num_tensors, num_layers = program.elements.shape[0], program.output.shape[0]
-    bits, rows = np.empty(num_tensors, np.int64), np.empty(num_layers, np.int64)
-    scores, used = np.empty((most_states, 2)), np.zeros(most_states)
-    parts, died = np.zeros((num_layers, 5)), np.zeros((program.steps.shape[0], most_states), np.bool_)
-    found, count = np.empty(MISSING, np.int64), 0
-    for c in range(picks.shape[0]):
-        before = count
-        _tensor_bits(program, choices.widths, picks[c], bits)
-        for layer in range(num_layers):
-            rows[layer] = _row(program, choices, layer, picks[c, layer], bits, found)
-            if rows[layer] < 0:
-                if count < missing.shape[0]:
-                    missing[count] = found
-                count += 1
-        inside[c] = 0
-        if most_states > 1:
-            count = _place(
-                program, choices, objective, picks[c], rows, bits, scores, used, died, inside[c], missing, count
-            )
-        if count == before or most_states == 1:
-            count = _sum(
-                program, choices, picks[c], rows, bits, inside[c], parts, where[c], missing, count, totals[c]
-            )
-    return count
+    told = Told(missing, np.zeros(1, np.int64))
+    for first in range(0, picks.shape[0], block.lacks.shape[0]):
+        last = min(first + block.lacks.shape[0], picks.shape[0])
+        count = last - first
+        block.lacks[:] = False
+        _tensor_bits(program, choices.widths, picks[first:last], block)
+        _find_rows(program, choices, picks[first:last], block, told)
+        block.inside[:] = 0
+        if block.scores.shape[0] > 1:
+            _place(program, choices, block, told, objective, count)
+        _sum(program, choices, block, told, totals[first:last], where[first:last])
+        for b in range(count):
+            inside[first + b] = block.inside[:, b]
+    return int(told.count[0])

@@ -17,12 +17,14 @@ from hwmodel.mapper.free import OBJECTIVES, Objective
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.place import kernel
-from hwmodel.place.kernel import I_INSIDE, MISSING, O_INSIDE, W_INSIDE, Choices
+from hwmodel.place.kernel import I_INSIDE, MISSING, O_INSIDE, ROW, W_INSIDE, Block, Choices
 from hwmodel.place.plan import Plan
 from hwmodel.place.program import program_of
 
 #: Missing prices that are told at once, and rows of prices that there is room for at first.
 TOLD, ROOM = 1 << 16, 256
+#: Candidates that go through the kernel together.
+BLOCK = 64
 _WIDTHS = 65
 
 
@@ -105,17 +107,37 @@ class Placer:
         placed = Placed(
             np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 2), np.int64)
         )
+        block = self._block(min(count, BLOCK))
         missing = np.zeros((TOLD, MISSING), np.int64)
         while True:
             choices = Choices(self.widths, self.place, self.rows, self.prices)
             told = kernel.evaluate(
-                self.program, choices, self.objective, self.most_states, picks, placed.totals, placed.inside,
-                placed.where, missing,
+                self.program, choices, block, self.objective, picks, placed.totals, placed.inside, placed.where,
+                missing,
             )  # fmt: skip
             if not told:
                 return placed
             for row in np.unique(missing[: min(told, TOLD)], axis=0):
                 self._fill(*(int(value) for value in row))
+
+    def _block(self, count: int) -> Block:
+        """Room for so many candidates."""
+        layers, tensors, states = len(self.plan.layers), len(self.plan.tensors), self.most_states
+        return Block(
+            bits=np.zeros((tensors, count), np.int64),
+            sizes=np.zeros((tensors, count)),
+            own=np.zeros((layers, count), np.int64),
+            rows=np.zeros((layers, count), np.int64),
+            lacks=np.zeros(count, np.bool_),
+            scores=np.zeros((states, count)),
+            ties=np.zeros((states, count)),
+            used=np.zeros((states, count)),
+            died=np.zeros((len(self.program.steps), states, count), np.bool_),
+            inside=np.zeros((tensors, count), np.int64),
+            parts=np.zeros((layers, 4, count)),
+            moved=np.zeros((4, count)),
+            cost=np.zeros((3, count)),
+        )
 
     def prefill(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """Price a layer at a choice between tensors of these widths, everything outside and all of the room left."""
@@ -125,7 +147,7 @@ class Placer:
             self._add_price(row, 0, 0)
 
     def _fill(self, kind: int, *where: int) -> None:
-        if kind == 0:
+        if kind == ROW:
             self._add_row(*where)
         else:
             self._add_price(*where[:3])

@@ -33,11 +33,12 @@ def program_of(plan: Plan, accelerator: Accelerator) -> tuple[Program, int]:
         for tensor, elements in items
     ]
     lanes, pj = accelerator.vector.lanes, accelerator.vector.pj_per_op
-    work = [
-        (v.operations / lanes if v.waits else 0.0, accelerator.vector.launch_cycles if v.waits else 0.0,
-         v.operations * pj)
-        for v in plan.vectors
-    ]  # fmt: skip
+    launch = accelerator.vector.launch_cycles
+    work = [(v.operations / lanes if v.waits else 0.0, launch if v.waits else 0.0) for v in plan.vectors]
+    still = np.zeros((len(plan.layers), 2))
+    for vector, (compute, start) in zip(plan.vectors, work, strict=True):
+        still[vector.owner, 0] += vector.operations * pj
+        still[vector.owner, 1] += 0.0 if vector.moves else math.ceil(compute + start)
     program = Program(
         steps=steps,
         elements=np.array([tensor.elements for tensor in plan.tensors], dtype=np.float64),
@@ -53,7 +54,8 @@ def program_of(plan: Plan, accelerator: Accelerator) -> tuple[Program, int]:
         moves=_table(moves, 4),
         first_move=_starts([row[0] for row in moves], len(plan.vectors)),
         owner=np.array([vector.owner for vector in plan.vectors], dtype=np.int64),
-        work=np.array(work, dtype=np.float64).reshape(-1, 3),
+        work=np.array(work, dtype=np.float64).reshape(-1, 2),
+        still=still,
         memories=np.array([_memory(outer), _memory(keeper)]),
         rooms=np.array(rooms_of(keeper) if keeper is not None else [math.inf]),
         size=keeper.size_bits or math.inf if keeper is not None else math.inf,
@@ -69,7 +71,8 @@ def _steps(plan: Plan) -> tuple[Ints, list[int]]:
     for kind, step_of in ((BIRTH, [t.birth for t in plan.tensors]), (LAYER, [w.step for w in plan.works]),
                           (VECTOR, [v.step for v in plan.vectors]), (DEATH, [t.death for t in plan.tensors])):  # fmt: skip
         for index, step in enumerate(step_of):
-            happens.setdefault(step, []).append((kind, index))
+            if kind != VECTOR or plan.vectors[index].moves:
+                happens.setdefault(step, []).append((kind, index))
     rows: list[tuple[int, int, int]] = []
     slots, taken = [-1] * len(plan.tensors), set[int]()
     for step in sorted(happens):

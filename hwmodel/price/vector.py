@@ -43,6 +43,11 @@ class VectorWork:
     operations: float
     waits: bool
 
+    @property
+    def moves(self) -> bool:
+        """It touches memory."""
+        return bool(self.reads or self.writes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VectorCost:
