@@ -23,7 +23,7 @@ from hwmodel.place.placer import Price, Situation
 from hwmodel.place.plan import Plan
 from hwmodel.price.gpu import price_kernel, uses_structure
 from hwmodel.price.layer_price import LayerPrice
-from hwmodel.price.results import LayerCost, NetworkCost, added
+from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added
 from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, weight_density
 from hwmodel.price.strict import check_bits, spoken_bits_note
@@ -94,6 +94,7 @@ def layer_cost(
         if keeper is not None and vector.inner_bits:
             energy[keeper.name, "vector"], traffic[keeper.name, "vector"] = vector.inner_pj, vector.inner_bits
         energy["vector", ""] = vector.compute_pj
+    energy |= {(place, LEAKAGE): pj * cycles for place, pj in accelerator.leakage_pj.items()}
     density = work.layer.density
     return LayerCost(
         name=layer.name,
@@ -229,7 +230,8 @@ def evaluate(
         accelerator: from `load_accelerator`.
         config: bits and densities by module name; None leaves the graph as it is annotated (layers
             without bits run at the accelerator's native widths).
-        optimize: what the mapping of each layer minimises.
+        optimize: what the mapping of each layer minimises (of energy what accesses and MACs take: leakage enters
+            once it is found), and the placement of the tensors (with leakage).
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
         fuse: pools may be fused with the layer that feeds them; else each reads and writes memory.
 

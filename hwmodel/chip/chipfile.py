@@ -63,6 +63,7 @@ class MacSection(Schema):
     energy: Energy
     energies: tuple[_EnergyRow, ...] = ()
     area: Area | None = None
+    leakage: Power = 0.0
     source: str
 
     @model_validator(mode="after")
@@ -129,6 +130,7 @@ class MemorySection(Schema):
     network: str | None = None
     network_energy: EnergyPerBit = 0.0
     exclusive: Operands = ()
+    leakage: Power = 0.0
     source: Said
 
     @model_validator(mode="after")
@@ -222,6 +224,10 @@ class ChipFile(Schema):
             raise ValueError("'mac' is missing")
         if self.roofline is not None and self.mac is not None:
             raise ValueError(f"kind {self.kind} has no `mac`: its formats state the widths and the rates")
+        if self.roofline is not None and any(memory.leakage for memory in self.memories):
+            raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
+        if self.unit.leakage and any(memory.name == "array" for memory in self.memories):
+            raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
         self._check_timing()
         own = [m.name for m in self.memories if m.network or m.bank or m.exclusive or m.network_energy]
         if self.dataflow == "free" and (own or self.clock_power):

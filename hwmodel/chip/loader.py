@@ -106,6 +106,7 @@ class _Builder:
             roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
             notes=chip.notes,
             mac_area_mm2=mac.area,
+            array_leakage_w=mac.leakage,
             mac_source=self.mac_source(),
             vector_source=chip.vector.source,
         )  # fmt: skip
@@ -237,6 +238,7 @@ class _Builder:
             resident=tuple(operand for operand in OPERANDS if operand in memory.resident),
             source=memory.source,
             area_mm2_per_bit=memory.area,
+            leakage_w=memory.leakage,
         )
 
     def bandwidth(self, text: str | None) -> float | None:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.price.vector import LEARNED
 
 Flags = NDArray[np.bool_]
 
@@ -50,7 +52,7 @@ class Program(NamedTuple):
         first_input: (L + 1).
         i_mask, w_mask: (L) slots of the tensors that a layer reads, 0 where one of them lies outside for good.
         output: (L) tensor of its outputs, -1 where there is none.
-        moves: (M, 4) operation, 0 read or 1 written, tensor or -1, elements; sorted by operation.
+        moves: (M, 4) operation, 0 read or 1 written, tensor, UNKNOWN or LEARNED, elements; sorted by operation.
         first_move: (V + 1).
         owner: (V) layer.
         work: (V, 2) of every operation that moves something: cycles of its arithmetic and of its launch.
@@ -60,6 +62,7 @@ class Program(NamedTuple):
         rooms: (R) rooms of the resident memory, falling [bit].
         size: of it [bit].
         native: width of tensors that nobody makes or asks for [bit].
+        leakage: of every part that leaks, in a cycle [pJ].
     """
 
     steps: Ints
@@ -82,6 +85,7 @@ class Program(NamedTuple):
     rooms: Floats
     size: float
     native: int
+    leakage: Floats
 
 
 class Choices(NamedTuple):
@@ -112,7 +116,7 @@ class Block(NamedTuple):
         used: (S, B) what its residents take [bit].
         died: (n, S, B) at the death of a tensor: the state in which it lay inside was the better one.
         inside: (T, B) 1 where a tensor lies inside.
-        parts: (L, 3, B) energy of a layer, of its operations outside, and inside [pJ].
+        parts: (L, 4, B) energy of a layer, of its operations outside, and inside [pJ], and the cycles of all.
         moved: (4, B) read and written outside, read and written inside by an operation [bit].
         cost: (3, B) of a layer: energy [pJ] and cycles; of an operation: energy outside, inside, and cycles.
     """
@@ -230,7 +234,8 @@ def _run_vector(program: Program, block: Block, vector: int, states: Ints) -> No
         bits = block.bits[tensor] if tensor >= 0 else block.own[program.owner[vector]]
         for b in range(states.shape[0]):
             is_inside = (states[b] >> slot) & 1 if slot >= 0 else 0
-            moved[2 * is_inside + way, b] += float(elements * bits[b])
+            width = FLOAT_BITS if tensor == LEARNED else bits[b]
+            moved[2 * is_inside + way, b] += float(elements * width)
     outer, inner, work = program.memories[OUTER], program.memories[INNER], program.work[vector]
     for b in range(states.shape[0]):
         port = _port_cycles(outer, moved[0, b], moved[1, b])
@@ -318,7 +323,7 @@ def _place(program: Program, choices: Choices, block: Block, told: Told, objecti
     """Fills what lies inside."""
     block.scores[:] = np.inf
     block.scores[0], block.ties[0], block.used[0] = 0.0, 0.0, 0.0
-    all_in, cost = np.zeros(count, np.int64), block.cost
+    all_in, cost, leakage = np.zeros(count, np.int64), block.cost, program.leakage.sum()
     for n in range(program.steps.shape[0]):
         kind, index, states = program.steps[n, 0], program.steps[n, 1], program.steps[n, 2]
         if kind == BIRTH:
@@ -331,11 +336,12 @@ def _place(program: Program, choices: Choices, block: Block, told: Told, objecti
             for state in range(states):
                 if kind == LAYER:
                     _run_layer(program, choices.prices, block, told, index, state, count)
+                    cost[0] += leakage * cost[1]
                     _add(block.scores[state], block.ties[state], objective, cost[0], cost[1], count)
                 else:
                     all_in[:] = state
                     _run_vector(program, block, index, all_in)
-                    cost[0] += cost[1]
+                    cost[0] += cost[1] + leakage * cost[2]
                     _add(block.scores[state], block.ties[state], objective, cost[0], cost[2], count)
     for b in range(count):
         _trace_back(program, block, b)
@@ -355,9 +361,8 @@ def _trace_back(program: Program, block: Block, b: int) -> None:
 
 @internal
 def _sum_layer(
-    program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats,
-    totals: Floats, where: Ints,
-) -> None:  # fmt: skip
+    program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats, where: Ints
+) -> None:
     out, situation, room = program.output[layer], 0, 0
     o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
     i_mask, w_mask = program.i_mask[layer], program.w_mask[layer]
@@ -369,7 +374,7 @@ def _sum_layer(
         if rows[b] < 0:
             continue
         energy[b] = prices[rows[b], situation, room, 0]
-        totals[b, 1] += prices[rows[b], situation, room, 1]
+        block.parts[layer, 3, b] += prices[rows[b], situation, room, 1]
         if np.isnan(energy[b]):
             block.lacks[b] = True
             _tell(told, PRICE, rows[b], situation, room, 0)
@@ -380,7 +385,7 @@ def _sum(program: Program, choices: Choices, block: Block, told: Told, totals: F
     """Fills totals (B, 3) and where (B, L, 2).
 
     Energy is summed as results do: per layer its own, then that of its operations outside, inside and of their
-    arithmetic.
+    arithmetic, then what leaks in the cycles of both.
     """
     count = totals.shape[0]
     states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
@@ -403,20 +408,29 @@ def _sum(program: Program, choices: Choices, block: Block, told: Told, totals: F
                     used[b] -= block.sizes[index, b]
                     states[b] &= ~(1 << program.slot[index])
         elif kind == LAYER:
-            _sum_layer(program, prices, block, told, index, states, used, totals, where)
+            _sum_layer(program, prices, block, told, index, states, used, where)
         else:
             _run_vector(program, block, index, states)
-            outside, inside = block.parts[program.owner[index], 1], block.parts[program.owner[index], 2]
-            for b in range(count):
-                outside[b] += block.cost[0, b]
-                inside[b] += block.cost[1, b]
-                totals[b, 1] += block.cost[2, b]
+            parts = block.parts[program.owner[index]]
+            for k in range(3):
+                for b in range(count):
+                    parts[1 + k, b] += block.cost[k, b]
+    _add_up(program, block, totals)
+
+
+@internal
+def _add_up(program: Program, block: Block, totals: Floats) -> None:
+    """Adds energy and cycles of every layer to the totals, in the order in which results add them."""
+    count = totals.shape[0]
     for layer in range(block.parts.shape[0]):
         arithmetic, cycles = program.still[layer, 0], program.still[layer, 1]
         for b in range(count):
-            parts = block.parts[layer, 0, b] + block.parts[layer, 1, b] + block.parts[layer, 2, b]
-            totals[b, 0] += parts + arithmetic
-            totals[b, 1] += cycles
+            own = block.parts[layer, 0, b] + block.parts[layer, 1, b] + block.parts[layer, 2, b] + arithmetic
+            took = block.parts[layer, 3, b] + cycles
+            for k in range(program.leakage.shape[0]):
+                own += program.leakage[k] * took
+            totals[b, 0] += own
+            totals[b, 1] += took
 
 
 @compiled

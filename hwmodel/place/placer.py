@@ -134,7 +134,7 @@ class Placer:
             used=np.zeros((states, count)),
             died=np.zeros((len(self.program.steps), states, count), np.bool_),
             inside=np.zeros((tensors, count), np.int64),
-            parts=np.zeros((layers, 3, count)),
+            parts=np.zeros((layers, 4, count)),
             moved=np.zeros((4, count)),
             cost=np.zeros((3, count)),
         )

@@ -60,6 +60,7 @@ def program_of(plan: Plan, accelerator: Accelerator) -> tuple[Program, int]:
         rooms=np.array(rooms_of(keeper) if keeper is not None else [math.inf]),
         size=keeper.size_bits or math.inf if keeper is not None else math.inf,
         native=accelerator.native_bits.i,
+        leakage=np.array(list(accelerator.leakage_pj.values()), dtype=np.float64),
     )
     return program, int(steps[:, 2].max(initial=1))
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Breakdown = MappingType[tuple[str, str], float]
+#: Where an operand stands in the keys of a breakdown: the power drawn over the time of the layer, whatever it does.
+LEAKAGE = "leakage"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,8 @@ class LayerCost:
         cycles: with stalls.
         compute_cycles: of the array alone.
         bound: "compute", or the memory whose port is busiest.
-        energy_breakdown: keyed (memory, "mac" or "vector", operand or "") [pJ].
+        energy_breakdown: keyed (memory, "mac" or "vector", operand or "") [pJ]; leakage is apart, keyed (memory or
+            "array", "leakage").
         traffic_bits: keyed (memory, operand or "vector") [bit].
         utilization: MACs over what the whole array could do in the layer's cycles.
         processing_cycles: the part of the cycles in which the array runs or waits for its ports.
@@ -75,6 +78,11 @@ class LayerCost:
     def mac_energy_pj(self) -> float:
         """The part of the energy that computes: MACs and vector operations [pJ]."""
         return sum(v for (place, _), v in self.energy_breakdown.items() if place in ("mac", "mul", "add", "vector"))
+
+    @property
+    def leakage_energy_pj(self) -> float:
+        """The part of the energy that the chip draws over the layer's time whatever it does [pJ]."""
+        return sum(v for (_, kind), v in self.energy_breakdown.items() if kind == LEAKAGE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +259,8 @@ def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:
         "latency_s": item.cycles / clock_hz,
         "energy_pj": item.energy_pj,
         "mac_energy_pj": item.mac_energy_pj,
-        "memory_energy_pj": item.energy_pj - item.mac_energy_pj,
+        "memory_energy_pj": item.energy_pj - item.mac_energy_pj - item.leakage_energy_pj,
+        "leakage_energy_pj": item.leakage_energy_pj,
         "dram_bits": sum(v for (place, _), v in item.traffic_bits.items() if place in outer),
         "weight_bits": item.weight_bits,
         "utilization": item.utilization,

@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph, VectorOp
+from hwmodel.network.layer import Layer
 from hwmodel.network.streams import Streams
 
 #: A tensor that no table of stored ones knows: it has the width of the owner's outputs, and lies outside.
 UNKNOWN = -1
+#: Learned parameters: floats of `FLOAT_BITS`, outside.
+LEARNED = -2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +31,7 @@ class VectorWork:
     Attributes:
         owner: index of the layer that it is priced with.
         step: position of its node in the order of execution.
-        reads, writes: (index of a stored tensor or UNKNOWN, elements).
+        reads, writes: (index of a stored tensor, UNKNOWN or LEARNED, elements).
         operations: on elements.
         waits: it is a pass of its own: its arithmetic and its launch take time.
     """
@@ -126,6 +130,8 @@ def _work(
             left -= elements
     if left:
         reads.append((UNKNOWN, left))
+    if op.parameters and not is_folded(graph, streams, op):
+        reads.append((LEARNED, op.parameters))
     starts = streams.starts(op.name)
     return VectorWork(
         owner=owner,
@@ -135,6 +141,28 @@ def _work(
         operations=op.elements_out * op.ops_per_element,
         waits=starts,
     )
+
+
+def is_folded(graph: LayerGraph, streams: Streams, op: VectorOp) -> bool:
+    """The scale and the shift of a batch norm are in the weights and biases of the layer that alone feeds it.
+
+    Only norms by fixed statistics are `fused`: the others need their whole input first.
+    """
+    if op.kind != "norm" or not op.fused:
+        return False
+    feeding = [graph.digraph.nodes[parent]["op"] for parent in graph.digraph.predecessors(op.name)]
+    return any(
+        isinstance(layer, Layer)
+        and layer.kind != "matmul"
+        and layer.name not in streams.kept
+        and graph.digraph.out_degree(layer.name) == 1
+        for layer in feeding
+    )
+
+
+def width_of(tensor: int, bits: Sequence[int], own_bits: int) -> int:
+    """Width of what an operation moves, by what stands in its work [bit]."""
+    return bits[tensor] if tensor >= 0 else FLOAT_BITS if tensor == LEARNED else own_bits
 
 
 def vector_cost(
@@ -152,8 +180,7 @@ def vector_cost(
     moved = [[0, 0], [0, 0]]  # [outermost, resident][read, written]
     for way, items in enumerate((work.reads, work.writes)):
         for tensor, elements in items:
-            known = tensor != UNKNOWN
-            moved[known and inside[tensor]][way] += elements * (bits[tensor] if known else own_bits)
+            moved[tensor >= 0 and inside[tensor]][way] += elements * width_of(tensor, bits, own_bits)
     outer, inner = accelerator.levels[-1].memories[0], accelerator.resident("I")
     port = _port_cycles(outer, *moved[0])
     if inner is not None:

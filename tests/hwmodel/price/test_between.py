@@ -18,6 +18,7 @@ from hwmodel import (
     list_accelerators,
     load_accelerator,
 )
+from tests.hwmodel.chips import without_residents
 
 BYTE = 8
 DRAM_PJ = 20.3  # of edge_npu, per bit either way
@@ -56,7 +57,7 @@ def between(cost, name: str = "conv") -> float:
 
 def test_a_pool_behind_its_convolution_writes_what_it_leaves():
     """Of 16 x 32 x 32 = 16,384 B the pool leaves 16 x 16 x 16 = 4,096 B; with the image that is the peak."""
-    npu = load_accelerator("edge_npu")
+    npu = without_residents("edge_npu")
     cost, alone = evaluate(pooled(), npu), evaluate(CONV, npu).layers[0]
     assert alone.traffic_bits["dram", "O"] == WHOLE * BYTE
     assert written(cost, "conv") == POOLED == 4_096
@@ -70,7 +71,7 @@ def test_a_pool_behind_its_convolution_writes_what_it_leaves():
 
 
 def test_a_pool_that_is_not_fused_reads_and_writes():
-    npu = load_accelerator("edge_npu")
+    npu = without_residents("edge_npu")
     cost = evaluate(pooled(), npu, fuse=False)
     assert written(cost, "conv") == WHOLE
     assert between(cost) == WHOLE + POOLED == 20_480
@@ -80,7 +81,7 @@ def test_a_pool_that_is_not_fused_reads_and_writes():
 @pytest.mark.parametrize(("source", "peak"), [("relu", WHOLE + POOLED + 8 * 16 * 16), ("pool", 7_168)])
 def test_a_skip_taken_before_the_pool_keeps_both(source, peak):
     """The convolution's tensor is stored for the skip, so the pool reads it; a skip behind the pool is free."""
-    cost = evaluate(pooled(skip_from=source), load_accelerator("edge_npu"))
+    cost = evaluate(pooled(skip_from=source), without_residents("edge_npu"))
     before = source == "relu"
     assert written(cost, "conv") == (WHOLE if before else POOLED)
     assert between(cost) == (20_480 if before else 0)
@@ -89,9 +90,9 @@ def test_a_skip_taken_before_the_pool_keeps_both(source, peak):
 
 def test_a_skip_between_fused_operations_is_a_second_tensor():
     """The convolution's output and what the activation makes of it are both read later, so both are written."""
-    cost = evaluate(pooled(skip_from="conv"), load_accelerator("edge_npu"), fuse=False)
+    cost = evaluate(pooled(skip_from="conv"), without_residents("edge_npu"), fuse=False)
     assert written(cost, "conv") + between(cost) == 2 * WHOLE + 20_480
-    fused = evaluate(pooled(skip_from="conv"), load_accelerator("edge_npu"))
+    fused = evaluate(pooled(skip_from="conv"), without_residents("edge_npu"))
     assert written(fused, "conv") + between(fused) == WHOLE + POOLED
 
 
@@ -106,7 +107,7 @@ def test_an_activation_spelled_out_is_one_stream():
         [(u, v, Tensor(name=u, shape=shape)) for u, v in
          (("conv", "sigmoid"), ("conv", "mul"), ("sigmoid", "mul"), ("mul", "out"))],
     )  # fmt: skip
-    cost = evaluate(graph, load_accelerator("edge_npu"))
+    cost = evaluate(graph, without_residents("edge_npu"))
     assert written(cost, "conv") + between(cost) == WHOLE
     assert cost.activation_bits == WHOLE * BYTE
 
@@ -123,7 +124,7 @@ def test_a_scale_of_a_whole_tensor_writes_all_of_it():
         [(u, v, Tensor(name=u, shape=shapes[u])) for u, v in
          (("conv", "squeeze"), ("squeeze", "fc"), ("fc", "scale"), ("conv", "scale"), ("scale", "out"))],
     )  # fmt: skip
-    cost = evaluate(graph, load_accelerator("edge_npu"))
+    cost = evaluate(graph, without_residents("edge_npu"))
     assert between(cost, "conv") == WHOLE + 16  # the squeeze: somebody else reads its input
     assert written(cost, "fc") + between(cost, "fc") == WHOLE + WHOLE
 
@@ -141,7 +142,7 @@ def test_a_global_pool_cannot_be_scaled_back_in_its_own_stream():
          (("conv", "first"), ("first", "second"), ("second", "squeeze"), ("first", "scale"), ("squeeze", "scale"),
           ("scale", "out"))],
     )  # fmt: skip
-    cost = evaluate(graph, load_accelerator("edge_npu"))
+    cost = evaluate(graph, without_residents("edge_npu"))
     assert written(cost, "conv") + between(cost) == WHOLE + WHOLE + WHOLE  # x, x again, and the product
 
 
@@ -154,10 +155,39 @@ def test_on_a_gpu_a_pool_is_a_kernel_of_its_own():
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), name=st.sampled_from(list_accelerators()), fuse=st.booleans())
 def test_the_table_equals_evaluate_with_pools(data, name, fuse):
-    graph, accelerator = pooled(skip_from=data.draw(st.sampled_from(["", "conv", "relu"]))), load_accelerator(name)
+    graphs = [pooled(), pooled(skip_from="conv"), pooled(skip_from="relu"), normed(skip=True)]
+    graph, accelerator = data.draw(st.sampled_from(graphs)), load_accelerator(name)
     choices = [Choice(w_bits=w, a_bits=a, density=d) for w, a, d in ((2, 4, 1.0), (8, 8, 1.0), (8, 3, 0.4))]
     table = CostTable.build(graph, accelerator, choices, fuse=fuse)
     picked = {module: data.draw(st.sampled_from(choices)) for module in table.modules}
     totals, cost = table.price(picked), evaluate(graph, accelerator, picked, fuse=fuse)
     for field in ("energy_pj", "cycles", "activation_bits", "weight_bits"):
         assert getattr(totals, field) == getattr(cost, field), field
+
+
+def normed(*, skip: bool) -> LayerGraph:
+    """A convolution and a batch norm of a scale and a shift for each of its 16 channels."""
+    norm = VectorOp(name="norm", kind="norm", elements_in=WHOLE, elements_out=WHOLE, fused=True, parameters=32)
+    nodes = [CONV, norm, Port(name="out", kind="output")]
+    edges = [("conv", "norm"), ("norm", "out")]
+    if skip:
+        nodes.append(Port(name="skip", kind="output"))
+        edges.append(("conv", "skip"))
+    return LayerGraph("normed", nodes, [(u, v, Tensor(name=u, shape=SHAPES["conv"])) for u, v in edges])
+
+
+def test_a_batch_norm_that_cannot_be_folded_reads_its_scale_and_shift():
+    """Folded, it costs no traffic. Where the convolution's output is read elsewhere too, its weights must stay."""
+    npu = without_residents("edge_npu")
+    assert between(evaluate(normed(skip=False), npu)) == 0
+    assert between(evaluate(normed(skip=True), npu)) == WHOLE + 32 * 4  # the second tensor, and 32-bit floats
+
+
+def test_files_of_an_earlier_release_have_no_parameters():
+    graph = normed(skip=False)
+    plain = graph.to_dict()
+    assert LayerGraph.from_dict(plain).vector_ops == graph.vector_ops
+    for node in plain["nodes"]:
+        node.pop("parameters", None)
+    assert LayerGraph.from_dict(plain).vector_ops[0].parameters == 0
+    assert "parameters" not in pooled().to_dict()["nodes"][2]
