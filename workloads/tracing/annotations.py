@@ -4,8 +4,8 @@ Bits follow the tensors. A quantizer is a module with an integer attribute `simu
 op that rounds to a grid (torch's fake quantization): it costs nothing, as the hardware rounds on the way, and its
 result has so many bits until an op computes new values from it. Where no values are needed a method `stand_in` of
 the module is called for its forward: a tensor like the result, in one op. A weight may also be a tensor subclass
-that holds integers (torchao). Masks are counted where they lie: in our compressed layers, in `torch.nn.utils.prune`,
-in a parametrization with a `mask`.
+that holds integers (torchao). Masks are counted where they lie: in our compressed layers, in
+`torch.nn.utils.prune`, in a parametrization with a `mask`.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ RouteName = Literal["auto", "export", "dispatch", "hooks"]
 Zeros = Literal["masks", "measured"]
 
 _log = logging.getLogger(__name__)
-#: `auto` calls the model before it tries to export it: an export takes milliseconds per module, a call on fake tensors
-#: some tens of microseconds. The graph is the same on both routes.
+#: `auto` calls the model before it tries to export it: an export takes milliseconds per module, a call on fake
+#: tensors some tens of microseconds. The graph is the same on both routes.
 _ROUTES: dict[str, tuple[Route, ...]] = {
     "auto": (via_fake_tensors, via_export, via_real_tensors, via_hooks),
     "export": (via_export,),
