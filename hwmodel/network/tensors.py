@@ -2,7 +2,7 @@
 
 A tensor has the width that those ask for who compute with it: the widest, if there are several. An operation
 without MACs asks for what its own readers ask, so behind convolution, add and pool the next convolution decides.
-nobody asks (an output of the network), or where the layer that makes the tensor fixes the width of its outputs
+Where nobody asks (an output of the network), or where the layer that makes the tensor fixes the width of its outputs
 (`Bits.o`), it has the width of that layer.
 """
 
