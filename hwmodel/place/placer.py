@@ -155,8 +155,7 @@ class Placer:
     def _add_row(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """A row for a layer at a choice between tensors of these widths; layers that are alike share it."""
         situation = self.situation(layer, pick, i_bits, o_bits)
-        alike = replace(situation.layer, name="", module="", parameter="", parameter_elements=None)
-        key = situation._replace(layer=alike)
+        key = situation._replace(layer=situation.layer.unnamed())
         if key not in self._row_of:
             self._row_of[key] = len(self._situations)
             self._situations.append(situation)
