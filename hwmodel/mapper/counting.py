@@ -77,6 +77,7 @@ class NestInputs(NamedTuple):
         far, near, double, apart, own, stays: first fills and last drains (`hwmodel.mapper.ports.Edges`).
         memory: (3, 3) memory slot per level and operand.
         capacity: (3) of the buffer's slots [bit], halved where double buffered.
+        unfinished: (3) what resident outputs take more of them while their sums come and go [bit], halved likewise.
         loops: (2, 8) 1 where the buffer and DRAM may loop over the dim.
         inner, outer: (n, 8) loop orders to try at the buffer and at DRAM.
         rate: MACs per PE and cycle.
@@ -101,6 +102,7 @@ class NestInputs(NamedTuple):
     stays: Floats
     memory: Ints
     capacity: Floats
+    unfinished: Floats
     loops: Ints
     inner: Ints
     outer: Ints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from hwmodel.mapper.counting import (
     Floats,
     Ints,
 )
+from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import OPERANDS, Operand
 
 Slots = tuple[Level | None, Level | None, Level]
@@ -49,25 +51,30 @@ class PortRow(NamedTuple):
     cost: Floats
 
 
-def port_rows(slots: Slots) -> tuple[list[PortRow], list[PortRow]]:
-    """Rows that bound the cycles by themselves, and sides of shared outermost ports, which never do."""
+def port_rows(kept: Iterable[tuple[int, Operand, Memory]]) -> tuple[list[PortRow], list[PortRow]]:
+    """Rows that bound the cycles by themselves, and sides of shared outermost ports, which never do.
+
+    kept: slot of a level, operand and memory that may keep it there; an operand that lies in the buffer whole has
+    it in the outermost slot.
+    """
+    found: dict[str, tuple[int, Memory, Floats, Floats]] = {}
+    for index, operand, memory in kept:
+        x, empty = OPERANDS.index(operand), np.zeros((3, 3, 3))
+        level, _, read, write = found.setdefault(memory.name, (index, memory, empty, empty.copy()))
+        read[index, x, READ] = slow(memory.read_bits_per_cycle)
+        write[index, x, UPDATE] = slow(memory.write_bits_per_cycle)
+        write[index, x, FILL] = 0.0 if is_single(memory, level) else slow(memory.write_bits_per_cycle)
     rows: list[PortRow] = []
     sides: list[PortRow] = []
-    for index, level in enumerate(slots):
-        for memory in level.memories if level else ():
-            read, write = np.zeros((3, 3, 3)), np.zeros((3, 3, 3))
-            for x in (OPERANDS.index(operand) for operand in memory.holds):
-                read[index, x, READ] = slow(memory.read_bits_per_cycle)
-                write[index, x, UPDATE] = slow(memory.write_bits_per_cycle)
-                write[index, x, FILL] = 0.0 if is_single(memory, index) else slow(memory.write_bits_per_cycle)
-            inside = INSIDE_PE if index == PE else INSIDE_BUFFER
-            kinds = (OUTER_READS, OUTER_WRITES) if index == DRAM else (inside, inside)
-            pair = [PortRow(kind, index, memory, cost) for kind, cost in zip(kinds, (read, write), strict=True)]
-            if not memory.shared_port:
-                rows += pair
-                continue
-            rows.append(PortRow(OUTER_ALL if index == DRAM else inside, index, memory, read + write))
-            sides += pair if index == DRAM else []
+    for level, memory, read, write in found.values():
+        inside = INSIDE_PE if level == PE else INSIDE_BUFFER
+        kinds = (OUTER_READS, OUTER_WRITES) if level == DRAM else (inside, inside)
+        pair = [PortRow(kind, level, memory, cost) for kind, cost in zip(kinds, (read, write), strict=True)]
+        if not memory.shared_port:
+            rows += pair
+            continue
+        rows.append(PortRow(OUTER_ALL if level == DRAM else inside, level, memory, read + write))
+        sides += pair if level == DRAM else []
     return [row for row in rows if row.cost.any()], [row for row in sides if row.cost.any()]
 
 
@@ -105,28 +112,29 @@ class Times(NamedTuple):
     edges: Edges
 
 
-_times: dict[tuple[str, bytes, bytes, bytes], Times] = {}
+_times: dict[tuple[str, Stay, bytes, bytes, bytes], Times] = {}
 
 
-def times(chip: str, rows: list[PortRow], slots: Slots, holds: Ints, widths: Floats, stored: Floats) -> Times:
-    """The times of a chip (its fingerprint) whose PE and buffer hold these operands; found once."""
-    key = (chip, holds.tobytes(), widths.tobytes(), stored.tobytes())
+def times(task: Task, rows: list[PortRow], slots: Slots, holds: Ints, widths: Floats, stored: Floats) -> Times:
+    """The times of a task's chip whose PE and buffer hold these operands; found once."""
+    stay = task.stay._replace(room_bits=None)
+    key = (task.accelerator.fingerprint, stay, holds.tobytes(), widths.tobytes(), stored.tobytes())
     if key not in _times:
         if len(_times) >= MOST_TIMES:
             _times.clear()
         kind = np.array([-1, -1, *(row.kind for row in rows)], dtype=np.int64)
         _times[key] = Times(
-            _with_waits(rows, slots, holds, stored), kind, _edges(rows, slots, holds, widths, stored)
+            _with_waits(task, rows, slots, holds, stored), kind, _edges(task, rows, slots, holds, widths, stored)
         )
     return _times[key]
 
 
-def _with_waits(rows: list[PortRow], slots: Slots, holds: Ints, stored: Floats) -> Floats:
+def _with_waits(task: Task, rows: list[PortRow], slots: Slots, holds: Ints, stored: Floats) -> Floats:
     """The transfers that single-buffered memories wait for, and the ports with what they wait for. (M - 1, 3, 3, 3)
 
     The ports of a single-buffered memory, and those inside of it, rest while it is filled or emptied.
     """
-    waits = [exposed(level, slots, holds, stored) for level in (PE, BUFFER)]
+    waits = [exposed(task, level, slots, holds, stored) for level in (PE, BUFFER)]
     cost = [waits[PE] + waits[BUFFER]]
     for row in rows:
         inside = waits[BUFFER] if row.level == PE or is_single(row.memory, row.level) else 0.0
@@ -135,7 +143,7 @@ def _with_waits(rows: list[PortRow], slots: Slots, holds: Ints, stored: Floats) 
     return np.stack(cost)
 
 
-def exposed(level: int, slots: Slots, holds: Ints, stored: Floats) -> Floats:
+def exposed(task: Task, level: int, slots: Slots, holds: Ints, stored: Floats) -> Floats:
     """(3, 3, 3) cycles per bit of the transfers of the single-buffered memories of PE or buffer.
 
     Into a PE both ends are there, and the kernel takes the longer (`counting.coefficients`); into the buffer, of
@@ -143,7 +151,7 @@ def exposed(level: int, slots: Slots, holds: Ints, stored: Floats) -> Floats:
     """
     cost = np.zeros((3, 3, 3))
     for x, operand in enumerate(OPERANDS):
-        pair = _ends(level, operand, slots, holds)
+        pair = _ends(task, level, operand, slots, holds)
         if pair is None or not is_single(pair[0], level):
             continue
         inner, outer = pair
@@ -158,7 +166,7 @@ def exposed(level: int, slots: Slots, holds: Ints, stored: Floats) -> Floats:
     return cost
 
 
-def _edges(rows: list[PortRow], slots: Slots, holds: Ints, widths: Floats, stored: Floats) -> Edges:
+def _edges(task: Task, rows: list[PortRow], slots: Slots, holds: Ints, widths: Floats, stored: Floats) -> Edges:
     """What goes before and after the rows (behind WAITS) where PE and buffer hold these operands."""
     far, near = np.zeros((2, 3)), np.zeros((2, 3))
     double, apart = np.zeros((2, 3), dtype=np.int64), np.zeros((2, 3), dtype=np.int64)
@@ -166,7 +174,7 @@ def _edges(rows: list[PortRow], slots: Slots, holds: Ints, widths: Floats, store
     staged = [False, False, False]
     for level in (PE, BUFFER):
         for x, operand in enumerate(OPERANDS):
-            pair = _ends(level, operand, slots, holds)
+            pair = _ends(task, level, operand, slots, holds)
             if pair is None or not (pair[0].double_buffered or is_single(pair[0], level)):
                 continue
             inner, outer = pair
@@ -182,7 +190,7 @@ def _edges(rows: list[PortRow], slots: Slots, holds: Ints, widths: Floats, store
                 if row.memory is inner and row.memory.double_buffered and x != OUTPUT:
                     own[k, level, x] = widths[x] * stored[level, x] * row.cost[level, x, FILL]
     for k, row in enumerate(rows, WAITS + 1):
-        inputs = [x for x, operand in enumerate(OPERANDS) if operand in row.memory.holds and x != OUTPUT]
+        inputs = [x for x, operand in enumerate(OPERANDS) if task.home(operand) is row.memory and x != OUTPUT]
         if row.kind == OUTER_READS:
             stays[k] = all(staged[x] for x in inputs)
         if row.kind == OUTER_WRITES:
@@ -194,13 +202,15 @@ def _parent(level: int, x: int, holds: Ints) -> int:
     return BUFFER if level == PE and holds[BUFFER, x] else DRAM
 
 
-def _ends(level: int, operand: Operand, slots: Slots, holds: Ints) -> tuple[Memory, Memory] | None:
+def _ends(task: Task, level: int, operand: Operand, slots: Slots, holds: Ints) -> tuple[Memory, Memory] | None:
     """The memory of an operand in PE or buffer and the next one outward; None where it is not kept."""
-    x = OPERANDS.index(operand)
-    inner, outer = slots[level], slots[_parent(level, x, holds)]
-    if inner is None or outer is None or not holds[level, x]:
+    x, near = OPERANDS.index(operand), slots[level]
+    if near is None or not holds[level, x]:
         return None
-    ends = inner.memory(operand), outer.memory(operand)
+    parent = _parent(level, x, holds)
+    outer = slots[parent]
+    assert outer is not None  # the buffer, which holds it, or the outermost level
+    ends = near.memory(operand), task.home(operand) if parent == DRAM else outer.memory(operand)
     return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from hwmodel.chip.accelerator import Accelerator, Axis, Level
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
 from hwmodel.errors import MappingError
@@ -55,16 +56,19 @@ class Hierarchy:
             registers=inner[0] if inner else None, buffer=shared[0] if len(shared) == 2 else None, outer=shared[-1]
         )
 
-    def choices(self) -> list[Kept]:
-        """What registers and buffer may keep: every subset of the operands that may bypass, left out."""
-        return list(itertools.product(_keeps(self.registers), _keeps(self.buffer)))
+    def choices(self, task: Task) -> list[Kept]:
+        """What registers and buffer may keep: every subset of the operands that may bypass, left out.
+
+        The buffer keeps no tile of what lies in it whole.
+        """
+        return list(itertools.product(_keeps(self.registers, task), _keeps(self.buffer, task)))
 
 
-def _keeps(level: Level | None) -> list[frozenset[Operand]]:
+def _keeps(level: Level | None, task: Task) -> list[frozenset[Operand]]:
     if level is None:
         return [frozenset()]
-    free = level.bypass
-    held = frozenset(level.holds)
+    held = frozenset(o for memory in level.memories for o in memory.holds if not task.rests(o, memory))
+    free = [operand for operand in level.bypass if operand in held]
     return [held - frozenset(out) for n in range(len(free) + 1) for out in itertools.combinations(free, n)]
 
 
@@ -181,14 +185,19 @@ class TileSpace:
         self.memory: Ints = np.zeros((3, 3), dtype=np.int64)
         self.stored: Floats = np.ones((3, 3))
         self.capacity: Floats = np.full((2, 3), np.inf)
-        for index, level in enumerate(hierarchy.slots):
+        self.unfinished: Floats = np.zeros(3)
+        for index, level in enumerate(hierarchy.slots[:2]):
             for slot, memory in enumerate(level.memories if level else ()):
-                if index < 2:
-                    self.capacity[index, slot] = memory.tile_room_bits
+                self.capacity[index, slot] = task.room_bits(memory) / memory.copies
+                if index == 1 and task.rests("O", memory):
+                    self.unfinished[slot] = task.unfinished_bits() / memory.copies
                 for operand in memory.holds:
-                    x = OPERANDS.index(operand)
-                    self.memory[index, x] = slot
-                    self.stored[index, x] = stored_fraction(task, memory, operand)
+                    self.memory[index, OPERANDS.index(operand)] = slot
+        for index, operand, memory in self._kept():
+            x = OPERANDS.index(operand)
+            self.stored[index, x] = stored_fraction(task, memory, operand)
+            if index == 2 and operand == "I" and task.stay.i_bits is not None:
+                self.stored[index, x] *= task.stay.i_bits / task.widths.i
         outer = hierarchy.outer
         inner = hierarchy.buffer or outer
         self.inner, self.outer = orders_of(inner), orders_of(outer)
@@ -196,31 +205,35 @@ class TileSpace:
         self.loops: Ints = np.array(
             [[d in level.temporal_dims for d in DIM_NAMES] for level in (inner, outer)], dtype=np.int64
         )
-        bounding, sides = port_rows(hierarchy.slots)
+        bounding, sides = port_rows(self._kept())
         self.rows, self.num_bounds = bounding + sides, WAITS + 1 + len(bounding)
         self.energy = self._energies()
         self.priced_tiles: dict[tuple[frozenset[Operand], int], tuple[Ints, Floats, Floats]] = {}
+
+    def _kept(self) -> Iterator[tuple[int, Operand, Memory]]:
+        """(slot of the level, operand, memory) of all that may be kept; in the outermost slot, its home."""
+        for index, level in enumerate(self.hierarchy.slots):
+            for memory in level.memories if level else ():
+                for operand in memory.holds:
+                    yield index, operand, self.task.home(operand) if index == 2 else memory
 
     def _energies(self) -> Floats:
         """Energy of a bit read, updated and filled per level and operand [pJ]. (1, 3, 3, 3)"""
         energy = np.zeros((3, 3, 3))
         density, gating = self.task.layer.density, self.task.accelerator.gating
-        for index, level in enumerate(self.hierarchy.slots):
-            for memory in level.memories if level else ():
-                for operand in memory.holds:
-                    x = OPERANDS.index(operand)
-                    active = 1.0 if index or operand in gating else fraction(density, gating)
-                    energy[index, x] = (
-                        active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
-                    )  # fmt: skip
+        for index, operand, memory in self._kept():
+            x = OPERANDS.index(operand)
+            active = 1.0 if index or operand in gating else fraction(density, gating)
+            energy[index, x] = (
+                active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
+            )  # fmt: skip
         return energy[None]
 
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:
         """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
         widths, timing = self.task.widths, self.task.accelerator.timing
-        chip = self.task.accelerator.fingerprint
-        time = times(chip, self.rows, self.hierarchy.slots, holds, self.widths, self.stored)
+        time = times(self.task, self.rows, self.hierarchy.slots, holds, self.widths, self.stored)
         rate = self.task.accelerator.precision.macs_per_cycle(widths.w, widths.i)
         array, least = 0.0, 0.0
         if isinstance(timing, Systolic):
@@ -238,6 +251,7 @@ class TileSpace:
             **time.edges._asdict(),
             memory=self.memory,
             capacity=self.capacity[1],
+            unfinished=self.unfinished,
             loops=self.loops,
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),

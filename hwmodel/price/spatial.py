@@ -113,11 +113,12 @@ class _MappedTask:
 
     def kept(self) -> Iterator[tuple[int, Memory, Operand]]:
         """(level index, memory, operand) of every operand that a memory keeps, innermost first."""
+        outermost = len(self.accelerator.levels) - 1
         for index, level in enumerate(self.accelerator.levels):
             for memory in level.memories:
                 for operand in memory.holds:
                     if (level.name, operand) in self.counts:
-                        yield index, memory, operand
+                        yield index, self.task.home(operand) if index == outermost else memory, operand
 
     def count(self, index: int, operand: Operand) -> OperandAccess:
         return self.counts[self.accelerator.levels[index].name, operand]
@@ -129,7 +130,7 @@ class _MappedTask:
         timing = self.accelerator.timing
         steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
         compute = math.ceil(steps * slowest(self.task, self.mapping) / rate)
-        time = Timeline(self.task, self.mapping, self.counts, self.traffic, self.stored, compute)
+        time = Timeline(self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute)
         cycles = time.processing + math.ceil(time.exclusive)
         if self.accelerator.clock_pj:
             energy["clock", ""] = time.processing * self.accelerator.clock_pj
@@ -161,10 +162,10 @@ class _MappedTask:
             partial = count.updates - count.final_updates
             reads = float(count.reads * widths.acc * count.instances)
             fills = float(count.fills * widths.acc * count.instances)
-            final = count.final_updates * widths.o * scale
+            final = float(count.final_updates * widths.o * scale)
             updates = partial * widths.acc * count.instances + final
         else:
-            width = widths.w if operand == "W" else widths.i
+            width = self.word_bits(index, operand)
             reads, fills, updates, final = count.reads * width * scale, count.fills * width * scale, 0.0, 0.0
         active = self.active_fraction(index, operand)
         energy = active * (reads * memory.read_pj_per_bit + updates * memory.write_pj_per_bit)
@@ -172,8 +173,15 @@ class _MappedTask:
         if memory.network_pj_per_bit:
             energy += self.network_bits(index, operand) * memory.network_pj_per_bit
         return Traffic(
-            reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, final_bits=final, energy_pj=energy
+            reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy, final_bits=final
         )
+
+    def word_bits(self, index: int, operand: Operand) -> int:
+        """Width of W or I at a level [bit]; I may lie wider in its home than the layer reads it."""
+        if operand == "W":
+            return self.widths.w
+        outermost = index == len(self.accelerator.levels) - 1
+        return (outermost and self.task.stay.i_bits) or self.widths.i
 
     def active_fraction(self, index: int, operand: Operand) -> float:
         """Fraction of the stored words that a MAC takes from its registers once gating has left some out.

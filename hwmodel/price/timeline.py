@@ -138,6 +138,7 @@ class Timeline:
         task, mapping, counts: as the array sees the layer.
         traffic: keyed (memory, operand).
         stored: compressed over dense bits of an operand in a memory.
+        word_bits: width of W or I at a level [bit].
         compute: cycles of the array alone.
     """
 
@@ -148,11 +149,13 @@ class Timeline:
         counts: AccessCounts,
         traffic: MappingType[tuple[str, Operand], Traffic],
         stored: Callable[[Memory, Operand], float],
+        word_bits: Callable[[int, Operand], int],
         compute: float,
     ) -> None:
         self.task, self.mapping, self.counts, self.traffic, self.stored = task, mapping, counts, traffic, stored
         self.layer, self.accelerator, self.widths = task.layer, task.accelerator, task.widths
-        self.compute = compute
+        self.word_bits, self.compute = word_bits, compute
+        self.last = len(self.accelerator.levels) - 1
 
     @property
     def published(self) -> bool:
@@ -186,10 +189,15 @@ class Timeline:
     def kept(self) -> Iterator[tuple[int, Memory, Operand]]:
         """(level index, memory, operand) of every operand that a memory keeps, innermost first."""
         for index, level in enumerate(self.accelerator.levels):
-            for memory in level.memories:
-                for operand in memory.holds:
-                    if (level.name, operand) in self.counts:
-                        yield index, memory, operand
+            for operand in level.holds:
+                if (level.name, operand) in self.counts:
+                    yield index, self.memory(index, operand), operand
+
+    def memory(self, index: int, operand: Operand) -> Memory:
+        """The memory that keeps an operand at a level: at the outermost one, its home."""
+        memory = self.accelerator.levels[index].memory(operand)
+        assert memory is not None  # asked only where it is kept
+        return self.task.home(operand) if index == self.last else memory
 
     def count(self, index: int, operand: Operand) -> OperandAccess:
         return self.counts[self.accelerator.levels[index].name, operand]
@@ -205,8 +213,7 @@ class Timeline:
 
     def _hop(self, operand: Operand, child: int, parent: int) -> _Hop:
         levels = self.accelerator.levels
-        inner, outer = levels[child].memory(operand), levels[parent].memory(operand)
-        assert inner is not None and outer is not None  # both keep it
+        inner, outer = self.memory(child, operand), self.memory(parent, operand)
         below, above = self.traffic[inner.name, operand], self.traffic[outer.name, operand]
         inside, outside = self.count(child, operand).instances, self.count(parent, operand).instances
         single = inner.size_bits is not None and not inner.double_buffered
@@ -226,18 +233,18 @@ class Timeline:
 
     def _edge(self, operand: Operand, child: int, parent: int) -> float:
         """Cycles of one tile into every child below one instance of the parent (O: out of them)."""
-        levels = self.accelerator.levels
-        inner, outer = levels[child].memory(operand), levels[parent].memory(operand)
-        assert inner is not None and outer is not None
-        width = {"W": self.widths.w, "I": self.widths.i, "O": self.widths.o}[operand]
-        tile = self.count(child, operand).tile * width
+        inner, outer = self.memory(child, operand), self.memory(parent, operand)
+        tile = self.count(child, operand).tile
+        near, far = (
+            self.widths.o if operand == "O" else self.word_bits(level, operand) for level in (child, parent)
+        )
         different = distinct_tiles(self.layer, self.mapping, operand, child, parent, self.accelerator.diagonal)
         ports = (outer.read_bits_per_cycle, inner.write_bits_per_cycle)
         if operand == "O":
             ports = (outer.write_bits_per_cycle, inner.read_bits_per_cycle)
         return max(
-            tile * different * self.stored(outer, operand) * _per_bit(ports[0]),
-            tile * self.stored(inner, operand) * _per_bit(ports[1]),
+            tile * far * different * self.stored(outer, operand) * _per_bit(ports[0]),
+            tile * near * self.stored(inner, operand) * _per_bit(ports[1]),
         )
 
     # ---- double and single buffers -------------------------------------------------------------------
@@ -266,14 +273,13 @@ class Timeline:
         yield Line(
             name="compute", busy=self.compute, waiting=self.waits(0), head=self.fills(0), tail=self.drains(0)
         )
-        last = len(self.accelerator.levels) - 1
         for index, level in enumerate(self.accelerator.levels):
             for memory in level.memories:
-                yield from self._outermost(memory) if index == last else self._inside(index, memory)
+                yield from self._outermost(memory) if index == self.last else self._inside(index, memory)
 
     def _inside(self, index: int, memory: Memory) -> Iterator[Line]:
         """The ports of a memory that has a parent."""
-        reads, updates, fills = self._port(index, memory)
+        reads, updates, fills = self._port(memory)
         if memory.size_bits is not None and not memory.double_buffered:
             waiting, fills, first = self.waits(index), 0.0, 0.0
         else:
@@ -286,9 +292,9 @@ class Timeline:
 
     def _outermost(self, memory: Memory) -> Iterator[Line]:
         """The ports of an outermost memory: as a whole, then what is read and what is written."""
-        last = len(self.accelerator.levels) - 1
+        last = self.last
         near = last - 1 if last and not self.accelerator.levels[last - 1].per_pe else last  # the level beside
-        reads, writes, _ = self._port(last, memory)
+        reads, writes, _ = self._port(memory)
         if memory.shared_port and reads + writes > 0:
             yield Line(name=memory.name, busy=reads + writes)
         iteration = self.compute / math.prod(loop.bound for loop in self.mapping.levels[last].temporal)
@@ -296,7 +302,7 @@ class Timeline:
             hop.operand: hop.child for hop in self.hops if hop.parent == last and (hop.single or hop.double)
         }
         if reads > 0:
-            inputs = [operand for operand in memory.holds if operand != "O"]
+            inputs = [operand for operand in memory.holds if operand != "O" and self.task.home(operand) is memory]
             last_tile = iteration if all(children.get(operand) == near for operand in inputs) else 0.0
             yield Line(name=memory.name, busy=reads, tail=last_tile + self.drains(0, apart_only=False))
         if writes > 0:
@@ -330,11 +336,11 @@ class Timeline:
             if operand in memory.holds and operand in self.mapping.levels[index].keeps
         )  # fmt: skip
 
-    def _port(self, index: int, memory: Memory) -> tuple[float, float, float]:
-        """Cycles of one instance: reads, writes from the inside, fills."""
+    def _port(self, memory: Memory) -> tuple[float, float, float]:
+        """Cycles of one instance: reads, writes from the inside, fills; exclusive transfers aside."""
         reads = updates = fills = 0.0
-        for operand in memory.holds:
-            if operand in self.mapping.levels[index].keeps and operand not in memory.exclusive:
+        for index, place, operand in self.kept():
+            if place is memory and operand not in memory.exclusive:
                 item, instances = self.traffic[memory.name, operand], self.count(index, operand).instances
                 reads += item.reads_bits / instances * _per_bit(memory.read_bits_per_cycle)
                 slow = _per_bit(memory.write_bits_per_cycle) / instances
@@ -345,12 +351,11 @@ class Timeline:
     @cached_property
     def port_halves(self) -> dict[str, tuple[float, float]]:
         """memory -> (reads, writes) of its busiest instance, exclusive transfers aside [cycles]."""
+        used = {memory.name: memory for _, memory, _ in self.kept()}
         return {
-            memory.name: (reads, updates + fills)
-            for index, level in enumerate(self.accelerator.levels)
-            for memory in level.memories
-            for reads, updates, fills in [self._port(index, memory)]
-            if any((level.name, operand) in self.counts for operand in memory.holds)
+            name: (reads, updates + fills)
+            for name, memory in used.items()
+            for reads, updates, fills in [self._port(memory)]
         }
 
     # ---- chips with a timing of their own ------------------------------------------------------------
@@ -362,7 +367,7 @@ class Timeline:
             / self.count(index, operand).instances
             * _per_bit(memory.write_bits_per_cycle)
             for index, memory, operand in self.kept()
-            if memory.size_bits is not None and not memory.double_buffered
+            if index < self.last and memory.size_bits is not None and not memory.double_buffered
         )
         edges = tuple(self._published_edges())
         head = sum(cycles for operand, cycles in edges if operand != "O")
