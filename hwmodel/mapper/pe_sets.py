@@ -44,7 +44,11 @@ def divisors(number: int) -> list[int]:
 
 def parts(number: int) -> list[int]:
     """Sizes of the parts into which a number is cut, the last one padded: the smallest for every count of parts."""
-    return sorted({math.ceil(number / count) for count in range(1, number + 1)})
+    sizes, count = [1], number
+    while count > 1:
+        sizes.append(-(-number // (count - 1)))
+        count = -(-number // sizes[-1])
+    return sizes
 
 
 @lru_cache(maxsize=1024)

@@ -9,24 +9,21 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Memory, Widths
 from hwmodel.mapper.counting import Floats
-from hwmodel.mapper.row_search import (
+from hwmodel.mapper.row_counting import (
     CARRIED,
     DONE,
-    ENERGY_ROW,
-    EXCLUSIVE_ROW,
     HELD,
     NUM_FEATURES,
     OUTSIDE,
-    PORTS,
     REREAD,
     RETURNED,
     STEPS,
     TILE,
-    WAIT_ROW,
     WAITING,
     WINDOWS,
     WORDS,
 )
+from hwmodel.mapper.row_search import ENERGY_ROW, EXCLUSIVE_ROW, PORTS, WAIT_ROW
 from hwmodel.network.layer import OPERANDS, Operand
 
 #: (feature, bits of a word)

@@ -213,6 +213,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return rule.bits(bind_arguments(func, args, kwargs))
         return inside
 
+    def _count_free(self, op: str) -> None:
+        """A call of a free op; what a quantizer does is no op of the network."""
+        if self.scope.path not in self.quantizers:
+            self.builder.count_free(op)
+
     def _fold(self, call: OpCall, rule: Any, tensors: list[torch.Tensor], bits: int | None) -> None:
         """An op on constants alone: its result is a weight, and what it would have cost is said."""
         if tensors and not isinstance(rule, Free):
@@ -220,7 +225,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             macs = counted.in_reals().macs if isinstance(counted, Contraction) else 0
             self.builder.add_folded(call.op, self.scope.path, macs)
         else:
-            self.builder.count_free(call.op)
+            self._count_free(call.op)
         self._record_weights(call.op, tensors, call.output, bits)
 
     def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
@@ -243,7 +248,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         outputs = tensors_in(call.output)
         if isinstance(rule, Free) or not outputs:
             if outputs:
-                self.builder.count_free(call.op)
+                self._count_free(call.op)
             else:  # a number for Python, which may decide by it what runs
                 self._keep(active)
                 if self.scope.path not in self.quantizers:  # which only simulate
@@ -278,7 +283,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         elements_in = sum({id(tensor): self.stored_elements(tensor) for tensor in active}.values())
         if isinstance(rule, Vector):
             if rule.kind == "concat" and elements_in == call.out.numel() and len(active) == 1:
-                self.builder.count_free(call.op)  # onto nothing
+                self._count_free(call.op)  # onto nothing
                 return None
             learned, pieces = self._parameters_read(call, rule), self._pieces(call, rule)
             return self.builder.add_vector(call, rule, scope, elements_in, learned, pieces)
@@ -290,7 +295,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         contraction = counted.in_reals()
         stream = next((tensor for tensor in active if tensor is not contraction.weight), contraction.weight)
         if any(bound == 0 for bound in contraction.dims.values()):
-            self.builder.count_free(call.op)
+            self._count_free(call.op)
             return None
         owner = self._weights.get(contraction.weight)
         bits = self._layer_bits(contraction, stream)

@@ -15,7 +15,8 @@ from hwmodel import Bits, Layer, find_mapping, load_accelerator
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper import shared
-from hwmodel.mapper.row_stationary import row_stationary, search
+from hwmodel.mapper.pe_sets import divisors
+from hwmodel.mapper.row_stationary import _mapping, row_stationary, search
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES
@@ -143,6 +144,48 @@ def test_the_search_finds_the_best_of_all_mappings(optimize, layer, number):
     assert in_banks(chip, found)
     least = score(best, optimize)  # cycles are rounded up, after sums that may be off by a last digit
     assert least * (1 - 1e-9) <= score(found, optimize) <= score(best, optimize, more=1) * (1 + 1e-9)
+
+
+@st.composite
+def large_layers(draw: st.DrawFn) -> Layer:
+    """Layers of real sizes, for which nobody prices every mapping."""
+    size = draw(st.sampled_from([1, 7, 13, 14, 28, 56]))
+    filt = draw(st.sampled_from([1, 3, 5]))
+    dims = dict(
+        B=draw(st.sampled_from([1, 4, 12, 128])), G=draw(st.sampled_from([1, 1, 3])), K=draw(st.integers(1, 600)),
+        C=draw(st.integers(1, 600)), OY=size, OX=draw(st.sampled_from([1, size])), FY=filt, FX=filt,
+    )  # fmt: skip
+    widths = draw(st.sampled_from([(16, 16), (8, 5)]))
+    return Layer(name="x", dims=dims, stride=draw(st.integers(1, 4)), bits=Bits(w=widths[0], i=widths[1], o=16))
+
+
+def part(draw: st.DrawFn, number: int) -> int:
+    """The size of the parts when a number is cut, the last one padded; often an extreme."""
+    count = draw(st.one_of(st.just(1), st.just(number), st.integers(1, number)))
+    return math.ceil(number / count)
+
+
+@pytest.mark.parametrize("optimize", ["energy", "latency", "edp"])
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_no_mapping_of_a_large_layer_beats_the_search(optimize, data):
+    """The bounds leave out most of such a space: mappings drawn from it, often its corners, are never better."""
+    layer, chip = data.draw(large_layers()), data.draw(st.sampled_from([EYERISS, *CHIPS]))
+    task = Task.of(layer, chip)
+    sets, energy_pj, cycles, found = search(task, optimize)
+    least = {"energy": energy_pj, "latency": cycles, "edp": energy_pj * cycles}[optimize]
+    for _ in range(40):
+        arrangement = data.draw(st.one_of(st.just(max(0, found[0])), st.integers(0, len(sets) - 1)))
+        of = {dim: math.ceil(layer.dims[dim] / sets[arrangement].factors.get(dim, 1)) for dim in DIM_NAMES}
+        p, q = min(24, part(data.draw, of["K"])), min(12, part(data.draw, of["C"]))
+        s, n, f = (data.draw(st.sampled_from(divisors(of[dim]))) for dim in ("FX", "B", "OX"))
+        k = part(data.draw, math.ceil(of["K"] / p))
+        try:
+            priced = price(task, _mapping(layer.dims, chip, sets[arrangement], [p, q, s, n, k, f]))
+        except MappingError:
+            continue
+        if in_banks(chip, priced):
+            assert score(priced, optimize, more=1) >= least * (1 - 1e-9), (arrangement, p, q, s, n, k, f)
 
 
 #: Memories that are slower to write than to read, by far.
