@@ -216,7 +216,8 @@ def evaluate(
         optimize: what the mapping of each layer minimises (of energy what accesses and MACs take: leakage enters
             once it is found), and the placement of the tensors (with leakage).
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
-        fuse: pools may be fused with the layer that feeds them; else each reads and writes memory.
+        fuse: pools may be fused with the layer that feeds them, and concatenations made in place; else each is a
+            pass of its own that reads and writes memory.
 
     Raises:
         PrecisionError: `strict_bits`, and it has none for the widths of some layer.

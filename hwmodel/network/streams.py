@@ -10,6 +10,9 @@ stored. A global pool is a window as large as the plane. Where somebody else rea
 stored, and the pool is a pass of its own: the pooling stage sits in the one way out. What the windows need between
 rows is not counted.
 
+A concatenation whose pieces lie side by side already (`hwmodel.network.layout`) moves nothing: its tensor is the
+tensors of its pieces, and what works on it starts a stream of its own, from memory.
+
 Source: NVIDIA, NVDLA hardware architecture (PDP: on-the-fly from SDP, or off-line from memory); Sharma et al., Bit
 Fusion, ISCA 2018, section II (pooling and activation units below the columns).
 """
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwmodel.network.layer import Layer
+from hwmodel.network.layout import in_place
 from hwmodel.network.nodes import Port, VectorOp
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ class Streams:
         made: head -> elements that it makes itself.
         stored: head -> (node, elements) of the tensors of its stream that are written to memory, in order.
         kept: nodes whose output is in memory, inputs of the network among them.
+        parts: concatenation that moves nothing -> (node, elements) of the tensors that it is made of, in order.
     """
 
     heads: Mapping[str, str]
@@ -47,16 +52,17 @@ class Streams:
     made: Mapping[str, int]
     stored: Mapping[str, tuple[tuple[str, int], ...]]
     kept: frozenset[str]
+    parts: Mapping[str, tuple[tuple[str, int], ...]]
 
     @classmethod
-    def of(cls, graph: LayerGraph, *, pools: bool = True) -> Streams:
+    def of(cls, graph: LayerGraph, *, fuse: bool = True) -> Streams:
         """The streams of a graph.
 
         Args:
             graph: its vector operations say whether they may be fused.
-            pools: pools may join a stream; else each is a pass of its own.
+            fuse: pools may join a stream, and concatenations may be made in place; else each is a pass of its own.
         """
-        builder = _Builder(graph, pools)
+        builder = _Builder(graph, fuse)
         for node in graph.nodes:
             builder.add(node.name)
         return builder.streams()
@@ -65,13 +71,28 @@ class Streams:
         """The operation works on what lies in memory: nothing streams into it."""
         return self.heads[name] == name
 
+    def tensors(self, name: str) -> tuple[str, ...]:
+        """The nodes whose stored tensors make the output of a node: itself, or the parts of a concatenation."""
+        return tuple(part for part, _ in self.parts[name]) if name in self.parts else (name,)
+
+    def readers(self, graph: LayerGraph, name: str) -> list[str]:
+        """The nodes that read the output of a node where it lies, behind concatenations in place too."""
+        found: dict[str, None] = {}
+        waiting = [name]
+        while waiting:
+            new = [reader for reader in graph.digraph.successors(waiting.pop()) if reader not in found]
+            found |= dict.fromkeys(new)
+            waiting += [reader for reader in new if reader in self.parts]
+        return list(found)
+
 
 class _Builder:
     """Walks the nodes in execution order. A *strand* is a part of a stream in which all tensors pass at one pace:
     behind a pool a new one starts."""
 
-    def __init__(self, graph: LayerGraph, pools: bool) -> None:
-        self.graph, self.pools = graph, pools
+    def __init__(self, graph: LayerGraph, fuse: bool) -> None:
+        self.graph, self.fuse = graph, fuse
+        self.parts = in_place(graph) if fuse else {}
         self.position = {node.name: index for index, node in enumerate(graph.nodes)}
         self.strands: dict[str, str] = {}
         self.heads: dict[str, str] = {}
@@ -93,12 +114,12 @@ class _Builder:
     def sources(self, op: VectorOp) -> list[str]:
         """The nodes that stream into an operation: those of one strand, the latest, that its owner feeds."""
         owner = self.graph.owners[op.name]
-        if not op.fused or not owner or (_is_pool(op) and not self.pools):
+        if not op.fused or not owner or (_is_pool(op) and not self.fuse):
             return []
         fed = [
             parent
             for parent in self.graph.digraph.predecessors(op.name)
-            if owner in (parent, self.graph.owners.get(parent))
+            if owner in (parent, self.graph.owners.get(parent)) and parent not in self.parts
         ]
         if _is_pool(op):
             fed = [parent for parent in fed if self.graph.digraph.out_degree(parent) == 1]
@@ -114,14 +135,17 @@ class _Builder:
         }
         stored: dict[str, list[tuple[str, int]]] = {head: [] for name, head in self.heads.items() if name == head}
         for name, head in self.heads.items():
-            if name in kept:
+            if name in kept and name not in self.parts:
                 stored[head].append((name, self.elements(name)))
         return Streams(
             heads=self.heads,
             edges=frozenset(self.edges),
             made={head: self.elements(head) for head in stored},
             stored={head: tuple(found) for head, found in stored.items()},
-            kept=frozenset(kept),
+            kept=frozenset(kept - self.parts.keys()),
+            parts={
+                name: tuple((part, self.elements(part)) for part in parts) for name, parts in self.parts.items()
+            },
         )
 
     def elements(self, name: str) -> int:

@@ -16,7 +16,7 @@ from hwmodel.network.layer import Layer
 from hwmodel.network.liveness import Liveness
 from hwmodel.network.streams import Streams
 from hwmodel.network.tensors import StoredTensor, inputs
-from hwmodel.price.vector import VectorWork, fuses_pools, vector_works
+from hwmodel.price.vector import VectorWork, fuses, vector_works
 
 #: So many tensors that may stay are placed at once; of more, those that are read last lie outside.
 MOST_AT_ONCE = 12
@@ -67,11 +67,11 @@ class Plan:
         Args:
             graph: traced.
             accelerator: says where tensors may stay.
-            fuse: pools may be fused with what feeds them.
+            fuse: pools may be fused with what feeds them, and concatenations made in place.
             stay: tensors may stay on chip where the accelerator has the memory for it.
         """
-        pools = fuses_pools(accelerator, fuse=fuse)
-        alive, streams = Liveness.of(graph, pools=pools), Streams.of(graph, pools=pools)
+        fuse = fuses(accelerator, fuse=fuse)
+        alive, streams = Liveness.of(graph, fuse=fuse), Streams.of(graph, fuse=fuse)
         index = {tensor.name: n for n, tensor in enumerate(alive.tensors)}
         may_stay = stay and accelerator.resident("I") is not None
         movable, crowded = _movable(alive) if may_stay else (frozenset(), ())
@@ -125,7 +125,12 @@ class Plan:
 
 
 def _work(graph: LayerGraph, layer: Layer, streams: Streams, index: Mapping[str, int], step: int) -> LayerWork:
-    reads = [(index[source], operand) for source, operand in inputs(graph, layer) if source in index]
+    reads = [
+        (index[part], operand)
+        for source, operand in inputs(graph, layer)
+        for part in streams.tensors(source)
+        if part in index
+    ]
     name, elements = streams.stored[layer.name][0]
     made = streams.made[layer.name]
     return LayerWork(
