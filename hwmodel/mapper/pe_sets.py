@@ -5,9 +5,9 @@ A wider one is cut into even strips, as few as are no wider than the array, or t
 are so tall that sets can only stand side by side. What is left of the array takes further sets, for other
 channels, filters or (depthwise) groups.
 
-Source: Chen et al., ISCA 2016, section V; Chen et al., JSSC 52(1), 2017, section IV, whose sets are 11 x 7 (two side
-by side), 5 x 27 (folded in two) and 3 x 13. That none folds in more is read from VGG-16's 156 active PEs (table
-VI), where a set of 56 rows, folded in four, would fill all 168.
+Source: Chen et al., ISCA 2016, section V; Chen et al., JSSC 52(1), 2017, section IV, whose sets are 11 x 7 (two
+side by side), 5 x 27 (folded in two) and 3 x 13. That none folds in more is read from VGG-16's 156 active PEs
+(table VI), where a set of 56 rows, folded in four, would fill all 168.
 """
 
 from __future__ import annotations
