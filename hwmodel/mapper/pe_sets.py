@@ -1,13 +1,12 @@
 """Sets of PEs on a row-stationary array: R filter rows by e output rows, folded and replicated.
 
-A set of all E output rows is mapped whole where it is no wider than the array, and may be where it folds in two.
-A wider one is cut into even strips, as few as are no wider than the array, or than half of it where the filters
-are so tall that sets can only stand side by side. What is left of the array takes further sets, for other
-channels, filters or (depthwise) groups.
+A set of all E output rows is mapped whole where it is no wider than the array, and may be where the array has PEs
+for all of it, folded onto the rows that are left. A wider one is cut into even strips, as few as are no wider than
+the array, or than half of it where the filters are so tall that sets can only stand side by side. What is left of
+the array takes further sets, for other channels, filters or (depthwise) groups.
 
 Source: Chen et al., ISCA 2016, section V; Chen et al., JSSC 52(1), 2017, section IV, whose sets are 11 x 7 (two
-side by side), 5 x 27 (folded in two) and 3 x 13. That none folds in more is read from VGG-16's 156 active PEs
-(table VI), where a set of 56 rows, folded in four, would fill all 168.
+side by side), 5 x 27 (folded in two) and 3 x 13.
 """
 
 from __future__ import annotations
@@ -79,10 +78,10 @@ def arrangements(dims: Dims, axes: tuple[Axis, ...], diagonal: bool = True) -> t
 
 
 def _heights(dims: Dims, axes: tuple[Axis, ...], found: set[int]) -> set[int]:
-    """Output rows of a set, of those that the array has PEs for: all of them, folded in two at most, or a strip."""
+    """Output rows of a set, of those that the array has PEs for: all of them, or a strip."""
     rows = math.prod(axis.size for axis in axes if "FY" in axis.dims)
     columns = math.prod(axis.size for axis in axes if "OY" in axis.dims and "FY" not in axis.dims)
-    heights = {min((e for e in found if e in range(dims.OY, 2 * columns + 1)), default=0)}
+    heights = {min((e for e in found if e >= dims.OY), default=0)}
     if columns < dims.OY:
         widths = (columns,) if rows >= 2 * dims.FY else (columns, max(1, columns // 2))
         heights |= {math.ceil(dims.OY / math.ceil(dims.OY / width)) for width in widths}

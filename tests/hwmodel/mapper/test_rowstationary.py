@@ -55,7 +55,7 @@ CHIPS += [
 
 def unrollings(layer: Layer, chip: Accelerator) -> Iterator[tuple[Loop, ...]]:
     """Loops across the PEs: any bounds that fit, but filter rows spread as far as they divide, and output rows in
-    the numbers of `heights`, or all, folded in two at most."""
+    the numbers of `heights`, or all."""
     choices = []
     for axis in chip.axes:
         bounds = [range(1, min(axis.size, layer.dims[dim]) + 1) for dim in axis.dims]
@@ -71,7 +71,7 @@ def unrollings(layer: Layer, chip: Accelerator) -> Iterator[tuple[Loop, ...]]:
         if of["FY"] == rows and grouped and all(of[d] < 2 * layer.dims[d] for d in DIM_NAMES):
             legal.append((of["OY"], tuple(loop for loop in loops if loop.bound > 1)))
     wanted = heights(layer, *(axis.size for axis in chip.axes))
-    whole = min((e for e, _ in legal if layer.dims.OY <= e <= 2 * chip.axes[1].size), default=None)
+    whole = min((e for e, _ in legal if e >= layer.dims.OY), default=None)
     for e, loops in legal:
         if e in wanted or e == whole:
             yield loops
