@@ -96,7 +96,7 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     not fit is looked at and not counted; orders that do the same are counted once.
     """
     branch, energy = (
-        free._Branch(_space(layer, accelerator), (), _keeps(accelerator)),
+        free._Branch(_space(layer, accelerator), (), _keeps(layer, accelerator)),
         free._Search(ENERGY, 1),
     )
     tiles, _, least = branch.tiles(1)
@@ -138,9 +138,9 @@ def _space(layer: Layer, accelerator: Accelerator) -> space.TileSpace:
     return space.TileSpace(Task.of(layer, accelerator), space.Hierarchy.of(accelerator), layer.dims)
 
 
-def _keeps(accelerator: Accelerator) -> space.Kept:
+def _keeps(layer: Layer, accelerator: Accelerator) -> space.Kept:
     """Every level keeps all that it holds."""
-    return space.Hierarchy.of(accelerator).choices()[0]
+    return space.Hierarchy.of(accelerator).choices(Task.of(layer, accelerator))[0]
 
 
 def best_known() -> list[Row]:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from typing import Protocol
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.storage import compression, nm_compression
 from hwmodel.errors import MappingError
 from hwmodel.mapper.free import Objective
-from hwmodel.mapper.shared import map_and_price
+from hwmodel.mapper.shared import map_and_price, resident_room
 from hwmodel.nest.mapping import Mapping
-from hwmodel.nest.task import Task
+from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Density, Layer
-from hwmodel.network.liveness import Liveness
+from hwmodel.place.network import place_network, vector_costs
+from hwmodel.place.placer import Price, Situation
+from hwmodel.place.plan import Plan
 from hwmodel.price.gpu import price_kernel, uses_structure
 from hwmodel.price.layer_price import LayerPrice
-from hwmodel.price.results import LayerCost, NetworkCost
+from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added
 from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, weight_density
 from hwmodel.price.strict import check_bits, spoken_bits_note
-from hwmodel.price.vector import VectorCost, vector_costs
+from hwmodel.price.vector import VectorCost
 
 
 class Configuration(Protocol):
@@ -61,6 +66,8 @@ def layer_cost(
     *,
     vector: VectorCost | None = None,
     last: bool = True,
+    stay: Stay = ALONE,
+    unwritten: Fraction = Fraction(0),
 ) -> LayerCost:
     """Cost of one layer.
 
@@ -68,22 +75,26 @@ def layer_cost(
         layer, accelerator, optimize: as `find_mapping`.
         vector: cost of the vector operations on its output.
         last: it is the last layer of its network.
+        stay: where its operands lie, in a network.
+        unwritten: fraction of its finished outputs that no memory sees: a pool behind it reduces them.
 
     Raises:
         MappingError: no mapping fits.
     """
-    task = Task.of(layer, accelerator)
+    task = Task.of(layer, accelerator, stay)
     work = task.without_removed_filters()
-    priced = _price(work, optimize, last=last)
+    priced = _price(work, optimize, last=last, unwritten=unwritten)
     cycles, utilization = priced.cycles, priced.utilization
     energy, traffic = dict(priced.energy_pj), dict(priced.traffic_bits)
     if vector is not None and accelerator.levels:
         utilization *= cycles / (cycles + vector.cycles)
         cycles += vector.cycles
-        outer = accelerator.levels[-1].memories[0].name
-        energy[outer, "vector"] = vector.memory_pj
+        outer, keeper = accelerator.levels[-1].memories[0].name, accelerator.keeper
+        energy[outer, "vector"], traffic[outer, "vector"] = vector.outer_pj, vector.outer_bits
+        if keeper is not None and vector.inner_bits:
+            energy[keeper.name, "vector"], traffic[keeper.name, "vector"] = vector.inner_pj, vector.inner_bits
         energy["vector", ""] = vector.compute_pj
-        traffic[outer, "vector"] = vector.traffic_bits
+    energy |= {(place, LEAKAGE): pj * cycles for place, pj in accelerator.leakage_pj.items()}
     density = work.layer.density
     return LayerCost(
         name=layer.name,
@@ -102,22 +113,36 @@ def layer_cost(
         processing_cycles=priced.processing_cycles,
         tile_bits=priced.tile_bits,
         compute_cycles=priced.compute_cycles,
+        resident=stay.resident,
         notes=_notes(task),
     )
 
 
-def _price(task: Task, optimize: Objective, *, last: bool) -> LayerPrice:
+def price_situation(accelerator: Accelerator, optimize: Objective, situation: Situation) -> Price:
+    """What a layer costs in a network without the vector operations on its output; as `layer_cost`.
+
+    Raises:
+        MappingError: no mapping fits.
+    """
+    task = Task.of(situation.layer, accelerator, situation.stay).without_removed_filters()
+    priced = _price(task, optimize, last=situation.last, unwritten=situation.unwritten)
+    room = 0.0 if priced.mapping is None else resident_room(task, priced.mapping)
+    return Price(added(priced.energy_pj.values()), float(priced.cycles), room)
+
+
+def _price(task: Task, optimize: Objective, *, last: bool, unwritten: Fraction) -> LayerPrice:
     """Cost of a task (whole filters already removed) by the kind of its chip."""
     accelerator = task.accelerator
     if accelerator.loop_nest is not None:
         return price_operations(task, accelerator.loop_nest, last=last)
     if accelerator.roofline is not None:
-        return price_kernel(task, accelerator.roofline, last=last)
+        return _without_unwritten(task, price_kernel(task, accelerator.roofline, last=last), unwritten)
     mapping, priced = map_and_price(task.with_density(_useful_zeros(task)), optimize)
-    return LayerPrice(
+    price = LayerPrice(
         energy_pj=priced.energy_pj,
         traffic_bits={(place, operand): item.bits for (place, operand), item in priced.traffic.items()},
         tile_bits={(place, operand): bits for (place, operand), bits in priced.tile_bits.items()},
+        final_bits=priced.traffic[task.home("O").name, "O"].final_bits,
         cycles=priced.cycles,
         compute_cycles=priced.compute_cycles,
         processing_cycles=priced.processing_cycles,
@@ -125,6 +150,22 @@ def _price(task: Task, optimize: Objective, *, last: bool) -> LayerPrice:
         utilization=priced.utilization,
         mapping=mapping,
     )
+    return _without_unwritten(task, price, unwritten)
+
+
+def _without_unwritten(task: Task, price: LayerPrice, unwritten: Fraction) -> LayerPrice:
+    """The price less the part of the last write of the outputs that a pool fused behind the layer leaves over.
+
+    The cycles stay those of the whole write: an upper bound.
+    """
+    if not unwritten:
+        return price
+    memory = task.home("O")
+    saved = float(Fraction(price.final_bits) * unwritten)
+    energy, traffic = dict(price.energy_pj), dict(price.traffic_bits)
+    traffic[memory.name, "O"] -= saved
+    energy[memory.name, "O"] -= saved * memory.write_pj_per_bit
+    return replace(price, energy_pj=energy, traffic_bits=traffic)
 
 
 def _useful_zeros(task: Task) -> Density:
@@ -180,6 +221,7 @@ def evaluate(
     optimize: Objective = "energy",
     *,
     strict_bits: bool = False,
+    fuse: bool = True,
 ) -> NetworkCost:
     """Cost of a network, layer by layer, each with its best mapping.
 
@@ -188,32 +230,41 @@ def evaluate(
         accelerator: from `load_accelerator`.
         config: bits and densities by module name; None leaves the graph as it is annotated (layers
             without bits run at the accelerator's native widths).
-        optimize: what the mapping of each layer minimises.
+        optimize: what the mapping of each layer minimises (of energy what accesses and MACs take: leakage enters
+            once it is found), and the placement of the tensors (with leakage).
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
+        fuse: pools may be fused with the layer that feeds them; else each reads and writes memory.
 
     Raises:
         PrecisionError: `strict_bits`, and it has none for the widths of some layer.
         GraphError: the configuration names a module that the graph has not.
         MappingError: no mapping of some layer fits.
     """
+    alone = isinstance(graph, Layer)
     if isinstance(graph, Layer):
         graph = LayerGraph(graph.name, [graph], [])
     if config is not None:
         graph = graph.annotate(config) if isinstance(config, MappingType) else config.annotate(graph)
     if strict_bits:
         check_bits(graph.layers, accelerator)
-    vectors = vector_costs(graph, accelerator)
-    final = graph.layers[-1].name if graph.layers else ""
+    plan = Plan.of(graph, accelerator, fuse=fuse, stay=not alone)
+    placed = place_network(plan, accelerator, optimize, partial(price_situation, accelerator, optimize))
+    vectors = vector_costs(plan, accelerator, placed)
     costs = tuple(
-        layer_cost(layer, accelerator, optimize, vector=vectors.get(layer.name), last=layer.name == final)
-        for layer in graph.layers
-    )
-    widths = {item.module: Task.of(item.layer, accelerator).widths.o for item in costs}
+        layer_cost(
+            item.layer, accelerator, optimize, vector=vectors.get(n), last=item.last, stay=item.stay,
+            unwritten=item.unwritten,
+        )
+        for n, item in enumerate(placed.situations)
+    )  # fmt: skip
     return NetworkCost(
         layers=costs,
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
-        activation_bits=float(Liveness.of(graph).peak_bits(widths, accelerator.native_bits.i)),
-        price_notes=tuple(dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes])),
+        activation_bits=float(plan.alive.peak_bits(placed.bits)),
+        tensors=placed.tensors(plan, accelerator),
+        price_notes=tuple(
+            dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes, *plan.notes])
+        ),
         uncounted=graph.uncounted,
     )

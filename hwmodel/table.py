@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
+from itertools import compress
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.cost import layer_cost
+from hwmodel.cost import price_situation, stored_weight_bits
 from hwmodel.errors import ConfigError, check_names, did_you_mean
 from hwmodel.mapper.free import Objective
 from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer
-from hwmodel.network.liveness import Liveness
-from hwmodel.price.results import LayerCost, stored_once
+from hwmodel.network.stored import first_reads
+from hwmodel.place.placer import Placer
+from hwmodel.place.plan import Plan
 from hwmodel.price.strict import check_bits
-from hwmodel.price.vector import VectorCost, vector_costs
 
 Indices = NDArray[np.int64]
 Column = NDArray[np.float64]
@@ -43,22 +45,21 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class _Entry:
-    """One module: its choices, and per choice the sums over its layers."""
+    """One module: its choices, and per choice what does not depend on its neighbours."""
 
     choices: tuple[Choice | None, ...]
-    energy_pj: Column
-    cycles: Column
+    layers: tuple[int, ...]
     weight_bits: Column
     bops: Column
     w_bits: Column
-    out_bits: Column
 
 
 class CostTable:
     """Prices of every module at every choice, on one accelerator.
 
     Build it with `CostTable.build`. Modules without choices (matmuls of two activations that no
-    configuration names) stay as the graph annotates them.
+    configuration names) stay as the graph annotates them. What a layer costs between its neighbours (the width and
+    the place of its input and output, and the room that is left) is priced when the first candidate asks for it.
 
     Attributes:
         modules: those that have choices, in order of first appearance.
@@ -66,18 +67,18 @@ class CostTable:
         accelerator: the one it was priced on.
     """
 
-    def __init__(self, graph: LayerGraph, accelerator: Accelerator, entries: Mapping[str, _Entry]) -> None:
-        self.accelerator = accelerator
-        self._graph = graph
+    def __init__(self, graph: LayerGraph, placer: Placer, entries: Mapping[str, _Entry]) -> None:
+        self.accelerator = placer.accelerator
+        self._graph, self._placer = graph, placer
         self._entries = dict(entries)
-        self._fixed = {module for module, entry in entries.items() if entry.choices == (None,)}
-        self.modules = tuple(module for module in entries if module not in self._fixed)
+        self.modules = tuple(module for module, entry in entries.items() if entry.choices != (None,))
         self.choices: dict[str, tuple[Choice, ...]] = {
             module: tuple(choice for choice in entries[module].choices if choice is not None)
             for module in self.modules
         }
-        self._liveness = Liveness.of(graph)
         self._index = {module: {c: n for n, c in enumerate(found)} for module, found in self.choices.items()}
+        column = {module: n for n, module in enumerate(self.modules)}
+        self._columns = np.array([column.get(layer.module, -1) for layer in graph.layers], dtype=np.int64)
 
     @classmethod
     def build(
@@ -89,6 +90,7 @@ class CostTable:
         progress: Callable[[int, int], None] | None = None,
         *,
         strict_bits: bool = False,
+        fuse: bool = True,
     ) -> Self:
         """Price every module at every choice.
 
@@ -99,6 +101,7 @@ class CostTable:
             optimize: what the mapping of each layer minimises.
             progress: called with (modules done, modules in all).
             strict_bits: refuse choices whose widths the accelerator has no arithmetic for.
+            fuse: pools may be fused with the layer that feeds them.
 
         Raises:
             PrecisionError: `strict_bits`, and a choice has such widths.
@@ -120,14 +123,21 @@ class CostTable:
                  for layer in layers[module] for option in options),
                 accelerator,
             )  # fmt: skip
-        builder = _Builder(graph, accelerator, optimize)
+        wanted: dict[str, tuple[Choice | None, ...]] = {
+            module: tuple(dict.fromkeys(choices.get(module, ()))) or (None,) for module in layers
+        }
+        annotated = [
+            [layer if choice is None else choice.annotate(layer) for choice in wanted[layer.module]]
+            for layer in graph.layers
+        ]
+        plan = Plan.of(graph, accelerator, fuse=fuse)
+        placer = Placer(plan, accelerator, optimize, annotated, partial(price_situation, accelerator, optimize))
         entries: dict[str, _Entry] = {}
-        for count, (module, members) in enumerate(layers.items()):
-            options = tuple(dict.fromkeys(choices.get(module, ())))
-            entries[module] = builder.entry(members, options or (None,))
+        for count, module in enumerate(layers):
+            entries[module] = _entry(plan, placer, wanted[module], module)
             if progress is not None:
                 progress(count + 1, len(layers))
-        return cls(graph, accelerator, entries)
+        return cls(graph, placer, entries)
 
     def price(self, assignment: Mapping[str, Choice]) -> Totals:
         """Cost of one candidate.
@@ -165,68 +175,42 @@ class CostTable:
         if indices.ndim != 2 or indices.shape[1] != len(self.modules):
             raise ConfigError(f"indices must be (n, {len(self.modules)}), but got {indices.shape}")
         count = len(indices)
-        column_of = {module: indices[:, n] for n, module in enumerate(self.modules)}
-        zeros = np.zeros(count, dtype=np.int64)
-        sums = {name: np.zeros(count) for name in ("energy_pj", "cycles", "weight_bits", "bops")}
-        weighted, out_bits = np.zeros(count), {}
+        columns = np.concatenate((indices, np.zeros((count, 1), dtype=np.int64)), axis=1)
+        picks = np.ascontiguousarray(columns[:, self._columns])
+        energy, cycles, peak = self._placer.run(picks).totals.T
+        sums = {name: np.zeros(count) for name in ("weight_bits", "bops")}
+        weighted = np.zeros(count)
         for module, entry in self._entries.items():
-            chosen = column_of.get(module, zeros)
+            chosen = picks[:, entry.layers[0]]
             for name in sums:
                 sums[name] += getattr(entry, name)[chosen]
             weighted += self._graph.weights.get(module, 0) * entry.w_bits[chosen]
-            out_bits[module] = entry.out_bits[chosen]
         weights = sum(self._graph.weights.values())
-        activation = self._activation_bits(out_bits, count)
         return {
+            "energy_pj": energy,
+            "cycles": cycles,
             **sums,
-            "latency_s": sums["cycles"] / self.accelerator.clock_hz,
-            "activation_bits": activation,
-            "memory_bits": sums["weight_bits"] + activation,
-            "avg_w_bits": weighted / weights if weights else zeros.astype(np.float64),
+            "latency_s": cycles / self.accelerator.clock_hz,
+            "activation_bits": peak,
+            "memory_bits": sums["weight_bits"] + peak,
+            "avg_w_bits": weighted / weights if weights else np.zeros(count),
             "macs": np.full(count, float(self._graph.macs)),
         }
 
-    def _activation_bits(self, out_bits: Mapping[str, Column], count: int) -> Column:
-        peak = np.zeros(count)
-        native = np.full(count, float(self.accelerator.native_bits.i))
-        for alive in {tuple(sorted(step.items())) for step in self._liveness.steps}:
-            peak = np.maximum(peak, sum((n * out_bits.get(m, native) for m, n in alive), np.zeros(count)))
-        return peak
 
-
-class _Builder:
-    """Prices the layers of one module at one choice after the other."""
-
-    def __init__(self, graph: LayerGraph, accelerator: Accelerator, optimize: Objective) -> None:
-        self.graph, self.accelerator, self.optimize = graph, accelerator, optimize
-        self.last = graph.layers[-1].name if graph.layers else ""
-        self.vectors: dict[Choice | None, dict[str, VectorCost]] = {}
-
-    def entry(self, layers: Sequence[Layer], choices: tuple[Choice | None, ...]) -> _Entry:
-        priced = [[self.cost(layer, choice) for layer in layers] for choice in choices]
-        widths = [Task.of(costs[0].layer, self.accelerator).widths for costs in priced]
-        return _Entry(
-            choices=choices,
-            energy_pj=np.array([sum(cost.energy_pj for cost in costs) for costs in priced], dtype=np.float64),
-            cycles=np.array([sum(cost.cycles for cost in costs) for costs in priced], dtype=np.float64),
-            weight_bits=np.array([stored_once(costs) for costs in priced], dtype=np.float64),
-            bops=np.array([sum(cost.bops for cost in costs) for costs in priced], dtype=np.float64),
-            w_bits=np.array([width.w for width in widths], dtype=np.float64),
-            out_bits=np.array([width.o for width in widths], dtype=np.float64),
+def _entry(plan: Plan, placer: Placer, choices: tuple[Choice | None, ...], module: str) -> _Entry:
+    """A module: what is stored of its weights, its bit operations, and its plain prices ahead of time."""
+    members = tuple(n for n, layer in enumerate(plan.layers) if layer.module == module)
+    storing = list(compress(members, first_reads(plan.layers[n] for n in members)))
+    count = len(choices)
+    weight_bits, bops, w_bits = np.zeros(count), np.zeros(count), np.zeros(count)
+    for c in range(count):
+        tasks = {n: Task.of(placer.options[n][c], placer.accelerator) for n in members}
+        weight_bits[c] = sum(stored_weight_bits(tasks[n].without_removed_filters()) for n in storing)
+        bops[c] = sum(
+            task.without_removed_filters().layer.macs * task.widths.w * task.widths.i for task in tasks.values()
         )
-
-    def cost(self, layer: Layer, choice: Choice | None) -> LayerCost:
-        annotated = layer if choice is None else choice.annotate(layer)
-        vector = self.vector(choice).get(layer.name)
-        last = layer.name == self.last
-        return layer_cost(annotated, self.accelerator, self.optimize, vector=vector, last=last)
-
-    def vector(self, choice: Choice | None) -> dict[str, VectorCost]:
-        """Vector costs with every layer at one choice: an operation takes the width of its owner alone."""
-        key = None if choice is None else replace(choice, density=1.0, pattern="unstructured")
-        if key not in self.vectors:
-            graph = self.graph
-            if key is not None:
-                graph = graph.with_layers({layer.name: key.annotate(layer) for layer in graph.layers})
-            self.vectors[key] = vector_costs(graph, self.accelerator)
-        return self.vectors[key]
+        w_bits[c] = tasks[members[0]].widths.w
+        for n, task in tasks.items():
+            placer.prefill(n, c, task.widths.i, task.widths.o)
+    return _Entry(choices=choices, layers=members, weight_bits=weight_bits, bops=bops, w_bits=w_bits)

@@ -18,6 +18,7 @@ from reports.exits import EXIT_CODES, Exit
 from reports.terminal.console import last_words
 from reports.terminal.interrupts import interruptible
 from reports.terminal.once import OnceCommand
+from reports.terminal.quick import QuickCommand
 
 
 class Commands(TyperGroup):
@@ -85,9 +86,9 @@ def _main(
     """How few bits, and how few weights, can each layer of a network live with on an accelerator?"""
 
 
-app.command("trace", cls=OnceCommand)(model.trace)
-app.command("cost", cls=OnceCommand)(model.cost)
-app.command("map", cls=OnceCommand)(model.map_layer)
+app.command("trace", cls=QuickCommand)(model.trace)
+app.command("cost", cls=QuickCommand)(model.cost)
+app.command("map", cls=QuickCommand)(model.map_layer)
 app.command("search", cls=OnceCommand)(study.search)
 app.command("resume", cls=OnceCommand)(study.resume)
 app.command("report", cls=OnceCommand)(study.report)

@@ -71,8 +71,10 @@ class Memory:
         network_pj_per_bit: energy of a bit that the network brings into or out of one PE.
         exclusive: operands that the array cannot compute beside while they move (outermost memory only).
         bypass: operands that may skip it where a mapping gains from that.
+        resident: operands of a network that may lie here whole: I and O between layers, W between inferences.
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
+        leakage_w: power that it draws whatever it does [W]; 0 where the file states none.
     """
 
     name: str
@@ -91,8 +93,10 @@ class Memory:
     network_pj_per_bit: float = 0.0
     exclusive: tuple[Operand, ...] = ()
     bypass: tuple[Operand, ...] = ()
+    resident: tuple[Operand, ...] = ()
     source: str = ""
     area_mm2_per_bit: float | None = None
+    leakage_w: float = 0.0
 
     @property
     def copies(self) -> int:
@@ -198,6 +202,7 @@ class Accelerator:
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
+        array_leakage_w: power that the arithmetic of the whole array draws whatever it does [W].
         mac_source, vector_source: where the numbers of the MAC and of the vector unit come from.
     """
 
@@ -224,6 +229,7 @@ class Accelerator:
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None
+    array_leakage_w: float = 0.0
     mac_source: str = ""
     vector_source: str = ""
 
@@ -252,6 +258,31 @@ class Accelerator:
     def holders(self, operand: Operand) -> tuple[int, ...]:
         """Indices of the levels that hold an operand, innermost first."""
         return tuple(n for n, level in enumerate(self.levels) if operand in level.holds)
+
+    @cached_property
+    def leakage_w(self) -> Mapping[str, float]:
+        """Power drawn whatever the chip does [W]: by memory (all its copies) and by `array`, where stated."""
+        drawn = {
+            memory.name: memory.leakage_w * (self.num_pes if level.per_pe else 1)
+            for level in self.levels
+            for memory in level.memories
+            if memory.leakage_w
+        }
+        return {**drawn, "array": self.array_leakage_w} if self.array_leakage_w else drawn
+
+    @cached_property
+    def leakage_pj(self) -> Mapping[str, float]:
+        """The same as energy of a cycle [pJ]."""
+        return {place: watts / self.clock_hz * 1e12 for place, watts in self.leakage_w.items()}
+
+    @cached_property
+    def keeper(self) -> Memory | None:
+        """The shared memory in which whole tensors of a network may lie, None where the chip has none."""
+        return next((m for level in self.levels for m in level.memories if m.resident), None)
+
+    def resident(self, operand: Operand) -> Memory | None:
+        """The shared memory in which an operand may lie whole, None where the chip has none."""
+        return self.keeper if self.keeper is not None and operand in self.keeper.resident else None
 
     def memories(self) -> Mapping[str, Memory]:
         """Every memory by name, innermost first."""

@@ -63,6 +63,7 @@ class MacSection(Schema):
     energy: Energy
     energies: tuple[_EnergyRow, ...] = ()
     area: Area | None = None
+    leakage: Power = 0.0
     source: str
 
     @model_validator(mode="after")
@@ -114,6 +115,7 @@ class MemorySection(Schema):
     per: Literal["pe", "array"] = "array"
     holds: Operands = Field(min_length=1)
     bypass: Operands = ()
+    resident: Operands = ()
     size: Size | Literal["unbounded"]
     read_energy: EnergyPerBit
     write_energy: EnergyPerBit | None = None
@@ -128,6 +130,7 @@ class MemorySection(Schema):
     network: str | None = None
     network_energy: EnergyPerBit = 0.0
     exclusive: Operands = ()
+    leakage: Power = 0.0
     source: Said
 
     @model_validator(mode="after")
@@ -142,6 +145,15 @@ class MemorySection(Schema):
             named = getattr(self, key)
             if not set(named) <= set(self.holds):
                 raise ValueError(f"{key} must be among holds {list(self.holds)}, but got {list(named)}")
+        if not set(self.resident) - {"O"} <= set(self.holds):
+            raise ValueError(
+                f"resident: I and W must be among holds {list(self.holds)}, but got {list(self.resident)}"
+            )
+        if ("I" in self.resident) != ("O" in self.resident):
+            raise ValueError(
+                "resident: what a layer leaves as O the next one reads as I: name both or neither, but got "
+                f"{list(self.resident)}"
+            )
         return self
 
 
@@ -212,6 +224,10 @@ class ChipFile(Schema):
             raise ValueError("'mac' is missing")
         if self.roofline is not None and self.mac is not None:
             raise ValueError(f"kind {self.kind} has no `mac`: its formats state the widths and the rates")
+        if self.roofline is not None and any(memory.leakage for memory in self.memories):
+            raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
+        if self.unit.leakage and any(memory.name == "array" for memory in self.memories):
+            raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
         self._check_timing()
         own = [m.name for m in self.memories if m.network or m.bank or m.exclusive or m.network_energy]
         if self.dataflow == "free" and (own or self.clock_power):

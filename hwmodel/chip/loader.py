@@ -15,7 +15,7 @@ from hwmodel.chip.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
 from hwmodel.chip.yamlfile import read_yaml
 from hwmodel.errors import AcceleratorError, nearest
-from hwmodel.network.layer import DIM_NAMES, Bits
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, Bits
 
 FOLDER = Path(__file__).parent.parent / "accelerators"
 
@@ -106,6 +106,7 @@ class _Builder:
             roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
             notes=chip.notes,
             mac_area_mm2=mac.area,
+            array_leakage_w=mac.leakage,
             mac_source=self.mac_source(),
             vector_source=chip.vector.source,
         )  # fmt: skip
@@ -234,8 +235,10 @@ class _Builder:
             network_pj_per_bit=memory.network_energy,
             exclusive=memory.exclusive,
             bypass=memory.bypass,
+            resident=tuple(operand for operand in OPERANDS if operand in memory.resident),
             source=memory.source,
             area_mm2_per_bit=memory.area,
+            leakage_w=memory.leakage,
         )
 
     def bandwidth(self, text: str | None) -> float | None:

@@ -34,6 +34,7 @@ def check_possible(chip: Accelerator, fail: Fail) -> None:
         for memory in level.memories:
             _check_room(chip, memory, fail, outermost=level is levels[-1])
     _check_outermost(levels[-1], fail)
+    _check_residents(chip, fail)
     if chip.kind == "spatial":
         if chip.dataflow == "row_stationary":
             _check_row_stationary(levels, fail)
@@ -89,6 +90,24 @@ def _check_outermost(outer: Level, fail: Fail) -> None:
                 f"the outermost memory must hold every tensor, but {memory.name!r} has "
                 f"{memory.size_bits / 8192:.3g} KiB. Add the memory outside of it (`size: unbounded`).",
             )
+
+
+def _check_residents(chip: Accelerator, fail: Fail) -> None:
+    """Whole tensors lie in one bounded memory next to the outermost one."""
+    for index, level in enumerate(chip.levels):
+        for memory in level.memories:
+            if not memory.resident:
+                continue
+            place = f"memory {memory.name!r}: `resident`"
+            if chip.kind != "spatial" or chip.dataflow != "free":
+                raise fail("resident", f"{place} needs kind spatial and dataflow free")
+            if level.per_pe or index != len(chip.levels) - 2:
+                raise fail("resident", f"{place} needs a shared memory of the level before the outermost one")
+            if memory.size_bits is None:
+                raise fail("resident", f"{place} needs a size, but it is unbounded")
+    keeping = [memory.name for memory in chip.memories().values() if memory.resident]
+    if len(keeping) > 1:
+        raise fail("resident", f"resident: tensors may stay in one memory, but got {', '.join(keeping)}")
 
 
 def _check_loops(levels: tuple[Level, ...], fail: Fail) -> None:

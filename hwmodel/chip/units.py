@@ -1,4 +1,4 @@
-"""Quantities written with their unit, parsed by pint into plain floats of one base unit each.
+"""Quantities written with their unit, as plain floats of one base unit each; units out of the ordinary by pint.
 
 `size: 108 KiB` becomes bits, `clock: 200 MHz` becomes Hz, `read_energy: 0.19 pJ/bit` pJ per bit. A bare
 number where a unit belongs is an error that shows the fix: a number whose unit is left to the reader
@@ -30,6 +30,25 @@ BASE: dict[str, tuple[str, str]] = {
     "power": ("W", "W"),
     "mac_rate": ("MAC/s", "TFLOP/s"),
 }
+
+#: (kind, unit) -> its size in the base unit, as pint has it to the last bit: what most files are written in does
+#: not wait for the registry of pint.
+USUAL: dict[tuple[str, str], float] = {
+    ("frequency", "Hz"): 1.0, ("frequency", "kHz"): 1e3, ("frequency", "MHz"): 1e6, ("frequency", "GHz"): 1e9,
+    ("size", "bit"): 1.0, ("size", "B"): 8.0, ("size", "KiB"): 8.0 * 2**10, ("size", "MiB"): 8.0 * 2**20,
+    ("size", "GiB"): 8.0 * 2**30, ("size", "GB"): 8e9,
+    ("energy", "fJ"): 1e-3, ("energy", "pJ"): 1.0,
+    ("energy_per_bit", "pJ/bit"): 1.0,
+    ("bandwidth", "GB/s"): 8e9,
+    ("bandwidth_per_cycle", "bit/cycle"): 1.0,
+    ("length", "nm"): 1.0,
+    ("area", "mm^2"): 1.0, ("area", "um^2"): 1e-6, ("area_per_size", "um^2/bit"): 1e-6,
+    ("time", "s"): 1.0, ("time", "us"): 1e-6,
+    ("width", "bit"): 1.0,
+    ("power", "W"): 1.0, ("power", "mW"): 1e-3,
+    ("mac_rate", "GFLOP/s"): 5e8, ("mac_rate", "GOP/s"): 5e8,
+    ("mac_rate", "TFLOP/s"): 5e11, ("mac_rate", "TOP/s"): 5e11,
+}  # fmt: skip
 
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 #: `um^2`, `mm**2`, `mm²`; never a number: a file states a quantity, it does not compute one.
@@ -80,8 +99,6 @@ def parse_quantity(kind: str, text: Any) -> float:
 
 @cache
 def _parsed(kind: str, text: str) -> float:
-    import pint
-
     base, example = BASE[kind]
     found = _QUANTITY.fullmatch(text)
     if found is None:
@@ -89,16 +106,9 @@ def _parsed(kind: str, text: str) -> float:
             f"{cut(text)} is not a number with a unit. Write one number and one unit, for example 1 {example}."
         )
     divisor = found["word"] or found["divisor"]
-    try:
-        unit = _registry().parse_units(found["unit"] + (f"/({divisor})" if divisor else ""))
-        value = float(_registry().Quantity(float(found["number"]), unit).to(base).magnitude)
-    except pint.DimensionalityError:
-        article = "an" if kind[0] in "ae" else "a"
-        raise ValueError(f"{cut(text)} is not {article} {kind.replace('_', ' ')}. Write it in {example}.") from None
-    except (pint.PintError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(
-            f"{cut(text)} is not a number with a unit ({str(error)[:80]}). Write for example 1 {example}."
-        ) from None
+    unit = found["unit"] + (f"/{divisor}" if divisor else "")
+    usual = USUAL.get((kind, unit))
+    value = _by_pint(kind, text, float(found["number"]), unit) if usual is None else float(found["number"]) * usual
     value /= int(found["per"] or 1)
     if not math.isfinite(value):
         raise ValueError(f"{cut(text)} must be finite")
@@ -106,6 +116,26 @@ def _parsed(kind: str, text: str) -> float:
     if not zero and not SMALLEST <= abs(value) <= LARGEST:
         raise ValueError(f"{cut(text)} must lie between {SMALLEST:g} and {LARGEST:g} {base}")
     return value
+
+
+def _by_pint(kind: str, text: str, number: float, unit: str) -> float:
+    """The number of a unit in the base unit.
+
+    Raises:
+        ValueError: pint does not know the unit, or it measures something else.
+    """
+    import pint
+
+    base, example = BASE[kind]
+    try:
+        return float(_registry().Quantity(number, _registry().parse_units(unit)).to(base).magnitude)
+    except pint.DimensionalityError:
+        article = "an" if kind[0] in "ae" else "a"
+        raise ValueError(f"{cut(text)} is not {article} {kind.replace('_', ' ')}. Write it in {example}.") from None
+    except (pint.PintError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(
+            f"{cut(text)} is not a number with a unit ({str(error)[:80]}). Write for example 1 {example}."
+        ) from None
 
 
 def parse_bandwidth(text: Any, clock_hz: float) -> float:

@@ -71,6 +71,7 @@ class NestInputs(NamedTuple):
         edge: (2, 3) cycles of the first fill (last drain) per word of the tile at PE and buffer.
         memory: (3, 3) memory slot per level and operand.
         capacity: (3) of the buffer's slots [bit], halved where double buffered.
+        unfinished: (3) what resident outputs take more of them while their sums come and go [bit], halved likewise.
         loops: (2, 8) 1 where the buffer and DRAM may loop over the dim.
         inner, outer: (n, 8) loop orders to try at the buffer and at DRAM.
         rate: MACs per PE and cycle.
@@ -87,6 +88,7 @@ class NestInputs(NamedTuple):
     edge: Floats
     memory: Ints
     capacity: Floats
+    unfinished: Floats
     loops: Ints
     inner: Ints
     outer: Ints

@@ -74,7 +74,7 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
         (TileSpace(task, hierarchy, dims), tuple(original.items()))
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
     ]
-    branches = [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices()]
+    branches = [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
     num_metrics = len(spaces[0][0].cost)
     objective = OBJECTIVES.index(optimize)
     best = _best(branches, _Search(objective, 1 if optimize == "energy" else num_metrics))

@@ -34,12 +34,18 @@ REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
 
 @internal
 def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
-    """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished)."""
+    """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished).
+
+    Outputs that lie in the buffer whole are unfinished where sums return to them.
+    """
     for d in range(8):
         if t[d] % a[d] != 0 or (t[d] != a[d] and nest.loops[0, d] == 0):
             return False
+    before = t if nest.holds[BUFFER, OUTPUT] else a
+    returned = irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, before)
+    returned = returned or not (nest.holds[PE, OUTPUT] or nest.holds[BUFFER, OUTPUT])
     for memory in range(3):
-        need = 0.0
+        need = nest.unfinished[memory] if returned else 0.0
         for x in range(3):
             if nest.holds[BUFFER, x] and nest.memory[BUFFER, x] == memory:
                 width = nest.widths[x]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -52,16 +53,19 @@ class Hierarchy:
             registers=inner[0] if inner else None, buffer=shared[0] if len(shared) == 2 else None, outer=shared[-1]
         )
 
-    def choices(self) -> list[Kept]:
-        """What registers and buffer may keep: every subset of the operands that may bypass, left out."""
-        return list(itertools.product(_keeps(self.registers), _keeps(self.buffer)))
+    def choices(self, task: Task) -> list[Kept]:
+        """What registers and buffer may keep: every subset of the operands that may bypass, left out.
+
+        The buffer keeps no tile of what lies in it whole.
+        """
+        return list(itertools.product(_keeps(self.registers, task), _keeps(self.buffer, task)))
 
 
-def _keeps(level: Level | None) -> list[frozenset[Operand]]:
+def _keeps(level: Level | None, task: Task) -> list[frozenset[Operand]]:
     if level is None:
         return [frozenset()]
-    free = level.bypass
-    held = frozenset(level.holds)
+    held = frozenset(o for memory in level.memories for o in memory.holds if not task.rests(o, memory))
+    free = [operand for operand in level.bypass if operand in held]
     return [held - frozenset(out) for n in range(len(free) + 1) for out in itertools.combinations(free, n)]
 
 
@@ -178,14 +182,19 @@ class TileSpace:
         self.memory: Ints = np.zeros((3, 3), dtype=np.int64)
         self.stored: Floats = np.ones((3, 3))
         self.capacity: Floats = np.full((2, 3), np.inf)
-        for index, level in enumerate(hierarchy.slots):
+        self.unfinished: Floats = np.zeros(3)
+        for index, level in enumerate(hierarchy.slots[:2]):
             for slot, memory in enumerate(level.memories if level else ()):
-                if index < 2:
-                    self.capacity[index, slot] = memory.tile_room_bits
+                self.capacity[index, slot] = task.room_bits(memory) / memory.copies
+                if index == 1 and task.rests("O", memory):
+                    self.unfinished[slot] = task.unfinished_bits() / memory.copies
                 for operand in memory.holds:
-                    x = OPERANDS.index(operand)
-                    self.memory[index, x] = slot
-                    self.stored[index, x] = stored_fraction(task, memory, operand)
+                    self.memory[index, OPERANDS.index(operand)] = slot
+        for index, operand, memory in self._kept():
+            x = OPERANDS.index(operand)
+            self.stored[index, x] = stored_fraction(task, memory, operand)
+            if index == 2 and operand == "I" and task.stay.i_bits is not None:
+                self.stored[index, x] *= task.stay.i_bits / task.widths.i
         outer = hierarchy.outer
         inner = hierarchy.buffer or outer
         self.inner, self.outer = orders_of(inner), orders_of(outer)
@@ -196,26 +205,39 @@ class TileSpace:
         self.cost = self._costs()
         self.priced_tiles: dict[tuple[frozenset[Operand], int], tuple[Ints, Floats, Floats]] = {}
 
+    def _kept(self) -> Iterator[tuple[int, Operand, Memory]]:
+        """(slot of the level, operand, memory) of all that may be kept; in the outermost slot, its home."""
+        for index, level in enumerate(self.hierarchy.slots):
+            for memory in level.memories if level else ():
+                for operand in memory.holds:
+                    yield index, operand, self.task.home(operand) if index == 2 else memory
+
     def _costs(self) -> Floats:
         """Cost of a bit read, updated and filled per metric, level and operand. (M, 3, 3, 3)"""
         energy = np.zeros((3, 3, 3))
         waits = np.zeros((3, 3, 3))
-        ports: list[Floats] = []
+        reads: dict[str, Floats] = {}
+        writes: dict[str, Floats] = {}
+        shared = {}
         density, gating = self.task.layer.density, self.task.accelerator.gating
-        for index, level in enumerate(self.hierarchy.slots):
-            for memory in level.memories if level else ():
-                read, write = np.zeros((3, 3, 3)), np.zeros((3, 3, 3))
-                for operand in memory.holds:
-                    x = OPERANDS.index(operand)
-                    active = 1.0 if index or operand in gating else fraction(density, gating)
-                    energy[index, x] = (
-                        active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
-                    )  # fmt: skip
-                    read[index, x, 0] = 1 / (memory.read_bits_per_cycle or math.inf)
-                    write[index, x, 1:] = 1 / (memory.write_bits_per_cycle or math.inf)
-                    if index < 2 and memory.size_bits is not None and not memory.double_buffered:
-                        waits[index, x, 2] = 1 / (memory.write_bits_per_cycle or math.inf)
-                ports += [read + write] if memory.shared_port else [read, write]
+        for index, operand, memory in self._kept():
+            read = reads.setdefault(memory.name, np.zeros((3, 3, 3)))
+            write = writes.setdefault(memory.name, np.zeros((3, 3, 3)))
+            shared[memory.name] = memory.shared_port
+            x = OPERANDS.index(operand)
+            active = 1.0 if index or operand in gating else fraction(density, gating)
+            energy[index, x] = (
+                active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
+            )  # fmt: skip
+            read[index, x, 0] = 1 / (memory.read_bits_per_cycle or math.inf)
+            write[index, x, 1:] = 1 / (memory.write_bits_per_cycle or math.inf)
+            if index < 2 and memory.size_bits is not None and not memory.double_buffered:
+                waits[index, x, 2] = 1 / (memory.write_bits_per_cycle or math.inf)
+        ports = [
+            port
+            for name, together in shared.items()
+            for port in ([reads[name] + writes[name]] if together else [reads[name], writes[name]])
+        ]
         return np.stack([energy, *(port for port in ports if port.any()), waits])
 
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:
@@ -232,6 +254,7 @@ class TileSpace:
             edge=self._edges(holds),
             memory=self.memory,
             capacity=self.capacity[1],
+            unfinished=self.unfinished,
             loops=self.loops,
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),
@@ -248,7 +271,7 @@ class TileSpace:
                 parent = 1 if index == 0 and holds[1, x] else 2
                 far = self.hierarchy.slots[parent]
                 near_memory = level.memory(operand) if level else None
-                far_memory = far.memory(operand) if far else None
+                far_memory = self.task.home(operand) if parent == 2 else far.memory(operand) if far else None
                 if near_memory is None or far_memory is None or not near_memory.double_buffered:
                     continue
                 port = _port(far_memory, operand)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.errors import MappingError
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, REDUCTION, RELEVANT, DimName, Dims, Layer, Operand
@@ -230,13 +230,32 @@ def psum_width(task: Task, mapping: Mapping, level: int) -> int:
     return task.widths.acc if feeds_macs or unfinished else task.widths.o
 
 
+def sums_return(task: Task, mapping: Mapping) -> bool:
+    """Sums may reach the home of O unfinished: some reduction runs outside of what is held before it."""
+    holders = mapping.holders("O")
+    return psum_width(task, mapping, holders[-2] + 1 if len(holders) > 1 else 0) != task.widths.o
+
+
+def room_needed(task: Task, mapping: Mapping, level: int, memory: Memory) -> float:
+    """What the tiles in a memory take together, doubled where they are, and unfinished resident sums [bit]."""
+    held = [operand for operand in memory.holds if operand in mapping.levels[level].keeps]
+    need = float(memory.copies * sum(tile_bits(task, mapping, level, operand) for operand in held))
+    if task.rests("O", memory) and sums_return(task, mapping):
+        need += task.unfinished_bits()
+    return need
+
+
 def _check_capacity(place: str, task: Task, mapping: Mapping) -> None:
     for index, level in enumerate(task.accelerator.levels):
         for memory in level.memories:
+            room = task.room_bits(memory)
             if memory.size_bits is None:
                 continue
             held = [operand for operand in memory.holds if operand in mapping.levels[index].keeps]
-            need = memory.copies * sum(tile_bits(task, mapping, index, operand) for operand in held)
-            if need > memory.size_bits:
-                rule = f"`tiles <= {memory.size_bits:g} bits` must hold in {memory.name!r}"
-                raise MappingError(f"{place}: {rule}, but got {need} bits")
+            for operand in held:
+                if index < len(mapping.levels) - 1 and task.rests(operand, memory):
+                    raise MappingError(f"{place}: {operand} lies whole in {memory.name!r}: it keeps no tile of it")
+            need = room_needed(task, mapping, index, memory)
+            if need > room:
+                rule = f"`tiles <= {room:g} bits` must hold in {memory.name!r}"
+                raise MappingError(f"{place}: {rule}, but got {need:g} bits")

@@ -24,7 +24,7 @@ from dataclasses import replace
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Widths
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import NO_PADS, Layer
 
 _fitted: dict[tuple[str, int, int], Accelerator] = {}
 
@@ -40,18 +40,20 @@ def array_view(task: Task) -> Task:
         the MACs).
     """
     layer = unfold(task.layer, task.accelerator.unfolded_channels)
-    return Task(layer, fit_axes(task.accelerator, task.widths), task.widths)
+    return Task(layer, fit_axes(task.accelerator, task.widths), task.widths, task.stay)
 
 
 def unfold(layer: Layer, channels: int) -> Layer:
     """The layer as a matrix product over C * FY * FX, if it is a convolution over at most `channels` channels.
 
-    I: (B, 1, C * FY * FX, OY, OX) instead of (B, 1, C, IY, IX); W and O keep their sizes.
+    I: (B, 1, C * FY * FX, OY, OX) instead of (B, 1, C, IY, IX); W and O keep their sizes. The windows come with
+    their zeros.
     """
     d = layer.dims
     if d.G > 1 or channels < d.C or (d.FY, d.FX) == (1, 1):
         return layer
-    return replace(layer, dims=replace(d, C=d.C * d.FY * d.FX, FY=1, FX=1), stride=(1, 1), dilation=(1, 1))
+    dims = replace(d, C=d.C * d.FY * d.FX, FY=1, FX=1)
+    return replace(layer, dims=dims, stride=(1, 1), dilation=(1, 1), padding=NO_PADS)
 
 
 def fit_axes(accelerator: Accelerator, widths: Widths) -> Accelerator:

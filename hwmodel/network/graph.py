@@ -245,8 +245,10 @@ class LayerGraph(Shown):
             op: Node = data["op"]
             if isinstance(op, Layer):
                 nodes.append({"type": "layer", **op.to_dict()})
+            elif isinstance(op, VectorOp):
+                nodes.append({"type": "vector", **op.to_dict()})
             else:
-                nodes.append({"type": "vector" if isinstance(op, VectorOp) else "port", **asdict(op)})
+                nodes.append({"type": "port", **asdict(op)})
         return {
             "schema": SCHEMA_VERSION,
             "name": self.name,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 from pydantic_core import ErrorDetails
 
 from hwmodel.errors import GraphError
+from hwmodel.network.layer import NO_PADS
 
 SCHEMA_VERSION = 1
 #: Problems of one file that are listed; the rest are counted.
@@ -50,6 +51,7 @@ class LayerRecord(_Record):
     dims: dict[StrictStr, StrictInt]
     stride: Pair
     dilation: Pair
+    padding: tuple[Pair, Pair] = NO_PADS
     bits: BitsRecord | None
     density: DensityRecord
     module: StrictStr = ""
@@ -69,6 +71,7 @@ class VectorRecord(_Record):
     ops_per_element: StrictFloat = 1.0
     module: StrictStr = ""
     fused: StrictBool = False
+    parameters: Count = 0
 
 
 class PortRecord(_Record):

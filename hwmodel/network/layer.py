@@ -26,6 +26,10 @@ Kind = Literal["conv", "linear", "matmul"]
 DIM_NAMES: tuple[DimName, ...] = get_args(DimName)
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 
+#: Rows of zeros above and below the input, columns left and right of it.
+Pads = tuple[tuple[int, int], tuple[int, int]]
+NO_PADS: Pads = ((0, 0), (0, 0))
+
 #: The dims that index each operand. OY/FY and OX/FX together index the rows and columns of I.
 RELEVANT: dict[Operand, frozenset[DimName]] = {
     "W": frozenset({"G", "K", "C", "FY", "FX"}),
@@ -171,6 +175,22 @@ class Density:
         parse_pattern(self.pattern)
 
 
+def _edges(place: str, pads: Sequence[Sequence[int]]) -> Pads:
+    """((top, bottom), (left, right)), checked.
+
+    Raises:
+        LayerError: not two pairs of integers >= 0.
+    """
+    try:
+        (top, bottom), (left, right) = pads
+    except (TypeError, ValueError):
+        raise LayerError(f"{place}: padding must be ((top, bottom), (left, right)), but got {pads!r}") from None
+    for value in (top, bottom, left, right):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_STEP:
+            raise LayerError(f"{place}: padding must be integers >= 0, but got {pads!r}")
+    return (top, bottom), (left, right)
+
+
 def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(pair) != 2 or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in pair):
@@ -187,6 +207,8 @@ class Layer:
         kind: `conv`, `linear` or `matmul` (both operands activations).
         dims: the eight loop bounds, K and C per group.
         stride, dilation: (y, x); one integer means both.
+        padding: ((top, bottom), (left, right)), the zeros that the filter reaches beyond the stored input: the last
+            rows that a stride skips are not among them.
         bits: widths [bit]; None means the accelerator's native widths.
         density: non-zero fractions.
         module: name of the torch module, the key of every configuration.
@@ -196,7 +218,8 @@ class Layer:
         has_bias: a bias is added to every output.
 
     Raises:
-        LayerError: a bound, stride, dilation or number of elements below 1 or too large, or an unknown dim.
+        LayerError: a bound, stride, dilation or number of elements below 1 or too large, an unknown dim, or more
+            padding than the filter reaches.
     """
 
     name: str
@@ -204,6 +227,7 @@ class Layer:
     dims: Dims
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
+    padding: Pads = NO_PADS
     bits: Bits | None = None
     density: Density = field(default_factory=Density)
     module: str = ""
@@ -229,6 +253,12 @@ class Layer:
                 f"layer {self.name!r}: `stride, dilation <= 2^31` and `inputs <= 2^53` must hold, but got stride "
                 f"{self.stride}, dilation {self.dilation}"
             )
+        object.__setattr__(self, "padding", _edges(f"layer {self.name!r}", self.padding))
+        if any(sum(pads) > reach for pads, reach in zip(self.padding, self.i_shape[3:], strict=True)):
+            raise LayerError(
+                f"layer {self.name!r}: padding must lie within the {self.i_shape[3]} rows and {self.i_shape[4]} "
+                f"columns that the filter reaches, but got {self.padding}"
+            )
 
     @property
     def macs(self) -> int:
@@ -253,6 +283,13 @@ class Layer:
         iy = (d.OY - 1) * self.stride[0] + (d.FY - 1) * self.dilation[0] + 1
         ix = (d.OX - 1) * self.stride[1] + (d.FX - 1) * self.dilation[1] + 1
         return (d.B, d.G, d.C, iy, ix)
+
+    @property
+    def stored_inputs(self) -> int:
+        """Input elements that lie in memory: those that the filter reaches, without the padding."""
+        *outer, rows, columns = self.i_shape
+        (top, bottom), (left, right) = self.padding
+        return math.prod(outer) * (rows - top - bottom) * (columns - left - right)
 
     @property
     def o_shape(self) -> tuple[int, ...]:
@@ -283,10 +320,23 @@ class Layer:
         return (self.module, self.parameter) if self.module or self.parameter else (self.name, "")
 
     def with_bits(self, bits: Bits | None) -> Self:
-        return replace(self, bits=bits)
+        return self._like(bits=bits)
+
+    def with_density(self, density: Density) -> Self:
+        return self._like(density=density)
+
+    def unnamed(self) -> Self:
+        """The layer without its names: equal for layers that are alike in everything that a price depends on."""
+        return self._like(name="", module="", parameter="", parameter_elements=None)
+
+    def _like(self, **changes: Any) -> Self:
+        """A copy of the same shape; its values are checked where they are made, so the layer need not be again."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; `parameter_elements` only where it is known."""
+        """Plain values, ready for JSON; `parameter_elements` and `padding` only where there are any."""
         stored = {} if self.parameter_elements is None else {"parameter_elements": self.parameter_elements}
         return {
             "name": self.name,
@@ -294,6 +344,7 @@ class Layer:
             "dims": dict(self.dims),
             "stride": list(self.stride),
             "dilation": list(self.dilation),
+            **({} if self.padding == NO_PADS else {"padding": [list(pads) for pads in self.padding]}),
             "bits": None if self.bits is None else {f.name: getattr(self.bits, f.name) for f in fields(Bits)},
             "density": {f.name: getattr(self.density, f.name) for f in fields(Density)},
             "module": self.module,

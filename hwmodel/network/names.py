@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hwmodel.network.layer import Layer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hwmodel.network.layer import Layer
 
 #: Marks of lines: good, and to be read.
 OK, WARNING = "✓", "!"

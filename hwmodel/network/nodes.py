@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from hwmodel.errors import GraphError
 from hwmodel.network.layer import MAX_MACS, Layer
@@ -21,7 +21,9 @@ class VectorOp:
         ops_per_element: arithmetic operations per element of the output.
         module: the torch module that it ran in; "" at the top.
         fused: it can be applied to the outputs of the layer before it as they leave the array
-            (activation, batch norm, add): its first input then costs no traffic.
+            (activation, batch norm, add, pool): what streams into it then costs no traffic.
+        parameters: elements of the parameters that it reads (scales and shifts of a norm, slopes, a table that is
+            added), as floats.
     """
 
     name: str
@@ -31,12 +33,18 @@ class VectorOp:
     ops_per_element: float = 1.0
     module: str = ""
     fused: bool = False
+    parameters: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("elements_in", "elements_out", "ops_per_element"):
+        for name in ("elements_in", "elements_out", "ops_per_element", "parameters"):
             value = getattr(self, name)
             if not 0 <= value <= MAX_MACS:  # NaN is not
                 raise GraphError(f"op {self.name!r}: `0 <= {name} <= 2^53` must hold, but got {value!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; `parameters` only where there are any."""
+        values = asdict(self)
+        return values if self.parameters else {key: v for key, v in values.items() if key != "parameters"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,7 @@ def price_kernel(task: Task, machine: Roofline, *, last: bool) -> LayerPrice:
     return LayerPrice(
         energy_pj=energy,
         traffic_bits=traffic,
+        final_bits=kernel.o_bits,
         cycles=cycles,
         compute_cycles=cycles,
         processing_cycles=cycles,

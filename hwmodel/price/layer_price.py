@@ -16,6 +16,7 @@ class LayerPrice:
         energy_pj: keyed (memory or kind of operation, operand or "") [pJ].
         traffic_bits: keyed (memory, operand) [bit].
         tile_bits: keyed (memory, operand), of one instance, not doubled [bit].
+        final_bits: of the traffic of O, the finished outputs that the outermost memory receives [bit].
         cycles: with stalls.
         compute_cycles: of the array alone.
         processing_cycles: the part of the cycles in which the array runs or waits for its ports.
@@ -27,6 +28,7 @@ class LayerPrice:
     energy_pj: dict[tuple[str, str], float]
     traffic_bits: dict[tuple[str, str], float] = field(default_factory=dict)
     tile_bits: MappingType[tuple[str, str], int] = field(default_factory=dict)
+    final_bits: float = 0.0
     cycles: int
     compute_cycles: int
     processing_cycles: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingType
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
@@ -13,7 +13,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.nest.mapping import Mapping
 from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import Uncounted
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.names import times
 from hwmodel.network.stored import first_reads
 from hwmodel.shown import Shown
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Breakdown = MappingType[tuple[str, str], float]
+#: Where an operand stands in the keys of a breakdown: the power drawn over the time of the layer, whatever it does.
+LEAKAGE = "leakage"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,14 @@ class LayerCost:
         cycles: with stalls.
         compute_cycles: of the array alone.
         bound: "compute", or the memory whose port is busiest.
-        energy_breakdown: keyed (memory, "mac" or "vector", operand or "") [pJ].
+        energy_breakdown: keyed (memory, "mac" or "vector", operand or "") [pJ]; leakage is apart, keyed (memory or
+            "array", "leakage").
         traffic_bits: keyed (memory, operand or "vector") [bit].
         utilization: MACs over what the whole array could do in the layer's cycles.
         processing_cycles: the part of the cycles in which the array runs or waits for its ports.
         weight_bits: stored weights [bit].
         mapping: None on accelerators without one.
+        resident: operands that lie in the chip's resident memory while the layer runs.
         notes: what to know about the price.
     """
 
@@ -62,17 +66,40 @@ class LayerCost:
     processing_cycles: int = 0
     tile_bits: MappingType[tuple[str, str], int] = field(default_factory=dict)
     compute_cycles: int = 0
+    resident: tuple[Operand, ...] = ()
     notes: tuple[str, ...] = ()
 
     @cached_property
     def energy_pj(self) -> float:
         """Energy of the layer [pJ]."""
-        return sum(self.energy_breakdown.values())
+        return added(self.energy_breakdown.values())
 
     @property
     def mac_energy_pj(self) -> float:
         """The part of the energy that computes: MACs and vector operations [pJ]."""
         return sum(v for (place, _), v in self.energy_breakdown.items() if place in ("mac", "mul", "add", "vector"))
+
+    @property
+    def leakage_energy_pj(self) -> float:
+        """The part of the energy that the chip draws over the layer's time whatever it does [pJ]."""
+        return sum(v for (_, kind), v in self.energy_breakdown.items() if kind == LEAKAGE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorPlace:
+    """Where a tensor of a network lies.
+
+    Attributes:
+        name: of the node that makes it.
+        bits: its size, at its own width [bit].
+        width: of its elements [bit].
+        memory: in which it lies from the node that makes it to the last that reads it.
+    """
+
+    name: str
+    bits: int
+    width: int
+    memory: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +110,7 @@ class NetworkCost(Shown):
         layers: in topological order.
         clock_hz: of the accelerator [Hz].
         activation_bits: the most that is alive at once, layer outputs in execution order [bit].
+        tensors: where its tensors lie, in order of birth.
         price_notes: what to know about the prices, each sentence once.
         uncounted: ops without a rule: the totals are a lower bound.
     """
@@ -91,6 +119,7 @@ class NetworkCost(Shown):
     clock_hz: float
     accelerator: str
     activation_bits: float = 0.0
+    tensors: tuple[TensorPlace, ...] = ()
     price_notes: tuple[str, ...] = ()
     uncounted: tuple[Uncounted, ...] = ()
 
@@ -105,6 +134,7 @@ class NetworkCost(Shown):
             clock_hz=self.clock_hz,
             accelerator=self.accelerator,
             activation_bits=max(self.activation_bits, other.activation_bits),
+            tensors=self.tensors + other.tensors,
             price_notes=tuple(dict.fromkeys(self.price_notes + other.price_notes)),
             uncounted=tuple(dict.fromkeys(self.uncounted + other.uncounted)),
         )
@@ -148,7 +178,7 @@ class NetworkCost(Shown):
     @cached_property
     def energy_pj(self) -> float:
         """Energy of one run of the network [pJ]."""
-        return sum(sum(item.energy_pj for item in items) for items in self.by_module.values())
+        return added(item.energy_pj for item in self.layers)
 
     @property
     def cycles(self) -> int:
@@ -199,6 +229,14 @@ class NetworkCost(Shown):
         return pd.DataFrame(rows, columns=["layer", "memory", "operand", "traffic_bits", "energy_pj"])
 
 
+def added(values: Iterable[float]) -> float:
+    """The sum, one after the other: as compiled code and every version of Python add."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
 def storing(items: Sequence[LayerCost]) -> list[LayerCost]:
     """The costs that stand for the stored weights: of layers that read the same one, the first."""
     return list(compress(items, first_reads(item.layer for item in items)))
@@ -221,7 +259,8 @@ def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:
         "latency_s": item.cycles / clock_hz,
         "energy_pj": item.energy_pj,
         "mac_energy_pj": item.mac_energy_pj,
-        "memory_energy_pj": item.energy_pj - item.mac_energy_pj,
+        "memory_energy_pj": item.energy_pj - item.mac_energy_pj - item.leakage_energy_pj,
+        "leakage_energy_pj": item.leakage_energy_pj,
         "dram_bits": sum(v for (place, _), v in item.traffic_bits.items() if place in outer),
         "weight_bits": item.weight_bits,
         "utilization": item.utilization,

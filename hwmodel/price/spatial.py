@@ -29,12 +29,14 @@ class Traffic:
         reads_bits, writes_bits: [bit].
         fills_bits: the part of the writes that comes from the next level outward [bit].
         energy_pj: [pJ].
+        final_bits: the part of the writes that are finished outputs [bit].
     """
 
     reads_bits: float
     writes_bits: float
     fills_bits: float
     energy_pj: float
+    final_bits: float = 0.0
 
     @property
     def bits(self) -> float:
@@ -136,11 +138,17 @@ class _MappedTask:
 
     def kept(self) -> Iterator[tuple[int, Memory, Operand]]:
         """(level index, memory, operand) of every operand that a memory keeps, innermost first."""
+        outermost = len(self.accelerator.levels) - 1
         for index, level in enumerate(self.accelerator.levels):
             for memory in level.memories:
                 for operand in memory.holds:
                     if (level.name, operand) in self.counts:
-                        yield index, memory, operand
+                        yield index, self.task.home(operand) if index == outermost else memory, operand
+
+    def memory(self, index: int, operand: Operand) -> Memory | None:
+        """The memory that keeps an operand at a level: at the outermost one, its home."""
+        outermost = index == len(self.accelerator.levels) - 1
+        return self.task.home(operand) if outermost else self.accelerator.levels[index].memory(operand)
 
     def count(self, index: int, operand: Operand) -> OperandAccess:
         return self.counts[self.accelerator.levels[index].name, operand]
@@ -186,16 +194,26 @@ class _MappedTask:
             partial = count.updates - count.final_updates
             reads = float(count.reads * widths.acc * count.instances)
             fills = float(count.fills * widths.acc * count.instances)
-            updates = partial * widths.acc * count.instances + count.final_updates * widths.o * scale
+            final = float(count.final_updates * widths.o * scale)
+            updates = partial * widths.acc * count.instances + final
         else:
-            width = widths.w if operand == "W" else widths.i
-            reads, fills, updates = count.reads * width * scale, count.fills * width * scale, 0.0
+            width = self.word_bits(index, operand)
+            reads, fills, updates, final = count.reads * width * scale, count.fills * width * scale, 0.0, 0.0
         active = self.active_fraction(index, operand)
         energy = active * (reads * memory.read_pj_per_bit + updates * memory.write_pj_per_bit)
         energy += fills * memory.write_pj_per_bit
         if memory.network_pj_per_bit:
             energy += self.network_bits(index, operand) * memory.network_pj_per_bit
-        return Traffic(reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy)
+        return Traffic(
+            reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy, final_bits=final
+        )
+
+    def word_bits(self, index: int, operand: Operand) -> int:
+        """Width of W or I at a level [bit]; I may lie wider in its home than the layer reads it."""
+        if operand == "W":
+            return self.widths.w
+        outermost = index == len(self.accelerator.levels) - 1
+        return (outermost and self.task.stay.i_bits) or self.widths.i
 
     def active_fraction(self, index: int, operand: Operand) -> float:
         """Fraction of the stored words that a MAC takes from its registers once gating has left some out.
@@ -300,7 +318,9 @@ class _MappedTask:
             / self.count(index, operand).instances
             / (memory.write_bits_per_cycle or math.inf)
             for index, memory, operand in self.kept()
-            if memory.size_bits is not None and not memory.double_buffered
+            if index < len(self.accelerator.levels) - 1
+            and memory.size_bits is not None
+            and not memory.double_buffered
         )
 
     @cached_property
@@ -314,11 +334,10 @@ class _MappedTask:
         for operand in ("W", "I", "O"):
             holders = self.mapping.holders(operand)
             for child, parent in itertools.pairwise(holders):
-                inner = self.accelerator.levels[child].memory(operand)
-                outer = self.accelerator.levels[parent].memory(operand)
+                inner, outer = self.memory(child, operand), self.memory(parent, operand)
                 if inner is None or outer is None or not inner.double_buffered:
                     continue
                 port = outer.write_bits_per_cycle if operand == "O" else outer.read_bits_per_cycle
-                width = {"W": self.widths.w, "I": self.widths.i, "O": self.widths.o}[operand]
+                width = self.widths.o if operand == "O" else self.word_bits(parent, operand)
                 scale = self.stored(outer, operand)
                 yield operand, self.count(child, operand).tile * width * scale / (port or math.inf)

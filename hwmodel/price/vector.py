@@ -1,13 +1,52 @@
-"""Operations without MACs: traffic to the outermost memory, and cycles of the vector unit."""
+"""Operations without MACs: traffic to the memories in which their tensors lie, and cycles of the vector unit.
+
+An operation that works on outputs as they leave the array (see `hwmodel.network.streams`) reads its other inputs,
+writes nothing itself, and its arithmetic hides behind the layer. The others read and write everything. A layer, or
+an operation that starts a stream, writes the tensors of its stream that are stored; of a layer's the first one is
+its own outputs, as its mapping counts them, and the others are written beside.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwmodel.chip.accelerator import Accelerator
-from hwmodel.nest.task import Task
+from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph, VectorOp
+from hwmodel.network.layer import Layer
+from hwmodel.network.streams import Streams
+
+#: A tensor that no table of stored ones knows: it has the width of the owner's outputs, and lies outside.
+UNKNOWN = -1
+#: Learned parameters: floats of `FLOAT_BITS`, outside.
+LEARNED = -2
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorWork:
+    """What one operation moves and computes, whatever the widths.
+
+    Attributes:
+        owner: index of the layer that it is priced with.
+        step: position of its node in the order of execution.
+        reads, writes: (index of a stored tensor, UNKNOWN or LEARNED, elements).
+        operations: on elements.
+        waits: it is a pass of its own: its arithmetic and its launch take time.
+    """
+
+    owner: int
+    step: int
+    reads: tuple[tuple[int, int], ...]
+    writes: tuple[tuple[int, int], ...]
+    operations: float
+    waits: bool
+
+    @property
+    def moves(self) -> bool:
+        """It touches memory."""
+        return bool(self.reads or self.writes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,71 +55,150 @@ class VectorCost:
 
     Attributes:
         cycles: beyond those of the layer.
-        traffic_bits: to and from the outermost memory [bit].
-        memory_pj, compute_pj: energy [pJ].
+        outer_bits, inner_bits: to and from the outermost and the resident memory [bit].
+        outer_pj, inner_pj: energy of that traffic [pJ].
+        compute_pj: energy of the arithmetic [pJ].
     """
 
     cycles: int = 0
-    traffic_bits: float = 0.0
-    memory_pj: float = 0.0
+    outer_bits: float = 0.0
+    outer_pj: float = 0.0
+    inner_bits: float = 0.0
+    inner_pj: float = 0.0
     compute_pj: float = 0.0
 
     def __add__(self, other: VectorCost) -> VectorCost:
         return VectorCost(
             cycles=self.cycles + other.cycles,
-            traffic_bits=self.traffic_bits + other.traffic_bits,
-            memory_pj=self.memory_pj + other.memory_pj,
+            outer_bits=self.outer_bits + other.outer_bits,
+            outer_pj=self.outer_pj + other.outer_pj,
+            inner_bits=self.inner_bits + other.inner_bits,
+            inner_pj=self.inner_pj + other.inner_pj,
             compute_pj=self.compute_pj + other.compute_pj,
         )
 
 
-def vector_costs(graph: LayerGraph, accelerator: Accelerator) -> dict[str, VectorCost]:
-    """Layer name -> cost of the vector operations that it owns, at the width of its outputs.
+def fuses_pools(accelerator: Accelerator, *, fuse: bool = True) -> bool:
+    """Whether pools join the stream behind a layer here; on GPUs and CPUs a pool is a kernel of its own.
+
+    Source: the epilogues of cuDNN's and oneDNN's convolutions are element by element.
+    """
+    return fuse and accelerator.roofline is None
+
+
+def vector_works(graph: LayerGraph, streams: Streams, index: dict[str, int]) -> tuple[VectorWork, ...]:
+    """The work of every vector operation and of every further tensor of a layer's stream, in execution order.
 
     An operation whose inputs no layer made (before the first layer) belongs to the first layer.
+
+    Args:
+        graph: with at least one layer.
+        streams: of the graph.
+        index: node -> index of its stored tensor.
     """
-    layers = {layer.name: layer for layer in graph.layers}
-    if not layers or not accelerator.levels:
-        return {}
-    first = graph.layers[0].name
-    costs: dict[str, VectorCost] = {}
-    for op in graph.vector_ops:
-        owner = layers[graph.owners[op.name] or first]
-        width = Task.of(owner, accelerator).widths.o
-        cost = vector_cost(op, streamed_elements(graph, op), width, accelerator)
-        costs[owner.name] = costs.get(owner.name, VectorCost()) + cost
-    return costs
+    layers = {layer.name: n for n, layer in enumerate(graph.layers)}
+    works: list[VectorWork] = []
+    for step, node in enumerate(graph.nodes):
+        if isinstance(node, VectorOp):
+            owner = layers.get(graph.owners[node.name], 0)
+            works.append(_work(graph, streams, index, node, owner, step))
+        elif node.name in layers:
+            first, *others = streams.stored[node.name]
+            beyond = [(first[0], first[1] - streams.made[node.name])] if first[1] > streams.made[node.name] else []
+            writes = tuple((index.get(name, UNKNOWN), elements) for name, elements in (*beyond, *others))
+            owner = layers[node.name]
+            if writes:
+                works.append(
+                    VectorWork(owner=owner, step=step, reads=(), writes=writes, operations=0.0, waits=False)
+                )
+    return tuple(works)
 
 
-def streamed_elements(graph: LayerGraph, op: VectorOp) -> int:
-    """Input elements of a fused operation that arrive straight from its owner, without touching memory."""
-    if not op.fused:
-        return 0
-    owner = graph.owners[op.name]
-    for parent, _, data in graph.digraph.in_edges(op.name, data=True):
-        if owner and owner in (parent, graph.owners.get(parent)):
-            return min(op.elements_in, int(data["tensor"].elements))
-    return 0
+def _work(
+    graph: LayerGraph, streams: Streams, index: dict[str, int], op: VectorOp, owner: int, step: int
+) -> VectorWork:
+    left = op.elements_in
+    reads: list[tuple[int, int]] = []
+    edges = list(graph.digraph.in_edges(op.name, data=True))
+    for source, _, data in edges:
+        if (source, op.name) in streams.edges:
+            left -= min(left, data["tensor"].elements)
+    for source, _, data in edges:
+        if (source, op.name) not in streams.edges and left:
+            elements = min(left, data["tensor"].elements)
+            reads.append((index.get(source, UNKNOWN), elements))
+            left -= elements
+    if left:
+        reads.append((UNKNOWN, left))
+    if op.parameters and not is_folded(graph, streams, op):
+        reads.append((LEARNED, op.parameters))
+    starts = streams.starts(op.name)
+    return VectorWork(
+        owner=owner,
+        step=step,
+        reads=tuple(reads),
+        writes=tuple((index.get(n, UNKNOWN), e) for n, e in streams.stored[op.name]) if starts else (),
+        operations=op.elements_out * op.ops_per_element,
+        waits=starts,
+    )
 
 
-def vector_cost(op: VectorOp, streamed: int, width: int, accelerator: Accelerator) -> VectorCost:
-    """Cost of one operation at one width.
+def is_folded(graph: LayerGraph, streams: Streams, op: VectorOp) -> bool:
+    """The scale and the shift of a batch norm are in the weights and biases of the layer that alone feeds it.
 
-    A fused operation works on outputs as they leave the array: it reads its other inputs, writes
-    nothing more, and its arithmetic hides behind the layer. The others read and write everything.
+    Only norms by fixed statistics are `fused`: the others need their whole input first.
     """
-    memory = accelerator.levels[-1].memories[0]
-    reads = (op.elements_in - streamed) * width
-    writes = 0 if streamed else op.elements_out * width
-    read_cycles = reads / (memory.read_bits_per_cycle or math.inf)
-    write_cycles = writes / (memory.write_bits_per_cycle or math.inf)
-    port = read_cycles + write_cycles if memory.shared_port else max(read_cycles, write_cycles)
-    operations = op.elements_out * op.ops_per_element
-    compute = 0.0 if streamed else operations / accelerator.vector.lanes
-    launch = 0.0 if streamed else accelerator.vector.launch_cycles
+    if op.kind != "norm" or not op.fused:
+        return False
+    feeding = [graph.digraph.nodes[parent]["op"] for parent in graph.digraph.predecessors(op.name)]
+    return any(
+        isinstance(layer, Layer)
+        and layer.kind != "matmul"
+        and layer.name not in streams.kept
+        and graph.digraph.out_degree(layer.name) == 1
+        for layer in feeding
+    )
+
+
+def width_of(tensor: int, bits: Sequence[int], own_bits: int) -> int:
+    """Width of what an operation moves, by what stands in its work [bit]."""
+    return bits[tensor] if tensor >= 0 else FLOAT_BITS if tensor == LEARNED else own_bits
+
+
+def vector_cost(
+    work: VectorWork, bits: Sequence[int], inside: Sequence[bool], own_bits: int, accelerator: Accelerator
+) -> VectorCost:
+    """Cost of one operation.
+
+    Args:
+        work: the operation.
+        bits: width of every stored tensor [bit].
+        inside: whether it lies in the resident memory.
+        own_bits: of tensors that are not known: width of the owner's outputs [bit].
+        accelerator: with an outermost memory.
+    """
+    moved = [[0, 0], [0, 0]]  # [outermost, resident][read, written]
+    for way, items in enumerate((work.reads, work.writes)):
+        for tensor, elements in items:
+            moved[tensor >= 0 and inside[tensor]][way] += elements * width_of(tensor, bits, own_bits)
+    outer, inner = accelerator.levels[-1].memories[0], accelerator.resident("I")
+    port = _port_cycles(outer, *moved[0])
+    if inner is not None:
+        port = max(port, _port_cycles(inner, *moved[1]))
+    compute = work.operations / accelerator.vector.lanes if work.waits else 0.0
+    launch = accelerator.vector.launch_cycles if work.waits else 0.0
     return VectorCost(
         cycles=math.ceil(max(port, compute) + launch),
-        traffic_bits=reads + writes,
-        memory_pj=reads * memory.read_pj_per_bit + writes * memory.write_pj_per_bit,
-        compute_pj=operations * accelerator.vector.pj_per_op,
-    )
+        outer_bits=float(sum(moved[0])),
+        outer_pj=moved[0][0] * outer.read_pj_per_bit + moved[0][1] * outer.write_pj_per_bit,
+        inner_bits=float(sum(moved[1])),
+        inner_pj=0.0 if inner is None
+        else moved[1][0] * inner.read_pj_per_bit + moved[1][1] * inner.write_pj_per_bit,
+        compute_pj=work.operations * accelerator.vector.pj_per_op,
+    )  # fmt: skip
+
+
+def _port_cycles(memory: Memory, reads: int, writes: int) -> float:
+    read_cycles = reads / (memory.read_bits_per_cycle or math.inf)
+    write_cycles = writes / (memory.write_bits_per_cycle or math.inf)
+    return read_cycles + write_cycles if memory.shared_port else max(read_cycles, write_cycles)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import safe_name
+from hwmodel.price.results import LEAKAGE
 from reports import units
 from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
@@ -103,8 +104,9 @@ def plot_breakdown(cost: Any, ax: Axes | None = None, *, theme: Theme = themes.L
 
 
 def breakdown_frame(cost: NetworkCost) -> pd.DataFrame:
-    """Energy per layer and level [pJ] of a `NetworkCost`: columns layer, level, energy_pj."""
+    """Energy per layer and level [pJ] of a `NetworkCost`: columns layer, level, energy_pj; leakage is one level."""
     frame = cost.traffic_frame().rename(columns={"memory": "level"})
+    frame["level"] = frame["level"].where(frame["operand"] != LEAKAGE, LEAKAGE)
     return frame.groupby(["layer", "level"], sort=False)["energy_pj"].sum().reset_index()
 
 

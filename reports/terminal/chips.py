@@ -44,6 +44,7 @@ def chip_data(chip: Accelerator) -> dict[str, Any]:
         "precision": chip.precision.mode,
         "energies": energy_data(chip),
         "fingerprint": chip.fingerprint,
+        "leakage_w": dict(chip.leakage_w),
         "notes": list(chip.notes),
     }
 
@@ -85,7 +86,14 @@ def energy_lines(chip: Accelerator) -> list[tuple[str, str]]:
         ("", f"MAC {energies}: {chip.mac_source}"),
         ("", f"vector unit {lanes}, {_pj(unit.pj_per_op)} per operation{source}"),
         *clock,
+        *leakage_lines(chip),
     ]
+
+
+def leakage_lines(chip: Accelerator) -> list[tuple[str, str]]:
+    """The power that it draws whatever it does, part by part; nothing where the file states none."""
+    drawn = [f"{place} {watts * 1e3:.4g} mW" for place, watts in chip.leakage_w.items()]
+    return [("", f"leakage {', '.join(drawn)}")] if drawn else []
 
 
 def _pj(value: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.price.results import LEAKAGE
 from reports import units
 from reports.terminal.tables import new_table, safe_text
 
@@ -165,12 +166,15 @@ def _compared(
     add("energy", [item.cost.energy_pj for item in pair], units.energy)
     add("energy per MAC", [item.cost.energy_pj / item.cost.macs for item in pair], units.energy)
     add("utilization", [item.cost.utilization for item in pair], lambda value: units.percent(value, 1))
-    for place in dict.fromkeys(place for item in pair for place, _ in item.cost.energy_breakdown):
+    switched = (key for item in pair for key in item.cost.energy_breakdown if key[1] != LEAKAGE)
+    for place in dict.fromkeys(place for place, _ in switched):
         add(
             f"energy, {units.level_name(place)}",
             [_sum(item.cost.energy_breakdown, place) for item in pair],
             units.energy,
         )
+    if any(item.accelerator.leakage_w for item in pair):
+        add("energy, leakage", [item.cost.leakage_energy_pj for item in pair], units.energy)
     outer = [item.accelerator.levels[-1].memories for item in pair]
     traffic = [sum(_sum(i.cost.traffic_bits, m.name) or 0.0 for m in ms) for i, ms in zip(pair, outer, strict=True)]
     add("traffic, outermost", traffic, units.data_size)
@@ -180,7 +184,7 @@ def _compared(
 
 
 def _sum(breakdown: Any, place: str) -> float | None:
-    found = [value for (name, _), value in breakdown.items() if name == place]
+    found = [value for (name, kind), value in breakdown.items() if name == place and kind != LEAKAGE]
     return sum(found) if found else None
 
 

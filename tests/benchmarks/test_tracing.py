@@ -6,7 +6,7 @@ from benchmarks import tracing
 from hwmodel import evaluate, load_accelerator, repeated_blocks
 from workloads import trace
 from workloads.models.transformer import TransformerLM
-from workloads.tracing import tracer
+from workloads.tracing import trace_model
 
 
 def test_the_large_model_has_the_parameters_and_macs_of_gpt3():
@@ -27,14 +27,12 @@ def test_the_large_model_is_one_block_and_a_count():
     assert block.names == tuple(f"blocks.{index}" for index in range(12))
 
 
-def test_a_deep_network_is_the_same_on_the_route_for_large_models(monkeypatch):
+def test_a_deep_network_is_the_same_when_it_is_exported():
     for build, shape in ((tracing.linear_network, (1, 64)), (tracing.residual_network, (1, 16, 8, 8))):
-        small = trace(build(20), torch.zeros(shape))
-        monkeypatch.setattr(tracer, "LARGE", 10)
-        large = trace(build(20), torch.zeros(shape))
-        monkeypatch.undo()
-        assert (small.route, large.route) == ("export", "dispatch")
-        assert {**small.to_dict(), "route": ""} == {**large.to_dict(), "route": ""}
+        called = trace(build(20), torch.zeros(shape))
+        exported = trace_model(build(20), (torch.zeros(shape),), route="export")
+        assert (called.route, exported.route) == ("dispatch", "export")
+        assert {**called.to_dict(), "route": ""} == {**exported.to_dict(), "route": ""}
 
 
 def test_every_layer_of_a_deep_network_is_priced():

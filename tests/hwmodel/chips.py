@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hwmodel.chip.accelerator import Accelerator
@@ -47,3 +48,13 @@ def chip(folder: Path, text: str = TINY) -> Accelerator:
     path = folder / "chip.yaml"
     path.write_text(text)
     return load_accelerator(path)
+
+
+def without_residents(name: str) -> Accelerator:
+    """A preset on which no tensor of a network stays on chip."""
+    accelerator = load_accelerator(name)
+    levels = (
+        replace(level, memories=tuple(replace(memory, resident=()) for memory in level.memories))
+        for level in accelerator.levels
+    )
+    return replace(accelerator, levels=tuple(levels))

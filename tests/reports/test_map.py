@@ -11,9 +11,12 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
 from benchmarks.replays.timeloop import case_of
-from hwmodel import Layer, count_accesses, find_mapping, load_accelerator
+from hwmodel import Layer, count_accesses, evaluate, find_mapping, load_accelerator
 from hwmodel.explain import explain_mapping
 from reports.cli import app
+from reports.figures.bars import breakdown_frame
+from reports.terminal.chips import chip_data, energy_lines
+from tests.hwmodel.chips import TINY, chip
 
 DIMS = "K=16,C=8,OY=14,OX=14,FY=3,FX=3"
 LAYER = Layer(name=DIMS, dims=dict(K=16, C=8, OY=14, OX=14, FY=3, FX=3))
@@ -143,3 +146,15 @@ def test_widths_without_a_multiplier_are_said_or_refused() -> None:
         assert refused.exit_code == 3
         assert "no 3-bit multiplier: priced as 4. Strict bits refuse that" in " ".join(refused.stderr.split())
     assert run("map", DIMS, "--hw", "bitfusion", "--w-bits", "4", "--strict-bits").exit_code == 0
+
+
+def test_leakage_is_told_apart(tmp_path: Path) -> None:
+    """The breakdown has its own row for it, and `hw show` says what the file states."""
+    text = TINY.replace("energy: 0.5 pJ, source: test}", "energy: 0.5 pJ, leakage: 3 mW, source: test}")
+    leaky = chip(tmp_path, text)
+    assert chip_data(leaky)["leakage_w"] == {"array": 3e-3}
+    assert ("", "leakage array 3 mW") in energy_lines(leaky)
+    cost = evaluate(Layer(name="x", dims={"K": 4, "C": 4}), leaky)
+    frame = breakdown_frame(cost).set_index("level")["energy_pj"]
+    assert frame["leakage"] == pytest.approx(3e-3 * cost.latency_s * 1e12)
+    assert frame.sum() == pytest.approx(cost.energy_pj)

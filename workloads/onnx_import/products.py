@@ -29,7 +29,7 @@ def padding(
 ) -> tuple[Tensor, list[int]]:
     """(input, pads per axis) of a convolution or pool, as torch takes them.
 
-    Pads that torch has no argument for (more on one side) are part of the shape of the input.
+    Pads that torch has no argument for (more on one side) are part of the shape of the input; the recorder knows.
     """
     axes = len(kernel)
     auto = node.attribute("auto_pad", "NOTSET")
@@ -42,8 +42,7 @@ def padding(
     before, after = pads[:axes], pads[axes:]
     if before == after and all(2 * pad <= size for pad, size in zip(before, kernel, strict=True)):
         return x, before
-    grown = [size + b + a for size, b, a in zip(x.shape[2:], before, after, strict=True)]
-    return node.stand_ins.reshaped(x, (*x.shape[:2], *grown)), [0] * axes
+    return node.stand_ins.padded(x, before, after), [0] * axes
 
 
 def _convolve(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import replace
 
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from hwmodel.errors import TraceError
 from hwmodel.network.layer import Bits
 from workloads.onnx_import.naming import OnnxNames
 from workloads.onnx_import.values import Node, meta_tensor
 from workloads.tracing.builder import GraphBuilder
-from workloads.tracing.ops.rules import Contraction, OpCall, Rewrite, rule_of
+from workloads.tracing.ops.contractions import reached_padding
+from workloads.tracing.ops.rules import Contraction, OpCall, Rewrite, Vector, rule_of
 from workloads.tracing.recorder import Recorder
 from workloads.tracing.scope import Scope
 
@@ -73,6 +77,10 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
         super().__init__(builder, scope, has_inputs=True)
         self._builder = builder
         self._repetitions: Counter[tuple[str, str]] = Counter()
+        #: Stand-in of a padded tensor -> (zeros before it, sizes) along its last dims.
+        self._margins: MutableMapping[torch.Tensor, tuple[tuple[int, ...], tuple[int, ...]]] = (
+            WeakTensorKeyDictionary()
+        )
 
     def is_active(self, tensor: torch.Tensor) -> bool:
         """The tensor depends on an input of the network."""
@@ -102,6 +110,31 @@ class OnnxRecorder(Recorder):  # type: ignore[no-untyped-call]  # torch leaves i
         if tensor in self._weights:
             self._weights[new] = self._weights[tensor]
         return new
+
+    def padded(self, tensor: torch.Tensor, before: Sequence[int], after: Sequence[int]) -> torch.Tensor:
+        """What `tensor` holds with zeros around its last dims, at no cost."""
+        inner = len(before)
+        grown = [size + b + a for size, b, a in zip(tensor.shape[-inner:], before, after, strict=True)]
+        new = self.reshaped(tensor, (*tensor.shape[:-inner], *grown))
+        self._margins[new] = (tuple(before), tuple(tensor.shape[-inner:]))
+        return new
+
+    def stored_elements(self, tensor: torch.Tensor) -> int:
+        if tensor not in self._margins:
+            return super().stored_elements(tensor)
+        _, sizes = self._margins[tensor]
+        return math.prod((*tensor.shape[: -len(sizes)], *sizes))
+
+    def contraction(self, call: OpCall, rule: Callable[[OpCall], Contraction | Vector]) -> Contraction | Vector:
+        made = super().contraction(call, rule)
+        stream = call.arguments.get("input")
+        if isinstance(made, Vector) or not isinstance(stream, torch.Tensor) or stream not in self._margins:
+            return made
+        before, sizes = self._margins[stream]
+        names = [("OY", "FY"), ("OX", "FX")]
+        outputs, taps = ([made.dims[pair[index]] for pair in names] for index in (0, 1))
+        pads = reached_padding((0, *before)[-2:], (1, *sizes)[-2:], outputs, taps, made.stride, made.dilation)
+        return replace(made, padding=pads)
 
     def part_of(self, weight: torch.Tensor, name: str, shape: Sequence[int]) -> torch.Tensor:
         """A part of a weight, as the parameter `name` of its module."""

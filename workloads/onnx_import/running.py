@@ -94,7 +94,7 @@ class Run:
 
     def _own(self, name: str, value: OnnxValue) -> None:
         owner, parameter = split_parameter(name) or ("", name)
-        self._recorder.add_weight(value.tensor, owner, parameter, is_parameter=False)
+        self._recorder.add_weight(value.tensor, owner, parameter, is_parameter=True)
         width = self._annotated.get(name, value.bits)
         self._values[name] = replace(value, weight=name, weight_shape=value.shape, bits=width)
 
@@ -272,7 +272,7 @@ class Run:
     def _own_again(self, name: str) -> None:
         value = self._values[name]
         owner, parameter = split_parameter(name) or ("", name)
-        self._recorder.add_weight(value.tensor, owner, parameter, is_parameter=False)
+        self._recorder.add_weight(value.tensor, owner, parameter, is_parameter=True)
 
     # ---- errors --------------------------------------------------------------------------------
 

@@ -90,6 +90,9 @@ class StandIns(Protocol):
     def reshaped(self, tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
         """What `tensor` holds in another shape, at no cost."""
 
+    def padded(self, tensor: torch.Tensor, before: Sequence[int], after: Sequence[int]) -> torch.Tensor:
+        """What `tensor` holds with zeros around its last dims, at no cost."""
+
     def part_of(self, weight: torch.Tensor, name: str, shape: Sequence[int]) -> torch.Tensor:
         """A part of a weight, as the parameter `name` of its module."""
 

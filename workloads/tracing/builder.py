@@ -67,6 +67,7 @@ class GraphBuilder:
             dims=Dims.of(contraction.dims),
             stride=contraction.stride,
             dilation=contraction.dilation,
+            padding=contraction.padding,
             bits=bits,
             module=scope if owner is None else owner,
             parameter=parameter,
@@ -75,7 +76,7 @@ class GraphBuilder:
         )
         return name
 
-    def add_vector(self, call: OpCall, rule: Vector, scope: str, elements_in: int) -> str:
+    def add_vector(self, call: OpCall, rule: Vector, scope: str, elements_in: int, parameters: int) -> str:
         name = self._unique(scope, "#") if self._names.is_single_op(scope) else self._functional(call, scope)
         self._nodes[name] = VectorOp(
             name=name,
@@ -85,6 +86,7 @@ class GraphBuilder:
             ops_per_element=rule.ops_per_element(call),
             module=scope,
             fused=rule.fused,
+            parameters=parameters,
         )
         return name
 

@@ -42,7 +42,7 @@ from workloads.tracing.ops.rules import (
 from workloads.tracing.ops.vector_ops import SELECTIONS
 from workloads.tracing.origins import Origin, WeightOrigin, derived, most_weights
 from workloads.tracing.scope import Scope
-from workloads.tracing.tensors import storage_of, tensors_in, written_by
+from workloads.tracing.tensors import distinct_elements, storage_of, tensors_in, written_by
 
 #: Numbers that say nothing about where they come from.
 _EVERYBODYS = {-1.0, 0.0, 1.0}
@@ -212,6 +212,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             return rule.bits(bind_arguments(func, args, kwargs))
         return inside
 
+    def _count_free(self, op: str) -> None:
+        """A call of a free op; what a quantizer does is no op of the network."""
+        if self.scope.path not in self.quantizers:
+            self.builder.count_free(op)
+
     def _fold(self, call: OpCall, rule: Any, tensors: list[torch.Tensor], bits: int | None) -> None:
         """An op on constants alone: its result is a weight, and what it would have cost is said."""
         if tensors and not isinstance(rule, Free):
@@ -219,7 +224,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             macs = counted.in_reals().macs if isinstance(counted, Contraction) else 0
             self.builder.add_folded(call.op, self.scope.path, macs)
         else:
-            self.builder.count_free(call.op)
+            self._count_free(call.op)
         self._record_weights(call.op, tensors, call.output, bits)
 
     def _record_weights(self, op: str, tensors: list[torch.Tensor], output: Any, bits: int | None = None) -> None:
@@ -242,7 +247,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         outputs = tensors_in(call.output)
         if isinstance(rule, Free) or not outputs:
             if outputs:
-                self.builder.count_free(call.op)
+                self._count_free(call.op)
             else:  # a number for Python, which may decide by it what runs
                 self._keep(active)
                 if self.scope.path not in self.quantizers:  # which only simulate
@@ -274,21 +279,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def _add_node(self, call: OpCall, rule: Any, active: list[torch.Tensor]) -> str | None:
         """The name of the new node; None where the op has nothing to do (a product of empty tensors)."""
         scope = self.scope.path
-        elements_in = sum({id(tensor): tensor.numel() for tensor in active}.values())
+        elements_in = sum({id(tensor): self.stored_elements(tensor) for tensor in active}.values())
         if isinstance(rule, Vector):
             if rule.kind == "concat" and elements_in == call.out.numel() and len(active) == 1:
-                self.builder.count_free(call.op)  # onto nothing
+                self._count_free(call.op)  # onto nothing
                 return None
-            return self.builder.add_vector(call, rule, scope, elements_in)
+            return self.builder.add_vector(call, rule, scope, elements_in, self._parameters_read(call, rule))
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
-        counted: Contraction | Vector = rule(call)
+        counted = self.contraction(call, rule)
         if isinstance(counted, Vector):
-            return self.builder.add_vector(call, counted, scope, elements_in)
+            return self.builder.add_vector(call, counted, scope, elements_in, self._parameters_read(call, counted))
         contraction = counted.in_reals()
         stream = next((tensor for tensor in active if tensor is not contraction.weight), contraction.weight)
         if any(bound == 0 for bound in contraction.dims.values()):
-            self.builder.count_free(call.op)
+            self._count_free(call.op)
             return None
         owner = self._weights.get(contraction.weight)
         bits = self._layer_bits(contraction, stream)
@@ -302,6 +307,26 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if self.watch is not None:
             self.watch(name, contraction.weight, stream)
         return name
+
+    def contraction(self, call: OpCall, rule: Callable[[OpCall], Contraction | Vector]) -> Contraction | Vector:
+        """What a rule says of a call."""
+        return rule(call)
+
+    def _parameters_read(self, call: OpCall, rule: Vector) -> int:
+        """Elements of learned tensors that an op without MACs reads whole; single numbers stand in the program."""
+        if rule.parameters is not None or rule.reads_table:
+            return 0 if rule.parameters is None else rule.parameters(call)
+        learned = {
+            id(tensor): distinct_elements(tensor)
+            for tensor in tensors_in(call.arguments)
+            if tensor in self._weights and self._weights[tensor].is_parameter and tensor.is_floating_point()
+        }
+        total = sum(elements for elements in learned.values() if elements > 1)
+        return min(total, call.out.numel()) if rule.kind == "gather" else total
+
+    def stored_elements(self, tensor: torch.Tensor) -> int:
+        """Elements of a tensor that lie in memory."""
+        return tensor.numel()
 
     def _layer_bits(self, contraction: Contraction, stream: torch.Tensor) -> Bits | None:
         """Widths that the operands carry, float where one carries none; None where neither does."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from hwmodel.network.graph import LayerGraph
-from workloads.tracing.annotations import is_packed, quantizers, stored_bits
+from workloads.tracing.annotations import is_packed, quantizers, stand_ins, stored_bits
 from workloads.tracing.builder import GraphBuilder
 from workloads.tracing.escapes import HostEscapes
 from workloads.tracing.ops.rules import CannotFollowError
@@ -51,7 +52,8 @@ def via_export(request: Request, scope: Scope) -> LayerGraph:
     """Export on fake tensors, then replay the exported graph under the recorder."""
     flat = _Flat(request)
     flat.training = False
-    with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # torch prints the graph of a failed export
+    quiet = contextlib.redirect_stderr(io.StringIO())  # torch prints the graph of a failed export
+    with torch.no_grad(), stand_ins(request.model), quiet:
         program = torch.export.export(flat, request.inputs.tensors, strict=False)
     placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     fake_modes = [value.fake_mode for value in placeholders.values() if hasattr(value, "fake_mode")]
@@ -129,28 +131,42 @@ def _call(
     mode: FakeTensorMode | None,
     watch: Watch | None = None,
 ) -> LayerGraph:
-    """Call the model with stand-ins for inputs and buffers (and, on fake tensors, parameters)."""
+    """Call the model with stand-ins for inputs and buffers (and, on fake tensors, parameters and quantizers)."""
     builder, recorder = new_recorder(request, scope, follows_host=mode is None, watch=watch)
-    state: dict[str, torch.Tensor] = {}
-    for name, parameter in request.model.named_parameters():
-        state[name] = parameter if mode is None else stand_in(parameter)
-        _add_weight(recorder, request.names, name, (parameter, state[name]), is_parameter=True)
-    for name, buffer in request.model.named_buffers():
-        state[name] = stand_in(buffer)
-        _add_weight(recorder, request.names, name, (buffer, state[name]), is_parameter=False)
-    replaced = [stand_in(tensor) for tensor in request.inputs.tensors]
-    for name, tensor in zip(request.inputs.names, replaced, strict=True):
-        recorder.add_input(tensor, name)
-    args, kwargs = request.inputs.rebuild(replaced)
-    # Fake tensors refuse to become numpy arrays; real ones do not.
-    context = HostEscapes(recorder) if mode is None else mode
-    with scope.follow(request.names), torch.inference_mode(), context, recorder:
-        output = functional_call(request.model, state, args, kwargs)
+    with nullcontext(frozenset[nn.Module]()) if mode is None else stand_ins(request.model) as unread:
+        state: dict[str, torch.Tensor] = {}
+        for name, tensor, is_parameter in _held(request.model, unread):
+            state[name] = tensor if is_parameter and mode is None else stand_in(tensor)
+            _add_weight(recorder, request.names, name, (tensor, state[name]), is_parameter=is_parameter)
+        replaced = [stand_in(tensor) for tensor in request.inputs.tensors]
+        for name, tensor in zip(request.inputs.names, replaced, strict=True):
+            recorder.add_input(tensor, name)
+        args, kwargs = request.inputs.rebuild(replaced)
+        # Fake tensors refuse to become numpy arrays; real ones do not.
+        context = HostEscapes(recorder) if mode is None else mode
+        with scope.follow(request.names), torch.inference_mode(), context, recorder:
+            output = functional_call(request.model, state, args, kwargs)
     if scope.left_thread:
         raise CannotFollowError("modules ran in another thread, where no dispatch mode follows")
     for name, tensor in named_outputs(output):
         recorder.add_output(tensor, name)
     return builder.build(request.graph_name, "dispatch")
+
+
+def _held(model: nn.Module, unread: frozenset[nn.Module]) -> Iterator[tuple[str, torch.Tensor, bool]]:
+    """(name, tensor, it is a parameter) of the parameters, then the buffers, each under its first name.
+
+    Those of the modules `unread` are left out, unless others hold them too.
+    """
+    modules = [(name, module) for name, module in model.named_modules() if module not in unread]
+    for is_parameter in (True, False):
+        seen: set[int] = set()
+        for path, module in modules:
+            tensors = module._parameters if is_parameter else module._buffers
+            for key, tensor in tensors.items():
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield (f"{path}.{key}" if path else key), tensor, is_parameter
 
 
 def new_recorder(

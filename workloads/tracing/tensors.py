@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,13 @@ def tensors_in(tree: Any) -> list[torch.Tensor]:
     if isinstance(tree, (tuple, list)):
         return [tensor for item in tree for tensor in tensors_in(item)]
     return tensors_in(list(tree.values())) if isinstance(tree, dict) else []
+
+
+def distinct_elements(tensor: torch.Tensor) -> int:
+    """Elements that lie apart: along an expanded dim all are one."""
+    return math.prod(
+        size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or size == 0
+    )
 
 
 def storage_of(tensor: torch.Tensor) -> int:

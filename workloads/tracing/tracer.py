@@ -21,13 +21,11 @@ from workloads.tracing.scope import Scope
 RouteName = Literal["auto", "export", "dispatch", "hooks"]
 Zeros = Literal["masks", "measured"]
 
-#: From so many modules on, `auto` calls the model before it tries to export it: an export takes milliseconds per
-#: module, a call on fake tensors some tens of microseconds. The graph is the same on both routes.
-LARGE = 1000
-
 _log = logging.getLogger(__name__)
+#: `auto` calls the model before it tries to export it: an export takes milliseconds per module, a call on fake
+#: tensors some tens of microseconds. The graph is the same on both routes.
 _ROUTES: dict[str, tuple[Route, ...]] = {
-    "auto": (via_export, via_fake_tensors, via_real_tensors, via_hooks),
+    "auto": (via_fake_tensors, via_export, via_real_tensors, via_hooks),
     "export": (via_export,),
     "dispatch": (via_fake_tensors, via_real_tensors),
     "hooks": (via_hooks,),
@@ -61,8 +59,7 @@ def trace_model(
         route: `export` (torch.export), `dispatch` (a plain call under a dispatch mode, on fake tensors
             or, where the data decide, on real ones), `hooks` (a plain call; only what torch.nn modules
             do is seen, and `graph.uncounted` names the forwards that were not), `auto` (the first that
-            works, in this order; for models of more than `LARGE` modules, or on the meta device, the call
-            on fake tensors comes before the export).
+            works: the call on fake tensors, the export, the call on real ones, the hooks).
         name: of the graph; the class of the model by default.
         zeros: that make the weight densities: those of `masks`, or all that are `measured` among the weights as
             they multiply, where rounding makes zeros too.
@@ -85,8 +82,6 @@ def trace_model(
             "on the meta device."
         )
     routes = _ROUTES[route]
-    if route == "auto" and (request.is_meta or len(request.names) > LARGE):
-        routes = (via_fake_tensors, via_export, via_real_tensors, via_hooks)
     if request.is_meta:  # no numbers to run on
         routes = tuple(run for run in routes if run is not via_real_tensors)
     if any(is_packed(parameter) for parameter in model.parameters()):  # an export would run its kernels

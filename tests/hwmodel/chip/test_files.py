@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel import Bits, Density, Layer, LayerGraph, Port, Tensor, VectorOp, list_accelerators, load_accelerator
 from hwmodel.chip.storage import stored_bits
-from hwmodel.chip.units import parse_bandwidth, parse_quantity
+from hwmodel.chip.units import USUAL, _by_pint, parse_bandwidth, parse_quantity
 from hwmodel.chip.yamlfile import Schema, dump_yaml, field_validator, parse_yaml
 from hwmodel.errors import AcceleratorError, ConfigError, GraphError, LayerError, MappingError
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
@@ -104,6 +106,22 @@ def test_units():
     assert parse_quantity("size", "108 KiB") == 108 * 1024 * 8
     assert parse_quantity("energy_per_bit", "24 pJ/(64 bit)") == 24 / 64
     assert parse_bandwidth("25.6 GB/s", 200e6) == 25.6e9 * 8 / 200e6
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(USUAL)), st.floats(1e-9, 1e9) | st.integers(0, 10**6))
+def test_a_usual_unit_is_that_of_pint_to_the_last_bit(usual, number):
+    kind, unit = usual
+    assert parse_quantity(kind, f"{number!r} {unit}") == _by_pint(kind, "", float(number), unit)
+
+
+def test_no_preset_waits_for_pint():
+    code = (
+        "import sys\nfrom hwmodel import list_accelerators, load_accelerator\n"
+        "for name in list_accelerators(): load_accelerator(name)\nprint('pint' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import irrelevant
 from hwmodel.mapper.free import best_mapping, find_best
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
-from hwmodel.nest.task import Task
+from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, RELEVANT, Bits, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import TINY, chip
@@ -54,11 +54,14 @@ def splits(layer: Layer, parts: int) -> list[list[dict[str, int]]]:
     ]
 
 
-def kept_choices(level):
-    """Every set of operands that a level may keep."""
-    free = level.bypass
+def kept_choices(level, task):
+    """Every set of operands that a level may keep a tile of."""
+    held = [
+        o for memory in level.memories for o in memory.holds if not (memory.resident and o in task.stay.resident)
+    ]
+    free = [o for o in level.bypass if o in held]
     return [
-        tuple(o for o in level.holds if o not in out)
+        tuple(o for o in held if o not in out)
         for n in range(len(free) + 1)
         for out in itertools.combinations(free, n)
     ]
@@ -77,8 +80,9 @@ def orders(level, factors):
     return list(itertools.permutations(loops))
 
 
-def all_mappings(layer, accelerator):
+def all_mappings(task):
     """Every mapping of a layer, without padding."""
+    layer, accelerator = task.layer, task.accelerator
     array = accelerator.array_level
     for *temporal, spatial in splits(layer, len(accelerator.levels) + 1):
         allowed = [orders(level, factors) for level, factors in zip(accelerator.levels, temporal, strict=True)]
@@ -86,7 +90,7 @@ def all_mappings(layer, accelerator):
             continue
         for loops in place_on_axes(accelerator, layer, spatial):
             for chosen in itertools.product(*allowed):
-                for keeps in itertools.product(*(kept_choices(level) for level in accelerator.levels)):
+                for keeps in itertools.product(*(kept_choices(level, task) for level in accelerator.levels)):
                     yield Mapping(
                         levels=tuple(
                             LevelMapping(
@@ -170,7 +174,10 @@ COUNTED = {
 @pytest.mark.parametrize("text", COUNTED.values(), ids=COUNTED)
 def test_the_search_counts_what_the_price_charges(layer, text, tmp_path):
     """Not only its choice: the energy and the cycles by which it chose, first fill and last drain included."""
-    task = Task.of(layer, chip(tmp_path, text))
+    check_counted(Task.of(layer, chip(tmp_path, text)))
+
+
+def check_counted(task):
     for objective in ("energy", "latency", "edp"):
         found = find_best(task, objective)
         priced = price(task, found.mapping)
@@ -178,11 +185,40 @@ def test_the_search_counts_what_the_price_charges(layer, text, tmp_path):
         assert found.cycles == priced.cycles
 
 
-def compare_with_brute_force(layer, accelerator):
+#: One buffer in which everything may lie; and one of inputs, beside the accumulators from which outputs come to it.
+SHARED = TINY.replace("size: 64 B", "size: 96 B\n    resident: [W, I, O]")
+BESIDE = TINY.replace(
+    "  - name: buffer\n    holds: [W, I, O]\n    size: 64 B",
+    "  - {name: sums, level: buffer, holds: [O], size: 16 B, read_energy: 0.05 pJ/bit, source: test,"
+    " read_bandwidth: 64 bit/cycle}\n  - name: activations\n    level: buffer\n    holds: [W, I]\n"
+    "    resident: [I, O]\n    size: 96 B",
+)
+RESIDENTS = [("I",), ("O",), ("I", "O")]
+STAYS = [
+    *(("shared", SHARED, residents) for residents in [*RESIDENTS, ("W",), ("W", "I", "O")]),
+    *(("beside", BESIDE, residents) for residents in RESIDENTS),
+    ("bypass", BYPASS.replace("size: 64 B", "size: 96 B\n    resident: [I, O]"), ("I", "O")),
+]
+
+
+@pytest.mark.parametrize("layer", SMALL, ids=lambda layer: layer.name)
+@pytest.mark.parametrize(("text", "residents"), [item[1:] for item in STAYS],
+                         ids=[f"{name}-{''.join(residents)}" for name, _, residents in STAYS])  # fmt: skip
+def test_no_mapping_is_better_with_tensors_that_stay_on_chip(layer, text, residents, tmp_path):
+    """The tiles fit what residents leave of the buffer, all of it or 20 bytes."""
+    accelerator = chip(tmp_path, text)
+    for room in (None, 160.0):
+        stay = Stay(residents, room, 16)
+        compare_with_brute_force(layer, accelerator, stay)
+        check_counted(Task.of(layer, accelerator, stay))
+
+
+def compare_with_brute_force(layer, accelerator, stay=ALONE):
+    task = Task.of(layer, accelerator, stay)
     least = {"energy": math.inf, "latency": math.inf, "edp": math.inf}
-    for mapping in all_mappings(layer, accelerator):
+    for mapping in all_mappings(task):
         try:
-            priced = price(Task.of(layer, accelerator), mapping)
+            priced = price(task, mapping)
         except MappingError:
             continue
         energy, cycles = sum(priced.energy_pj.values()), priced.cycles
@@ -190,8 +226,8 @@ def compare_with_brute_force(layer, accelerator):
             least[name] = min(least[name], value)
     assert least["energy"] < math.inf
     for objective, expected in least.items():
-        mapping = best_mapping(Task.of(layer, accelerator), objective)
-        priced = price(Task.of(layer, accelerator), mapping)
+        mapping = best_mapping(task, objective)
+        priced = price(task, mapping)
         energy, cycles = sum(priced.energy_pj.values()), priced.cycles
         got = {"energy": energy, "latency": cycles, "edp": energy * cycles}[objective]
         if mapping.dims == layer.dims:

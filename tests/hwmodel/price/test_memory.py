@@ -75,58 +75,64 @@ def test_memories_that_hold_no_weights_say_nothing_of_them():
 
 
 def simulated_peak(graph: LayerGraph, bits: dict[str, int], native: int) -> int:
-    """Run the graph with a heap: allocate every output, free a buffer after its last reader.
+    """Run the graph with a heap: allocate what is stored when its stream starts, free it after its last reader.
 
-    A fused operation takes over the buffer of an operand that its owner (or an operation of the same owner)
-    wrote, if it is the only reader.
+    What flows is followed by hand: the set of tensors that pass while an operation runs. A fused operation takes
+    those that its owner's stream brings; a pool takes one, which nobody else may read, and what it leaves passes at
+    a pace of its own. A tensor is stored where somebody reads it who does not take it as it passes.
     """
+    order = [node.name for node in graph.nodes]
     readers = {name: list(graph.digraph.successors(name)) for name in graph.digraph}
-    unread = {name: len(found) for name, found in readers.items()}
-    heap: dict[int, int] = {}  # buffer -> bits
-    buffer_of: dict[str, int] = {}
-    users: dict[int, set[str]] = {}  # buffer -> values in it that are still to be read
+    passing: dict[str, tuple[str, str]] = {}  # node -> (start of its stream, start of its pace)
+    taken: set[tuple[str, str]] = set()
+    for node in graph.nodes:
+        passing[node.name] = (node.name, node.name)
+        if not isinstance(node, VectorOp) or not node.fused or not graph.owners[node.name]:
+            continue
+        owner, is_pool = graph.owners[node.name], node.kind == "pool"
+        brought: dict[tuple[str, str], list[str]] = {}
+        for operand in graph.digraph.predecessors(node.name):
+            is_fed = operand == owner or graph.owners.get(operand) == owner
+            if is_fed and not (is_pool and readers[operand] != [node.name]):
+                brought.setdefault(passing[operand], []).append(operand)
+        if brought:
+            latest = max(brought, key=lambda flow: order.index(flow[1]))
+            taken |= {(operand, node.name) for operand in brought[latest]}
+            passing[node.name] = (latest[0], node.name) if is_pool else latest
+    heap: dict[str, int] = {}
+    unread = {name: set(found) for name, found in readers.items()}
     peak = 0
     for node in graph.nodes:
-        operands = list(graph.digraph.predecessors(node.name))
-        if readers[node.name]:
-            reused = None
-            if isinstance(node, VectorOp) and node.fused and graph.owners[node.name]:
-                owner = graph.owners[node.name]
-                for operand in operands:
-                    same_owner = operand == owner or graph.owners.get(operand) == owner
-                    if same_owner and len(readers[operand]) == 1:
-                        reused = buffer_of[operand]
-                        break
-            elements = math.prod(graph.digraph.edges[node.name, readers[node.name][0]]["tensor"].shape)
-            if reused is None:
-                reused = len(users)
-                users[reused] = set()
-                heap[reused] = elements * width_of(graph, node, bits, native)
-            users[reused].add(node.name)
-            buffer_of[node.name] = reused
+        for name in order:
+            stored = any((name, reader) not in taken for reader in readers[name])
+            if passing[name][0] == node.name and stored:
+                elements = math.prod(graph.digraph.edges[name, readers[name][0]]["tensor"].shape)
+                heap[name] = elements * width_of(graph, graph.digraph.nodes[name]["op"], bits, native)
         peak = max(peak, sum(heap.values()))
-        for operand in operands:
-            unread[operand] -= 1
+        for operand in graph.digraph.predecessors(node.name):
+            unread[operand].discard(node.name)
             if not unread[operand]:
-                buffer = buffer_of[operand]
-                users[buffer].discard(operand)
-                if not users[buffer]:
-                    del heap[buffer]
+                heap.pop(operand, None)
     return peak
 
 
 def width_of(graph: LayerGraph, node, bits: dict[str, int], native: int) -> int:
-    """Width of what a node writes: its own layer's, its owner's, or for an input that of its first reader."""
-    if isinstance(node, Port):
-        readers = [graph.digraph.nodes[name]["op"] for name in graph.digraph.successors(node.name)]
-        return next((bits[r.name] for r in readers if isinstance(r, Layer)), native)
-    name = node.name if isinstance(node, Layer) else graph.owners[node.name]
-    return bits[name] if name else native
+    """The widest that the layers behind a node compute with; its own or its owner's where there are none."""
+    behind = [node.name]
+    asked = []
+    while behind:
+        for reader in graph.digraph.successors(behind.pop()):
+            if reader in bits:
+                asked.append(bits[reader])
+            else:
+                behind.append(reader)
+    name = node.name if isinstance(node, Layer) else graph.owners.get(node.name)
+    return max(asked, default=bits.get(name, native))
 
 
 @st.composite
 def networks(draw):
-    """Layers, fused adds of an earlier tensor (residuals), concatenations and pools, in random order."""
+    """Layers, adds of an earlier tensor (residuals), concatenations and pools, fused or not, in random order."""
     nodes = [Port(name="in", kind="input")]
     shapes = {"in": (1, draw(st.integers(1, 8)), draw(st.integers(1, 6)))}
     edges = []
@@ -154,7 +160,7 @@ def networks(draw):
             shapes[name] = (1, channels + shapes[other][1], pixels)
             read(name, other)
         else:
-            nodes.append(VectorOp(name=name, kind="pool", elements_in=1, elements_out=1))
+            nodes.append(VectorOp(name=name, kind="pool", elements_in=1, elements_out=1, fused=draw(st.booleans())))
             shapes[name] = (1, channels, max(1, pixels // 2))
         read(name, last)
         last = name
@@ -167,7 +173,9 @@ def networks(draw):
 @given(graph=networks(), data=st.data())
 def test_the_peak_is_that_of_a_simulated_run(graph, data):
     bits = {layer.name: data.draw(st.sampled_from([2, 4, 8, 16])) for layer in graph.layers}
-    assert Liveness.of(graph).peak_bits(bits, 8) == simulated_peak(graph, bits, 8)
+    alive = Liveness.of(graph)
+    widths = [tensor.bits(lambda name, _: bits[name], lambda _: None, 8) for tensor in alive.tensors]
+    assert alive.peak_bits(widths) == simulated_peak(graph, bits, 8)
 
 
 def test_a_concatenation_keeps_its_operands_until_it_is_made():

@@ -1,5 +1,6 @@
 """Bits and densities that a model carries reach its graph."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -13,7 +14,9 @@ from hwmodel import Bits
 from hwmodel.errors import TraceError
 from workloads import load_model, trace
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate
+from workloads.compress.config import QUANTIZERS
 from workloads.compress.pruning.sparse_layers import to_sparse
+from workloads.compress.quantizers.base import Quantizer
 from workloads.tracing import measure_activation_density, measure_weight_density, trace_model
 
 LENET = load_model("lenet5")
@@ -72,6 +75,60 @@ def test_the_routes_see_the_same_bits(route):
     graph = trace_model(model, (IMAGES,), route=route)
     annotated = {layer.name: (layer.bits, layer.density) for layer in config.annotate(FLOAT_GRAPH).layers}
     assert {layer.name: (layer.bits, layer.density) for layer in graph.layers} == annotated
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_tracing_needs_none_of_the_arithmetic_of_a_quantizer(quantizer, calibrated):
+    """On fake tensors, calibrated or not: nothing of a quantizer is an op, and its grid is not set on the way."""
+    choice = LayerChoice(w_bits=4, a_bits=3, quantizer=quantizer, granularity="channel", density=0.5)
+    config = CompressionConfig(dict.fromkeys(("conv1", FLOAT_GRAPH.modules[-1]), choice))
+    model = apply(LENET, config)
+    if calibrated:
+        calibrate(model, IMAGES)
+    before = copy.deepcopy(model.state_dict())
+    graphs = [trace_model(model, (IMAGES,), route=route) for route in ("auto", "export")]
+    assert [graph.route for graph in graphs] == ["dispatch", "export"]
+    layers = config.annotate(FLOAT_GRAPH).layers
+    for graph in graphs:
+        assert [(layer.name, layer.bits) for layer in graph.layers] == [(item.name, item.bits) for item in layers]
+        assert (graph.free_ops, graph.data_reads) == (FLOAT_GRAPH.free_ops, {})
+        assert graph.folded_macs == 0
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_what_a_quantizer_shares_with_its_layer_is_still_the_layers():
+    """Its values are not read, but those of the weight that it holds too are."""
+
+    class Shares(Quantizer):
+        def __init__(self, weight):
+            super().__init__(4)
+            self.held = weight
+
+        def quantize(self, x):
+            return torch.round(x / self.held.abs().max()) * self.held.abs().max()
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            fc = nn.Linear(16, 8)
+            self.quantizer, self.fc = Shares(fc.weight), fc
+
+        def forward(self, x):
+            return nn.functional.linear(x, self.quantizer(self.fc.weight))
+
+    for route in ("dispatch", "export"):
+        (layer,) = trace_model(Net(), (torch.zeros(1, 16),), route=route).layers
+        assert (layer.weights, layer.bits, layer.module) == (16 * 8, Bits(w=4, i=32), "fc")
+
+
+def test_a_quantizer_at_32_bits_is_none():
+    layers = dict.fromkeys(("conv1", FLOAT_GRAPH.modules[-1]), LayerChoice(w_bits=4, a_bits=4))
+    model = apply(LENET, CompressionConfig(layers))
+    model.conv1.set_bits(w_bits=32, a_bits=32)
+    found = {layer.name: layer.bits for layer in trace(model, IMAGES).layers}
+    assert found["conv1"] == Bits(w=32, i=32) and found[FLOAT_GRAPH.modules[-1]] == Bits(w=4, i=4)
 
 
 def test_a_float_model_has_no_bits():

@@ -99,6 +99,9 @@ class ActivationQuantizer(Quantizer):
             self._set_from(x)
         return super().forward(x)
 
+    def stand_in(self, x: Tensor) -> Tensor:
+        return x if self.observer is not None else super().stand_in(x)
+
     def quantize(self, x: Tensor) -> Tensor:
         qn, qp = self._spread(self.qn, x), self._spread(self.qp, x)
         if self.kind == "pact":

@@ -65,6 +65,10 @@ class Quantizer(nn.Module):
         """For the tracer: what runs in here is rounding that the hardware does on the way [bit]. At least 1."""
         return max(1, self._width)
 
+    def stand_in(self, x: Tensor) -> Tensor:
+        """For the tracer: a tensor of the shape and type of the result, without the arithmetic."""
+        return x if self._width == FLOAT_BITS else x.clone()
+
     @property
     def mode(self) -> str | Tensor:
         """The rounding of the next call."""

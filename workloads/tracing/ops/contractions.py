@@ -1,7 +1,7 @@
 """Rules of the ops with MACs: dims of the eight loops from the shapes of the tensors.
 
-Padding does not enter: the taps that fall on it are counted as MACs, as every hardware without a
-special case for borders performs them (and as torchinfo and fvcore count).
+Padding enters no MACs: the taps that fall on it are counted, as every hardware without a special case for borders
+performs them (and as torchinfo and fvcore count). It is kept with the layer, as zeros are no traffic.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from hwmodel.network.layer import Pads
 from workloads.tracing.ops.rules import Contraction, OpCall, register_op
 
 
@@ -35,6 +36,41 @@ def _batched(tensor: torch.Tensor, spatial: int) -> tuple[int, ...]:
     return shape if len(shape) == spatial + 2 else (1, *shape)
 
 
+def reached_padding(
+    before: Sequence[int],
+    size: Sequence[int],
+    outputs: Sequence[int],
+    taps: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> Pads:
+    """((top, bottom), (left, right)) of the padding that a filter reaches.
+
+    Args:
+        before: zeros above and left of the input.
+        size: rows and columns of the input as it is stored.
+        outputs, taps, stride, dilation: of the layer, (y, x).
+    """
+    (top, bottom), (left, right) = (
+        _reached(b, n, (o - 1) * s + (f - 1) * d + 1)
+        for b, n, o, f, s, d in zip(before, size, outputs, taps, stride, dilation, strict=True)
+    )
+    return (top, bottom), (left, right)
+
+
+def _reached(before: int, size: int, reach: int) -> tuple[int, int]:
+    """Zeros before and after `size` values that the first `reach` places from the first zero on take in."""
+    before = min(before, reach)
+    return before, max(0, reach - before - size)
+
+
+def _before(padding: str | int | Sequence[int], taps: Sequence[int], dilation: Sequence[int]) -> tuple[int, int]:
+    """Zeros above and left of the input; `same` puts the smaller half there."""
+    if padding == "same":
+        return (dilation[0] * (taps[0] - 1) // 2, dilation[1] * (taps[1] - 1) // 2)
+    return (0, 0) if isinstance(padding, str) else _yx(padding)
+
+
 def convolution(call: OpCall) -> Contraction:
     """conv1d, conv2d, conv3d of any groups, stride and dilation; transposed where the op says so.
 
@@ -50,6 +86,10 @@ def convolution(call: OpCall) -> Contraction:
     oz, oy, ox = _pixels(_batched(call.out, axes))
     fz, fy, fx = _pixels(weight.shape)
     stride, dilation = _yx(call["stride"]), _yx(call["dilation"])
+    before = _before(call["padding"], (fy, fx), dilation)
+    if axes == 1:
+        stride, dilation, before = (1, stride[1]), (1, dilation[1]), (0, before[1])
+    size = _pixels(_batched(call["input"], axes))[1:]
     return Contraction(
         kind="conv" if call.is_weight(weight) else "matmul",
         dims={
@@ -63,8 +103,9 @@ def convolution(call: OpCall) -> Contraction:
             "FX": fx,
         },
         weight=weight,
-        stride=stride if axes > 1 else (1, stride[1]),
-        dilation=dilation if axes > 1 else (1, dilation[1]),
+        stride=stride,
+        dilation=dilation,
+        padding=reached_padding(before, size, (oy, ox), (fy, fx), stride, dilation),
         has_bias=call["bias"] is not None,
     )
 
@@ -175,10 +216,12 @@ def convolution_over_time(call: OpCall) -> Contraction:
     weight: torch.Tensor = call["weight"]
     taps, channels, filters = weight.shape
     length, batch = call.out.shape[:2]
+    size = int(call["self"].shape[0])
     return Contraction(
         kind="conv" if call.is_weight(weight) else "matmul",
         dims={"B": batch, "K": filters, "C": channels, "OX": length, "FX": taps},
         weight=weight,
+        padding=reached_padding((0, int(call["pad"])), (1, size), (1, length), (1, taps), (1, 1), (1, 1)),
         has_bias=True,
     )
 

@@ -7,10 +7,12 @@ A packed weight does not show its shape (two 4-bit values in a byte, or an opaqu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
 from hwmodel.network.layer import Kind
+from workloads.tracing.ops.contractions import reached_padding
 from workloads.tracing.ops.rules import Contraction, OpCall, Vector, register_op
 
 
@@ -72,6 +74,7 @@ def quantized_convolution(call: OpCall) -> Contraction:
     packed = call["packed_weight"]
     weight, bias = packed.unpack()
     groups = int(packed.groups())
+    stride, dilation, before = (_pair(of()) for of in (packed.stride, packed.dilation, packed.padding))
     return Contraction(
         kind="conv",
         dims={
@@ -85,11 +88,18 @@ def quantized_convolution(call: OpCall) -> Contraction:
             "FX": weight.shape[3],
         },
         weight=weight,
-        stride=(int(packed.stride()[0]), int(packed.stride()[1])),
-        dilation=(int(packed.dilation()[0]), int(packed.dilation()[1])),
+        stride=stride,
+        dilation=dilation,
+        padding=reached_padding(
+            before, call["qx"].shape[2:], call.out.shape[2:], weight.shape[2:], stride, dilation
+        ),
         packed_as="weight",
         has_bias=bias is not None,
     )
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    return (int(values[0]), int(values[1]))
 
 
 def bag(call: OpCall) -> Contraction | Vector:

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from hwmodel.errors import TraceError
-from hwmodel.network.layer import RELEVANT, Kind
+from hwmodel.network.layer import NO_PADS, RELEVANT, Kind, Pads
 
 
 class CannotFollowError(Exception):
@@ -71,6 +71,7 @@ class Contraction:
         dims: bounds by the names B G K C OY OX FY FX; missing ones are 1.
         weight: the tensor that plays W; its owner names the layer.
         stride, dilation: (y, x).
+        padding: ((top, bottom), (left, right)) that the filter reaches.
         has_bias: a bias is added to every output.
         packed_as: name of the weight in the module that runs, where that keeps it in a form that is no tensor.
     """
@@ -80,6 +81,7 @@ class Contraction:
     weight: torch.Tensor
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
+    padding: Pads = NO_PADS
     has_bias: bool = False
     packed_as: str = ""
 
@@ -111,12 +113,14 @@ class Vector:
             sqrt, a division, a comparison) counted as one; a function where it depends on the call.
         fused: it is applied to the stream of outputs of the layer before it.
         reads_table: it gathers elements from a parameter (embedding): as many as it writes, or as a function says.
+        parameters: elements of parameters that it reads, where they are not those of its arguments.
     """
 
     kind: str
     ops: float | Callable[[OpCall], float] = 1.0
     fused: bool = False
     reads_table: bool | Callable[[OpCall], int] = False
+    parameters: Callable[[OpCall], int] | None = None
 
     def ops_per_element(self, call: OpCall) -> float:
         return float(self.ops(call) if callable(self.ops) else self.ops)

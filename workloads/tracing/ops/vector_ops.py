@@ -19,6 +19,7 @@ from workloads.tracing.ops.vector_counts import (
     log2_length,
     log2_table,
     per_input,
+    scale_and_shift,
     window,
 )
 
@@ -58,10 +59,6 @@ _FUSED: dict[str, dict[str, float]] = {
         "celu": 5, "gelu": 5, "leaky_relu": 2, "prelu": 2, "_prelu_kernel": 2, "hardswish": 5, "hardsigmoid": 4,
         "glu": 5, "softsign": 3, "hardshrink": 2, "softshrink": 3, "rrelu_with_noise": 2,
         "log_sigmoid_forward": 4, "_add_relu": 2,
-    },
-    "norm": {
-        # Inference: a scale and a shift per channel, folded from the running statistics.
-        "batch_norm": 2, "native_batch_norm": 2, "_native_batch_norm_legit_no_training": 2,
     },
     "cast": {"_to_copy": 0, "quantize_per_tensor": 3, "quantize_per_channel": 3,
              "quantize_per_tensor_dynamic": 3, "dequantize": 2, "int_repr": 0, "complex": 0},
@@ -169,6 +166,8 @@ _BY_CALL: dict[str, Vector] = {
     "_cdist_forward": Vector(kind="distance", ops=features),
     "col2im": Vector(kind="copy", ops=per_input),
 }
+#: Inference: a scale and a shift per channel, folded from the running statistics.
+_BATCH_NORMS = "batch_norm native_batch_norm _native_batch_norm_legit_no_training"
 #: Ops of the quantized namespace that do what those of aten do.
 _QUANTIZED = "relu leaky_relu elu hardswish max_pool2d layer_norm instance_norm dropout"
 
@@ -190,6 +189,7 @@ def register() -> None:
             register_op(f"aten::{name}", Vector(kind=kind, ops=Reduction(count)))
     others: dict[str, Rule] = {
         **_BY_CALL,
+        _BATCH_NORMS: Vector(kind="norm", ops=2, fused=True, parameters=scale_and_shift),
         f"{_VIEWS} {_LAYOUT} {_IDENTITY}": FREE,
         _FAKE_QUANTIZE: Free(passes_through=True, bits=_grid_bits),  # simulated: the hardware rounds on the way
         _CONSTANT: CONSTANT,

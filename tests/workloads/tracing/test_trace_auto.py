@@ -1,4 +1,4 @@
-"""Large models are called before they are exported: the graph is the same."""
+"""A model is called before it is exported: the graph is the same."""
 
 import pytest
 import torch
@@ -6,16 +6,11 @@ from torch import nn
 
 from hwmodel.errors import TraceError
 from workloads import load_model_with_input, model_names
-from workloads.tracing import trace_model, tracer
-
-
-@pytest.fixture
-def everything_is_large(monkeypatch):
-    monkeypatch.setattr(tracer, "LARGE", 0)
+from workloads.tracing import trace_model
 
 
 @pytest.mark.parametrize("name", model_names())
-def test_the_graph_of_a_large_model_is_that_of_its_export(name, everything_is_large):
+def test_the_graph_of_a_model_is_that_of_its_export(name):
     model, args = load_model_with_input(name)
     called, exported = trace_model(model, args), trace_model(model, args, route="export")
     assert (called.route, exported.route) == ("dispatch", "export")
@@ -29,13 +24,13 @@ def test_the_graph_of_a_large_model_is_that_of_its_export(name, everything_is_la
      nn.Sequential(nn.Conv1d(6, 8, 3), nn.BatchNorm1d(8)), nn.Bilinear(8, 8, 4)],
     ids=lambda model: type(model).__name__,
 )  # fmt: skip
-def test_composite_layers_are_the_same_for_large_models(model, everything_is_large):
+def test_composite_layers_are_the_same_when_called_and_exported(model):
     args = (torch.randn(2, 6, 8),) * (2 if isinstance(model, nn.Bilinear) else 1)
     called, exported = trace_model(model, args), trace_model(model, args, route="export")
     assert {**called.to_dict(), "route": ""} == {**exported.to_dict(), "route": ""}
 
 
-def test_a_large_model_whose_data_decide_is_left_to_the_other_routes(everything_is_large):
+def test_a_model_whose_data_decide_is_left_to_the_other_routes():
     class Table(nn.Module):
         """Adds a tensor that is neither parameter nor buffer, and asks for numbers."""
 
@@ -51,7 +46,7 @@ def test_a_large_model_whose_data_decide_is_left_to_the_other_routes(everything_
     assert graph.macs == 2 * 4 * 4
 
 
-def test_a_large_model_that_fails_says_where(everything_is_large):
+def test_a_model_that_fails_says_where():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(5, 4))
     with pytest.raises(TraceError, match="Tracing failed in 1: expected 5 features, got 4"):
         trace_model(model, (torch.ones(1, 4),))

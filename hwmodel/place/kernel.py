@@ -1,0 +1,470 @@
+"""The compiled placement: where the tensors of a candidate lie, and what the candidate costs there.
+
+Nodes run in order. A *state* is the set of tensors that lie in the resident memory, of those that are alive; it is
+a mask over slots, and a tensor has a slot from its birth to its death. Going through the order,
+
+    birth    every state goes on with the new tensor outside, and, where it fits, with it inside;
+    layer    adds its score in the situation that the state makes: which of its operands lie inside, and how much of
+             the memory all residents leave, rounded down to a room;
+    vector   adds the traffic of an operation to the memories in which its tensors lie;
+    death    of the two states that differ in the dead tensor alone, the better one goes on.
+
+States are at most 2^(tensors alive), all are kept, so the result is the optimum over all placements. Prices of
+layers in situations come in a table; what it has not yet is told, and counts as nothing until it is there.
+Candidates go through the order in blocks, so that every step is one loop over them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodel.mapper.compiling import compiled, internal
+from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.price.vector import LEARNED
+
+Flags = NDArray[np.bool_]
+
+BIRTH, LAYER, VECTOR, DEATH = range(4)
+#: Bits of a situation: the operand lies in the resident memory.
+I_INSIDE, O_INSIDE, W_INSIDE = 1, 2, 4
+#: Columns of what is missing: ROW and layer, choice, width of I, width of O; or PRICE and row, situation, room, 0.
+ROW, PRICE, MISSING = 0, 1, 5
+ENERGY, LATENCY, EDP = range(3)
+OUTER, INNER = 0, 1
+#: Columns of a memory: energy of a bit read, written; bits read, written per cycle; 1 where these share a port.
+READ_PJ, WRITE_PJ, READ_RATE, WRITE_RATE, SHARED = range(5)
+
+
+class Program(NamedTuple):
+    """A network on a chip, in numbers. Indices of tensors, layers and operations are those of the plan.
+
+    Attributes:
+        steps: (n, 3) what happens in turn, to which tensor, layer or operation, and below which mask all states lie
+            from then on.
+        elements, slot, maker: (T) of every tensor; the slot is -1 where it lies outside, the maker a layer or -1.
+        asked: (A, 3) tensor, layer that computes with it, and 1 where that is as W; sorted by tensor.
+        first_asked: (T + 1) where those of a tensor begin.
+        inputs: (B, 2) layer and tensor that it reads as I; sorted by layer.
+        first_input: (L + 1).
+        i_mask, w_mask: (L) slots of the tensors that a layer reads, 0 where one of them lies outside for good.
+        output: (L) tensor of its outputs, -1 where there is none.
+        moves: (M, 4) operation, 0 read or 1 written, tensor, UNKNOWN or LEARNED, elements; sorted by operation.
+        first_move: (V + 1).
+        owner: (V) layer.
+        work: (V, 2) of every operation that moves something: cycles of its arithmetic and of its launch.
+        still: (L, 2) what a layer's operations cost whatever moves: energy of their arithmetic [pJ], and cycles of
+            those that move nothing.
+        memories: (2, 5) outermost and resident.
+        rooms: (R) rooms of the resident memory, falling [bit].
+        size: of it [bit].
+        native: width of tensors that nobody makes or asks for [bit].
+        leakage: of every part that leaks, in a cycle [pJ].
+    """
+
+    steps: Ints
+    elements: Floats
+    slot: Ints
+    maker: Ints
+    asked: Ints
+    first_asked: Ints
+    inputs: Ints
+    first_input: Ints
+    i_mask: Ints
+    w_mask: Ints
+    output: Ints
+    moves: Ints
+    first_move: Ints
+    owner: Ints
+    work: Floats
+    still: Floats
+    memories: Floats
+    rooms: Floats
+    size: float
+    native: int
+    leakage: Floats
+
+
+class Choices(NamedTuple):
+    """What may be chosen per layer, and the prices that are known.
+
+    Attributes:
+        widths: (L, C, 3) of w, i and, where it is fixed, o, else 0 [bit].
+        place: (65,) width -> its place in rows.
+        rows: (L, C, V, V) by the widths of I and O where they lie: row of the prices, -1 where it has none yet.
+        prices: (rows, situations, R, 2) energy [pJ] and cycles; NaN where not known yet, infinite where nothing
+            fits.
+    """
+
+    widths: Ints
+    place: Ints
+    rows: Ints
+    prices: Floats
+
+
+class Block(NamedTuple):
+    """What is known of B candidates while they are placed and summed.
+
+    Attributes:
+        bits, sizes: (T, B) width and size of every tensor [bit].
+        own: (L, B) width of outputs that no tensor holds [bit].
+        rows: (L, B) of the prices.
+        lacks: (B) something has no price yet.
+        scores, ties: (S, B) of every state, infinite where it cannot be.
+        used: (S, B) what its residents take [bit].
+        died: (n, S, B) at the death of a tensor: the state in which it lay inside was the better one.
+        inside: (T, B) 1 where a tensor lies inside.
+        parts: (L, 4, B) energy of a layer, of its operations outside, and inside [pJ], and the cycles of all.
+        moved: (4, B) read and written outside, read and written inside by an operation [bit].
+        cost: (3, B) of a layer: energy [pJ] and cycles; of an operation: energy outside, inside, and cycles.
+    """
+
+    bits: Ints
+    sizes: Floats
+    own: Ints
+    rows: Ints
+    lacks: Flags
+    scores: Floats
+    ties: Floats
+    used: Floats
+    died: Flags
+    inside: Ints
+    parts: Floats
+    moved: Floats
+    cost: Floats
+
+
+class Told(NamedTuple):
+    """What has no price yet: (m, MISSING) rows, as far as there is room, and how many were found (1)."""
+
+    rows: Ints
+    total: Ints
+
+
+@internal
+def _tell(told: Told, kind: int, a: int, b: int, c: int, d: int) -> None:
+    n = told.total[0]
+    if n < told.rows.shape[0]:
+        told.rows[n, 0], told.rows[n, 1], told.rows[n, 2], told.rows[n, 3], told.rows[n, 4] = kind, a, b, c, d
+    told.total[0] = n + 1
+
+
+@internal
+def _tensor_bits(program: Program, widths: Ints, picks: Ints, block: Block) -> None:
+    """Fills the widths and sizes of the tensors; picks (B, L)."""
+    for layer in range(block.own.shape[0]):
+        for b in range(picks.shape[0]):
+            fixed = widths[layer, picks[b, layer], 2]
+            block.own[layer, b] = fixed if fixed > 0 else widths[layer, picks[b, layer], 1]
+    for t in range(block.bits.shape[0]):
+        maker, bits = program.maker[t], block.bits[t]
+        first, last = program.first_asked[t], program.first_asked[t + 1]
+        bits[:] = 0
+        for a in range(first, last):
+            layer, column = program.asked[a, 1], 1 - program.asked[a, 2]
+            for b in range(picks.shape[0]):
+                bits[b] = max(bits[b], widths[layer, picks[b, layer], column])
+        for b in range(picks.shape[0]):
+            if maker >= 0 and widths[maker, picks[b, maker], 2] > 0:
+                bits[b] = widths[maker, picks[b, maker], 2]
+            elif first == last:
+                bits[b] = program.native if maker < 0 else widths[maker, picks[b, maker], 1]
+            block.sizes[t, b] = program.elements[t] * bits[b]
+
+
+@internal
+def _find_rows(program: Program, choices: Choices, picks: Ints, block: Block, told: Told) -> None:
+    """Fills the rows of the layers; where there is none yet, that is told."""
+    i_bits = np.empty(picks.shape[0], np.int64)
+    for layer in range(block.rows.shape[0]):
+        first, last, out = program.first_input[layer], program.first_input[layer + 1], program.output[layer]
+        for b in range(picks.shape[0]):
+            i_bits[b] = choices.widths[layer, picks[b, layer], 1] if first == last else 0
+        for n in range(first, last):
+            bits = block.bits[program.inputs[n, 1]]
+            for b in range(picks.shape[0]):
+                i_bits[b] = max(i_bits[b], bits[b])
+        outputs = block.bits[out] if out >= 0 else block.own[layer]
+        for b in range(picks.shape[0]):
+            pick = picks[b, layer]
+            row = choices.rows[layer, pick, choices.place[i_bits[b]], choices.place[outputs[b]]]
+            block.rows[layer, b] = row
+            if row < 0:
+                block.lacks[b] = True
+                _tell(told, ROW, layer, pick, i_bits[b], outputs[b])
+
+
+@internal
+def _room(rooms: Floats, left: float) -> int:
+    """The largest room that residents leave."""
+    for r in range(rooms.shape[0]):
+        if rooms[r] <= left:
+            return r
+    return rooms.shape[0] - 1
+
+
+@internal
+def _situation(i_mask: int, w_mask: int, o_mask: int, state: int) -> int:
+    situation = 0
+    if i_mask and state & i_mask == i_mask:
+        situation |= I_INSIDE
+    if w_mask and state & w_mask == w_mask:
+        situation |= W_INSIDE
+    if state & o_mask:
+        situation |= O_INSIDE
+    return situation
+
+
+@internal
+def _port_cycles(memory: Floats, reads: float, writes: float) -> float:
+    reading, writing = reads / memory[READ_RATE], writes / memory[WRITE_RATE]
+    return reading + writing if memory[SHARED] > 0 else max(reading, writing)
+
+
+@internal
+def _run_vector(program: Program, block: Block, vector: int, states: Ints) -> None:
+    """Fills cost (3, B) of the block with energy of an operation outside and inside [pJ], and its cycles."""
+    moved, cost = block.moved, block.cost
+    moved[:] = 0.0
+    for m in range(program.first_move[vector], program.first_move[vector + 1]):
+        tensor, elements, way = program.moves[m, 2], program.moves[m, 3], program.moves[m, 1]
+        slot = program.slot[tensor] if tensor >= 0 else -1
+        bits = block.bits[tensor] if tensor >= 0 else block.own[program.owner[vector]]
+        for b in range(states.shape[0]):
+            is_inside = (states[b] >> slot) & 1 if slot >= 0 else 0
+            width = FLOAT_BITS if tensor == LEARNED else bits[b]
+            moved[2 * is_inside + way, b] += float(elements * width)
+    outer, inner, work = program.memories[OUTER], program.memories[INNER], program.work[vector]
+    for b in range(states.shape[0]):
+        port = _port_cycles(outer, moved[0, b], moved[1, b])
+        if moved[2, b] + moved[3, b] > 0:
+            port = max(port, _port_cycles(inner, moved[2, b], moved[3, b]))
+        cost[0, b] = moved[0, b] * outer[READ_PJ] + moved[1, b] * outer[WRITE_PJ]
+        cost[1, b] = moved[2, b] * inner[READ_PJ] + moved[3, b] * inner[WRITE_PJ]
+        cost[2, b] = np.ceil(max(port, work[0]) + work[1])
+
+
+@internal
+def _born(program: Program, block: Block, tensor: int, states: int, count: int) -> None:
+    """Every state goes on with the tensor outside, and, where it fits, inside."""
+    bit = 1 << program.slot[tensor]
+    for state in range(states):
+        if state & bit:
+            continue
+        other = state | bit
+        for b in range(count):
+            taken = block.used[state, b] + block.sizes[tensor, b]
+            block.used[other, b], block.ties[other, b] = taken, block.ties[state, b]
+            block.scores[other, b] = block.scores[state, b] if taken <= program.size else np.inf
+
+
+@internal
+def _dead(program: Program, block: Block, step: int, tensor: int, states: int, count: int) -> None:
+    """Of two states that differ in the tensor alone the better one goes on."""
+    bit = 1 << program.slot[tensor]
+    for state in range(max(states, 2 * bit)):
+        if state & bit:
+            continue
+        other = state | bit
+        for b in range(count):
+            better = block.scores[other, b] < block.scores[state, b]
+            if block.scores[other, b] == block.scores[state, b]:
+                better = block.ties[other, b] < block.ties[state, b]
+            block.died[step, state, b] = better
+            if better:
+                block.scores[state, b], block.ties[state, b] = block.scores[other, b], block.ties[other, b]
+            block.scores[other, b] = np.inf
+
+
+@internal
+def _add(scores: Floats, ties: Floats, objective: int, energy: Floats, cycles: Floats, count: int) -> None:
+    """Adds to what can still be; what cannot stays infinite."""
+    for b in range(count):
+        if scores[b] == np.inf:
+            continue
+        if objective == ENERGY:
+            scores[b] += energy[b]
+            ties[b] += cycles[b]
+        elif objective == LATENCY:
+            scores[b] += cycles[b]
+            ties[b] += energy[b]
+        else:
+            scores[b] += energy[b] * cycles[b]
+            ties[b] += energy[b]
+
+
+@internal
+def _run_layer(
+    program: Program, prices: Floats, block: Block, told: Told, layer: int, state: int, count: int
+) -> None:
+    """Fills cost (2, B) of the block with energy [pJ] and cycles of a layer."""
+    out = program.output[layer]
+    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
+    situation = _situation(program.i_mask[layer], program.w_mask[layer], o_mask, state)
+    rooms, size, scores, used = program.rooms, program.size, block.scores[state], block.used[state]
+    rows, energy, cycles = block.rows[layer], block.cost[0], block.cost[1]
+    for b in range(count):
+        energy[b], cycles[b] = 0.0, 0.0
+        if scores[b] == np.inf or rows[b] < 0:
+            continue
+        room = _room(rooms, size - used[b])
+        if np.isnan(prices[rows[b], situation, room, 0]):
+            block.lacks[b] = True
+            _tell(told, PRICE, rows[b], situation, room, 0)
+        else:
+            energy[b] = prices[rows[b], situation, room, 0]
+            cycles[b] = prices[rows[b], situation, room, 1]
+
+
+@internal
+def _place(program: Program, choices: Choices, block: Block, told: Told, objective: int, count: int) -> None:
+    """Fills what lies inside."""
+    block.scores[:] = np.inf
+    block.scores[0], block.ties[0], block.used[0] = 0.0, 0.0, 0.0
+    all_in, cost, leakage = np.zeros(count, np.int64), block.cost, program.leakage.sum()
+    for n in range(program.steps.shape[0]):
+        kind, index, states = program.steps[n, 0], program.steps[n, 1], program.steps[n, 2]
+        if kind == BIRTH:
+            if program.slot[index] >= 0:
+                _born(program, block, index, states, count)
+        elif kind == DEATH:
+            if program.slot[index] >= 0:
+                _dead(program, block, n, index, states, count)
+        else:
+            for state in range(states):
+                if kind == LAYER:
+                    _run_layer(program, choices.prices, block, told, index, state, count)
+                    cost[0] += leakage * cost[1]
+                    _add(block.scores[state], block.ties[state], objective, cost[0], cost[1], count)
+                else:
+                    all_in[:] = state
+                    _run_vector(program, block, index, all_in)
+                    cost[0] += cost[1] + leakage * cost[2]
+                    _add(block.scores[state], block.ties[state], objective, cost[0], cost[2], count)
+    for b in range(count):
+        _trace_back(program, block, b)
+
+
+@internal
+def _trace_back(program: Program, block: Block, b: int) -> None:
+    state = 0
+    for n in range(program.steps.shape[0] - 1, -1, -1):
+        kind, index = program.steps[n, 0], program.steps[n, 1]
+        if kind == DEATH and program.slot[index] >= 0 and block.died[n, state, b]:
+            state |= 1 << program.slot[index]
+            block.inside[index, b] = 1
+        elif kind == BIRTH and block.inside[index, b]:
+            state &= ~(1 << program.slot[index])
+
+
+@internal
+def _sum_layer(
+    program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats, where: Ints
+) -> None:
+    out, situation, room = program.output[layer], 0, 0
+    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
+    i_mask, w_mask = program.i_mask[layer], program.w_mask[layer]
+    rooms, size, rows, energy = program.rooms, program.size, block.rows[layer], block.parts[layer, 0]
+    for b in range(states.shape[0]):
+        if rooms.shape[0] > 1:
+            situation, room = _situation(i_mask, w_mask, o_mask, states[b]), _room(rooms, size - used[b])
+            where[b, layer, 0], where[b, layer, 1] = situation, room
+        if rows[b] < 0:
+            continue
+        energy[b] = prices[rows[b], situation, room, 0]
+        block.parts[layer, 3, b] += prices[rows[b], situation, room, 1]
+        if np.isnan(energy[b]):
+            block.lacks[b] = True
+            _tell(told, PRICE, rows[b], situation, room, 0)
+
+
+@internal
+def _sum(program: Program, choices: Choices, block: Block, told: Told, totals: Floats, where: Ints) -> None:
+    """Fills totals (B, 3) and where (B, L, 2).
+
+    Energy is summed as results do: per layer its own, then that of its operations outside, inside and of their
+    arithmetic, then what leaks in the cycles of both.
+    """
+    count = totals.shape[0]
+    states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
+    prices = choices.prices
+    totals[:] = 0.0
+    block.parts[:] = 0.0
+    for n in range(program.steps.shape[0]):
+        kind, index = program.steps[n, 0], program.steps[n, 1]
+        if kind == BIRTH:
+            for b in range(count):
+                alive[b] += block.sizes[index, b]
+                totals[b, 2] = max(totals[b, 2], alive[b])
+                if block.inside[index, b]:
+                    used[b] += block.sizes[index, b]
+                    states[b] |= 1 << program.slot[index]
+        elif kind == DEATH:
+            for b in range(count):
+                alive[b] -= block.sizes[index, b]
+                if block.inside[index, b]:
+                    used[b] -= block.sizes[index, b]
+                    states[b] &= ~(1 << program.slot[index])
+        elif kind == LAYER:
+            _sum_layer(program, prices, block, told, index, states, used, where)
+        else:
+            _run_vector(program, block, index, states)
+            parts = block.parts[program.owner[index]]
+            for k in range(3):
+                for b in range(count):
+                    parts[1 + k, b] += block.cost[k, b]
+    _add_up(program, block, totals)
+
+
+@internal
+def _add_up(program: Program, block: Block, totals: Floats) -> None:
+    """Adds energy and cycles of every layer to the totals, in the order in which results add them."""
+    count = totals.shape[0]
+    for layer in range(block.parts.shape[0]):
+        arithmetic, cycles = program.still[layer, 0], program.still[layer, 1]
+        for b in range(count):
+            own = block.parts[layer, 0, b] + block.parts[layer, 1, b] + block.parts[layer, 2, b] + arithmetic
+            took = block.parts[layer, 3, b] + cycles
+            for k in range(program.leakage.shape[0]):
+                own += program.leakage[k] * took
+            totals[b, 0] += own
+            totals[b, 1] += took
+
+
+@compiled
+def evaluate(
+    program: Program, choices: Choices, block: Block, objective: int, picks: Ints, totals: Floats, inside: Ints,
+    where: Ints, missing: Ints,
+) -> int:  # fmt: skip
+    """Place and price candidates.
+
+    Args:
+        program, choices: the network, and what may be chosen.
+        block: room for B candidates.
+        objective: ENERGY, LATENCY or EDP.
+        picks: (n, L) choice of every layer, per candidate.
+        totals: (n, 3) to be filled with energy [pJ], cycles and peak of the activations [bit].
+        inside: (n, T) to be filled: 1 where a tensor lies inside.
+        where: (n, L, 2) to be filled: situation and room of every layer.
+        missing: (m, MISSING) to be filled with what has no price yet, as far as there is room.
+
+    Returns:
+        How much was missing (with repeats): until it is 0, the totals are not right.
+    """
+    told = Told(missing, np.zeros(1, np.int64))
+    for first in range(0, picks.shape[0], block.lacks.shape[0]):
+        last = min(first + block.lacks.shape[0], picks.shape[0])
+        count = last - first
+        block.lacks[:] = False
+        _tensor_bits(program, choices.widths, picks[first:last], block)
+        _find_rows(program, choices, picks[first:last], block, told)
+        block.inside[:] = 0
+        if block.scores.shape[0] > 1:
+            _place(program, choices, block, told, objective, count)
+        _sum(program, choices, block, told, totals[first:last], where[first:last])
+        for b in range(count):
+            inside[first + b] = block.inside[:, b]
+    return int(told.total[0])

@@ -1,0 +1,211 @@
+"""Candidates placed and priced: the kernel over tables of prices that are filled as candidates ask for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hwmodel.chip.accelerator import Accelerator, Widths
+from hwmodel.errors import MappingError
+from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.mapper.free import OBJECTIVES, Objective
+from hwmodel.nest.task import Stay, Task
+from hwmodel.network.layer import Layer, Operand
+from hwmodel.place import kernel
+from hwmodel.place.kernel import I_INSIDE, MISSING, O_INSIDE, ROW, W_INSIDE, Block, Choices
+from hwmodel.place.plan import Plan
+from hwmodel.place.program import program_of
+
+#: Missing prices that are told at once, and rows of prices that there is room for at first.
+TOLD, ROOM = 1 << 16, 256
+#: Candidates that go through the kernel together.
+BLOCK = 64
+_WIDTHS = 65
+
+
+class Situation(NamedTuple):
+    """One layer in a network, as it is priced.
+
+    Attributes:
+        layer: with all its widths, that of its outputs included.
+        stay: of its operands.
+        unwritten: fraction of its finished outputs that no memory sees.
+        last: it is the last of the network.
+    """
+
+    layer: Layer
+    stay: Stay
+    unwritten: Fraction
+    last: bool
+
+
+class Price(NamedTuple):
+    """What a situation costs: energy [pJ], cycles, and the room that its tiles need [bit]."""
+
+    energy_pj: float
+    cycles: float
+    room_bits: float
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Candidates, placed and priced.
+
+    Attributes:
+        totals: (n, 3) energy [pJ], cycles, peak of the activations [bit].
+        inside: (n, T) 1 where a tensor lies in the resident memory.
+        where: (n, L, 2) situation and room of every layer, as the kernel counts them.
+    """
+
+    totals: Floats
+    inside: Ints
+    where: Ints
+
+
+class Placer:
+    """Places candidates of one network on one accelerator.
+
+    Args:
+        plan: of the network.
+        accelerator: its.
+        optimize: what placements minimise; for `edp` the sum of the products of every layer and operation.
+        options: per layer of the plan, the layer at each of its choices.
+        price: of a situation. MappingError: nothing fits.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        accelerator: Accelerator,
+        optimize: Objective,
+        options: Sequence[Sequence[Layer]],
+        price: Callable[[Situation], Price],
+    ) -> None:
+        self.plan, self.accelerator, self.options, self.price = plan, accelerator, options, price
+        self.objective = OBJECTIVES.index(optimize)
+        self.program, self.most_states = program_of(plan, accelerator)
+        self.widths = _widths(options, accelerator)
+        self._bits = sorted({int(w) for w in np.unique(self.widths) if w} | {accelerator.native_bits.i})
+        place = np.full(_WIDTHS, -1, dtype=np.int64)
+        place[self._bits] = range(len(self._bits))
+        self.place = place
+        count, most = self.widths.shape[:2]
+        self.rows: Ints = np.full((count, most, len(self._bits), len(self._bits)), -1, dtype=np.int64)
+        situations = 8 if accelerator.keeper is not None else 1
+        self.prices: Floats = np.full((ROOM, situations, len(self.program.rooms), 2), np.nan)
+        self._situations: list[Situation] = []
+        self._row_of: dict[Any, int] = {}
+
+    def run(self, picks: Ints) -> Placed:
+        """Place and price candidates. picks: (n, L) choice of every layer."""
+        count, layers, tensors = len(picks), len(self.plan.layers), len(self.plan.tensors)
+        placed = Placed(
+            np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 2), np.int64)
+        )
+        block = self._block(min(count, BLOCK))
+        missing = np.zeros((TOLD, MISSING), np.int64)
+        while True:
+            choices = Choices(self.widths, self.place, self.rows, self.prices)
+            told = kernel.evaluate(
+                self.program, choices, block, self.objective, picks, placed.totals, placed.inside, placed.where,
+                missing,
+            )  # fmt: skip
+            if not told:
+                return placed
+            for row in np.unique(missing[: min(told, TOLD)], axis=0):
+                self._fill(*(int(value) for value in row))
+
+    def _block(self, count: int) -> Block:
+        """Room for so many candidates."""
+        layers, tensors, states = len(self.plan.layers), len(self.plan.tensors), self.most_states
+        return Block(
+            bits=np.zeros((tensors, count), np.int64),
+            sizes=np.zeros((tensors, count)),
+            own=np.zeros((layers, count), np.int64),
+            rows=np.zeros((layers, count), np.int64),
+            lacks=np.zeros(count, np.bool_),
+            scores=np.zeros((states, count)),
+            ties=np.zeros((states, count)),
+            used=np.zeros((states, count)),
+            died=np.zeros((len(self.program.steps), states, count), np.bool_),
+            inside=np.zeros((tensors, count), np.int64),
+            parts=np.zeros((layers, 4, count)),
+            moved=np.zeros((4, count)),
+            cost=np.zeros((3, count)),
+        )
+
+    def prefill(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
+        """Price a layer at a choice between tensors of these widths, all outside, with all of the room."""
+        self._add_row(layer, pick, i_bits, o_bits)
+        row = int(self.rows[layer, pick, self.place[i_bits], self.place[o_bits]])
+        if np.isnan(self.prices[row, 0, 0, 0]):
+            self._add_price(row, 0, 0)
+
+    def _fill(self, kind: int, *where: int) -> None:
+        if kind == ROW:
+            self._add_row(*where)
+        else:
+            self._add_price(*where[:3])
+
+    def _add_row(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
+        """A row for a layer at a choice between tensors of these widths; layers that are alike share it."""
+        situation = self.situation(layer, pick, i_bits, o_bits)
+        key = situation._replace(layer=situation.layer.unnamed())
+        if key not in self._row_of:
+            self._row_of[key] = len(self._situations)
+            self._situations.append(situation)
+            if len(self._situations) > len(self.prices):
+                self.prices = np.concatenate((self.prices, np.full_like(self.prices, np.nan)))
+        self.rows[layer, pick, self.place[i_bits], self.place[o_bits]] = self._row_of[key]
+
+    def situation(self, layer: int, pick: int, i_bits: int, o_bits: int) -> Situation:
+        """A layer at a choice between tensors of these widths, its operands outside."""
+        task = Task.of(self.options[layer][pick], self.accelerator)
+        bits = task.layer.bits
+        assert bits is not None
+        lies = Stay(i_bits=None if i_bits == task.widths.i else i_bits)
+        last = layer == len(self.plan.layers) - 1
+        work = self.plan.works[layer]
+        return Situation(task.layer.with_bits(replace(bits, o=o_bits)), lies, work.unwritten, last)
+
+    def stay(self, where: Sequence[int], lies: Stay) -> Stay:
+        """A situation and room of the kernel as the stay of a layer."""
+        situation, room = where
+        flags: tuple[tuple[Operand, int], ...] = (("W", W_INSIDE), ("I", I_INSIDE), ("O", O_INSIDE))
+        return Stay(
+            resident=tuple(operand for operand, flag in flags if situation & flag),
+            room_bits=float(self.program.rooms[room]) if room else None,
+            i_bits=lies.i_bits,
+        )
+
+    def _add_price(self, row: int, situation: int, room: int) -> None:
+        """The price of a row in a situation; it holds for every room down to the one that its tiles need."""
+        found = self._situations[row]
+        try:
+            price = self.price(found._replace(stay=self.stay((situation, room), found.stay)))
+        except MappingError:
+            if not situation and not room:
+                raise
+            self.prices[row, situation, room:] = math.inf
+            return
+        self.prices[row, situation, room] = price.energy_pj, price.cycles
+        for smaller in range(room + 1, len(self.program.rooms)):
+            if self.program.rooms[smaller] < price.room_bits:
+                break
+            self.prices[row, situation, smaller] = price.energy_pj, price.cycles
+
+
+def _widths(options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Ints:
+    """Widths of w, i and, where a layer fixes it, o at every choice. (L, C, 3)"""
+    widths = np.zeros((len(options), max((len(found) for found in options), default=1), 3), dtype=np.int64)
+    for n, found in enumerate(options):
+        for c, layer in enumerate(found):
+            own: Widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+            fixed = 0 if layer.bits is None else layer.bits.o or 0
+            widths[n, c] = own.w, own.i, fixed
+    return widths

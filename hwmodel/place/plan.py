@@ -1,0 +1,149 @@
+"""What a network asks of a chip's memories, whatever the widths: its tensors, its layers and operations, in order.
+
+Nothing here depends on a configuration, so one plan serves every candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from hwmodel.chip.accelerator import Accelerator, Widths
+from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Layer
+from hwmodel.network.liveness import Liveness
+from hwmodel.network.streams import Streams
+from hwmodel.network.tensors import StoredTensor, inputs
+from hwmodel.price.vector import VectorWork, fuses_pools, vector_works
+
+#: So many tensors that may stay are placed at once; of more, those that are read last lie outside.
+MOST_AT_ONCE = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerWork:
+    """The tensors of one layer.
+
+    Attributes:
+        step: position of its node in the order of execution.
+        inputs, weights: indices of the tensors that it reads as I and as W (a product of two activations).
+        output: index of the tensor that its finished outputs become; None where nobody reads them.
+        unwritten: fraction of its finished outputs that no memory sees: a pool behind it reduces them.
+    """
+
+    step: int
+    inputs: tuple[int, ...]
+    weights: tuple[int, ...]
+    output: int | None
+    unwritten: Fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A network on a chip.
+
+    Attributes:
+        layers: of the graph, as annotated.
+        alive: its stored tensors, and which of them are alive at every step.
+        works: of every layer.
+        vectors: of every operation without MACs.
+        movable: indices of the tensors that may lie in the chip's resident memory.
+        crowded: names of the tensors that might, were there not too many at once (`MOST_AT_ONCE`).
+    """
+
+    layers: tuple[Layer, ...]
+    alive: Liveness
+    works: tuple[LayerWork, ...]
+    vectors: tuple[VectorWork, ...]
+    movable: frozenset[int]
+    crowded: tuple[str, ...]
+
+    @classmethod
+    def of(cls, graph: LayerGraph, accelerator: Accelerator, *, fuse: bool = True, stay: bool = True) -> Plan:
+        """The plan of a graph.
+
+        Args:
+            graph: traced.
+            accelerator: says where tensors may stay.
+            fuse: pools may be fused with what feeds them.
+            stay: tensors may stay on chip where the accelerator has the memory for it.
+        """
+        pools = fuses_pools(accelerator, fuse=fuse)
+        alive, streams = Liveness.of(graph, pools=pools), Streams.of(graph, pools=pools)
+        index = {tensor.name: n for n, tensor in enumerate(alive.tensors)}
+        may_stay = stay and accelerator.resident("I") is not None
+        movable, crowded = _movable(alive) if may_stay else (frozenset(), ())
+        step = {node.name: n for n, node in enumerate(graph.nodes)}
+        vectors = vector_works(graph, streams, index) if graph.layers and accelerator.levels else ()
+        return cls(
+            layers=graph.layers,
+            alive=alive,
+            works=tuple(_work(graph, layer, streams, index, step[layer.name]) for layer in graph.layers),
+            vectors=vectors,
+            movable=movable,
+            crowded=crowded,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know about the placement."""
+        if not self.crowded:
+            return ()
+        return (
+            f"placement: of tensors alive at once at most {MOST_AT_ONCE} are placed, so that "
+            f"{len(self.crowded)} lie outside untried: {', '.join(self.crowded[:3])}"
+            f"{', ...' if len(self.crowded) > 3 else ''}",
+        )
+
+    @property
+    def tensors(self) -> tuple[StoredTensor, ...]:
+        return self.alive.tensors
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Layer name -> its index."""
+        return {layer.name: n for n, layer in enumerate(self.layers)}
+
+    def tensor_bits(self, layers: Sequence[Layer], widths: Sequence[Widths], native: int) -> list[int]:
+        """Width of every tensor [bit].
+
+        Args:
+            layers: those of the plan under a configuration.
+            widths: of them.
+            native: of tensors that no layer makes or asks for [bit].
+        """
+        return [
+            tensor.bits(
+                lambda name, operand: getattr(widths[self.index[name]], operand.lower()),
+                lambda name: None if (bits := layers[self.index[name]].bits) is None else bits.o,
+                native,
+            )
+            for tensor in self.tensors
+        ]
+
+
+def _work(graph: LayerGraph, layer: Layer, streams: Streams, index: Mapping[str, int], step: int) -> LayerWork:
+    reads = [(index[source], operand) for source, operand in inputs(graph, layer) if source in index]
+    name, elements = streams.stored[layer.name][0]
+    made = streams.made[layer.name]
+    return LayerWork(
+        step=step,
+        inputs=tuple(tensor for tensor, operand in reads if operand == "I"),
+        weights=tuple(tensor for tensor, operand in reads if operand == "W"),
+        output=index.get(name),
+        unwritten=Fraction(made - elements, made) if elements < made else Fraction(0),
+    )
+
+
+def _movable(alive: Liveness) -> tuple[frozenset[int], tuple[str, ...]]:
+    """Tensors that may stay, and the names of those that may not because too many are alive at once."""
+    movable = {n for n, tensor in enumerate(alive.tensors) if tensor.inside}
+    crowded: list[str] = []
+    for step in alive.steps:
+        here = sorted((n for n in step if n in movable), key=lambda n: (alive.tensors[n].death, n))
+        for n in here[MOST_AT_ONCE:]:
+            movable.discard(n)
+            crowded.append(alive.tensors[n].name)
+    return frozenset(movable), tuple(crowded)

@@ -1,0 +1,116 @@
+"""A plan in the numbers that the kernel wants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.nest.task import rooms_of
+from hwmodel.place.kernel import BIRTH, DEATH, LAYER, VECTOR, Program
+from hwmodel.place.plan import Plan
+from hwmodel.price.vector import UNKNOWN
+
+
+def program_of(plan: Plan, accelerator: Accelerator) -> tuple[Program, int]:
+    """The program of a plan, and a bound of its states."""
+    steps, slots = _steps(plan)
+    keeper = accelerator.keeper
+    outer = accelerator.levels[-1].memories[0] if accelerator.levels else None
+    asked = [
+        (n, plan.index[name], int(operand == "W"))
+        for n, tensor in enumerate(plan.tensors)
+        for name, operand in tensor.asked
+    ]
+    inputs = [(n, tensor) for n, work in enumerate(plan.works) for tensor in work.inputs]
+    moves = [
+        (n, way, tensor, elements)
+        for n, vector in enumerate(plan.vectors)
+        for way, items in enumerate((vector.reads, vector.writes))
+        for tensor, elements in items
+    ]
+    lanes, pj = accelerator.vector.lanes, accelerator.vector.pj_per_op
+    launch = accelerator.vector.launch_cycles
+    work = [(v.operations / lanes if v.waits else 0.0, launch if v.waits else 0.0) for v in plan.vectors]
+    still = np.zeros((len(plan.layers), 2))
+    for vector, (compute, start) in zip(plan.vectors, work, strict=True):
+        still[vector.owner, 0] += vector.operations * pj
+        still[vector.owner, 1] += 0.0 if vector.moves else math.ceil(compute + start)
+    program = Program(
+        steps=steps,
+        elements=np.array([tensor.elements for tensor in plan.tensors], dtype=np.float64),
+        slot=np.array(slots, dtype=np.int64),
+        maker=np.array([plan.index.get(tensor.maker, -1) for tensor in plan.tensors], dtype=np.int64),
+        asked=_table(asked, 3),
+        first_asked=_starts([row[0] for row in asked], len(plan.tensors)),
+        inputs=_table(inputs, 2),
+        first_input=_starts([row[0] for row in inputs], len(plan.layers)),
+        i_mask=_masks([work.inputs for work in plan.works], slots),
+        w_mask=_masks([work.weights for work in plan.works], slots),
+        output=np.array([UNKNOWN if w.output is None else w.output for w in plan.works], dtype=np.int64),
+        moves=_table(moves, 4),
+        first_move=_starts([row[0] for row in moves], len(plan.vectors)),
+        owner=np.array([vector.owner for vector in plan.vectors], dtype=np.int64),
+        work=np.array(work, dtype=np.float64).reshape(-1, 2),
+        still=still,
+        memories=np.array([_memory(outer), _memory(keeper)]),
+        rooms=np.array(rooms_of(keeper) if keeper is not None else [math.inf]),
+        size=keeper.size_bits or math.inf if keeper is not None else math.inf,
+        native=accelerator.native_bits.i,
+        leakage=np.array(list(accelerator.leakage_pj.values()), dtype=np.float64),
+    )
+    return program, int(steps[:, 2].max(initial=1))
+
+
+def _steps(plan: Plan) -> tuple[Ints, list[int]]:
+    """Rows of `Program.steps`, and the slot of every tensor: at each node births, what runs there, then deaths."""
+    happens: dict[int, list[tuple[int, int]]] = {}
+    kinds = (
+        (BIRTH, [tensor.birth for tensor in plan.tensors]),
+        (LAYER, [work.step for work in plan.works]),
+        (VECTOR, [vector.step for vector in plan.vectors]),
+        (DEATH, [tensor.death for tensor in plan.tensors]),
+    )
+    for kind, step_of in kinds:
+        for index, step in enumerate(step_of):
+            if kind != VECTOR or plan.vectors[index].moves:
+                happens.setdefault(step, []).append((kind, index))
+    rows: list[tuple[int, int, int]] = []
+    slots, taken = [-1] * len(plan.tensors), set[int]()
+    for step in sorted(happens):
+        for kind, index in happens[step]:
+            if kind == BIRTH and index in plan.movable:
+                slots[index] = next(n for n in range(len(taken) + 1) if n not in taken)
+                taken.add(slots[index])
+            if kind == DEATH and index in plan.movable:
+                taken.remove(slots[index])
+            rows.append((kind, index, 1 << (max(taken, default=-1) + 1)))
+    return _table(rows, 3), slots
+
+
+def _table(rows: Sequence[tuple[int, ...]], columns: int) -> Ints:
+    return np.array(rows, dtype=np.int64).reshape(-1, columns)
+
+
+def _starts(keys: Sequence[int], count: int) -> Ints:
+    """Where the rows of each key begin, and their number at the end; the keys rise."""
+    return np.searchsorted(np.array(keys, dtype=np.int64), np.arange(count + 1)).astype(np.int64)
+
+
+def _masks(tensors: Sequence[tuple[int, ...]], slots: Sequence[int]) -> Ints:
+    """Mask of the slots of some tensors; 0 where there are none, or one has no slot."""
+    masks = [0 if any(slots[n] < 0 for n in group) else sum({1 << slots[n] for n in group}) for group in tensors]
+    return np.array(masks, dtype=np.int64)
+
+
+def _memory(memory: Memory | None) -> Floats:
+    """Columns READ_PJ to SHARED; one that is not there costs nothing."""
+    if memory is None:
+        return np.array([0.0, 0.0, math.inf, math.inf, 0.0])
+    return np.array(
+        [memory.read_pj_per_bit, memory.write_pj_per_bit, memory.read_bits_per_cycle or math.inf,
+         memory.write_bits_per_cycle or math.inf, float(memory.shared_port)]
+    )  # fmt: skip
