@@ -26,8 +26,8 @@ def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
 
     Where the inputs lie wider than the layer reads them, the better of two mappings is taken: that of the layer
     that reads them as narrow, and that of the one that computes with them as wide. The mapping is that of the dense
-    layer: it does not depend on the zeros, so that fewer values never cost more. The price depends on them, and on the kind
-    of the layer (a matmul has no pattern among its weights).
+    layer: it does not depend on the zeros, so that fewer values never cost more. The price depends on them, and on
+    the kind of the layer (a matmul has no pattern among its weights).
 
     Raises:
         MappingError: no mapping fits.
