@@ -119,7 +119,7 @@ def layer_cost(
 
 
 def price_situation(accelerator: Accelerator, optimize: Objective, situation: Situation) -> Price:
-    """What a layer costs in a network, without the vector operations on its output; the same numbers as `layer_cost`.
+    """What a layer costs in a network without the vector operations on its output; as `layer_cost`.
 
     Raises:
         MappingError: no mapping fits.

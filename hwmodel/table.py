@@ -126,12 +126,12 @@ class CostTable:
         wanted: dict[str, tuple[Choice | None, ...]] = {
             module: tuple(dict.fromkeys(choices.get(module, ()))) or (None,) for module in layers
         }
-        options = [
+        annotated = [
             [layer if choice is None else choice.annotate(layer) for choice in wanted[layer.module]]
             for layer in graph.layers
         ]
         plan = Plan.of(graph, accelerator, fuse=fuse)
-        placer = Placer(plan, accelerator, optimize, options, partial(price_situation, accelerator, optimize))
+        placer = Placer(plan, accelerator, optimize, annotated, partial(price_situation, accelerator, optimize))
         entries: dict[str, _Entry] = {}
         for count, module in enumerate(layers):
             entries[module] = _entry(plan, placer, wanted[module], module)

@@ -237,7 +237,7 @@ def sums_return(task: Task, mapping: Mapping) -> bool:
 
 
 def room_needed(task: Task, mapping: Mapping, level: int, memory: Memory) -> float:
-    """What the tiles in a memory take together, doubled where they are, and resident sums while unfinished [bit]."""
+    """What the tiles in a memory take together, doubled where they are, and unfinished resident sums [bit]."""
     held = [operand for operand in memory.holds if operand in mapping.levels[level].keeps]
     need = float(memory.copies * sum(tile_bits(task, mapping, level, operand) for operand in held))
     if task.rests("O", memory) and sums_return(task, mapping):

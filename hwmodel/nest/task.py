@@ -78,7 +78,7 @@ class Task:
         """The task of a layer; one without bits runs at the accelerator's native widths."""
         widths = accelerator.resolve_bits(layer.bits, layer.reduction)
         bits = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
-        return cls(replace(layer, bits=bits), accelerator, widths, stay)
+        return cls(layer.with_bits(bits), accelerator, widths, stay)
 
     @property
     def identity(self) -> Identity:
@@ -121,7 +121,7 @@ class Task:
 
     def with_density(self, density: Density) -> Task:
         """The same task with other zeros."""
-        return self.with_layer(replace(self.layer, density=density))
+        return self if density == self.layer.density else self.with_layer(self.layer.with_density(density))
 
     def in_room(self, room_bits: float | None) -> Task:
         """The same task with another room in the resident memory [bit]; None: all of it."""

@@ -1,8 +1,8 @@
 """The tensors of a network that are stored: how large they are, how long they live, and who asks for which width.
 
-A tensor has the width that those ask for who compute with it: the widest, if there are several. An operation without
-MACs asks for what its own readers ask, so behind convolution, add and pool the next convolution decides. Where
-nobody asks (an output of the network), or where the layer that makes the tensor fixes the width of its outputs
+A tensor has the width that those ask for who compute with it: the widest, if there are several. An operation
+without MACs asks for what its own readers ask, so behind convolution, add and pool the next convolution decides.
+Where nobody asks (an output of the network), or where the layer that makes the tensor fixes the width of its outputs
 (`Bits.o`), it has the width of that layer.
 """
 

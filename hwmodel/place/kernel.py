@@ -1,7 +1,7 @@
 """The compiled placement: where the tensors of a candidate lie, and what the candidate costs there.
 
-Nodes run in order. A *state* is the set of tensors that lie in the resident memory, of those that are alive; it is a
-mask over slots, and a tensor has a slot from its birth to its death. Going through the order,
+Nodes run in order. A *state* is the set of tensors that lie in the resident memory, of those that are alive; it is
+a mask over slots, and a tensor has a slot from its birth to its death. Going through the order,
 
     birth    every state goes on with the new tensor outside, and, where it fits, with it inside;
     layer    adds its score in the situation that the state makes: which of its operands lie inside, and how much of
@@ -35,7 +35,7 @@ I_INSIDE, O_INSIDE, W_INSIDE = 1, 2, 4
 ROW, PRICE, MISSING = 0, 1, 5
 ENERGY, LATENCY, EDP = range(3)
 OUTER, INNER = 0, 1
-#: Columns of a memory: energy of a bit read and written, bits read and written per cycle, 1 where these share a port.
+#: Columns of a memory: energy of a bit read, written; bits read, written per cycle; 1 where these share a port.
 READ_PJ, WRITE_PJ, READ_RATE, WRITE_RATE, SHARED = range(5)
 
 
@@ -95,7 +95,8 @@ class Choices(NamedTuple):
         widths: (L, C, 3) of w, i and, where it is fixed, o, else 0 [bit].
         place: (65,) width -> its place in rows.
         rows: (L, C, V, V) by the widths of I and O where they lie: row of the prices, -1 where it has none yet.
-        prices: (rows, situations, R, 2) energy [pJ] and cycles; NaN where not known yet, infinite where nothing fits.
+        prices: (rows, situations, R, 2) energy [pJ] and cycles; NaN where not known yet, infinite where nothing
+            fits.
     """
 
     widths: Ints
@@ -140,15 +141,15 @@ class Told(NamedTuple):
     """What has no price yet: (m, MISSING) rows, as far as there is room, and how many were found (1)."""
 
     rows: Ints
-    count: Ints
+    total: Ints
 
 
 @internal
 def _tell(told: Told, kind: int, a: int, b: int, c: int, d: int) -> None:
-    n = told.count[0]
+    n = told.total[0]
     if n < told.rows.shape[0]:
         told.rows[n, 0], told.rows[n, 1], told.rows[n, 2], told.rows[n, 3], told.rows[n, 4] = kind, a, b, c, d
-    told.count[0] = n + 1
+    told.total[0] = n + 1
 
 
 @internal
@@ -466,4 +467,4 @@ def evaluate(
         _sum(program, choices, block, told, totals[first:last], where[first:last])
         for b in range(count):
             inside[first + b] = block.inside[:, b]
-    return int(told.count[0])
+    return int(told.total[0])

@@ -140,7 +140,7 @@ class Placer:
         )
 
     def prefill(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
-        """Price a layer at a choice between tensors of these widths, everything outside and all of the room left."""
+        """Price a layer at a choice between tensors of these widths, all outside, with all of the room."""
         self._add_row(layer, pick, i_bits, o_bits)
         row = int(self.rows[layer, pick, self.place[i_bits], self.place[o_bits]])
         if np.isnan(self.prices[row, 0, 0, 0]):
@@ -155,8 +155,7 @@ class Placer:
     def _add_row(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """A row for a layer at a choice between tensors of these widths; layers that are alike share it."""
         situation = self.situation(layer, pick, i_bits, o_bits)
-        alike = replace(situation.layer, name="", module="", parameter="", parameter_elements=None)
-        key = situation._replace(layer=alike)
+        key = situation._replace(layer=situation.layer.unnamed())
         if key not in self._row_of:
             self._row_of[key] = len(self._situations)
             self._situations.append(situation)

@@ -68,8 +68,13 @@ def program_of(plan: Plan, accelerator: Accelerator) -> tuple[Program, int]:
 def _steps(plan: Plan) -> tuple[Ints, list[int]]:
     """Rows of `Program.steps`, and the slot of every tensor: at each node births, what runs there, then deaths."""
     happens: dict[int, list[tuple[int, int]]] = {}
-    for kind, step_of in ((BIRTH, [t.birth for t in plan.tensors]), (LAYER, [w.step for w in plan.works]),
-                          (VECTOR, [v.step for v in plan.vectors]), (DEATH, [t.death for t in plan.tensors])):  # fmt: skip
+    kinds = (
+        (BIRTH, [tensor.birth for tensor in plan.tensors]),
+        (LAYER, [work.step for work in plan.works]),
+        (VECTOR, [vector.step for vector in plan.vectors]),
+        (DEATH, [tensor.death for tensor in plan.tensors]),
+    )
+    for kind, step_of in kinds:
         for index, step in enumerate(step_of):
             if kind != VECTOR or plan.vectors[index].moves:
                 happens.setdefault(step, []).append((kind, index))
