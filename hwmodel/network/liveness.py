@@ -28,14 +28,14 @@ class Liveness:
     steps: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, graph: LayerGraph, *, pools: bool = True) -> Liveness:
+    def of(cls, graph: LayerGraph, streams: Streams | None = None) -> Liveness:
         """Liveness of the tensors of a graph.
 
         Args:
             graph: in the order in which it runs.
-            pools: pools may be fused with what feeds them (see `hwmodel.network.streams`).
+            streams: of the graph; None: pools are fused with what feeds them.
         """
-        tensors = stored_tensors(graph, Streams.of(graph, pools=pools))
+        tensors = stored_tensors(graph, Streams.of(graph) if streams is None else streams)
         born: dict[int, list[int]] = {}
         dying: dict[int, list[int]] = {}
         for index, tensor in enumerate(tensors):

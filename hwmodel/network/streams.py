@@ -10,16 +10,21 @@ stored. A global pool is a window as large as the plane. Where somebody else rea
 stored, and the pool is a pass of its own: the pooling stage sits in the one way out. What the windows need between
 rows is not counted.
 
+A **fused attention** (where the chip's library has one) is one stream from its scores to its mix: scores, scale,
+mask and softmax are computed block by block and touch no memory.
+
 Source: NVIDIA, NVDLA hardware architecture (PDP: on-the-fly from SDP, or off-line from memory); Sharma et al., Bit
-Fusion, ISCA 2018, section II (pooling and activation units below the columns).
+Fusion, ISCA 2018, section II (pooling and activation units below the columns); Dao et al., FlashAttention, NeurIPS
+2022.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwmodel.network.attention import FusedAttention, fused_attentions
 from hwmodel.network.layer import Layer
 from hwmodel.network.nodes import Port, VectorOp
 
@@ -40,6 +45,7 @@ class Streams:
         made: head -> elements that it makes itself.
         stored: head -> (node, elements) of the tensors of its stream that are written to memory, in order.
         kept: nodes whose output is in memory, inputs of the network among them.
+        ends: node of a fused attention -> its mix: all that they read is in memory until that has run.
     """
 
     heads: Mapping[str, str]
@@ -47,16 +53,18 @@ class Streams:
     made: Mapping[str, int]
     stored: Mapping[str, tuple[tuple[str, int], ...]]
     kept: frozenset[str]
+    ends: Mapping[str, str]
 
     @classmethod
-    def of(cls, graph: LayerGraph, *, pools: bool = True) -> Streams:
+    def of(cls, graph: LayerGraph, *, pools: bool = True, attention: bool = False) -> Streams:
         """The streams of a graph.
 
         Args:
             graph: its vector operations say whether they may be fused.
             pools: pools may join a stream; else each is a pass of its own.
+            attention: attentions are fused where that is possible (see `fused_attentions`).
         """
-        builder = _Builder(graph, pools)
+        builder = _Builder(graph, pools, fused_attentions(graph) if attention else ())
         for node in graph.nodes:
             builder.add(node.name)
         return builder.streams()
@@ -70,8 +78,9 @@ class _Builder:
     """Walks the nodes in execution order. A *strand* is a part of a stream in which all tensors pass at one pace:
     behind a pool a new one starts."""
 
-    def __init__(self, graph: LayerGraph, pools: bool) -> None:
+    def __init__(self, graph: LayerGraph, pools: bool, fused: Sequence[FusedAttention]) -> None:
         self.graph, self.pools = graph, pools
+        self.ends = {name: item.mix for item in fused for name in (item.scores, *item.between)}
         self.position = {node.name: index for index, node in enumerate(graph.nodes)}
         self.strands: dict[str, str] = {}
         self.heads: dict[str, str] = {}
@@ -82,6 +91,9 @@ class _Builder:
         if isinstance(node, Port):
             return
         self.heads[name] = self.strands[name] = name
+        if isinstance(node, Layer):
+            parents = self.graph.digraph.predecessors(name)
+            self.edges |= {(parent, name) for parent in parents if self.ends.get(parent) == name}
         sources = self.sources(node) if isinstance(node, VectorOp) else []
         if not sources:
             return
@@ -92,6 +104,8 @@ class _Builder:
 
     def sources(self, op: VectorOp) -> list[str]:
         """The nodes that stream into an operation: those of one strand, the latest, that its owner feeds."""
+        if op.name in self.ends:
+            return [parent for parent in self.graph.digraph.predecessors(op.name) if parent in self.ends]
         owner = self.graph.owners[op.name]
         if not op.fused or not owner or (_is_pool(op) and not self.pools):
             return []
@@ -122,6 +136,7 @@ class _Builder:
             made={head: self.elements(head) for head in stored},
             stored={head: tuple(found) for head, found in stored.items()},
             kept=frozenset(kept),
+            ends=self.ends,
         )
 
     def elements(self, name: str) -> int:
