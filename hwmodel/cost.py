@@ -17,7 +17,7 @@ from hwmodel.nest.mapping import Mapping
 from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Layer, Operand
 from hwmodel.place.network import place_network, vector_costs
 from hwmodel.place.placer import Price, Situation
 from hwmodel.place.plan import Plan
@@ -68,6 +68,7 @@ def layer_cost(
     last: bool = True,
     stay: Stay = ALONE,
     unwritten: Fraction = Fraction(0),
+    on_chip: tuple[Operand, ...] = (),
 ) -> LayerCost:
     """Cost of one layer.
 
@@ -77,13 +78,14 @@ def layer_cost(
         last: it is the last layer of its network.
         stay: where its operands lie, in a network.
         unwritten: fraction of its finished outputs that no memory sees: a pool behind it reduces them.
+        on_chip: operands that no memory sees: the scores of an attention that is one kernel.
 
     Raises:
         MappingError: no mapping fits.
     """
     task = Task.of(layer, accelerator, stay)
     work = task.without_removed_filters()
-    priced = _price(work, optimize, last=last, unwritten=unwritten)
+    priced = _price(work, optimize, last=last, unwritten=unwritten, on_chip=on_chip)
     cycles, utilization = priced.cycles, priced.utilization
     energy, traffic = dict(priced.energy_pj), dict(priced.traffic_bits)
     if vector is not None and accelerator.levels:
@@ -125,18 +127,21 @@ def price_situation(accelerator: Accelerator, optimize: Objective, situation: Si
         MappingError: no mapping fits.
     """
     task = Task.of(situation.layer, accelerator, situation.stay).without_removed_filters()
-    priced = _price(task, optimize, last=situation.last, unwritten=situation.unwritten)
+    priced = _price(task, optimize, last=situation.last, unwritten=situation.unwritten, on_chip=situation.on_chip)
     room = 0.0 if priced.mapping is None else resident_room(task, priced.mapping)
     return Price(added(priced.energy_pj.values()), float(priced.cycles), room)
 
 
-def _price(task: Task, optimize: Objective, *, last: bool, unwritten: Fraction) -> LayerPrice:
+def _price(
+    task: Task, optimize: Objective, *, last: bool, unwritten: Fraction, on_chip: tuple[Operand, ...]
+) -> LayerPrice:
     """Cost of a task (whole filters already removed) by the kind of its chip."""
     accelerator = task.accelerator
     if accelerator.loop_nest is not None:
         return price_operations(task, accelerator.loop_nest, last=last)
     if accelerator.roofline is not None:
-        return _without_unwritten(task, price_kernel(task, accelerator.roofline, last=last), unwritten)
+        kernel = price_kernel(task, accelerator.roofline, last=last, on_chip=on_chip)
+        return _without_unwritten(task, kernel, unwritten)
     mapping, priced = map_and_price(task.with_density(useful_zeros(task)), optimize)
     price = LayerPrice(
         energy_pj=priced.energy_pj,
@@ -216,8 +221,8 @@ def evaluate(
         optimize: what the mapping of each layer minimises (of energy what accesses and MACs take: leakage enters
             once it is found), and the placement of the tensors (with leakage).
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
-        fuse: pools may be fused with the layer that feeds them, and concatenations made in place; else each is a
-            pass of its own that reads and writes memory.
+        fuse: pools may be fused with the layer that feeds them, concatenations made in place, and attentions one
+            kernel where the chip's library has that; else each operation reads and writes memory.
 
     Raises:
         PrecisionError: `strict_bits`, and it has none for the widths of some layer.
@@ -237,7 +242,7 @@ def evaluate(
     costs = tuple(
         layer_cost(
             item.layer, accelerator, optimize, vector=vectors.get(n), last=item.last, stay=item.stay,
-            unwritten=item.unwritten,
+            unwritten=item.unwritten, on_chip=item.on_chip,
         )
         for n, item in enumerate(placed.situations)
     )  # fmt: skip

@@ -29,14 +29,14 @@ class Liveness:
     steps: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, graph: LayerGraph, *, fuse: bool = True) -> Liveness:
+    def of(cls, graph: LayerGraph, streams: Streams | None = None) -> Liveness:
         """Liveness of the tensors of a graph.
 
         Args:
             graph: in the order in which it runs.
-            fuse: pools and concatenations need no pass of their own where they can (see `hwmodel.network.streams`).
+            streams: of the graph; None: everything is fused that can be.
         """
-        tensors = stored_tensors(graph, Streams.of(graph, fuse=fuse))
+        tensors = stored_tensors(graph, Streams.of(graph) if streams is None else streams)
         born: dict[int, list[int]] = {}
         dying: dict[int, list[int]] = {}
         for index, tensor in enumerate(tensors):

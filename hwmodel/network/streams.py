@@ -12,17 +12,21 @@ rows is not counted.
 
 A concatenation whose pieces lie side by side already (`hwmodel.network.layout`) moves nothing: its tensor is the
 tensors of its pieces, and what works on it starts a stream of its own, from memory.
+A **fused attention** (where the chip's library has one) is one stream from its scores to its mix: scores, scale,
+mask and softmax are computed block by block and touch no memory.
 
 Source: NVIDIA, NVDLA hardware architecture (PDP: on-the-fly from SDP, or off-line from memory); Sharma et al., Bit
-Fusion, ISCA 2018, section II (pooling and activation units below the columns).
+Fusion, ISCA 2018, section II (pooling and activation units below the columns); Dao et al., FlashAttention, NeurIPS
+2022.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwmodel.network.attention import FusedAttention, fused_attentions
 from hwmodel.network.layer import Layer
 from hwmodel.network.layout import in_place
 from hwmodel.network.nodes import Port, VectorOp
@@ -45,6 +49,7 @@ class Streams:
         stored: head -> (node, elements) of the tensors of its stream that are written to memory, in order.
         kept: nodes whose output is in memory, inputs of the network among them.
         parts: concatenation that moves nothing -> (node, elements) of the tensors that it is made of, in order.
+        ends: node of a fused attention -> its mix: all that they read is in memory until that has run.
     """
 
     heads: Mapping[str, str]
@@ -53,16 +58,18 @@ class Streams:
     stored: Mapping[str, tuple[tuple[str, int], ...]]
     kept: frozenset[str]
     parts: Mapping[str, tuple[tuple[str, int], ...]]
+    ends: Mapping[str, str]
 
     @classmethod
-    def of(cls, graph: LayerGraph, *, fuse: bool = True) -> Streams:
+    def of(cls, graph: LayerGraph, *, fuse: bool = True, attention: bool = False) -> Streams:
         """The streams of a graph.
 
         Args:
             graph: its vector operations say whether they may be fused.
             fuse: pools may join a stream, and concatenations may be made in place; else each is a pass of its own.
+            attention: attentions are fused where that is possible (see `fused_attentions`).
         """
-        builder = _Builder(graph, fuse)
+        builder = _Builder(graph, fuse, fused_attentions(graph) if attention else ())
         for node in graph.nodes:
             builder.add(node.name)
         return builder.streams()
@@ -90,9 +97,10 @@ class _Builder:
     """Walks the nodes in execution order. A *strand* is a part of a stream in which all tensors pass at one pace:
     behind a pool a new one starts."""
 
-    def __init__(self, graph: LayerGraph, fuse: bool) -> None:
+    def __init__(self, graph: LayerGraph, fuse: bool, fused: Sequence[FusedAttention]) -> None:
         self.graph, self.fuse = graph, fuse
         self.parts = in_place(graph) if fuse else {}
+        self.ends = {name: item.mix for item in fused for name in (item.scores, *item.between)}
         self.position = {node.name: index for index, node in enumerate(graph.nodes)}
         self.strands: dict[str, str] = {}
         self.heads: dict[str, str] = {}
@@ -103,6 +111,9 @@ class _Builder:
         if isinstance(node, Port):
             return
         self.heads[name] = self.strands[name] = name
+        if isinstance(node, Layer):
+            parents = self.graph.digraph.predecessors(name)
+            self.edges |= {(parent, name) for parent in parents if self.ends.get(parent) == name}
         sources = self.sources(node) if isinstance(node, VectorOp) else []
         if not sources:
             return
@@ -113,6 +124,8 @@ class _Builder:
 
     def sources(self, op: VectorOp) -> list[str]:
         """The nodes that stream into an operation: those of one strand, the latest, that its owner feeds."""
+        if op.name in self.ends:
+            return [parent for parent in self.graph.digraph.predecessors(op.name) if parent in self.ends]
         owner = self.graph.owners[op.name]
         if not op.fused or not owner or (_is_pool(op) and not self.fuse):
             return []
@@ -146,6 +159,7 @@ class _Builder:
             parts={
                 name: tuple((part, self.elements(part)) for part in parts) for name, parts in self.parts.items()
             },
+            ends=self.ends,
         )
 
     def elements(self, name: str) -> int:

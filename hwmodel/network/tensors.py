@@ -69,7 +69,7 @@ def stored_tensors(graph: LayerGraph, streams: Streams) -> tuple[StoredTensor, .
             name=name,
             elements=max(data["tensor"].elements for _, _, data in readers),
             birth=position[streams.heads.get(name, name)],
-            death=max(position[reader] for reader in streams.readers(graph, name)),
+            death=max(position[streams.ends.get(reader, reader)] for reader in streams.readers(graph, name)),
             inside=not any(_is_port(graph, node) for node in (name, *streams.readers(graph, name))),
             asked=asked[name],
             maker=_maker(graph, name),

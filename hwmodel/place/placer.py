@@ -36,12 +36,14 @@ class Situation(NamedTuple):
         layer: with all its widths, that of its outputs included.
         stay: of its operands.
         unwritten: fraction of its finished outputs that no memory sees.
+        on_chip: operands that no memory sees.
         last: it is the last of the network.
     """
 
     layer: Layer
     stay: Stay
     unwritten: Fraction
+    on_chip: tuple[Operand, ...]
     last: bool
 
 
@@ -179,7 +181,8 @@ class Placer:
         lies = Stay(i_bits=None if i_bits == task.widths.i else i_bits)
         last = layer == len(self.plan.layers) - 1
         work = self.plan.works[layer]
-        return Situation(task.layer.with_bits(replace(bits, o=o_bits)), lies, work.unwritten, last)
+        layer_bits = replace(bits, o=o_bits)
+        return Situation(task.layer.with_bits(layer_bits), lies, work.unwritten, work.on_chip, last)
 
     def stay(self, where: Sequence[int], lies: Stay) -> Stay:
         """A situation and room of the kernel as the stay of a layer."""

@@ -87,6 +87,16 @@ def fuses(accelerator: Accelerator, *, fuse: bool = True) -> bool:
     return fuse and accelerator.roofline is None
 
 
+def fuses_attention(accelerator: Accelerator, *, fuse: bool = True) -> bool:
+    """Whether attentions run as one kernel each: on GPUs and CPUs, as every library deployed there has it.
+
+    The arrays of other chips have no path from one product through a softmax into the next.
+
+    Source: Dao et al., FlashAttention, NeurIPS 2022; torch.nn.functional.scaled_dot_product_attention.
+    """
+    return fuse and accelerator.roofline is not None
+
+
 def vector_works(graph: LayerGraph, streams: Streams, index: dict[str, int]) -> tuple[VectorWork, ...]:
     """The work of every vector operation and of every further tensor of a layer's stream, in execution order.
 
@@ -104,7 +114,7 @@ def vector_works(graph: LayerGraph, streams: Streams, index: dict[str, int]) -> 
             owner = layers.get(graph.owners[node.name], 0)
             works.append(_work(graph, streams, index, node, owner, step))
         elif node.name in layers:
-            first, *others = streams.stored[node.name]
+            first, *others = streams.stored[node.name] or (("", 0),)
             beyond = [(first[0], first[1] - streams.made[node.name])] if first[1] > streams.made[node.name] else []
             writes = tuple((index.get(name, UNKNOWN), elements) for name, elements in (*beyond, *others))
             owner = layers[node.name]

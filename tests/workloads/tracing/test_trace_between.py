@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from hwmodel import LayerGraph, evaluate
+from hwmodel import LayerGraph, evaluate, load_accelerator
+from hwmodel.network.attention import fused_attentions
 from hwmodel.network.layout import in_place
 from tests.hwmodel.chips import without_residents
 from workloads import trace
@@ -303,3 +304,34 @@ def test_pieces_are_whole_tensors_along_an_outer_axis(how, lies):
     graph = trace(Joined(how), torch.zeros(2, 5, 4))
     last = next(op for op in reversed(graph.vector_ops) if op.kind == "concat")
     assert (last.name in in_place(graph)) is lies
+
+
+class Attends(nn.Module):
+    """Torch's own attention; with `need_weights` its result holds the mean of the softmax over the heads."""
+
+    def __init__(self, *, weights: bool) -> None:
+        super().__init__()
+        self.attention, self.weights = nn.MultiheadAttention(64, 4, batch_first=True), weights
+
+    def forward(self, x: torch.Tensor) -> Any:
+        found = self.attention(x, x, x, need_weights=self.weights)
+        return found if self.weights else found[0]
+
+
+class Causal(nn.Module):
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def test_a_traced_attention_is_one_kernel_unless_its_weights_are_asked_for():
+    tokens = torch.zeros(2, 10, 64)
+    assert len(fused_attentions(trace(Attends(weights=False), tokens))) == 1
+    assert fused_attentions(trace(Attends(weights=True), tokens)) == ()
+    graph = trace(Causal(), *(torch.zeros(2, 4, 10, 16) for _ in "qkv"))
+    (found,) = fused_attentions(graph)
+    kinds = [graph.digraph.nodes[name]["op"].kind for name in found.between]
+    assert kinds[-1] == "softmax" and len(kinds) == 2
+    scores, mix = evaluate(graph, load_accelerator("a100")).layers
+    words = 2 * 4 * 10 * 16
+    traffic = [scores.traffic_bits["hbm2e", o] for o in "WIO"] + [mix.traffic_bits["hbm2e", o] for o in "WIO"]
+    assert traffic == [16 * n for n in (words, words, 0, words, 0, words)]
