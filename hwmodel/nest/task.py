@@ -93,12 +93,12 @@ class Task:
 
         What a mapping says of the outermost level holds for an operand in its home.
         """
-        memory = self.accelerator.resident(operand) if operand in self.stay.resident else None
+        memory = self.accelerator.keeper if operand in self.stay.resident else None
         return memory or next(m for m in self.accelerator.levels[-1].memories if operand in m.holds)
 
     def rests(self, operand: Operand, memory: Memory) -> bool:
         """The operand lies in this memory whole, so that no tile of it is kept there beside."""
-        return operand in self.stay.resident and self.accelerator.resident(operand) is memory
+        return operand in self.stay.resident and self.accelerator.keeper is memory
 
     def room_bits(self, memory: Memory) -> float:
         """What the tiles of the operands of a memory may take together, doubled where they are [bit]."""
