@@ -49,6 +49,7 @@ from hwmodel.mapper.counting import (
     fresh_part,
     irrelevant,
     product,
+    stored_share,
     tile_words,
 )
 from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
@@ -87,11 +88,12 @@ def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
     irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
     for q in range(tiles.shape[0]):
         t = tiles[q]
-        around, slide = total / product(t), 1.0
+        around, slide = total / product(t), stored_share(t, -1, nest)
         for dim in range(OY, FX + 1):
             if t[dim] != b[dim]:
                 share = t[dim] / b[dim]
-                slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
+                moved = share + (1.0 - share) * fresh_part(dim, t, t[dim], pace)
+                slide = min(slide, moved * stored_share(t, dim, nest))
         keep = (
             1.0 - irrelevant(WEIGHT, t) / irr[0],
             1.0 - irrelevant(INPUT, t) / irr[1],

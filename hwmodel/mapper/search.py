@@ -15,6 +15,7 @@ from hwmodel.mapper.counting import (
     INPUT,
     OUTER_WRITES,
     OUTPUT,
+    OY,
     PE,
     PSUM,
     RELEVANT,
@@ -27,6 +28,7 @@ from hwmodel.mapper.counting import (
     irrelevant,
     moves,
     product,
+    stored_share,
     tile_words,
 )
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, whole
@@ -69,6 +71,18 @@ def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
         for o in range(words.shape[0]):
             order = nest.outer[o]
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
+            if x == INPUT:
+                words[o, x] *= stored_share(t, _sliding_dim(order, n), nest)
+
+
+@internal
+def _sliding_dim(order: Ints, n: Ints) -> int:
+    """The dim of the innermost of the loops n where it slides a window of I, else -1."""
+    for k in range(7, -1, -1):
+        dim = order[k]
+        if n[dim] > 1:
+            return dim if dim >= OY else -1
+    return -1
 
 
 @internal

@@ -229,6 +229,16 @@ class TileSpace:
             )  # fmt: skip
         return energy[None]
 
+    def _pads(self) -> Ints:
+        """Rows and columns around the input that no memory holds, those that padded dims reach among them. (4)"""
+        layer, dims = self.task.layer, self.dims
+        if not self.task.skips_padding:
+            return np.zeros(4, dtype=np.int64)
+        (top, bottom), (left, right) = layer.padding
+        rows = layer.stride[0] * (dims.OY - layer.dims.OY) + layer.dilation[0] * (dims.FY - layer.dims.FY)
+        columns = layer.stride[1] * (dims.OX - layer.dims.OX) + layer.dilation[1] * (dims.FX - layer.dims.FX)
+        return np.array([top, bottom + rows, left, right + columns], dtype=np.int64)
+
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:
         """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
@@ -252,6 +262,7 @@ class TileSpace:
             memory=self.memory,
             capacity=self.capacity[1],
             unfinished=self.unfinished,
+            pads=self._pads(),
             loops=self.loops,
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),

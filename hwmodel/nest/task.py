@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator, Memory, Widths
 from hwmodel.network.choice import remove_filters
-from hwmodel.network.layer import Bits, Density, Dims, Layer, Operand
+from hwmodel.network.layer import NO_PADS, Bits, Density, Dims, Layer, Operand, Pads
 
 
 class Stay(NamedTuple):
@@ -47,6 +47,7 @@ class Identity(NamedTuple):
         widths: [bit].
         accelerator: its fingerprint.
         stay: of its operands.
+        padding: zeros around the input, where the chip does not fetch them.
     """
 
     dims: Dims
@@ -55,6 +56,7 @@ class Identity(NamedTuple):
     widths: Widths
     accelerator: str
     stay: Stay
+    padding: Pads
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,14 @@ class Task:
         """Tasks with equal identities have the same best mapping, whatever their layers are called."""
         layer = self.layer
         return Identity(
-            layer.dims, layer.stride, layer.dilation, self.widths, self.accelerator.fingerprint, self.stay
-        )
+            layer.dims, layer.stride, layer.dilation, self.widths, self.accelerator.fingerprint, self.stay,
+            layer.padding if self.skips_padding else NO_PADS,
+        )  # fmt: skip
+
+    @property
+    def skips_padding(self) -> bool:
+        """Zeros around the input do not come from the outermost memory; row-stationary chips are priced as published."""
+        return self.accelerator.dataflow == "free"
 
     def home(self, operand: Operand) -> Memory:
         """The memory that an operand comes from or ends in: the resident one, else the outermost.
