@@ -40,10 +40,11 @@ def rooms_of(memory: Memory) -> tuple[float, ...]:
 
 
 class Identity(NamedTuple):
-    """What the best mapping of a task depends on, and nothing else: no name, no module, no zeros.
+    """What the best mapping of a task depends on, and nothing else: no name, no module.
 
     Attributes:
         dims, stride, dilation: of the layer.
+        density: of its operands; ask with those zeros as values that the accelerator cannot use.
         widths: [bit].
         accelerator: its fingerprint.
         stay: of its operands.
@@ -52,6 +53,7 @@ class Identity(NamedTuple):
     dims: Dims
     stride: tuple[int, int]
     dilation: tuple[int, int]
+    density: Density
     widths: Widths
     accelerator: str
     stay: Stay
@@ -85,7 +87,13 @@ class Task:
         """Tasks with equal identities have the same best mapping, whatever their layers are called."""
         layer = self.layer
         return Identity(
-            layer.dims, layer.stride, layer.dilation, self.widths, self.accelerator.fingerprint, self.stay
+            layer.dims,
+            layer.stride,
+            layer.dilation,
+            layer.density,
+            self.widths,
+            self.accelerator.fingerprint,
+            self.stay,
         )
 
     def home(self, operand: Operand) -> Memory:
