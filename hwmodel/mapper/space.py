@@ -79,6 +79,22 @@ def divisors(number: int) -> tuple[int, ...]:
     return tuple(sorted({*small, *(number // d for d in small)}))
 
 
+def padded_bounds(bound: int, size: int) -> list[int]:
+    """Bounds to which a dim may be padded on an axis: each that no other beats in passes and padding.
+
+    A shorter part of the axis may pad less in more passes, and a longer axis offers that as a shorter one does.
+    """
+    found: list[int] = []
+    for used in range(min(size, bound), 1, -1):
+        passes = math.ceil(bound / used)
+        padded = passes * math.ceil(bound / passes)
+        if padded == bound:
+            break
+        if not found or padded < found[-1]:
+            found.append(padded)
+    return found
+
+
 @lru_cache(maxsize=256)
 def padded_variants(dims: Dims, axes: tuple[Axis, ...]) -> list[tuple[Dims, dict[DimName, int]]]:
     """The dims, and variants in which one dim per axis is padded to fill the axis better.
@@ -89,10 +105,7 @@ def padded_variants(dims: Dims, axes: tuple[Axis, ...]) -> list[tuple[Dims, dict
     for axis in axes:
         found: list[tuple[DimName, int] | None] = [None]
         for dim in axis.dims:
-            bound = dims[dim]
-            passes = math.ceil(bound / axis.size)
-            if bound // max(d for d in divisors(bound) if d <= axis.size) > passes:
-                found.append((dim, passes * math.ceil(bound / passes)))
+            found += [(dim, bound) for bound in padded_bounds(dims[dim], axis.size)]
         options.append(found)
     variants: dict[Dims, dict[DimName, int]] = {}
     for combination in itertools.product(*options):
