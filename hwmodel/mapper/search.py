@@ -130,6 +130,7 @@ def search(
     scores: Floats,
     sizes: Ints,
     edges: Floats,
+    shares: Floats,
     tiles: Ints,
     keys: Floats,
     limits: tuple[float, float],
@@ -142,6 +143,7 @@ def search(
         num_metrics: metrics that enter the bounds.
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
+        shares: (P) of the steps that skipping leaves to a pair.
         tiles, keys: (T, 8) and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
@@ -189,7 +191,7 @@ def search(
         for p in range(pairs.shape[0]):
             if scores[p] > cutoff:
                 break
-            compute = array_cycles(nest, sizes[p, PES])
+            compute = array_cycles(nest, sizes[p, PES], shares[p])
             carried = (
                 others[0] == sizes[p, REST],
                 others[1] == sizes[p, REST + 1],

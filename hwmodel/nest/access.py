@@ -9,7 +9,7 @@ reads = U - distinct elements, since the first visit of an element starts from z
 read for all instances that need the same tile (multicast), and takes one update for all that add into
 the same outputs (spatial reduction).
 
-Zero padding (`Layer.padding`) is not fetched from the outermost memory into a shared buffer; a layer without the field
+Zero padding (`Layer.padding`) is not fetched from the outermost memory into a shared buffer; a layer without it
 counts as Timeloop does, for which padding is data.
 
 Source: Parashar et al., Timeloop, ISPASS 2019, section V; checked against Timeloop v3.0.3 in the tests.
@@ -82,7 +82,8 @@ def task_accesses(task: Task, mapping: Mapping) -> AccessCounts:
                 layer, mapping, operand, inner, level, holders[-1], diagonal
             )
             inner = level
-        if operand == "I" and len(holders) > 1 and holders[-2] >= task.accelerator.array_level and task.skips_padding:
+        shared = len(holders) > 1 and holders[-2] >= task.accelerator.array_level
+        if operand == "I" and shared and task.skips_padding:
             _leave_padding(counts, layer, mapping, holders[-2], holders[-1])
     return counts
 
@@ -100,9 +101,10 @@ def stored_transfers(layer: Layer, mapping: Mapping, level: int) -> int:
     bounds, words = mapping.bounds(level), tile_transfers(layer, mapping, "I", level)
     share = Fraction(1)
     slides = _sliding_loop(mapping, level)
-    for axis, (out, tap) in enumerate((("OY", "FY"), ("OX", "FX"))):
-        tile: dict[str, int] = {out: bounds[out], tap: bounds[tap]}
-        pace = {out: layer.stride[axis], tap: layer.dilation[axis]}
+    axes: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
+    for axis, (out, tap) in enumerate(axes):
+        tile: dict[DimName, int] = {out: bounds[out], tap: bounds[tap]}
+        pace: dict[DimName, int] = {out: layer.stride[axis], tap: layer.dilation[axis]}
         length = extent(layer, bounds, axis)
         for dim in (out, tap):
             if slides is not None and slides.dim == dim and tile[dim] * pace[dim] <= length:

@@ -40,10 +40,11 @@ def rooms_of(memory: Memory) -> tuple[float, ...]:
 
 
 class Identity(NamedTuple):
-    """What the best mapping of a task depends on, and nothing else: no name, no module, no zeros.
+    """What the best mapping of a task depends on, and nothing else: no name, no module.
 
     Attributes:
         dims, stride, dilation: of the layer.
+        density: of its operands; ask with those zeros as values that the accelerator cannot use.
         widths: [bit].
         accelerator: its fingerprint.
         stay: of its operands.
@@ -53,6 +54,7 @@ class Identity(NamedTuple):
     dims: Dims
     stride: tuple[int, int]
     dilation: tuple[int, int]
+    density: Density
     widths: Widths
     accelerator: str
     stay: Stay
@@ -87,13 +89,19 @@ class Task:
         """Tasks with equal identities have the same best mapping, whatever their layers are called."""
         layer = self.layer
         return Identity(
-            layer.dims, layer.stride, layer.dilation, self.widths, self.accelerator.fingerprint, self.stay,
+            layer.dims,
+            layer.stride,
+            layer.dilation,
+            layer.density,
+            self.widths,
+            self.accelerator.fingerprint,
+            self.stay,
             layer.padding if self.skips_padding else NO_PADS,
-        )  # fmt: skip
+        )
 
     @property
     def skips_padding(self) -> bool:
-        """Zeros around the input do not come from the outermost memory; row-stationary chips are priced as published."""
+        """Zeros around the input do not come from the outermost memory; row-stationary chips are as published."""
         return self.accelerator.dataflow == "free"
 
     def home(self, operand: Operand) -> Memory:
