@@ -26,6 +26,7 @@ from hwmodel.mapper.counting import (
     product,
     tile_words,
 )
+from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
@@ -129,6 +130,8 @@ def search(
     share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(all_metrics)
     repeats = np.zeros(nest.outer.shape[0], np.bool_)
     words, far = np.empty((nest.outer.shape[0], 3)), np.empty((nest.outer.shape[0], all_metrics))
+    divisors, able, reach = divisors_of(bounds), np.empty(pairs.shape[0], np.int64), pairs.shape[0]
+    masks = divisor_masks(nest, divisors, registers, unrollings, pairs)
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
             break
@@ -152,7 +155,10 @@ def search(
                 least[k] = min(least[k], far[o, k])
         for x in range(3):
             edge_t += nest.edge[BUFFER, x] * tile_words(x, t, pace) * nest.holds[BUFFER, x]
-        for p in range(pairs.shape[0]):
+        while reach > 0 and scores[reach - 1] > cutoff:
+            reach -= 1
+        for candidate in range(dividing(divisors, masks, t, reach, able)):
+            p = able[candidate]
             if scores[p] > cutoff:
                 break
             compute = np.ceil(total / sizes[p, PES] / nest.rate)
