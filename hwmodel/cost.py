@@ -17,7 +17,7 @@ from hwmodel.nest.mapping import Mapping
 from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Density, Layer, Operand
+from hwmodel.network.layer import Layer, Operand
 from hwmodel.place.network import place_network, vector_costs
 from hwmodel.place.placer import Price, Situation
 from hwmodel.place.plan import Plan
@@ -25,7 +25,7 @@ from hwmodel.price.gpu import price_kernel, uses_structure
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added
 from hwmodel.price.sequential import price_operations
-from hwmodel.price.sparsity import nm_pattern, weight_density
+from hwmodel.price.sparsity import nm_pattern, used_zeros, useful_zeros, weight_density
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from hwmodel.price.vector import VectorCost
 
@@ -142,7 +142,7 @@ def _price(
     if accelerator.roofline is not None:
         kernel = price_kernel(task, accelerator.roofline, last=last, on_chip=on_chip)
         return _without_unwritten(task, kernel, unwritten)
-    mapping, priced = map_and_price(task.with_density(_useful_zeros(task)), optimize)
+    mapping, priced = map_and_price(task.with_density(useful_zeros(task)), optimize)
     price = LayerPrice(
         energy_pj=priced.energy_pj,
         traffic_bits={(place, operand): item.bits for (place, operand), item in priced.traffic.items()},
@@ -173,23 +173,6 @@ def _without_unwritten(task: Task, price: LayerPrice, unwritten: Fraction) -> La
     return replace(price, energy_pj=energy, traffic_bits=traffic)
 
 
-def _useful_zeros(task: Task) -> Density:
-    """The density with the zeros that the accelerator cannot use counted as values: fewer layers to map."""
-    used, d = _used(task.accelerator), task.layer.density
-    return Density(
-        w=weight_density(d) if "W" in used else 1.0,
-        i=d.i if "I" in used else 1.0,
-        o=d.o if "O" in used else 1.0,
-        pattern="unstructured" if nm_pattern(task) is None else d.pattern,
-    )
-
-
-def _used(accelerator: Accelerator) -> set[str]:
-    """Operands whose zeros save something, wherever they lie."""
-    compressed = {o for memory in accelerator.memories().values() for o in memory.compressed}
-    return set(accelerator.gating) | set(accelerator.skipping) | compressed
-
-
 def stored_weight_bits(task: Task) -> float:
     """Weights of a task (whole filters already removed) in the outermost memory [bit]."""
     layer, width = task.layer, task.widths.w
@@ -211,7 +194,7 @@ def _notes(task: Task) -> tuple[str, ...]:
     notes = [note] if note else []
     if machine is not None and uses_structure(layer, machine.format_for(max(widths.w, widths.i))):
         return tuple(notes)
-    idle = "W" not in _used(accelerator) and nm_pattern(task) is None
+    idle = "W" not in used_zeros(accelerator) and nm_pattern(task) is None
     if weight_density(layer.density) < 1.0 and layer.density.pattern != "filter" and idle:
         notes.append(
             f"{accelerator.name}: zeros among the weights save nothing here: it neither gates nor compresses them"
@@ -238,8 +221,8 @@ def evaluate(
         optimize: what the mapping of each layer minimises (of energy what accesses and MACs take: leakage enters
             once it is found), and the placement of the tensors (with leakage).
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
-        fuse: pools may be fused with the layer that feeds them, and attentions into one kernel where the chip's
-            library has that; else each operation reads and writes memory.
+        fuse: pools may be fused with the layer that feeds them, concatenations made in place, and attentions one
+            kernel where the chip's library has that; else each operation reads and writes memory.
 
     Raises:
         PrecisionError: `strict_bits`, and it has none for the widths of some layer.

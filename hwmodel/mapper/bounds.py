@@ -17,16 +17,23 @@ import numpy as np
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
     ALWAYS,
+    BUFFER,
     FAR,
     FX,
     FY,
     INPUT,
+    INSIDE_BUFFER,
+    INSIDE_PE,
     NEAR,
     ONE,
+    OUTER_READS,
+    OUTER_WRITES,
     OUTPUT,
     OX,
     OY,
+    PE,
     RELEVANT,
+    WAITS,
     WEIGHT,
     ZERO,
     B,
@@ -36,6 +43,7 @@ from hwmodel.mapper.counting import (
     Ints,
     K,
     NestInputs,
+    array_cycles,
     coefficients,
     distinct_tiles,
     fresh_part,
@@ -135,9 +143,10 @@ def bound_branch(
     values = bounds_s + least_tile
     total = float(nest.bounds.prod())
     cycles = np.ceil(total / unrollings.prod(axis=1) / nest.rate)
-    if values.shape[1] > 1:
-        cycles = np.maximum(cycles, values[:, 1:-1].max(axis=1, initial=0.0)) + np.maximum(values[:, -1], 0.0)
-    cycles = np.ceil(cycles * (1.0 - SLACK))
+    if nest.array_cycles > 0:
+        cycles[:] = nest.array_cycles
+    cycles = np.maximum(cycles + np.maximum(values[:, WAITS], 0.0), values[:, WAITS + 1 :].max(axis=1, initial=0.0))
+    cycles = np.ceil(np.maximum(cycles, nest.least_cycles) * (1.0 - SLACK))
     scores = {ENERGY: values[:, 0], LATENCY: cycles, EDP: values[:, 0] * cycles}[objective]
     return float(np.min(scores, where=cycles <= most_cycles, initial=np.inf))
 
@@ -220,7 +229,6 @@ def join(
     num_all = lines.shape[1]
     spare = np.empty((num_all, NUM_COLUMNS))
     a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
-    total = float(product(nest.bounds))
     irr = (
         irrelevant(WEIGHT, nest.bounds),
         irrelevant(INPUT, nest.bounds),
@@ -228,10 +236,10 @@ def join(
     )
     for j in range(unrollings.shape[0]):
         s = unrollings[j]
-        compute = np.ceil(total / product(s) / nest.rate)
+        compute = array_cycles(nest, product(s))
         for k in range(len(values)):
             values[k] = bounds_s[j, k] + least_tile[k]
-        cycles = busy_cycles(values, compute)
+        cycles = max(busy_cycles(values, compute, num_metrics), nest.least_cycles)
         if whole(cycles) > limits[1] or score_of(objective, values[0], cycles) > limits[0]:
             continue
         for x in (WEIGHT, OUTPUT):  # their tiles across the PEs do not depend on the register tile
@@ -252,7 +260,7 @@ def join(
                 for x in range(3):
                     values[k] = min(values[k], line[BASE + x] + line[SLOPE + x] / irr[x])
                 values[k] += least_tile[k]
-            cycles = busy_cycles(values, compute)
+            cycles = max(busy_cycles(values, compute, num_metrics), nest.least_cycles)
             score = score_of(objective, values[0], cycles)
             if score > limits[0] or whole(cycles) > limits[1]:
                 continue
@@ -275,6 +283,64 @@ def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
     idle = [a[:, dims].prod(axis=1) for dims in IRRELEVANT]
     total = a.prod(axis=1)
     return np.stack([*idle, *(total // part for part in idle), spread.prod(axis=1)], axis=1)
+
+
+@internal
+def hop(nest: NestInputs, level: int, operand: int, words: float, different: float) -> float:
+    """Cycles of the first fill (last drain) of one tile at PE or buffer."""
+    return words * max(nest.far[level, operand] * different, nest.near[level, operand])
+
+
+@internal
+def fill_edges(
+    nest: NestInputs,
+    level: int,
+    words: tuple[float, float, float],
+    different: tuple[float, float, float],
+    row: Floats,
+) -> None:
+    """Fills row (M) with what goes before and after each metric at PE or buffer; at WAITS that of the array.
+
+    words: of the tiles of W, I and O; different: tiles of each among the PEs.
+    """
+    fills, doubled = 0.0, 0.0
+    for x in (WEIGHT, INPUT):
+        time = hop(nest, level, x, words[x], different[x])
+        fills, doubled = fills + time, doubled + time * nest.double[level, x]
+    drain = hop(nest, level, OUTPUT, words[OUTPUT], different[OUTPUT])
+    apart = drain * nest.apart[level, OUTPUT]
+    within = drain if level == PE and nest.holds[BUFFER, OUTPUT] else 0.0
+    row[0], row[WAITS] = 0.0, doubled + apart
+    for k in range(WAITS + 1, len(row)):
+        own = words[WEIGHT] * nest.own[k, level, WEIGHT] + words[INPUT] * nest.own[k, level, INPUT]
+        kind, row[k] = nest.kind[k], 0.0
+        if kind == INSIDE_PE or (kind == INSIDE_BUFFER and level == BUFFER):
+            row[k] = doubled + apart - own
+        elif kind == OUTER_READS:
+            row[k] = drain
+        elif kind == OUTER_WRITES:
+            row[k] = fills + within
+
+
+@compiled
+def pair_edges(nest: NestInputs, registers: Ints, unrollings: Ints, pairs: Ints) -> Floats:
+    """What goes before and after each metric inside the buffer, per pair. (P, M)"""
+    out = np.empty((pairs.shape[0], nest.cost.shape[0]))
+    for p in range(pairs.shape[0]):
+        r, s = registers[pairs[p, 0]], unrollings[pairs[p, 1]]
+        pes = product(s)
+        words = (
+            float(tile_words(WEIGHT, r, nest.pace)),
+            float(tile_words(INPUT, r, nest.pace)),
+            float(tile_words(OUTPUT, r, nest.pace)),
+        )
+        different = (
+            float(pes // irrelevant(WEIGHT, s)),
+            float(distinct_tiles(INPUT, nest.networks[pairs[p, 1]], r, nest.pace)),
+            float(pes // irrelevant(OUTPUT, s)),
+        )
+        fill_edges(nest, PE, words, different, out[p])
+    return out
 
 
 @compiled
@@ -311,7 +377,7 @@ def bound_tiles(
                 if u * _RATIO > sizes[p, IDLE + c]:
                     envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
                 u *= _RATIO
-    compute = np.ceil(product(nest.bounds) / most_pes / nest.rate)
+    compute = array_cycles(nest, most_pes)
     out, values = np.empty(tiles.shape[0]), np.zeros(tile_values.shape[1])
     for q in range(tiles.shape[0]):
         energy = np.inf
@@ -324,6 +390,6 @@ def bound_tiles(
         for k in range(num_metrics):
             values[k] = tile_values[q, k] + least[k]
         values[0] = tile_values[q, 0] + energy
-        cycles = busy_cycles(values, compute)
+        cycles = max(busy_cycles(values, compute, num_metrics), nest.least_cycles)
         out[q] = score_of(objective, values[0], cycles) if whole(cycles) <= most_cycles else np.inf
     return out

@@ -18,7 +18,7 @@ from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
 from hwmodel.nest.task import Task
 
 #: Raise it when the mapper's space or objective changes: older entries are then left alone.
-FORMAT = 3
+FORMAT = 4
 
 
 def cache_folder() -> Path | None:

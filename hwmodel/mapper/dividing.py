@@ -1,8 +1,8 @@
 """Which pairs (register tile, unrolling) a buffer tile is made of, for all of them at once.
 
-A pair multiplies to A = r * s, and fits into a tile T only where A divides it, dim by dim. Of the pairs that are left
-when a tile is looked at, a few in a hundred do. So every dim has one mask of bits per divisor of its bound, a bit per
-pair that says whether its A divides that, and eight words, one per dim, tell of 64 pairs which divide T.
+A pair multiplies to A = r * s, and fits into a tile T only where A divides it, dim by dim. Of the pairs that are
+left when a tile is looked at, a few in a hundred do. So every dim has one mask of bits per divisor of its bound, a
+bit per pair that says whether its A divides that, and eight words, one per dim, tell of 64 pairs which divide T.
 """
 
 from __future__ import annotations

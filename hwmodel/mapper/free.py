@@ -75,7 +75,7 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
     ]
     branches = [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
-    num_metrics = len(spaces[0][0].cost)
+    num_metrics = spaces[0][0].num_bounds
     objective = OBJECTIVES.index(optimize)
     best = _best(branches, _Search(objective, 1 if optimize == "energy" else num_metrics))
     if best is not None and optimize == "latency":
@@ -177,10 +177,11 @@ class _Branch:
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
         tiles, keys = tiles[kept], keys[kept]
+        edges = bounds.pair_edges(nest, registers, self.unrollings, pairs)
         ahead.wait("search")
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
-            pairs, lines, scores, sizes, tiles, keys, limits,
+            pairs, lines, scores, sizes, edges, tiles, keys, limits,
         )  # fmt: skip
         if best[REGISTERS] < 0:
             return None

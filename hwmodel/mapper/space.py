@@ -11,8 +11,11 @@ from functools import lru_cache
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
+from hwmodel.chip.streamed import Streamed
+from hwmodel.chip.systolic import Systolic
 from hwmodel.errors import MappingError
-from hwmodel.mapper.counting import ORDERS, Floats, Ints, NestInputs
+from hwmodel.mapper.counting import ORDERS, WAITS, Floats, Ints, NestInputs
+from hwmodel.mapper.ports import port_rows, times
 from hwmodel.nest.mapping import Loop
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
@@ -202,7 +205,9 @@ class TileSpace:
         self.loops: Ints = np.array(
             [[d in level.temporal_dims for d in DIM_NAMES] for level in (inner, outer)], dtype=np.int64
         )
-        self.cost = self._costs()
+        bounding, sides = port_rows(self._kept())
+        self.rows, self.num_bounds = bounding + sides, WAITS + 1 + len(bounding)
+        self.energy = self._energies()
         self.priced_tiles: dict[tuple[frozenset[Operand], int], tuple[Ints, Floats, Floats]] = {}
 
     def _kept(self) -> Iterator[tuple[int, Operand, Memory]]:
@@ -212,71 +217,50 @@ class TileSpace:
                 for operand in memory.holds:
                     yield index, operand, self.task.home(operand) if index == 2 else memory
 
-    def _costs(self) -> Floats:
-        """Cost of a bit read, updated and filled per metric, level and operand. (M, 3, 3, 3)"""
+    def _energies(self) -> Floats:
+        """Energy of a bit read, updated and filled per level and operand [pJ]. (1, 3, 3, 3)"""
         energy = np.zeros((3, 3, 3))
-        waits = np.zeros((3, 3, 3))
-        reads: dict[str, Floats] = {}
-        writes: dict[str, Floats] = {}
-        shared = {}
         density, gating = self.task.layer.density, self.task.accelerator.gating
         for index, operand, memory in self._kept():
-            read = reads.setdefault(memory.name, np.zeros((3, 3, 3)))
-            write = writes.setdefault(memory.name, np.zeros((3, 3, 3)))
-            shared[memory.name] = memory.shared_port
             x = OPERANDS.index(operand)
             active = 1.0 if index or operand in gating else fraction(density, gating)
             energy[index, x] = (
                 active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
             )  # fmt: skip
-            read[index, x, 0] = 1 / (memory.read_bits_per_cycle or math.inf)
-            write[index, x, 1:] = 1 / (memory.write_bits_per_cycle or math.inf)
-            if index < 2 and memory.size_bits is not None and not memory.double_buffered:
-                waits[index, x, 2] = 1 / (memory.write_bits_per_cycle or math.inf)
-        ports = [
-            port
-            for name, together in shared.items()
-            for port in ([reads[name] + writes[name]] if together else [reads[name], writes[name]])
-        ]
-        return np.stack([energy, *(port for port in ports if port.any()), waits])
+        return energy[None]
 
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:
         """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
-        widths = self.task.widths
+        widths, timing = self.task.widths, self.task.accelerator.timing
+        time = times(self.task, self.rows, self.hierarchy.slots, holds, self.widths, self.stored)
+        rate = self.task.accelerator.precision.macs_per_cycle(widths.w, widths.i)
+        array, least = 0.0, 0.0
+        if isinstance(timing, Systolic):
+            array = float(math.ceil(timing.cycles(self.task.layer) / rate))
+        elif isinstance(timing, Streamed):
+            least = float(timing.cycles(self.task.layer, widths.w, widths.i))
         return NestInputs(
             bounds=np.array(self.bounds, dtype=np.int64),
             pace=np.array(self.pace, dtype=np.int64),
             holds=holds,
             widths=self.widths,
             stored=self.stored,
-            cost=self.cost,
-            edge=self._edges(holds),
+            cost=np.concatenate((self.energy, time.cost)),
+            kind=time.kind,
+            **time.edges._asdict(),
             memory=self.memory,
             capacity=self.capacity[1],
             unfinished=self.unfinished,
             loops=self.loops,
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),
-            rate=self.task.accelerator.precision.macs_per_cycle(widths.w, widths.i),
+            rate=rate,
+            array_cycles=array,
+            least_cycles=least,
             base_pj=mac_energy(self.task),
             networks=networks,
         )
-
-    def _edges(self, holds: Ints) -> Floats:
-        """Cycles per word of the first fill (O: last drain) of the double-buffered memories. (2, 3)"""
-        edge = np.zeros((2, 3))
-        for index, level in enumerate(self.hierarchy.slots[:2]):
-            for x, operand in enumerate(OPERANDS):
-                parent = 1 if index == 0 and holds[1, x] else 2
-                far = self.hierarchy.slots[parent]
-                near_memory = level.memory(operand) if level else None
-                far_memory = self.task.home(operand) if parent == 2 else far.memory(operand) if far else None
-                if near_memory is None or far_memory is None or not near_memory.double_buffered:
-                    continue
-                port = _port(far_memory, operand)
-                edge[index, x] = self.widths[x] * self.stored[parent, x] / port
-        return edge
 
     def register_tiles(self, kept: frozenset[Operand]) -> Ints:
         """Divisor vectors that fit the registers of a PE, over the dims that may be looped there. (R, 8)"""
@@ -305,11 +289,6 @@ class TileSpace:
             if held and self.capacity[level, slot] < math.inf:
                 fits &= sizes[:, held] @ widths[held] <= self.capacity[level, slot]
         return fits
-
-
-def _port(memory: Memory, operand: Operand) -> float:
-    width = memory.write_bits_per_cycle if operand == "O" else memory.read_bits_per_cycle
-    return width or math.inf
 
 
 def orders_of(level: Level) -> tuple[tuple[int, ...], ...]:

@@ -2,7 +2,8 @@
 
 Layers run in topological order. What streams from one operation into the next is never whole in memory: a chain of
 convolution, batch norm and activation holds one tensor, and a pool fused behind it only what the pool leaves
-(`hwmodel.network.streams`). A stream writes its tensors from its first operation on.
+(`hwmodel.network.streams`). Of a concatenation in place the pieces are alive, until it is read. A stream writes its
+tensors from its first operation on.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Liveness:
 
         Args:
             graph: in the order in which it runs.
-            streams: of the graph; None: pools are fused with what feeds them.
+            streams: of the graph; None: everything is fused that can be.
         """
         tensors = stored_tensors(graph, Streams.of(graph) if streams is None else streams)
         born: dict[int, list[int]] = {}

@@ -231,12 +231,14 @@ def _run_vector(program: Program, block: Block, vector: int, states: Ints) -> No
     moved[:] = 0.0
     for m in range(program.first_move[vector], program.first_move[vector + 1]):
         tensor, elements, way = program.moves[m, 2], program.moves[m, 3], program.moves[m, 1]
+        if tensor == LEARNED:
+            moved[way] += float(elements * FLOAT_BITS)
+            continue
         slot = program.slot[tensor] if tensor >= 0 else -1
         bits = block.bits[tensor] if tensor >= 0 else block.own[program.owner[vector]]
         for b in range(states.shape[0]):
             is_inside = (states[b] >> slot) & 1 if slot >= 0 else 0
-            width = FLOAT_BITS if tensor == LEARNED else bits[b]
-            moved[2 * is_inside + way, b] += float(elements * width)
+            moved[2 * is_inside + way, b] += float(elements * bits[b])
     outer, inner, work = program.memories[OUTER], program.memories[INNER], program.work[vector]
     for b in range(states.shape[0]):
         port = _port_cycles(outer, moved[0, b], moved[1, b])

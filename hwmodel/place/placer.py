@@ -20,6 +20,7 @@ from hwmodel.place import kernel
 from hwmodel.place.kernel import I_INSIDE, MISSING, O_INSIDE, ROW, W_INSIDE, Block, Choices
 from hwmodel.place.plan import Plan
 from hwmodel.place.program import program_of
+from hwmodel.price.sparsity import useful_zeros
 
 #: Missing prices that are told at once, and rows of prices that there is room for at first.
 TOLD, ROOM = 1 << 16, 256
@@ -157,13 +158,20 @@ class Placer:
     def _add_row(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """A row for a layer at a choice between tensors of these widths; layers that are alike share it."""
         situation = self.situation(layer, pick, i_bits, o_bits)
-        key = situation._replace(layer=situation.layer.unnamed())
+        key = situation._replace(layer=self._alike(situation.layer))
         if key not in self._row_of:
             self._row_of[key] = len(self._situations)
             self._situations.append(situation)
             if len(self._situations) > len(self.prices):
                 self.prices = np.concatenate((self.prices, np.full_like(self.prices, np.nan)))
         self.rows[layer, pick, self.place[i_bits], self.place[o_bits]] = self._row_of[key]
+
+    def _alike(self, layer: Layer) -> Layer:
+        """The layer without its names, and on chips with mappings without the zeros that save nothing there."""
+        if self.accelerator.kind == "spatial":
+            task = Task.of(layer, self.accelerator).without_removed_filters()
+            layer = task.with_density(useful_zeros(task)).layer
+        return layer.unnamed()
 
     def situation(self, layer: int, pick: int, i_bits: int, o_bits: int) -> Situation:
         """A layer at a choice between tensors of these widths, its operands outside."""

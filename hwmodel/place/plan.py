@@ -16,7 +16,7 @@ from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.liveness import Liveness
 from hwmodel.network.streams import Streams
 from hwmodel.network.tensors import StoredTensor, inputs
-from hwmodel.price.vector import VectorWork, fuses_attention, fuses_pools, vector_works
+from hwmodel.price.vector import VectorWork, fuses, fuses_attention, vector_works
 
 #: So many tensors that may stay are placed at once; of more, those that are read last lie outside.
 MOST_AT_ONCE = 12
@@ -69,13 +69,11 @@ class Plan:
         Args:
             graph: traced.
             accelerator: says where tensors may stay.
-            fuse: pools may be fused with what feeds them, and attentions into one kernel.
+            fuse: pools may be fused with what feeds them, concatenations made in place, and attentions one kernel.
             stay: tensors may stay on chip where the accelerator has the memory for it.
         """
         streams = Streams.of(
-            graph,
-            pools=fuses_pools(accelerator, fuse=fuse),
-            attention=fuses_attention(accelerator, fuse=fuse),
+            graph, fuse=fuses(accelerator, fuse=fuse), attention=fuses_attention(accelerator, fuse=fuse)
         )
         alive = Liveness.of(graph, streams)
         index = {tensor.name: n for n, tensor in enumerate(alive.tensors)}
@@ -131,7 +129,12 @@ class Plan:
 
 
 def _work(graph: LayerGraph, layer: Layer, streams: Streams, index: Mapping[str, int], step: int) -> LayerWork:
-    reads = [(index[source], operand) for source, operand in inputs(graph, layer) if source in index]
+    reads = [
+        (index[part], operand)
+        for source, operand in inputs(graph, layer)
+        for part in streams.tensors(source)
+        if part in index
+    ]
     passed = [o for source, o in inputs(graph, layer) if (source, layer.name) in streams.edges]
     made = streams.made[layer.name]
     name, elements = next(iter(streams.stored[layer.name]), ("", made))

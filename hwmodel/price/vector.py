@@ -78,10 +78,11 @@ class VectorCost:
         )
 
 
-def fuses_pools(accelerator: Accelerator, *, fuse: bool = True) -> bool:
-    """Whether pools join the stream behind a layer here; on GPUs and CPUs a pool is a kernel of its own.
+def fuses(accelerator: Accelerator, *, fuse: bool = True) -> bool:
+    """Whether pools join the stream behind a layer here, and concatenations are made in place.
 
-    Source: the epilogues of cuDNN's and oneDNN's convolutions are element by element.
+    On GPUs and CPUs both are kernels of their own, as PyTorch runs them, on which the rooflines are measured: the
+    epilogues of cuDNN's and oneDNN's convolutions are element by element, and `torch.cat` copies.
     """
     return fuse and accelerator.roofline is None
 
@@ -134,15 +135,17 @@ def _work(
         if (source, op.name) in streams.edges:
             left -= min(left, data["tensor"].elements)
     for source, _, data in edges:
-        if (source, op.name) not in streams.edges and left:
-            elements = min(left, data["tensor"].elements)
-            reads.append((index.get(source, UNKNOWN), elements))
+        if (source, op.name) in streams.edges or op.name in streams.parts:
+            continue
+        for part, size in streams.parts.get(source, ((source, data["tensor"].elements),)):
+            elements = min(left, size)
+            reads += [(index.get(part, UNKNOWN), elements)] if elements else []
             left -= elements
-    if left:
+    if left and op.name not in streams.parts:
         reads.append((UNKNOWN, left))
     if op.parameters and not is_folded(graph, streams, op):
         reads.append((LEARNED, op.parameters))
-    starts = streams.starts(op.name)
+    starts = streams.starts(op.name) and op.name not in streams.parts
     return VectorWork(
         owner=owner,
         step=step,

@@ -213,6 +213,20 @@ def test_no_mapping_is_better_with_tensors_that_stay_on_chip(layer, text, reside
         check_counted(Task.of(layer, accelerator, stay))
 
 
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("resident", [("W",), ("I",), ("O",), ("I", "O"), ("W", "I", "O")], ids="".join)
+@pytest.mark.parametrize("double", ["true", "false"])
+def test_the_search_counts_what_the_price_charges_for_residents(layer, resident, double, tmp_path):
+    """Operands that lie in the buffer whole come and go at its ports."""
+    text = TINY.replace("double_buffered: true", f"double_buffered: {double}\n    resident: [W, I, O]")
+    task = Task.of(layer, chip(tmp_path, text.replace("size: 64 B", "size: 512 B")), Stay(resident))
+    for objective in ("energy", "latency", "edp"):
+        found = find_best(task, objective)
+        priced = price(task, found.mapping)
+        assert found.energy_pj == pytest.approx(sum(priced.energy_pj.values()), rel=1e-9)
+        assert found.cycles == priced.cycles
+
+
 def compare_with_brute_force(layer, accelerator, stay=ALONE):
     task = Task.of(layer, accelerator, stay)
     least = {"energy": math.inf, "latency": math.inf, "edp": math.inf}
