@@ -31,6 +31,7 @@ from hwmodel.mapper.counting import (
     stored_share,
     tile_words,
 )
+from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, whole
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
@@ -161,6 +162,8 @@ def search(
     edge_t, edge, around = np.empty(all_metrics), np.empty(all_metrics), np.empty(nest.outer.shape[0])
     repeats = np.zeros(nest.outer.shape[0], np.bool_)
     words, far = np.empty((nest.outer.shape[0], 3)), np.empty((nest.outer.shape[0], all_metrics))
+    divisors, able, reach = divisors_of(bounds), np.empty(pairs.shape[0], np.int64), pairs.shape[0]
+    masks = divisor_masks(nest, divisors, registers, unrollings, pairs)
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
             break
@@ -188,7 +191,10 @@ def search(
             for k in range(all_metrics):
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 least[k] = min(least[k], far[o, k])
-        for p in range(pairs.shape[0]):
+        while reach > 0 and scores[reach - 1] > cutoff:
+            reach -= 1
+        for candidate in range(dividing(divisors, masks, t, reach, able)):
+            p = able[candidate]
             if scores[p] > cutoff:
                 break
             compute = array_cycles(nest, sizes[p, PES], shares[p])
