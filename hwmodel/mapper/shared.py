@@ -37,7 +37,9 @@ def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     if key not in _prices:
         waits = task.accelerator.dataflow == "row_stationary" and task.accelerator.skipping
         mapped = task.with_density(Density()) if waits else task
-        mappings = [mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None]
+        mappings = [
+            mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None
+        ]
         if not mappings:
             mappings = [_search(mapped, optimize)]  # raises again what it raised before
         fitting = mappings if len(mappings) == 1 else [mapping for mapping in mappings if _fits(task, mapping)]

@@ -92,8 +92,9 @@ def _leave_padding(counts: dict[tuple[str, Operand], OperandAccess], layer: Laye
                    outermost: int) -> None:  # fmt: skip
     """Zeros around the input are nowhere: a shared buffer fetches none from the outermost memory."""
     stored = stored_transfers(layer, mapping, inner)
-    near, far = (mapping.levels[inner].name, "I"), (mapping.levels[outermost].name, "I")
-    counts[near], counts[far] = replace(counts[near], fills=stored), replace(counts[far], reads=stored)
+    near, far = mapping.levels[inner].name, mapping.levels[outermost].name
+    counts[near, "I"] = replace(counts[near, "I"], fills=stored)
+    counts[far, "I"] = replace(counts[far, "I"], reads=stored)
 
 
 def stored_transfers(layer: Layer, mapping: Mapping, level: int) -> int:
