@@ -28,7 +28,6 @@ from hwmodel.mapper.counting import (
     irrelevant,
     moves,
     product,
-    stored_share,
     tile_words,
 )
 from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
@@ -64,8 +63,8 @@ def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
 
 
 @internal
-def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
-    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
+def _exchange(nest: NestInputs, t: Ints, n: Ints, held: Floats, words: Floats) -> None:
+    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM; held (5): of I."""
     ones, full = np.ones(8, np.int64), float(product(n))
     for x in range(3):
         size = tile_words(x, t, nest.pace)
@@ -73,17 +72,17 @@ def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
             order = nest.outer[o]
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
             if x == INPUT:
-                words[o, x] *= stored_share(t, _sliding_dim(order, n), nest)
+                words[o, x] *= held[_slides(order, n)]
 
 
 @internal
-def _sliding_dim(order: Ints, n: Ints) -> int:
-    """The dim of the innermost of the loops n where it slides a window of I, else -1."""
+def _slides(order: Ints, n: Ints) -> int:
+    """Column of `TileSpace.held`: the innermost of the loops n where it slides a window of I, else 0."""
     for k in range(7, -1, -1):
         dim = order[k]
         if n[dim] > 1:
-            return dim if dim >= OY else -1
-    return -1
+            return dim - OY + 1 if dim >= OY else 0
+    return 0
 
 
 @internal
@@ -133,6 +132,7 @@ def search(
     edges: Floats,
     shares: Floats,
     tiles: Ints,
+    held: Floats,
     keys: Floats,
     limits: tuple[float, float],
 ) -> tuple[float, float, Ints]:
@@ -145,7 +145,7 @@ def search(
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
         shares: (P) of the steps that skipping leaves to a pair.
-        tiles, keys: (T, 8) and their lower bounds (T), rising.
+        tiles, held, keys: (T, 8), of `TileSpace.held` (T, 5), and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
     Returns:
@@ -172,7 +172,7 @@ def search(
         others = (rest(WEIGHT, t), rest(INPUT, t), rest(OUTPUT, t))
         for d in range(8):
             n[d] = bounds[d] // t[d]
-        _exchange(nest, t, n, words)
+        _exchange(nest, t, n, held[q], words)
         size = (
             float(tile_words(WEIGHT, t, pace)),
             float(tile_words(INPUT, t, pace)),
