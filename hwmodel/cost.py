@@ -18,6 +18,7 @@ from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.stripes import stripes
 from hwmodel.place.network import place_network, vector_costs
 from hwmodel.place.placer import Price, Situation
 from hwmodel.place.plan import Plan
@@ -27,6 +28,7 @@ from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added
 from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, used_zeros, useful_zeros, weight_density
 from hwmodel.price.strict import check_bits, spoken_bits_note
+from hwmodel.price.stripes import joined, with_load
 from hwmodel.price.vector import VectorCost
 
 
@@ -69,6 +71,7 @@ def layer_cost(
     stay: Stay = ALONE,
     unwritten: Fraction = Fraction(0),
     on_chip: tuple[Operand, ...] = (),
+    rows: int = 0,
 ) -> LayerCost:
     """Cost of one layer.
 
@@ -79,13 +82,14 @@ def layer_cost(
         stay: where its operands lie, in a network.
         unwritten: fraction of its finished outputs that no memory sees: a pool behind it reduces them.
         on_chip: operands that no memory sees: the scores of an attention that is one kernel.
+        rows: of its outputs that it makes at a time; 0: all.
 
     Raises:
         MappingError: no mapping fits.
     """
     task = Task.of(layer, accelerator, stay)
     work = task.without_removed_filters()
-    priced = _price(work, optimize, last=last, unwritten=unwritten, on_chip=on_chip)
+    priced, _ = _price_stripes(work, optimize, rows, last=last, unwritten=unwritten, on_chip=on_chip)
     cycles, utilization = priced.cycles, priced.utilization
     energy, traffic = dict(priced.energy_pj), dict(priced.traffic_bits)
     if vector is not None and accelerator.levels:
@@ -116,6 +120,7 @@ def layer_cost(
         tile_bits=priced.tile_bits,
         compute_cycles=priced.compute_cycles,
         resident=stay.resident,
+        stripe_rows=rows,
         notes=_notes(task),
     )
 
@@ -127,9 +132,32 @@ def price_situation(accelerator: Accelerator, optimize: Objective, situation: Si
         MappingError: no mapping fits.
     """
     task = Task.of(situation.layer, accelerator, situation.stay).without_removed_filters()
-    priced = _price(task, optimize, last=situation.last, unwritten=situation.unwritten, on_chip=situation.on_chip)
-    room = 0.0 if priced.mapping is None else resident_room(task, priced.mapping)
+    priced, room = _price_stripes(
+        task,
+        optimize,
+        situation.rows,
+        last=situation.last,
+        unwritten=situation.unwritten,
+        on_chip=situation.on_chip,
+    )
     return Price(added(priced.energy_pj.values()), float(priced.cycles), room)
+
+
+def _price_stripes(
+    task: Task, optimize: Objective, rows: int, *, last: bool, unwritten: Fraction, on_chip: tuple[Operand, ...]
+) -> tuple[LayerPrice, float]:
+    """Cost of a task (whole filters already removed) in stripes of so many rows (0: whole), weights that are on chip
+    for the time of them loaded; and what its tiles take of the resident memory [bit]."""
+    parts, room = [], 0.0
+    for layer, count in stripes(task.layer, rows) if rows else ((task.layer, 1),):
+        stripe = task.with_layer(layer)
+        price = _price(stripe, optimize, last=last, unwritten=unwritten, on_chip=on_chip)
+        parts.append((price, count))
+        room = max(room, 0.0 if price.mapping is None else resident_room(stripe, price.mapping))
+    if not rows:
+        return parts[0][0], room
+    price = joined(parts)
+    return (with_load(price, task) if "W" in task.stay.resident else price), room
 
 
 def _price(
@@ -222,7 +250,9 @@ def evaluate(
             once it is found), and the placement of the tensors (with leakage).
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
         fuse: pools may be fused with the layer that feeds them, concatenations made in place, and attentions one
-            kernel where the chip's library has that; else each operation reads and writes memory.
+            kernel where the chip's library has that; else each operation reads and writes memory. On chips with a
+            memory where tensors stay, convolutions may run in stripes with those behind them
+            (`hwmodel.place.groups`).
 
     Raises:
         PrecisionError: `strict_bits`, and it has none for the widths of some layer.
@@ -242,7 +272,7 @@ def evaluate(
     costs = tuple(
         layer_cost(
             item.layer, accelerator, optimize, vector=vectors.get(n), last=item.last, stay=item.stay,
-            unwritten=item.unwritten, on_chip=item.on_chip,
+            unwritten=item.unwritten, on_chip=item.on_chip, rows=item.rows,
         )
         for n, item in enumerate(placed.situations)
     )  # fmt: skip
@@ -250,8 +280,9 @@ def evaluate(
         layers=costs,
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
-        activation_bits=float(plan.alive.peak_bits(placed.bits)),
+        activation_bits=float(placed.peak_bits(plan)),
         tensors=placed.tensors(plan, accelerator),
+        fused=placed.fused(plan),
         price_notes=tuple(
             dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes, *plan.notes])
         ),

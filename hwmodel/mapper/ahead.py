@@ -65,7 +65,8 @@ def compile_one(name: str, nest: NestInputs) -> None:
         "nest": nest, "objective": 0, "num_metrics": 1, "registers": vectors, "unrollings": vectors,
         "bounds_s": np.empty((0, metrics)), "least_tile": np.empty(metrics), "limits": (0.0, 0.0),
         "pairs": np.empty((0, 2), np.int64), "lines": np.empty((0, metrics, bounds.NUM_COLUMNS)),
-        "scores": np.empty(0), "sizes": np.empty((0, 7), np.int64), "edges": np.empty((0, metrics)),
+        "scores": np.empty(0), "shares": np.empty(0),
+        "sizes": np.empty((0, 7), np.int64), "edges": np.empty((0, metrics)),
         "tiles": vectors, "keys": np.empty(0),
     }  # fmt: skip
     kernel: Any = LONGEST[name]

@@ -15,6 +15,7 @@ from hwmodel.mapper.counting import (
     INPUT,
     OUTER_WRITES,
     OUTPUT,
+    OY,
     PE,
     PSUM,
     RELEVANT,
@@ -27,6 +28,7 @@ from hwmodel.mapper.counting import (
     irrelevant,
     moves,
     product,
+    stored_share,
     tile_words,
 )
 from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
@@ -69,6 +71,18 @@ def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
         for o in range(words.shape[0]):
             order = nest.outer[o]
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
+            if x == INPUT:
+                words[o, x] *= stored_share(t, _sliding_dim(order, n), nest)
+
+
+@internal
+def _sliding_dim(order: Ints, n: Ints) -> int:
+    """The dim of the innermost of the loops n where it slides a window of I, else -1."""
+    for k in range(7, -1, -1):
+        dim = order[k]
+        if n[dim] > 1:
+            return dim if dim >= OY else -1
+    return -1
 
 
 @internal
@@ -116,6 +130,7 @@ def search(
     scores: Floats,
     sizes: Ints,
     edges: Floats,
+    shares: Floats,
     tiles: Ints,
     keys: Floats,
     limits: tuple[float, float],
@@ -128,6 +143,7 @@ def search(
         num_metrics: metrics that enter the bounds.
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
+        shares: (P) of the steps that skipping leaves to a pair.
         tiles, keys: (T, 8) and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
@@ -185,7 +201,7 @@ def search(
                 break
             if not (fits[1] if sizes[p, IDLE + OUTPUT] == irr[2] else fits[0]):
                 continue
-            compute = array_cycles(nest, sizes[p, PES])
+            compute = array_cycles(nest, sizes[p, PES], shares[p])
             carried = (
                 others[0] == sizes[p, REST],
                 others[1] == sizes[p, REST + 1],

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator, Memory, Widths
 from hwmodel.network.choice import remove_filters
-from hwmodel.network.layer import Bits, Density, Dims, Layer, Operand
+from hwmodel.network.layer import NO_PADS, Bits, Density, Dims, Layer, Operand, Pads
 
 
 class Stay(NamedTuple):
@@ -40,21 +40,25 @@ def rooms_of(memory: Memory) -> tuple[float, ...]:
 
 
 class Identity(NamedTuple):
-    """What the best mapping of a task depends on, and nothing else: no name, no module, no zeros.
+    """What the best mapping of a task depends on, and nothing else: no name, no module.
 
     Attributes:
         dims, stride, dilation: of the layer.
+        density: of its operands; ask with those zeros as values that the accelerator cannot use.
         widths: [bit].
         accelerator: its fingerprint.
         stay: of its operands.
+        padding: zeros around the input, where the chip does not fetch them.
     """
 
     dims: Dims
     stride: tuple[int, int]
     dilation: tuple[int, int]
+    density: Density
     widths: Widths
     accelerator: str
     stay: Stay
+    padding: Pads
 
 
 @dataclass(frozen=True)
@@ -85,20 +89,32 @@ class Task:
         """Tasks with equal identities have the same best mapping, whatever their layers are called."""
         layer = self.layer
         return Identity(
-            layer.dims, layer.stride, layer.dilation, self.widths, self.accelerator.fingerprint, self.stay
+            layer.dims,
+            layer.stride,
+            layer.dilation,
+            layer.density,
+            self.widths,
+            self.accelerator.fingerprint,
+            self.stay,
+            layer.padding if self.skips_padding else NO_PADS,
         )
+
+    @property
+    def skips_padding(self) -> bool:
+        """Zeros around the input do not come from the outermost memory; row-stationary chips are as published."""
+        return self.accelerator.dataflow == "free"
 
     def home(self, operand: Operand) -> Memory:
         """The memory that an operand comes from or ends in: the resident one, else the outermost.
 
         What a mapping says of the outermost level holds for an operand in its home.
         """
-        memory = self.accelerator.resident(operand) if operand in self.stay.resident else None
+        memory = self.accelerator.keeper if operand in self.stay.resident else None
         return memory or next(m for m in self.accelerator.levels[-1].memories if operand in m.holds)
 
     def rests(self, operand: Operand, memory: Memory) -> bool:
         """The operand lies in this memory whole, so that no tile of it is kept there beside."""
-        return operand in self.stay.resident and self.accelerator.resident(operand) is memory
+        return operand in self.stay.resident and self.accelerator.keeper is memory
 
     def room_bits(self, memory: Memory) -> float:
         """What the tiles of the operands of a memory may take together, doubled where they are [bit]."""

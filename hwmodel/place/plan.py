@@ -16,6 +16,7 @@ from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.liveness import Liveness
 from hwmodel.network.streams import Streams
 from hwmodel.network.tensors import StoredTensor, inputs
+from hwmodel.place.groups import Group, Stripes, groups_of
 from hwmodel.price.vector import VectorWork, fuses, fuses_attention, vector_works
 
 #: So many tensors that may stay are placed at once; of more, those that are read last lie outside.
@@ -53,6 +54,7 @@ class Plan:
         vectors: of every operation without MACs.
         movable: indices of the tensors that may lie in the chip's resident memory.
         crowded: names of the tensors that might, were there not too many at once (`MOST_AT_ONCE`).
+        groups: of layers that may run in stripes.
     """
 
     layers: tuple[Layer, ...]
@@ -61,6 +63,7 @@ class Plan:
     vectors: tuple[VectorWork, ...]
     movable: frozenset[int]
     crowded: tuple[str, ...]
+    groups: tuple[Group, ...]
 
     @classmethod
     def of(cls, graph: LayerGraph, accelerator: Accelerator, *, fuse: bool = True, stay: bool = True) -> Plan:
@@ -69,7 +72,8 @@ class Plan:
         Args:
             graph: traced.
             accelerator: says where tensors may stay.
-            fuse: pools may be fused with what feeds them, concatenations made in place, and attentions one kernel.
+            fuse: pools may be fused with what feeds them, concatenations made in place, attentions one kernel, and
+                layers run in stripes with those behind them.
             stay: tensors may stay on chip where the accelerator has the memory for it.
         """
         streams = Streams.of(
@@ -88,6 +92,7 @@ class Plan:
             vectors=vectors,
             movable=movable,
             crowded=crowded,
+            groups=groups_of(graph, streams, alive.tensors) if fuse and may_stay else (),
         )
 
     @property
@@ -104,6 +109,18 @@ class Plan:
     @property
     def tensors(self) -> tuple[StoredTensor, ...]:
         return self.alive.tensors
+
+    @cached_property
+    def heights(self) -> tuple[int, ...]:
+        """Rows that a stripe of some layer may have, rising."""
+        found = {rows for group in self.groups for stripes in group.stripes for rows in stripes.rows}
+        return tuple(sorted(found))
+
+    @cached_property
+    def options(self) -> tuple[tuple[Group, Stripes], ...]:
+        """Every group in every number of stripes, as the compiled placement numbers them: by the ends of groups."""
+        found = sorted(self.groups, key=lambda group: group.end)
+        return tuple((group, stripes) for group in found for stripes in group.stripes)
 
     @cached_property
     def index(self) -> Mapping[str, int]:
