@@ -1,8 +1,8 @@
 """Kernels: functions that numba compiles and keeps on disk.
 
 numba keeps a compiled function together with all that it calls, but looks at the function's own file alone to tell
-whether it is still the source. Here it looks at every file of this folder and at the table of the dims that index
-an operand: an edited helper is compiled anew.
+whether it is still the source. Here it looks at every file of that file's folder and of this one, and at the table of
+the dims that index an operand: an edited helper is compiled anew.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def compiled(function: _Function) -> _Function:
         kernel = _compile(cache=True)(function)
         if kernel is not function:  # NUMBA_DISABLE_JIT
             kept = kernel._cache._cache_file
-            kept._source_stamp = (kept._source_stamp, _sources())
+            kept._source_stamp = (kept._source_stamp, _sources(Path(function.__code__.co_filename).parent))
     except (RuntimeError, AttributeError) as error:  # no folder to keep it in, or a numba that keeps it elsewhere
         warnings.warn(
             f"hwmodel's mapper is compiled anew in every process: {error}. Set NUMBA_CACHE_DIR to a folder that "
@@ -45,9 +45,11 @@ def internal(function: _Function) -> _Function:
 
 
 @cache
-def _sources() -> str:
-    """Digest of the content of all files that kernels are made from: this folder, and the table of the dims."""
+def _sources(folder: Path) -> str:
+    """Digest of the content of all files that the kernels of a folder are made from: it, this one, and the table of
+    the dims."""
     digest = hashlib.sha256()
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(layer.__file__)):
+    folders = dict.fromkeys((Path(__file__).parent, folder))
+    for path in (*(file for place in folders for file in sorted(place.glob("*.py"))), Path(layer.__file__)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from hwmodel.errors import MappingError, check_one_of
-from hwmodel.mapper import bounds, search
+from hwmodel.mapper import ahead, bounds, search
 from hwmodel.mapper.counting import Floats, Ints, NestInputs
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.search import INNER, OUTER, REGISTERS, TILE, UNROLLING
@@ -142,6 +142,7 @@ class _Branch:
         key = (self.kept[1], num_metrics)
         if key not in self.space.priced_tiles:
             tiles = self.space.buffer_tiles(self.kept[1])
+            ahead.begin(self.nest)
             values = bounds.price_tiles(self.nest, num_metrics, tiles)
             least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
             self.space.priced_tiles[key] = (tiles, values, least)
@@ -179,6 +180,7 @@ class _Branch:
         kept = kept[np.argsort(keys[kept], kind="stable")]
         tiles, keys = tiles[kept], keys[kept]
         edges = bounds.pair_edges(nest, registers, self.unrollings, pairs)
+        ahead.wait("search")
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
             pairs, lines, scores, sizes, edges, shares, tiles, keys, limits,
@@ -204,6 +206,7 @@ class _Branch:
         self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
     ) -> tuple[Ints, Floats, Floats]:
         """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, columns), bounds (P)."""
+        ahead.wait("join")
         room = ROOM
         while True:
             pairs = np.empty((room, 2), dtype=np.int64)

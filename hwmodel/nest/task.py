@@ -80,7 +80,7 @@ class Task:
         """The task of a layer; one without bits runs at the accelerator's native widths."""
         widths = accelerator.resolve_bits(layer.bits, layer.reduction)
         bits = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
-        return cls(replace(layer, bits=bits), accelerator, widths, stay)
+        return cls(layer.with_bits(bits), accelerator, widths, stay)
 
     @property
     def identity(self) -> Identity:
@@ -101,12 +101,12 @@ class Task:
 
         What a mapping says of the outermost level holds for an operand in its home.
         """
-        memory = self.accelerator.resident(operand) if operand in self.stay.resident else None
+        memory = self.accelerator.keeper if operand in self.stay.resident else None
         return memory or next(m for m in self.accelerator.levels[-1].memories if operand in m.holds)
 
     def rests(self, operand: Operand, memory: Memory) -> bool:
         """The operand lies in this memory whole, so that no tile of it is kept there beside."""
-        return operand in self.stay.resident and self.accelerator.resident(operand) is memory
+        return operand in self.stay.resident and self.accelerator.keeper is memory
 
     def room_bits(self, memory: Memory) -> float:
         """What the tiles of the operands of a memory may take together, doubled where they are [bit]."""
@@ -129,7 +129,20 @@ class Task:
 
     def with_density(self, density: Density) -> Task:
         """The same task with other zeros."""
-        return self.with_layer(replace(self.layer, density=density))
+        return self if density == self.layer.density else self.with_layer(self.layer.with_density(density))
+
+    def with_outputs(self, bits: int) -> Task:
+        """The same task with finished outputs of another width [bit]."""
+        return self._at(self.widths._replace(o=bits), self.stay)
+
+    def with_inputs(self, bits: int) -> Task:
+        """The same task with inputs of another width, as wide where they lie as they are read [bit]."""
+        acc = self.accelerator.precision.acc_bits or self.widths.acc - self.widths.i + bits
+        return self._at(self.widths._replace(i=bits, acc=acc), self.stay._replace(i_bits=None))
+
+    def _at(self, widths: Widths, stay: Stay) -> Task:
+        bits = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
+        return replace(self, layer=self.layer.with_bits(bits), widths=widths, stay=stay)
 
     def in_room(self, room_bits: float | None) -> Task:
         """The same task with another room in the resident memory [bit]; None: all of it."""

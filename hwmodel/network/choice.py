@@ -23,8 +23,8 @@ class Choice:
 
     Attributes:
         w_bits: of the weights [bit], 1..32; 32 is float.
-        a_bits: of the activations, in and out [bit]. One number for both sides keeps the cost of a
-            layer independent of the choices of its neighbours.
+        a_bits: of the activations that the layer computes with [bit]. In a network its outputs are as wide as their
+            readers ask; alone, as wide as its inputs.
         density: non-zero fraction of the weights, in (0, 1].
         pattern: `unstructured`, `filter` or `N:M`.
         acc_bits: of the partial sums [bit]; None lets the accelerator decide.
@@ -43,9 +43,9 @@ class Choice:
     def annotate(self, layer: Layer) -> Layer:
         """The layer with these bits and this density (a matmul has no weights: only a_bits apply)."""
         if layer.kind == "matmul":
-            return replace(layer, bits=Bits(w=self.a_bits, i=self.a_bits, acc=self.acc_bits))
+            return layer.with_bits(Bits(w=self.a_bits, i=self.a_bits, acc=self.acc_bits))
         density = replace(layer.density, w=self.density, pattern=self.pattern)
-        return replace(layer, bits=Bits(w=self.w_bits, i=self.a_bits, acc=self.acc_bits), density=density)
+        return layer.with_bits(Bits(w=self.w_bits, i=self.a_bits, acc=self.acc_bits)).with_density(density)
 
 
 def kept_filters(num_filters: int, density: float) -> int:

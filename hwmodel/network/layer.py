@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, Literal, Self, get_args
 
@@ -320,7 +320,20 @@ class Layer:
         return (self.module, self.parameter) if self.module or self.parameter else (self.name, "")
 
     def with_bits(self, bits: Bits | None) -> Self:
-        return replace(self, bits=bits)
+        return self._like(bits=bits)
+
+    def with_density(self, density: Density) -> Self:
+        return self._like(density=density)
+
+    def unnamed(self) -> Self:
+        """The layer without its names: equal for layers that are alike in everything that a price depends on."""
+        return self._like(name="", module="", parameter="", parameter_elements=None)
+
+    def _like(self, **changes: Any) -> Self:
+        """A copy of the same shape; its values are checked where they are made, so the layer need not be again."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; `parameter_elements` and `padding` only where there are any."""

@@ -7,7 +7,9 @@ a mask over slots, and a tensor has a slot from its birth to its death. Going th
     layer    adds its score in the situation that the state makes: which of its operands lie inside, and how much of
              the memory all residents leave, rounded down to a room;
     vector   adds the traffic of an operation to the memories in which its tensors lie;
-    death    of the two states that differ in the dead tensor alone, the better one goes on.
+    death    of the two states that differ in the dead tensor alone, the better one goes on;
+    open     remembers all states before a group of layers that may run in stripes;
+    close    jumps over the groups that end there, from the states at their begin (`hwmodel.place.stripes`).
 
 States are at most 2^(tensors alive), all are kept, so the result is the optimum over all placements. Prices of
 layers in situations come in a table; what it has not yet is told, and counts as nothing until it is there.
@@ -19,21 +21,29 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.place import stripes
+from hwmodel.place.stripes import CODE, COUNT, DEAD, FIRST, OPENED, OPTIONS, OPTIONS_END, ORIGIN, OUTPUT, VECTORS
+from hwmodel.place.stripes import VECTORS_END, Groups, Striped, Trials
+from hwmodel.place.telling import (
+    ENERGY,
+    I_INSIDE,
+    LATENCY,
+    O_INSIDE,
+    PRICE,
+    ROW,
+    W_INSIDE,
+    Flags,
+    Told,
+    room_of,
+    tell,
+)
 from hwmodel.price.vector import LEARNED
 
-Flags = NDArray[np.bool_]
-
-BIRTH, LAYER, VECTOR, DEATH = range(4)
-#: Bits of a situation: the operand lies in the resident memory.
-I_INSIDE, O_INSIDE, W_INSIDE = 1, 2, 4
-#: Columns of what is missing: ROW and layer, choice, width of I, width of O; or PRICE and row, situation, room, 0.
-ROW, PRICE, MISSING = 0, 1, 5
-ENERGY, LATENCY, EDP = range(3)
+BIRTH, LAYER, VECTOR, DEATH, OPEN, CLOSE = range(6)
 OUTER, INNER = 0, 1
 #: Columns of a memory: energy of a bit read, written; bits read, written per cycle; 1 where these share a port.
 READ_PJ, WRITE_PJ, READ_RATE, WRITE_RATE, SHARED = range(5)
@@ -43,7 +53,7 @@ class Program(NamedTuple):
     """A network on a chip, in numbers. Indices of tensors, layers and operations are those of the plan.
 
     Attributes:
-        steps: (n, 3) what happens in turn, to which tensor, layer or operation, and below which mask all states lie
+        steps: (n, 3) what happens in turn, to which tensor, layer, operation, begin or end of groups, and below which mask all states lie
             from then on.
         elements, slot, maker: (T) of every tensor; the slot is -1 where it lies outside, the maker a layer or -1.
         asked: (A, 3) tensor, layer that computes with it, and 1 where that is as W; sorted by tensor.
@@ -137,21 +147,6 @@ class Block(NamedTuple):
     cost: Floats
 
 
-class Told(NamedTuple):
-    """What has no price yet: (m, MISSING) rows, as far as there is room, and how many were found (1)."""
-
-    rows: Ints
-    total: Ints
-
-
-@internal
-def _tell(told: Told, kind: int, a: int, b: int, c: int, d: int) -> None:
-    n = told.total[0]
-    if n < told.rows.shape[0]:
-        told.rows[n, 0], told.rows[n, 1], told.rows[n, 2], told.rows[n, 3], told.rows[n, 4] = kind, a, b, c, d
-    told.total[0] = n + 1
-
-
 @internal
 def _tensor_bits(program: Program, widths: Ints, picks: Ints, block: Block) -> None:
     """Fills the widths and sizes of the tensors; picks (B, L)."""
@@ -194,16 +189,7 @@ def _find_rows(program: Program, choices: Choices, picks: Ints, block: Block, to
             block.rows[layer, b] = row
             if row < 0:
                 block.lacks[b] = True
-                _tell(told, ROW, layer, pick, i_bits[b], outputs[b])
-
-
-@internal
-def _room(rooms: Floats, left: float) -> int:
-    """The largest room that residents leave."""
-    for r in range(rooms.shape[0]):
-        if rooms[r] <= left:
-            return r
-    return rooms.shape[0] - 1
+                tell(told, ROW, layer, pick, i_bits[b], outputs[b])
 
 
 @internal
@@ -231,12 +217,14 @@ def _run_vector(program: Program, block: Block, vector: int, states: Ints) -> No
     moved[:] = 0.0
     for m in range(program.first_move[vector], program.first_move[vector + 1]):
         tensor, elements, way = program.moves[m, 2], program.moves[m, 3], program.moves[m, 1]
+        if tensor == LEARNED:
+            moved[way] += float(elements * FLOAT_BITS)
+            continue
         slot = program.slot[tensor] if tensor >= 0 else -1
         bits = block.bits[tensor] if tensor >= 0 else block.own[program.owner[vector]]
         for b in range(states.shape[0]):
             is_inside = (states[b] >> slot) & 1 if slot >= 0 else 0
-            width = FLOAT_BITS if tensor == LEARNED else bits[b]
-            moved[2 * is_inside + way, b] += float(elements * width)
+            moved[2 * is_inside + way, b] += float(elements * bits[b])
     outer, inner, work = program.memories[OUTER], program.memories[INNER], program.work[vector]
     for b in range(states.shape[0]):
         port = _port_cycles(outer, moved[0, b], moved[1, b])
@@ -310,19 +298,74 @@ def _run_layer(
         energy[b], cycles[b] = 0.0, 0.0
         if scores[b] == np.inf or rows[b] < 0:
             continue
-        room = _room(rooms, size - used[b])
+        room = room_of(rooms, size - used[b])
         if np.isnan(prices[rows[b], situation, room, 0]):
             block.lacks[b] = True
-            _tell(told, PRICE, rows[b], situation, room, 0)
+            tell(told, PRICE, rows[b], situation, room, 0)
+        elif prices[rows[b], situation, room, 0] == np.inf:
+            scores[b] = np.inf
         else:
             energy[b] = prices[rows[b], situation, room, 0]
             cycles[b] = prices[rows[b], situation, room, 1]
 
 
 @internal
-def _place(program: Program, choices: Choices, block: Block, told: Told, objective: int, count: int) -> None:
-    """Fills what lies inside."""
+def _tried(program: Program, trials: Trials, group: int, at: int, count: int) -> bool:
+    """Fills tried and base of a group from a state (at: of all remembered ones)."""
+    some = False
+    for b in range(count):
+        trials.base[0, b], trials.base[1, b] = trials.scores[at, b], trials.ties[at, b]
+        wide = trials.used[at, b] + trials.widest[group, b] > program.size
+        trials.tried[b] = wide and trials.scores[at, b] < np.inf
+        some = some or trials.tried[b]
+    return some
+
+
+@internal
+def _jump(
+    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
+    objective: int, end: int, group: int, state: int, picks: Ints,
+) -> None:  # fmt: skip
+    """Takes a group from a state for the candidates for which it is tried, where that is the best so far."""
+    numbers, count, leakage = fusing.groups[group], picks.shape[0], program.leakage.sum()
+    at = fusing.opened[numbers[OPENED], 0] + state
+    all_in, rooms, cost = np.full(count, state), np.empty(count, np.int64), block.cost
+    for vector in range(numbers[VECTORS], numbers[VECTORS_END]):
+        if program.first_move[vector] < program.first_move[vector + 1]:
+            _run_vector(program, block, vector, all_in)
+            cost[0] += cost[1] + leakage * cost[2]
+            _add(trials.base[0], trials.base[1], objective, cost[0], cost[2], count)
+    out, mask = numbers[OUTPUT], program.i_mask[numbers[FIRST]]
+    reads_inside = mask != 0 and state & mask == mask
+    for inside in range(2 if out >= 0 and program.slot[out] >= 0 else 1):
+        to = (state & ~numbers[DEAD]) | (1 << program.slot[out] if inside else 0)
+        chosen = trials.chosen[:, fusing.closed[end] + to]
+        for option in range(numbers[OPTIONS], numbers[OPTIONS_END]):
+            for weights in range(2):
+                for b in range(count):
+                    rooms[b] = -1
+                    if trials.tried[b]:
+                        used = trials.used[at, b] + (block.sizes[out, b] if inside else 0.0)
+                        rooms[b] = stripes.room_in(
+                            fusing, program.rooms, program.size, block.bits, picks, option, weights, b, used
+                        )
+                stripes.try_option(
+                    fusing, striped, choices.prices, block.rows, trials, told, block.lacks, rooms, option,
+                    reads_inside, inside == 1, weights, state, objective, leakage, block.scores[to], block.ties[to],
+                    chosen,
+                )  # fmt: skip
+
+
+@internal
+def _place(
+    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
+    objective: int, picks: Ints,
+) -> None:  # fmt: skip
+    """Fills what lies inside, and what runs in stripes."""
+    count = picks.shape[0]
     block.scores[:] = np.inf
+    trials.chosen[:] = -1
+    stripes.ask_of_groups(fusing.groups, fusing.inner, block.sizes, trials.widest)
     block.scores[0], block.ties[0], block.used[0] = 0.0, 0.0, 0.0
     all_in, cost, leakage = np.zeros(count, np.int64), block.cost, program.leakage.sum()
     for n in range(program.steps.shape[0]):
@@ -333,6 +376,20 @@ def _place(program: Program, choices: Choices, block: Block, told: Told, objecti
         elif kind == DEATH:
             if program.slot[index] >= 0:
                 _dead(program, block, n, index, states, count)
+        elif kind == OPEN:
+            stripes.remember(trials, fusing.opened[index, 0], block.scores, block.ties, block.used, states)
+        elif kind == CLOSE:
+            for group in range(fusing.first_group[index], fusing.first_group[index + 1]):
+                begin, before = (
+                    fusing.opened[fusing.groups[group, OPENED], 0],
+                    fusing.opened[fusing.groups[group, OPENED], 1],
+                )
+                for state in range(before):
+                    if _tried(program, trials, group, begin + state, count):
+                        _jump(
+                            program, fusing, striped, choices, block, trials, told, objective, index, group, state,
+                            picks,
+                        )  # fmt: skip
         else:
             for state in range(states):
                 if kind == LAYER:
@@ -345,32 +402,60 @@ def _place(program: Program, choices: Choices, block: Block, told: Told, objecti
                     cost[0] += cost[1] + leakage * cost[2]
                     _add(block.scores[state], block.ties[state], objective, cost[0], cost[2], count)
     for b in range(count):
-        _trace_back(program, block, b)
+        _trace_back(program, fusing, block, trials, b)
 
 
 @internal
-def _trace_back(program: Program, block: Block, b: int) -> None:
-    state = 0
-    for n in range(program.steps.shape[0] - 1, -1, -1):
+def _trace_back(program: Program, fusing: Groups, block: Block, trials: Trials, b: int) -> None:
+    state, n = 0, program.steps.shape[0] - 1
+    while n >= 0:
         kind, index = program.steps[n, 0], program.steps[n, 1]
-        if kind == DEATH and program.slot[index] >= 0 and block.died[n, state, b]:
+        if kind == CLOSE and trials.chosen[CODE, fusing.closed[index] + state, b] >= 0:
+            at = fusing.closed[index] + state
+            state = trials.chosen[ORIGIN, at, b]
+            n = _take_group(program, fusing, block, trials, n, trials.chosen[CODE, at, b], state, b)
+        elif kind == DEATH and program.slot[index] >= 0 and block.died[n, state, b]:
             state |= 1 << program.slot[index]
             block.inside[index, b] = 1
         elif kind == BIRTH and block.inside[index, b]:
             state &= ~(1 << program.slot[index])
+        n -= 1
+
+
+@internal
+def _take_group(
+    program: Program, fusing: Groups, block: Block, trials: Trials, close: int, code: int, origin: int, b: int
+) -> int:
+    """Notes a chosen group; the row of its begin."""
+    group = fusing.group[code // 2]
+    first, count = fusing.groups[group, FIRST], fusing.groups[group, COUNT]
+    begin = fusing.opened[fusing.groups[group, OPENED], 2]
+    for n in range(begin, close):
+        tensor = program.steps[n, 1]
+        if program.steps[n, 0] == DEATH and program.slot[tensor] >= 0:
+            block.inside[tensor, b] = (origin >> program.slot[tensor]) & 1
+    for n in range(count - 1):
+        block.inside[fusing.inner[group, n], b] = 0
+        trials.streamed[fusing.inner[group, n], b] = True
+    trials.fused[first : first + count, b] = code
+    return begin
 
 
 @internal
 def _sum_layer(
-    program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats, where: Ints
-) -> None:
+    program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats,
+    where: Ints, fused: Ints,
+) -> None:  # fmt: skip
     out, situation, room = program.output[layer], 0, 0
     o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
     i_mask, w_mask = program.i_mask[layer], program.w_mask[layer]
     rooms, size, rows, energy = program.rooms, program.size, block.rows[layer], block.parts[layer, 0]
     for b in range(states.shape[0]):
+        where[b, layer, 2] = -1
+        if fused[b] >= 0:
+            continue
         if rooms.shape[0] > 1:
-            situation, room = _situation(i_mask, w_mask, o_mask, states[b]), _room(rooms, size - used[b])
+            situation, room = _situation(i_mask, w_mask, o_mask, states[b]), room_of(rooms, size - used[b])
             where[b, layer, 0], where[b, layer, 1] = situation, room
         if rows[b] < 0:
             continue
@@ -378,25 +463,59 @@ def _sum_layer(
         block.parts[layer, 3, b] += prices[rows[b], situation, room, 1]
         if np.isnan(energy[b]):
             block.lacks[b] = True
-            _tell(told, PRICE, rows[b], situation, room, 0)
+            tell(told, PRICE, rows[b], situation, room, 0)
 
 
 @internal
-def _sum(program: Program, choices: Choices, block: Block, told: Told, totals: Floats, where: Ints) -> None:
-    """Fills totals (B, 3) and where (B, L, 2).
+def _sum_striped(
+    program: Program, fusing: Groups, striped: Striped, prices: Floats, block: Block, trials: Trials, picks: Ints,
+    layer: int, states: Ints, used: Floats, rooms: Ints, where: Ints, b: int,
+) -> None:  # fmt: skip
+    """A layer that runs in stripes; rooms (B) are found at the first layer of a group."""
+    option, weights = trials.fused[layer, b] // 2, trials.fused[layer, b] % 2
+    group = fusing.group[option]
+    member, count, out = (
+        layer - fusing.groups[group, FIRST],
+        fusing.groups[group, COUNT],
+        fusing.groups[group, OUTPUT],
+    )
+    inside = out >= 0 and block.inside[out, b] == 1
+    if member == 0:
+        taken = used[b] + (block.sizes[out, b] if inside else 0.0)
+        rooms[b] = stripes.room_in(
+            fusing, program.rooms, program.size, block.bits, picks, option, weights, b, taken
+        )
+    mask = program.i_mask[layer]
+    reads_inside = mask != 0 and states[b] & mask == mask
+    situation = stripes.situation_of(member, count, reads_inside, inside, weights)
+    where[b, layer, 0], where[b, layer, 1], where[b, layer, 2] = situation, rooms[b], option
+    row = striped.rows[block.rows[layer, b], fusing.heights[option, member]]
+    block.parts[layer, 0, b] = prices[row, situation, rooms[b], 0]
+    block.parts[layer, 3, b] += prices[row, situation, rooms[b], 1]
+
+
+@internal
+def _sum(
+    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
+    picks: Ints, totals: Floats, where: Ints,
+) -> None:  # fmt: skip
+    """Fills totals (B, 3) and where (B, L, 3).
 
     Energy is summed as results do: per layer its own, then that of its operations outside, inside and of their
-    arithmetic, then what leaks in the cycles of both.
+    arithmetic, then what leaks in the cycles of both. Of a group the tensors alive at its begin, its line buffers
+    and its output are alive at once.
     """
     count = totals.shape[0]
     states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
-    prices = choices.prices
+    prices, rooms, fused = choices.prices, np.zeros(count, np.int64), trials.fused
     totals[:] = 0.0
     block.parts[:] = 0.0
     for n in range(program.steps.shape[0]):
         kind, index = program.steps[n, 0], program.steps[n, 1]
         if kind == BIRTH:
             for b in range(count):
+                if trials.streamed[index, b]:
+                    continue
                 alive[b] += block.sizes[index, b]
                 totals[b, 2] = max(totals[b, 2], alive[b])
                 if block.inside[index, b]:
@@ -404,19 +523,39 @@ def _sum(program: Program, choices: Choices, block: Block, told: Told, totals: F
                     states[b] |= 1 << program.slot[index]
         elif kind == DEATH:
             for b in range(count):
+                if trials.streamed[index, b]:
+                    continue
                 alive[b] -= block.sizes[index, b]
                 if block.inside[index, b]:
                     used[b] -= block.sizes[index, b]
                     states[b] &= ~(1 << program.slot[index])
         elif kind == LAYER:
-            _sum_layer(program, prices, block, told, index, states, used, where)
-        else:
+            _sum_layer(program, prices, block, told, index, states, used, where, fused[index])
+            for b in range(count):
+                if fused[index, b] >= 0:
+                    _sum_striped(
+                        program, fusing, striped, prices, block, trials, picks, index, states, used, rooms, where, b
+                    )
+                    totals[b, 2] = max(
+                        totals[b, 2], alive[b] + _of_group(fusing, block, fused[index, b] // 2, index, b)
+                    )
+        elif kind == VECTOR:
             _run_vector(program, block, index, states)
             parts = block.parts[program.owner[index]]
             for k in range(3):
                 for b in range(count):
                     parts[1 + k, b] += block.cost[k, b]
     _add_up(program, block, totals)
+
+
+@internal
+def _of_group(fusing: Groups, block: Block, option: int, layer: int, b: int) -> float:
+    """What a group has alive beside the tensors from before it [bit]; 0 but for its first layer."""
+    group = fusing.group[option]
+    if layer != fusing.groups[group, FIRST]:
+        return 0.0
+    out = fusing.groups[group, OUTPUT]
+    return stripes.line_bits(fusing, block.bits, option, b) + (block.sizes[out, b] if out >= 0 else 0.0)
 
 
 @internal
@@ -436,19 +575,20 @@ def _add_up(program: Program, block: Block, totals: Floats) -> None:
 
 @compiled
 def evaluate(
-    program: Program, choices: Choices, block: Block, objective: int, picks: Ints, totals: Floats, inside: Ints,
-    where: Ints, missing: Ints,
+    program: Program, fusing: Groups, choices: Choices, striped: Striped, block: Block, trials: Trials,
+    objective: int, picks: Ints, totals: Floats, inside: Ints, where: Ints, missing: Ints,
 ) -> int:  # fmt: skip
     """Place and price candidates.
 
     Args:
-        program, choices: the network, and what may be chosen.
-        block: room for B candidates.
+        program, fusing: the network, and its groups.
+        choices, striped: what may be chosen, and what it costs in stripes.
+        block, trials: room for B candidates.
         objective: ENERGY, LATENCY or EDP.
         picks: (n, L) choice of every layer, per candidate.
         totals: (n, 3) to be filled with energy [pJ], cycles and peak of the activations [bit].
         inside: (n, T) to be filled: 1 where a tensor lies inside.
-        where: (n, L, 2) to be filled: situation and room of every layer.
+        where: (n, L, 3) to be filled: situation and room of every layer, and the option of its group, -1 for none.
         missing: (m, MISSING) to be filled with what has no price yet, as far as there is room.
 
     Returns:
@@ -462,9 +602,14 @@ def evaluate(
         _tensor_bits(program, choices.widths, picks[first:last], block)
         _find_rows(program, choices, picks[first:last], block, told)
         block.inside[:] = 0
+        trials.fused[:] = -1
+        trials.streamed[:] = False
         if block.scores.shape[0] > 1:
-            _place(program, choices, block, told, objective, count)
-        _sum(program, choices, block, told, totals[first:last], where[first:last])
+            _place(program, fusing, striped, choices, block, trials, told, objective, picks[first:last])
+        _sum(
+            program, fusing, striped, choices, block, trials, told, picks[first:last], totals[first:last],
+            where[first:last],
+        )  # fmt: skip
         for b in range(count):
             inside[first + b] = block.inside[:, b]
     return int(told.total[0])

@@ -1,4 +1,4 @@
-"""One network placed: the situation of every layer, and where every tensor lies."""
+"""One network placed: the situation of every layer, where every tensor lies, and which layers run in stripes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.mapper.free import Objective
 from hwmodel.nest.task import Stay, Task
+from hwmodel.place.groups import Group, Stripes
 from hwmodel.place.placer import Placer, Price, Situation
 from hwmodel.place.plan import Plan
-from hwmodel.price.results import TensorPlace
+from hwmodel.price.results import FusedGroup, TensorPlace
 from hwmodel.price.vector import VectorCost, vector_cost
 
 
@@ -23,26 +24,63 @@ class PlacedNetwork:
     Attributes:
         situations: of every layer.
         bits: width of every tensor [bit].
-        inside: it lies in the resident memory.
+        inside: it lies in the resident memory whole.
+        groups: that run in stripes.
     """
 
     situations: tuple[Situation, ...]
     bits: tuple[int, ...]
     inside: tuple[bool, ...]
+    groups: tuple[tuple[Group, Stripes], ...] = ()
+
+    @property
+    def lines(self) -> dict[int, int]:
+        """Tensor inside a group -> its line buffer [bit]."""
+        return {
+            tensor: elements * self.bits[tensor]
+            for group, stripes in self.groups
+            for tensor, elements in zip(group.inner, stripes.lines, strict=True)
+        }
 
     def tensors(self, plan: Plan, accelerator: Accelerator) -> tuple[TensorPlace, ...]:
         """Where the tensors of the plan lie."""
         if not accelerator.levels:
             return ()
-        outer, keeper = accelerator.levels[-1].memories[0].name, accelerator.keeper
+        outer, keeper, lines = accelerator.levels[-1].memories[0].name, accelerator.keeper, self.lines
         return tuple(
             TensorPlace(
                 name=tensor.name,
-                bits=tensor.elements * bits,
+                bits=lines.get(n, tensor.elements * bits),
                 width=bits,
-                memory=keeper.name if inside and keeper is not None else outer,
+                memory=keeper.name if keeper is not None and (inside or n in lines) else outer,
             )
-            for tensor, bits, inside in zip(plan.tensors, self.bits, self.inside, strict=True)
+            for n, (tensor, bits, inside) in enumerate(zip(plan.tensors, self.bits, self.inside, strict=True))
+        )
+
+    def peak_bits(self, plan: Plan) -> int:
+        """The most that is alive at once [bit]: of a group its line buffers, its output and all from before it."""
+        lines = self.lines
+        bits = [0 if n in lines else width for n, width in enumerate(self.bits)]
+        peak = plan.alive.peak_bits(bits)
+        for group, _ in self.groups:
+            alive = {*plan.alive.steps[group.begin], *(() if group.output is None else (group.output,))}
+            whole = sum(plan.tensors[n].elements * bits[n] for n in alive)
+            peak = max(peak, whole + sum(lines[n] for n in group.inner))
+        return peak
+
+    def fused(self, plan: Plan) -> tuple[FusedGroup, ...]:
+        """The groups that run in stripes, as results say them."""
+        lines = self.lines
+        return tuple(
+            FusedGroup(
+                layers=tuple(layer.name for layer in plan.layers[group.first : group.last + 1]),
+                tensors=tuple(plan.tensors[n].name for n in group.inner),
+                stripes=stripes.count,
+                rows=stripes.rows,
+                line_bits=tuple(lines[n] for n in group.inner),
+                weights_on_chip="W" in self.situations[group.first].stay.resident,
+            )
+            for group, stripes in self.groups
         )
 
 
@@ -57,18 +95,25 @@ def place_network(
     tasks = [Task.of(layer, accelerator) for layer in plan.layers]
     bits = plan.tensor_bits(plan.layers, [task.widths for task in tasks], accelerator.native_bits.i)
     inside, stays = [False] * len(plan.tensors), [Stay()] * len(plan.layers)
+    chosen: dict[int, int] = {}
     placer = Placer(plan, accelerator, optimize, [[layer] for layer in plan.layers], price)
     if plan.movable:
         placed = placer.run(np.zeros((1, len(plan.layers)), dtype=np.int64))
         inside = [bool(value) for value in placed.inside[0]]
         stays = [placer.stay(where, Stay()) for where in placed.where[0].tolist()]
+        chosen = {n: option for n, (*_, option) in enumerate(placed.where[0].tolist()) if option >= 0}
     situations = []
     for n, (task, work) in enumerate(zip(tasks, plan.works, strict=True)):
         i_bits = max((bits[tensor] for tensor in work.inputs), default=task.widths.i)
         o_bits = task.widths.o if work.output is None else bits[work.output]
         found = placer.situation(n, 0, i_bits, o_bits)
-        situations.append(found._replace(stay=stays[n]._replace(i_bits=found.stay.i_bits)))
-    return PlacedNetwork(tuple(situations), tuple(bits), tuple(inside))
+        rows = 0
+        if n in chosen:
+            group, stripes = plan.options[chosen[n]]
+            rows = stripes.rows[n - group.first]
+        situations.append(found._replace(stay=stays[n]._replace(i_bits=found.stay.i_bits), rows=rows))
+    groups = tuple(plan.options[option] for option in dict.fromkeys(chosen.values()))
+    return PlacedNetwork(tuple(situations), tuple(bits), tuple(inside), groups)
 
 
 def vector_costs(plan: Plan, accelerator: Accelerator, placed: PlacedNetwork) -> dict[int, VectorCost]:

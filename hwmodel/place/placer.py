@@ -17,14 +17,20 @@ from hwmodel.mapper.free import OBJECTIVES, Objective
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.place import kernel
-from hwmodel.place.kernel import I_INSIDE, MISSING, O_INSIDE, ROW, W_INSIDE, Block, Choices
+from hwmodel.place.kernel import CLOSE, OPEN, Block, Choices
 from hwmodel.place.plan import Plan
 from hwmodel.place.program import program_of
+from hwmodel.price.sparsity import useful_zeros
+from hwmodel.place.stripes import Striped, Trials
+from hwmodel.place.telling import I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
+from hwmodel.price.stripes import weight_bits
 
 #: Missing prices that are told at once, and rows of prices that there is room for at first.
 TOLD, ROOM = 1 << 16, 256
 #: Candidates that go through the kernel together.
 BLOCK = 64
+#: States where groups begin or end, times candidates, that are remembered together.
+STATES = 1 << 22
 _WIDTHS = 65
 
 
@@ -35,13 +41,17 @@ class Situation(NamedTuple):
         layer: with all its widths, that of its outputs included.
         stay: of its operands.
         unwritten: fraction of its finished outputs that no memory sees.
+        on_chip: operands that no memory sees.
         last: it is the last of the network.
+        rows: of its outputs that it makes at a time, in a group of layers; 0: it runs whole.
     """
 
     layer: Layer
     stay: Stay
     unwritten: Fraction
+    on_chip: tuple[Operand, ...]
     last: bool
+    rows: int = 0
 
 
 class Price(NamedTuple):
@@ -59,7 +69,8 @@ class Placed:
     Attributes:
         totals: (n, 3) energy [pJ], cycles, peak of the activations [bit].
         inside: (n, T) 1 where a tensor lies in the resident memory.
-        where: (n, L, 2) situation and room of every layer, as the kernel counts them.
+        where: (n, L, 3) situation and room of every layer, as the kernel counts them, and its option in
+            `Plan.options`, -1 where it runs whole.
     """
 
     totals: Floats
@@ -88,8 +99,8 @@ class Placer:
     ) -> None:
         self.plan, self.accelerator, self.options, self.price = plan, accelerator, options, price
         self.objective = OBJECTIVES.index(optimize)
-        self.program, self.most_states = program_of(plan, accelerator)
         self.widths = _widths(options, accelerator)
+        self.program, self.groups = program_of(plan, accelerator, _weights(plan, options, accelerator))
         self._bits = sorted({int(w) for w in np.unique(self.widths) if w} | {accelerator.native_bits.i})
         place = np.full(_WIDTHS, -1, dtype=np.int64)
         place[self._bits] = range(len(self._bits))
@@ -98,6 +109,8 @@ class Placer:
         self.rows: Ints = np.full((count, most, len(self._bits), len(self._bits)), -1, dtype=np.int64)
         situations = 8 if accelerator.keeper is not None else 1
         self.prices: Floats = np.full((ROOM, situations, len(self.program.rooms), 2), np.nan)
+        self.striped: Ints = np.full((ROOM, len(plan.heights)), -1, dtype=np.int64)
+        self.floors: Floats = np.zeros((ROOM, 2, 2))
         self._situations: list[Situation] = []
         self._row_of: dict[Any, int] = {}
 
@@ -105,15 +118,16 @@ class Placer:
         """Place and price candidates. picks: (n, L) choice of every layer."""
         count, layers, tensors = len(picks), len(self.plan.layers), len(self.plan.tensors)
         placed = Placed(
-            np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 2), np.int64)
+            np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 3), np.int64)
         )
-        block = self._block(min(count, BLOCK))
+        together = max(1, min(count, BLOCK, STATES // max(*self._remembered(), 1)))
+        block, trials = self._block(together), self._trials(together)
         missing = np.zeros((TOLD, MISSING), np.int64)
         while True:
             choices = Choices(self.widths, self.place, self.rows, self.prices)
             told = kernel.evaluate(
-                self.program, choices, block, self.objective, picks, placed.totals, placed.inside, placed.where,
-                missing,
+                self.program, self.groups, choices, Striped(self.striped, self.floors), block, trials,
+                self.objective, picks, placed.totals, placed.inside, placed.where, missing,
             )  # fmt: skip
             if not told:
                 return placed
@@ -122,7 +136,7 @@ class Placer:
 
     def _block(self, count: int) -> Block:
         """Room for so many candidates."""
-        layers, tensors, states = len(self.plan.layers), len(self.plan.tensors), self.most_states
+        layers, tensors, states = len(self.plan.layers), len(self.plan.tensors), self._most_states()
         return Block(
             bits=np.zeros((tensors, count), np.int64),
             sizes=np.zeros((tensors, count)),
@@ -139,6 +153,29 @@ class Placer:
             cost=np.zeros((3, count)),
         )
 
+    def _trials(self, count: int) -> Trials:
+        """Room for the groups of so many candidates."""
+        layers, tensors, begins, ends = len(self.plan.layers), len(self.plan.tensors), *self._remembered()
+        return Trials(
+            scores=np.zeros((begins, count)),
+            ties=np.zeros((begins, count)),
+            used=np.zeros((begins, count)),
+            chosen=np.zeros((2, ends, count), np.int64),
+            widest=np.zeros((len(self.groups.groups), count)),
+            base=np.zeros((2, count)),
+            tried=np.zeros(count, np.bool_),
+            fused=np.zeros((layers, count), np.int64),
+            streamed=np.zeros((tensors, count), np.bool_),
+        )
+
+    def _most_states(self) -> int:
+        return int(self.program.steps[:, 2].max(initial=1))
+
+    def _remembered(self) -> tuple[int, int]:
+        """States that are remembered where groups begin, and where they end."""
+        steps = self.program.steps
+        return int(steps[steps[:, 0] == OPEN, 2].sum()), int(steps[steps[:, 0] == CLOSE, 2].sum())
+
     def prefill(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """Price a layer at a choice between tensors of these widths, all outside, with all of the room."""
         self._add_row(layer, pick, i_bits, o_bits)
@@ -149,20 +186,38 @@ class Placer:
     def _fill(self, kind: int, *where: int) -> None:
         if kind == ROW:
             self._add_row(*where)
+        elif kind == STRIPE:
+            self._add_stripe(*where[:2])
         else:
             self._add_price(*where[:3])
 
     def _add_row(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """A row for a layer at a choice between tensors of these widths; layers that are alike share it."""
         situation = self.situation(layer, pick, i_bits, o_bits)
-        alike = replace(situation.layer, name="", module="", parameter="", parameter_elements=None)
-        key = situation._replace(layer=alike)
+        self.rows[layer, pick, self.place[i_bits], self.place[o_bits]] = self._row(situation)
+
+    def _add_stripe(self, row: int, height: int) -> None:
+        """A row for the layer of a row, in stripes of a height."""
+        self.striped[row, height] = self._row(self._situations[row]._replace(rows=self.plan.heights[height]))
+
+    def _row(self, situation: Situation) -> int:
+        """The row of a situation; layers that are alike share it."""
+        key = situation._replace(layer=self._alike(situation.layer))
         if key not in self._row_of:
             self._row_of[key] = len(self._situations)
             self._situations.append(situation)
             if len(self._situations) > len(self.prices):
                 self.prices = np.concatenate((self.prices, np.full_like(self.prices, np.nan)))
-        self.rows[layer, pick, self.place[i_bits], self.place[o_bits]] = self._row_of[key]
+                self.striped = np.concatenate((self.striped, np.full_like(self.striped, -1)))
+                self.floors = np.concatenate((self.floors, np.zeros_like(self.floors)))
+        return self._row_of[key]
+
+    def _alike(self, layer: Layer) -> Layer:
+        """The layer without its names, and on chips with mappings without the zeros that save nothing there."""
+        if self.accelerator.kind == "spatial":
+            task = Task.of(layer, self.accelerator).without_removed_filters()
+            layer = task.with_density(useful_zeros(task)).layer
+        return layer.unnamed()
 
     def situation(self, layer: int, pick: int, i_bits: int, o_bits: int) -> Situation:
         """A layer at a choice between tensors of these widths, its operands outside."""
@@ -172,11 +227,12 @@ class Placer:
         lies = Stay(i_bits=None if i_bits == task.widths.i else i_bits)
         last = layer == len(self.plan.layers) - 1
         work = self.plan.works[layer]
-        return Situation(task.layer.with_bits(replace(bits, o=o_bits)), lies, work.unwritten, last)
+        layer_bits = replace(bits, o=o_bits)
+        return Situation(task.layer.with_bits(layer_bits), lies, work.unwritten, work.on_chip, last)
 
     def stay(self, where: Sequence[int], lies: Stay) -> Stay:
         """A situation and room of the kernel as the stay of a layer."""
-        situation, room = where
+        situation, room = where[:2]
         flags: tuple[tuple[Operand, int], ...] = (("W", W_INSIDE), ("I", I_INSIDE), ("O", O_INSIDE))
         return Stay(
             resident=tuple(operand for operand, flag in flags if situation & flag),
@@ -210,3 +266,15 @@ def _widths(options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Int
             fixed = 0 if layer.bits is None else layer.bits.o or 0
             widths[n, c] = own.w, own.i, fixed
     return widths
+
+
+def _weights(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Floats:
+    """What the weights of a layer at a choice take of the resident memory; infinite where it holds none. (L, C)"""
+    bits = np.full((len(options), max((len(found) for found in options), default=1)), np.inf)
+    keeper = accelerator.keeper
+    if keeper is None or "W" not in keeper.holds:
+        return bits
+    for n in {n for group in plan.groups for n in range(group.first, group.last + 1)}:
+        for c, layer in enumerate(options[n]):
+            bits[n, c] = weight_bits(Task.of(layer, accelerator).without_removed_filters(), keeper)
+    return bits

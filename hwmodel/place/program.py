@@ -10,13 +10,20 @@ import numpy as np
 from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.nest.task import rooms_of
-from hwmodel.place.kernel import BIRTH, DEATH, LAYER, VECTOR, Program
+from hwmodel.place.groups import Group
+from hwmodel.place.kernel import BIRTH, CLOSE, DEATH, LAYER, OPEN, VECTOR, Program
 from hwmodel.place.plan import Plan
+from hwmodel.place.stripes import FIELDS, Groups
 from hwmodel.price.vector import UNKNOWN
 
 
-def program_of(plan: Plan, accelerator: Accelerator) -> tuple[Program, int]:
-    """The program of a plan, and a bound of its states."""
+def program_of(plan: Plan, accelerator: Accelerator, weights: Floats) -> tuple[Program, Groups]:
+    """The program of a plan, and its groups.
+
+    Args:
+        plan, accelerator: the network, and the chip.
+        weights: (L, C) what the weights of every layer and choice take of the resident memory [bit].
+    """
     steps, slots = _steps(plan)
     keeper = accelerator.keeper
     outer = accelerator.levels[-1].memories[0] if accelerator.levels else None
@@ -62,17 +69,77 @@ def program_of(plan: Plan, accelerator: Accelerator) -> tuple[Program, int]:
         native=accelerator.native_bits.i,
         leakage=np.array(list(accelerator.leakage_pj.values()), dtype=np.float64),
     )
-    return program, int(steps[:, 2].max(initial=1))
+    return program, _groups(plan, steps, slots, weights)
+
+
+def _groups(plan: Plan, steps: Ints, slots: Sequence[int], weights: Floats) -> Groups:
+    """The groups of a plan, by their ends."""
+    found = sorted(plan.groups, key=lambda group: group.end)
+    begins, ends = _begins(plan), _ends(plan)
+    most = max((group.last - group.first + 1 for group in found), default=1)
+    options = [(n, stripes) for n, group in enumerate(found) for stripes in group.stripes]
+    first_option = _starts([n for n, _ in options], len(found))
+    numbers = [
+        (begins.index(group.begin), group.first, group.last - group.first + 1,
+         -1 if group.output is None else group.output, _dying(plan, group, slots), first_option[n],
+         first_option[n + 1], *_vectors(plan, group))
+        for n, group in enumerate(found)
+    ]  # fmt: skip
+    rows = {kind: [n for n, step in enumerate(steps) if step[0] == kind] for kind in (OPEN, CLOSE)}
+    before = [(int(steps[n, 2]), n) for n in rows[OPEN]]
+    after = [int(steps[n, 2]) for n in rows[CLOSE]]
+    places = {rows: n for n, rows in enumerate(plan.heights)}
+    return Groups(
+        groups=_table(numbers, FIELDS),
+        inner=_filled([group.inner for group in found], most),
+        group=np.array([n for n, _ in options], dtype=np.int64),
+        heights=_filled([[places[rows] for rows in stripes.rows] for _, stripes in options], most),
+        lines=_filled([stripes.lines for _, stripes in options], most).astype(np.float64),
+        first_group=_starts([ends.index(group.end) for group in found], len(ends)),
+        opened=_table([(sum(count for count, _ in before[:n]), *at) for n, at in enumerate(before)], 3),
+        closed=np.array([sum(after[:n]) for n in range(len(after))], dtype=np.int64),
+        weights=weights,
+    )
+
+
+def _begins(plan: Plan) -> list[int]:
+    return sorted({group.begin for group in plan.groups})
+
+
+def _ends(plan: Plan) -> list[int]:
+    return sorted({group.end for group in plan.groups})
+
+
+def _dying(plan: Plan, group: Group, slots: Sequence[int]) -> int:
+    """Mask of the slots of the tensors that are alive at the begin of a group and die in it."""
+    return sum(
+        1 << slots[n]
+        for n, tensor in enumerate(plan.tensors)
+        if slots[n] >= 0 and tensor.birth < group.begin <= tensor.death <= group.end
+    )
+
+
+def _vectors(plan: Plan, group: Group) -> tuple[int, int]:
+    """First and last of the operations in a group."""
+    inside = [n for n, vector in enumerate(plan.vectors) if group.begin <= vector.step <= group.end]
+    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+
+def _filled(rows: Sequence[Sequence[int]], columns: int) -> Ints:
+    """Rows of unequal length, filled with zeros."""
+    return _table([(*row, *[0] * (columns - len(row))) for row in rows], columns)
 
 
 def _steps(plan: Plan) -> tuple[Ints, list[int]]:
     """Rows of `Program.steps`, and the slot of every tensor: at each node births, what runs there, then deaths."""
     happens: dict[int, list[tuple[int, int]]] = {}
     kinds = (
+        (OPEN, _begins(plan)),
         (BIRTH, [tensor.birth for tensor in plan.tensors]),
         (LAYER, [work.step for work in plan.works]),
         (VECTOR, [vector.step for vector in plan.vectors]),
         (DEATH, [tensor.death for tensor in plan.tensors]),
+        (CLOSE, _ends(plan)),
     )
     for kind, step_of in kinds:
         for index, step in enumerate(step_of):

@@ -47,6 +47,8 @@ class LayerCost:
         weight_bits: stored weights [bit].
         mapping: None on accelerators without one.
         resident: operands that lie in the chip's resident memory while the layer runs.
+        stripe_rows: rows of its outputs that it makes at a time, in a group of layers that run depth first; 0: it
+            runs whole. Costs are those of all stripes; mapping and tiles those of a full one.
         notes: what to know about the price.
     """
 
@@ -67,6 +69,7 @@ class LayerCost:
     tile_bits: MappingType[tuple[str, str], int] = field(default_factory=dict)
     compute_cycles: int = 0
     resident: tuple[Operand, ...] = ()
+    stripe_rows: int = 0
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -91,7 +94,7 @@ class TensorPlace:
 
     Attributes:
         name: of the node that makes it.
-        bits: its size, at its own width [bit].
+        bits: what it takes at its own width [bit]: all of it, or inside a fused group its line buffer.
         width: of its elements [bit].
         memory: in which it lies from the node that makes it to the last that reads it.
     """
@@ -103,6 +106,28 @@ class TensorPlace:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FusedGroup:
+    """Layers that run depth first, in stripes of rows.
+
+    Attributes:
+        layers: their names, in order.
+        tensors: names of the nodes that make the tensors inside.
+        stripes: in so many.
+        rows: of its outputs that each layer makes at a time; the last stripe has what remains.
+        line_bits: the line buffer of each tensor inside [bit].
+        weights_on_chip: the weights are loaded once and stay for the time of the group; else they are read again for
+            every stripe.
+    """
+
+    layers: tuple[str, ...]
+    tensors: tuple[str, ...]
+    stripes: int
+    rows: tuple[int, ...]
+    line_bits: tuple[int, ...]
+    weights_on_chip: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkCost(Shown):
     """Costs of the layers of a network; adds up.
 
@@ -111,6 +136,7 @@ class NetworkCost(Shown):
         clock_hz: of the accelerator [Hz].
         activation_bits: the most that is alive at once, layer outputs in execution order [bit].
         tensors: where its tensors lie, in order of birth.
+        fused: groups of its layers that run in stripes.
         price_notes: what to know about the prices, each sentence once.
         uncounted: ops without a rule: the totals are a lower bound.
     """
@@ -120,6 +146,7 @@ class NetworkCost(Shown):
     accelerator: str
     activation_bits: float = 0.0
     tensors: tuple[TensorPlace, ...] = ()
+    fused: tuple[FusedGroup, ...] = ()
     price_notes: tuple[str, ...] = ()
     uncounted: tuple[Uncounted, ...] = ()
 
@@ -135,6 +162,7 @@ class NetworkCost(Shown):
             accelerator=self.accelerator,
             activation_bits=max(self.activation_bits, other.activation_bits),
             tensors=self.tensors + other.tensors,
+            fused=self.fused + other.fused,
             price_notes=tuple(dict.fromkeys(self.price_notes + other.price_notes)),
             uncounted=tuple(dict.fromkeys(self.uncounted + other.uncounted)),
         )

@@ -22,6 +22,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.nest.access import distinct_tiles
 from hwmodel.nest.mapping import Loop, Mapping
 from hwmodel.nest.task import Task
@@ -52,6 +53,23 @@ def nm_pattern(task: Task) -> tuple[int, int] | None:
         return None
     fitting = [known for known in task.accelerator.nm if known[1] == pattern[1] and known[0] >= pattern[0]]
     return min(fitting, default=None)
+
+
+def used_zeros(accelerator: Accelerator) -> set[Operand]:
+    """Operands whose zeros save something on a chip, wherever they lie."""
+    compressed = {o for memory in accelerator.memories().values() for o in memory.compressed}
+    return {*accelerator.gating, *accelerator.skipping, *compressed}
+
+
+def useful_zeros(task: Task) -> Density:
+    """The density with the zeros that the accelerator cannot use counted as values: fewer layers to map."""
+    used, d = used_zeros(task.accelerator), task.layer.density
+    return Density(
+        w=weight_density(d) if "W" in used else 1.0,
+        i=d.i if "I" in used else 1.0,
+        o=d.o if "O" in used else 1.0,
+        pattern="unstructured" if nm_pattern(task) is None else d.pattern,
+    )
 
 
 def skipped_fraction(task: Task) -> float:

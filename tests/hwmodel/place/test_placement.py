@@ -126,7 +126,7 @@ def asking(graph: LayerGraph, name: str) -> list[int]:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=networks(), data=st.data())
 def test_no_placement_is_better(graph, data, tmp_path):
-    """Random networks with residuals, concatenations and pools, at random widths, in buffers from tight to ample."""
+    """Random networks with residuals, concatenations and pools, at random widths, in tight and ample buffers."""
     if not graph.layers:
         return
     accelerator = with_buffer(chip(tmp_path, STAYING), data.draw(st.sampled_from([384, 768, 1536, 4096])))
@@ -152,8 +152,8 @@ def test_a_table_prices_candidates_as_evaluate_does(graph, data, tmp_path):
     options = [Choice(w_bits=w, a_bits=a) for w, a in ((8, 8), (4, 2), (2, 4))]
     optimize = data.draw(st.sampled_from(["energy", "latency", "edp"]))
     table = CostTable.build(graph, accelerator, options, optimize)
-    picks = data.draw(st.lists(st.lists(st.integers(0, 2), min_size=len(table.modules), max_size=len(table.modules)),
-                               min_size=1, max_size=4))  # fmt: skip
+    row = st.lists(st.integers(0, 2), min_size=len(table.modules), max_size=len(table.modules))
+    picks = data.draw(st.lists(row, min_size=1, max_size=4))
     totals = table.totals(np.array(picks, dtype=np.int64))
     for n, row in enumerate(picks):
         chosen = {module: options[pick] for module, pick in zip(table.modules, row, strict=True)}
@@ -263,8 +263,8 @@ def test_too_many_tensors_at_once_are_said():
         (("resident: [I, O]", "resident: [I]"), "what a layer leaves as O the next one reads as I"),
         (("holds: [W, I, O]\n    size: 96 B", "holds: [I, O]\n    size: 96 B"), None),
         (("resident: [I, O]", "resident: [I, O, W]"), None),
-        (("    size: unbounded", "    resident: [I, O]\n    size: unbounded"), "the level before the outermost one"),
-        (("    holds: [W, O]", "    holds: [W, O]\n    resident: [W]"), "the level before the outermost one"),
+        (("    size: unbounded", "    resident: [I, O]\n    size: unbounded"), "level before the outermost one"),
+        (("    holds: [W, O]", "    holds: [W, O]\n    resident: [W]"), "level before the outermost one"),
         (("  - name: buffer\n    holds: [W, I, O]", "  - name: buffer\n    holds: [W, O]"),
          "I and W must be among holds"),
     ],

@@ -25,6 +25,7 @@ from hwmodel import (
     load_accelerator,
 )
 from hwmodel.errors import ConfigError, GraphError, MappingError
+from tests.hwmodel.chips import without_residents
 
 
 def lenet5(batch: int) -> LayerGraph:
@@ -179,7 +180,7 @@ def residual_graph() -> LayerGraph:
 
 
 def test_vector_operations_cost_their_traffic():
-    graph, accelerator = residual_graph(), load_accelerator("edge_npu")
+    graph, accelerator = residual_graph(), without_residents("edge_npu")
     n, bits = 32, 8
     cost = {item.name: item for item in evaluate(graph, accelerator).layers}
     alone = {layer.name: evaluate(layer, accelerator).layers[0] for layer in graph.layers}

@@ -1,0 +1,211 @@
+"""The compiled part of fusion by stripes: jumps of the placement over groups of layers.
+
+Before the first node of a group every state is remembered (OPEN), after its last node (CLOSE) the group is tried from
+each of them: in every number of stripes, with its output inside or outside, its weights on chip or streamed. What it
+ends in is the state without the tensors that died on the way, and it is kept where it is better than the best that
+ends there layer by layer. The tensors that were alive at its begin stay allocated until its end, as stripes take
+turns; line buffers, weights on chip and the output are added to them, and tiles get what all of these leave.
+
+A group is tried for a candidate in a state only where its tensors do not fit as they are: where what lies inside at
+its begin and the tensors inside the group that one of its layers reads and writes are together larger than the
+resident memory.
+
+A stripe that has no price yet counts with the least it can cost (`floors`), and is told only where that is not worse
+than the best that is known: what is left unpriced cannot be chosen.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hwmodel.mapper.compiling import internal
+from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.place.telling import (
+    ENERGY,
+    I_INSIDE,
+    O_INSIDE,
+    PRICE,
+    STRIPE,
+    W_INSIDE,
+    Flags,
+    Told,
+    room_of,
+    score_of,
+    tell,
+)
+
+#: Columns of a group.
+OPENED, FIRST, COUNT, OUTPUT, DEAD, OPTIONS, OPTIONS_END, VECTORS, VECTORS_END, FIELDS = range(10)
+#: Rows of what was chosen where a group ends: the option, -1 for none, and the state at its begin.
+CODE, ORIGIN = range(2)
+
+
+class Groups(NamedTuple):
+    """The groups of a network, in numbers; an *option* is a group in a number of stripes.
+
+    Attributes:
+        groups: (G, FIELDS) where it begins, first layer, number of layers, output or -1, slots of the tensors that
+            die on the way, options, operations; sorted by where they end.
+        inner: (G, M) tensors inside.
+        group: (P) of every option.
+        heights: (P, M) place of the rows of a stripe among all heights, per layer.
+        lines: (P, M) elements of the line buffers, per tensor inside.
+        first_group: (E + 1) where the groups of an end begin.
+        opened: (F, 3) of every begin: where its states begin among all remembered ones, how many there are, and its
+            row in the steps.
+        closed: (E) of every end: where its states begin among all that are chosen.
+        weights: (L, C) what they take of the resident memory [bit]; infinite where it holds none.
+    """
+
+    groups: Ints
+    inner: Ints
+    group: Ints
+    heights: Ints
+    lines: Floats
+    first_group: Ints
+    opened: Ints
+    closed: Ints
+    weights: Floats
+
+
+class Striped(NamedTuple):
+    """Prices of stripes, by the rows of the prices of whole layers.
+
+    Attributes:
+        rows: (rows, H) row of the same layer in stripes of a height, -1 where it has none yet.
+        floors: (rows, 2, 2) the least energy [pJ] and cycles, with its weights streamed and on chip.
+    """
+
+    rows: Ints
+    floors: Floats
+
+
+class Trials(NamedTuple):
+    """What is known of B candidates while groups are tried.
+
+    Attributes:
+        scores, ties, used: (F', B) of every remembered state.
+        chosen: (2, E', B) CODE and ORIGIN of every state at an end.
+        widest: (G, B) what a group asks for at least, to be tried: its largest tensors read and written at once [bit].
+        base: (2, B) score and tie of a state, and of the operations of the group.
+        tried: (B) the group is tried for the candidate.
+        fused: (L, B) code of the group in which a layer runs, -1 where it runs whole.
+        streamed: (T, B) the tensor lies inside a group.
+    """
+
+    scores: Floats
+    ties: Floats
+    used: Floats
+    chosen: Ints
+    widest: Floats
+    base: Floats
+    tried: Flags
+    fused: Ints
+    streamed: Flags
+
+
+@internal
+def ask_of_groups(groups: Ints, inner: Ints, sizes: Floats, widest: Floats) -> None:
+    """Fills widest: of the tensors inside a group, the most that one of its layers reads and writes."""
+    for g in range(groups.shape[0]):
+        count = groups[g, COUNT] - 1
+        for b in range(sizes.shape[1]):
+            most = sizes[inner[g, 0], b]
+            for n in range(1, count):
+                most = max(most, sizes[inner[g, n - 1], b] + sizes[inner[g, n], b])
+            widest[g, b] = most
+
+
+@internal
+def remember(trials: Trials, offset: int, scores: Floats, ties: Floats, used: Floats, states: int) -> None:
+    trials.scores[offset : offset + states] = scores[:states]
+    trials.ties[offset : offset + states] = ties[:states]
+    trials.used[offset : offset + states] = used[:states]
+
+
+@internal
+def situation_of(member: int, count: int, reads_inside: bool, writes_inside: bool, weights: int) -> int:
+    """Of a layer in a group: what passes between its layers lies inside."""
+    situation = W_INSIDE if weights else 0
+    if member > 0 or reads_inside:
+        situation |= I_INSIDE
+    if member < count - 1 or writes_inside:
+        situation |= O_INSIDE
+    return situation
+
+
+@internal
+def line_bits(fusing: Groups, bits: Ints, option: int, b: int) -> float:
+    """Bits of all line buffers of an option."""
+    g, total = fusing.group[option], 0.0
+    for n in range(fusing.groups[g, COUNT] - 1):
+        total += fusing.lines[option, n] * bits[fusing.inner[g, n], b]
+    return total
+
+
+@internal
+def room_in(
+    fusing: Groups, rooms: Floats, size: float, bits: Ints, picks: Ints, option: int, weights: int, b: int,
+    used: float,
+) -> int:  # fmt: skip
+    """The room that is left to tiles beside what lies inside (used) and what the group takes; -1: it does not fit."""
+    taken = used + line_bits(fusing, bits, option, b)
+    if weights:
+        g = fusing.group[option]
+        for layer in range(fusing.groups[g, FIRST], fusing.groups[g, FIRST] + fusing.groups[g, COUNT]):
+            taken += fusing.weights[layer, picks[b, layer]]
+    return room_of(rooms, size - taken) if taken <= size else -1
+
+
+@internal
+def try_option(
+    fusing: Groups, striped: Striped, prices: Floats, rows: Ints, trials: Trials, told: Told, lacks: Flags,
+    rooms: Ints, option: int, reads_inside: bool, writes_inside: bool, weights: int, origin: int, objective: int,
+    leakage: float, scores: Floats, ties: Floats, chosen: Ints,
+) -> None:  # fmt: skip
+    """Takes an option for the candidates for which it is the best so far.
+
+    Args:
+        rows: (L, B) of the prices of whole layers.
+        rooms: (B) what is left to tiles, -1 where the option does not fit or is not tried.
+        origin: state at the begin.
+        scores, ties, chosen: (B), (B), (2, B) of the state at the end.
+    """
+    g = fusing.group[option]
+    first, count = fusing.groups[g, FIRST], fusing.groups[g, COUNT]
+    for b in range(rooms.shape[0]):
+        room = rooms[b]
+        if room < 0:
+            continue
+        for telling in range(2):  # what lacks is told where the option may be the best
+            score, tie, known = trials.base[0, b], trials.base[1, b], True
+            for n in range(count):
+                whole = rows[first + n, b]
+                height = fusing.heights[option, n]
+                row = striped.rows[whole, height] if whole >= 0 else -1
+                if row < 0:
+                    known = False
+                    if telling and whole >= 0:
+                        tell(told, STRIPE, whole, height, 0, 0)
+                    continue
+                situation = situation_of(n, count, reads_inside, writes_inside, weights)
+                energy, cycles = prices[row, situation, room, 0], prices[row, situation, room, 1]
+                if np.isnan(energy):
+                    known = False
+                    if telling:
+                        tell(told, PRICE, row, situation, room, 0)
+                    energy, cycles = striped.floors[row, weights, 0], striped.floors[row, weights, 1]
+                if energy == np.inf:
+                    score = np.inf
+                    break
+                energy += leakage * cycles
+                score += score_of(objective, energy, cycles)
+                tie += cycles if objective == ENERGY else energy
+            if score == np.inf or score > scores[b] or (known and score == scores[b] and tie >= ties[b]):
+                break
+            if known:
+                scores[b], ties[b], chosen[CODE, b], chosen[ORIGIN, b] = score, tie, option * 2 + weights, origin
+                break
+            lacks[b] = True
