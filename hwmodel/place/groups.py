@@ -147,9 +147,7 @@ def _stripes(run: Sequence[_Member], elements: Sequence[int], count: int) -> Str
     return Stripes(count=count, rows=rows, lines=lines)
 
 
-def _member(
-    graph: LayerGraph, layer: Layer, streams: Streams, tensors: Sequence[StoredTensor]
-) -> _Member | None:
+def _member(graph: LayerGraph, layer: Layer, streams: Streams, tensors: Sequence[StoredTensor]) -> _Member | None:
     """A convolution of several rows whose stream runs without a break and stores one tensor, no larger than made."""
     positions = [n for n, node in enumerate(graph.nodes) if streams.heads.get(node.name) == layer.name]
     (name, elements), *others = streams.stored[layer.name]
