@@ -17,7 +17,7 @@ from hwmodel.nest.mapping import Mapping
 from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Density, Layer
+from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.stripes import stripes
 from hwmodel.place.network import place_network, vector_costs
 from hwmodel.place.placer import Price, Situation
@@ -26,7 +26,7 @@ from hwmodel.price.gpu import price_kernel, uses_structure
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added
 from hwmodel.price.sequential import price_operations
-from hwmodel.price.sparsity import nm_pattern, weight_density
+from hwmodel.price.sparsity import nm_pattern, used_zeros, useful_zeros, weight_density
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from hwmodel.price.stripes import joined, with_load
 from hwmodel.price.vector import VectorCost
@@ -70,6 +70,7 @@ def layer_cost(
     last: bool = True,
     stay: Stay = ALONE,
     unwritten: Fraction = Fraction(0),
+    on_chip: tuple[Operand, ...] = (),
     rows: int = 0,
 ) -> LayerCost:
     """Cost of one layer.
@@ -80,6 +81,7 @@ def layer_cost(
         last: it is the last layer of its network.
         stay: where its operands lie, in a network.
         unwritten: fraction of its finished outputs that no memory sees: a pool behind it reduces them.
+        on_chip: operands that no memory sees: the scores of an attention that is one kernel.
         rows: of its outputs that it makes at a time; 0: all.
 
     Raises:
@@ -87,7 +89,7 @@ def layer_cost(
     """
     task = Task.of(layer, accelerator, stay)
     work = task.without_removed_filters()
-    priced, _ = _price_stripes(work, optimize, rows, last=last, unwritten=unwritten)
+    priced, _ = _price_stripes(work, optimize, rows, last=last, unwritten=unwritten, on_chip=on_chip)
     cycles, utilization = priced.cycles, priced.utilization
     energy, traffic = dict(priced.energy_pj), dict(priced.traffic_bits)
     if vector is not None and accelerator.levels:
@@ -131,20 +133,26 @@ def price_situation(accelerator: Accelerator, optimize: Objective, situation: Si
     """
     task = Task.of(situation.layer, accelerator, situation.stay).without_removed_filters()
     priced, room = _price_stripes(
-        task, optimize, situation.rows, last=situation.last, unwritten=situation.unwritten
+        task,
+        optimize,
+        situation.rows,
+        last=situation.last,
+        unwritten=situation.unwritten,
+        on_chip=situation.on_chip,
     )
     return Price(added(priced.energy_pj.values()), float(priced.cycles), room)
 
 
 def _price_stripes(
-    task: Task, optimize: Objective, rows: int, *, last: bool, unwritten: Fraction
+    task: Task, optimize: Objective, rows: int, *, last: bool, unwritten: Fraction, on_chip: tuple[Operand, ...]
 ) -> tuple[LayerPrice, float]:
-    """Cost of a task (whole filters already removed) in stripes of so many rows (0: whole), weights that are on chip
-    for the time of them loaded; and what its tiles take of the resident memory [bit]."""
+    """Cost of a task (whole filters already removed) in stripes of so many rows (0: whole), with the load of
+    weights that stay for the time of them; and what its tiles take of the resident memory [bit].
+    """
     parts, room = [], 0.0
     for layer, count in stripes(task.layer, rows) if rows else ((task.layer, 1),):
         stripe = task.with_layer(layer)
-        price = _price(stripe, optimize, last=last, unwritten=unwritten)
+        price = _price(stripe, optimize, last=last, unwritten=unwritten, on_chip=on_chip)
         parts.append((price, count))
         room = max(room, 0.0 if price.mapping is None else resident_room(stripe, price.mapping))
     if not rows:
@@ -153,14 +161,17 @@ def _price_stripes(
     return (with_load(price, task) if "W" in task.stay.resident else price), room
 
 
-def _price(task: Task, optimize: Objective, *, last: bool, unwritten: Fraction) -> LayerPrice:
+def _price(
+    task: Task, optimize: Objective, *, last: bool, unwritten: Fraction, on_chip: tuple[Operand, ...]
+) -> LayerPrice:
     """Cost of a task (whole filters already removed) by the kind of its chip."""
     accelerator = task.accelerator
     if accelerator.loop_nest is not None:
         return price_operations(task, accelerator.loop_nest, last=last)
     if accelerator.roofline is not None:
-        return _without_unwritten(task, price_kernel(task, accelerator.roofline, last=last), unwritten)
-    mapping, priced = map_and_price(task.with_density(_useful_zeros(task)), optimize)
+        kernel = price_kernel(task, accelerator.roofline, last=last, on_chip=on_chip)
+        return _without_unwritten(task, kernel, unwritten)
+    mapping, priced = map_and_price(task.with_density(useful_zeros(task)), optimize)
     price = LayerPrice(
         energy_pj=priced.energy_pj,
         traffic_bits={(place, operand): item.bits for (place, operand), item in priced.traffic.items()},
@@ -191,23 +202,6 @@ def _without_unwritten(task: Task, price: LayerPrice, unwritten: Fraction) -> La
     return replace(price, energy_pj=energy, traffic_bits=traffic)
 
 
-def _useful_zeros(task: Task) -> Density:
-    """The density with the zeros that the accelerator cannot use counted as values: fewer layers to map."""
-    used, d = _used(task.accelerator), task.layer.density
-    return Density(
-        w=weight_density(d) if "W" in used else 1.0,
-        i=d.i if "I" in used else 1.0,
-        o=d.o if "O" in used else 1.0,
-        pattern="unstructured" if nm_pattern(task) is None else d.pattern,
-    )
-
-
-def _used(accelerator: Accelerator) -> set[str]:
-    """Operands whose zeros save something, wherever they lie."""
-    compressed = {o for memory in accelerator.memories().values() for o in memory.compressed}
-    return set(accelerator.gating) | set(accelerator.skipping) | compressed
-
-
 def stored_weight_bits(task: Task) -> float:
     """Weights of a task (whole filters already removed) in the outermost memory [bit]."""
     layer, width = task.layer, task.widths.w
@@ -229,7 +223,7 @@ def _notes(task: Task) -> tuple[str, ...]:
     notes = [note] if note else []
     if machine is not None and uses_structure(layer, machine.format_for(max(widths.w, widths.i))):
         return tuple(notes)
-    idle = "W" not in _used(accelerator) and nm_pattern(task) is None
+    idle = "W" not in used_zeros(accelerator) and nm_pattern(task) is None
     if weight_density(layer.density) < 1.0 and layer.density.pattern != "filter" and idle:
         notes.append(
             f"{accelerator.name}: zeros among the weights save nothing here: it neither gates nor compresses them"
@@ -256,7 +250,8 @@ def evaluate(
         optimize: what the mapping of each layer minimises (of energy what accesses and MACs take: leakage enters
             once it is found), and the placement of the tensors (with leakage).
         strict_bits: refuse widths that the accelerator has no arithmetic for, instead of pricing the next ones.
-        fuse: pools may be fused with the layer that feeds them; else each reads and writes memory. On chips with a
+        fuse: pools may be fused with the layer that feeds them, concatenations made in place, and attentions one
+            kernel where the chip's library has that; else each operation reads and writes memory. On chips with a
             memory where tensors stay, convolutions may run in stripes with those behind them
             (`hwmodel.place.groups`).
 
@@ -278,7 +273,7 @@ def evaluate(
     costs = tuple(
         layer_cost(
             item.layer, accelerator, optimize, vector=vectors.get(n), last=item.last, stay=item.stay,
-            unwritten=item.unwritten, rows=item.rows,
+            unwritten=item.unwritten, on_chip=item.on_chip, rows=item.rows,
         )
         for n, item in enumerate(placed.situations)
     )  # fmt: skip

@@ -99,7 +99,7 @@ class AxisUse:
 class MappingExplanation:
     """One layer under one mapping, in parts.
 
-    cycles = ceil(max(array, busiest port) + waiting + first_fill + last_drain).
+    cycles = ceil(busy + waiting + first_fill + last_drain) of the bound: the resource that ends last.
 
     Attributes:
         memories: innermost first.
@@ -108,11 +108,12 @@ class MappingExplanation:
         array_cycles: temporal iterations over the MACs per PE and cycle.
         macs_per_cycle: of one PE at the layer's widths.
         padding: iterations over MACs, 1 where no dim is padded.
-        waiting_cycles: the array waits for fills, first windows or transfers that it cannot compute beside.
-        first_fill_cycles, last_drain_cycles: of the double-buffered memories.
+        busy_cycles: of the bound: the array's, or of all or one side of a port.
+        waiting_cycles: it waits for fills, first windows or transfers that the array cannot compute beside.
+        first_fill_cycles, last_drain_cycles: before its first and after its last work.
         cycles: of the layer.
-        bound: "compute", or the memory whose port is busiest.
-        utilization: MACs over what the array could do in these cycles.
+        bound: "compute", or the memory whose port the layer waits for.
+        utilization: MACs that are not skipped over what the array could do in these cycles.
     """
 
     memories: tuple[MemoryUse, ...]
@@ -121,6 +122,7 @@ class MappingExplanation:
     array_cycles: float
     macs_per_cycle: float
     padding: float
+    busy_cycles: float
     waiting_cycles: float
     first_fill_cycles: float
     last_drain_cycles: float
@@ -130,7 +132,7 @@ class MappingExplanation:
 
     @property
     def busiest_cycles(self) -> float:
-        """Cycles of the bound: the array, or the busiest port."""
+        """Cycles of the array, or of the busiest port."""
         return max(self.array_cycles, *(port.cycles for port in self.ports))
 
     @property
@@ -188,6 +190,7 @@ def explain_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) ->
         array_cycles=priced.parts.compute,
         macs_per_cycle=accelerator.precision.macs_per_cycle(widths.w, widths.i),
         padding=mapping.iterations * mapping.num_active / layer.macs,
+        busy_cycles=priced.parts.busy,
         waiting_cycles=priced.parts.waiting,
         first_fill_cycles=priced.parts.first_fill,
         last_drain_cycles=priced.parts.last_drain,

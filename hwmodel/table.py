@@ -101,7 +101,7 @@ class CostTable:
             optimize: what the mapping of each layer minimises.
             progress: called with (modules done, modules in all).
             strict_bits: refuse choices whose widths the accelerator has no arithmetic for.
-            fuse: layers and pools may be fused with what feeds them, as in `evaluate`.
+            fuse: layers, pools, concatenations and attentions may be fused, as in `evaluate`.
 
         Raises:
             PrecisionError: `strict_bits`, and a choice has such widths.

@@ -105,7 +105,7 @@ def append_in_place(graph: LayerGraph) -> LayerGraph:
         ]
         if any(isinstance(node, Port) and _is_cache(node) for node, _ in parents):
             new = sum(elements for node, elements in parents if not isinstance(node, Port))
-            changed[op.name] = replace(op, kind="append", elements_in=new, elements_out=new, fused=True)
+            changed[op.name] = replace(op, kind="append", elements_in=new, elements_out=new, fused=True, pieces=())
             for _, reader, data in graph.digraph.out_edges(op.name, data=True):
                 layer = graph.digraph.nodes[reader]["op"]
                 if isinstance(layer, Layer):

@@ -65,7 +65,8 @@ class Memory:
         double_buffered: half of it is filled while the other half is read.
         compressed: operands whose zeros are not stored here.
         formats: how they may be stored instead; the smallest is taken.
-        bank_bits: an operand takes whole banks of this size [bit] (row stationary only).
+        bank_bits: an operand takes whole banks of this size, the ifmaps of an image one of them [bit] (row
+            stationary only).
         network_bits_per_cycle: width of the network that fills this memory in every PE, None when never
             limiting (row stationary only).
         network_pj_per_bit: energy of a bit that the network brings into or out of one PE.

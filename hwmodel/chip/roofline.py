@@ -58,6 +58,7 @@ class MatrixProducts:
         is_conv: a convolution: an implicit matrix product with a layout of its own.
         pointwise: with a 1x1 filter.
         patches: elements of I copied to unroll a convolution into products, 0 where none are.
+        joined: part of a kernel that is counted elsewhere: without the overhead of one.
     """
 
     m: int
@@ -73,6 +74,7 @@ class MatrixProducts:
     is_conv: bool = False
     pointwise: bool = False
     patches: int = 0
+    joined: bool = False
 
     @property
     def macs(self) -> int:
@@ -136,7 +138,7 @@ def _tiled(
     partial_bits = 2 * 32 if slices > 1 else 0  # fp32 or int32 sums written and read again
     store = tile_m * tile_n * (p.o_bits + partial_bits) / core_port
     busy = waves * (machine.fill_s + max(compute, load) + store)
-    overhead = fmt.conv_overhead_s if p.is_conv else fmt.overhead_s
+    overhead = fmt.conv_overhead_s if p.is_conv else 0.0 if p.joined else fmt.overhead_s
     bound = "compute" if compute >= load else "cache"
     return _with_memory(p, machine, fmt, busy, overhead, bound, _rereads(p, machine, tile_m, tile_n))
 

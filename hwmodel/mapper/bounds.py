@@ -17,16 +17,23 @@ import numpy as np
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
     ALWAYS,
+    BUFFER,
     FAR,
     FX,
     FY,
     INPUT,
+    INSIDE_BUFFER,
+    INSIDE_PE,
     NEAR,
     ONE,
+    OUTER_READS,
+    OUTER_WRITES,
     OUTPUT,
     OX,
     OY,
+    PE,
     RELEVANT,
+    WAITS,
     WEIGHT,
     ZERO,
     B,
@@ -36,11 +43,14 @@ from hwmodel.mapper.counting import (
     Ints,
     K,
     NestInputs,
+    array_cycles,
     coefficients,
     distinct_tiles,
     fresh_part,
     irrelevant,
+    least_share,
     product,
+    stored_share,
     tile_words,
 )
 from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
@@ -79,11 +89,12 @@ def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
     irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
     for q in range(tiles.shape[0]):
         t = tiles[q]
-        around, slide = total / product(t), 1.0
+        around, slide = total / product(t), stored_share(t, -1, nest)
         for dim in range(OY, FX + 1):
             if t[dim] != b[dim]:
                 share = t[dim] / b[dim]
-                slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
+                moved = share + (1.0 - share) * fresh_part(dim, t, t[dim], pace)
+                slide = min(slide, moved * stored_share(t, dim, nest))
         keep = (
             1.0 - irrelevant(WEIGHT, t) / irr[0],
             1.0 - irrelevant(INPUT, t) / irr[1],
@@ -133,11 +144,12 @@ def bound_branch(
 ) -> float:
     """A lower bound of the score: the best unrolling, and the least exchange with DRAM, metric by metric."""
     values = bounds_s + least_tile
+    least = min(1.0, float(nest.skipped.min()))
     total = float(nest.bounds.prod())
-    cycles = np.ceil(total / unrollings.prod(axis=1) / nest.rate)
-    if values.shape[1] > 1:
-        cycles = np.maximum(cycles, values[:, 1:-1].max(axis=1, initial=0.0)) + np.maximum(values[:, -1], 0.0)
-    cycles = np.ceil(cycles * (1.0 - SLACK))
+    steps = np.full(len(unrollings), nest.array_steps) if nest.array_steps else total / unrollings.prod(axis=1)
+    cycles = np.ceil(steps * (least * nest.balanced) / nest.rate * (1.0 - SLACK))
+    cycles = np.maximum(cycles + np.maximum(values[:, WAITS], 0.0), values[:, WAITS + 1 :].max(axis=1, initial=0.0))
+    cycles = np.ceil(np.maximum(cycles, nest.least_cycles) * (1.0 - SLACK))
     scores = {ENERGY: values[:, 0], LATENCY: cycles, EDP: values[:, 0] * cycles}[objective]
     return float(np.min(scores, where=cycles <= most_cycles, initial=np.inf))
 
@@ -220,18 +232,18 @@ def join(
     num_all = lines.shape[1]
     spare = np.empty((num_all, NUM_COLUMNS))
     a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
-    total = float(product(nest.bounds))
     irr = (
         irrelevant(WEIGHT, nest.bounds),
         irrelevant(INPUT, nest.bounds),
         irrelevant(OUTPUT, nest.bounds),
     )
+    few = min(1.0, nest.skipped[0], nest.skipped[1], nest.skipped[2]) * nest.balanced
     for j in range(unrollings.shape[0]):
         s = unrollings[j]
-        compute = np.ceil(total / product(s) / nest.rate)
+        compute = array_cycles(nest, product(s), few)
         for k in range(len(values)):
             values[k] = bounds_s[j, k] + least_tile[k]
-        cycles = busy_cycles(values, compute)
+        cycles = max(busy_cycles(values, compute, num_metrics), nest.least_cycles)
         if whole(cycles) > limits[1] or score_of(objective, values[0], cycles) > limits[0]:
             continue
         for x in (WEIGHT, OUTPUT):  # their tiles across the PEs do not depend on the register tile
@@ -241,6 +253,8 @@ def join(
             if not _multiply(nest.bounds, s, registers[i], a):
                 continue
             row = lines[count] if count < room else spare
+            if few < 1.0:
+                compute = array_cycles(nest, product(s), least_share(nest, registers[i]))
             distinct = distinct_tiles(INPUT, nest.networks[j], registers[i], nest.pace)
             if distinct != different:
                 different = distinct
@@ -252,7 +266,7 @@ def join(
                 for x in range(3):
                     values[k] = min(values[k], line[BASE + x] + line[SLOPE + x] / irr[x])
                 values[k] += least_tile[k]
-            cycles = busy_cycles(values, compute)
+            cycles = max(busy_cycles(values, compute, num_metrics), nest.least_cycles)
             score = score_of(objective, values[0], cycles)
             if score > limits[0] or whole(cycles) > limits[1]:
                 continue
@@ -268,6 +282,19 @@ def rest(operand: int, t: Ints) -> int:
     return product(t) // irrelevant(operand, t)
 
 
+@compiled
+def pair_tiles(nest: NestInputs, registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
+    """Per pair the words of a PE's tile of W and I, its MACs, the different tiles of W and I, and PEs. (P, 6)"""
+    out = np.empty((pairs.shape[0], 6), np.int64)
+    for p in range(pairs.shape[0]):
+        r, s = registers[pairs[p, 0]], unrollings[pairs[p, 1]]
+        macs, pes = product(r), product(s)
+        out[p, 0], out[p, 1], out[p, 2] = macs // irrelevant(WEIGHT, r), macs // irrelevant(INPUT, r), macs
+        out[p, 3], out[p, 5] = pes // irrelevant(WEIGHT, s), pes
+        out[p, 4] = distinct_tiles(INPUT, s.reshape((1, 8)), r, nest.pace)  # one network: zeros know no wires
+    return out
+
+
 def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
     """Per pair the columns IDLE, REST and PES. (P, 7)"""
     spread = unrollings[pairs[:, 1]]
@@ -275,6 +302,64 @@ def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
     idle = [a[:, dims].prod(axis=1) for dims in IRRELEVANT]
     total = a.prod(axis=1)
     return np.stack([*idle, *(total // part for part in idle), spread.prod(axis=1)], axis=1)
+
+
+@internal
+def hop(nest: NestInputs, level: int, operand: int, words: float, different: float) -> float:
+    """Cycles of the first fill (last drain) of one tile at PE or buffer."""
+    return words * max(nest.far[level, operand] * different, nest.near[level, operand])
+
+
+@internal
+def fill_edges(
+    nest: NestInputs,
+    level: int,
+    words: tuple[float, float, float],
+    different: tuple[float, float, float],
+    row: Floats,
+) -> None:
+    """Fills row (M) with what goes before and after each metric at PE or buffer; at WAITS that of the array.
+
+    words: of the tiles of W, I and O; different: tiles of each among the PEs.
+    """
+    fills, doubled = 0.0, 0.0
+    for x in (WEIGHT, INPUT):
+        time = hop(nest, level, x, words[x], different[x])
+        fills, doubled = fills + time, doubled + time * nest.double[level, x]
+    drain = hop(nest, level, OUTPUT, words[OUTPUT], different[OUTPUT])
+    apart = drain * nest.apart[level, OUTPUT]
+    within = drain if level == PE and nest.holds[BUFFER, OUTPUT] else 0.0
+    row[0], row[WAITS] = 0.0, doubled + apart
+    for k in range(WAITS + 1, len(row)):
+        own = words[WEIGHT] * nest.own[k, level, WEIGHT] + words[INPUT] * nest.own[k, level, INPUT]
+        kind, row[k] = nest.kind[k], 0.0
+        if kind == INSIDE_PE or (kind == INSIDE_BUFFER and level == BUFFER):
+            row[k] = doubled + apart - own
+        elif kind == OUTER_READS:
+            row[k] = drain
+        elif kind == OUTER_WRITES:
+            row[k] = fills + within
+
+
+@compiled
+def pair_edges(nest: NestInputs, registers: Ints, unrollings: Ints, pairs: Ints) -> Floats:
+    """What goes before and after each metric inside the buffer, per pair. (P, M)"""
+    out = np.empty((pairs.shape[0], nest.cost.shape[0]))
+    for p in range(pairs.shape[0]):
+        r, s = registers[pairs[p, 0]], unrollings[pairs[p, 1]]
+        pes = product(s)
+        words = (
+            float(tile_words(WEIGHT, r, nest.pace)),
+            float(tile_words(INPUT, r, nest.pace)),
+            float(tile_words(OUTPUT, r, nest.pace)),
+        )
+        different = (
+            float(pes // irrelevant(WEIGHT, s)),
+            float(distinct_tiles(INPUT, nest.networks[pairs[p, 1]], r, nest.pace)),
+            float(pes // irrelevant(OUTPUT, s)),
+        )
+        fill_edges(nest, PE, words, different, out[p])
+    return out
 
 
 @compiled
@@ -286,9 +371,13 @@ def bound_tiles(
     tile_values: Floats,
     lines: Floats,
     sizes: Ints,
+    shares: Floats,
     most_cycles: float,
 ) -> Floats:
-    """Lower bounds of the score of every buffer tile with its best pair. (T); sizes: from `pair_sizes`"""
+    """Lower bounds of the score of every buffer tile with its best pair. (T)
+
+    sizes: from `pair_sizes`; shares: (P) of the steps that skipping leaves.
+    """
     irr = (
         irrelevant(WEIGHT, nest.bounds),
         irrelevant(INPUT, nest.bounds),
@@ -296,9 +385,9 @@ def bound_tiles(
     )
     steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
     envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
-    least, most_pes = np.full(num_metrics, np.inf), 1
+    least, compute = np.full(num_metrics, np.inf), np.inf
     for p in range(lines.shape[0]):
-        most_pes = max(most_pes, sizes[p, PES])
+        compute = min(compute, array_cycles(nest, sizes[p, PES], shares[p]))
         for k in range(num_metrics):
             line = lines[p, k]
             for c in range(3):
@@ -311,7 +400,6 @@ def bound_tiles(
                 if u * _RATIO > sizes[p, IDLE + c]:
                     envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
                 u *= _RATIO
-    compute = np.ceil(product(nest.bounds) / most_pes / nest.rate)
     out, values = np.empty(tiles.shape[0]), np.zeros(tile_values.shape[1])
     for q in range(tiles.shape[0]):
         energy = np.inf
@@ -324,6 +412,6 @@ def bound_tiles(
         for k in range(num_metrics):
             values[k] = tile_values[q, k] + least[k]
         values[0] = tile_values[q, 0] + energy
-        cycles = busy_cycles(values, compute)
+        cycles = max(busy_cycles(values, compute, num_metrics), nest.least_cycles)
         out[q] = score_of(objective, values[0], cycles) if whole(cycles) <= most_cycles else np.inf
     return out

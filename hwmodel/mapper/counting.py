@@ -39,6 +39,10 @@ STRIDE, DILATION = 0, 2  # of y in the pace; of x one further
 ALWAYS, NEAR, FAR = range(3)
 #: The width of partial sums, behind those of W, I and O.
 PSUM = 3
+#: The row of the costs behind the energy: transfers of single-buffered memories. All others are ports.
+WAITS = 1
+#: What a port belongs to: a memory of the PEs, the buffer, an outermost memory as a whole, its reads, its writes.
+INSIDE_PE, INSIDE_BUFFER, OUTER_ALL, OUTER_READS, OUTER_WRITES = range(5)
 
 #: RELEVANT[operand, dim]: the dim indexes the operand.
 RELEVANT = np.array(
@@ -65,16 +69,24 @@ class NestInputs(NamedTuple):
         pace: (4) stride y, x and dilation y, x.
         holds: (2, 3) PE and buffer keep the operand.
         widths: (4) of w, i, o, acc [bit].
-        stored: (3, 3) compressed over dense size per level and operand.
+        stored: (3, 3) compressed over dense size per level and operand; of O, of finished ones.
         cost: (M, 3, 3, 3) per metric, level and operand: of a bit read, updated and filled. Metric 0 is the
-            energy [pJ], of all PEs; the next are ports, of one instance [cycle]; the last is waiting for fills.
-        edge: (2, 3) cycles of the first fill (last drain) per word of the tile at PE and buffer.
+            energy [pJ], of all PEs; WAITS is waiting for single-buffered memories; the next are ports, of one
+            instance [cycle].
+        kind: (M) of the ports; those from `num_bounds` on are sides of ports that are there as a whole.
+        far, near, double, apart, own, stays: first fills and last drains (`hwmodel.mapper.ports.Edges`).
         memory: (3, 3) memory slot per level and operand.
         capacity: (3) of the buffer's slots [bit], halved where double buffered.
         unfinished: (3) what resident outputs take more of them while their sums come and go [bit], halved likewise.
+        pads: (4) rows before and after, columns before and after the input that no memory holds.
         loops: (2, 8) 1 where the buffer and DRAM may loop over the dim.
         inner, outer: (n, 8) loop orders to try at the buffer and at DRAM.
         rate: MACs per PE and cycle.
+        array_steps: of the array whatever the mapping is, 0: one per iteration.
+        skipped: densities of W, of I and of both where they are skipped, else 2: at most one of the steps of a PE's
+            tile, or this share of them, is left.
+        balanced: share of the steps that is left in every PE alike.
+        least_cycles: of the layer whatever the mapping is.
         base_pj: energy of the arithmetic [pJ].
         networks: (S, n, 8) per unrolling its factors on each network that serves PEs of its own.
     """
@@ -85,14 +97,25 @@ class NestInputs(NamedTuple):
     widths: Floats
     stored: Floats
     cost: Floats
-    edge: Floats
+    kind: Ints
+    far: Floats
+    near: Floats
+    double: Ints
+    apart: Ints
+    own: Floats
+    stays: Floats
     memory: Ints
     capacity: Floats
     unfinished: Floats
+    pads: Ints
     loops: Ints
     inner: Ints
     outer: Ints
     rate: float
+    array_steps: float
+    skipped: Floats
+    balanced: float
+    least_cycles: float
     base_pj: float
     networks: Ints
 
@@ -132,6 +155,47 @@ def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
     axis = dim % 2
     length = (t[OY + axis] - 1) * pace[STRIDE + axis] + (t[FY + axis] - 1) * pace[DILATION + axis] + 1
     return min(inside * pace[dim - OY], length) / length
+
+
+@internal
+def _ramp(rows: int, step: int, count: int) -> int:
+    """Sum of max(0, rows - i * step) over i < count."""
+    terms = min(count, max(0, -(-rows // step)))
+    return terms * rows - step * (terms * (terms - 1) // 2)
+
+
+@internal
+def _covered_share(axis: int, tile: int, taps: int, nest: NestInputs) -> float:
+    """Share of the rows of all tiles (their hulls) along an axis that some memory holds; as `network.padding`."""
+    before, after = nest.pads[2 * axis], nest.pads[2 * axis + 1]
+    if before + after == 0:
+        return 1.0
+    step, tap_step = tile * nest.pace[STRIDE + axis], taps * nest.pace[DILATION + axis]
+    length = (tile - 1) * nest.pace[STRIDE + axis] + (taps - 1) * nest.pace[DILATION + axis] + 1
+    tiles, tap_tiles = nest.bounds[OY + axis] // tile, nest.bounds[FY + axis] // taps
+    zeros = 0
+    for rows in (before, after):
+        for j in range(tap_tiles):
+            zeros += _ramp(rows - j * tap_step, step, tiles) - _ramp(rows - j * tap_step - length, step, tiles)
+    return 1.0 - zeros / (tiles * tap_tiles * length)
+
+
+@internal
+def stored_share(t: Ints, slides: int, nest: NestInputs) -> float:
+    """Share of the words of all tiles t of I that some memory holds; the loop over `slides` (-1: none) slides.
+
+    Where neighbours touch, the tiles of that loop together are one.
+    """
+    share = 1.0
+    for axis in range(2):
+        tile, taps = t[OY + axis], t[FY + axis]
+        length = (tile - 1) * nest.pace[STRIDE + axis] + (taps - 1) * nest.pace[DILATION + axis] + 1
+        if slides == OY + axis and tile * nest.pace[STRIDE + axis] <= length:
+            tile = nest.bounds[OY + axis]
+        elif slides == FY + axis and taps * nest.pace[DILATION + axis] <= length:
+            taps = nest.bounds[FY + axis]
+        share *= _covered_share(axis, tile, taps, nest)
+    return share
 
 
 @internal
@@ -196,8 +260,31 @@ def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
 
 
 @internal
+def array_cycles(nest: NestInputs, num_pes: int, share: float) -> float:
+    """Cycles of the array alone, of whose steps a share is left by skipping."""
+    steps = nest.array_steps if nest.array_steps > 0 else product(nest.bounds) / num_pes
+    return np.ceil(steps * share / nest.rate * (1.0 - 1e-12))
+
+
+@internal
+def least_share(nest: NestInputs, r: Ints) -> float:
+    """A lower bound of the share of the steps that skipping leaves to PEs with a register tile r.
+
+    The PE with most to do has no less than the mean, nor less than one step.
+    """
+    least, macs = 1.0, product(r)
+    least = min(least, max(nest.skipped[WEIGHT], irrelevant(WEIGHT, r) / macs))
+    least = min(least, max(nest.skipped[INPUT], irrelevant(INPUT, r) / macs))
+    least = min(least, max(nest.skipped[OUTPUT], 1.0 / macs))
+    return least * nest.balanced
+
+
+@internal
 def coefficients(nest: NestInputs, metric: int, operand: int, num_pes: int, distinct: int, out: Floats) -> None:
-    """Fills out (ALWAYS, NEAR, FAR) with the constant and the factors of f0 and f1 in one metric of one operand."""
+    """Fills out (ALWAYS, NEAR, FAR) with the constant and the factors of f0 and f1 in one metric of one operand.
+
+    Energies of the two ends of a transfer into a PE add; of its times the longer counts.
+    """
     cost, stored, widths = nest.cost[metric], nest.stored, nest.widths
     x = operand
     parent = BUFFER if nest.holds[BUFFER, x] else DRAM
@@ -208,8 +295,9 @@ def coefficients(nest: NestInputs, metric: int, operand: int, num_pes: int, dist
         below = widths[x] * stored[parent, x] * cost[parent, x, READ] * distinct
         if nest.holds[PE, x]:
             word = pes * widths[x] * stored[PE, x]
+            fill = word * cost[PE, x, FILL]
             constant += iterations * word * cost[PE, x, READ]
-            f0 += word * cost[PE, x, FILL] + below
+            f0 += fill + below if metric == 0 else max(fill, below)
         else:
             constant += iterations * below
         if parent == BUFFER:
@@ -218,20 +306,18 @@ def coefficients(nest: NestInputs, metric: int, operand: int, num_pes: int, dist
         b = nest.bounds
         outputs = float(b[B] * b[G] * b[K] * b[OY] * b[OX])
         width, final = widths[PSUM], widths[OUTPUT]
-        word = width * stored[parent, x]
-        both = word * (cost[parent, x, READ] + cost[parent, x, UPDATE])
+        again, update = width * cost[parent, x, READ], width * cost[parent, x, UPDATE]
         if nest.holds[PE, x]:
-            seen, own = outputs / distinct, pes * width * stored[PE, x]
-            update, read, fill = cost[PE, x, UPDATE], cost[PE, x, READ], cost[PE, x, FILL]
-            constant += own * (iterations * update + (iterations - seen) * read - seen * fill)
-            f0 += own * fill + distinct * both
-            constant += outputs * (final * stored[parent, x] * cost[parent, x, UPDATE] - both)
+            seen, own = outputs / distinct, pes * width
+            fill, below = own * cost[PE, x, FILL], again * distinct
+            refill = fill + below if metric == 0 else max(fill, below)
+            constant += own * (iterations * cost[PE, x, UPDATE] + (iterations - seen) * cost[PE, x, READ])
+            f0 += refill + distinct * update
+            constant += outputs * (final * stored[parent, x] * cost[parent, x, UPDATE] - update) - seen * refill
         else:
-            constant += iterations * distinct * both - outputs * word * cost[parent, x, READ]
+            constant += iterations * distinct * (again + update) - outputs * again
         if parent == BUFFER:
-            far = stored[DRAM, x]
-            there_and_back = far * (cost[DRAM, x, READ] + cost[DRAM, x, UPDATE])
-            exchange = width * (stored[BUFFER, x] * cost[BUFFER, x, FILL] + there_and_back)
+            exchange = width * (cost[BUFFER, x, FILL] + cost[DRAM, x, READ] + cost[DRAM, x, UPDATE])
             f1 += exchange
-            constant += outputs * (final * far * cost[DRAM, x, UPDATE] - exchange)
+            constant += outputs * (final * stored[DRAM, x] * cost[DRAM, x, UPDATE] - exchange)
     out[ALWAYS], out[NEAR], out[FAR] = constant, f0, f1

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from hwmodel.errors import MappingError, check_one_of
-from hwmodel.mapper import bounds, search
+from hwmodel.mapper import ahead, bounds, search
 from hwmodel.mapper.counting import Floats, Ints, NestInputs
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.search import INNER, OUTER, REGISTERS, TILE, UNROLLING
@@ -59,10 +59,11 @@ def best_mapping(task: Task, optimize: Objective = "energy") -> Mapping:
 
 
 def find_best(task: Task, optimize: Objective = "energy") -> Found:
-    """The mapping with the least energy, cycles or energy-delay product, dense.
+    """The mapping with the least energy, cycles or energy-delay product.
 
     Args:
-        task: whole filters already removed; on an accelerator of kind `spatial`.
+        task: whole filters already removed; on an accelerator of kind `spatial`. Its zeros count as `price` has
+            them.
         optimize: `energy`, `latency` or `edp`; ties go to fewer cycles (for `latency`, to less energy).
 
     Raises:
@@ -75,7 +76,7 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
     ]
     branches = [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
-    num_metrics = len(spaces[0][0].cost)
+    num_metrics = spaces[0][0].num_bounds
     objective = OBJECTIVES.index(optimize)
     best = _best(branches, _Search(objective, 1 if optimize == "energy" else num_metrics))
     if best is not None and optimize == "latency":
@@ -141,6 +142,7 @@ class _Branch:
         key = (self.kept[1], num_metrics)
         if key not in self.space.priced_tiles:
             tiles = self.space.buffer_tiles(self.kept[1])
+            ahead.begin(self.nest)
             values = bounds.price_tiles(self.nest, num_metrics, tiles)
             least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
             self.space.priced_tiles[key] = (tiles, values, least)
@@ -168,26 +170,43 @@ class _Branch:
             return None
         pairs, lines, scores = self.join(wanted, registers, least, limits)
         sizes = bounds.pair_sizes(registers, self.unrollings, pairs)
+        shares = self.shares(registers, pairs)
         keys = bounds.bound_tiles(
-            nest, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, wanted.most_cycles
+            nest, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, shares, wanted.most_cycles
         )
         kept = np.flatnonzero(keys <= limit * (1 + SLACK))
         if not len(pairs) or not len(kept):
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
         tiles, keys = tiles[kept], keys[kept]
+        edges = bounds.pair_edges(nest, registers, self.unrollings, pairs)
+        ahead.wait("search")
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
-            pairs, lines, scores, sizes, tiles, keys, limits,
+            pairs, lines, scores, sizes, edges, shares, tiles, keys, limits,
         )  # fmt: skip
         if best[REGISTERS] < 0:
             return None
         return Found(energy, cycles, self.build(registers, tiles, best))
 
+    def shares(self, registers: Ints, pairs: Ints) -> Floats:
+        """Share of the steps that skipping leaves to each pair, that of `hwmodel.price.sparsity`. (P)"""
+        skips = self.space.skips
+        if not skips.operands:
+            return np.full(len(pairs), skips.balanced)
+        kinds = bounds.pair_tiles(self.nest, registers, self.unrollings, pairs)
+        different, place = np.unique(kinds, axis=0, return_inverse=True)
+        found = [
+            skips.slowest({"W": (w, many_w), "I": (i, many_i)}, macs, pes)
+            for w, i, macs, many_w, many_i, pes in different.tolist()
+        ]
+        return np.array(found)[place.reshape(-1)]
+
     def join(
         self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
     ) -> tuple[Ints, Floats, Floats]:
         """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, columns), bounds (P)."""
+        ahead.wait("join")
         room = ROOM
         while True:
             pairs = np.empty((room, 2), dtype=np.int64)

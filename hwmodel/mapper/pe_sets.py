@@ -1,10 +1,12 @@
 """Sets of PEs on a row-stationary array: R filter rows by e output rows, folded and replicated.
 
-A set of all E output rows that the array has PEs for is mapped whole, folded onto the rows that are left where
-it is wider than the array; a larger one is cut into strips of e rows. What is left of the array takes further
-sets, for other channels, filters or (depthwise) groups.
+A set of all E output rows is mapped whole where it is no wider than the array, and may be where the array has PEs
+for all of it, folded onto the rows that are left. A wider one is cut into even strips, as few as are no wider than
+the array, or than half of it where the filters are so tall that sets can only stand side by side. What is left of
+the array takes further sets, for other channels, filters or (depthwise) groups.
 
-Source: Chen et al., ISCA 2016, section V; Chen et al., JSSC 52(1), 2017, section IV.
+Source: Chen et al., ISCA 2016, section V; Chen et al., JSSC 52(1), 2017, section IV, whose sets are 11 x 7 (two
+side by side), 5 x 27 (folded in two) and 3 x 13.
 """
 
 from __future__ import annotations
@@ -71,10 +73,19 @@ def arrangements(dims: Dims, axes: tuple[Axis, ...], diagonal: bool = True) -> t
         Sets(loops, factors, math.prod(math.ceil(dims[d] / factors.get(d, 1)) for d in DIM_NAMES))
         for loops, factors in partial
     ]
-    heights = {sets.factors.get("OY", 1) for sets in found}
-    whole = [e for e in heights if e >= dims.OY]
-    rows = {min(whole)} if whole else heights
+    rows = _heights(dims, axes, {sets.factors.get("OY", 1) for sets in found})
     return tuple(sorted((s for s in found if s.factors.get("OY", 1) in rows), key=lambda s: s.steps))
+
+
+def _heights(dims: Dims, axes: tuple[Axis, ...], found: set[int]) -> set[int]:
+    """Output rows of a set, of those that the array has PEs for: all of them, or a strip."""
+    rows = math.prod(axis.size for axis in axes if "FY" in axis.dims)
+    columns = math.prod(axis.size for axis in axes if "OY" in axis.dims and "FY" not in axis.dims)
+    heights = {min((e for e in found if e >= dims.OY), default=0)}
+    if columns < dims.OY:
+        widths = (columns,) if rows >= 2 * dims.FY else (columns, max(1, columns // 2))
+        heights |= {math.ceil(dims.OY / math.ceil(dims.OY / width)) for width in widths}
+    return heights & found or found
 
 
 def _factors(dims: Dims, axis: Axis, used: dict[DimName, int]) -> list[dict[DimName, int]]:

@@ -1,8 +1,9 @@
 """What a row-stationary candidate moves: its features, in which every metric is linear.
 
 On one arrangement of sets a candidate is (p, q, s; n, k, f): p filters, q channels and s filter columns in a PE; n
-images, k * p filters and f output columns in the buffer. The counting is that of `hwmodel.nest.access` under the
-loop order of `hwmodel.mapper.row_stationary`: C runs innermost at DRAM, so that an output leaves the buffer once.
+images, k * p filters and f output columns in the buffer: an output row, or a piece of one. The counting is that of
+`hwmodel.nest.access` under the loop order of `hwmodel.mapper.row_stationary`: C runs innermost at DRAM, so that an
+output leaves the buffer once.
 """
 
 from __future__ import annotations

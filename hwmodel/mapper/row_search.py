@@ -20,15 +20,13 @@ from hwmodel.mapper.scores import LATENCY, SLACK, score_of, whole
 
 #: Rows of the rates; the ports follow.
 ENERGY_ROW, EXCLUSIVE_ROW, WAIT_ROW, PORTS = 0, 1, 2, 3
-#: The best candidate around what a PE holds: its score and tie-break, energy, cycles, n, k and f; and how many were
+#: The best candidate around what a PE holds: its score and tie-break, energy, cycles, n and k; and how many were
 #: counted so far.
-SCORE, TIE, ENERGY_PJ, CYCLES, BEST_N, BEST_K, BEST_F, COUNTED = range(8)
+SCORE, TIE, ENERGY_PJ, CYCLES, BEST_N, BEST_K, COUNTED = range(7)
 #: What `search` finds: an arrangement and p, q, s, n, k, f; and how many were counted.
 ARRANGEMENT, FOUND_P, FOUND_Q, FOUND_S, FOUND_N, FOUND_K, FOUND_F, NUM_COUNTED = range(8)
 #: What belongs to no feature: energy of the arithmetic [pJ], energy of a cycle [pJ], MACs of a PE per cycle.
 MACS_PJ, CYCLE_PJ, RATE = range(3)
-#: What came of the output columns around n images and k filters.
-TOO_LARGE, NO_BETTER, BETTER = range(3)
 
 
 class Prices(NamedTuple):
@@ -98,27 +96,8 @@ def _try(nest: Nest, prices: Prices, best: Floats) -> bool:
         return False
     best[SCORE], best[TIE] = min(score, best[SCORE]), tie
     best[ENERGY_PJ], best[CYCLES] = energy, cycles
-    best[BEST_N], best[BEST_K], best[BEST_F] = nest.b[0], nest.b[2], nest.b[5]
+    best[BEST_N], best[BEST_K] = nest.b[0], nest.b[2]
     return True
-
-
-@internal
-def _try_columns(nest: Nest, fits: tuple[Ints, Floats, Floats, Floats], prices: Prices, best: Floats) -> int:
-    """Prices every f, but that of n = k = f = 1: BETTER, NO_BETTER, or TOO_LARGE where not even one column fits."""
-    bi, k, ox = 0, 2, 5
-    slots, sizes, banks, widths = fits
-    verdict = TOO_LARGE
-    for f in range(1, nest.steps[ox] + 1):
-        if nest.steps[ox] % f != 0:
-            continue
-        nest.b[ox], nest.left[ox] = f, nest.steps[ox] // f
-        fill_tiles(nest)
-        if not _fits(slots[1], sizes[1], banks[1], widths[1], nest.tiles[1]):
-            break
-        verdict = max(verdict, NO_BETTER)
-        if nest.b[bi] * nest.b[k] * f > 1 and _try(nest, prices, best):
-            verdict = BETTER
-    return verdict
 
 
 @internal
@@ -134,26 +113,30 @@ def _hopeless(
 
 @internal
 def _visit(nest: Nest, fits: tuple[Ints, Floats, Floats, Floats], prices: Prices, best: Floats) -> bool:
-    """Prices every n, k and f around what a PE holds that may be better; True where one is.
+    """Prices every n and k around what a PE holds that may be better; True where one is.
 
     best: the columns SCORE to COUNTED.
     """
-    bi, k, ox = 0, 2, 5
+    bi, k, c, g, ox = 0, 2, 3, 1, 5
     steps, b, left = nest.steps, nest.b, nest.left
     slots, sizes, banks, widths = fits
-    filters = -(-steps[k] // nest.r[k])
-    b[bi], b[k], b[ox] = 1, 1, 1
-    left[bi], left[k], left[ox] = steps[bi], filters, steps[ox]
+    filters, found = -(-steps[k] // nest.r[k]), False
+    b[bi], b[k], left[bi], left[k] = 1, 1, steps[bi], filters
     fill_tiles(nest)
+    bank = banks[1, slots[1, 1]]
+    several = nest.r[c] * nest.spread[c] * nest.spread[g] > 1
+    if several and bank > 0 and nest.tiles[1, 1] * widths[1, 1] > bank:
+        return False
     if not _fits(slots[1], sizes[1], banks[1], widths[1], nest.tiles[1]):
         return False
-    found = _try(nest, prices, best)
+    if b[ox] == 1:
+        found = _try(nest, prices, best)
     if _hopeless(nest, fits, prices, best, 1, steps[bi]):
         return found
     for n in range(1, steps[bi] + 1):
         if steps[bi] % n != 0:
             continue
-        b[bi], b[k], b[ox] = n, 1, 1
+        b[bi], b[k] = n, 1
         fill_tiles(nest)
         if not _fits(slots[1], sizes[1], banks[1], widths[1], nest.tiles[1]):
             break
@@ -162,24 +145,30 @@ def _visit(nest: Nest, fits: tuple[Ints, Floats, Floats, Floats], prices: Prices
         b[bi], left[bi], b[k] = n, steps[bi] // n, 1
         while b[k] > 0:
             left[k] = -(-filters // b[k])
-            verdict = _try_columns(nest, fits, prices, best)
-            found |= verdict == BETTER
-            b[k] = _next_part(filters, b[k]) if verdict != TOO_LARGE else 0
+            fill_tiles(nest)
+            if not _fits(slots[1], sizes[1], banks[1], widths[1], nest.tiles[1]):
+                break
+            if n * b[k] * b[ox] > 1:
+                found |= _try(nest, prices, best)
+            b[k] = _next_part(filters, b[k])
     return found
 
 
 @compiled
 def search(
-    dims: Ints, pace: Ints, spreads: Ints, starts: Ints, fits: tuple[Ints, Floats, Floats, Floats],
+    dims: Ints, pace: Ints, spreads: Ints, starts: Ints, pieces: int, fits: tuple[Ints, Floats, Floats, Floats],
     rates: Floats, unit: Floats, objective: int,
 ) -> tuple[float, float, Ints]:  # fmt: skip
     """The best candidate of all arrangements.
+
+    The ifmaps of a pass lie in one bank per image, unless a single channel needs more.
 
     Args:
         dims: (8) of the layer.
         pace: (4) stride y, x, dilation y, x.
         spreads: (S, 8) PEs per dim.
         starts: (S, FX) different tiles of I across the PEs, at [s - 1] with s columns in each.
+        pieces: that an output row is cut into, 1 where it is whole.
         fits: (2, 3) each, for PEs and buffer: memory of W, I and O, -1 where they have none; size of each memory
             and its banks [bit], 0 for no banks; widths of W, I and O [bit].
         rates: (M, NUM_FEATURES).
@@ -200,6 +189,9 @@ def search(
             steps[d] = -(-dims[d] // spreads[a, d])
             left[d] = steps[d]
             num_pes, total = num_pes * spreads[a, d], total * steps[d]
+        if steps[ox] % pieces != 0:
+            continue
+        b[ox], left[ox] = steps[ox] // pieces, pieces
         prices = Prices(rates, unit, objective, num_pes)
         features[:] = 0.0  # what no candidate here is below: the clock and the registers for every MAC
         features[STEPS] = total
@@ -213,14 +205,14 @@ def search(
                 left[c] = -(-steps[c] // r[c])
                 for s in range(1, steps[fx] + 1):
                     r[fx], b[fx] = s, steps[fx] // s
-                    b[bi], b[k], b[ox] = 1, 1, 1
+                    b[bi], b[k] = 1, 1
                     nest = Nest(pace, spreads[a], starts[a, s - 1], steps, r, b, left, tiles, features)
                     fill_tiles(nest)
                     if not _fits(slots[0], sizes[0], banks[0], widths[0], tiles[0]):
                         break
                     if steps[fx] % s == 0 and _visit(nest, fits, prices, best):
                         found[ARRANGEMENT], found[FOUND_P], found[FOUND_Q], found[FOUND_S] = a, r[k], r[c], s
-                        found[FOUND_N], found[FOUND_K], found[FOUND_F] = best[BEST_N], best[BEST_K], best[BEST_F]
+                        found[FOUND_N], found[FOUND_K], found[FOUND_F] = best[BEST_N], best[BEST_K], b[ox]
                 r[c] = _next_part(steps[c], r[c])
             r[k] = _next_part(steps[k], r[k])
     found[NUM_COUNTED] = best[COUNTED]

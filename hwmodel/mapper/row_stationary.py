@@ -1,17 +1,19 @@
 """The mapping rules of a row-stationary chip: sets of PEs, folding and replication.
 
-A PE keeps one filter row and slides it over one input row. R x e PEs make a set: R filter rows down, e output
-rows across. A set of all E rows that the array has PEs for is mapped whole, folded onto the rows that are left
-where it is wider than the array; a larger one is cut into strips of e rows. r sets for different channels and t for
+A PE keeps one filter row and slides it over one input row, the whole of it: a pass makes whole output rows (in as
+few equal pieces as the buffer has room for, where not one mapping fits with whole ones). R x e PEs make a set: R
+filter rows down, e output rows across, all or a strip of them (`pe_sets`). r sets for different channels and t for
 different filters (or groups, where a group has one of each) fill the array. A PE interleaves p filters and q
 channels. A processing pass runs n images; m filters of partial sums wait in the buffer while the passes go through
-the channels. Dims that the sets do not divide are padded. Of all (m, n, e, p, q, r, t) that fit, the cheapest is
-taken, as the chip's offline optimiser does: `row_search` prices every one of them exactly.
+the channels. The ifmaps of a pass lie in one bank of the buffer per image, unless a single channel needs more. Dims
+that the sets do not divide are padded. Of all (m, n, e, p, q, r, t) that fit, the cheapest is taken, as the chip's
+offline optimiser does: `row_search` prices them exactly.
 
 In the loops below: PE: p of K, q of C, S of FX. Array: R of FY, e of OY, r of C, t of K. Buffer: the filters of m,
 then n images, then OX innermost. DRAM: groups, images, strips of e rows, filters, channels innermost.
 
-Source: Chen et al., ISCA 2016, section V, and Chen et al., JSSC 52(1), 2017, sections III and IV.
+Source: Chen et al., ISCA 2016, section V (its primitive is a whole row), and Chen et al., JSSC 52(1), 2017,
+sections III and IV. The bank per image is read from table VI, and table III agrees with it (docs/silicon.md).
 """
 
 from __future__ import annotations
@@ -25,12 +27,14 @@ from hwmodel.chip.accelerator import Accelerator, Axis, Widths
 from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import row_search
 from hwmodel.mapper.counting import Floats, Ints
-from hwmodel.mapper.pe_sets import Sets, arrangements
+from hwmodel.mapper.pe_sets import Sets, arrangements, divisors
 from hwmodel.mapper.row_rates import search_rates
 from hwmodel.nest.access import distinct_tiles
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer
+from hwmodel.price.sparsity import Skips
+from hwmodel.price.spatial import mac_energy
 
 OBJECTIVES = ("energy", "latency", "edp")
 #: Loops at DRAM, outer to inner.
@@ -41,7 +45,7 @@ def row_stationary(task: Task, optimize: str = "energy") -> Mapping:
     """The best mapping under the rules of the chip.
 
     Args:
-        task: whole filters already removed; its density is not looked at. On an accelerator of one level per PE,
+        task: whole filters already removed, and no zeros that are skipped. On an accelerator of one level per PE,
             one shared buffer for I and O, and the outermost memory.
         optimize: `energy`, `latency` or `edp`; ties go to fewer cycles (for `latency`, to less energy).
 
@@ -67,18 +71,22 @@ def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], float, float, I
     sets, spreads, starts = _arrays(
         layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal
     )
-    rate = accelerator.precision.macs_per_cycle(widths.w, widths.i)
-    mac_pj = accelerator.precision.energy_pj(widths.w, widths.i)
-    energy, cycles, found = row_search.search(
-        np.array(layer.dims.values_tuple, dtype=np.int64),
-        np.array(layer.stride + layer.dilation, dtype=np.int64),
-        spreads,
-        starts,
-        (*_memories(accelerator), _tile_widths(widths)),
-        search_rates(accelerator, widths),
-        np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
-        OBJECTIVES.index(optimize),
-    )
+    rate = accelerator.precision.macs_per_cycle(widths.w, widths.i) / Skips.of(task).balanced
+    energy, cycles, found = np.inf, np.inf, np.full(row_search.NUM_COUNTED + 1, -1, dtype=np.int64)
+    for pieces in divisors(layer.dims.OX):
+        energy, cycles, found = row_search.search(
+            np.array(layer.dims.values_tuple, dtype=np.int64),
+            np.array(layer.stride + layer.dilation, dtype=np.int64),
+            spreads,
+            starts,
+            pieces,
+            (*_memories(accelerator), _tile_widths(widths)),
+            search_rates(task),
+            np.array([mac_energy(task), accelerator.clock_pj, rate], dtype=np.float64),
+            OBJECTIVES.index(optimize),
+        )
+        if found[row_search.ARRANGEMENT] >= 0:
+            break
     return sets, energy, cycles, found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwmodel.mapper.compiling import internal
-from hwmodel.mapper.counting import Floats
+from hwmodel.mapper.counting import WAITS, Floats
 
 ENERGY, LATENCY, EDP = 0, 1, 2
 #: Relative difference below which two numbers are equal.
@@ -13,12 +13,23 @@ SLACK = 1e-12
 
 
 @internal
-def busy_cycles(values: Floats, compute: float) -> float:
-    """Cycles from the metrics (M): the busiest of array and ports, and the fills waited for."""
+def busy_cycles(values: Floats, compute: float, num_metrics: int) -> float:
+    """A lower bound of the cycles from the first metrics: the busiest port, or the array with what it waits for."""
     busiest = compute
-    for k in range(1, len(values) - 1):
+    if num_metrics > WAITS:
+        busiest += max(0.0, values[WAITS])
+    for k in range(WAITS + 1, num_metrics):
         busiest = max(busiest, values[k])
-    return busiest + max(0.0, values[len(values) - 1])
+    return busiest
+
+
+@internal
+def end_cycles(values: Floats, edges: Floats, compute: float, num_metrics: int) -> float:
+    """The cycles from the first metrics and what goes before and after each; at WAITS that of the array."""
+    last = compute + max(0.0, values[WAITS]) + edges[WAITS]
+    for k in range(WAITS + 1, num_metrics):
+        last = max(last, values[k] + edges[k])
+    return last
 
 
 @internal

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, PES, REST, SLOPE, rest, tile_factors
+from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, PES, REST, SLOPE, fill_edges, rest, tile_factors
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
     BUFFER,
     INPUT,
+    OUTER_WRITES,
     OUTPUT,
+    OY,
     PE,
     PSUM,
+    RELEVANT,
     WEIGHT,
     ZERO,
     Floats,
     Ints,
     NestInputs,
+    array_cycles,
     irrelevant,
     moves,
     product,
+    stored_share,
     tile_words,
 )
-from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
+from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
+from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, whole
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
 REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
@@ -66,6 +72,18 @@ def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
         for o in range(words.shape[0]):
             order = nest.outer[o]
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
+            if x == INPUT:
+                words[o, x] *= stored_share(t, _sliding_dim(order, n), nest)
+
+
+@internal
+def _sliding_dim(order: Ints, n: Ints) -> int:
+    """The dim of the innermost of the loops n where it slides a window of I, else -1."""
+    for k in range(7, -1, -1):
+        dim = order[k]
+        if n[dim] > 1:
+            return dim if dim >= OY else -1
+    return -1
 
 
 @internal
@@ -89,6 +107,18 @@ def _bound(
         values[k] = value + least[k]
 
 
+@internal
+def outer_stay(order: Ints, n: Ints) -> float:
+    """Iterations of the loops n in which a tile of O stays, being worked on."""
+    stay = 1
+    for k in range(7, -1, -1):
+        dim = order[k]
+        if n[dim] > 1 and RELEVANT[OUTPUT, dim] == 1:
+            break
+        stay *= n[dim]
+    return float(stay)
+
+
 @compiled
 def search(
     nest: NestInputs,
@@ -100,6 +130,8 @@ def search(
     lines: Floats,
     scores: Floats,
     sizes: Ints,
+    edges: Floats,
+    shares: Floats,
     tiles: Ints,
     keys: Floats,
     limits: tuple[float, float],
@@ -111,7 +143,8 @@ def search(
         objective: ENERGY, LATENCY or EDP.
         num_metrics: metrics that enter the bounds.
         registers, unrollings: (R, 8), (S, 8).
-        pairs, lines, scores, sizes: from `join` and `pair_sizes`, by rising score.
+        pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
+        shares: (P) of the steps that skipping leaves to a pair.
         tiles, keys: (T, 8) and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
@@ -124,38 +157,47 @@ def search(
     cutoff, factors = limits[0] * (1 + SLACK), tile_factors(nest)
     pace, bounds, all_metrics = nest.pace, nest.bounds, lines.shape[1]
     irr = (irrelevant(WEIGHT, bounds), irrelevant(INPUT, bounds), irrelevant(OUTPUT, bounds))
-    total = product(bounds)
     a, m, n = np.empty(8, np.int64), np.empty(8, np.int64), np.empty(8, np.int64)
     share, values, least = np.empty(3), np.zeros(all_metrics), np.empty(all_metrics)
+    edge_t, edge, around = np.empty(all_metrics), np.empty(all_metrics), np.empty(nest.outer.shape[0])
     repeats = np.zeros(nest.outer.shape[0], np.bool_)
     words, far = np.empty((nest.outer.shape[0], 3)), np.empty((nest.outer.shape[0], all_metrics))
+    divisors, able, reach = divisors_of(bounds), np.empty(pairs.shape[0], np.int64), pairs.shape[0]
+    masks = divisor_masks(nest, divisors, registers, unrollings, pairs)
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
             break
         t = tiles[q]
         own = (irrelevant(WEIGHT, t), irrelevant(INPUT, t), irrelevant(OUTPUT, t))
         others = (rest(WEIGHT, t), rest(INPUT, t), rest(OUTPUT, t))
-        edge_t = 0.0
         for d in range(8):
             n[d] = bounds[d] // t[d]
         _exchange(nest, t, n, words)
+        size = (
+            float(tile_words(WEIGHT, t, pace)),
+            float(tile_words(INPUT, t, pace)),
+            float(tile_words(OUTPUT, t, pace)),
+        )
+        fill_edges(nest, BUFFER, size, (1.0, 1.0, 1.0), edge_t)
+        iterations = float(product(n))
         least[:] = np.inf
         for o in range(words.shape[0]):
-            repeats[o] = False
+            repeats[o], around[o] = False, outer_stay(nest.outer[o], n)
             for before in range(o):
-                same = True
+                same = around[before] == around[o]
                 for x in range(3):
                     same = same and words[before, x] == words[o, x]
                 repeats[o] = repeats[o] or same
             for k in range(all_metrics):
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 least[k] = min(least[k], far[o, k])
-        for x in range(3):
-            edge_t += nest.edge[BUFFER, x] * tile_words(x, t, pace) * nest.holds[BUFFER, x]
-        for p in range(pairs.shape[0]):
+        while reach > 0 and scores[reach - 1] > cutoff:
+            reach -= 1
+        for candidate in range(dividing(divisors, masks, t, reach, able)):
+            p = able[candidate]
             if scores[p] > cutoff:
                 break
-            compute = np.ceil(total / sizes[p, PES] / nest.rate)
+            compute = array_cycles(nest, sizes[p, PES], shares[p])
             carried = (
                 others[0] == sizes[p, REST],
                 others[1] == sizes[p, REST + 1],
@@ -163,14 +205,18 @@ def search(
             )
             carries = carried[0] or carried[1] or carried[2]
             _bound(ZERO, num_metrics, lines[p], sizes[p], own, others, irr, least, values)
-            cycles = busy_cycles(values, compute) if num_metrics > 1 else compute
+            cycles = end_cycles(values, edge_t, compute, num_metrics) if num_metrics > 1 else compute
+            cycles = max(cycles, nest.least_cycles)
             score = score_of(objective, values[0], cycles)
             if score > cutoff or whole(cycles) > limits[1]:
                 continue
             if score >= best_score * (1 - SLACK):  # a tie at best
-                if num_metrics < all_metrics:
+                if num_metrics == 1:
                     _bound(num_metrics, all_metrics, lines[p], sizes[p], own, others, irr, least, values)
-                    cycles = np.ceil((busy_cycles(values, compute) + edge_t) * (1 - SLACK))
+                    for k in range(1, all_metrics):
+                        edge[k] = edge_t[k] + edges[p, k] + nest.stays[k] * compute / iterations
+                    cycles = max(end_cycles(values, edge, compute, all_metrics), nest.least_cycles)
+                cycles = whole(cycles)
                 if (values[0] if objective == LATENCY else cycles) >= best_tie:
                     continue
             r = registers[pairs[p, 0]]
@@ -178,9 +224,7 @@ def search(
                 a[d] = r[d] * unrollings[pairs[p, 1], d]
             if not _fits(nest, t, a):
                 continue
-            edges = edge_t
-            for x in range(3):
-                edges += nest.edge[PE, x] * tile_words(x, r, pace) * nest.holds[PE, x]
+            iteration = compute / iterations
             for d in range(8):
                 m[d] = t[d] // a[d]
             for i in range(nest.inner.shape[0]):
@@ -205,7 +249,11 @@ def search(
                         values[k] = lines[p, k, CONSTANT] + far[o, k]
                         for x in range(3):
                             values[k] += lines[p, k, FULL + x] * share[x]
-                    cycles = np.ceil(busy_cycles(values, compute) + edges)
+                    for k in range(1, all_metrics):
+                        stay = around[o] if nest.kind[k] == OUTER_WRITES else 1.0
+                        edge[k] = edge_t[k] + edges[p, k] + nest.stays[k] * stay * iteration
+                    cycles = max(end_cycles(values, edge, compute, all_metrics), nest.least_cycles)
+                    cycles = whole(cycles)
                     score = score_of(objective, energy, cycles)
                     tie = energy if objective == LATENCY else cycles
                     if cycles > limits[1] or score > cutoff:

@@ -1,7 +1,7 @@
 """Mappings found once: layers that are mapped alike share theirs, in memory and on disk.
 
 A mapping for a room of the resident memory is the one for the next larger room where that fits, and else searched
-for: the best of more mappings that fits fewer is the best of these too.
+for: the best of more mappings that fits fewer is the best of these too. So it is with narrower outputs.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.free import Objective, best_mapping
 from hwmodel.mapper.row_stationary import row_stationary
-from hwmodel.nest.mapping import Mapping, room_needed
+from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
-from hwmodel.network.layer import Density
+from hwmodel.network.layer import MAX_BITS, Density
 from hwmodel.price.spatial import Priced, price
 
 #: The mapping found; None where none fits.
@@ -24,19 +24,45 @@ _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
 def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     """The best mapping of a task and its price under it; each is found once, whatever its layers are called.
 
-    The mapping is that of the dense layer: it does not depend on the zeros, so that fewer values never cost more.
-    The price depends on them, and on the kind of the layer (a matmul has no pattern among its weights).
+    Both depend on the zeros: give the task with those as values that its accelerator cannot use. The price
+    depends also on the kind of the layer (a matmul has no pattern among its weights). A row-stationary chip that
+    skips zeros keeps the mapping of the dense layer: how long its PEs wait for each other is not searched for.
+    Where the inputs lie wider than the layer reads them, the better of two mappings is taken: that of the layer
+    that reads them as narrow, and that of the one that computes with them as wide.
 
     Raises:
         MappingError: no mapping fits.
     """
     key = (task.identity, optimize, task.layer.density, task.layer.kind)
     if key not in _prices:
-        mapping = _best_mapping(task, optimize)
-        if mapping is None:
-            mapping = _search(task, optimize)  # raises again what it raised before
-        _prices[key] = (mapping, price(task, mapping))
+        waits = task.accelerator.dataflow == "row_stationary" and task.accelerator.skipping
+        mapped = task.with_density(Density()) if waits else task
+        mappings = [
+            mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None
+        ]
+        if not mappings:
+            mappings = [_search(mapped, optimize)]  # raises again what it raised before
+        fitting = mappings if len(mappings) == 1 else [mapping for mapping in mappings if _fits(task, mapping)]
+        found = [(mapping, price(task, mapping)) for mapping in fitting]
+        _prices[key] = min(found, key=lambda item: _score(item[1], optimize))
     return _prices[key]
+
+
+def _as_read(task: Task) -> tuple[Task, ...]:
+    """Tasks whose mappings may do: the task itself where I is as wide in its home as it is read.
+
+    Else the one that reads the width that it computes with, and the one that computes with the width that lies.
+    """
+    stored = task.stay.i_bits
+    if stored is None:
+        return (task,)
+    narrow = task.with_inputs(task.widths.i)
+    return (narrow, narrow.with_inputs(stored)) if stored > task.widths.i else (narrow,)
+
+
+def _score(priced: Priced, optimize: Objective) -> float:
+    energy = sum(priced.energy_pj.values())
+    return {"energy": energy, "latency": float(priced.cycles), "edp": energy * priced.cycles}[optimize]
 
 
 def forget_mappings() -> None:
@@ -55,13 +81,41 @@ def _best_mapping(task: Task, optimize: Objective) -> Mapping | None:
     """From this process, else from a larger room, from the disk, or searched for."""
     key = (task.identity, optimize)
     if key not in _mappings:
-        larger = _larger_room(task)
-        roomy = None if larger is None else _best_mapping(larger, optimize)
-        if larger is not None and (roomy is None or resident_room(task, roomy) <= task.room_left):
-            _mappings[key] = roomy
+        for easier in (_larger_room(task), _narrower_outputs(task, optimize)):
+            if easier is not None:
+                mapping = _best_mapping(easier, optimize)
+                if mapping is None or _fits(task, mapping):
+                    _mappings[key] = mapping
+                    break
         else:
             _mappings[key] = _found(task, optimize)
     return _mappings[key]
+
+
+def _fits(task: Task, mapping: Mapping) -> bool:
+    try:
+        check_mapping(array_view(task), mapping)
+    except MappingError:
+        return False
+    return True
+
+
+def _narrower_outputs(task: Task, optimize: Objective) -> Task | None:
+    """The task with outputs of the width at which most mappings fit; None where another width may change the best.
+
+    Every mapping writes each finished output as often as any other that keeps O at the same levels. Where all do,
+    the width of the outputs adds the same energy to all, and only decides which of them fit; among equals the
+    fewest cycles count at that width. Resident outputs take less beside them the wider they are.
+    """
+    accelerator = task.accelerator
+    is_free = accelerator.dataflow == "free" and not any(level.bypass for level in accelerator.levels)
+    if optimize != "energy" or not is_free:
+        return None
+    keeper = accelerator.resident("O") if "O" in task.stay.resident else None
+    if keeper is not None and "O" not in keeper.holds:
+        return None
+    width = 1 if keeper is None else MAX_BITS
+    return None if task.widths.o == width else task.with_outputs(width)
 
 
 def _larger_room(task: Task) -> Task | None:
@@ -82,10 +136,10 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
 
 
 def _search(task: Task, optimize: Objective) -> Mapping:
-    dense = array_view(task.with_density(Density()))
-    mapping = load_mapping(dense, optimize)
+    view = array_view(task)
+    mapping = load_mapping(view, optimize)
     if mapping is None:
         find = row_stationary if task.accelerator.dataflow == "row_stationary" else best_mapping
-        mapping = find(dense, optimize)
-        store_mapping(dense, optimize, mapping)
+        mapping = find(view, optimize)
+        store_mapping(view, optimize, mapping)
     return mapping

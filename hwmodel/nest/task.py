@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator, Memory, Widths
 from hwmodel.network.choice import remove_filters
-from hwmodel.network.layer import Bits, Density, Dims, Layer, Operand
+from hwmodel.network.layer import NO_PADS, Bits, Density, Dims, Layer, Operand, Pads
 
 
 class Stay(NamedTuple):
@@ -40,21 +40,25 @@ def rooms_of(memory: Memory) -> tuple[float, ...]:
 
 
 class Identity(NamedTuple):
-    """What the best mapping of a task depends on, and nothing else: no name, no module, no zeros.
+    """What the best mapping of a task depends on, and nothing else: no name, no module.
 
     Attributes:
         dims, stride, dilation: of the layer.
+        density: of its operands; ask with those zeros as values that the accelerator cannot use.
         widths: [bit].
         accelerator: its fingerprint.
         stay: of its operands.
+        padding: zeros around the input, where the chip does not fetch them.
     """
 
     dims: Dims
     stride: tuple[int, int]
     dilation: tuple[int, int]
+    density: Density
     widths: Widths
     accelerator: str
     stay: Stay
+    padding: Pads
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,20 @@ class Task:
         """Tasks with equal identities have the same best mapping, whatever their layers are called."""
         layer = self.layer
         return Identity(
-            layer.dims, layer.stride, layer.dilation, self.widths, self.accelerator.fingerprint, self.stay
+            layer.dims,
+            layer.stride,
+            layer.dilation,
+            layer.density,
+            self.widths,
+            self.accelerator.fingerprint,
+            self.stay,
+            layer.padding if self.skips_padding else NO_PADS,
         )
+
+    @property
+    def skips_padding(self) -> bool:
+        """Zeros around the input do not come from the outermost memory; row-stationary chips are as published."""
+        return self.accelerator.dataflow == "free"
 
     def home(self, operand: Operand) -> Memory:
         """The memory that an operand comes from or ends in: the resident one, else the outermost.
@@ -122,6 +138,19 @@ class Task:
     def with_density(self, density: Density) -> Task:
         """The same task with other zeros."""
         return self if density == self.layer.density else self.with_layer(self.layer.with_density(density))
+
+    def with_outputs(self, bits: int) -> Task:
+        """The same task with finished outputs of another width [bit]."""
+        return self._at(self.widths._replace(o=bits), self.stay)
+
+    def with_inputs(self, bits: int) -> Task:
+        """The same task with inputs of another width, as wide where they lie as they are read [bit]."""
+        acc = self.accelerator.precision.acc_bits or self.widths.acc - self.widths.i + bits
+        return self._at(self.widths._replace(i=bits, acc=acc), self.stay._replace(i_bits=None))
+
+    def _at(self, widths: Widths, stay: Stay) -> Task:
+        bits = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
+        return replace(self, layer=self.layer.with_bits(bits), widths=widths, stay=stay)
 
     def in_room(self, room_bits: float | None) -> Task:
         """The same task with another room in the resident memory [bit]; None: all of it."""

@@ -47,6 +47,22 @@ class Attention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FusedAttention:
+    """An attention that one kernel can compute block by block, so that no memory sees its scores.
+
+    Attributes:
+        scores, mix: names of the two products.
+        between: names of the operations from the scores to the mix, in execution order: scale, mask, softmax.
+
+    Source: Dao et al., FlashAttention, NeurIPS 2022 (arXiv:2205.14135), algorithm 1.
+    """
+
+    scores: str
+    between: tuple[str, ...]
+    mix: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MatmulCount:
     """The matrix multiplications of one role in one run.
 
@@ -119,6 +135,46 @@ def attentions(graph: LayerGraph) -> tuple[Attention, ...]:
     order = {node.name: index for index, node in enumerate(graph.nodes)}
     softmaxes = [op.name for op in graph.vector_ops if op.kind == "softmax"]
     return tuple(item for name in softmaxes if (item := _around(graph, name, order)) is not None)
+
+
+def fused_attentions(graph: LayerGraph) -> tuple[FusedAttention, ...]:
+    """The attentions that one kernel can compute.
+
+    Nobody else reads what stands between the products, and it is one softmax and operations element by element.
+    """
+    order = {node.name: index for index, node in enumerate(graph.nodes)}
+    found = (_fused(graph, item, order) for item in attentions(graph))
+    return tuple(item for item in found if item is not None)
+
+
+def _fused(graph: LayerGraph, item: Attention, order: Mapping[str, int]) -> FusedAttention | None:
+    behind = _reached(graph, item.scores, graph.digraph.successors)
+    between = sorted(behind & _reached(graph, item.mix, graph.digraph.predecessors), key=order.__getitem__)
+    ops = [graph.digraph.nodes[name]["op"] for name in between]
+    elements = graph.digraph.nodes[item.scores]["op"].elements("O")
+    private = all(
+        reader in (*between, item.mix)
+        for name in (item.scores, *between)
+        for reader in graph.digraph.successors(name)
+    )
+    simple = all(op.elements_out == elements and (op.fused or op.kind == "softmax") for op in ops)
+    last = [name for name in graph.digraph.predecessors(item.mix) if name in between]
+    whole = sum(op.kind == "softmax" for op in ops) == len(last) == 1
+    if not (private and simple and whole) or graph.digraph.has_edge(item.scores, item.mix):
+        return None
+    return FusedAttention(scores=item.scores, between=tuple(between), mix=item.mix)
+
+
+def _reached(graph: LayerGraph, start: str, step: Callable[[str], Iterable[str]]) -> set[str]:
+    """The vector operations on one side of a node, through nothing but such."""
+    found: set[str] = set()
+    waiting = [start]
+    for name in waiting:
+        for other in step(name):
+            if other not in found and isinstance(graph.digraph.nodes[other]["op"], VectorOp):
+                found.add(other)
+                waiting.append(other)
+    return found
 
 
 def _around(graph: LayerGraph, softmax: str, order: Mapping[str, int]) -> Attention | None:

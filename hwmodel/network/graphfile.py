@@ -72,6 +72,7 @@ class VectorRecord(_Record):
     module: StrictStr = ""
     fused: StrictBool = False
     parameters: Count = 0
+    pieces: tuple[StrictStr, ...] = ()
 
 
 class PortRecord(_Record):

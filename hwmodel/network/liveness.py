@@ -2,7 +2,8 @@
 
 Layers run in topological order. What streams from one operation into the next is never whole in memory: a chain of
 convolution, batch norm and activation holds one tensor, and a pool fused behind it only what the pool leaves
-(`hwmodel.network.streams`). A stream writes its tensors from its first operation on.
+(`hwmodel.network.streams`). Of a concatenation in place the pieces are alive, until it is read. A stream writes its
+tensors from its first operation on.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class Liveness:
     steps: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, graph: LayerGraph, *, pools: bool = True) -> Liveness:
+    def of(cls, graph: LayerGraph, streams: Streams | None = None) -> Liveness:
         """Liveness of the tensors of a graph.
 
         Args:
             graph: in the order in which it runs.
-            pools: pools may be fused with what feeds them (see `hwmodel.network.streams`).
+            streams: of the graph; None: everything is fused that can be.
         """
-        tensors = stored_tensors(graph, Streams.of(graph, pools=pools))
+        tensors = stored_tensors(graph, Streams.of(graph) if streams is None else streams)
         born: dict[int, list[int]] = {}
         dying: dict[int, list[int]] = {}
         for index, tensor in enumerate(tensors):

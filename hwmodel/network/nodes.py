@@ -24,6 +24,7 @@ class VectorOp:
             (activation, batch norm, add, pool): what streams into it then costs no traffic.
         parameters: elements of the parameters that it reads (scales and shifts of a norm, slopes, a table that is
             added), as floats.
+        pieces: of a concatenation whose inputs may lie in its output, the nodes that make them, in order.
     """
 
     name: str
@@ -34,6 +35,7 @@ class VectorOp:
     module: str = ""
     fused: bool = False
     parameters: int = 0
+    pieces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("elements_in", "elements_out", "ops_per_element", "parameters"):
@@ -42,9 +44,9 @@ class VectorOp:
                 raise GraphError(f"op {self.name!r}: `0 <= {name} <= 2^53` must hold, but got {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; `parameters` only where there are any."""
-        values = asdict(self)
-        return values if self.parameters else {key: v for key, v in values.items() if key != "parameters"}
+        """Plain values, ready for JSON; `parameters` and `pieces` only where there are any."""
+        values = {**asdict(self), "pieces": list(self.pieces)}
+        return {key: value for key, value in values.items() if value or key not in ("parameters", "pieces")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,17 +10,25 @@ stored. A global pool is a window as large as the plane. Where somebody else rea
 stored, and the pool is a pass of its own: the pooling stage sits in the one way out. What the windows need between
 rows is not counted.
 
+A concatenation whose pieces lie side by side already (`hwmodel.network.layout`) moves nothing: its tensor is the
+tensors of its pieces, and what works on it starts a stream of its own, from memory.
+A **fused attention** (where the chip's library has one) is one stream from its scores to its mix: scores, scale,
+mask and softmax are computed block by block and touch no memory.
+
 Source: NVIDIA, NVDLA hardware architecture (PDP: on-the-fly from SDP, or off-line from memory); Sharma et al., Bit
-Fusion, ISCA 2018, section II (pooling and activation units below the columns).
+Fusion, ISCA 2018, section II (pooling and activation units below the columns); Dao et al., FlashAttention, NeurIPS
+2022.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwmodel.network.attention import FusedAttention, fused_attentions
 from hwmodel.network.layer import Layer
+from hwmodel.network.layout import in_place
 from hwmodel.network.nodes import Port, VectorOp
 
 if TYPE_CHECKING:
@@ -40,6 +48,8 @@ class Streams:
         made: head -> elements that it makes itself.
         stored: head -> (node, elements) of the tensors of its stream that are written to memory, in order.
         kept: nodes whose output is in memory, inputs of the network among them.
+        parts: concatenation that moves nothing -> (node, elements) of the tensors that it is made of, in order.
+        ends: node of a fused attention -> its mix: all that they read is in memory until that has run.
     """
 
     heads: Mapping[str, str]
@@ -47,16 +57,19 @@ class Streams:
     made: Mapping[str, int]
     stored: Mapping[str, tuple[tuple[str, int], ...]]
     kept: frozenset[str]
+    parts: Mapping[str, tuple[tuple[str, int], ...]]
+    ends: Mapping[str, str]
 
     @classmethod
-    def of(cls, graph: LayerGraph, *, pools: bool = True) -> Streams:
+    def of(cls, graph: LayerGraph, *, fuse: bool = True, attention: bool = False) -> Streams:
         """The streams of a graph.
 
         Args:
             graph: its vector operations say whether they may be fused.
-            pools: pools may join a stream; else each is a pass of its own.
+            fuse: pools may join a stream, and concatenations may be made in place; else each is a pass of its own.
+            attention: attentions are fused where that is possible (see `fused_attentions`).
         """
-        builder = _Builder(graph, pools)
+        builder = _Builder(graph, fuse, fused_attentions(graph) if attention else ())
         for node in graph.nodes:
             builder.add(node.name)
         return builder.streams()
@@ -65,13 +78,29 @@ class Streams:
         """The operation works on what lies in memory: nothing streams into it."""
         return self.heads[name] == name
 
+    def tensors(self, name: str) -> tuple[str, ...]:
+        """The nodes whose stored tensors make the output of a node: itself, or the parts of a concatenation."""
+        return tuple(part for part, _ in self.parts[name]) if name in self.parts else (name,)
+
+    def readers(self, graph: LayerGraph, name: str) -> list[str]:
+        """The nodes that read the output of a node where it lies, behind concatenations in place too."""
+        found: dict[str, None] = {}
+        waiting = [name]
+        while waiting:
+            new = [reader for reader in graph.digraph.successors(waiting.pop()) if reader not in found]
+            found |= dict.fromkeys(new)
+            waiting += [reader for reader in new if reader in self.parts]
+        return list(found)
+
 
 class _Builder:
     """Walks the nodes in execution order. A *strand* is a part of a stream in which all tensors pass at one pace:
     behind a pool a new one starts."""
 
-    def __init__(self, graph: LayerGraph, pools: bool) -> None:
-        self.graph, self.pools = graph, pools
+    def __init__(self, graph: LayerGraph, fuse: bool, fused: Sequence[FusedAttention]) -> None:
+        self.graph, self.fuse = graph, fuse
+        self.parts = in_place(graph) if fuse else {}
+        self.ends = {name: item.mix for item in fused for name in (item.scores, *item.between)}
         self.position = {node.name: index for index, node in enumerate(graph.nodes)}
         self.strands: dict[str, str] = {}
         self.heads: dict[str, str] = {}
@@ -82,6 +111,9 @@ class _Builder:
         if isinstance(node, Port):
             return
         self.heads[name] = self.strands[name] = name
+        if isinstance(node, Layer):
+            parents = self.graph.digraph.predecessors(name)
+            self.edges |= {(parent, name) for parent in parents if self.ends.get(parent) == name}
         sources = self.sources(node) if isinstance(node, VectorOp) else []
         if not sources:
             return
@@ -92,13 +124,15 @@ class _Builder:
 
     def sources(self, op: VectorOp) -> list[str]:
         """The nodes that stream into an operation: those of one strand, the latest, that its owner feeds."""
+        if op.name in self.ends:
+            return [parent for parent in self.graph.digraph.predecessors(op.name) if parent in self.ends]
         owner = self.graph.owners[op.name]
-        if not op.fused or not owner or (_is_pool(op) and not self.pools):
+        if not op.fused or not owner or (_is_pool(op) and not self.fuse):
             return []
         fed = [
             parent
             for parent in self.graph.digraph.predecessors(op.name)
-            if owner in (parent, self.graph.owners.get(parent))
+            if owner in (parent, self.graph.owners.get(parent)) and parent not in self.parts
         ]
         if _is_pool(op):
             fed = [parent for parent in fed if self.graph.digraph.out_degree(parent) == 1]
@@ -114,14 +148,18 @@ class _Builder:
         }
         stored: dict[str, list[tuple[str, int]]] = {head: [] for name, head in self.heads.items() if name == head}
         for name, head in self.heads.items():
-            if name in kept:
+            if name in kept and name not in self.parts:
                 stored[head].append((name, self.elements(name)))
         return Streams(
             heads=self.heads,
             edges=frozenset(self.edges),
             made={head: self.elements(head) for head in stored},
             stored={head: tuple(found) for head, found in stored.items()},
-            kept=frozenset(kept),
+            kept=frozenset(kept - self.parts.keys()),
+            parts={
+                name: tuple((part, self.elements(part)) for part in parts) for name, parts in self.parts.items()
+            },
+            ends=self.ends,
         )
 
     def elements(self, name: str) -> int:

@@ -2,8 +2,8 @@
 
 A tensor has the width that those ask for who compute with it: the widest, if there are several. An operation
 without MACs asks for what its own readers ask, so behind convolution, add and pool the next convolution decides.
-Where nobody asks (an output of the network), or where the layer that makes the tensor fixes the width of its outputs
-(`Bits.o`), it has the width of that layer.
+Where nobody asks (an output of the network), or where the layer that makes the tensor fixes the width of its
+outputs (`Bits.o`), it has the width of that layer.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def stored_tensors(graph: LayerGraph, streams: Streams) -> tuple[StoredTensor, .
             name=name,
             elements=max(data["tensor"].elements for _, _, data in readers),
             birth=position[streams.heads.get(name, name)],
-            death=max(position[reader] for _, reader, _ in readers),
-            inside=not any(_is_port(graph, node) for node in (name, *graph.digraph.successors(name))),
+            death=max(position[streams.ends.get(reader, reader)] for reader in streams.readers(graph, name)),
+            inside=not any(_is_port(graph, node) for node in (name, *streams.readers(graph, name))),
             asked=asked[name],
             maker=_maker(graph, name),
         )

@@ -27,11 +27,33 @@ from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.place import stripes
 from hwmodel.place.stripes import (
-    CODE, COUNT, DEAD, FIRST, OPENED, OPTIONS, OPTIONS_END, ORIGIN, OUTPUT, VECTORS, VECTORS_END, Groups, Striped,
+    CODE,
+    COUNT,
+    DEAD,
+    FIRST,
+    OPENED,
+    OPTIONS,
+    OPTIONS_END,
+    ORIGIN,
+    OUTPUT,
+    VECTORS,
+    VECTORS_END,
+    Groups,
+    Striped,
     Trials,
 )  # fmt: skip
 from hwmodel.place.telling import (
-    ENERGY, I_INSIDE, LATENCY, O_INSIDE, PRICE, ROW, W_INSIDE, Flags, Told, room_of, tell,
+    ENERGY,
+    I_INSIDE,
+    LATENCY,
+    O_INSIDE,
+    PRICE,
+    ROW,
+    W_INSIDE,
+    Flags,
+    Told,
+    room_of,
+    tell,
 )  # fmt: skip
 from hwmodel.price.vector import LEARNED
 
@@ -45,8 +67,8 @@ class Program(NamedTuple):
     """A network on a chip, in numbers. Indices of tensors, layers and operations are those of the plan.
 
     Attributes:
-        steps: (n, 3) what happens in turn, to which tensor, layer, operation, begin or end of groups, and below which
-            mask all states lie from then on.
+        steps: (n, 3) what happens in turn, to which tensor, layer, operation, begin or end of groups, and below
+            which mask all states lie from then on.
         elements, slot, maker: (T) of every tensor; the slot is -1 where it lies outside, the maker a layer or -1.
         asked: (A, 3) tensor, layer that computes with it, and 1 where that is as W; sorted by tensor.
         first_asked: (T + 1) where those of a tensor begin.
@@ -209,12 +231,14 @@ def _run_vector(program: Program, block: Block, vector: int, states: Ints) -> No
     moved[:] = 0.0
     for m in range(program.first_move[vector], program.first_move[vector + 1]):
         tensor, elements, way = program.moves[m, 2], program.moves[m, 3], program.moves[m, 1]
+        if tensor == LEARNED:
+            moved[way] += float(elements * FLOAT_BITS)
+            continue
         slot = program.slot[tensor] if tensor >= 0 else -1
         bits = block.bits[tensor] if tensor >= 0 else block.own[program.owner[vector]]
         for b in range(states.shape[0]):
             is_inside = (states[b] >> slot) & 1 if slot >= 0 else 0
-            width = FLOAT_BITS if tensor == LEARNED else bits[b]
-            moved[2 * is_inside + way, b] += float(elements * width)
+            moved[2 * is_inside + way, b] += float(elements * bits[b])
     outer, inner, work = program.memories[OUTER], program.memories[INNER], program.work[vector]
     for b in range(states.shape[0]):
         port = _port_cycles(outer, moved[0, b], moved[1, b])
@@ -339,8 +363,8 @@ def _jump(
                     )
             stripes.try_option(
                 fusing, striped, choices.prices, block.rows, trials, told, rooms, code,
-                reads | (O_INSIDE if inside else 0), state, to, objective, leakage, block.scores[to], block.ties[to],
-                trials.chosen[:, fusing.closed[end] + to],
+                reads | (O_INSIDE if inside else 0), state, to, objective, leakage, block.scores[to],
+                block.ties[to], trials.chosen[:, fusing.closed[end] + to],
             )  # fmt: skip
 
 
@@ -491,6 +515,27 @@ def _sum_striped(
 
 
 @internal
+def _lives(
+    program: Program,
+    block: Block,
+    trials: Trials,
+    tensor: int,
+    sign: int,
+    states: Ints,
+    used: Floats,
+    alive: Floats,
+) -> None:
+    """A tensor is born (sign 1) or dies (-1); those inside a group lie nowhere whole."""
+    for b in range(states.shape[0]):
+        if trials.streamed[tensor, b]:
+            continue
+        alive[b] += sign * block.sizes[tensor, b]
+        if block.inside[tensor, b]:
+            used[b] += sign * block.sizes[tensor, b]
+            states[b] ^= 1 << program.slot[tensor]
+
+
+@internal
 def _sum(
     program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
     picks: Ints, totals: Floats, where: Ints,
@@ -508,23 +553,10 @@ def _sum(
     block.parts[:] = 0.0
     for n in range(program.steps.shape[0]):
         kind, index = program.steps[n, 0], program.steps[n, 1]
-        if kind == BIRTH:
+        if kind in (BIRTH, DEATH):
+            _lives(program, block, trials, index, 1 if kind == BIRTH else -1, states, used, alive)
             for b in range(count):
-                if trials.streamed[index, b]:
-                    continue
-                alive[b] += block.sizes[index, b]
                 totals[b, 2] = max(totals[b, 2], alive[b])
-                if block.inside[index, b]:
-                    used[b] += block.sizes[index, b]
-                    states[b] |= 1 << program.slot[index]
-        elif kind == DEATH:
-            for b in range(count):
-                if trials.streamed[index, b]:
-                    continue
-                alive[b] -= block.sizes[index, b]
-                if block.inside[index, b]:
-                    used[b] -= block.sizes[index, b]
-                    states[b] &= ~(1 << program.slot[index])
         elif kind == LAYER:
             _sum_layer(program, prices, block, told, index, states, used, where, fused[index])
             for b in range(count):

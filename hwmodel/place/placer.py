@@ -22,6 +22,7 @@ from hwmodel.place.plan import Plan
 from hwmodel.place.program import program_of
 from hwmodel.place.stripes import Striped, Trials
 from hwmodel.place.telling import I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
+from hwmodel.price.sparsity import useful_zeros
 from hwmodel.price.stripes import least, weight_bits
 
 #: Missing prices that are told at once, and rows of prices that there is room for at first.
@@ -40,6 +41,7 @@ class Situation(NamedTuple):
         layer: with all its widths, that of its outputs included.
         stay: of its operands.
         unwritten: fraction of its finished outputs that no memory sees.
+        on_chip: operands that no memory sees.
         last: it is the last of the network.
         rows: of its outputs that it makes at a time, in a group of layers; 0: it runs whole.
     """
@@ -47,6 +49,7 @@ class Situation(NamedTuple):
     layer: Layer
     stay: Stay
     unwritten: Fraction
+    on_chip: tuple[Operand, ...]
     last: bool
     rows: int = 0
 
@@ -206,7 +209,7 @@ class Placer:
 
     def _row(self, situation: Situation) -> int:
         """The row of a situation; layers that are alike share it."""
-        key = situation._replace(layer=situation.layer.unnamed())
+        key = situation._replace(layer=self._alike(situation.layer))
         if key not in self._row_of:
             self._row_of[key] = len(self._situations)
             self._situations.append(situation)
@@ -216,6 +219,13 @@ class Placer:
                 self.floors = np.concatenate((self.floors, np.zeros_like(self.floors)))
         return self._row_of[key]
 
+    def _alike(self, layer: Layer) -> Layer:
+        """The layer without its names, and on chips with mappings without the zeros that save nothing there."""
+        if self.accelerator.kind == "spatial":
+            task = Task.of(layer, self.accelerator).without_removed_filters()
+            layer = task.with_density(useful_zeros(task)).layer
+        return layer.unnamed()
+
     def situation(self, layer: int, pick: int, i_bits: int, o_bits: int) -> Situation:
         """A layer at a choice between tensors of these widths, its operands outside."""
         task = Task.of(self.options[layer][pick], self.accelerator)
@@ -224,7 +234,8 @@ class Placer:
         lies = Stay(i_bits=None if i_bits == task.widths.i else i_bits)
         last = layer == len(self.plan.layers) - 1
         work = self.plan.works[layer]
-        return Situation(task.layer.with_bits(replace(bits, o=o_bits)), lies, work.unwritten, last)
+        layer_bits = replace(bits, o=o_bits)
+        return Situation(task.layer.with_bits(layer_bits), lies, work.unwritten, work.on_chip, last)
 
     def stay(self, where: Sequence[int], lies: Stay) -> Stay:
         """A situation and room of the kernel as the stay of a layer."""

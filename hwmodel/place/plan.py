@@ -12,12 +12,12 @@ from functools import cached_property
 
 from hwmodel.chip.accelerator import Accelerator, Widths
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.liveness import Liveness
 from hwmodel.network.streams import Streams
 from hwmodel.network.tensors import StoredTensor, inputs
 from hwmodel.place.groups import Group, Stripes, groups_of
-from hwmodel.price.vector import VectorWork, fuses_pools, vector_works
+from hwmodel.price.vector import VectorWork, fuses, fuses_attention, vector_works
 
 #: So many tensors that may stay are placed at once; of more, those that are read last lie outside.
 MOST_AT_ONCE = 12
@@ -32,6 +32,7 @@ class LayerWork:
         inputs, weights: indices of the tensors that it reads as I and as W (a product of two activations).
         output: index of the tensor that its finished outputs become; None where nobody reads them.
         unwritten: fraction of its finished outputs that no memory sees: a pool behind it reduces them.
+        on_chip: operands that no memory sees: the scores of a fused attention.
     """
 
     step: int
@@ -39,6 +40,7 @@ class LayerWork:
     weights: tuple[int, ...]
     output: int | None
     unwritten: Fraction
+    on_chip: tuple[Operand, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,14 @@ class Plan:
         Args:
             graph: traced.
             accelerator: says where tensors may stay.
-            fuse: pools may be fused with what feeds them, and layers with those behind them.
+            fuse: pools may be fused with what feeds them, concatenations made in place, attentions one kernel, and
+                layers run in stripes with those behind them.
             stay: tensors may stay on chip where the accelerator has the memory for it.
         """
-        pools = fuses_pools(accelerator, fuse=fuse)
-        alive, streams = Liveness.of(graph, pools=pools), Streams.of(graph, pools=pools)
+        streams = Streams.of(
+            graph, fuse=fuses(accelerator, fuse=fuse), attention=fuses_attention(accelerator, fuse=fuse)
+        )
+        alive = Liveness.of(graph, streams)
         index = {tensor.name: n for n, tensor in enumerate(alive.tensors)}
         may_stay = stay and accelerator.resident("I") is not None
         movable, crowded = _movable(alive) if may_stay else (frozenset(), ())
@@ -141,15 +146,22 @@ class Plan:
 
 
 def _work(graph: LayerGraph, layer: Layer, streams: Streams, index: Mapping[str, int], step: int) -> LayerWork:
-    reads = [(index[source], operand) for source, operand in inputs(graph, layer) if source in index]
-    name, elements = streams.stored[layer.name][0]
+    reads = [
+        (index[part], operand)
+        for source, operand in inputs(graph, layer)
+        for part in streams.tensors(source)
+        if part in index
+    ]
+    passed = [o for source, o in inputs(graph, layer) if (source, layer.name) in streams.edges]
     made = streams.made[layer.name]
+    name, elements = next(iter(streams.stored[layer.name]), ("", made))
     return LayerWork(
         step=step,
         inputs=tuple(tensor for tensor, operand in reads if operand == "I"),
         weights=tuple(tensor for tensor, operand in reads if operand == "W"),
         output=index.get(name),
         unwritten=Fraction(made - elements, made) if elements < made else Fraction(0),
+        on_chip=(*passed, *(() if streams.stored[layer.name] else ("O",))),
     )
 
 

@@ -1,18 +1,19 @@
 """The compiled part of fusion by stripes: jumps of the placement over groups of layers.
 
-Before the first node of a group every state is remembered (OPEN), after its last node (CLOSE) the group is tried from
-each of them: in every number of stripes, with its output inside or outside, its weights on chip or streamed. What it
-ends in is the state without the tensors that died on the way, and it is kept where it is better than the best that
-ends there layer by layer. The tensors that were alive at its begin stay allocated until its end, as stripes take
-turns; line buffers, weights on chip and the output are added to them, and tiles get what all of these leave.
+Before the first node of a group every state is remembered (OPEN), after its last node (CLOSE) the group is tried
+from each of them: in every number of stripes, with its output inside or outside, its weights on chip or streamed.
+What it ends in is the state without the tensors that died on the way, and it is kept where it is better than the
+best that ends there layer by layer. The tensors that were alive at its begin stay allocated until its end, as
+stripes take turns; line buffers, weights on chip and the output are added to them, and tiles get what all of these
+leave.
 
 A group is tried for a candidate in a state only where its tensors do not fit as they are: where what lies inside at
 its begin and the tensors inside the group that one of its layers reads and writes are together larger than the
 resident memory.
 
-What has no price yet counts with the least that it can cost (`least_of`). Of the groups that would not be worse with
-that than the best that is known, the one with the least is told, until there is none: what stays without a price
-cannot be chosen.
+What has no price yet counts with the least that it can cost (`least_of`). Of the groups that would not be worse
+with that than the best that is known, the one with the least is told, until there is none: what stays without a
+price cannot be chosen.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from hwmodel.place.telling import (
     room_of,
     score_of,
     tell,
-)
+)  # fmt: skip
 
 #: Columns of a group.
 OPENED, FIRST, COUNT, OUTPUT, DEAD, OPTIONS, OPTIONS_END, VECTORS, VECTORS_END, FIELDS = range(10)
@@ -92,7 +93,7 @@ class Trials(NamedTuple):
     Attributes:
         scores, ties, used: (F', B) of every remembered state.
         chosen: (2, E', B) CODE and ORIGIN of every state at an end.
-        widest: (G, B) what a group asks for at least, to be tried: its largest tensors read and written at once [bit].
+        widest: (G, B) of a group, the most that its tensors inside take while one of its layers runs [bit].
         base: (2, B) score and tie of a state, and of the operations of the group.
         tried: (B) the group is tried for the candidate.
         hopes: (S, B) at an end, the least score that an option without all of its prices may have, by state.
@@ -180,7 +181,7 @@ def line_bits(fusing: Groups, bits: Ints, option: int, b: int) -> float:
 def room_in(
     fusing: Groups, rooms: Floats, size: float, bits: Ints, picks: Ints, code: int, b: int, used: float
 ) -> int:
-    """The room that is left to tiles beside what lies inside (used) and what the group takes; -1: it does not fit."""
+    """The room that is left to tiles beside what lies inside (used) and the group; -1: it does not fit."""
     option = code // 2
     taken = used + line_bits(fusing, bits, option, b)
     if code % 2:
@@ -232,8 +233,9 @@ def score_in(
 
 @internal
 def try_option(
-    fusing: Groups, striped: Striped, prices: Floats, rows: Ints, trials: Trials, told: Told, rooms: Ints, code: int,
-    ends: int, origin: int, to: int, objective: int, leakage: float, scores: Floats, ties: Floats, chosen: Ints,
+    fusing: Groups, striped: Striped, prices: Floats, rows: Ints, trials: Trials, told: Told, rooms: Ints,
+    code: int, ends: int, origin: int, to: int, objective: int, leakage: float, scores: Floats, ties: Floats,
+    chosen: Ints,
 ) -> None:  # fmt: skip
     """Takes an option for the candidates for which it is the best so far; or notes that it may be, with all prices.
 

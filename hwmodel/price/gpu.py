@@ -8,26 +8,33 @@ in the narrowest format that has its bits.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from hwmodel.chip.accelerator import Widths
 from hwmodel.chip.formats import Format
 from hwmodel.chip.precision import WidthNote
 from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Layer, Operand
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.lowering import is_lowered
 
 _PJ_PER_J = 1e12
 
 
-def price_kernel(task: Task, machine: Roofline, *, last: bool) -> LayerPrice:
-    """Cost of a task (whole filters already removed) as one kernel.
+def price_kernel(task: Task, machine: Roofline, *, last: bool, on_chip: tuple[Operand, ...] = ()) -> LayerPrice:
+    """Cost of a task (whole filters already removed) as one kernel, or as a part of one.
+
+    In a fused attention the scores stay in the registers of the cores: their product writes nothing, and the mix
+    reads nothing of them and runs in the same kernel, without launch and overhead of its own. Either product is as
+    fast as its own tiles and traffic allow: that the traffic of one may hide behind the arithmetic of the other is
+    left out, and that of the softmax hides behind both.
 
     Args:
         task: on a processor with one memory.
         machine: its roofline.
         last: the host waits for the result of the last layer.
+        on_chip: operands that no memory sees; with W or I among them the task is in the kernel of what makes these.
 
     Returns:
         Energy keyed ("mac", ""), ("idle", "") and (memory, operand). Cycles with launch, and with the wait where
@@ -37,8 +44,17 @@ def price_kernel(task: Task, machine: Roofline, *, last: bool) -> LayerPrice:
     layer, widths, clock_hz = task.layer, task.widths, task.accelerator.clock_hz
     fmt = machine.format_for(max(widths.w, widths.i))
     rate = fmt.sparse_rate if uses_structure(layer, fmt) else 1.0
-    kernel = run_kernel(products_of(layer, machine, widths, sparse=rate > 1.0), machine, fmt, rate)
-    overhead = machine.launch_s + (machine.wait_s if last else 0.0)
+    products = products_of(layer, machine, widths, sparse=rate > 1.0)
+    joined = "W" in on_chip or "I" in on_chip
+    products = replace(
+        products,
+        w_bits=0.0 if "W" in on_chip else products.w_bits,
+        i_bits=0.0 if "I" in on_chip else products.i_bits,
+        o_bits=0.0 if "O" in on_chip else products.o_bits,
+        joined=joined,
+    )
+    kernel = run_kernel(products, machine, fmt, rate)
+    overhead = (0.0 if joined else machine.launch_s) + (machine.wait_s if last else 0.0)
     seconds = kernel.seconds + overhead
     cycles = math.ceil(seconds * clock_hz)
     memory = task.accelerator.levels[-1].memories[0]

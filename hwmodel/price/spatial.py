@@ -2,64 +2,40 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.storage import compression, nm_compression
-from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
 from hwmodel.nest.access import OperandAccess, task_accesses, tile_transfers
 from hwmodel.nest.mapping import Mapping, tile_bits
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Operand
-from hwmodel.price.ramp import ramp_cycles
 from hwmodel.price.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest, weight_density
-
-
-@dataclass(frozen=True, kw_only=True)
-class Traffic:
-    """What moves through one memory for one operand, all instances together.
-
-    Attributes:
-        reads_bits, writes_bits: [bit].
-        fills_bits: the part of the writes that comes from the next level outward [bit].
-        energy_pj: [pJ].
-        final_bits: the part of the writes that are finished outputs [bit].
-    """
-
-    reads_bits: float
-    writes_bits: float
-    fills_bits: float
-    energy_pj: float
-    final_bits: float = 0.0
-
-    @property
-    def bits(self) -> float:
-        return self.reads_bits + self.writes_bits
+from hwmodel.price.timeline import Timeline, Traffic, whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class CycleParts:
-    """What the cycles of a layer are made of: max(compute, busiest port) + waiting + first fill + last drain.
+    """What the cycles of a layer are made of: busy + waiting + first fill + last drain of its bound.
 
     Attributes:
         compute: of the array alone [cycles].
         ports: memory -> (reads, writes) of its busiest instance [cycles]; they add where they share a port.
         networks: memory of the PEs -> the network that fills it, where it has one [cycles].
-        waiting: the array waits for single-buffered memories to be filled, for the first windows of a
-            row-stationary pass, for the words of a streamed one, or for transfers that it cannot compute beside
-            [cycles].
-        first_fill, last_drain: of the double-buffered memories [cycles].
+        busy: of the bound: the array, or all or one side of a port [cycles].
+        waiting: it waits for single-buffered memories to be filled, for the first windows of a row-stationary
+            pass, for the words of a streamed one, or for transfers that the array cannot compute beside [cycles].
+        first_fill, last_drain: what goes before its first and follows its last work [cycles].
     """
 
     compute: float
     ports: dict[str, tuple[float, float]]
     networks: dict[str, float]
+    busy: float
     waiting: float
     first_fill: float
     last_drain: float
@@ -75,8 +51,8 @@ class Priced:
         compute_cycles: of the array alone.
         processing_cycles: with stalls, first fill and last drain.
         cycles: these, and the transfers beside which the array stands still.
-        bound: "compute", or the memory whose port is busiest.
-        utilization: MACs over what the whole array could do in `cycles`.
+        bound: "compute", or the memory whose port the layer waits for.
+        utilization: MACs that the array has to do, skipped ones left out, over what it could do in `cycles`.
         tile_bits: keyed (memory, operand), of one instance, not doubled [bit].
         parts: what the cycles are made of.
     """
@@ -95,9 +71,8 @@ class Priced:
 def price(task: Task, mapping: Mapping) -> Priced:
     """Cost of a task (whole filters already removed) under a mapping.
 
-    Traffic in bits = words * width of that operand at that level. Ports work beside the array:
-    cycles = max(compute, busiest port) + first fill and last drain of the double-buffered memories;
-    the fills of single-buffered memories with a known bandwidth add their time.
+    Traffic in bits = words * width of that operand at that level. Ports work beside the array; the cycles are
+    those of `hwmodel.price.timeline`.
 
     Raises:
         MappingError: the mapping does not fit.
@@ -127,6 +102,23 @@ def stored_fraction(task: Task, memory: Memory, operand: Operand) -> float:
     return compression(layer.elements(operand), width, density, memory.formats)
 
 
+def moved_fraction(task: Task, memory: Memory, operand: Operand) -> float:
+    """Stored over dense bits of the words that move; N:M weights are packed in every memory."""
+    pattern = nm_pattern(task) if operand == "W" else None
+    return stored_fraction(task, memory, operand) if pattern is None else nm_compression(task.widths.w, *pattern)
+
+
+def register_fraction(task: Task, operand: Operand) -> float:
+    """Fraction of the stored words that a MAC takes from its registers once gating has left some out.
+
+    Of N:M weights only the values that are left are stored, so that the pattern is not counted again.
+    """
+    gated = operand in task.accelerator.gating and operand not in task.accelerator.skipping
+    active = skipped_fraction(task) if gated else active_fraction(task)
+    pattern = nm_pattern(task) if operand == "W" else None
+    return active if pattern is None else active * pattern[1] / pattern[0]
+
+
 class _MappedTask:
     """A task as the array sees it, its mapping, and what is derived from them."""
 
@@ -145,11 +137,6 @@ class _MappedTask:
                     if (level.name, operand) in self.counts:
                         yield index, self.task.home(operand) if index == outermost else memory, operand
 
-    def memory(self, index: int, operand: Operand) -> Memory | None:
-        """The memory that keeps an operand at a level: at the outermost one, its home."""
-        outermost = index == len(self.accelerator.levels) - 1
-        return self.task.home(operand) if outermost else self.accelerator.levels[index].memory(operand)
-
     def count(self, index: int, operand: Operand) -> OperandAccess:
         return self.counts[self.accelerator.levels[index].name, operand]
 
@@ -159,30 +146,29 @@ class _MappedTask:
         rate = self.accelerator.precision.macs_per_cycle(self.widths.w, self.widths.i)
         timing = self.accelerator.timing
         steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
-        compute = math.ceil(steps * slowest(self.task, self.mapping) / rate)
-        busy = {"compute": float(compute), **self.port_cycles}
-        bound = max(busy, key=lambda name: busy[name])
-        waiting = self.exposed_cycles + ramp_cycles(self.task, self.mapping) + self.stream_cycles(busy[bound])
-        processing = math.ceil(busy[bound] + waiting + self.edge_cycles)
-        cycles = processing + math.ceil(self.exclusive_cycles)
+        compute = whole(steps * slowest(self.task, self.mapping) / rate)
+        time = Timeline(self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute)
+        work = self.layer.macs * skipped_fraction(self.task)
+        cycles = time.processing + math.ceil(time.exclusive)
         if self.accelerator.clock_pj:
-            energy["clock", ""] = processing * self.accelerator.clock_pj
+            energy["clock", ""] = time.processing * self.accelerator.clock_pj
         return Priced(
             energy_pj=energy,
             traffic=self.traffic,
             compute_cycles=compute,
-            processing_cycles=processing,
+            processing_cycles=time.processing,
             cycles=cycles,
-            bound=bound,
-            utilization=self.layer.macs / (self.accelerator.num_pes * rate * cycles),
+            bound=time.bound.name,
+            utilization=min(1.0, work / (self.accelerator.num_pes * rate * cycles)),
             tile_bits={(m.name, o): tile_bits(self.task, self.mapping, index, o) for index, m, o in self.kept()},
             parts=CycleParts(
                 compute=compute,
-                ports=self.port_halves,
-                networks=self.network_busy,
-                waiting=waiting + self.exclusive_cycles,
-                first_fill=sum(cycles for operand, cycles in self.edges() if operand != "O"),
-                last_drain=sum(cycles for operand, cycles in self.edges() if operand == "O"),
+                ports=time.port_halves,
+                networks=time.networks,
+                busy=time.bound.busy,
+                waiting=time.bound.waiting + time.exclusive,
+                first_fill=time.bound.head,
+                last_drain=time.bound.tail,
             ),
         )
 
@@ -199,7 +185,7 @@ class _MappedTask:
         else:
             width = self.word_bits(index, operand)
             reads, fills, updates, final = count.reads * width * scale, count.fills * width * scale, 0.0, 0.0
-        active = self.active_fraction(index, operand)
+        active = register_fraction(self.task, operand) if self.feeds_macs(index, operand) else 1.0
         energy = active * (reads * memory.read_pj_per_bit + updates * memory.write_pj_per_bit)
         energy += fills * memory.write_pj_per_bit
         if memory.network_pj_per_bit:
@@ -215,28 +201,13 @@ class _MappedTask:
         outermost = index == len(self.accelerator.levels) - 1
         return (outermost and self.task.stay.i_bits) or self.widths.i
 
-    def active_fraction(self, index: int, operand: Operand) -> float:
-        """Fraction of the stored words that a MAC takes from its registers once gating has left some out.
-
-        Of N:M weights only the values that are left are stored, so that the pattern is not counted again.
-        """
-        if not self.feeds_macs(index, operand):
-            return 1.0
-        gated = operand in self.accelerator.gating and operand not in self.accelerator.skipping
-        active = skipped_fraction(self.task) if gated else active_fraction(self.task)
-        pattern = nm_pattern(self.task) if operand == "W" else None
-        return active if pattern is None else active * pattern[1] / pattern[0]
-
     def feeds_macs(self, index: int, operand: Operand) -> bool:
         """The level is the register that a MAC takes the operand from."""
         return self.mapping.holders(operand)[0] == index and self.accelerator.levels[index].per_pe
 
     def stored(self, memory: Memory, operand: Operand) -> float:
-        """Stored over dense bits of the words that move; N:M weights are packed in every memory."""
-        pattern = nm_pattern(self.task) if operand == "W" else None
-        if pattern is None:
-            return stored_fraction(self.task, memory, operand)
-        return nm_compression(self.widths.w, *pattern)
+        """As `moved_fraction`."""
+        return moved_fraction(self.task, memory, operand)
 
     def network_bits(self, index: int, operand: Operand) -> float:
         """Bits that enter or leave all instances of a per-PE memory, one hop each."""
@@ -244,100 +215,3 @@ class _MappedTask:
         words = tile_transfers(self.layer, self.mapping, operand, index) * self.count(index, operand).instances
         width = {"W": self.widths.w, "I": self.widths.i, "O": self.widths.acc}[operand]
         return float(words * width) if level.per_pe else 0.0
-
-    @cached_property
-    def port_cycles(self) -> dict[str, float]:
-        """Cycles that the busiest instance of each memory needs for its reads and writes."""
-        memories = self.accelerator.memories()
-        return {
-            name: max(sum(halves) if memories[name].shared_port else max(halves), self.network_busy.get(name, 0.0))
-            for name, halves in self.port_halves.items()
-        }
-
-    @cached_property
-    def network_busy(self) -> dict[str, float]:
-        """Cycles that the networks which fill the memories of the PEs need."""
-        busy: dict[str, float] = {}
-        for _, memory, operand in self.kept():
-            busy[memory.name] = busy.get(memory.name, 0.0) + self.network_cycles(memory, operand)
-        return busy
-
-    @cached_property
-    def port_halves(self) -> dict[str, tuple[float, float]]:
-        """The same, (reads, writes) apart."""
-        busy: dict[str, list[float]] = {}
-        for index, memory, operand in self.kept():
-            reading, writing = self.port(index, memory, operand)
-            total = busy.setdefault(memory.name, [0.0, 0.0])
-            total[0] += reading
-            total[1] += writing
-        return {name: (reads, writes) for name, (reads, writes) in busy.items()}
-
-    def port(self, index: int, memory: Memory, operand: Operand) -> tuple[float, float]:
-        """Cycles for reads and for writes of one operand at the ports of one instance."""
-        if operand in memory.exclusive:
-            return 0.0, 0.0
-        item, instances = self.traffic[memory.name, operand], self.count(index, operand).instances
-        return (
-            item.reads_bits / instances / (memory.read_bits_per_cycle or math.inf),
-            item.writes_bits / instances / (memory.write_bits_per_cycle or math.inf),
-        )
-
-    def network_cycles(self, memory: Memory, operand: Operand) -> float:
-        """Cycles that the network between a per-PE memory and its parent needs, one way at a time."""
-        holders = self.mapping.holders(operand)
-        if memory.network_bits_per_cycle is None or operand == "W" or len(holders) < 2:
-            return 0.0
-        parent = self.count(holders[1], operand)
-        width = self.widths.i if operand == "I" else self.widths.acc
-        return max(parent.reads, parent.updates) * width / memory.network_bits_per_cycle
-
-    def stream_cycles(self, busy: float) -> float:
-        """Cycles beyond the busy ones in which a matrix engine fed by streams waits for words, pass by pass."""
-        timing = self.accelerator.timing
-        if not isinstance(timing, Streamed):
-            return 0.0
-        return max(timing.cycles(self.layer, self.widths.w, self.widths.i) - busy, 0.0)
-
-    @cached_property
-    def exclusive_cycles(self) -> float:
-        """Cycles of the transfers beside which the array stands still."""
-        return sum(
-            item.reads_bits / (memory.read_bits_per_cycle or math.inf)
-            + item.writes_bits / (memory.write_bits_per_cycle or math.inf)
-            for (name, operand), item in self.traffic.items()
-            for memory in [self.accelerator.memories()[name]]
-            if operand in memory.exclusive
-        )
-
-    @cached_property
-    def exposed_cycles(self) -> float:
-        """Cycles in which the array waits for single-buffered memories to be filled."""
-        return sum(
-            self.traffic[memory.name, operand].fills_bits
-            / self.count(index, operand).instances
-            / (memory.write_bits_per_cycle or math.inf)
-            for index, memory, operand in self.kept()
-            if index < len(self.accelerator.levels) - 1
-            and memory.size_bits is not None
-            and not memory.double_buffered
-        )
-
-    @cached_property
-    def edge_cycles(self) -> float:
-        """First fill and last drain of the double-buffered memories."""
-        return sum(cycles for _, cycles in self.edges())
-
-    def edges(self) -> Iterator[tuple[Operand, float]]:
-        """(operand, cycles) of every first fill (W, I) and last drain (O): one tile, at the parent's bandwidth."""
-        operand: Operand
-        for operand in ("W", "I", "O"):
-            holders = self.mapping.holders(operand)
-            for child, parent in itertools.pairwise(holders):
-                inner, outer = self.memory(child, operand), self.memory(parent, operand)
-                if inner is None or outer is None or not inner.double_buffered:
-                    continue
-                port = outer.write_bits_per_cycle if operand == "O" else outer.read_bits_per_cycle
-                width = self.widths.o if operand == "O" else self.word_bits(parent, operand)
-                scale = self.stored(outer, operand)
-                yield operand, self.count(child, operand).tile * width * scale / (port or math.inf)

@@ -23,7 +23,6 @@ from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.sparsity import nm_pattern
 from hwmodel.price.spatial import mac_energy, stored_fraction
 
-
 #: What rounding may take from a bound.
 NEARLY = 1 - 1e-9
 
@@ -76,8 +75,8 @@ def with_load(price: LayerPrice, task: Task) -> LayerPrice:
 def least(task: Task, rows: int, unwritten: float) -> tuple[float, float]:
     """The least energy [pJ] and cycles of a task (whole filters already removed) in stripes, whatever the mapping.
 
-    Its MACs, and every stripe moves its weights, the inputs that it needs and its finished outputs at least once, all
-    of them through the ports of their homes. Where no zeros are skipped, all PEs are at work at best.
+    Its MACs, and every stripe moves its weights, the inputs that it needs and its finished outputs at least once,
+    all of them through the ports of their homes. Where no zeros are skipped, all PEs are at work at best.
     """
     accelerator = task.accelerator
     energy, busy = mac_energy(task), {"": 0.0}
@@ -112,10 +111,7 @@ def _touched(layer: Layer) -> int:
 def weight_bits(task: Task, memory: Memory) -> float:
     """The weights that a task (whole filters already removed) reads, as they are stored in a memory [bit]."""
     pattern = nm_pattern(task)
-    if pattern is None:
-        scale = stored_fraction(task, memory, "W")
-    else:
-        scale = nm_compression(task.widths.w, *pattern)
+    scale = stored_fraction(task, memory, "W") if pattern is None else nm_compression(task.widths.w, *pattern)
     return task.layer.elements("W") * task.widths.w * scale
 
 

@@ -78,12 +78,23 @@ class VectorCost:
         )
 
 
-def fuses_pools(accelerator: Accelerator, *, fuse: bool = True) -> bool:
-    """Whether pools join the stream behind a layer here; on GPUs and CPUs a pool is a kernel of its own.
+def fuses(accelerator: Accelerator, *, fuse: bool = True) -> bool:
+    """Whether pools join the stream behind a layer here, and concatenations are made in place.
 
-    Source: the epilogues of cuDNN's and oneDNN's convolutions are element by element.
+    On GPUs and CPUs both are kernels of their own, as PyTorch runs them, on which the rooflines are measured: the
+    epilogues of cuDNN's and oneDNN's convolutions are element by element, and `torch.cat` copies.
     """
     return fuse and accelerator.roofline is None
+
+
+def fuses_attention(accelerator: Accelerator, *, fuse: bool = True) -> bool:
+    """Whether attentions run as one kernel each: on GPUs and CPUs, as every library deployed there has it.
+
+    The arrays of other chips have no path from one product through a softmax into the next.
+
+    Source: Dao et al., FlashAttention, NeurIPS 2022; torch.nn.functional.scaled_dot_product_attention.
+    """
+    return fuse and accelerator.roofline is not None
 
 
 def vector_works(graph: LayerGraph, streams: Streams, index: dict[str, int]) -> tuple[VectorWork, ...]:
@@ -103,7 +114,7 @@ def vector_works(graph: LayerGraph, streams: Streams, index: dict[str, int]) -> 
             owner = layers.get(graph.owners[node.name], 0)
             works.append(_work(graph, streams, index, node, owner, step))
         elif node.name in layers:
-            first, *others = streams.stored[node.name]
+            first, *others = streams.stored[node.name] or (("", 0),)
             beyond = [(first[0], first[1] - streams.made[node.name])] if first[1] > streams.made[node.name] else []
             writes = tuple((index.get(name, UNKNOWN), elements) for name, elements in (*beyond, *others))
             owner = layers[node.name]
@@ -124,15 +135,17 @@ def _work(
         if (source, op.name) in streams.edges:
             left -= min(left, data["tensor"].elements)
     for source, _, data in edges:
-        if (source, op.name) not in streams.edges and left:
-            elements = min(left, data["tensor"].elements)
-            reads.append((index.get(source, UNKNOWN), elements))
+        if (source, op.name) in streams.edges or op.name in streams.parts:
+            continue
+        for part, size in streams.parts.get(source, ((source, data["tensor"].elements),)):
+            elements = min(left, size)
+            reads += [(index.get(part, UNKNOWN), elements)] if elements else []
             left -= elements
-    if left:
+    if left and op.name not in streams.parts:
         reads.append((UNKNOWN, left))
     if op.parameters and not is_folded(graph, streams, op):
         reads.append((LEARNED, op.parameters))
-    starts = streams.starts(op.name)
+    starts = streams.starts(op.name) and op.name not in streams.parts
     return VectorWork(
         owner=owner,
         step=step,

@@ -51,7 +51,7 @@ def bound_lines(told: MappingExplanation) -> list[tuple[str, str]]:
     del others[name]
     second = max(others, key=lambda other: others[other], default="")
     why = (
-        f"bound by {told.bound}: {name} is busy {told.busiest_cycles / told.cycles * 100:.0f} % "
+        f"bound by {told.bound}: {name} is busy {told.busy_cycles / told.cycles * 100:.0f} % "
         f"of {told.cycles:,} cycles, next {second} {others[second] / told.cycles * 100:.0f} %"
         if second
         else f"bound by {told.bound}"
@@ -70,7 +70,7 @@ def bound_lines(told: MappingExplanation) -> list[tuple[str, str]]:
 
 
 def cycle_table(told: MappingExplanation, width: int = 80) -> Table:
-    """What the cycles are made of: the array and the ports work beside each other, the rest adds."""
+    """What the cycles are made of: array and ports work beside each other; to the bound the rest adds."""
     table = new_table("<Cycles", "Reads", "Writes", "Busy", "Of all", "<", width=width)
 
     def row(name: str, cycles: float, reads: str = "", writes: str = "", note: str = "") -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.fidelity import FORMATS, replay_file
 from benchmarks.replays.case import Case
-from benchmarks.replays.figures import figures_path
+from benchmarks.replays.figures import COMMITTED, figures_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +68,10 @@ def test_scalesim():
     [("Processing Latency (ms)", "processing latency"), ("DRAM Accesses (MB)", "DRAM"), ("Power (mW)", "power")],
 )
 def test_eyeriss(column, said):
-    check_bound(number(claim("Eyeriss silicon"), rf"{said} within ([\d.]+) %"), max(errors("eyeriss", column)))
+    check_bound(
+        number(claim("Eyeriss silicon (JSSC 2017, table V)"), rf"{said} within ([\d.]+) %"),
+        max(errors("eyeriss", column)),
+    )
 
 
 def test_bitfusion():
@@ -112,6 +115,26 @@ def test_errors_beside_the_silicon(name, column):
     rows = table("Eyeriss against its silicon")
     heads = ["Total" if head == "sum" else head for head in rows["error of"]]
     assert rows[name] == [f"{100 * found[head]:+.1f} %" for head in heads]
+
+
+def test_errors_beside_the_silicon_on_vgg16():
+    columns = ("Processing Latency (ms)", "Total Latency (ms)", "Global Buffer Accesses (MB)", "DRAM Accesses (MB)",
+               "Power (mW)")  # fmt: skip
+    found = {case.name: case for case in replay_file("eyeriss", COMMITTED / "eyeriss_vgg16_silicon.json")}
+    rows = table("VGG-16")
+    said = claim("Eyeriss silicon, VGG-16")
+    for column, text in (
+        (columns[1], r"total latency within ([\d.]+) %"),
+        (columns[2], r"buffer accesses within ([\d.]+) %"),
+    ):
+        worst = max(100 * abs(case.error) for name, case in found.items() if name.endswith(column))
+        check_bound(number(said, text), worst)
+    assert number(said, r"([\d.]+) % in sum") == f"{100 * abs(found[f'Total: {columns[1]}'].error):.1f}"
+    assert len(rows) == 14 + 2
+    for name, cells in list(rows.items())[2:]:
+        layer = "Total" if name == "sum" else name
+        mine = [found[f"{layer}: {column}"] for column in columns]
+        assert cells == [f"{mine[0].reference:.1f}", *(f"{100 * case.error:+.1f} %" for case in mine)], layer
 
 
 def test_tops_beside_the_counters():

@@ -76,7 +76,16 @@ class GraphBuilder:
         )
         return name
 
-    def add_vector(self, call: OpCall, rule: Vector, scope: str, elements_in: int, parameters: int) -> str:
+    def add_vector(
+        self,
+        call: OpCall,
+        rule: Vector,
+        scope: str,
+        elements_in: int,
+        parameters: int = 0,
+        pieces: tuple[str, ...] = (),
+    ) -> str:
+        """An op without MACs; `parameters` are the learned elements that it reads, `pieces` as in `VectorOp`."""
         name = self._unique(scope, "#") if self._names.is_single_op(scope) else self._functional(call, scope)
         self._nodes[name] = VectorOp(
             name=name,
@@ -87,6 +96,7 @@ class GraphBuilder:
             module=scope,
             fused=rule.fused,
             parameters=parameters,
+            pieces=pieces,
         )
         return name
 

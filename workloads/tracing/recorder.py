@@ -12,6 +12,7 @@ recurrent op starts from, which is an input that was left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
@@ -284,7 +285,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             if rule.kind == "concat" and elements_in == call.out.numel() and len(active) == 1:
                 self._count_free(call.op)  # onto nothing
                 return None
-            return self.builder.add_vector(call, rule, scope, elements_in, self._parameters_read(call, rule))
+            learned, pieces = self._parameters_read(call, rule), self._pieces(call, rule)
+            return self.builder.add_vector(call, rule, scope, elements_in, learned, pieces)
         if rule is None:
             return self.builder.add_uncounted(call, scope, elements_in)
         counted = self.contraction(call, rule)
@@ -323,6 +325,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         }
         total = sum(elements for elements in learned.values() if elements > 1)
         return min(total, call.out.numel()) if rule.kind == "gather" else total
+
+    def _pieces(self, call: OpCall, rule: Vector) -> tuple[str, ...]:
+        """The nodes whose outputs may lie in a concatenation; none where one of them is cut out of something.
+
+        Only the batch may stand before the axis: then a piece is one run of every sample.
+        """
+        if rule.kind != "concat" or "tensors" not in call.arguments or "dim" not in call.arguments:
+            return ()
+        axis = call["dim"] % max(call.out.dim(), 1)
+        found = [(tensor, self.origin_of(tensor)) for tensor in tensors_in(call["tensors"]) if tensor.numel()]
+        if math.prod(call.out.shape[1:axis]) != 1 or not all(_is_all_of(tensor, made) for tensor, made in found):
+            return ()
+        return tuple(made.source for _, made in found if made is not None)
 
     def stored_elements(self, tensor: torch.Tensor) -> int:
         """Elements of a tensor that lie in memory."""
@@ -385,3 +400,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         for tensor in tensors_in(output):
             if storage_of(tensor) not in kept:
                 self._writers.pop(storage_of(tensor), None)
+
+
+def _is_all_of(tensor: torch.Tensor, origin: Origin | None) -> bool:
+    """The tensor is what a node made first, all of it, in whatever shape."""
+    return (
+        origin is not None
+        and bool(origin.source)
+        and origin.tensor.name == origin.source
+        and origin.tensor.elements == tensor.numel()
+    )

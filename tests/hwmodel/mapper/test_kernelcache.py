@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hwmodel import Layer, load_accelerator
+from hwmodel.mapper import ahead
+from hwmodel.mapper.free import find_best
+from hwmodel.nest.task import Task
+
 ROOT = Path(__file__).parents[3]
 #: Two kernels, as the mapper's are: an entry, and a helper in another file, which numba's own stamp leaves out.
 HELPER = """
@@ -87,3 +92,41 @@ def test_other_functions_keep_their_own_stamp(tree):
         "    print(cache._cache_file._source_stamp == cache._impl.locator.get_source_stamp())"
     )
     assert run(tree, code) == ["False", "True"]
+
+
+#: The tree's own copy of the package, on a preset without dataflow: the free mapper.
+FIRST = """
+import os
+from hwmodel import Layer, find_mapping, load_accelerator
+from hwmodel.mapper import ahead, bounds, search
+ahead._cores = lambda: {cores}
+{before}
+dims = dict(K=4, C=4, OY=4, OX=4, FY=3, FX=3)
+_, cost = find_mapping(Layer(name="conv", dims=dims), load_accelerator("edge_npu"))
+print(cost.energy_pj)
+for kernel in (search.search, bounds.join, bounds.price_tiles):
+    print(len(kernel.signatures), sum(kernel.stats.cache_hits.values()))
+"""
+
+
+def test_other_processes_compile_for_the_types_of_the_mapper(tmp_path):
+    """What they leave is what this process asks for: it compiles neither kernel itself, and finds the same."""
+    where = {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "HWMODEL_CACHE": "off"}
+    energy, *apart = run(ROOT, FIRST.format(cores=2, before=""), **where)
+    assert apart == ["1", "1", "1", "1", "1", "0"]
+    assert run(ROOT, FIRST.format(cores=1, before=""), **where) == [energy, *["1"] * 6]
+
+
+def test_a_process_that_leaves_nothing_costs_time_alone(monkeypatch):
+    kept = load_accelerator("edge_npu"), Layer(name="conv", dims={"K": 6, "C": 4, "OY": 4, "OX": 4})
+    monkeypatch.setattr(ahead, "_running", {})
+    monkeypatch.setattr(ahead, "_asked", set())
+    monkeypatch.setattr(ahead, "_is_kept", lambda kernel: False)
+    monkeypatch.setattr(ahead, "_cores", lambda: 2)
+    monkeypatch.setattr(ahead, "PATIENCE_S", 0.01)
+    expected = find_best(Task.of(kept[1], kept[0]))
+    for executable in ("", str(ROOT / "no such python"), sys.executable):
+        monkeypatch.setattr(sys, "executable", executable)
+        ahead._asked.clear()
+        assert find_best(Task.of(kept[1], kept[0])) == expected
+        assert ahead._running == {}

@@ -23,24 +23,18 @@ def lowest(nest, fits, first, last):
     filters, ratio, number = -(-nest.steps[k] // nest.r[k]), np.inf, 0
     for n in range(first, last + 1):
         for parts in range(1, filters + 1):
-            for f in range(1, nest.steps[ox] + 1):
-                part = -(-filters // parts)
-                if nest.steps[bi] % n or nest.steps[ox] % f or n * part * f == 1:
-                    continue
-                nest.b[bi], nest.b[k], nest.b[ox] = n, part, f
-                nest.left[bi], nest.left[k], nest.left[ox] = (
-                    nest.steps[bi] // n,
-                    -(-filters // part),
-                    nest.steps[ox] // f,
-                )
-                fill_tiles(nest)
-                if (nest.tiles[1, 1] + nest.tiles[1, 2]) * 16.0 > fits[1][1, 0]:
-                    continue
-                count(nest)
-                number += 1
-                for x in range(len(bound)):
-                    if bound[x] > 0:
-                        ratio = min(ratio, nest.features[x] / bound[x])
+            part = -(-filters // parts)
+            if nest.steps[bi] % n or n * part * nest.b[ox] == 1:
+                continue
+            nest.b[bi], nest.left[bi], nest.b[k], nest.left[k] = n, nest.steps[bi] // n, part, -(-filters // part)
+            fill_tiles(nest)
+            if (nest.tiles[1, 1] + nest.tiles[1, 2]) * 16.0 > fits[1][1, 0]:
+                continue
+            count(nest)
+            number += 1
+            for x in range(len(bound)):
+                if bound[x] > 0:
+                    ratio = min(ratio, nest.features[x] / bound[x])
     return ratio, number
 
 
@@ -56,16 +50,18 @@ SMALL = st.integers(1, 4)
         st.sampled_from([1, 2, 6, 12]), SMALL, st.sampled_from([1, 2, 4, 6]),
     ),
     inside=st.tuples(st.integers(1, 24), st.integers(1, 8), st.sampled_from([1, 2, 4, 6])),
-    images=st.tuples(st.integers(1, 12), st.integers(0, 11)),
+    images=st.tuples(st.integers(1, 12), st.integers(0, 11)), pieces=st.sampled_from([1, 1, 2, 6, 12]),
     starts=st.integers(1, 20), words=st.integers(1, 4000),
 )  # fmt: skip
-def test_no_feature_is_below_its_bound(pace, spread, steps, inside, images, starts, words):
+def test_no_feature_is_below_its_bound(pace, spread, steps, inside, images, pieces, starts, words):
     p, q, s = inside
     steps, r, b, left = np.array(steps, dtype=np.int64), *(np.ones(8, dtype=np.int64) for _ in range(3))
     r[2], r[3], r[7] = min(p, steps[2]), min(q, steps[3]), s if steps[7] % s == 0 else 1
     b[6], b[7] = steps[6], steps[7] // r[7]
     left[:] = steps
     left[3], left[6], left[7] = -(-steps[3] // r[3]), 1, 1
+    left[5] = pieces if steps[5] % pieces == 0 else 1
+    b[5] = steps[5] // left[5]
     first = min(images[0], int(steps[0]))
     last = min(first + images[1], int(steps[0]))
     fits = (SLOTS, np.array([[np.inf] * 3, [words * 16.0, 0.0, 0.0]]), np.zeros((2, 3)), WIDTHS)

