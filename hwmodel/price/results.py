@@ -115,8 +115,8 @@ class FusedGroup:
         stripes: in so many.
         rows: of its outputs that each layer makes at a time; the last stripe has what remains.
         line_bits: the line buffer of each tensor inside [bit].
-        weights_on_chip: the weights are loaded once and stay for the time of the group; else they are read again for
-            every stripe.
+        weights_on_chip: the weights are loaded once and stay for the time of the group; else every stripe reads
+            them again.
     """
 
     layers: tuple[str, ...]
