@@ -284,6 +284,7 @@ def evaluate(
         activation_bits=float(placed.peak_bits(plan)),
         tensors=placed.tensors(plan, accelerator),
         fused=placed.fused(plan),
+        load=placed.load(plan, accelerator),
         price_notes=tuple(
             dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes, *plan.notes])
         ),

@@ -128,6 +128,35 @@ class FusedGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightLoad:
+    """Weights that stay in the chip's resident memory between inferences, and what it takes to load them once.
+
+    Attributes:
+        layers: names of the layers that find their weights there, in order.
+        memory: in which they stay.
+        bits: that they take there, each stored weight once [bit].
+        energy_pj: of reading them from the outermost memory and writing them there [pJ].
+        cycles: of these two ports, whichever takes longer.
+    """
+
+    layers: tuple[str, ...]
+    memory: str
+    bits: float
+    energy_pj: float
+    cycles: int
+
+    def __add__(self, other: WeightLoad) -> WeightLoad:
+        """Both, one after the other."""
+        return WeightLoad(
+            layers=self.layers + other.layers,
+            memory=self.memory,
+            bits=self.bits + other.bits,
+            energy_pj=self.energy_pj + other.energy_pj,
+            cycles=self.cycles + other.cycles,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkCost(Shown):
     """Costs of the layers of a network; adds up.
 
@@ -137,6 +166,8 @@ class NetworkCost(Shown):
         activation_bits: the most that is alive at once, layer outputs in execution order [bit].
         tensors: where its tensors lie, in order of birth.
         fused: groups of its layers that run in stripes.
+        load: of the weights that stay on chip between inferences, None where none do; not a part of any total, which
+            are those of one inference after it.
         price_notes: what to know about the prices, each sentence once.
         uncounted: ops without a rule: the totals are a lower bound.
     """
@@ -147,11 +178,12 @@ class NetworkCost(Shown):
     activation_bits: float = 0.0
     tensors: tuple[TensorPlace, ...] = ()
     fused: tuple[FusedGroup, ...] = ()
+    load: WeightLoad | None = None
     price_notes: tuple[str, ...] = ()
     uncounted: tuple[Uncounted, ...] = ()
 
     def __add__(self, other: NetworkCost) -> NetworkCost:
-        """Both networks one after the other on the same accelerator."""
+        """Both networks one after the other on the same accelerator, each with the weights that stay for it."""
         if (self.accelerator, self.clock_hz) != (other.accelerator, other.clock_hz):
             raise ConfigError(
                 f"costs add on one accelerator only, but got {self.accelerator} + {other.accelerator}"
@@ -163,6 +195,7 @@ class NetworkCost(Shown):
             activation_bits=max(self.activation_bits, other.activation_bits),
             tensors=self.tensors + other.tensors,
             fused=self.fused + other.fused,
+            load=self.load + other.load if self.load and other.load else self.load or other.load,
             price_notes=tuple(dict.fromkeys(self.price_notes + other.price_notes)),
             uncounted=tuple(dict.fromkeys(self.uncounted + other.uncounted)),
         )
