@@ -78,10 +78,14 @@ class NestInputs(NamedTuple):
         memory: (3, 3) memory slot per level and operand.
         capacity: (3) of the buffer's slots [bit], halved where double buffered.
         unfinished: (3) what resident outputs take more of them while their sums come and go [bit], halved likewise.
+        pads: (4) rows before and after, columns before and after the input that no memory holds.
         loops: (2, 8) 1 where the buffer and DRAM may loop over the dim.
         inner, outer: (n, 8) loop orders to try at the buffer and at DRAM.
         rate: MACs per PE and cycle.
-        array_cycles: of the array whatever the mapping is, 0: one per iteration.
+        array_steps: of the array whatever the mapping is, 0: one per iteration.
+        skipped: densities of W, of I and of both where they are skipped, else 2: at most one of the steps of a PE's
+            tile, or this share of them, is left.
+        balanced: share of the steps that is left in every PE alike.
         least_cycles: of the layer whatever the mapping is.
         base_pj: energy of the arithmetic [pJ].
         networks: (S, n, 8) per unrolling its factors on each network that serves PEs of its own.
@@ -103,11 +107,14 @@ class NestInputs(NamedTuple):
     memory: Ints
     capacity: Floats
     unfinished: Floats
+    pads: Ints
     loops: Ints
     inner: Ints
     outer: Ints
     rate: float
-    array_cycles: float
+    array_steps: float
+    skipped: Floats
+    balanced: float
     least_cycles: float
     base_pj: float
     networks: Ints
@@ -148,6 +155,47 @@ def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
     axis = dim % 2
     length = (t[OY + axis] - 1) * pace[STRIDE + axis] + (t[FY + axis] - 1) * pace[DILATION + axis] + 1
     return min(inside * pace[dim - OY], length) / length
+
+
+@internal
+def _ramp(rows: int, step: int, count: int) -> int:
+    """Sum of max(0, rows - i * step) over i < count."""
+    terms = min(count, max(0, -(-rows // step)))
+    return terms * rows - step * (terms * (terms - 1) // 2)
+
+
+@internal
+def _covered_share(axis: int, tile: int, taps: int, nest: NestInputs) -> float:
+    """Share of the rows of all tiles (their hulls) along an axis that some memory holds; as `network.padding`."""
+    before, after = nest.pads[2 * axis], nest.pads[2 * axis + 1]
+    if before + after == 0:
+        return 1.0
+    step, tap_step = tile * nest.pace[STRIDE + axis], taps * nest.pace[DILATION + axis]
+    length = (tile - 1) * nest.pace[STRIDE + axis] + (taps - 1) * nest.pace[DILATION + axis] + 1
+    tiles, tap_tiles = nest.bounds[OY + axis] // tile, nest.bounds[FY + axis] // taps
+    zeros = 0
+    for rows in (before, after):
+        for j in range(tap_tiles):
+            zeros += _ramp(rows - j * tap_step, step, tiles) - _ramp(rows - j * tap_step - length, step, tiles)
+    return 1.0 - zeros / (tiles * tap_tiles * length)
+
+
+@internal
+def stored_share(t: Ints, slides: int, nest: NestInputs) -> float:
+    """Share of the words of all tiles t of I that some memory holds; the loop over `slides` (-1: none) slides.
+
+    Where neighbours touch, the tiles of that loop together are one.
+    """
+    share = 1.0
+    for axis in range(2):
+        tile, taps = t[OY + axis], t[FY + axis]
+        length = (tile - 1) * nest.pace[STRIDE + axis] + (taps - 1) * nest.pace[DILATION + axis] + 1
+        if slides == OY + axis and tile * nest.pace[STRIDE + axis] <= length:
+            tile = nest.bounds[OY + axis]
+        elif slides == FY + axis and taps * nest.pace[DILATION + axis] <= length:
+            taps = nest.bounds[FY + axis]
+        share *= _covered_share(axis, tile, taps, nest)
+    return share
 
 
 @internal
@@ -212,11 +260,23 @@ def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
 
 
 @internal
-def array_cycles(nest: NestInputs, num_pes: int) -> float:
-    """Cycles of the array alone."""
-    if nest.array_cycles > 0:
-        return nest.array_cycles
-    return np.ceil(product(nest.bounds) / num_pes / nest.rate)
+def array_cycles(nest: NestInputs, num_pes: int, share: float) -> float:
+    """Cycles of the array alone, of whose steps a share is left by skipping."""
+    steps = nest.array_steps if nest.array_steps > 0 else product(nest.bounds) / num_pes
+    return np.ceil(steps * share / nest.rate * (1.0 - 1e-12))
+
+
+@internal
+def least_share(nest: NestInputs, r: Ints) -> float:
+    """A lower bound of the share of the steps that skipping leaves to PEs with a register tile r.
+
+    The PE with most to do has no less than the mean, nor less than one step.
+    """
+    least, macs = 1.0, product(r)
+    least = min(least, max(nest.skipped[WEIGHT], irrelevant(WEIGHT, r) / macs))
+    least = min(least, max(nest.skipped[INPUT], irrelevant(INPUT, r) / macs))
+    least = min(least, max(nest.skipped[OUTPUT], 1.0 / macs))
+    return least * nest.balanced
 
 
 @internal

@@ -59,10 +59,11 @@ def best_mapping(task: Task, optimize: Objective = "energy") -> Mapping:
 
 
 def find_best(task: Task, optimize: Objective = "energy") -> Found:
-    """The mapping with the least energy, cycles or energy-delay product, dense.
+    """The mapping with the least energy, cycles or energy-delay product.
 
     Args:
-        task: whole filters already removed; on an accelerator of kind `spatial`.
+        task: whole filters already removed; on an accelerator of kind `spatial`. Its zeros count as `price` has
+            them.
         optimize: `energy`, `latency` or `edp`; ties go to fewer cycles (for `latency`, to less energy).
 
     Raises:
@@ -169,8 +170,9 @@ class _Branch:
             return None
         pairs, lines, scores = self.join(wanted, registers, least, limits)
         sizes = bounds.pair_sizes(registers, self.unrollings, pairs)
+        shares = self.shares(registers, pairs)
         keys = bounds.bound_tiles(
-            nest, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, wanted.most_cycles
+            nest, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, shares, wanted.most_cycles
         )
         kept = np.flatnonzero(keys <= limit * (1 + SLACK))
         if not len(pairs) or not len(kept):
@@ -181,11 +183,24 @@ class _Branch:
         ahead.wait("search")
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
-            pairs, lines, scores, sizes, edges, tiles, keys, limits,
+            pairs, lines, scores, sizes, edges, shares, tiles, keys, limits,
         )  # fmt: skip
         if best[REGISTERS] < 0:
             return None
         return Found(energy, cycles, self.build(registers, tiles, best))
+
+    def shares(self, registers: Ints, pairs: Ints) -> Floats:
+        """Share of the steps that skipping leaves to each pair, that of `hwmodel.price.sparsity`. (P)"""
+        skips = self.space.skips
+        if not skips.operands:
+            return np.full(len(pairs), skips.balanced)
+        kinds = bounds.pair_tiles(self.nest, registers, self.unrollings, pairs)
+        different, place = np.unique(kinds, axis=0, return_inverse=True)
+        found = [
+            skips.slowest({"W": (w, many_w), "I": (i, many_i)}, macs, pes)
+            for w, i, macs, many_w, many_i, pes in different.tolist()
+        ]
+        return np.array(found)[place.reshape(-1)]
 
     def join(
         self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]

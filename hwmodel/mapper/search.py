@@ -15,6 +15,7 @@ from hwmodel.mapper.counting import (
     INPUT,
     OUTER_WRITES,
     OUTPUT,
+    OY,
     PE,
     PSUM,
     RELEVANT,
@@ -27,8 +28,10 @@ from hwmodel.mapper.counting import (
     irrelevant,
     moves,
     product,
+    stored_share,
     tile_words,
 )
+from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, whole
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
@@ -69,6 +72,18 @@ def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
         for o in range(words.shape[0]):
             order = nest.outer[o]
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
+            if x == INPUT:
+                words[o, x] *= stored_share(t, _sliding_dim(order, n), nest)
+
+
+@internal
+def _sliding_dim(order: Ints, n: Ints) -> int:
+    """The dim of the innermost of the loops n where it slides a window of I, else -1."""
+    for k in range(7, -1, -1):
+        dim = order[k]
+        if n[dim] > 1:
+            return dim if dim >= OY else -1
+    return -1
 
 
 @internal
@@ -116,6 +131,7 @@ def search(
     scores: Floats,
     sizes: Ints,
     edges: Floats,
+    shares: Floats,
     tiles: Ints,
     keys: Floats,
     limits: tuple[float, float],
@@ -128,6 +144,7 @@ def search(
         num_metrics: metrics that enter the bounds.
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
+        shares: (P) of the steps that skipping leaves to a pair.
         tiles, keys: (T, 8) and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
@@ -145,6 +162,8 @@ def search(
     edge_t, edge, around = np.empty(all_metrics), np.empty(all_metrics), np.empty(nest.outer.shape[0])
     repeats = np.zeros(nest.outer.shape[0], np.bool_)
     words, far = np.empty((nest.outer.shape[0], 3)), np.empty((nest.outer.shape[0], all_metrics))
+    divisors, able, reach = divisors_of(bounds), np.empty(pairs.shape[0], np.int64), pairs.shape[0]
+    masks = divisor_masks(nest, divisors, registers, unrollings, pairs)
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
             break
@@ -172,10 +191,13 @@ def search(
             for k in range(all_metrics):
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 least[k] = min(least[k], far[o, k])
-        for p in range(pairs.shape[0]):
+        while reach > 0 and scores[reach - 1] > cutoff:
+            reach -= 1
+        for candidate in range(dividing(divisors, masks, t, reach, able)):
+            p = able[candidate]
             if scores[p] > cutoff:
                 break
-            compute = array_cycles(nest, sizes[p, PES])
+            compute = array_cycles(nest, sizes[p, PES], shares[p])
             carried = (
                 others[0] == sizes[p, REST],
                 others[1] == sizes[p, REST + 1],

@@ -19,8 +19,8 @@ from hwmodel.mapper.ports import port_rows, times
 from hwmodel.nest.mapping import Loop
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
-from hwmodel.price.sparsity import fraction
-from hwmodel.price.spatial import mac_energy, stored_fraction
+from hwmodel.price.sparsity import Skips
+from hwmodel.price.spatial import mac_energy, moved_fraction, register_fraction
 
 Kept = tuple[frozenset[Operand], frozenset[Operand]]
 
@@ -79,6 +79,22 @@ def divisors(number: int) -> tuple[int, ...]:
     return tuple(sorted({*small, *(number // d for d in small)}))
 
 
+def padded_bounds(bound: int, size: int) -> list[int]:
+    """Bounds to which a dim may be padded on an axis: each that no other beats in passes and padding.
+
+    A shorter part of the axis may pad less in more passes, and a longer axis offers that as a shorter one does.
+    """
+    found: list[int] = []
+    for used in range(min(size, bound), 1, -1):
+        passes = math.ceil(bound / used)
+        padded = passes * math.ceil(bound / passes)
+        if padded == bound:
+            break
+        if not found or padded < found[-1]:
+            found.append(padded)
+    return found
+
+
 @lru_cache(maxsize=256)
 def padded_variants(dims: Dims, axes: tuple[Axis, ...]) -> list[tuple[Dims, dict[DimName, int]]]:
     """The dims, and variants in which one dim per axis is padded to fill the axis better.
@@ -89,10 +105,7 @@ def padded_variants(dims: Dims, axes: tuple[Axis, ...]) -> list[tuple[Dims, dict
     for axis in axes:
         found: list[tuple[DimName, int] | None] = [None]
         for dim in axis.dims:
-            bound = dims[dim]
-            passes = math.ceil(bound / axis.size)
-            if bound // max(d for d in divisors(bound) if d <= axis.size) > passes:
-                found.append((dim, passes * math.ceil(bound / passes)))
+            found += [(dim, bound) for bound in padded_bounds(dims[dim], axis.size)]
         options.append(found)
     variants: dict[Dims, dict[DimName, int]] = {}
     for combination in itertools.product(*options):
@@ -195,7 +208,7 @@ class TileSpace:
                     self.memory[index, OPERANDS.index(operand)] = slot
         for index, operand, memory in self._kept():
             x = OPERANDS.index(operand)
-            self.stored[index, x] = stored_fraction(task, memory, operand)
+            self.stored[index, x] = moved_fraction(task, memory, operand)
             if index == 2 and operand == "I" and task.stay.i_bits is not None:
                 self.stored[index, x] *= task.stay.i_bits / task.widths.i
         outer = hierarchy.outer
@@ -207,7 +220,7 @@ class TileSpace:
         )
         bounding, sides = port_rows(self._kept())
         self.rows, self.num_bounds = bounding + sides, WAITS + 1 + len(bounding)
-        self.energy = self._energies()
+        self.energy, self.skips = self._energies(), Skips.of(task)
         self.priced_tiles: dict[tuple[frozenset[Operand], int], tuple[Ints, Floats, Floats]] = {}
 
     def _kept(self) -> Iterator[tuple[int, Operand, Memory]]:
@@ -220,24 +233,34 @@ class TileSpace:
     def _energies(self) -> Floats:
         """Energy of a bit read, updated and filled per level and operand [pJ]. (1, 3, 3, 3)"""
         energy = np.zeros((3, 3, 3))
-        density, gating = self.task.layer.density, self.task.accelerator.gating
         for index, operand, memory in self._kept():
             x = OPERANDS.index(operand)
-            active = 1.0 if index or operand in gating else fraction(density, gating)
+            active = 1.0 if index else register_fraction(self.task, operand)
             energy[index, x] = (
                 active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
             )  # fmt: skip
         return energy[None]
+
+    def _pads(self) -> Ints:
+        """Rows and columns around the input that no memory holds, those that padded dims reach among them. (4)"""
+        layer, dims = self.task.layer, self.dims
+        if not self.task.skips_padding:
+            return np.zeros(4, dtype=np.int64)
+        (top, bottom), (left, right) = layer.padding
+        rows = layer.stride[0] * (dims.OY - layer.dims.OY) + layer.dilation[0] * (dims.FY - layer.dims.FY)
+        columns = layer.stride[1] * (dims.OX - layer.dims.OX) + layer.dilation[1] * (dims.FX - layer.dims.FX)
+        return np.array([top, bottom + rows, left, right + columns], dtype=np.int64)
 
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:
         """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
         widths, timing = self.task.widths, self.task.accelerator.timing
         time = times(self.task, self.rows, self.hierarchy.slots, holds, self.widths, self.stored)
+        skipped = {operand: density for operand, density, _ in self.skips.operands}
         rate = self.task.accelerator.precision.macs_per_cycle(widths.w, widths.i)
-        array, least = 0.0, 0.0
+        steps, least = 0.0, 0.0
         if isinstance(timing, Systolic):
-            array = float(math.ceil(timing.cycles(self.task.layer) / rate))
+            steps = float(timing.cycles(self.task.layer))
         elif isinstance(timing, Streamed):
             least = float(timing.cycles(self.task.layer, widths.w, widths.i))
         return NestInputs(
@@ -252,11 +275,14 @@ class TileSpace:
             memory=self.memory,
             capacity=self.capacity[1],
             unfinished=self.unfinished,
+            pads=self._pads(),
             loops=self.loops,
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),
             rate=rate,
-            array_cycles=array,
+            array_steps=steps,
+            skipped=np.array([skipped.get("W", 2.0), skipped.get("I", 2.0), self.skips.both if skipped else 2.0]),
+            balanced=self.skips.balanced,
             least_cycles=least,
             base_pj=mac_energy(self.task),
             networks=networks,
