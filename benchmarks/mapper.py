@@ -99,22 +99,24 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
         free._Branch(_space(layer, accelerator), (), _keeps(layer, accelerator)),
         free._Search(ENERGY, 1),
     )
-    tiles, _, least = branch.tiles(1)
+    tiles, held, _, least = branch.tiles(1)
     branch.bound(energy)
     registers = branch.space.register_tiles(branch.kept[0])
     pairs, lines, scores = branch.join(energy, registers, least, (np.inf, np.inf))
     pairs, lines = pairs[:most_pairs], lines[:most_pairs].copy()
-    tiles, keys = tiles[-most_tiles:], np.full(len(tiles[-most_tiles:]), -np.inf)
+    tiles, held, keys = tiles[-most_tiles:], held[-most_tiles:], np.full(len(tiles[-most_tiles:]), -np.inf)
     lines[:, :, : bounds.CONSTANT] = -np.inf  # what the bounds are made of
     scores = np.full(len(pairs), -np.inf)
     sizes = bounds.pair_sizes(registers, branch.unrollings, pairs)
+    edges = bounds.pair_edges(branch.nest, registers, branch.unrollings, pairs)
+    shares = branch.shares(registers, pairs)
     counted = 0
 
     def count() -> None:
         nonlocal counted
         found = search.search(
             branch.nest, ENERGY, 1, registers, branch.unrollings,
-            pairs, lines, scores, sizes, tiles, keys, (np.inf, np.inf),
+            pairs, lines, scores, sizes, edges, shares, tiles, held, keys, (np.inf, np.inf),
         )[2]  # fmt: skip
         counted = int(found[search.COUNTED])
 

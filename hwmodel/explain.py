@@ -113,7 +113,7 @@ class MappingExplanation:
         first_fill_cycles, last_drain_cycles: before its first and after its last work.
         cycles: of the layer.
         bound: "compute", or the memory whose port the layer waits for.
-        utilization: MACs over what the array could do in these cycles.
+        utilization: MACs that are not skipped over what the array could do in these cycles.
     """
 
     memories: tuple[MemoryUse, ...]

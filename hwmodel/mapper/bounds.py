@@ -48,6 +48,7 @@ from hwmodel.mapper.counting import (
     distinct_tiles,
     fresh_part,
     irrelevant,
+    least_share,
     product,
     tile_words,
 )
@@ -76,8 +77,8 @@ def tile_factors(nest: NestInputs) -> Floats:
 
 
 @compiled
-def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
-    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
+def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints, held: Floats) -> Floats:
+    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M); held: `TileSpace.held`
 
     As inside the tile, one operand gains from the order; I may slide by whichever dim gains most.
     """
@@ -87,11 +88,12 @@ def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
     irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
     for q in range(tiles.shape[0]):
         t = tiles[q]
-        around, slide = total / product(t), 1.0
+        around, slide = total / product(t), held[q, 0]
         for dim in range(OY, FX + 1):
             if t[dim] != b[dim]:
                 share = t[dim] / b[dim]
-                slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
+                moved = share + (1.0 - share) * fresh_part(dim, t, t[dim], pace)
+                slide = min(slide, moved * held[q, dim - OY + 1])
         keep = (
             1.0 - irrelevant(WEIGHT, t) / irr[0],
             1.0 - irrelevant(INPUT, t) / irr[1],
@@ -141,10 +143,10 @@ def bound_branch(
 ) -> float:
     """A lower bound of the score: the best unrolling, and the least exchange with DRAM, metric by metric."""
     values = bounds_s + least_tile
+    least = min(1.0, float(nest.skipped.min()))
     total = float(nest.bounds.prod())
-    cycles = np.ceil(total / unrollings.prod(axis=1) / nest.rate)
-    if nest.array_cycles > 0:
-        cycles[:] = nest.array_cycles
+    steps = np.full(len(unrollings), nest.array_steps) if nest.array_steps else total / unrollings.prod(axis=1)
+    cycles = np.ceil(steps * (least * nest.balanced) / nest.rate * (1.0 - SLACK))
     cycles = np.maximum(cycles + np.maximum(values[:, WAITS], 0.0), values[:, WAITS + 1 :].max(axis=1, initial=0.0))
     cycles = np.ceil(np.maximum(cycles, nest.least_cycles) * (1.0 - SLACK))
     scores = {ENERGY: values[:, 0], LATENCY: cycles, EDP: values[:, 0] * cycles}[objective]
@@ -234,9 +236,10 @@ def join(
         irrelevant(INPUT, nest.bounds),
         irrelevant(OUTPUT, nest.bounds),
     )
+    few = min(1.0, nest.skipped[0], nest.skipped[1], nest.skipped[2]) * nest.balanced
     for j in range(unrollings.shape[0]):
         s = unrollings[j]
-        compute = array_cycles(nest, product(s))
+        compute = array_cycles(nest, product(s), few)
         for k in range(len(values)):
             values[k] = bounds_s[j, k] + least_tile[k]
         cycles = max(busy_cycles(values, compute, num_metrics), nest.least_cycles)
@@ -249,6 +252,8 @@ def join(
             if not _multiply(nest.bounds, s, registers[i], a):
                 continue
             row = lines[count] if count < room else spare
+            if few < 1.0:
+                compute = array_cycles(nest, product(s), least_share(nest, registers[i]))
             distinct = distinct_tiles(INPUT, nest.networks[j], registers[i], nest.pace)
             if distinct != different:
                 different = distinct
@@ -274,6 +279,19 @@ def join(
 @internal
 def rest(operand: int, t: Ints) -> int:
     return product(t) // irrelevant(operand, t)
+
+
+@compiled
+def pair_tiles(nest: NestInputs, registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
+    """Per pair the words of a PE's tile of W and I, its MACs, the different tiles of W and I, and PEs. (P, 6)"""
+    out = np.empty((pairs.shape[0], 6), np.int64)
+    for p in range(pairs.shape[0]):
+        r, s = registers[pairs[p, 0]], unrollings[pairs[p, 1]]
+        macs, pes = product(r), product(s)
+        out[p, 0], out[p, 1], out[p, 2] = macs // irrelevant(WEIGHT, r), macs // irrelevant(INPUT, r), macs
+        out[p, 3], out[p, 5] = pes // irrelevant(WEIGHT, s), pes
+        out[p, 4] = distinct_tiles(INPUT, s.reshape((1, 8)), r, nest.pace)  # one network: zeros know no wires
+    return out
 
 
 def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
@@ -352,9 +370,13 @@ def bound_tiles(
     tile_values: Floats,
     lines: Floats,
     sizes: Ints,
+    shares: Floats,
     most_cycles: float,
 ) -> Floats:
-    """Lower bounds of the score of every buffer tile with its best pair. (T); sizes: from `pair_sizes`"""
+    """Lower bounds of the score of every buffer tile with its best pair. (T)
+
+    sizes: from `pair_sizes`; shares: (P) of the steps that skipping leaves.
+    """
     irr = (
         irrelevant(WEIGHT, nest.bounds),
         irrelevant(INPUT, nest.bounds),
@@ -362,9 +384,9 @@ def bound_tiles(
     )
     steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
     envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
-    least, most_pes = np.full(num_metrics, np.inf), 1
+    least, compute = np.full(num_metrics, np.inf), np.inf
     for p in range(lines.shape[0]):
-        most_pes = max(most_pes, sizes[p, PES])
+        compute = min(compute, array_cycles(nest, sizes[p, PES], shares[p]))
         for k in range(num_metrics):
             line = lines[p, k]
             for c in range(3):
@@ -377,7 +399,6 @@ def bound_tiles(
                 if u * _RATIO > sizes[p, IDLE + c]:
                     envelope[c, g] = min(envelope[c, g], base + slope / min(u, irr[c]))
                 u *= _RATIO
-    compute = array_cycles(nest, most_pes)
     out, values = np.empty(tiles.shape[0]), np.zeros(tile_values.shape[1])
     for q in range(tiles.shape[0]):
         energy = np.inf

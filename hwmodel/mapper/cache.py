@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ def _path(task: Task, optimize: str) -> Path | None:
     folder = cache_folder()
     if folder is None:
         return None
-    dims, *others = task.identity
-    text = json.dumps([FORMAT, dims.values_tuple, *others, optimize])
+    text = json.dumps([FORMAT, *task.identity, optimize], default=astuple)
     name = hashlib.sha256(text.encode()).hexdigest()
     return folder / "mappings" / name[:2] / f"{name[2:34]}.json"
 

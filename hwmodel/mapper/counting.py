@@ -81,7 +81,10 @@ class NestInputs(NamedTuple):
         loops: (2, 8) 1 where the buffer and DRAM may loop over the dim.
         inner, outer: (n, 8) loop orders to try at the buffer and at DRAM.
         rate: MACs per PE and cycle.
-        array_cycles: of the array whatever the mapping is, 0: one per iteration.
+        array_steps: of the array whatever the mapping is, 0: one per iteration.
+        skipped: densities of W, of I and of both where they are skipped, else 2: at most one of the steps of a PE's
+            tile, or this share of them, is left.
+        balanced: share of the steps that is left in every PE alike.
         least_cycles: of the layer whatever the mapping is.
         base_pj: energy of the arithmetic [pJ].
         networks: (S, n, 8) per unrolling its factors on each network that serves PEs of its own.
@@ -107,7 +110,9 @@ class NestInputs(NamedTuple):
     inner: Ints
     outer: Ints
     rate: float
-    array_cycles: float
+    array_steps: float
+    skipped: Floats
+    balanced: float
     least_cycles: float
     base_pj: float
     networks: Ints
@@ -212,11 +217,23 @@ def distinct_tiles(operand: int, networks: Ints, r: Ints, pace: Ints) -> int:
 
 
 @internal
-def array_cycles(nest: NestInputs, num_pes: int) -> float:
-    """Cycles of the array alone."""
-    if nest.array_cycles > 0:
-        return nest.array_cycles
-    return np.ceil(product(nest.bounds) / num_pes / nest.rate)
+def array_cycles(nest: NestInputs, num_pes: int, share: float) -> float:
+    """Cycles of the array alone, of whose steps a share is left by skipping."""
+    steps = nest.array_steps if nest.array_steps > 0 else product(nest.bounds) / num_pes
+    return np.ceil(steps * share / nest.rate * (1.0 - 1e-12))
+
+
+@internal
+def least_share(nest: NestInputs, r: Ints) -> float:
+    """A lower bound of the share of the steps that skipping leaves to PEs with a register tile r.
+
+    The PE with most to do has no less than the mean, nor less than one step.
+    """
+    least, macs = 1.0, product(r)
+    least = min(least, max(nest.skipped[WEIGHT], irrelevant(WEIGHT, r) / macs))
+    least = min(least, max(nest.skipped[INPUT], irrelevant(INPUT, r) / macs))
+    least = min(least, max(nest.skipped[OUTPUT], 1.0 / macs))
+    return least * nest.balanced
 
 
 @internal

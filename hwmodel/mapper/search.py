@@ -15,6 +15,7 @@ from hwmodel.mapper.counting import (
     INPUT,
     OUTER_WRITES,
     OUTPUT,
+    OY,
     PE,
     PSUM,
     RELEVANT,
@@ -29,6 +30,7 @@ from hwmodel.mapper.counting import (
     product,
     tile_words,
 )
+from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, whole
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
@@ -61,14 +63,26 @@ def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
 
 
 @internal
-def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
-    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
+def _exchange(nest: NestInputs, t: Ints, n: Ints, held: Floats, words: Floats) -> None:
+    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM; held (5): of I."""
     ones, full = np.ones(8, np.int64), float(product(n))
     for x in range(3):
         size = tile_words(x, t, nest.pace)
         for o in range(words.shape[0]):
             order = nest.outer[o]
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
+            if x == INPUT:
+                words[o, x] *= held[_slides(order, n)]
+
+
+@internal
+def _slides(order: Ints, n: Ints) -> int:
+    """Column of `TileSpace.held`: the innermost of the loops n where it slides a window of I, else 0."""
+    for k in range(7, -1, -1):
+        dim = order[k]
+        if n[dim] > 1:
+            return dim - OY + 1 if dim >= OY else 0
+    return 0
 
 
 @internal
@@ -116,7 +130,9 @@ def search(
     scores: Floats,
     sizes: Ints,
     edges: Floats,
+    shares: Floats,
     tiles: Ints,
+    held: Floats,
     keys: Floats,
     limits: tuple[float, float],
 ) -> tuple[float, float, Ints]:
@@ -128,7 +144,8 @@ def search(
         num_metrics: metrics that enter the bounds.
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
-        tiles, keys: (T, 8) and their lower bounds (T), rising.
+        shares: (P) of the steps that skipping leaves to a pair.
+        tiles, held, keys: (T, 8), of `TileSpace.held` (T, 5), and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
     Returns:
@@ -145,6 +162,8 @@ def search(
     edge_t, edge, around = np.empty(all_metrics), np.empty(all_metrics), np.empty(nest.outer.shape[0])
     repeats = np.zeros(nest.outer.shape[0], np.bool_)
     words, far = np.empty((nest.outer.shape[0], 3)), np.empty((nest.outer.shape[0], all_metrics))
+    divisors, able, reach = divisors_of(bounds), np.empty(pairs.shape[0], np.int64), pairs.shape[0]
+    masks = divisor_masks(nest, divisors, registers, unrollings, pairs)
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
             break
@@ -153,7 +172,7 @@ def search(
         others = (rest(WEIGHT, t), rest(INPUT, t), rest(OUTPUT, t))
         for d in range(8):
             n[d] = bounds[d] // t[d]
-        _exchange(nest, t, n, words)
+        _exchange(nest, t, n, held[q], words)
         size = (
             float(tile_words(WEIGHT, t, pace)),
             float(tile_words(INPUT, t, pace)),
@@ -172,10 +191,13 @@ def search(
             for k in range(all_metrics):
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 least[k] = min(least[k], far[o, k])
-        for p in range(pairs.shape[0]):
+        while reach > 0 and scores[reach - 1] > cutoff:
+            reach -= 1
+        for candidate in range(dividing(divisors, masks, t, reach, able)):
+            p = able[candidate]
             if scores[p] > cutoff:
                 break
-            compute = array_cycles(nest, sizes[p, PES])
+            compute = array_cycles(nest, sizes[p, PES], shares[p])
             carried = (
                 others[0] == sizes[p, REST],
                 others[1] == sizes[p, REST + 1],

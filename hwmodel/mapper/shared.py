@@ -24,19 +24,24 @@ _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
 def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     """The best mapping of a task and its price under it; each is found once, whatever its layers are called.
 
+    Both depend on the zeros: give the task with those as values that its accelerator cannot use. The price
+    depends also on the kind of the layer (a matmul has no pattern among its weights). A row-stationary chip that
+    skips zeros keeps the mapping of the dense layer: how long its PEs wait for each other is not searched for.
     Where the inputs lie wider than the layer reads them, the better of two mappings is taken: that of the layer
-    that reads them as narrow, and that of the one that computes with them as wide. The mapping is that of the dense
-    layer: it does not depend on the zeros, so that fewer values never cost more. The price depends on them, and on
-    the kind of the layer (a matmul has no pattern among its weights).
+    that reads them as narrow, and that of the one that computes with them as wide.
 
     Raises:
         MappingError: no mapping fits.
     """
     key = (task.identity, optimize, task.layer.density, task.layer.kind)
     if key not in _prices:
-        mappings = [mapping for other in _as_read(task) if (mapping := _best_mapping(other, optimize)) is not None]
+        waits = task.accelerator.dataflow == "row_stationary" and task.accelerator.skipping
+        mapped = task.with_density(Density()) if waits else task
+        mappings = [
+            mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None
+        ]
         if not mappings:
-            mappings = [_search(task, optimize)]  # raises again what it raised before
+            mappings = [_search(mapped, optimize)]  # raises again what it raised before
         fitting = mappings if len(mappings) == 1 else [mapping for mapping in mappings if _fits(task, mapping)]
         found = [(mapping, price(task, mapping)) for mapping in fitting]
         _prices[key] = min(found, key=lambda item: _score(item[1], optimize))
@@ -131,10 +136,10 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
 
 
 def _search(task: Task, optimize: Objective) -> Mapping:
-    dense = array_view(task.with_density(Density()))
-    mapping = load_mapping(dense, optimize)
+    view = array_view(task)
+    mapping = load_mapping(view, optimize)
     if mapping is None:
         find = row_stationary if task.accelerator.dataflow == "row_stationary" else best_mapping
-        mapping = find(dense, optimize)
-        store_mapping(dense, optimize, mapping)
+        mapping = find(view, optimize)
+        store_mapping(view, optimize, mapping)
     return mapping

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from hwmodel.mapper.ports import port_rows, times
 from hwmodel.nest.mapping import Loop
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
-from hwmodel.price.sparsity import fraction
-from hwmodel.price.spatial import mac_energy, stored_fraction
+from hwmodel.network.padding import Rows
+from hwmodel.price.sparsity import Skips
+from hwmodel.price.spatial import mac_energy, moved_fraction, register_fraction
 
 Kept = tuple[frozenset[Operand], frozenset[Operand]]
 
@@ -79,6 +81,22 @@ def divisors(number: int) -> tuple[int, ...]:
     return tuple(sorted({*small, *(number // d for d in small)}))
 
 
+def padded_bounds(bound: int, size: int) -> list[int]:
+    """Bounds to which a dim may be padded on an axis: each that no other beats in passes and padding.
+
+    A shorter part of the axis may pad less in more passes, and a longer axis offers that as a shorter one does.
+    """
+    found: list[int] = []
+    for used in range(min(size, bound), 1, -1):
+        passes = math.ceil(bound / used)
+        padded = passes * math.ceil(bound / passes)
+        if padded == bound:
+            break
+        if not found or padded < found[-1]:
+            found.append(padded)
+    return found
+
+
 @lru_cache(maxsize=256)
 def padded_variants(dims: Dims, axes: tuple[Axis, ...]) -> list[tuple[Dims, dict[DimName, int]]]:
     """The dims, and variants in which one dim per axis is padded to fill the axis better.
@@ -89,10 +107,7 @@ def padded_variants(dims: Dims, axes: tuple[Axis, ...]) -> list[tuple[Dims, dict
     for axis in axes:
         found: list[tuple[DimName, int] | None] = [None]
         for dim in axis.dims:
-            bound = dims[dim]
-            passes = math.ceil(bound / axis.size)
-            if bound // max(d for d in divisors(bound) if d <= axis.size) > passes:
-                found.append((dim, passes * math.ceil(bound / passes)))
+            found += [(dim, bound) for bound in padded_bounds(dims[dim], axis.size)]
         options.append(found)
     variants: dict[Dims, dict[DimName, int]] = {}
     for combination in itertools.product(*options):
@@ -174,6 +189,22 @@ def tile_grid(choices: Choices, pace: tuple[int, ...]) -> tuple[Ints, Floats]:
     return vectors, sizes.astype(np.float64)
 
 
+class Tiles(NamedTuple):
+    """Tiles of the buffer.
+
+    Attributes:
+        tiles: (T, 8).
+        held: (T, 5), of `TileSpace.held`.
+        values: lower bounds of every metric of their exchange with DRAM (T, M).
+        least: of each metric (M).
+    """
+
+    tiles: Ints
+    held: Floats
+    values: Floats
+    least: Floats
+
+
 class TileSpace:
     """Tiles that fit and the kernel's numbers, from a task whose layer has given (padded) dims."""
 
@@ -195,7 +226,7 @@ class TileSpace:
                     self.memory[index, OPERANDS.index(operand)] = slot
         for index, operand, memory in self._kept():
             x = OPERANDS.index(operand)
-            self.stored[index, x] = stored_fraction(task, memory, operand)
+            self.stored[index, x] = moved_fraction(task, memory, operand)
             if index == 2 and operand == "I" and task.stay.i_bits is not None:
                 self.stored[index, x] *= task.stay.i_bits / task.widths.i
         outer = hierarchy.outer
@@ -207,8 +238,8 @@ class TileSpace:
         )
         bounding, sides = port_rows(self._kept())
         self.rows, self.num_bounds = bounding + sides, WAITS + 1 + len(bounding)
-        self.energy = self._energies()
-        self.priced_tiles: dict[tuple[frozenset[Operand], int], tuple[Ints, Floats, Floats]] = {}
+        self.energy, self.skips = self._energies(), Skips.of(task)
+        self.priced_tiles: dict[tuple[frozenset[Operand], int], Tiles] = {}
 
     def _kept(self) -> Iterator[tuple[int, Operand, Memory]]:
         """(slot of the level, operand, memory) of all that may be kept; in the outermost slot, its home."""
@@ -220,10 +251,9 @@ class TileSpace:
     def _energies(self) -> Floats:
         """Energy of a bit read, updated and filled per level and operand [pJ]. (1, 3, 3, 3)"""
         energy = np.zeros((3, 3, 3))
-        density, gating = self.task.layer.density, self.task.accelerator.gating
         for index, operand, memory in self._kept():
             x = OPERANDS.index(operand)
-            active = 1.0 if index or operand in gating else fraction(density, gating)
+            active = 1.0 if index else register_fraction(self.task, operand)
             energy[index, x] = (
                 active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
             )  # fmt: skip
@@ -234,10 +264,11 @@ class TileSpace:
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
         widths, timing = self.task.widths, self.task.accelerator.timing
         time = times(self.task, self.rows, self.hierarchy.slots, holds, self.widths, self.stored)
+        skipped = {operand: density for operand, density, _ in self.skips.operands}
         rate = self.task.accelerator.precision.macs_per_cycle(widths.w, widths.i)
-        array, least = 0.0, 0.0
+        steps, least = 0.0, 0.0
         if isinstance(timing, Systolic):
-            array = float(math.ceil(timing.cycles(self.task.layer) / rate))
+            steps = float(timing.cycles(self.task.layer))
         elif isinstance(timing, Streamed):
             least = float(timing.cycles(self.task.layer, widths.w, widths.i))
         return NestInputs(
@@ -256,7 +287,9 @@ class TileSpace:
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),
             rate=rate,
-            array_cycles=array,
+            array_steps=steps,
+            skipped=np.array([skipped.get("W", 2.0), skipped.get("I", 2.0), self.skips.both if skipped else 2.0]),
+            balanced=self.skips.balanced,
             least_cycles=least,
             base_pj=mac_energy(self.task),
             networks=networks,
@@ -282,6 +315,30 @@ class TileSpace:
             return vectors
         return np.ascontiguousarray(vectors[self._fitting(sizes, 1, self.widths[:3], kept)])
 
+    def held(self, tiles: Ints) -> Floats:
+        """Shares of the words of I of tiles (T, 8) that the outermost memory holds: zeros around it are nowhere.
+
+        (T, 5): where nothing slides, and where the loop over OY, OX, FY or FX does, so that neighbours that touch
+        are one tile.
+        """
+        shares = np.ones((len(tiles), 5))
+        layer, dims = self.task.layer, self.dims
+        names: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
+        for axis, (out, tap) in enumerate(names):
+            pace = layer.stride[axis], layer.dilation[axis]
+            before, after = layer.padding[axis]
+            after += pace[0] * (dims[out] - layer.dims[out]) + pace[1] * (dims[tap] - layer.dims[tap])
+            if not before + after or not self.task.skips_padding:
+                continue
+            table = _held_shares(Rows(dims[out], dims[tap], *pace, before, after))
+            rows = np.searchsorted(divisors(dims[out]), tiles[:, 4 + axis])
+            found = table[rows, np.searchsorted(divisors(dims[tap]), tiles[:, 6 + axis])]
+            columns = [0, 1 + axis, 3 + axis]
+            still = [column for column in range(5) if column not in columns]
+            shares[:, columns] *= found
+            shares[:, still] *= found[:, :1]
+        return shares
+
     def _fitting(self, sizes: Floats, level: int, widths: Floats, kept: frozenset[Operand]) -> np.ndarray:
         fits = np.ones(len(sizes), dtype=np.bool_)
         for slot in range(3):
@@ -289,6 +346,24 @@ class TileSpace:
             if held and self.capacity[level, slot] < math.inf:
                 fits &= sizes[:, held] @ widths[held] <= self.capacity[level, slot]
         return fits
+
+
+@lru_cache(maxsize=1024)
+def _held_shares(rows: Rows) -> Floats:
+    """Stored share of the rows of all tiles: as they are, and with those along the outputs or the filter as one.
+
+    By the places of their outputs and filter rows among the divisors of the bounds, (n, m, 3).
+    """
+    bare = replace(rows, before=0, after=0)
+    outputs, taps = divisors(rows.outputs), divisors(rows.taps)
+    shares = np.empty((len(outputs), len(taps), 3))
+    for (n, tile), (m, tap) in itertools.product(enumerate(outputs), enumerate(taps)):
+        length = (tile - 1) * rows.stride + (tap - 1) * rows.dilation + 1
+        along = rows.outputs if tile * rows.stride <= length else tile
+        across = rows.taps if tap * rows.dilation <= length else tap
+        for k, (t, u) in enumerate(((tile, tap), (along, tap), (tile, across))):
+            shares[n, m, k] = rows.covered(t, u) / bare.covered(t, u)
+    return shares
 
 
 def orders_of(level: Level) -> tuple[tuple[int, ...], ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator, Memory, Widths
 from hwmodel.network.choice import remove_filters
-from hwmodel.network.layer import Bits, Density, Dims, Layer, Operand
+from hwmodel.network.layer import NO_PADS, Bits, Density, Dims, Layer, Operand, Pads
 
 
 class Stay(NamedTuple):
@@ -40,21 +40,25 @@ def rooms_of(memory: Memory) -> tuple[float, ...]:
 
 
 class Identity(NamedTuple):
-    """What the best mapping of a task depends on, and nothing else: no name, no module, no zeros.
+    """What the best mapping of a task depends on, and nothing else: no name, no module.
 
     Attributes:
         dims, stride, dilation: of the layer.
+        density: of its operands; ask with those zeros as values that the accelerator cannot use.
         widths: [bit].
         accelerator: its fingerprint.
         stay: of its operands.
+        padding: zeros around the input, where the chip does not fetch them.
     """
 
     dims: Dims
     stride: tuple[int, int]
     dilation: tuple[int, int]
+    density: Density
     widths: Widths
     accelerator: str
     stay: Stay
+    padding: Pads
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,20 @@ class Task:
         """Tasks with equal identities have the same best mapping, whatever their layers are called."""
         layer = self.layer
         return Identity(
-            layer.dims, layer.stride, layer.dilation, self.widths, self.accelerator.fingerprint, self.stay
+            layer.dims,
+            layer.stride,
+            layer.dilation,
+            layer.density,
+            self.widths,
+            self.accelerator.fingerprint,
+            self.stay,
+            layer.padding if self.skips_padding else NO_PADS,
         )
+
+    @property
+    def skips_padding(self) -> bool:
+        """Zeros around the input do not come from the outermost memory; row-stationary chips are as published."""
+        return self.accelerator.dataflow == "free"
 
     def home(self, operand: Operand) -> Memory:
         """The memory that an operand comes from or ends in: the resident one, else the outermost.

@@ -21,7 +21,7 @@ class LayerPrice:
         compute_cycles: of the array alone.
         processing_cycles: the part of the cycles in which the array runs or waits for its ports.
         bound: "compute", or what it waits for.
-        utilization: MACs over the peak in these cycles.
+        utilization: MACs that are not skipped over the peak in these cycles.
         mapping: None on chips without one.
     """
 

@@ -43,7 +43,7 @@ class LayerCost:
         energy_breakdown: keyed (memory, "mac" or "vector", operand or "") [pJ]; leakage is apart, keyed (memory or
             "array", "leakage").
         traffic_bits: keyed (memory, operand or "vector") [bit].
-        utilization: MACs over what the whole array could do in the layer's cycles.
+        utilization: MACs that are not skipped over what the whole array could do in the layer's cycles, at most 1.
         processing_cycles: the part of the cycles in which the array runs or waits for its ports.
         weight_bits: stored weights [bit].
         mapping: None on accelerators without one.

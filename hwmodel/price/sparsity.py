@@ -16,6 +16,7 @@ one cycle. N:M patterns (Mishra et al., arXiv:2104.08378) give every PE the same
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -91,40 +92,72 @@ def active_fraction(task: Task) -> float:
     return w * (density.i if "I" in used else 1.0)
 
 
+@dataclass(frozen=True)
+class Skips:
+    """How the zeros of a task shorten the work of its PEs.
+
+    Attributes:
+        balanced: cycles left by an N:M pattern, the same in every PE.
+        operands: whose zeros are skipped, with the densities and sizes of their tensors (0: any).
+        both: density of the MACs left where both are skipped, else 1.
+    """
+
+    balanced: float
+    operands: tuple[tuple[Operand, float, int], ...]
+    both: float
+
+    @classmethod
+    def of(cls, task: Task) -> Skips:
+        """Of a task as the array sees it."""
+        skipping, density = task.accelerator.skipping, task.layer.density
+        pattern = nm_pattern(task)
+        balanced = pattern[0] / pattern[1] if pattern is not None and "W" not in skipping else 1.0
+        shares = [(o, fraction(density, (o,)), task.layer.elements(o)) for o in skipping]
+        used = tuple(item for item in shares if item[1] < 1.0)
+        return cls(balanced, used, fraction(density, skipping) if len(used) > 1 else 1.0)
+
+    def slowest(self, tiles: dict[Operand, tuple[int, int]], macs: int, pes: int) -> float:
+        """Cycles with skipping over cycles without, in (0, 1].
+
+        Args:
+            tiles: per skipped operand the words of a PE's tile, and the different tiles across the PEs.
+            macs: of a PE between two synchronisations.
+            pes: that work.
+        """
+        if not self.operands:
+            return self.balanced
+        shares = []
+        for operand, density, population in self.operands:
+            tile, different = tiles[operand]
+            shares.append(expected_maximum(tile, density, different, population) / tile)
+        if self.both < 1.0:
+            shares.append(expected_maximum(macs, self.both, pes) / macs)
+        return self.balanced * min(shares)  # skipping both is never slower than skipping either
+
+
 def slowest(task: Task, mapping: Mapping) -> float:
     """Cycles with skipping over cycles without, in (0, 1]: the expected maximum over the PEs in lockstep.
 
     PEs that take the same tile of the skipped operand have the same zeros and count once. They synchronise
     after every tile of the innermost per-PE level; a chip without one synchronises after every MAC.
     """
-    skipping = task.accelerator.skipping
-    pattern = nm_pattern(task)
-    balanced = pattern[0] / pattern[1] if pattern is not None and "W" not in skipping else 1.0
-    density = fraction(task.layer.density, skipping)
-    if density >= 1.0:
-        return balanced
-    operands = [o for o in skipping if fraction(task.layer.density, (o,)) < 1.0]
-    shares = [_slowest_for(task, mapping, operand) for operand in operands]
-    if len(operands) > 1:
-        tile = math.prod(loop.bound for loop in _loops_of_a_pe(task, mapping))
-        shares.append(expected_maximum(tile, density, mapping.num_active) / tile)
-    return balanced * min(shares)  # skipping both is never slower than skipping either
+    skips, loops = Skips.of(task), _loops_of_a_pe(task, mapping)
+    inner, last = task.accelerator.array_level, len(mapping.levels) - 1
+    tiles = {
+        operand: (
+            math.prod(loop.bound for loop in loops if loop.dim in RELEVANT[operand]),
+            distinct_tiles(task.layer, mapping, operand, inner - 1, last),
+        )
+        for operand, _, _ in skips.operands
+    }
+    return skips.slowest(tiles, math.prod(loop.bound for loop in loops), mapping.num_active)
 
 
 def _loops_of_a_pe(task: Task, mapping: Mapping) -> list[Loop]:
     return [loop for level in mapping.levels[: task.accelerator.array_level] for loop in level.temporal]
 
 
-def _slowest_for(task: Task, mapping: Mapping, operand: Operand) -> float:
-    """The same where only the zeros of one operand are skipped."""
-    layer, loops = task.layer, _loops_of_a_pe(task, mapping)
-    tile = math.prod(loop.bound for loop in loops if loop.dim in RELEVANT[operand])
-    inner, density = task.accelerator.array_level, fraction(layer.density, (operand,))
-    pes = distinct_tiles(layer, mapping, operand, inner - 1, len(mapping.levels) - 1)
-    return expected_maximum(tile, density, pes, layer.elements(operand)) / tile
-
-
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def expected_maximum(tile: int, density: float, pes: int, population: int = 0) -> float:
     """Expected number of effectual MACs of the PE with the most, at least 1.
 

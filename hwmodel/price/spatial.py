@@ -15,7 +15,7 @@ from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Operand
 from hwmodel.price.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest, weight_density
-from hwmodel.price.timeline import Timeline, Traffic
+from hwmodel.price.timeline import Timeline, Traffic, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Priced:
         processing_cycles: with stalls, first fill and last drain.
         cycles: these, and the transfers beside which the array stands still.
         bound: "compute", or the memory whose port the layer waits for.
-        utilization: MACs over what the whole array could do in `cycles`.
+        utilization: MACs that the array has to do, skipped ones left out, over what it could do in `cycles`.
         tile_bits: keyed (memory, operand), of one instance, not doubled [bit].
         parts: what the cycles are made of.
     """
@@ -102,6 +102,23 @@ def stored_fraction(task: Task, memory: Memory, operand: Operand) -> float:
     return compression(layer.elements(operand), width, density, memory.formats)
 
 
+def moved_fraction(task: Task, memory: Memory, operand: Operand) -> float:
+    """Stored over dense bits of the words that move; N:M weights are packed in every memory."""
+    pattern = nm_pattern(task) if operand == "W" else None
+    return stored_fraction(task, memory, operand) if pattern is None else nm_compression(task.widths.w, *pattern)
+
+
+def register_fraction(task: Task, operand: Operand) -> float:
+    """Fraction of the stored words that a MAC takes from its registers once gating has left some out.
+
+    Of N:M weights only the values that are left are stored, so that the pattern is not counted again.
+    """
+    gated = operand in task.accelerator.gating and operand not in task.accelerator.skipping
+    active = skipped_fraction(task) if gated else active_fraction(task)
+    pattern = nm_pattern(task) if operand == "W" else None
+    return active if pattern is None else active * pattern[1] / pattern[0]
+
+
 class _MappedTask:
     """A task as the array sees it, its mapping, and what is derived from them."""
 
@@ -129,8 +146,9 @@ class _MappedTask:
         rate = self.accelerator.precision.macs_per_cycle(self.widths.w, self.widths.i)
         timing = self.accelerator.timing
         steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
-        compute = math.ceil(steps * slowest(self.task, self.mapping) / rate)
+        compute = whole(steps * slowest(self.task, self.mapping) / rate)
         time = Timeline(self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute)
+        work = self.layer.macs * skipped_fraction(self.task)
         cycles = time.processing + math.ceil(time.exclusive)
         if self.accelerator.clock_pj:
             energy["clock", ""] = time.processing * self.accelerator.clock_pj
@@ -141,7 +159,7 @@ class _MappedTask:
             processing_cycles=time.processing,
             cycles=cycles,
             bound=time.bound.name,
-            utilization=self.layer.macs / (self.accelerator.num_pes * rate * cycles),
+            utilization=min(1.0, work / (self.accelerator.num_pes * rate * cycles)),
             tile_bits={(m.name, o): tile_bits(self.task, self.mapping, index, o) for index, m, o in self.kept()},
             parts=CycleParts(
                 compute=compute,
@@ -167,7 +185,7 @@ class _MappedTask:
         else:
             width = self.word_bits(index, operand)
             reads, fills, updates, final = count.reads * width * scale, count.fills * width * scale, 0.0, 0.0
-        active = self.active_fraction(index, operand)
+        active = register_fraction(self.task, operand) if self.feeds_macs(index, operand) else 1.0
         energy = active * (reads * memory.read_pj_per_bit + updates * memory.write_pj_per_bit)
         energy += fills * memory.write_pj_per_bit
         if memory.network_pj_per_bit:
@@ -183,28 +201,13 @@ class _MappedTask:
         outermost = index == len(self.accelerator.levels) - 1
         return (outermost and self.task.stay.i_bits) or self.widths.i
 
-    def active_fraction(self, index: int, operand: Operand) -> float:
-        """Fraction of the stored words that a MAC takes from its registers once gating has left some out.
-
-        Of N:M weights only the values that are left are stored, so that the pattern is not counted again.
-        """
-        if not self.feeds_macs(index, operand):
-            return 1.0
-        gated = operand in self.accelerator.gating and operand not in self.accelerator.skipping
-        active = skipped_fraction(self.task) if gated else active_fraction(self.task)
-        pattern = nm_pattern(self.task) if operand == "W" else None
-        return active if pattern is None else active * pattern[1] / pattern[0]
-
     def feeds_macs(self, index: int, operand: Operand) -> bool:
         """The level is the register that a MAC takes the operand from."""
         return self.mapping.holders(operand)[0] == index and self.accelerator.levels[index].per_pe
 
     def stored(self, memory: Memory, operand: Operand) -> float:
-        """Stored over dense bits of the words that move; N:M weights are packed in every memory."""
-        pattern = nm_pattern(self.task) if operand == "W" else None
-        if pattern is None:
-            return stored_fraction(self.task, memory, operand)
-        return nm_compression(self.widths.w, *pattern)
+        """As `moved_fraction`."""
+        return moved_fraction(self.task, memory, operand)
 
     def network_bits(self, index: int, operand: Operand) -> float:
         """Bits that enter or leave all instances of a per-PE memory, one hop each."""

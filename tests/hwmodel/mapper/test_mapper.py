@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hwmodel.mapper.counting import irrelevant
 from hwmodel.mapper.free import best_mapping, find_best
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import ALONE, Stay, Task
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, RELEVANT, Bits, Layer
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, RELEVANT, Bits, Density, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import TINY, chip
 
@@ -26,6 +27,8 @@ LAYERS = [
     Layer(name="matmul", kind="matmul", dims={"G": 2, "K": 2, "C": 4, "OX": 4}),
     Layer(name="narrow", dims={"K": 4, "C": 4, "OX": 4}, bits=Bits(w=2, i=4)),
     Layer(name="wide", dims={"K": 4, "C": 2, "OX": 4}, bits=Bits(w=16, i=8)),
+    Layer(name="padded", dims={"K": 2, "OY": 2, "OX": 4, "FX": 3}, padding=((0, 0), (1, 1))),
+    Layer(name="padded twice", dims={"C": 2, "OY": 4, "FY": 3}, stride=2, padding=((2, 1), (0, 0))),
 ]
 
 NO_REGISTERS = TINY[: TINY.index("  - name: regs")] + TINY[TINY.index("  - name: buffer") :]
@@ -225,6 +228,36 @@ def test_the_search_counts_what_the_price_charges_for_residents(layer, resident,
         priced = price(task, found.mapping)
         assert found.energy_pj == pytest.approx(sum(priced.energy_pj.values()), rel=1e-9)
         assert found.cycles == priced.cycles
+
+
+ROOMY = TINY.replace("size: 8 B", "size: 16 B").replace("[W, O]", "[W, I, O]").replace("dims: [K, OX]", "dims: [K]")
+SPARSE = {
+    "skips both": ROOMY + "skipping: [W, I]\n",
+    "skips W, gates I": ROOMY + "skipping: [W]\ngating: [I]\n",
+    "packs": TINY.replace("    bandwidth:", "    compressed: [W, I, O]\n    bandwidth:") + "gating: [W]\n",
+    "2:4": TINY + "nm: ['2:4']\ngating: [I]\n",
+}
+ZEROS = [Density(w=0.5, i=0.3, o=0.4), Density(w=0.2), Density(w=0.5, i=0.7, pattern="2:4")]
+
+
+@pytest.mark.parametrize("text", SPARSE.values(), ids=SPARSE)
+@pytest.mark.parametrize("density", ZEROS, ids=["both", "weights", "pattern"])
+@pytest.mark.parametrize("layer", [LAYERS[0], *SMALL[2:]], ids=lambda layer: layer.name)
+def test_no_mapping_of_a_sparse_layer_is_better(layer, density, text, tmp_path):
+    compare_with_brute_force(replace(layer, density=density), chip(tmp_path, text))
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("density", ZEROS, ids=["both", "weights", "pattern"])
+@pytest.mark.parametrize("text", SPARSE.values(), ids=SPARSE)
+def test_the_search_counts_zeros_as_the_price_does(layer, density, text, tmp_path):
+    task = Task.of(replace(layer, density=density), chip(tmp_path, text))
+    for objective in ("energy", "latency", "edp"):
+        found = find_best(task, objective)
+        priced = price(task, found.mapping)
+        assert found.energy_pj == pytest.approx(sum(priced.energy_pj.values()), rel=1e-9)
+        assert found.cycles == priced.cycles
+        assert 0 < priced.utilization <= 1
 
 
 def compare_with_brute_force(layer, accelerator, stay=ALONE):
