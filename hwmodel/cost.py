@@ -282,6 +282,7 @@ def evaluate(
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
         activation_bits=float(placed.peak_bits(plan)),
+        order=tuple(node.name for node in graph.nodes),
         tensors=placed.tensors(plan, accelerator),
         fused=placed.fused(plan),
         load=placed.load(plan, accelerator),
