@@ -157,7 +157,7 @@ def least_of(prices: Floats, floors: Floats, room: int, objective: int, leakage:
     """
     for larger in range(room - 1, -1, -1):
         if not np.isnan(prices[larger, 0]) and objective != EDP:
-            known = prices[larger, objective]
+            known = float(prices[larger, objective])
             return NEARLY * known + (leakage * floors[1] if objective == ENERGY else 0.0)
     return score_of(objective, floors[0] + leakage * floors[1], floors[1])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import OK, WARNING, times
 from hwmodel.price.footprint import does_it_fit
 from hwmodel.show.coverage import coverage_lines
+from hwmodel.show.fused import fused_lines
 from hwmodel.show.sums import NOTHING, layer_sums
 from reports import units
 from reports.run.frames import records
@@ -24,7 +26,7 @@ def cost_lines(
     accelerator: Accelerator | None = None,
     verbose: bool = False,
 ) -> list[tuple[str, str]]:
-    """The lines under the table: totals, the notes of the model, and what was not counted.
+    """The lines under the table: totals, what runs in stripes, the notes of the model, and what was not counted.
 
     Args:
         cost: of `graph`.
@@ -49,6 +51,7 @@ def cost_lines(
                 f"average weight precision {widths.value:.4f} bit, over conv and linear weights (no bias, no norm)",
             )
         )
+    lines += [("", line) for line in fused_lines(cost)]
     lines += [(WARNING, note) for note in (cost.notes if graph is None else cost.price_notes)]
     if graph is None:
         return lines if cost.is_lower_bound else [*lines, (OK, "all MACs counted")]
@@ -107,6 +110,7 @@ def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
         "fingerprint": graph.fingerprint,
         "total": {name: getattr(priced, name) for name in totals},
         "layers": records(priced.to_dataframe()),
+        "fused": [asdict(group) for group in priced.fused],
         "notes": list(priced.notes),
         "lower_bound": graph.is_lower_bound,
         "uncounted": [{"op": u.op, "module": u.module, "calls": u.calls} for u in graph.uncounted],
