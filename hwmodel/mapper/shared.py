@@ -10,10 +10,11 @@ from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.free import Objective, best_mapping
 from hwmodel.mapper.row_stationary import row_stationary
+from hwmodel.mapper.space import padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
-from hwmodel.network.layer import MAX_BITS, Density
+from hwmodel.network.layer import MAX_BITS, RELEVANT, Density
 from hwmodel.price.spatial import Priced, price
 
 #: The mapping found; None where none fits.
@@ -24,28 +25,44 @@ _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
 def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     """The best mapping of a task and its price under it; each is found once, whatever its layers are called.
 
-    Both depend on the zeros: give the task with those as values that its accelerator cannot use. The price
-    depends also on the kind of the layer (a matmul has no pattern among its weights). A row-stationary chip that
-    skips zeros keeps the mapping of the dense layer: how long its PEs wait for each other is not searched for.
     Where the inputs lie wider than the layer reads them, the better of two mappings is taken: that of the layer
-    that reads them as narrow, and that of the one that computes with them as wide.
+    that reads them as narrow, and that of the one that computes with them as wide. Mapping and price both depend
+    on the zeros: give the task with those as values that its accelerator cannot use. The price depends also on the
+    kind of the layer (a matmul has no pattern among its weights). A row-stationary chip keeps the mapping of the
+    dense layer, which its offline optimiser chooses.
 
     Raises:
         MappingError: no mapping fits.
     """
     key = (task.identity, optimize, task.layer.density, task.layer.kind)
     if key not in _prices:
-        waits = task.accelerator.dataflow == "row_stationary" and task.accelerator.skipping
-        mapped = task.with_density(Density()) if waits else task
-        mappings = [
-            mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None
-        ]
-        if not mappings:
-            mappings = [_search(mapped, optimize)]  # raises again what it raised before
-        fitting = mappings if len(mappings) == 1 else [mapping for mapping in mappings if _fits(task, mapping)]
-        found = [(mapping, price(task, mapping)) for mapping in fitting]
-        _prices[key] = min(found, key=lambda item: _score(item[1], optimize))
+        _prices[key] = _from_larger_room(task, optimize) or _better_of_two(task, optimize)
     return _prices[key]
+
+
+def _from_larger_room(task: Task, optimize: Objective) -> tuple[Mapping, Priced] | None:
+    """What is taken in the next larger room, where two mappings are tried and it fits: what fits costs the same.
+
+    Of one mapping `_best_mapping` does this itself.
+    """
+    larger = None if task.stay.i_bits is None else _larger_room(task)
+    if larger is None:
+        return None
+    try:
+        found = map_and_price(larger, optimize)
+    except MappingError:
+        return None
+    return found if _fits(task, found[0]) else None
+
+
+def _better_of_two(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
+    mapped = task.with_density(Density()) if task.accelerator.dataflow == "row_stationary" else task
+    mappings = [mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None]
+    if not mappings:
+        mappings = [_search(mapped, optimize)]  # raises again what it raised before
+    fitting = mappings if len(mappings) == 1 else [mapping for mapping in mappings if _fits(task, mapping)]
+    found = [(mapping, price(task, mapping)) for mapping in fitting]
+    return min(found, key=lambda item: _score(item[1], optimize))
 
 
 def _as_read(task: Task) -> tuple[Task, ...]:
@@ -104,18 +121,27 @@ def _narrower_outputs(task: Task, optimize: Objective) -> Task | None:
     """The task with outputs of the width at which most mappings fit; None where another width may change the best.
 
     Every mapping writes each finished output as often as any other that keeps O at the same levels. Where all do,
-    the width of the outputs adds the same energy to all, and only decides which of them fit; among equals the
-    fewest cycles count at that width. Resident outputs take less beside them the wider they are.
+    and none is padded to more outputs, the width of the outputs adds the same energy to all, and only decides which
+    of them fit; among equals the fewest cycles count at that width. Resident outputs take less beside them the
+    wider they are.
     """
     accelerator = task.accelerator
     is_free = accelerator.dataflow == "free" and not any(level.bypass for level in accelerator.levels)
     if optimize != "energy" or not is_free:
+        return None
+    if _pads_outputs(array_view(task)):
         return None
     keeper = accelerator.resident("O") if "O" in task.stay.resident else None
     if keeper is not None and "O" not in keeper.holds:
         return None
     width = 1 if keeper is None else MAX_BITS
     return None if task.widths.o == width else task.with_outputs(width)
+
+
+def _pads_outputs(view: Task) -> bool:
+    """Some mappings of a task, as the array sees it, have more outputs than the layer."""
+    padded = padded_variants(view.layer.dims, view.accelerator.axes)
+    return any(dim in RELEVANT["O"] for _, original in padded for dim in original)
 
 
 def _larger_room(task: Task) -> Task | None:

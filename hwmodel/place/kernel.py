@@ -55,7 +55,7 @@ from hwmodel.place.telling import (
     Told,
     room_of,
     tell,
-)
+)  # fmt: skip
 from hwmodel.price.vector import LEARNED
 
 BIRTH, LAYER, VECTOR, DEATH, OPEN, CLOSE = range(6)
@@ -68,8 +68,8 @@ class Program(NamedTuple):
     """A network on a chip, in numbers. Indices of tensors, layers and operations are those of the plan.
 
     Attributes:
-        steps: (n, 3) what happens in turn, to which tensor, layer, operation, begin or end of groups, and below which mask all states lie
-            from then on.
+        steps: (n, 3) what happens in turn, to which tensor, layer, operation, begin or end of groups, and below
+            which mask all states lie from then on.
         elements, slot, maker: (T) of every tensor; the slot is -1 where it lies outside, the maker a layer or -1.
         asked: (A, 3) tensor, layer that computes with it, and 1 where that is as W; sorted by tensor.
         first_asked: (T + 1) where those of a tensor begin.
@@ -366,24 +366,41 @@ def _jump(
             cost[0] += cost[1] + leakage * cost[2]
             _add(trials.base[0], trials.base[1], objective, cost[0], cost[2], count)
     out, mask = numbers[OUTPUT], program.i_mask[numbers[FIRST]]
-    reads_inside = mask != 0 and state & mask == mask
+    reads = I_INSIDE if mask != 0 and state & mask == mask else 0
     for inside in range(2 if out >= 0 and program.slot[out] >= 0 else 1):
         to = (state & ~numbers[DEAD]) | (1 << program.slot[out] if inside else 0)
-        chosen = trials.chosen[:, fusing.closed[end] + to]
-        for option in range(numbers[OPTIONS], numbers[OPTIONS_END]):
-            for weights in range(2):
-                for b in range(count):
-                    rooms[b] = -1
-                    if trials.tried[b]:
-                        used = trials.used[at, b] + (block.sizes[out, b] if inside else 0.0)
-                        rooms[b] = stripes.room_in(
-                            fusing, program.rooms, program.size, block.bits, picks, option, weights, b, used
-                        )
-                stripes.try_option(
-                    fusing, striped, choices.prices, block.rows, trials, told, block.lacks, rooms, option,
-                    reads_inside, inside == 1, weights, state, objective, leakage, block.scores[to], block.ties[to],
-                    chosen,
-                )  # fmt: skip
+        for code in range(2 * numbers[OPTIONS], 2 * numbers[OPTIONS_END]):
+            for b in range(count):
+                rooms[b] = -1
+                if trials.tried[b]:
+                    used = trials.used[at, b] + (block.sizes[out, b] if inside else 0.0)
+                    rooms[b] = stripes.room_in(
+                        fusing, program.rooms, program.size, block.bits, picks, code, b, used
+                    )
+            stripes.try_option(
+                fusing, striped, choices.prices, block.rows, trials, told, rooms, code,
+                reads | (O_INSIDE if inside else 0), state, to, objective, leakage, block.scores[to],
+                block.ties[to], trials.chosen[:, fusing.closed[end] + to],
+            )  # fmt: skip
+
+
+@internal
+def _close(
+    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
+    objective: int, end: int, states: int, picks: Ints,
+) -> None:  # fmt: skip
+    """Tries the groups that end here."""
+    count = picks.shape[0]
+    trials.hopes[:states] = np.inf
+    for group in range(fusing.first_group[end], fusing.first_group[end + 1]):
+        opened = fusing.opened[fusing.groups[group, OPENED]]
+        for state in range(opened[1]):
+            if _tried(program, trials, group, opened[0] + state, count):
+                _jump(program, fusing, striped, choices, block, trials, told, objective, end, group, state, picks)
+    stripes.ask(
+        fusing, striped, choices.prices, block.rows, trials, told, objective, program.leakage.sum(), block.scores,
+        block.lacks, states, count,
+    )  # fmt: skip
 
 
 @internal
@@ -409,17 +426,7 @@ def place(
         elif kind == OPEN:
             stripes.remember(trials, fusing.opened[index, 0], block.scores, block.ties, block.used, states)
         elif kind == CLOSE:
-            for group in range(fusing.first_group[index], fusing.first_group[index + 1]):
-                begin, before = (
-                    fusing.opened[fusing.groups[group, OPENED], 0],
-                    fusing.opened[fusing.groups[group, OPENED], 1],
-                )
-                for state in range(before):
-                    if _tried(program, trials, group, begin + state, count):
-                        _jump(
-                            program, fusing, striped, choices, block, trials, told, objective, index, group, state,
-                            picks,
-                        )  # fmt: skip
+            _close(program, fusing, striped, choices, block, trials, told, objective, index, states, picks)
         else:
             for state in range(states):
                 if kind == LAYER and pins.may[index] != OUTSIDE:
@@ -509,7 +516,8 @@ def _sum_striped(
     layer: int, states: Ints, used: Floats, rooms: Ints, where: Ints, b: int,
 ) -> None:  # fmt: skip
     """A layer that runs in stripes; rooms (B) are found at the first layer of a group."""
-    option, weights = trials.fused[layer, b] // 2, trials.fused[layer, b] % 2
+    code = trials.fused[layer, b]
+    option, weights = code // 2, code % 2
     group = fusing.group[option]
     member, count, out = (
         layer - fusing.groups[group, FIRST],
@@ -519,16 +527,35 @@ def _sum_striped(
     inside = out >= 0 and block.inside[out, b] == 1
     if member == 0:
         taken = used[b] + (block.sizes[out, b] if inside else 0.0)
-        rooms[b] = stripes.room_in(
-            fusing, program.rooms, program.size, block.bits, picks, option, weights, b, taken
-        )
+        rooms[b] = stripes.room_in(fusing, program.rooms, program.size, block.bits, picks, code, b, taken)
     mask = program.i_mask[layer]
-    reads_inside = mask != 0 and states[b] & mask == mask
-    situation = stripes.situation_of(member, count, reads_inside, inside, weights)
+    ends = (I_INSIDE if mask != 0 and states[b] & mask == mask else 0) | (O_INSIDE if inside else 0)
+    situation = stripes.situation_of(member, count, ends, weights)
     where[b, layer, 0], where[b, layer, 1], where[b, layer, 2] = situation, rooms[b], option
     row = striped.rows[block.rows[layer, b], fusing.heights[option, member]]
     block.parts[layer, 0, b] = prices[row, situation, rooms[b], 0]
     block.parts[layer, 3, b] += prices[row, situation, rooms[b], 1]
+
+
+@internal
+def _lives(
+    program: Program,
+    block: Block,
+    trials: Trials,
+    tensor: int,
+    sign: int,
+    states: Ints,
+    used: Floats,
+    alive: Floats,
+) -> None:
+    """A tensor is born (sign 1) or dies (-1); those inside a group lie nowhere whole."""
+    for b in range(states.shape[0]):
+        if trials.streamed[tensor, b]:
+            continue
+        alive[b] += sign * block.sizes[tensor, b]
+        if block.inside[tensor, b]:
+            used[b] += sign * block.sizes[tensor, b]
+            states[b] ^= 1 << program.slot[tensor]
 
 
 @internal
@@ -549,23 +576,10 @@ def sum_up(
     block.parts[:] = 0.0
     for n in range(program.steps.shape[0]):
         kind, index = program.steps[n, 0], program.steps[n, 1]
-        if kind == BIRTH:
+        if kind in (BIRTH, DEATH):
+            _lives(program, block, trials, index, 1 if kind == BIRTH else -1, states, used, alive)
             for b in range(count):
-                if trials.streamed[index, b]:
-                    continue
-                alive[b] += block.sizes[index, b]
                 totals[b, 2] = max(totals[b, 2], alive[b])
-                if block.inside[index, b]:
-                    used[b] += block.sizes[index, b]
-                    states[b] |= 1 << program.slot[index]
-        elif kind == DEATH:
-            for b in range(count):
-                if trials.streamed[index, b]:
-                    continue
-                alive[b] -= block.sizes[index, b]
-                if block.inside[index, b]:
-                    used[b] -= block.sizes[index, b]
-                    states[b] &= ~(1 << program.slot[index])
         elif kind == LAYER:
             _sum_layer(program, prices, block, told, index, states, used, where, fused[index], pins.pinned[index])
             for b in range(count):

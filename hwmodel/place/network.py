@@ -50,15 +50,32 @@ class PlacedNetwork:
         if not accelerator.levels:
             return ()
         outer, keeper, lines = accelerator.levels[-1].memories[0].name, accelerator.keeper, self.lines
+        lives = self._lives(plan)
         return tuple(
             TensorPlace(
                 name=tensor.name,
                 bits=lines.get(n, tensor.elements * bits),
                 width=bits,
                 memory=keeper.name if keeper is not None and (inside or n in lines) else outer,
+                birth=birth,
+                death=death,
             )
-            for n, (tensor, bits, inside) in enumerate(zip(plan.tensors, self.bits, self.inside, strict=True))
+            for n, (tensor, bits, inside, (birth, death)) in enumerate(
+                zip(plan.tensors, self.bits, self.inside, lives, strict=True)
+            )
         )
+
+    def _lives(self, plan: Plan) -> list[tuple[int, int]]:
+        """First and last step of every tensor: those of a group take turns, so all that lie there stay to its end."""
+        lives = [(tensor.birth, tensor.death) for tensor in plan.tensors]
+        for group, _ in self.groups:
+            for n, (birth, death) in enumerate(lives):
+                if group.begin <= birth <= group.end:
+                    birth = group.begin
+                if birth <= group.end and group.begin <= death <= group.end:
+                    death = group.end
+                lives[n] = birth, death
+        return lives
 
     def peak_bits(self, plan: Plan) -> int:
         """The most that is alive at once [bit]: of a group its line buffers, its output and all from before it."""

@@ -25,7 +25,7 @@ from hwmodel.place.stripes import Striped, Trials
 from hwmodel.place.telling import I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
 from hwmodel.price.load import stored_bits
 from hwmodel.price.sparsity import useful_zeros
-from hwmodel.price.stripes import weight_bits
+from hwmodel.price.stripes import least, weight_bits
 
 #: Missing prices that are told at once, and rows of prices that there is room for at first.
 TOLD, ROOM = 1 << 16, 256
@@ -113,7 +113,7 @@ class Placer:
         situations = 8 if accelerator.keeper is not None else 1
         self.prices: Floats = np.full((ROOM, situations, len(self.program.rooms), 2), np.nan)
         self.striped: Ints = np.full((ROOM, len(plan.heights)), -1, dtype=np.int64)
-        self.floors: Floats = np.zeros((ROOM, 2, 2))
+        self.floors: Floats = np.zeros((ROOM, situations, 2))
         self._situations: list[Situation] = []
         self._row_of: dict[Any, int] = {}
 
@@ -176,6 +176,8 @@ class Placer:
             widest=np.zeros((len(self.groups.groups), count)),
             base=np.zeros((2, count)),
             tried=np.zeros(count, np.bool_),
+            hopes=np.zeros((self._most_states(), count)),
+            hoped=np.zeros((3, self._most_states(), count), np.int64),
             fused=np.zeros((layers, count), np.int64),
             streamed=np.zeros((tensors, count), np.bool_),
         )
@@ -223,7 +225,12 @@ class Placer:
 
     def _add_stripe(self, row: int, height: int) -> None:
         """A row for the layer of a row, in stripes of a height."""
-        self.striped[row, height] = self._row(self._situations[row]._replace(rows=self.plan.heights[height]))
+        found = self._situations[row]._replace(rows=self.plan.heights[height])
+        self.striped[row, height] = stripe = self._row(found)
+        for situation in range(self.floors.shape[1]):
+            stay = self.stay((situation, 0), found.stay)
+            task = Task.of(found.layer, self.accelerator, stay).without_removed_filters()
+            self.floors[stripe, situation] = least(task, found.rows, float(found.unwritten))
 
     def _row(self, situation: Situation) -> int:
         """The row of a situation; layers that are alike share it."""
