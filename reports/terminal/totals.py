@@ -9,6 +9,7 @@ from hwmodel.network.names import OK, WARNING, times
 from hwmodel.price.footprint import does_it_fit
 from hwmodel.show.coverage import coverage_lines
 from hwmodel.show.fused import fused_lines
+from hwmodel.show.load import load_lines
 from hwmodel.show.sums import NOTHING, layer_sums
 from reports import units
 from reports.run.frames import records
@@ -42,7 +43,7 @@ def cost_lines(
         f"peak activations {units.data_size(cost.activation_bits)}{_fits(cost, accelerator)}",
         f"memory {units.data_size(cost.memory_bits)}",
     ]
-    lines = [("", " · ".join(totals))]
+    lines = [("", " · ".join(totals)), *(("", line) for line in load_lines(cost))]
     widths = sum(layer_sums([item.layer for item in cost.layers]), NOTHING).w_bits
     if cost.layers and not widths.is_uniform:
         lines.append(
@@ -112,6 +113,7 @@ def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
         "layers": records(priced.to_dataframe()),
         "fused": [asdict(group) for group in priced.fused],
         "notes": list(priced.notes),
+        "load": None if priced.load is None else vars(priced.load),
         "lower_bound": graph.is_lower_bound,
         "uncounted": [{"op": u.op, "module": u.module, "calls": u.calls} for u in graph.uncounted],
     }
