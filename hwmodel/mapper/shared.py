@@ -25,11 +25,11 @@ _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
 def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     """The best mapping of a task and its price under it; each is found once, whatever its layers are called.
 
-    Both depend on the zeros: give the task with those as values that its accelerator cannot use. The price
-    depends also on the kind of the layer (a matmul has no pattern among its weights). A row-stationary chip that
-    skips zeros keeps the mapping of the dense layer: how long its PEs wait for each other is not searched for.
     Where the inputs lie wider than the layer reads them, the better of two mappings is taken: that of the layer
-    that reads them as narrow, and that of the one that computes with them as wide.
+    that reads them as narrow, and that of the one that computes with them as wide. Mapping and price both depend
+    on the zeros: give the task with those as values that its accelerator cannot use. The price depends also on the
+    kind of the layer (a matmul has no pattern among its weights). A row-stationary chip keeps the mapping of the
+    dense layer, which its offline optimiser chooses.
 
     Raises:
         MappingError: no mapping fits.
@@ -56,8 +56,7 @@ def _from_larger_room(task: Task, optimize: Objective) -> tuple[Mapping, Priced]
 
 
 def _better_of_two(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
-    waits = task.accelerator.dataflow == "row_stationary" and task.accelerator.skipping
-    mapped = task.with_density(Density()) if waits else task
+    mapped = task.with_density(Density()) if task.accelerator.dataflow == "row_stationary" else task
     mappings = [mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None]
     if not mappings:
         mappings = [_search(mapped, optimize)]  # raises again what it raised before
