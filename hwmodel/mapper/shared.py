@@ -25,61 +25,19 @@ _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
 def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     """The best mapping of a task and its price under it; each is found once, whatever its layers are called.
 
-    Where the inputs lie wider than the layer reads them, the better of two mappings is taken: that of the layer
-    that reads them as narrow, and that of the one that computes with them as wide. Mapping and price both depend
-    on the zeros: give the task with those as values that its accelerator cannot use. The price depends also on the
-    kind of the layer (a matmul has no pattern among its weights). A row-stationary chip keeps the mapping of the
-    dense layer, which its offline optimiser chooses.
+    Mapping and price both depend on the zeros: give the task with those as values that its accelerator cannot use.
+    The price depends also on the kind of the layer (a matmul has no pattern among its weights). A row-stationary
+    chip keeps the mapping of the dense layer, which its offline optimiser chooses.
 
     Raises:
         MappingError: no mapping fits.
     """
     key = (task.identity, optimize, task.layer.density, task.layer.kind)
     if key not in _prices:
-        _prices[key] = _from_larger_room(task, optimize) or _better_of_two(task, optimize)
+        mapped = task.with_density(Density()) if task.accelerator.dataflow == "row_stationary" else task
+        mapping = _best_mapping(mapped, optimize) or _search(mapped, optimize)  # raises again what it raised before
+        _prices[key] = (mapping, price(task, mapping))
     return _prices[key]
-
-
-def _from_larger_room(task: Task, optimize: Objective) -> tuple[Mapping, Priced] | None:
-    """What is taken in the next larger room, where two mappings are tried and it fits: what fits costs the same.
-
-    Of one mapping `_best_mapping` does this itself.
-    """
-    larger = None if task.stay.i_bits is None else _larger_room(task)
-    if larger is None:
-        return None
-    try:
-        found = map_and_price(larger, optimize)
-    except MappingError:
-        return None
-    return found if _fits(task, found[0]) else None
-
-
-def _better_of_two(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
-    mapped = task.with_density(Density()) if task.accelerator.dataflow == "row_stationary" else task
-    mappings = [mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None]
-    if not mappings:
-        mappings = [_search(mapped, optimize)]  # raises again what it raised before
-    fitting = mappings if len(mappings) == 1 else [mapping for mapping in mappings if _fits(task, mapping)]
-    found = [(mapping, price(task, mapping)) for mapping in fitting]
-    return min(found, key=lambda item: _score(item[1], optimize))
-
-
-def _as_read(task: Task) -> tuple[Task, ...]:
-    """Tasks whose mappings may do: the task itself where I is as wide in its home as it is read.
-
-    Else the one that reads the width that it computes with, and the one that computes with the width that lies.
-    """
-    stored = task.stay.i_bits
-    if stored is None:
-        return (task,)
-    narrow = task.with_inputs(task.widths.i)
-    return (narrow, narrow.with_inputs(stored)) if stored > task.widths.i else (narrow,)
-
-
-def _score(priced: Priced, optimize: Objective) -> float:
-    energy = sum(priced.energy_pj.values())
-    return {"energy": energy, "latency": float(priced.cycles), "edp": energy * priced.cycles}[optimize]
 
 
 def forget_mappings() -> None:
