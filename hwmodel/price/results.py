@@ -99,7 +99,7 @@ class TensorPlace:
         width: of its elements [bit].
         memory: in which it lies from the node that makes it to the last that reads it.
         birth, death: first and last node that runs while it lies there, as positions in `NetworkCost.order`; what
-            lies there at the begin of a fused group does so until its end, and so does all that the group makes.
+            a fused group reads and makes lies there until its end.
     """
 
     name: str

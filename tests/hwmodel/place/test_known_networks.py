@@ -59,7 +59,6 @@ def test_of_a_network_that_fits_only_input_output_and_weights_cross_the_edge_of_
 
 
 @pytest.mark.parametrize("name", KNOWN)
-@pytest.mark.xfail(reason="zero padding still counts as traffic")
 def test_of_the_input_nothing_but_its_pixels_comes_in(name):
     graph = network(name)
     assert dram_bytes(evaluate(graph, load_accelerator("edge_npu"), at_8_bits(graph)), "I") == KNOWN[name][0]
