@@ -18,7 +18,7 @@ Candidates go through the order in blocks, so that every step is one loop over t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -405,15 +405,21 @@ def _close(
 
 @internal
 def place(
-    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, pins: Pins,
-    told: Told, objective: int, picks: Ints,
+    program: Program, fusing: Any, striped: Any, choices: Choices, block: Block,
+    trials: Any, pins: Any, told: Told, objective: int, picks: Ints,
 ) -> None:  # fmt: skip
-    """Fills the scores at the end, and what leads to them."""
+    """Fills the scores at the end, and what leads to them.
+
+    Without groups or pins (None) their code is not compiled.
+    """
     count = picks.shape[0]
     block.scores[:] = np.inf
-    trials.chosen[:] = -1
-    stripes.ask_of_groups(fusing.groups, fusing.inner, block.sizes, trials.widest)
-    block.scores[0], block.ties[0], block.used[0] = pins.start, 0.0, pins.area
+    block.scores[0], block.ties[0], block.used[0] = 0.0, 0.0, 0.0
+    if fusing is not None:
+        trials.chosen[:] = -1
+        stripes.ask_of_groups(fusing.groups, fusing.inner, block.sizes, trials.widest)
+    if pins is not None:
+        block.scores[0], block.used[0] = pins.start, pins.area
     all_in, cost, leakage = np.zeros(count, np.int64), block.cost, program.leakage.sum()
     for n in range(program.steps.shape[0]):
         kind, index, states = program.steps[n, 0], program.steps[n, 1], program.steps[n, 2]
@@ -423,15 +429,21 @@ def place(
         elif kind == DEATH:
             if program.slot[index] >= 0:
                 _dead(program, block, n, index, states, count)
-        elif kind == OPEN:
-            stripes.remember(trials, fusing.opened[index, 0], block.scores, block.ties, block.used, states)
-        elif kind == CLOSE:
-            _close(program, fusing, striped, choices, block, trials, told, objective, index, states, picks)
+        elif kind in (OPEN, CLOSE):
+            if fusing is not None:
+                if kind == OPEN:
+                    stripes.remember(trials, fusing.opened[index, 0], block.scores, block.ties, block.used, states)
+                else:
+                    _close(program, fusing, striped, choices, block, trials, told, objective, index, states, picks)
         else:
-            for state in range(states):
-                if kind == LAYER and pins.may[index] != OUTSIDE:
-                    _run_pinned(program, choices.prices, block, pins, told, objective, index, state)
-                elif kind == LAYER:
+            may_stay = False
+            if pins is not None:
+                may_stay = kind == LAYER and pins.may[index] != OUTSIDE
+                if may_stay:
+                    for state in range(states):
+                        _run_pinned(program, choices.prices, block, pins, told, objective, index, state)
+            for state in range(0 if may_stay else states):
+                if kind == LAYER:
                     _run_layer(program, choices.prices, block, told, index, state, count)
                     cost[0] += leakage * cost[1]
                     _add(block.scores[state], block.ties[state], objective, cost[0], cost[1], count)
@@ -443,25 +455,25 @@ def place(
 
 
 @internal
-def trace_back(
-    program: Program, fusing: Groups, block: Block, trials: Trials, pins: Pins, lane: int, b: int
-) -> None:
+def trace_back(program: Program, fusing: Any, block: Block, trials: Any, pins: Any, lane: int, b: int) -> None:
     """Notes what leads to the score at the end of a lane, for a candidate."""
     state, n = 0, program.steps.shape[0] - 1
     while n >= 0:
         kind, index = program.steps[n, 0], program.steps[n, 1]
-        if kind == CLOSE and trials.chosen[CODE, fusing.closed[index] + state, lane] >= 0:
-            at = fusing.closed[index] + state
-            state = trials.chosen[ORIGIN, at, lane]
-            n = _take_group(program, fusing, block, trials, n, trials.chosen[CODE, at, lane], state, b)
-        elif kind == DEATH and program.slot[index] >= 0 and block.died[n, state, lane]:
+        if fusing is not None:
+            if kind == CLOSE and trials.chosen[CODE, fusing.closed[index] + state, lane] >= 0:
+                at = fusing.closed[index] + state
+                state = trials.chosen[ORIGIN, at, lane]
+                n = _take_group(program, fusing, block, trials, n, trials.chosen[CODE, at, lane], state, b)
+        if pins is not None:
+            if kind == LAYER and pins.may[index] != OUTSIDE and pins.took[index, state, lane]:
+                pins.pinned[index, b] = W_INSIDE
+                lane -= pins.units[index]
+        if kind == DEATH and program.slot[index] >= 0 and block.died[n, state, lane]:
             state |= 1 << program.slot[index]
             block.inside[index, b] = 1
         elif kind == BIRTH and block.inside[index, b]:
             state &= ~(1 << program.slot[index])
-        elif kind == LAYER and pins.may[index] != OUTSIDE and pins.took[index, state, lane]:
-            pins.pinned[index, b] = W_INSIDE
-            lane -= pins.units[index]
         n -= 1
 
 
@@ -485,20 +497,24 @@ def _take_group(
 
 
 @internal
-def _sum_layer(
+def _sum_whole(
     program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats,
-    where: Ints, fused: Ints, pinned: Ints,
+    where: Ints, trials: Any, pins: Any,
 ) -> None:  # fmt: skip
+    """A layer of the candidates for which it runs whole."""
     out, situation, room = program.output[layer], 0, 0
     o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
     i_mask, w_mask = program.i_mask[layer], program.w_mask[layer]
     rooms, size, rows, energy = program.rooms, program.size, block.rows[layer], block.parts[layer, 0]
     for b in range(states.shape[0]):
         where[b, layer, 2] = -1
-        if fused[b] >= 0:
-            continue
+        if trials is not None:
+            if trials.fused[layer, b] >= 0:
+                continue
         if rooms.shape[0] > 1:
-            situation = _situation(i_mask, w_mask, o_mask, states[b]) | pinned[b]
+            situation = _situation(i_mask, w_mask, o_mask, states[b])
+            if pins is not None:
+                situation |= pins.pinned[layer, b]
             room = room_of(rooms, size - used[b])
             where[b, layer, 0], where[b, layer, 1] = situation, room
         if rows[b] < 0:
@@ -541,7 +557,7 @@ def _sum_striped(
 def _lives(
     program: Program,
     block: Block,
-    trials: Trials,
+    trials: Any,
     tensor: int,
     sign: int,
     states: Ints,
@@ -550,8 +566,9 @@ def _lives(
 ) -> None:
     """A tensor is born (sign 1) or dies (-1); those inside a group lie nowhere whole."""
     for b in range(states.shape[0]):
-        if trials.streamed[tensor, b]:
-            continue
+        if trials is not None:
+            if trials.streamed[tensor, b]:
+                continue
         alive[b] += sign * block.sizes[tensor, b]
         if block.inside[tensor, b]:
             used[b] += sign * block.sizes[tensor, b]
@@ -560,8 +577,8 @@ def _lives(
 
 @internal
 def sum_up(
-    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, pins: Pins,
-    told: Told, picks: Ints, totals: Floats, where: Ints,
+    program: Program, fusing: Any, striped: Any, choices: Choices, block: Block,
+    trials: Any, pins: Any, told: Told, picks: Ints, totals: Floats, where: Ints,
 ) -> None:  # fmt: skip
     """Fills totals (B, 3) and where (B, L, 3).
 
@@ -570,8 +587,10 @@ def sum_up(
     and its output are alive at once.
     """
     count = totals.shape[0]
-    states, used, alive = np.zeros(count, np.int64), pins.area[:count].copy(), np.zeros(count)
-    prices, rooms, fused = choices.prices, np.zeros(count, np.int64), trials.fused
+    states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
+    prices, rooms = choices.prices, np.zeros(count, np.int64)
+    if pins is not None:
+        used[:] = pins.area[:count]
     totals[:] = 0.0
     block.parts[:] = 0.0
     for n in range(program.steps.shape[0]):
@@ -581,15 +600,16 @@ def sum_up(
             for b in range(count):
                 totals[b, 2] = max(totals[b, 2], alive[b])
         elif kind == LAYER:
-            _sum_layer(program, prices, block, told, index, states, used, where, fused[index], pins.pinned[index])
-            for b in range(count):
-                if fused[index, b] >= 0:
-                    _sum_striped(
-                        program, fusing, striped, prices, block, trials, picks, index, states, used, rooms, where, b
-                    )
-                    totals[b, 2] = max(
-                        totals[b, 2], alive[b] + _of_group(fusing, block, fused[index, b] // 2, index, b)
-                    )
+            _sum_whole(program, prices, block, told, index, states, used, where, trials, pins)
+            if fusing is not None:
+                for b in range(count):
+                    if trials.fused[index, b] >= 0:
+                        _sum_striped(
+                            program, fusing, striped, prices, block, trials, picks, index, states, used, rooms,
+                            where, b,
+                        )  # fmt: skip
+                        group = _of_group(fusing, block, trials.fused[index, b] // 2, index, b)
+                        totals[b, 2] = max(totals[b, 2], alive[b] + group)
         elif kind == VECTOR:
             _run_vector(program, block, index, states)
             parts = block.parts[program.owner[index]]
@@ -626,16 +646,16 @@ def _add_up(program: Program, block: Block, totals: Floats) -> None:
 
 @compiled
 def evaluate(
-    program: Program, fusing: Groups, choices: Choices, striped: Striped, block: Block, trials: Trials, pins: Pins,
-    objective: int, picks: Ints, totals: Floats, inside: Ints, where: Ints, missing: Ints,
+    program: Program, fusing: Any, choices: Choices, striped: Any, block: Block,
+    trials: Any, objective: int, picks: Ints, totals: Floats, inside: Ints, where: Ints, missing: Ints,
 ) -> int:  # fmt: skip
-    """Place and price candidates.
+    """Place and price candidates of a network whose weights do not stay (`hwmodel.place.division` has the others).
 
     Args:
-        program, fusing: the network, and its groups.
+        program, fusing: the network, and its groups; None, as striped and trials, where none is to be tried: their
+            code is not compiled then.
         choices, striped: what may be chosen, and what it costs in stripes.
         block, trials: room for B candidates.
-        pins: of a network whose weights do not stay (`hwmodel.place.division` places the others).
         objective: ENERGY, LATENCY or EDP.
         picks: (n, L) choice of every layer, per candidate.
         totals: (n, 3) to be filled with energy [pJ], cycles and peak of the activations [bit].
@@ -654,14 +674,15 @@ def evaluate(
         tensor_bits(program, choices.widths, picks[first:last], block)
         find_rows(program, choices, picks[first:last], block, told)
         block.inside[:] = 0
-        trials.fused[:] = -1
-        trials.streamed[:] = False
+        if trials is not None:
+            trials.fused[:] = -1
+            trials.streamed[:] = False
         if block.scores.shape[0] > 1:
-            place(program, fusing, striped, choices, block, trials, pins, told, objective, picks[first:last])
+            place(program, fusing, striped, choices, block, trials, None, told, objective, picks[first:last])
             for b in range(count):
-                trace_back(program, fusing, block, trials, pins, b, b)
+                trace_back(program, fusing, block, trials, None, b, b)
         sum_up(
-            program, fusing, striped, choices, block, trials, pins, told, picks[first:last], totals[first:last],
+            program, fusing, striped, choices, block, trials, None, told, picks[first:last], totals[first:last],
             where[first:last],
         )  # fmt: skip
         for b in range(count):

@@ -66,15 +66,16 @@ class PlacedNetwork:
         )
 
     def _lives(self, plan: Plan) -> list[tuple[int, int]]:
-        """First and last step of every tensor: those of a group take turns, so all that lie there stay to its end."""
+        """First and last step of every tensor: stripes take turns, so what a group makes or reads stays."""
         lives = [(tensor.birth, tensor.death) for tensor in plan.tensors]
         for group, _ in self.groups:
-            for n, (birth, death) in enumerate(lives):
-                if group.begin <= birth <= group.end:
-                    birth = group.begin
-                if birth <= group.end and group.begin <= death <= group.end:
-                    death = group.end
-                lives[n] = birth, death
+            lives = [
+                (
+                    group.begin if group.begin <= birth <= group.end else birth,
+                    group.end if group.begin <= death <= group.end else death,
+                )
+                for birth, death in lives
+            ]
         return lives
 
     def peak_bits(self, plan: Plan) -> int:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,14 +139,24 @@ class Placer:
                     self.objective, picks, placed.totals, placed.inside, placed.where, missing,
                 )  # fmt: skip
             else:
+                fusing = (self.groups, striped, trials) if self._may_fuse else (None, None, None)
                 told = kernel.evaluate(
-                    self.program, self.groups, choices, striped, block, trials, pins, self.objective, picks,
+                    self.program, fusing[0], choices, fusing[1], block, fusing[2], self.objective, picks,
                     placed.totals, placed.inside, placed.where, missing,
                 )  # fmt: skip
             if not told:
                 return placed
             for row in np.unique(missing[: min(told, TOLD)], axis=0):
                 self._fill(*(int(value) for value in row))
+
+    @cached_property
+    def _may_fuse(self) -> bool:
+        """Some group may be tried at some widths: what is alive and what a layer in it moves may not fit."""
+        bits = [tensor.elements * self._bits[-1] for tensor in self.plan.tensors]
+        pairs = [pair for group in self.plan.groups for pair in pairwise((group.inner[0], *group.inner))]
+        widest = max((sum(bits[n] for n in {*pair}) for pair in pairs), default=0)
+        alive = max((sum(bits[n] for n in step) for step in self.plan.alive.steps), default=0)
+        return bool(widest) and alive + widest > self.program.size
 
     def _block(self, count: int) -> Block:
         """Room for so many candidates."""

@@ -99,7 +99,7 @@ class TensorPlace:
         width: of its elements [bit].
         memory: in which it lies from the node that makes it to the last that reads it.
         birth, death: first and last node that runs while it lies there, as positions in `NetworkCost.order`; what
-            lies there at the begin of a fused group does so until its end, and so does all that the group makes.
+            a fused group reads and makes lies there until its end.
     """
 
     name: str
@@ -172,8 +172,8 @@ class NetworkCost(Shown):
         order: names of its nodes, as they run.
         tensors: where its tensors lie, in order of birth.
         fused: groups of its layers that run in stripes.
-        load: of the weights that stay on chip between inferences, None where none do; not a part of any total, which
-            are those of one inference after it.
+        load: of the weights that stay on chip between inferences, None where none do; not a part of any total:
+            they are those of one inference after it.
         price_notes: what to know about the prices, each sentence once.
         uncounted: ops without a rule: the totals are a lower bound.
     """
