@@ -8,6 +8,7 @@ becomes of the other process, a kernel that it did not leave is compiled here.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import pickle
 import subprocess
@@ -59,16 +60,17 @@ def wait(name: str) -> None:
 
 def compile_one(name: str, nest: NestInputs) -> None:
     """Compile a kernel for the types that the mapper calls it with, by a call that finds nothing to do."""
-    tiles, numbers, limits = np.empty((0, 8), np.int64), np.empty(0), (0.0, 0.0)
-    pairs, lines = np.empty((0, 2), np.int64), np.empty((0, len(nest.cost), bounds.NUM_COLUMNS))
-    if name == "search":
-        sizes, edges = np.empty((0, 7), np.int64), np.empty((0, len(nest.cost)))
-        search.search(
-            nest, 0, 1, tiles, tiles, pairs, lines, numbers, sizes, edges, numbers, tiles, numbers, limits
-        )
-    else:
-        bounds_s, least = np.empty((0, len(nest.cost))), np.empty(len(nest.cost))
-        bounds.join(nest, 0, 1, tiles, tiles, bounds_s, least, limits, pairs, lines, numbers)
+    metrics, vectors = len(nest.cost), np.empty((0, 8), np.int64)
+    arguments: dict[str, Any] = {
+        "nest": nest, "objective": 0, "num_metrics": 1, "registers": vectors, "unrollings": vectors,
+        "bounds_s": np.empty((0, metrics)), "least_tile": np.empty(metrics), "limits": (0.0, 0.0),
+        "pairs": np.empty((0, 2), np.int64), "lines": np.empty((0, metrics, bounds.NUM_COLUMNS)),
+        "scores": np.empty(0), "shares": np.empty(0),
+        "sizes": np.empty((0, 7), np.int64), "edges": np.empty((0, metrics)),
+        "tiles": vectors, "held": np.empty((0, 5)), "keys": np.empty(0),
+    }  # fmt: skip
+    kernel: Any = LONGEST[name]
+    kernel(*(arguments[parameter] for parameter in inspect.signature(kernel.py_func).parameters))
 
 
 def _start(name: str, nest: NestInputs) -> subprocess.Popen[bytes]:

@@ -77,8 +77,8 @@ def tile_factors(nest: NestInputs) -> Floats:
 
 
 @compiled
-def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
-    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
+def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints, held: Floats) -> Floats:
+    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M); held: `TileSpace.held`
 
     As inside the tile, one operand gains from the order; I may slide by whichever dim gains most.
     """
@@ -88,11 +88,12 @@ def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
     irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
     for q in range(tiles.shape[0]):
         t = tiles[q]
-        around, slide = total / product(t), 1.0
+        around, slide = total / product(t), held[q, 0]
         for dim in range(OY, FX + 1):
             if t[dim] != b[dim]:
                 share = t[dim] / b[dim]
-                slide = min(slide, share + (1.0 - share) * fresh_part(dim, t, t[dim], pace))
+                moved = share + (1.0 - share) * fresh_part(dim, t, t[dim], pace)
+                slide = min(slide, moved * held[q, dim - OY + 1])
         keep = (
             1.0 - irrelevant(WEIGHT, t) / irr[0],
             1.0 - irrelevant(INPUT, t) / irr[1],

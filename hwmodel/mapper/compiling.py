@@ -1,8 +1,8 @@
 """Kernels: functions that numba compiles and keeps on disk.
 
 numba keeps a compiled function together with all that it calls, but looks at the function's own file alone to tell
-whether it is still the source. Here it looks at every file of that file's folder and of this one, and at the table of
-the dims that index an operand: an edited helper is compiled anew.
+whether it is still the source. Here it looks at every file of that file's folder and of this one, and at the table
+of the dims that index an operand: an edited helper is compiled anew.
 """
 
 from __future__ import annotations

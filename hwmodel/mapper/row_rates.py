@@ -30,18 +30,18 @@ from hwmodel.network.layer import OPERANDS, Operand
 Terms = Sequence[tuple[int, int]]
 
 
-def search_rates(accelerator: Accelerator, widths: Widths) -> Floats:
+def search_rates(accelerator: Accelerator, widths: Widths, i_bits: int) -> Floats:
     """Rates (M, NUM_FEATURES) of a dense layer: what `price` charges, as far as it depends on the mapping.
 
-    Row 0: energy [pJ]; 1: exclusive transfers; 2: waiting; then a port or network each [cycles]. Empty ports are
-    left out.
+    i_bits: width of I in the outermost memory [bit]. Row 0: energy [pJ]; 1: exclusive transfers; 2: waiting; then a
+    port or network each [cycles]. Empty ports are left out.
     """
     rows: list[Floats] = [np.zeros(NUM_FEATURES) for _ in range(PORTS)]
     for level in range(3):
         for memory in accelerator.levels[level].memories:
             reading, writing, network = (np.zeros(NUM_FEATURES) for _ in range(3))
             for operand in memory.holds:
-                reads, writes, fills = _moves(level, operand, widths)
+                reads, writes, fills = _moves(level, operand, widths._replace(i=i_bits) if level == 2 else widths)
                 _add(rows[ENERGY_ROW], reads, memory.read_pj_per_bit)
                 _add(rows[ENERGY_ROW], writes, memory.write_pj_per_bit)
                 slow_read, slow_write = _per_bit(memory.read_bits_per_cycle), _per_bit(memory.write_bits_per_cycle)

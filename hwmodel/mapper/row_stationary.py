@@ -80,7 +80,7 @@ def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], float, float, I
             starts,
             pieces,
             (*_memories(accelerator), _tile_widths(widths)),
-            search_rates(accelerator, widths),
+            search_rates(accelerator, widths, task.stay.i_bits or widths.i),
             np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
             OBJECTIVES.index(optimize),
         )

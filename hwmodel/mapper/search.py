@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, PES, REST, SLOPE, fill_edges, rest, tile_factors
+from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, IDLE, PES, REST, SLOPE, fill_edges, rest, tile_factors
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
     BUFFER,
     INPUT,
     OUTER_WRITES,
     OUTPUT,
+    OY,
     PE,
     PSUM,
     RELEVANT,
@@ -29,6 +30,7 @@ from hwmodel.mapper.counting import (
     product,
     tile_words,
 )
+from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, whole
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
@@ -36,23 +38,22 @@ REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
 
 
 @internal
-def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
-    """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished).
+def _fits(nest: NestInputs, t: Ints, finished: bool) -> bool:
+    """The buffer holds a tile (O at `acc` while unfinished). finished: a pair sums all that its outputs need.
 
     Outputs that lie in the buffer whole are unfinished where sums return to them.
     """
-    for d in range(8):
-        if t[d] % a[d] != 0 or (t[d] != a[d] and nest.loops[0, d] == 0):
-            return False
-    before = t if nest.holds[BUFFER, OUTPUT] else a
-    returned = irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, before)
-    returned = returned or not (nest.holds[PE, OUTPUT] or nest.holds[BUFFER, OUTPUT])
+    returned = not finished
+    if nest.holds[BUFFER, OUTPUT]:
+        returned = irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, t)
+    elif not nest.holds[PE, OUTPUT]:
+        returned = True
     for memory in range(3):
         need = nest.unfinished[memory] if returned else 0.0
         for x in range(3):
             if nest.holds[BUFFER, x] and nest.memory[BUFFER, x] == memory:
                 width = nest.widths[x]
-                if x == OUTPUT and (not nest.holds[PE, x] or irrelevant(x, nest.bounds) != irrelevant(x, a)):
+                if x == OUTPUT and (not nest.holds[PE, x] or not finished):
                     width = nest.widths[PSUM]
                 need += tile_words(x, t, nest.pace) * width
         if need > nest.capacity[memory]:
@@ -61,14 +62,26 @@ def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
 
 
 @internal
-def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
-    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
+def _exchange(nest: NestInputs, t: Ints, n: Ints, held: Floats, words: Floats) -> None:
+    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM; held (5): of I."""
     ones, full = np.ones(8, np.int64), float(product(n))
     for x in range(3):
         size = tile_words(x, t, nest.pace)
         for o in range(words.shape[0]):
             order = nest.outer[o]
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
+            if x == INPUT:
+                words[o, x] *= held[_slides(order, n)]
+
+
+@internal
+def _slides(order: Ints, n: Ints) -> int:
+    """Column of `TileSpace.held`: the innermost of the loops n where it slides a window of I, else 0."""
+    for k in range(7, -1, -1):
+        dim = order[k]
+        if n[dim] > 1:
+            return dim - OY + 1 if dim >= OY else 0
+    return 0
 
 
 @internal
@@ -118,6 +131,7 @@ def search(
     edges: Floats,
     shares: Floats,
     tiles: Ints,
+    held: Floats,
     keys: Floats,
     limits: tuple[float, float],
 ) -> tuple[float, float, Ints]:
@@ -130,7 +144,7 @@ def search(
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
         shares: (P) of the steps that skipping leaves to a pair.
-        tiles, keys: (T, 8) and their lower bounds (T), rising.
+        tiles, held, keys: (T, 8), of `TileSpace.held` (T, 5), and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
     Returns:
@@ -147,15 +161,20 @@ def search(
     edge_t, edge, around = np.empty(all_metrics), np.empty(all_metrics), np.empty(nest.outer.shape[0])
     repeats = np.zeros(nest.outer.shape[0], np.bool_)
     words, far = np.empty((nest.outer.shape[0], 3)), np.empty((nest.outer.shape[0], all_metrics))
+    divisors, able, reach = divisors_of(bounds), np.empty(pairs.shape[0], np.int64), pairs.shape[0]
+    masks = divisor_masks(nest, divisors, registers, unrollings, pairs)
     for q in range(tiles.shape[0]):
         if keys[q] > cutoff:
             break
         t = tiles[q]
+        fits = (_fits(nest, t, False), _fits(nest, t, True))
+        if not fits[0] and not fits[1]:
+            continue
         own = (irrelevant(WEIGHT, t), irrelevant(INPUT, t), irrelevant(OUTPUT, t))
         others = (rest(WEIGHT, t), rest(INPUT, t), rest(OUTPUT, t))
         for d in range(8):
             n[d] = bounds[d] // t[d]
-        _exchange(nest, t, n, words)
+        _exchange(nest, t, n, held[q], words)
         size = (
             float(tile_words(WEIGHT, t, pace)),
             float(tile_words(INPUT, t, pace)),
@@ -174,9 +193,14 @@ def search(
             for k in range(all_metrics):
                 far[o, k] = factors[k, 0] * words[o, 0] + factors[k, 1] * words[o, 1] + factors[k, 2] * words[o, 2]
                 least[k] = min(least[k], far[o, k])
-        for p in range(pairs.shape[0]):
+        while reach > 0 and scores[reach - 1] > cutoff:
+            reach -= 1
+        for candidate in range(dividing(divisors, masks, t, reach, able)):
+            p = able[candidate]
             if scores[p] > cutoff:
                 break
+            if not (fits[1] if sizes[p, IDLE + OUTPUT] == irr[2] else fits[0]):
+                continue
             compute = array_cycles(nest, sizes[p, PES], shares[p])
             carried = (
                 others[0] == sizes[p, REST],
@@ -202,8 +226,6 @@ def search(
             r = registers[pairs[p, 0]]
             for d in range(8):
                 a[d] = r[d] * unrollings[pairs[p, 1], d]
-            if not _fits(nest, t, a):
-                continue
             iteration = compute / iterations
             for d in range(8):
                 m[d] = t[d] // a[d]

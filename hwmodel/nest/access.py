@@ -9,6 +9,9 @@ reads = U - distinct elements, since the first visit of an element starts from z
 read for all instances that need the same tile (multicast), and takes one update for all that add into
 the same outputs (spatial reduction).
 
+Zero padding (`Layer.padding`) is not fetched from the outermost memory into a shared buffer; a layer without it
+counts as Timeloop does, for which padding is data.
+
 Source: Parashar et al., Timeloop, ISPASS 2019, section V; checked against Timeloop v3.0.3 in the tests.
 """
 
@@ -16,13 +19,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.nest.mapping import Mapping, check_mapping, extent, footprint
+from hwmodel.nest.mapping import Loop, Mapping, check_mapping, extent, footprint
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import REDUCTION, RELEVANT, DimName, Layer, Operand
+from hwmodel.network.padding import Rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +82,49 @@ def task_accesses(task: Task, mapping: Mapping) -> AccessCounts:
                 layer, mapping, operand, inner, level, holders[-1], diagonal
             )
             inner = level
+        shared = len(holders) > 1 and holders[-2] >= task.accelerator.array_level
+        if operand == "I" and shared and task.skips_padding:
+            _leave_padding(counts, layer, mapping, holders[-2], holders[-1])
     return counts
+
+
+def _leave_padding(counts: dict[tuple[str, Operand], OperandAccess], layer: Layer, mapping: Mapping, inner: int,
+                   outermost: int) -> None:  # fmt: skip
+    """Zeros around the input are nowhere: a shared buffer fetches none from the outermost memory."""
+    stored = stored_transfers(layer, mapping, inner)
+    near, far = mapping.levels[inner].name, mapping.levels[outermost].name
+    counts[near, "I"] = replace(counts[near, "I"], fills=stored)
+    counts[far, "I"] = replace(counts[far, "I"], reads=stored)
+
+
+def stored_transfers(layer: Layer, mapping: Mapping, level: int) -> int:
+    """As `tile_transfers` of I, without the padding; also without what a mapping pads the rows or columns to."""
+    bounds, words = mapping.bounds(level), tile_transfers(layer, mapping, "I", level)
+    share = Fraction(1)
+    slides = _sliding_loop(mapping, level)
+    axes: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
+    for axis, (out, tap) in enumerate(axes):
+        tile: dict[DimName, int] = {out: bounds[out], tap: bounds[tap]}
+        pace: dict[DimName, int] = {out: layer.stride[axis], tap: layer.dilation[axis]}
+        length = extent(layer, bounds, axis)
+        for dim in (out, tap):
+            if slides is not None and slides.dim == dim and tile[dim] * pace[dim] <= length:
+                tile[dim] *= slides.bound
+        before, after = layer.padding[axis]
+        beyond = sum(pace[dim] * (mapping.dims[dim] - layer.dims[dim]) for dim in (out, tap))
+        whole = Rows(
+            outputs=mapping.dims[out], taps=mapping.dims[tap], stride=pace[out], dilation=pace[tap],
+            before=before, after=after + beyond,
+        )  # fmt: skip
+        none = replace(whole, before=0, after=0)
+        share *= Fraction(whole.covered(tile[out], tile[tap]), none.covered(tile[out], tile[tap]))
+    return int(words * share)
+
+
+def _sliding_loop(mapping: Mapping, level: int) -> Loop | None:
+    """The innermost loop around a tile of I where it slides a window, and nothing stays before it."""
+    loops = [loop for outer in reversed(mapping.levels[level + 1 :]) for loop in outer.temporal if loop.bound > 1]
+    return loops[-1] if loops and loops[-1].dim in ("OY", "OX", "FY", "FX") else None
 
 
 def _count_input(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator, Memory, Widths
 from hwmodel.network.choice import remove_filters
-from hwmodel.network.layer import Bits, Density, Dims, Layer, Operand
+from hwmodel.network.layer import NO_PADS, Bits, Density, Dims, Layer, Operand, Pads
 
 
 class Stay(NamedTuple):
@@ -48,6 +48,7 @@ class Identity(NamedTuple):
         widths: [bit].
         accelerator: its fingerprint.
         stay: of its operands.
+        padding: zeros around the input, where the chip does not fetch them.
     """
 
     dims: Dims
@@ -57,6 +58,7 @@ class Identity(NamedTuple):
     widths: Widths
     accelerator: str
     stay: Stay
+    padding: Pads
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,13 @@ class Task:
             self.widths,
             self.accelerator.fingerprint,
             self.stay,
+            layer.padding if self.skips_padding else NO_PADS,
         )
+
+    @property
+    def skips_padding(self) -> bool:
+        """Zeros around the input do not come from the outermost memory; row-stationary chips are as published."""
+        return self.accelerator.dataflow == "free"
 
     def home(self, operand: Operand) -> Memory:
         """The memory that an operand comes from or ends in: the resident one, else the outermost.
@@ -133,16 +141,9 @@ class Task:
 
     def with_outputs(self, bits: int) -> Task:
         """The same task with finished outputs of another width [bit]."""
-        return self._at(self.widths._replace(o=bits), self.stay)
-
-    def with_inputs(self, bits: int) -> Task:
-        """The same task with inputs of another width, as wide where they lie as they are read [bit]."""
-        acc = self.accelerator.precision.acc_bits or self.widths.acc - self.widths.i + bits
-        return self._at(self.widths._replace(i=bits, acc=acc), self.stay._replace(i_bits=None))
-
-    def _at(self, widths: Widths, stay: Stay) -> Task:
-        bits = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
-        return replace(self, layer=self.layer.with_bits(bits), widths=widths, stay=stay)
+        widths = self.widths._replace(o=bits)
+        own = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
+        return replace(self, layer=self.layer.with_bits(own), widths=widths)
 
     def in_room(self, room_bits: float | None) -> Task:
         """The same task with another room in the resident memory [bit]; None: all of it."""

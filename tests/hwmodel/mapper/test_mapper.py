@@ -27,6 +27,8 @@ LAYERS = [
     Layer(name="matmul", kind="matmul", dims={"G": 2, "K": 2, "C": 4, "OX": 4}),
     Layer(name="narrow", dims={"K": 4, "C": 4, "OX": 4}, bits=Bits(w=2, i=4)),
     Layer(name="wide", dims={"K": 4, "C": 2, "OX": 4}, bits=Bits(w=16, i=8)),
+    Layer(name="padded", dims={"K": 2, "OY": 2, "OX": 4, "FX": 3}, padding=((0, 0), (1, 1))),
+    Layer(name="padded twice", dims={"C": 2, "OY": 4, "FY": 3}, stride=2, padding=((2, 1), (0, 0))),
 ]
 
 NO_REGISTERS = TINY[: TINY.index("  - name: regs")] + TINY[TINY.index("  - name: buffer") :]

@@ -18,7 +18,7 @@ from hwmodel.mapper import shared
 from hwmodel.mapper.pe_sets import divisors
 from hwmodel.mapper.row_stationary import _mapping, row_stationary, search
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
-from hwmodel.nest.task import Task
+from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import DIM_NAMES
 from hwmodel.price.spatial import Priced, price
 
@@ -161,10 +161,10 @@ LAYERS = st.builds(
 
 @pytest.mark.parametrize("optimize", ["energy", "latency", "edp"])
 @settings(max_examples=12, deadline=None)
-@given(layer=LAYERS, number=st.integers(0, len(CHIPS) - 1))
-def test_the_search_finds_the_best_of_all_mappings(optimize, layer, number):
+@given(layer=LAYERS, number=st.integers(0, len(CHIPS) - 1), i_bits=st.sampled_from([None, 32]))
+def test_the_search_finds_the_best_of_all_mappings(optimize, layer, number, i_bits):
     chip = CHIPS[number]
-    task = Task.of(layer, chip)
+    task = Task.of(layer, chip, Stay(i_bits=i_bits))
     best = best_of(task, optimize)
     if best is None:
         with pytest.raises(MappingError, match="no row-stationary mapping of 'x' fits"):
@@ -236,9 +236,10 @@ UNEQUAL = small_chip(
     ],
     ids=["conv", "depthwise"],
 )
-def test_the_search_counts_what_the_price_charges(layer, chip, optimize):
+@pytest.mark.parametrize("i_bits", [None, 24])
+def test_the_search_counts_what_the_price_charges(layer, i_bits, chip, optimize):
     """Not only its choice: the energy and the cycles by which it chose, first fill and last drain included."""
-    task = Task.of(layer, chip)
+    task = Task.of(layer, chip, Stay(i_bits=i_bits))
     _, energy_pj, cycles, _ = search(task, optimize)
     found = price(task, row_stationary(task, optimize))
     assert abs(found.cycles - cycles) <= 1  # rounded up, after sums that may be off by a last digit
