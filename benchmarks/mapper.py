@@ -9,6 +9,7 @@ with every cache emptied before each. Peers' figures are those of the README in 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import platform
@@ -99,22 +100,24 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
         free._Branch(_space(layer, accelerator), (), _keeps(layer, accelerator)),
         free._Search(ENERGY, 1),
     )
-    tiles, _, least = branch.tiles(1)
+    tiles, held, _, least = branch.tiles(1)
     branch.bound(energy)
     registers = branch.space.register_tiles(branch.kept[0])
     pairs, lines, scores = branch.join(energy, registers, least, (np.inf, np.inf))
     pairs, lines = pairs[:most_pairs], lines[:most_pairs].copy()
-    tiles, keys = tiles[-most_tiles:], np.full(len(tiles[-most_tiles:]), -np.inf)
+    tiles, held, keys = tiles[-most_tiles:], held[-most_tiles:], np.full(len(tiles[-most_tiles:]), -np.inf)
     lines[:, :, : bounds.CONSTANT] = -np.inf  # what the bounds are made of
     scores = np.full(len(pairs), -np.inf)
     sizes = bounds.pair_sizes(registers, branch.unrollings, pairs)
+    edges = bounds.pair_edges(branch.nest, registers, branch.unrollings, pairs)
+    shares = branch.shares(registers, pairs)
     counted = 0
 
     def count() -> None:
         nonlocal counted
         found = search.search(
             branch.nest, ENERGY, 1, registers, branch.unrollings,
-            pairs, lines, scores, sizes, tiles, keys, (np.inf, np.inf),
+            pairs, lines, scores, sizes, edges, shares, tiles, held, keys, (np.inf, np.inf),
         )[2]  # fmt: skip
         counted = int(found[search.COUNTED])
 
@@ -157,6 +160,31 @@ def best_known() -> list[Row]:
                 peer="timeloop-mapper v3.0.3, 40 s, 2 threads", ratio=40.0 / seconds[0],
             )
         )  # fmt: skip
+    return rows
+
+
+#: Layers of `few_pes`: 3x3 convolutions of ResNet-18 and VGG-16, and one with a batch of 16.
+FEW_PES = {
+    "r18_l2": {"P": 28, "Q": 28, "C": 128, "K": 128, "N": 1},
+    "vgg_conv3_1": {"P": 56, "Q": 56, "C": 128, "K": 256, "N": 1},
+    "r18_l2_batch16": {"P": 28, "Q": 28, "C": 128, "K": 128, "N": 16},
+}
+
+
+def few_pes() -> list[Row]:
+    """The architecture of `timeloop_mapper_best.json` with 8 x 8 PEs: more of the space is in reach of the best."""
+    data = copy.deepcopy(figures("timeloop_mapper_best.json"))
+    spec = data["arch_specs"]["a16x16_rf64_glb108"]
+    for part in (spec["arithmetic"], spec["storage"][0]):
+        part.update(instances=64, meshX=8)
+    plain = {"R": 3, "S": 3, "Wstride": 1, "Hstride": 1, "Wdilation": 1, "Hdilation": 1}
+    rows = []
+    for name, sizes in FEW_PES.items():
+        item = {"arch": "a16x16_rf64_glb108", "layer": name, "problem": {**plain, **sizes}}
+        layer, accelerator = timeloop_best.problem_of(data, item)
+        seconds = timed(partial(find_mapping, layer, accelerator), 3)
+        _, found = find_mapping(layer, accelerator)
+        rows.append(row(f"64 PEs, free bypass, {name}", seconds, 0.3, pj_per_mac=found.energy_pj / layer.macs))
     return rows
 
 
@@ -298,7 +326,7 @@ def show(rows: list[Row], layers: list[Row]) -> None:
 def main() -> None:
     os.environ["HWMODEL_CACHE"] = "off"
     graph = resnet18()
-    rows = [eyeriss_256(), *best_known(), network(graph)]
+    rows = [eyeriss_256(), *best_known(), *few_pes(), network(graph)]
     for name in ("tpu_like", "edge_npu"):
         rows.append(enumeration(name, graph.layers[5], load_accelerator(name), 2000, 300))
     rows += [row_stationary_network(graph), *(row_stationary_network(item, 1.0) for item in (gpt2(), llama_7b()))]

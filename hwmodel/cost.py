@@ -282,8 +282,10 @@ def evaluate(
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
         activation_bits=float(placed.peak_bits(plan)),
+        order=tuple(node.name for node in graph.nodes),
         tensors=placed.tensors(plan, accelerator),
         fused=placed.fused(plan),
+        load=placed.load(plan, accelerator),
         price_notes=tuple(
             dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes, *plan.notes])
         ),

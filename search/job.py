@@ -260,6 +260,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         name=spec.name,
         context=materials.context,
         timeout_s=spec.search.timeout_s,
+        fuse=spec.fuse,
     )
 
 
@@ -306,6 +307,7 @@ def _outputs(materials: Materials, study: Study, picked: Result, rule: str, orig
         folder=materials.folder,
         graph=materials.graph,
         accelerator=materials.accelerator,
+        fuse=study.fuse,
         objectives=study.objectives,
         results=study.results(),
         front=front,

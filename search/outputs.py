@@ -17,6 +17,7 @@ from hwmodel.files import write_atomic
 from hwmodel.network.choice import FLOAT, surviving_weights
 from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import LayerGraph
+from hwmodel.network.tensors import written_bits
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, interval_columns, results_frame, ties_of
@@ -28,6 +29,7 @@ from workloads.training.accuracy import Accuracy, Interval
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hwmodel import NetworkCost
     from hwmodel.chip.accelerator import Accelerator
 
 BEST, BEST_WEIGHTS = "best.yaml", "checkpoints/best.safetensors"
@@ -42,6 +44,7 @@ class RunOutputs:
         folder: where the files go.
         graph: of the model.
         accelerator: None where costs of one were no objective.
+        fuse: costs are of fused layers.
         objectives: of the study.
         results: the whole ledger.
         front: of the last stage, cheapest first.
@@ -65,6 +68,7 @@ class RunOutputs:
     tests: tuple[FinalRecord, ...]
     provenance: Provenance = field(default_factory=Provenance)
     huffman_bits: Mapping[str, float] = field(default_factory=dict)
+    fuse: bool = True
 
     def write(self) -> None:
         """`pareto.csv`, `candidates.csv`, `layers.csv` and `best.yaml`, each whole or not at all."""
@@ -110,26 +114,32 @@ class RunOutputs:
         return pd.DataFrame(rows)
 
     def layers_frame(self) -> pd.DataFrame:
-        """One row per layer of the pick: bits, density, weights, MACs, and with an accelerator what it costs."""
+        """One row per layer of the pick: bits, density, weights, MACs, and with an accelerator what it costs.
+
+        `o_bits` is the width at which its output is written [bit], `resident` the operands that stay on chip.
+        """
         import pandas as pd
 
         config = CompressionConfig.from_dict(self.picked.config)
         annotated = config.annotate(self.graph)
-        cost = None if self.accelerator is None else evaluate(self.graph, self.accelerator, config)
+        cost = None if self.accelerator is None else evaluate(self.graph, self.accelerator, config, fuse=self.fuse)
         priced = {} if cost is None else {item.name: item for item in cost.layers}
         native = FLOAT if self.accelerator is None else self.accelerator.native_bits
+        written = written_bits(annotated, native) if cost is None else _written(cost)
         rows = []
         for layer in annotated.layers:
             choice = config.layers.get(layer.module, LayerChoice())
             shared = layer_row(layer if layer.bits else layer.with_bits(native))
             row: dict[str, Any] = {
                 **{name: shared[name] for name in ("layer", "module", "w_bits", "a_bits")},
+                "o_bits": written[layer.name],
                 "density": choice.density, "pattern": choice.pattern, "quantizer": choice.quantizer,
                 "weights": shared["weights"], "nonzero_weights": surviving_weights(layer), "macs": shared["macs"],
                 "huffman_bits": self.huffman_bits.get(layer.module, math.nan) if layer.weights else math.nan,
             }  # fmt: skip
             if cost is not None:
                 item = priced[layer.name]
+                row["resident"] = " ".join(item.resident)
                 row["energy_pj"] = item.energy_pj
                 row["energy_share"] = item.energy_pj / cost.energy_pj if cost.energy_pj else math.nan
                 row["cycles"], row["bound"] = item.cycles, item.bound
@@ -160,6 +170,11 @@ class RunOutputs:
                 "mean": test.mean, **_ends(test.interval), "sd": _finite(test.sd), "seeds": test.num_seeds,
             }  # fmt: skip
         return found
+
+
+def _written(cost: NetworkCost) -> dict[str, int]:
+    """Layer -> width at which its outputs are written [bit]."""
+    return {item.name: item.layer.bits.out for item in cost.layers if item.layer.bits is not None}
 
 
 def _ends(interval: Interval | None) -> dict[str, float | None]:

@@ -45,6 +45,7 @@ class StudySetup:
         evaluator: gives the accuracies.
         use_sensitivity: measure single changes first.
         save: writes a finetuned model; None writes `.safetensors`.
+        fuse: costs are of fused layers, as in `hwmodel.evaluate`.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class StudySetup:
     evaluator: Evaluator
     use_sensitivity: bool
     save: Save | None
+    fuse: bool = True
 
 
 class Runner:

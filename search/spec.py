@@ -112,6 +112,7 @@ class SearchSpec(Schema):
         objectives: accuracy and costs, of `search.OBJECTIVES`; the first cost orders the front. Left out, accuracy
             and energy with an accelerator (latency where that has no energies), and average bits without.
         strict_bits: refuse a space with widths that the accelerator has no arithmetic for.
+        fuse: costs are of layers, pools, concatenations and attentions that may be fused, as in `hwmodel.evaluate`.
         checkpoint: of a trained float model: `.safetensors`, `.npz` of arrays named like its parameters, or a
             `.pt` of its state dict; without it one is trained.
         provenance: written by a run, not read.
@@ -128,6 +129,7 @@ class SearchSpec(Schema):
     search: BudgetSpec = Field(default_factory=BudgetSpec)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     strict_bits: bool = False
+    fuse: bool = True
     checkpoint: str | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
 

@@ -65,6 +65,7 @@ class Study:
         sensitivity: bool | None = None,
         save: Save | None = None,
         timeout_s: float | None = None,
+        fuse: bool = True,
     ) -> Self:
         """A new study, or the one in the folder.
 
@@ -88,10 +89,12 @@ class Study:
                 where `evaluate` has a cheap first fidelity (`.ptq`).
             save: writes a finetuned model; None writes `.safetensors`.
             timeout_s: a candidate that takes longer at one fidelity is recorded as failed [s]; None waits.
+            fuse: layers, pools, concatenations and attentions may be fused, as in `hwmodel.evaluate`; a given
+                `table` decides for itself.
 
         Raises:
             ConfigError: an objective is unknown or needs an accelerator, the folder holds a study of another
-                space, model, accelerator, seed or context, or a record in it is damaged or missing.
+                space, model, accelerator, seed, fusion or context, or a record in it is damaged or missing.
             RunLockedError: another process is creating or running this study.
         """
         folder = Path(folder)
@@ -108,6 +111,7 @@ class Study:
             evaluator=evaluator,
             use_sensitivity=evaluator.has_fidelities if sensitivity is None else sensitivity,
             save=save,
+            fuse=fuse,
         )
         _settle_manifest(setup, _record(setup, graph, chip, table, context or {}), extend)
         return cls(setup, graph, chip, table)
@@ -125,6 +129,11 @@ class Study:
     @property
     def space(self) -> Space:
         return self._setup.space
+
+    @property
+    def fuse(self) -> bool:
+        """Costs are of fused layers."""
+        return self._setup.fuse
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -191,6 +200,7 @@ class Study:
                 self.accelerator,
                 self.space.choices(),
                 progress=lambda done, total: watch.step("table", done, total),
+                fuse=self.fuse,
             )
         return Pricer(self.graph, self._table)
 
@@ -267,6 +277,7 @@ def _record(
         "objectives": [objective.name for objective in setup.objectives],
         "graph": f"{graph.name} ({graph.fingerprint})",
         "accelerator": chip,
+        "fuse": setup.fuse,
         "context": dict(context),
         "space": setup.space.to_dict(),
     }

@@ -67,7 +67,7 @@ def compile_one(name: str, nest: NestInputs) -> None:
         "pairs": np.empty((0, 2), np.int64), "lines": np.empty((0, metrics, bounds.NUM_COLUMNS)),
         "scores": np.empty(0), "shares": np.empty(0),
         "sizes": np.empty((0, 7), np.int64), "edges": np.empty((0, metrics)),
-        "tiles": vectors, "keys": np.empty(0),
+        "tiles": vectors, "held": np.empty((0, 5)), "keys": np.empty(0),
     }  # fmt: skip
     kernel: Any = LONGEST[name]
     kernel(*(arguments[parameter] for parameter in inspect.signature(kernel.py_func).parameters))

@@ -50,7 +50,6 @@ from hwmodel.mapper.counting import (
     irrelevant,
     least_share,
     product,
-    stored_share,
     tile_words,
 )
 from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, busy_cycles, score_of, whole
@@ -78,8 +77,8 @@ def tile_factors(nest: NestInputs) -> Floats:
 
 
 @compiled
-def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
-    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M)
+def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints, held: Floats) -> Floats:
+    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M); held: `TileSpace.held`
 
     As inside the tile, one operand gains from the order; I may slide by whichever dim gains most.
     """
@@ -89,12 +88,12 @@ def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints) -> Floats:
     irr = (float(irrelevant(WEIGHT, b)), float(irrelevant(INPUT, b)), float(irrelevant(OUTPUT, b)))
     for q in range(tiles.shape[0]):
         t = tiles[q]
-        around, slide = total / product(t), stored_share(t, -1, nest)
+        around, slide = total / product(t), held[q, 0]
         for dim in range(OY, FX + 1):
             if t[dim] != b[dim]:
                 share = t[dim] / b[dim]
                 moved = share + (1.0 - share) * fresh_part(dim, t, t[dim], pace)
-                slide = min(slide, moved * stored_share(t, dim, nest))
+                slide = min(slide, moved * held[q, dim - OY + 1])
         keep = (
             1.0 - irrelevant(WEIGHT, t) / irr[0],
             1.0 - irrelevant(INPUT, t) / irr[1],

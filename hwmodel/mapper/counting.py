@@ -78,7 +78,6 @@ class NestInputs(NamedTuple):
         memory: (3, 3) memory slot per level and operand.
         capacity: (3) of the buffer's slots [bit], halved where double buffered.
         unfinished: (3) what resident outputs take more of them while their sums come and go [bit], halved likewise.
-        pads: (4) rows before and after, columns before and after the input that no memory holds.
         loops: (2, 8) 1 where the buffer and DRAM may loop over the dim.
         inner, outer: (n, 8) loop orders to try at the buffer and at DRAM.
         rate: MACs per PE and cycle.
@@ -107,7 +106,6 @@ class NestInputs(NamedTuple):
     memory: Ints
     capacity: Floats
     unfinished: Floats
-    pads: Ints
     loops: Ints
     inner: Ints
     outer: Ints
@@ -155,47 +153,6 @@ def fresh_part(dim: int, t: Ints, inside: int, pace: Ints) -> float:
     axis = dim % 2
     length = (t[OY + axis] - 1) * pace[STRIDE + axis] + (t[FY + axis] - 1) * pace[DILATION + axis] + 1
     return min(inside * pace[dim - OY], length) / length
-
-
-@internal
-def _ramp(rows: int, step: int, count: int) -> int:
-    """Sum of max(0, rows - i * step) over i < count."""
-    terms = min(count, max(0, -(-rows // step)))
-    return terms * rows - step * (terms * (terms - 1) // 2)
-
-
-@internal
-def _covered_share(axis: int, tile: int, taps: int, nest: NestInputs) -> float:
-    """Share of the rows of all tiles (their hulls) along an axis that some memory holds; as `network.padding`."""
-    before, after = nest.pads[2 * axis], nest.pads[2 * axis + 1]
-    if before + after == 0:
-        return 1.0
-    step, tap_step = tile * nest.pace[STRIDE + axis], taps * nest.pace[DILATION + axis]
-    length = (tile - 1) * nest.pace[STRIDE + axis] + (taps - 1) * nest.pace[DILATION + axis] + 1
-    tiles, tap_tiles = nest.bounds[OY + axis] // tile, nest.bounds[FY + axis] // taps
-    zeros = 0
-    for rows in (before, after):
-        for j in range(tap_tiles):
-            zeros += _ramp(rows - j * tap_step, step, tiles) - _ramp(rows - j * tap_step - length, step, tiles)
-    return 1.0 - zeros / (tiles * tap_tiles * length)
-
-
-@internal
-def stored_share(t: Ints, slides: int, nest: NestInputs) -> float:
-    """Share of the words of all tiles t of I that some memory holds; the loop over `slides` (-1: none) slides.
-
-    Where neighbours touch, the tiles of that loop together are one.
-    """
-    share = 1.0
-    for axis in range(2):
-        tile, taps = t[OY + axis], t[FY + axis]
-        length = (tile - 1) * nest.pace[STRIDE + axis] + (taps - 1) * nest.pace[DILATION + axis] + 1
-        if slides == OY + axis and tile * nest.pace[STRIDE + axis] <= length:
-            tile = nest.bounds[OY + axis]
-        elif slides == FY + axis and taps * nest.pace[DILATION + axis] <= length:
-            taps = nest.bounds[FY + axis]
-        share *= _covered_share(axis, tile, taps, nest)
-    return share
 
 
 @internal

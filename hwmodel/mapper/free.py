@@ -21,7 +21,7 @@ from hwmodel.mapper import ahead, bounds, search
 from hwmodel.mapper.counting import Floats, Ints, NestInputs
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.search import INNER, OUTER, REGISTERS, TILE, UNROLLING
-from hwmodel.mapper.space import Hierarchy, Kept, TileSpace, axis_loops, padded_variants, unrollings
+from hwmodel.mapper.space import Hierarchy, Kept, Tiles, TileSpace, axis_loops, padded_variants, unrollings
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, Operand
@@ -134,8 +134,8 @@ class _Branch:
     def nest(self) -> NestInputs:
         return self.space.nest(self.kept, self.networks)
 
-    def tiles(self, num_metrics: int) -> tuple[Ints, Floats, Floats]:
-        """Buffer tiles (T, 8), bounds of their exchange with DRAM (T, M) and the least of each (M).
+    def tiles(self, num_metrics: int) -> Tiles:
+        """Buffer tiles, and bounds of their exchange with DRAM.
 
         They depend on what the buffer keeps alone, so branches that differ elsewhere share them.
         """
@@ -143,14 +143,15 @@ class _Branch:
         if key not in self.space.priced_tiles:
             tiles = self.space.buffer_tiles(self.kept[1])
             ahead.begin(self.nest)
-            values = bounds.price_tiles(self.nest, num_metrics, tiles)
+            held = self.space.held(tiles)
+            values = bounds.price_tiles(self.nest, num_metrics, tiles, held)
             least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
-            self.space.priced_tiles[key] = (tiles, values, least)
+            self.space.priced_tiles[key] = Tiles(tiles, held, values, least)
         return self.space.priced_tiles[key]
 
     def bound(self, wanted: _Search) -> float:
         """A lower bound of the score; infinite where nothing fits."""
-        tiles, _, least = self.tiles(wanted.num_metrics)
+        tiles, _, _, least = self.tiles(wanted.num_metrics)
         if not len(self.unrollings) or not len(tiles):
             return math.inf
         num = wanted.num_metrics
@@ -164,7 +165,7 @@ class _Branch:
     def search(self, wanted: _Search, limit: float) -> Found | None:
         """The best mapping at or below a score."""
         nest, limits = self.nest, (limit, wanted.most_cycles)
-        tiles, values, least = self.tiles(wanted.num_metrics)
+        tiles, held, values, least = self.tiles(wanted.num_metrics)
         registers = self.space.register_tiles(self.kept[0])
         if not len(registers):
             return None
@@ -178,12 +179,12 @@ class _Branch:
         if not len(pairs) or not len(kept):
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
-        tiles, keys = tiles[kept], keys[kept]
+        tiles, held, keys = tiles[kept], held[kept], keys[kept]
         edges = bounds.pair_edges(nest, registers, self.unrollings, pairs)
         ahead.wait("search")
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
-            pairs, lines, scores, sizes, edges, shares, tiles, keys, limits,
+            pairs, lines, scores, sizes, edges, shares, tiles, held, keys, limits,
         )  # fmt: skip
         if best[REGISTERS] < 0:
             return None

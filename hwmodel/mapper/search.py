@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, PES, REST, SLOPE, fill_edges, rest, tile_factors
+from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, IDLE, PES, REST, SLOPE, fill_edges, rest, tile_factors
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
     BUFFER,
@@ -28,7 +28,6 @@ from hwmodel.mapper.counting import (
     irrelevant,
     moves,
     product,
-    stored_share,
     tile_words,
 )
 from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
@@ -39,23 +38,22 @@ REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
 
 
 @internal
-def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
-    """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished).
+def _fits(nest: NestInputs, t: Ints, finished: bool) -> bool:
+    """The buffer holds a tile (O at `acc` while unfinished). finished: a pair sums all that its outputs need.
 
     Outputs that lie in the buffer whole are unfinished where sums return to them.
     """
-    for d in range(8):
-        if t[d] % a[d] != 0 or (t[d] != a[d] and nest.loops[0, d] == 0):
-            return False
-    before = t if nest.holds[BUFFER, OUTPUT] else a
-    returned = irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, before)
-    returned = returned or not (nest.holds[PE, OUTPUT] or nest.holds[BUFFER, OUTPUT])
+    returned = not finished
+    if nest.holds[BUFFER, OUTPUT]:
+        returned = irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, t)
+    elif not nest.holds[PE, OUTPUT]:
+        returned = True
     for memory in range(3):
         need = nest.unfinished[memory] if returned else 0.0
         for x in range(3):
             if nest.holds[BUFFER, x] and nest.memory[BUFFER, x] == memory:
                 width = nest.widths[x]
-                if x == OUTPUT and (not nest.holds[PE, x] or irrelevant(x, nest.bounds) != irrelevant(x, a)):
+                if x == OUTPUT and (not nest.holds[PE, x] or not finished):
                     width = nest.widths[PSUM]
                 need += tile_words(x, t, nest.pace) * width
         if need > nest.capacity[memory]:
@@ -64,8 +62,8 @@ def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
 
 
 @internal
-def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
-    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM."""
+def _exchange(nest: NestInputs, t: Ints, n: Ints, held: Floats, words: Floats) -> None:
+    """Fills words (orders, 3) with what a buffer tile t under the loops n exchanges with DRAM; held (5): of I."""
     ones, full = np.ones(8, np.int64), float(product(n))
     for x in range(3):
         size = tile_words(x, t, nest.pace)
@@ -73,17 +71,17 @@ def _exchange(nest: NestInputs, t: Ints, n: Ints, words: Floats) -> None:
             order = nest.outer[o]
             words[o, x] = size * moves(x, t, order, ones, t, order, n, t, nest.pace, full)
             if x == INPUT:
-                words[o, x] *= stored_share(t, _sliding_dim(order, n), nest)
+                words[o, x] *= held[_slides(order, n)]
 
 
 @internal
-def _sliding_dim(order: Ints, n: Ints) -> int:
-    """The dim of the innermost of the loops n where it slides a window of I, else -1."""
+def _slides(order: Ints, n: Ints) -> int:
+    """Column of `TileSpace.held`: the innermost of the loops n where it slides a window of I, else 0."""
     for k in range(7, -1, -1):
         dim = order[k]
         if n[dim] > 1:
-            return dim if dim >= OY else -1
-    return -1
+            return dim - OY + 1 if dim >= OY else 0
+    return 0
 
 
 @internal
@@ -133,6 +131,7 @@ def search(
     edges: Floats,
     shares: Floats,
     tiles: Ints,
+    held: Floats,
     keys: Floats,
     limits: tuple[float, float],
 ) -> tuple[float, float, Ints]:
@@ -145,7 +144,7 @@ def search(
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
         shares: (P) of the steps that skipping leaves to a pair.
-        tiles, keys: (T, 8) and their lower bounds (T), rising.
+        tiles, held, keys: (T, 8), of `TileSpace.held` (T, 5), and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
     Returns:
@@ -168,11 +167,14 @@ def search(
         if keys[q] > cutoff:
             break
         t = tiles[q]
+        fits = (_fits(nest, t, False), _fits(nest, t, True))
+        if not fits[0] and not fits[1]:
+            continue
         own = (irrelevant(WEIGHT, t), irrelevant(INPUT, t), irrelevant(OUTPUT, t))
         others = (rest(WEIGHT, t), rest(INPUT, t), rest(OUTPUT, t))
         for d in range(8):
             n[d] = bounds[d] // t[d]
-        _exchange(nest, t, n, words)
+        _exchange(nest, t, n, held[q], words)
         size = (
             float(tile_words(WEIGHT, t, pace)),
             float(tile_words(INPUT, t, pace)),
@@ -197,6 +199,8 @@ def search(
             p = able[candidate]
             if scores[p] > cutoff:
                 break
+            if not (fits[1] if sizes[p, IDLE + OUTPUT] == irr[2] else fits[0]):
+                continue
             compute = array_cycles(nest, sizes[p, PES], shares[p])
             carried = (
                 others[0] == sizes[p, REST],
@@ -222,8 +226,6 @@ def search(
             r = registers[pairs[p, 0]]
             for d in range(8):
                 a[d] = r[d] * unrollings[pairs[p, 1], d]
-            if not _fits(nest, t, a):
-                continue
             iteration = compute / iterations
             for d in range(8):
                 m[d] = t[d] // a[d]

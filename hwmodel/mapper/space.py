@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from hwmodel.mapper.ports import port_rows, times
 from hwmodel.nest.mapping import Loop
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
+from hwmodel.network.padding import Rows
 from hwmodel.price.sparsity import Skips
 from hwmodel.price.spatial import mac_energy, moved_fraction, register_fraction
 
@@ -187,6 +189,22 @@ def tile_grid(choices: Choices, pace: tuple[int, ...]) -> tuple[Ints, Floats]:
     return vectors, sizes.astype(np.float64)
 
 
+class Tiles(NamedTuple):
+    """Tiles of the buffer.
+
+    Attributes:
+        tiles: (T, 8).
+        held: (T, 5), of `TileSpace.held`.
+        values: lower bounds of every metric of their exchange with DRAM (T, M).
+        least: of each metric (M).
+    """
+
+    tiles: Ints
+    held: Floats
+    values: Floats
+    least: Floats
+
+
 class TileSpace:
     """Tiles that fit and the kernel's numbers, from a task whose layer has given (padded) dims."""
 
@@ -221,7 +239,7 @@ class TileSpace:
         bounding, sides = port_rows(self._kept())
         self.rows, self.num_bounds = bounding + sides, WAITS + 1 + len(bounding)
         self.energy, self.skips = self._energies(), Skips.of(task)
-        self.priced_tiles: dict[tuple[frozenset[Operand], int], tuple[Ints, Floats, Floats]] = {}
+        self.priced_tiles: dict[tuple[frozenset[Operand], int], Tiles] = {}
 
     def _kept(self) -> Iterator[tuple[int, Operand, Memory]]:
         """(slot of the level, operand, memory) of all that may be kept; in the outermost slot, its home."""
@@ -240,16 +258,6 @@ class TileSpace:
                 active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
             )  # fmt: skip
         return energy[None]
-
-    def _pads(self) -> Ints:
-        """Rows and columns around the input that no memory holds, those that padded dims reach among them. (4)"""
-        layer, dims = self.task.layer, self.dims
-        if not self.task.skips_padding:
-            return np.zeros(4, dtype=np.int64)
-        (top, bottom), (left, right) = layer.padding
-        rows = layer.stride[0] * (dims.OY - layer.dims.OY) + layer.dilation[0] * (dims.FY - layer.dims.FY)
-        columns = layer.stride[1] * (dims.OX - layer.dims.OX) + layer.dilation[1] * (dims.FX - layer.dims.FX)
-        return np.array([top, bottom + rows, left, right + columns], dtype=np.int64)
 
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:
         """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
@@ -275,7 +283,6 @@ class TileSpace:
             memory=self.memory,
             capacity=self.capacity[1],
             unfinished=self.unfinished,
-            pads=self._pads(),
             loops=self.loops,
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),
@@ -308,6 +315,30 @@ class TileSpace:
             return vectors
         return np.ascontiguousarray(vectors[self._fitting(sizes, 1, self.widths[:3], kept)])
 
+    def held(self, tiles: Ints) -> Floats:
+        """Shares of the words of I of tiles (T, 8) that the outermost memory holds: zeros around it are nowhere.
+
+        (T, 5): where nothing slides, and where the loop over OY, OX, FY or FX does, so that neighbours that touch
+        are one tile.
+        """
+        shares = np.ones((len(tiles), 5))
+        layer, dims = self.task.layer, self.dims
+        names: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
+        for axis, (out, tap) in enumerate(names):
+            pace = layer.stride[axis], layer.dilation[axis]
+            before, after = layer.padding[axis]
+            after += pace[0] * (dims[out] - layer.dims[out]) + pace[1] * (dims[tap] - layer.dims[tap])
+            if not before + after or not self.task.skips_padding:
+                continue
+            table = _held_shares(Rows(dims[out], dims[tap], *pace, before, after))
+            rows = np.searchsorted(divisors(dims[out]), tiles[:, 4 + axis])
+            found = table[rows, np.searchsorted(divisors(dims[tap]), tiles[:, 6 + axis])]
+            columns = [0, 1 + axis, 3 + axis]
+            still = [column for column in range(5) if column not in columns]
+            shares[:, columns] *= found
+            shares[:, still] *= found[:, :1]
+        return shares
+
     def _fitting(self, sizes: Floats, level: int, widths: Floats, kept: frozenset[Operand]) -> np.ndarray:
         fits = np.ones(len(sizes), dtype=np.bool_)
         for slot in range(3):
@@ -315,6 +346,24 @@ class TileSpace:
             if held and self.capacity[level, slot] < math.inf:
                 fits &= sizes[:, held] @ widths[held] <= self.capacity[level, slot]
         return fits
+
+
+@lru_cache(maxsize=1024)
+def _held_shares(rows: Rows) -> Floats:
+    """Stored share of the rows of all tiles: as they are, and with those along the outputs or the filter as one.
+
+    By the places of their outputs and filter rows among the divisors of the bounds, (n, m, 3).
+    """
+    bare = replace(rows, before=0, after=0)
+    outputs, taps = divisors(rows.outputs), divisors(rows.taps)
+    shares = np.empty((len(outputs), len(taps), 3))
+    for (n, tile), (m, tap) in itertools.product(enumerate(outputs), enumerate(taps)):
+        length = (tile - 1) * rows.stride + (tap - 1) * rows.dilation + 1
+        along = rows.outputs if tile * rows.stride <= length else tile
+        across = rows.taps if tap * rows.dilation <= length else tap
+        for k, (t, u) in enumerate(((tile, tap), (along, tap), (tile, across))):
+            shares[n, m, k] = rows.covered(t, u) / bare.covered(t, u)
+    return shares
 
 
 def orders_of(level: Level) -> tuple[tuple[int, ...], ...]:

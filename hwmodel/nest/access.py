@@ -27,7 +27,7 @@ from hwmodel.nest.mapping import Loop, Mapping, check_mapping, extent, footprint
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import REDUCTION, RELEVANT, DimName, Layer, Operand
-from hwmodel.network.padding import Axis
+from hwmodel.network.padding import Rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def stored_transfers(layer: Layer, mapping: Mapping, level: int) -> int:
                 tile[dim] *= slides.bound
         before, after = layer.padding[axis]
         beyond = sum(pace[dim] * (mapping.dims[dim] - layer.dims[dim]) for dim in (out, tap))
-        whole = Axis(
+        whole = Rows(
             outputs=mapping.dims[out], taps=mapping.dims[tap], stride=pace[out], dilation=pace[tap],
             before=before, after=after + beyond,
         )  # fmt: skip

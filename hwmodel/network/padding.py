@@ -21,9 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, kw_only=True)
-class Axis:
-    """One axis of a layer: rows, or columns.
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a layer, or its columns.
 
     Attributes:
         outputs, taps: OY and FY, or OX and FX.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.layer import Bits, Layer, Operand
 from hwmodel.network.nodes import Port, VectorOp
 from hwmodel.network.streams import Streams
 
@@ -78,6 +78,31 @@ def stored_tensors(graph: LayerGraph, streams: Streams) -> tuple[StoredTensor, .
         if name in streams.kept and (readers := list(graph.digraph.out_edges(name, data=True)))
     ]
     return tuple(sorted(found, key=lambda tensor: tensor.birth))
+
+
+def written_bits(graph: LayerGraph, native: Bits) -> dict[str, int]:
+    """Layer -> width at which its outputs are written [bit], whatever the chip.
+
+    Args:
+        graph: annotated or not.
+        native: of layers without bits.
+    """
+    bits = {layer.name: layer.bits or native for layer in graph.layers}
+    streams = Streams.of(graph)
+    tensors = {tensor.name: tensor for tensor in stored_tensors(graph, streams)}
+    written = {}
+    for layer in graph.layers:
+        name, _ = next(iter(streams.stored[layer.name]), ("", 0))
+        written[layer.name] = (
+            bits[layer.name].out
+            if name not in tensors
+            else tensors[name].bits(
+                lambda reader, operand: bits[reader].w if operand == "W" else bits[reader].i,
+                lambda maker: bits[maker].o,
+                native.i,
+            )
+        )
+    return written
 
 
 def inputs(graph: LayerGraph, layer: Layer) -> Iterator[tuple[str, Operand]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING
 
 from hwmodel.errors import ConfigError
 from hwmodel.nest.mapping import Mapping
+from hwmodel.network.choice import FLOAT
 from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import Uncounted
 from hwmodel.network.layer import Layer, Operand
@@ -97,12 +98,16 @@ class TensorPlace:
         bits: what it takes at its own width [bit]: all of it, or inside a fused group its line buffer.
         width: of its elements [bit].
         memory: in which it lies from the node that makes it to the last that reads it.
+        birth, death: first and last node that runs while it lies there, as positions in `NetworkCost.order`; what
+            a fused group reads and makes lies there until its end.
     """
 
     name: str
     bits: int
     width: int
     memory: str
+    birth: int = 0
+    death: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +133,35 @@ class FusedGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightLoad:
+    """Weights that stay in the chip's resident memory between inferences, and what it takes to load them once.
+
+    Attributes:
+        layers: names of the layers that find their weights there, in order.
+        memory: in which they stay.
+        bits: that they take there, each stored weight once [bit].
+        energy_pj: of reading them from the outermost memory and writing them there [pJ].
+        cycles: of these two ports, whichever takes longer.
+    """
+
+    layers: tuple[str, ...]
+    memory: str
+    bits: float
+    energy_pj: float
+    cycles: int
+
+    def __add__(self, other: WeightLoad) -> WeightLoad:
+        """Both, one after the other."""
+        return WeightLoad(
+            layers=self.layers + other.layers,
+            memory=self.memory,
+            bits=self.bits + other.bits,
+            energy_pj=self.energy_pj + other.energy_pj,
+            cycles=self.cycles + other.cycles,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkCost(Shown):
     """Costs of the layers of a network; adds up.
 
@@ -135,8 +169,11 @@ class NetworkCost(Shown):
         layers: in topological order.
         clock_hz: of the accelerator [Hz].
         activation_bits: the most that is alive at once, layer outputs in execution order [bit].
+        order: names of its nodes, as they run.
         tensors: where its tensors lie, in order of birth.
         fused: groups of its layers that run in stripes.
+        load: of the weights that stay on chip between inferences, None where none do; not a part of any total:
+            they are those of one inference after it.
         price_notes: what to know about the prices, each sentence once.
         uncounted: ops without a rule: the totals are a lower bound.
     """
@@ -145,24 +182,32 @@ class NetworkCost(Shown):
     clock_hz: float
     accelerator: str
     activation_bits: float = 0.0
+    order: tuple[str, ...] = ()
     tensors: tuple[TensorPlace, ...] = ()
     fused: tuple[FusedGroup, ...] = ()
+    load: WeightLoad | None = None
     price_notes: tuple[str, ...] = ()
     uncounted: tuple[Uncounted, ...] = ()
 
     def __add__(self, other: NetworkCost) -> NetworkCost:
-        """Both networks one after the other on the same accelerator."""
+        """Both networks one after the other on the same accelerator, each with the weights that stay for it."""
         if (self.accelerator, self.clock_hz) != (other.accelerator, other.clock_hz):
             raise ConfigError(
                 f"costs add on one accelerator only, but got {self.accelerator} + {other.accelerator}"
             )
+        later = [
+            replace(tensor, birth=tensor.birth + len(self.order), death=tensor.death + len(self.order))
+            for tensor in other.tensors
+        ]
         return NetworkCost(
             layers=self.layers + other.layers,
             clock_hz=self.clock_hz,
             accelerator=self.accelerator,
             activation_bits=max(self.activation_bits, other.activation_bits),
-            tensors=self.tensors + other.tensors,
+            order=self.order + other.order,
+            tensors=(*self.tensors, *later),
             fused=self.fused + other.fused,
+            load=self.load + other.load if self.load and other.load else self.load or other.load,
             price_notes=tuple(dict.fromkeys(self.price_notes + other.price_notes)),
             uncounted=tuple(dict.fromkeys(self.uncounted + other.uncounted)),
         )
@@ -277,8 +322,12 @@ def stored_once(items: Sequence[LayerCost]) -> float:
 
 def _row(item: LayerCost, clock_hz: float) -> dict[str, object]:
     outer = list(dict.fromkeys(place for place, _ in item.traffic_bits))[-1:]
+    bits = item.layer.bits
     return {
         **layer_row(item.layer),
+        "o_bits": FLOAT.i if bits is None else bits.out,
+        "resident": " ".join(item.resident),
+        "stripe_rows": item.stripe_rows,
         "layer": item.name,
         "module": item.module,
         "macs": item.macs,

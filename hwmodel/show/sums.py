@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from hwmodel.network.choice import FLOAT
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.stored import stored_elements
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Sums:
         cycles, energy_pj: of a network that is priced, else 0.
         busy_cycles: cycles x utilization: those that the array would need with every PE busy.
         bounds: what bounds the layers -> the cycles of those layers.
+        resident: operand -> layers of which it lies in the chip's resident memory.
     """
 
     num_layers: int
@@ -72,6 +73,7 @@ class Sums:
     energy_pj: float = 0.0
     busy_cycles: float = 0.0
     bounds: Mapping[str, int] = field(default_factory=dict)
+    resident: Mapping[Operand, int] = field(default_factory=dict)
 
     @property
     def params(self) -> int:
@@ -102,6 +104,10 @@ class Sums:
             energy_pj=self.energy_pj + other.energy_pj,
             busy_cycles=self.busy_cycles + other.busy_cycles,
             bounds={name: self.bounds.get(name, 0) + other.bounds.get(name, 0) for name in names},
+            resident={
+                operand: self.resident.get(operand, 0) + other.resident.get(operand, 0)
+                for operand in dict.fromkeys([*self.resident, *other.resident])
+            },
         )
 
 
@@ -131,6 +137,7 @@ def layer_sums(layers: Sequence[Layer], costs: Sequence[LayerCost] = ()) -> list
                 energy_pj=cost.energy_pj if cost else 0.0,
                 busy_cycles=cost.utilization * cost.cycles if cost else 0.0,
                 bounds={cost.bound: cost.cycles} if cost else {},
+                resident=dict.fromkeys(cost.resident, 1) if cost else {},
             )
         )
     return rows

@@ -76,6 +76,10 @@ PickOption = Annotated[
 StrictBitsOption = Annotated[
     bool, typer.Option("--strict-bits", help="Refuse widths that the accelerator has no multiplier for.")
 ]
+NoFuseOption = Annotated[
+    bool,
+    typer.Option("--no-fuse", help="Price every operation and layer apart: no fused pools, attentions or stripes."),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option("--device", help="cuda, cuda:1, cpu, ...; default: CUDA if there is one.", show_default=False),

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from reports import jobs
-from reports.commands.options import PICK_RULES, DeviceOption, JsonOption, PickOption, StrictBitsOption
+from reports.commands.options import (
+    PICK_RULES,
+    DeviceOption,
+    JsonOption,
+    NoFuseOption,
+    PickOption,
+    StrictBitsOption,
+)
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
@@ -26,6 +33,7 @@ def search(
     ] = None,
     device: DeviceOption = None,
     strict_bits: StrictBitsOption = False,
+    no_fuse: NoFuseOption = False,
     extend: Annotated[bool, typer.Option("--extend", help="Accept a space that contains the old one.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -40,6 +48,7 @@ def search(
         qat=qat,
         device=device,
         strict_bits=strict_bits,
+        fuse=not no_fuse,
         extend=extend,
         json=json,
     )

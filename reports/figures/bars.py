@@ -47,7 +47,7 @@ def plot_layers(layers: pd.DataFrame, ax: Axes | None = None, *, theme: Theme = 
             ax.text(1.015, row, text, transform=beside, va="center", fontsize=8, color=theme.muted)
     ax.set_xlim(0, max(bits, default=1.0) * 1.04)
     ax.set_xlabel("Weight precision [bit]")
-    _name_rows(ax, list(frame["layer"]))
+    name_rows(ax, list(frame["layer"]))
     style_axes(ax, theme, grid="x")
     if "energy_pj" in frame.columns and frame["energy_pj"].sum() > 0:
         _draw_share(ax, frame, theme)
@@ -97,7 +97,7 @@ def plot_breakdown(cost: Any, ax: Axes | None = None, *, theme: Theme = themes.L
         )
         left = left + table[level]
     ax.set_xlabel(label)
-    _name_rows(ax, names)
+    name_rows(ax, names)
     style_axes(ax, theme, grid="x")
     legend_below(ax, theme, columns=min(4, len(levels)))
     return ax
@@ -120,7 +120,7 @@ def _label_step(num_rows: int) -> int:
     return max(1, math.ceil(num_rows / 135))
 
 
-def _name_rows(ax: Axes, names: Sequence[str]) -> None:
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Layer names on the y axis, first layer on top, as plain text (a `$` starts no formula)."""
     step = _label_step(len(names))
     ax.set_yticks(range(0, len(names), step), [_shorten(safe_name(name)) for name in names[::step]])

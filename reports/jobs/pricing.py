@@ -36,6 +36,7 @@ def cost(
     config: Path | None,
     optimize: str,
     strict_bits: bool,
+    fuse: bool,
     input: str | None,
     option: Sequence[str] | None,
     depth: int | None,
@@ -68,7 +69,7 @@ def cost(
         choices: Configuration | Mapping[str, Choice] | None = configured
         if choices is None:
             choices = uniform_choices(graph, chip, w_bits=w_bits, a_bits=a_bits, density=density)
-        costs.append(hwmodel.evaluate(graph, chip, choices, optimize=objective, strict_bits=strict_bits))
+        costs.append(hwmodel.evaluate(graph, chip, choices, optimize=objective, strict_bits=strict_bits, fuse=fuse))
     if len(chips) > 1:
         items = named(hw, chips, costs)
         if csv is not None:

@@ -28,6 +28,7 @@ def search(
     qat: int | None,
     device: str | None,
     strict_bits: bool,
+    fuse: bool,
     extend: bool,
     json: bool,
 ) -> None:
@@ -35,6 +36,8 @@ def search(
     chosen = _with_budget(read_spec(spec), trials, qat)
     if strict_bits:
         chosen = chosen.model_copy(update={"strict_bits": True})
+    if not fuse:
+        chosen = chosen.model_copy(update={"fuse": False})
     folder = run if run is not None else Path("runs") / chosen.name
     command = f"hwmodel {' '.join(sys.argv[1:])}"
 

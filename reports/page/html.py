@@ -13,14 +13,18 @@ from hwmodel.network.names import safe_name
 from reports.figures import theme
 from reports.figures.bars import breakdown_frame, plot_breakdown, plot_layers
 from reports.figures.files import figure_bytes, save_figure
+from reports.figures.occupancy import plot_memory
 from reports.figures.pareto import plot_pareto
 from reports.page import htmltables, sections
 from reports.run.findings import finding
 from reports.run.folder import Run, read_run
 from reports.run.metrics import known_costs
+from reports.terminal.placement import placement_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from hwmodel import NetworkCost
 
 REPORT = "report.html"
 COMPARISON_NOTE = (
@@ -81,7 +85,8 @@ def context(run: Run) -> dict[str, Any]:
         "summary": finding(run),
         "comparison": _comparison(run),
         "comparison_note": COMPARISON_NOTE,
-        "front": None, "layers": None, "breakdown_figure": None, "candidates": None,
+        "front": None, "layers": None, "breakdown_figure": None, "memory_figure": None,
+        "candidates": None,
         "method": sections.method(run),
         "sources": sections.sources(run),
         "commands": sections.commands(run),
@@ -149,6 +154,18 @@ def _add_layers(page: dict[str, Any], run: Run) -> None:
         run, "breakdown", partial(plot_breakdown, frame),
         "Energy of every layer by memory level.",
     )  # fmt: skip
+    _add_memory(page, run, run.cost)
+
+
+def _add_memory(page: dict[str, Any], run: Run, cost: NetworkCost) -> None:
+    """Where the tensors lie, on a chip with a memory where they may stay."""
+    if run.accelerator is None or not (lines := placement_lines(cost, run.accelerator)):
+        return
+    page["memory_lines"] = [f"{text[:1].upper()}{text[1:]}." for _, text in lines]
+    page["memory_figure"] = _figure(
+        run, "memory", partial(plot_memory, cost, run.accelerator),
+        "What lies in memory while each layer runs, in the order of execution. Tiles as the memory keeps them.",
+    )  # fmt: skip
 
 
 def _figure(run: Run, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
@@ -174,6 +191,7 @@ def _contents(page: dict[str, Any]) -> list[dict[str, str]]:
         "front": ("Pareto front", page["front"]),
         "layers": ("Layers", page["layers"]),
         "cost": ("Cost", page["breakdown_figure"]),
+        "memory": ("Memory", page["memory_figure"]),
         "candidates": ("Candidates", page["candidates"]),
         "method": ("Method", True),
         "next": ("Next", True),

@@ -175,24 +175,48 @@ def layers_table(frame: pd.DataFrame, num_weights: int) -> HtmlTable:
         "Huffman": "average length of a Huffman code of the weights [bit]",
         "Share": "of the energy",
         "Use": "MACs over what the array could do in these cycles",
+        "Out bits": "width at which the output is written: what its readers ask for",
+        "<Stays": "operands that lie in the memory where tensors stay",
     }
+    stays = ["<Stays"] if priced and _any_resident(frame) else []
+    written = ["Out bits"] if "o_bits" in frame.columns else []
     coded = ["Huffman"] if "huffman_bits" in frame.columns else []
-    head = columns("<Layer", "<Out", "W bits", *coded, "A bits", "Density", "Weights", "MACs", titles=titles)
-    tail = columns("Energy", "Share", "Cycles", "Use", "<Bound", titles=titles) if priced else []
-    rows = [Row(cells=_layer_cells(row) + (_priced_cells(row, total) if priced else [])) for row in records(frame)]
+    head = columns(
+        "<Layer", "<Out", "W bits", *coded, "A bits", *written, "Density", "Weights", "MACs", titles=titles
+    )
+    tail = columns("Energy", "Share", "Cycles", "Use", "<Bound", *stays, titles=titles) if priced else []
+    rows = [
+        Row(
+            cells=_layer_cells(row)
+            + (_priced_cells(row, total) if priced else [])
+            + ([str(row["resident"])] if stays else [])
+        )
+        for row in records(frame)
+    ]
     sums = [
         "Total",
         "",
         "",
-        *([""] if coded else []),
+        *([""] * len(coded + written)),
         "",
         "",
         f"{num_weights:,}",
         units.count(frame["macs"].sum()),
     ]
     if priced:
-        sums += [units.energy(total), "100.0 %", units.count(frame["cycles"].sum()), "", ""]
+        sums += [
+            units.energy(total),
+            "100.0 %",
+            units.count(frame["cycles"].sum()),
+            "",
+            "",
+            *([""] if stays else []),
+        ]
     return HtmlTable(columns=[*head, *tail], rows=rows, total=sums)
+
+
+def _any_resident(frame: pd.DataFrame) -> bool:
+    return "resident" in frame.columns and bool((frame["resident"] != "").any())
 
 
 def _layer_cells(row: Mapping[str, Any]) -> list[str]:
@@ -202,6 +226,7 @@ def _layer_cells(row: Mapping[str, Any]) -> list[str]:
         bits_text(row["w_bits"]) if row["weights"] else units.MISSING,
         *_code_length(row),
         bits_text(row["a_bits"]),
+        *([bits_text(row["o_bits"])] if "o_bits" in row else []),
         f"{row['density']:.2f}",
         f"{int(row['weights']):,}",
         units.count(row["macs"]),

@@ -111,7 +111,8 @@ def read_run(source: Any) -> Run:
     candidates.attrs["float_accuracy"] = None if float_accuracy is None else float_accuracy.value
     baseline, baseline_name = _baseline(results, picked)
     config = None if picked is None else CompressionConfig.from_dict(picked.config)
-    cost = None if config is None or chip is None else evaluate(graph, chip, config)
+    fuse = getattr(study, "fuse", True) if spec is None else spec.fuse
+    cost = None if config is None or chip is None else evaluate(graph, chip, config, fuse=fuse)
     notes = () if cost is None else cost.notes
     return Run(
         folder=folder,

@@ -137,9 +137,22 @@ def chip_lines(chip: Accelerator) -> list[tuple[str, str]]:
         ("", f"{chip.name}: {chip.description}"),
         ("", f"{chip.kind} · {units.frequency(chip.clock_hz)}{process} · {chip.num_pes} PEs{array}"),
         *_arithmetic(chip),
+        *_staying(chip),
         ("", f"source: {chip.source}"),
         *((WARNING, note) for note in chip.notes),
     ]
+
+
+def _staying(chip: Accelerator) -> list[tuple[str, str]]:
+    """Which memory keeps what of a network, where one does."""
+    keeper = chip.keeper
+    if keeper is None:
+        return []
+    kept = [
+        *(["tensors between layers"] if "I" in keeper.resident else []),
+        *(["weights between inferences"] if "W" in keeper.resident else []),
+    ]
+    return [("", f"{keeper.name} keeps {' and '.join(kept)} where they fit")]
 
 
 def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
@@ -161,14 +174,16 @@ def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
 
 
 def memory_table(chip: Accelerator, width: int) -> Table:
-    """One row per memory: what it holds, its size, its energies and its port."""
-    table = new_table("<Memory", "<Per", "<Holds", "Size", "Read", "Write", "Port", "<Double", width=width)
+    """One row per memory: what it holds and what stays there, its size, its energies and its port."""
+    stays = ["<Stays"] if chip.keeper is not None else []
+    table = new_table("<Memory", "<Per", "<Holds", *stays, "Size", "Read", "Write", "Port", "<Double", width=width)
     for level in chip.levels:
         for memory in level.memories:
             size = "unbounded" if memory.size_bits is None else units.data_size(memory.size_bits)
             port = memory.read_bits_per_cycle
             table.add_row(
-                safe_text(memory.name), "PE" if level.per_pe else "array", " ".join(memory.holds), size,
+                safe_text(memory.name), "PE" if level.per_pe else "array", " ".join(memory.holds),
+                *([" ".join(memory.resident)] if stays else []), size,
                 f"{memory.read_pj_per_bit:.3g} pJ/bit", f"{memory.write_pj_per_bit:.3g} pJ/bit",
                 units.MISSING if port is None else f"{port:g} bit/cycle", "yes" if memory.double_buffered else "no",
             )  # fmt: skip

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.network.names import OK, WARNING, times
 from hwmodel.price.footprint import does_it_fit
 from hwmodel.show.coverage import coverage_lines
-from hwmodel.show.fused import fused_lines
+from hwmodel.show.load import load_lines
 from hwmodel.show.sums import NOTHING, layer_sums
 from reports import units
 from reports.run.frames import records
+from reports.terminal.placement import placement_data, placement_lines
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
@@ -42,7 +43,9 @@ def cost_lines(
         f"peak activations {units.data_size(cost.activation_bits)}{_fits(cost, accelerator)}",
         f"memory {units.data_size(cost.memory_bits)}",
     ]
-    lines = [("", " · ".join(totals))]
+    lines = [("", " · ".join(totals)), *(("", line) for line in load_lines(cost))]
+    if accelerator is not None:
+        lines += placement_lines(cost, accelerator)
     widths = sum(layer_sums([item.layer for item in cost.layers]), NOTHING).w_bits
     if cost.layers and not widths.is_uniform:
         lines.append(
@@ -51,7 +54,6 @@ def cost_lines(
                 f"average weight precision {widths.value:.4f} bit, over conv and linear weights (no bias, no norm)",
             )
         )
-    lines += [("", line) for line in fused_lines(cost)]
     lines += [(WARNING, note) for note in (cost.notes if graph is None else cost.price_notes)]
     if graph is None:
         return lines if cost.is_lower_bound else [*lines, (OK, "all MACs counted")]
@@ -102,7 +104,7 @@ def graph_data(graph: LayerGraph) -> dict[str, Any]:
 
 
 def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
-    """A cost as JSON: totals, layers, notes, and what was not counted. Units are in the names."""
+    """A cost as JSON: totals, layers, where tensors lie, notes, what was not counted. Units are in the names."""
     totals = ("macs", "effectual_macs", "energy_pj", "cycles", "latency_s", "weight_bits", "activation_bits",
               "memory_bits", "bops", "utilization")  # fmt: skip
     return {
@@ -110,8 +112,9 @@ def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
         "fingerprint": graph.fingerprint,
         "total": {name: getattr(priced, name) for name in totals},
         "layers": records(priced.to_dataframe()),
-        "fused": [asdict(group) for group in priced.fused],
+        **placement_data(priced),
         "notes": list(priced.notes),
+        "load": None if priced.load is None else vars(priced.load),
         "lower_bound": graph.is_lower_bound,
         "uncounted": [{"op": u.op, "module": u.module, "calls": u.calls} for u in graph.uncounted],
     }

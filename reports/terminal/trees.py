@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import OPERANDS
 from hwmodel.network.names import filter_shape, out_shape, safe_name
 from hwmodel.show.notebook import outline_html
 from hwmodel.show.outline import Line, cost_outline, graph_outline
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hwmodel.price.results import NetworkCost
-    from hwmodel.show.sums import Mean
+    from hwmodel.show.sums import Mean, Sums
 
 #: The name column is this wide at least, as long as there is another column to leave out.
 MIN_NAME = 16
@@ -79,10 +80,17 @@ _SHARE = Column("Share", lambda line, whole: units.percent(_share(line.sums.macs
 _CYCLES = Column("Cycles", lambda line, _: units.count(line.sums.cycles))
 _ENERGY = Column("Energy", lambda line, _: units.energy(line.sums.energy_pj))
 _UTILIZATION = Column("Util", lambda line, _: units.percent(line.sums.utilization, 0), rank=4)
+_RESIDENT = Column("Stays", lambda line, _: _resident(line.sums), is_text=True, rank=4)
 _BOUND = Column("Bound", lambda line, _: safe_name(line.sums.bound) if line.level else "", is_text=True, rank=1)
 
 GRAPH_COLUMNS: tuple[Column, ...] = (_OUT, _FILTER, _BITS, _DENSITY, _PARAMS, _MACS, _SHARE)
 COST_COLUMNS: tuple[Column, ...] = (_OUT, _BITS, _DENSITY, _MACS, _CYCLES, _UTILIZATION, _ENERGY, _BOUND)
+
+
+def _resident(sums: Sums) -> str:
+    """The operands that lie in the chip's resident memory, in brackets where only some layers' do."""
+    counts = [(operand, sums.resident.get(operand, 0)) for operand in OPERANDS]
+    return " ".join(o if n == sums.num_layers else f"({o})" for o, n in counts if n)
 
 
 def _share(part: float, whole: float) -> float | None:
@@ -156,6 +164,8 @@ def summary(
         shown = graph_lines(source) if notes is None else notes
     else:
         lines, columns = cost_outline(source, name=name, depth=depth, fold=fold), COST_COLUMNS
+        if lines[0].sums.resident:
+            columns = (*columns, _RESIDENT)
         shown = cost_lines(source) if notes is None else notes
     folded = [("", FOLDED)] if any(line.times > 1 for line in lines) else []
     return Summary(lines=lines, columns=columns, notes=[*folded, *shown])

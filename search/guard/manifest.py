@@ -46,6 +46,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any] | None:
     for key, kind in _KINDS.items():
         if not isinstance(data[key], kind):
             raise ConfigError(f"{path}: {key} must be {kind.__name__}, but is {type(data[key]).__name__}. {_FIX}")
+    if not isinstance(data.get("fuse", True), bool):
+        raise ConfigError(f"{path}: fuse must be bool, but is {type(data['fuse']).__name__}. {_FIX}")
     return unseal(data, str(path), _FIX)[0]
 
 
@@ -59,7 +61,7 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
 
     Args:
         old: as read.
-        new: name, seed, objectives, graph, accelerator, context, space.
+        new: name, seed, objectives, graph, accelerator, fuse, context, space.
         num_results: in the ledger, for the message.
         extend: a larger space is welcome.
 
@@ -71,6 +73,9 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
     for key in ("name", "seed", "objectives", "graph", "accelerator"):
         if old[key] != new[key]:
             raise ConfigError(f"{study} used {key} {_show(old[key])}, now {_show(new[key])}. Choose a new name.")
+    before, now = old.get("fuse", True), new.get("fuse", True)  # an earlier version knew no other
+    if before != now:
+        raise ConfigError(f"{study} used fuse {_show(before)}, now {_show(now)}. Choose a new name.")
     for key in dict.fromkeys([*old["context"], *new["context"]]):
         if key == CONTENT and key not in old["context"]:  # of an earlier version
             continue

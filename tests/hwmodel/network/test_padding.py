@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hwmodel import Layer, LayerGraph
 from hwmodel.errors import LayerError
 from hwmodel.nest.view import unfold
-from hwmodel.network.padding import Axis
+from hwmodel.network.padding import Rows
 
 ONE = ((1, 1), (1, 1))
 
@@ -68,7 +68,7 @@ def tiled(draw):
     reach = (outputs - 1) * stride + (taps - 1) * dilation + 1
     before = draw(st.integers(0, reach))
     after = draw(st.integers(0, reach - before))
-    axis = Axis(outputs=outputs, taps=taps, stride=stride, dilation=dilation, before=before, after=after)
+    axis = Rows(outputs=outputs, taps=taps, stride=stride, dilation=dilation, before=before, after=after)
     return axis, tile, tap_tile
 
 
@@ -89,5 +89,5 @@ def test_covered_rows_are_those_that_are_counted(case):
 
 def test_covered_rows_by_hand():
     """7 rows, a zero on each side, 3 taps: whole 7; row by row 2 + 5 x 3 + 2 = 19; tap by tap 6 + 7 + 6 = 19."""
-    axis = Axis(outputs=7, taps=3, before=1, after=1)
+    axis = Rows(outputs=7, taps=3, before=1, after=1)
     assert (axis.covered(7, 3), axis.covered(1, 3), axis.covered(7, 1), axis.covered(1, 1)) == (7, 19, 19, 19)

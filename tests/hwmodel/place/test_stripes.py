@@ -124,8 +124,11 @@ def all_fused(graph: LayerGraph, accelerator, optimize: str):
     assert keeper is not None
 
 
-def one_by_hand(graph, plan, accelerator, groups, inside, bits, names, optimize):
-    """Score of one grouping and placement; None where it does not fit, or is not to be tried."""
+def one_by_hand(graph, plan, accelerator, groups, inside, bits, names, optimize, area=0.0, pinned=frozenset()):
+    """Score of one grouping and placement; None where it does not fit, or is not to be tried.
+
+    area: kept for the weights of the layers that are pinned [bit].
+    """
     keeper, outer = accelerator.keeper, accelerator.levels[-1].memories[0]
     of_layer = {n: item for item in groups for n in range(item[0].first, item[0].last + 1)}
     energy = cycles = 0.0
@@ -134,13 +137,14 @@ def one_by_hand(graph, plan, accelerator, groups, inside, bits, names, optimize)
         stored = max((names[plan.tensors[t].name] for t in work.inputs), default=layer.bits.i)
         sized = layer.with_bits(replace(layer.bits, o=output))
         lies_in = {"I": bool(work.inputs) and set(work.inputs) <= inside, "O": work.output in inside}
-        taken = sum(bits[t] for t in plan.alive.steps[work.step] if t in inside)
+        lies_in["W"] = n in pinned and n not in of_layer
+        taken = area + sum(bits[t] for t in plan.alive.steps[work.step] if t in inside)
         parts, load = [(sized, 1)], (0.0, 0)
         if n in of_layer:
             group, numbers, weights = of_layer[n]
             before = {t for t in plan.alive.steps[group.begin] if t in inside}
             pairs = [sum(bits[t] for t in group.inner[max(k - 1, 0) : k + 1]) for k in range(len(group.inner))]
-            if sum(bits[t] for t in before) + max(pairs) <= keeper.size_bits:
+            if area + sum(bits[t] for t in before) + max(pairs) <= keeper.size_bits:
                 return None  # its tensors fit as they are
             lines = 0
             for k, t in enumerate(group.inner):
@@ -149,7 +153,7 @@ def one_by_hand(graph, plan, accelerator, groups, inside, bits, names, optimize)
                 window = (high - 1) * reader.stride[0] + (reader.dims.FY - 1) * reader.dilation[0] + 1
                 rows = shape_of(graph, plan.tensors[t].name)[2]
                 lines += bits[t] // rows * min(window, rows)
-            taken = sum(bits[t] for t in before) + lines
+            taken = area + sum(bits[t] for t in before) + lines
             if group.output in inside:
                 taken += bits[group.output]
             if weights:
@@ -179,7 +183,7 @@ def one_by_hand(graph, plan, accelerator, groups, inside, bits, names, optimize)
         energy, cycles = energy + load[0], cycles + load[1]
     for step, alive in enumerate(plan.alive.steps):
         is_fused = any(group.begin <= step <= group.end for group, _, _ in groups)
-        if not is_fused and sum(bits[t] for t in alive if t in inside) > keeper.size_bits:
+        if not is_fused and area + sum(bits[t] for t in alive if t in inside) > keeper.size_bits:
             return None
     for vector in plan.vectors:
         more_energy, more_cycles = vector_by_hand(plan, accelerator, vector, inside, names)
