@@ -11,8 +11,9 @@ a mask over slots, and a tensor has a slot from its birth to its death. Going th
     open     remembers all states before a group of layers that may run in stripes;
     close    jumps over the groups that end there, from the states at their begin (`hwmodel.place.stripes`).
 
-States are at most 2^(tensors alive), all are kept, so the result is the optimum over all placements. Prices of
-layers in situations come in a table; what it has not yet is told, and counts as nothing until it is there.
+States are at most 2^(tensors alive), all are kept, so the result is the optimum over all placements (Lemma 16 of
+docs/mapper.md). Prices of layers in situations come in a table; what it has not yet is told, and counts as nothing
+until it is there.
 Candidates go through the order in blocks, so that every step is one loop over them.
 """
 
