@@ -98,8 +98,8 @@ class TensorPlace:
         bits: what it takes at its own width [bit]: all of it, or inside a fused group its line buffer.
         width: of its elements [bit].
         memory: in which it lies from the node that makes it to the last that reads it.
-        birth, death: first and last node that runs while it lies there, as positions in `NetworkCost.order`; what
-            a fused group reads and makes lies there until its end.
+        birth, death: first and last node that runs while it lies there, as positions in `NetworkCost.order`;
+            what a fused group reads and makes lies there until its end.
     """
 
     name: str
@@ -120,8 +120,8 @@ class FusedGroup:
         stripes: in so many.
         rows: of its outputs that each layer makes at a time; the last stripe has what remains.
         line_bits: the line buffer of each tensor inside [bit].
-        weights_on_chip: the weights are loaded once and stay for the time of the group; else they are read again for
-            every stripe.
+        weights_on_chip: the weights are loaded once and stay for the time of the group; else they are read again
+            for every stripe.
     """
 
     layers: tuple[str, ...]
