@@ -9,6 +9,7 @@ with every cache emptied before each. Peers' figures are those of the README in 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import platform
@@ -162,6 +163,31 @@ def best_known() -> list[Row]:
     return rows
 
 
+#: Layers of `few_pes`: 3x3 convolutions of ResNet-18 and VGG-16, and one with a batch of 16.
+FEW_PES = {
+    "r18_l2": {"P": 28, "Q": 28, "C": 128, "K": 128, "N": 1},
+    "vgg_conv3_1": {"P": 56, "Q": 56, "C": 128, "K": 256, "N": 1},
+    "r18_l2_batch16": {"P": 28, "Q": 28, "C": 128, "K": 128, "N": 16},
+}
+
+
+def few_pes() -> list[Row]:
+    """The architecture of `timeloop_mapper_best.json` with 8 x 8 PEs: more of the space is in reach of the best."""
+    data = copy.deepcopy(figures("timeloop_mapper_best.json"))
+    spec = data["arch_specs"]["a16x16_rf64_glb108"]
+    for part in (spec["arithmetic"], spec["storage"][0]):
+        part.update(instances=64, meshX=8)
+    plain = {"R": 3, "S": 3, "Wstride": 1, "Hstride": 1, "Wdilation": 1, "Hdilation": 1}
+    rows = []
+    for name, sizes in FEW_PES.items():
+        item = {"arch": "a16x16_rf64_glb108", "layer": name, "problem": {**plain, **sizes}}
+        layer, accelerator = timeloop_best.problem_of(data, item)
+        seconds = timed(partial(find_mapping, layer, accelerator), 3)
+        _, found = find_mapping(layer, accelerator)
+        rows.append(row(f"64 PEs, free bypass, {name}", seconds, 0.3, pj_per_mac=found.energy_pj / layer.macs))
+    return rows
+
+
 def network(graph: LayerGraph) -> Row:
     accelerator = load_accelerator("tpu_like")
     seconds = timed(lambda: evaluate(graph, accelerator))
@@ -300,7 +326,7 @@ def show(rows: list[Row], layers: list[Row]) -> None:
 def main() -> None:
     os.environ["HWMODEL_CACHE"] = "off"
     graph = resnet18()
-    rows = [eyeriss_256(), *best_known(), network(graph)]
+    rows = [eyeriss_256(), *best_known(), *few_pes(), network(graph)]
     for name in ("tpu_like", "edge_npu"):
         rows.append(enumeration(name, graph.layers[5], load_accelerator(name), 2000, 300))
     rows += [row_stationary_network(graph), *(row_stationary_network(item, 1.0) for item in (gpt2(), llama_7b()))]

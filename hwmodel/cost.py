@@ -146,8 +146,9 @@ def price_situation(accelerator: Accelerator, optimize: Objective, situation: Si
 def _price_stripes(
     task: Task, optimize: Objective, rows: int, *, last: bool, unwritten: Fraction, on_chip: tuple[Operand, ...]
 ) -> tuple[LayerPrice, float]:
-    """Cost of a task (whole filters already removed) in stripes of so many rows (0: whole), weights that are on chip
-    for the time of them loaded; and what its tiles take of the resident memory [bit]."""
+    """Cost of a task (whole filters already removed) in stripes of so many rows (0: whole), with the load of
+    weights that stay for the time of them; and what its tiles take of the resident memory [bit].
+    """
     parts, room = [], 0.0
     for layer, count in stripes(task.layer, rows) if rows else ((task.layer, 1),):
         stripe = task.with_layer(layer)
@@ -284,6 +285,7 @@ def evaluate(
         order=tuple(node.name for node in graph.nodes),
         tensors=placed.tensors(plan, accelerator),
         fused=placed.fused(plan),
+        load=placed.load(plan, accelerator),
         price_notes=tuple(
             dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes, *plan.notes])
         ),

@@ -211,7 +211,12 @@ def _memory_use(
     task: Task, mapping: Mapping, index: int, memory: Memory, tile_bits: MappingType[tuple[str, Operand], int]
 ) -> MemoryUse:
     layer, level = task.layer, task.accelerator.levels[index]
-    kept = [operand for operand in memory.holds if operand in mapping.levels[index].keeps]
+    outermost = index == len(mapping.levels) - 1
+    kept = [
+        operand
+        for operand in memory.holds
+        if operand in mapping.levels[index].keeps and not (outermost and task.home(operand) is not memory)
+    ]
     bounds = mapping.bounds(index)
     return MemoryUse(
         name=memory.name,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hwmodel.chip.accelerator import Memory, Widths
+from hwmodel.chip.accelerator import Accelerator, Memory, Widths
 from hwmodel.mapper.counting import Floats
 from hwmodel.mapper.row_counting import (
     CARRIED,
@@ -24,31 +24,26 @@ from hwmodel.mapper.row_counting import (
     WORDS,
 )
 from hwmodel.mapper.row_search import ENERGY_ROW, EXCLUSIVE_ROW, PORTS, WAIT_ROW
-from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, Operand
-from hwmodel.price.spatial import moved_fraction, register_fraction
 
 #: (feature, bits of a word)
-Terms = Sequence[tuple[int, float]]
+Terms = Sequence[tuple[int, int]]
 
 
-def search_rates(task: Task) -> Floats:
-    """Rates (M, NUM_FEATURES) of a task: what `price` charges, as far as it depends on the mapping.
+def search_rates(accelerator: Accelerator, widths: Widths, i_bits: int) -> Floats:
+    """Rates (M, NUM_FEATURES) of a dense layer: what `price` charges, as far as it depends on the mapping.
 
-    Row 0: energy [pJ]; 1: exclusive transfers; 2: waiting; then a port or network each [cycles]. Empty ports are
-    left out.
+    i_bits: width of I in the outermost memory [bit]. Row 0: energy [pJ]; 1: exclusive transfers; 2: waiting; then a
+    port or network each [cycles]. Empty ports are left out.
     """
-    accelerator, widths = task.accelerator, task.widths
     rows: list[Floats] = [np.zeros(NUM_FEATURES) for _ in range(PORTS)]
     for level in range(3):
         for memory in accelerator.levels[level].memories:
             reading, writing, network = (np.zeros(NUM_FEATURES) for _ in range(3))
             for operand in memory.holds:
-                reads, updates, fills = _moves(level, operand, widths, moved_fraction(task, memory, operand))
-                active, writes = register_fraction(task, operand) if level == 0 else 1.0, [*updates, *fills]
-                _add(rows[ENERGY_ROW], reads, active * memory.read_pj_per_bit)
-                _add(rows[ENERGY_ROW], updates, active * memory.write_pj_per_bit)
-                _add(rows[ENERGY_ROW], fills, memory.write_pj_per_bit)
+                reads, writes, fills = _moves(level, operand, widths._replace(i=i_bits) if level == 2 else widths)
+                _add(rows[ENERGY_ROW], reads, memory.read_pj_per_bit)
+                _add(rows[ENERGY_ROW], writes, memory.write_pj_per_bit)
                 slow_read, slow_write = _per_bit(memory.read_bits_per_cycle), _per_bit(memory.write_bits_per_cycle)
                 if operand in memory.exclusive:
                     _add(rows[EXCLUSIVE_ROW], reads, slow_read)
@@ -61,25 +56,25 @@ def search_rates(task: Task) -> Floats:
                 if level == 0:
                     _network(memory, operand, widths, rows, network)
                 if memory.double_buffered and level < 2:
-                    _edge(task, level, operand, rows[WAIT_ROW])
+                    _edge(accelerator, level, operand, widths, rows[WAIT_ROW])
             rows += [reading + writing] if memory.shared_port else [reading, writing]
             rows.append(network)
     return np.stack([row for n, row in enumerate(rows) if n < PORTS or row.any()])
 
 
-def _moves(level: int, operand: Operand, widths: Widths, stored: float) -> tuple[Terms, Terms, Terms]:
-    """What is read from a memory, written to it from inside and from outside; stored: over dense size of a word."""
+def _moves(level: int, operand: Operand, widths: Widths) -> tuple[Terms, Terms, Terms]:
+    """What is read from a memory, written to it, and the part of the writes that comes from outside."""
     x, width = OPERANDS.index(operand), _width(operand, widths)
-    if operand == "O":
-        if level == 0:
-            return [(REREAD, width)], [(STEPS, width)], [(RETURNED, width)]
-        waiting: Terms = [(WAITING, width)] if level == 1 else []
-        return waiting, [*waiting, (DONE, widths.o * stored)], []
-    packed = width * stored
+    if level == 0 and operand == "O":
+        back: Terms = [(RETURNED, width)]
+        return [(REREAD, width)], [(STEPS, width), *back], back
     if level == 0:
-        return [(STEPS, packed)], [], [(WORDS + x, packed)]
-    into: Terms = [(OUTSIDE, packed)] if operand == "I" else [(CARRIED + x, packed)]
-    return ([(CARRIED + x, packed)], [], into) if level == 1 else (into, [], [])
+        return [(STEPS, width)], [(WORDS + x, width)], [(WORDS + x, width)]
+    if operand == "O":
+        waiting: Terms = [(WAITING, width)] if level == 1 else []
+        return waiting, [*waiting, (DONE, widths.o)], []
+    into: Terms = [(OUTSIDE, width)] if operand == "I" else [(CARRIED + x, width)]
+    return ([(CARRIED + x, width)], into, into) if level == 1 else (into, [], [])
 
 
 def _network(memory: Memory, operand: Operand, widths: Widths, rows: list[Floats], busy: Floats) -> None:
@@ -92,14 +87,14 @@ def _network(memory: Memory, operand: Operand, widths: Widths, rows: list[Floats
         _add(rows[WAIT_ROW], [(CARRIED if operand == "W" else WINDOWS, width)], slow)
 
 
-def _edge(task: Task, level: int, operand: Operand, row: Floats) -> None:
+def _edge(accelerator: Accelerator, level: int, operand: Operand, widths: Widths, row: Floats) -> None:
     """Adds first fill or last drain of a double-buffered memory, at the bandwidth of the next one outward."""
-    memories, widths = (outer.memory(operand) for outer in task.accelerator.levels[level + 1 :]), task.widths
+    memories = (outer.memory(operand) for outer in accelerator.levels[level + 1 :])
     outer = next(memory for memory in memories if memory is not None)
     x, width = OPERANDS.index(operand), widths.o if operand == "O" else _width(operand, widths)
     tile = TILE + x if level == 0 else HELD + x - 1
     slow = outer.write_bits_per_cycle if operand == "O" else outer.read_bits_per_cycle
-    _add(row, [(tile, width * moved_fraction(task, outer, operand))], _per_bit(slow))
+    _add(row, [(tile, width)], _per_bit(slow))
 
 
 def _add(row: Floats, terms: Terms, per_bit: float) -> None:

@@ -33,8 +33,6 @@ from hwmodel.nest.access import distinct_tiles
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer
-from hwmodel.price.sparsity import Skips
-from hwmodel.price.spatial import mac_energy
 
 OBJECTIVES = ("energy", "latency", "edp")
 #: Loops at DRAM, outer to inner.
@@ -45,7 +43,7 @@ def row_stationary(task: Task, optimize: str = "energy") -> Mapping:
     """The best mapping under the rules of the chip.
 
     Args:
-        task: whole filters already removed, and no zeros that are skipped. On an accelerator of one level per PE,
+        task: whole filters already removed; its density is not looked at. On an accelerator of one level per PE,
             one shared buffer for I and O, and the outermost memory.
         optimize: `energy`, `latency` or `edp`; ties go to fewer cycles (for `latency`, to less energy).
 
@@ -71,7 +69,8 @@ def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], float, float, I
     sets, spreads, starts = _arrays(
         layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal
     )
-    rate = accelerator.precision.macs_per_cycle(widths.w, widths.i) / Skips.of(task).balanced
+    rate = accelerator.precision.macs_per_cycle(widths.w, widths.i)
+    mac_pj = accelerator.precision.energy_pj(widths.w, widths.i)
     energy, cycles, found = np.inf, np.inf, np.full(row_search.NUM_COUNTED + 1, -1, dtype=np.int64)
     for pieces in divisors(layer.dims.OX):
         energy, cycles, found = row_search.search(
@@ -81,8 +80,8 @@ def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], float, float, I
             starts,
             pieces,
             (*_memories(accelerator), _tile_widths(widths)),
-            search_rates(task),
-            np.array([mac_energy(task), accelerator.clock_pj, rate], dtype=np.float64),
+            search_rates(accelerator, widths, task.stay.i_bits or widths.i),
+            np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
             OBJECTIVES.index(optimize),
         )
         if found[row_search.ARRANGEMENT] >= 0:

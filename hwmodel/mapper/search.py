@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, PES, REST, SLOPE, fill_edges, rest, tile_factors
+from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, IDLE, PES, REST, SLOPE, fill_edges, rest, tile_factors
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
     BUFFER,
@@ -38,23 +38,22 @@ REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
 
 
 @internal
-def _fits(nest: NestInputs, t: Ints, a: Ints) -> bool:
-    """A divides the tile, only allowed loops remain, and the buffer holds it (O at `acc` while unfinished).
+def _fits(nest: NestInputs, t: Ints, finished: bool) -> bool:
+    """The buffer holds a tile (O at `acc` while unfinished). finished: a pair sums all that its outputs need.
 
     Outputs that lie in the buffer whole are unfinished where sums return to them.
     """
-    for d in range(8):
-        if t[d] % a[d] != 0 or (t[d] != a[d] and nest.loops[0, d] == 0):
-            return False
-    before = t if nest.holds[BUFFER, OUTPUT] else a
-    returned = irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, before)
-    returned = returned or not (nest.holds[PE, OUTPUT] or nest.holds[BUFFER, OUTPUT])
+    returned = not finished
+    if nest.holds[BUFFER, OUTPUT]:
+        returned = irrelevant(OUTPUT, nest.bounds) != irrelevant(OUTPUT, t)
+    elif not nest.holds[PE, OUTPUT]:
+        returned = True
     for memory in range(3):
         need = nest.unfinished[memory] if returned else 0.0
         for x in range(3):
             if nest.holds[BUFFER, x] and nest.memory[BUFFER, x] == memory:
                 width = nest.widths[x]
-                if x == OUTPUT and (not nest.holds[PE, x] or irrelevant(x, nest.bounds) != irrelevant(x, a)):
+                if x == OUTPUT and (not nest.holds[PE, x] or not finished):
                     width = nest.widths[PSUM]
                 need += tile_words(x, t, nest.pace) * width
         if need > nest.capacity[memory]:
@@ -168,6 +167,9 @@ def search(
         if keys[q] > cutoff:
             break
         t = tiles[q]
+        fits = (_fits(nest, t, False), _fits(nest, t, True))
+        if not fits[0] and not fits[1]:
+            continue
         own = (irrelevant(WEIGHT, t), irrelevant(INPUT, t), irrelevant(OUTPUT, t))
         others = (rest(WEIGHT, t), rest(INPUT, t), rest(OUTPUT, t))
         for d in range(8):
@@ -197,6 +199,8 @@ def search(
             p = able[candidate]
             if scores[p] > cutoff:
                 break
+            if not (fits[1] if sizes[p, IDLE + OUTPUT] == irr[2] else fits[0]):
+                continue
             compute = array_cycles(nest, sizes[p, PES], shares[p])
             carried = (
                 others[0] == sizes[p, REST],
@@ -222,8 +226,6 @@ def search(
             r = registers[pairs[p, 0]]
             for d in range(8):
                 a[d] = r[d] * unrollings[pairs[p, 1], d]
-            if not _fits(nest, t, a):
-                continue
             iteration = compute / iterations
             for d in range(8):
                 m[d] = t[d] // a[d]

@@ -10,10 +10,11 @@ from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.free import Objective, best_mapping
 from hwmodel.mapper.row_stationary import row_stationary
+from hwmodel.mapper.space import padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
-from hwmodel.network.layer import MAX_BITS, Density
+from hwmodel.network.layer import MAX_BITS, RELEVANT, Density
 from hwmodel.price.spatial import Priced, price
 
 #: The mapping found; None where none fits.
@@ -24,45 +25,19 @@ _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
 def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     """The best mapping of a task and its price under it; each is found once, whatever its layers are called.
 
-    Both depend on the zeros: give the task with those as values that its accelerator cannot use. The price
-    depends also on the kind of the layer (a matmul has no pattern among its weights). A row-stationary chip that
-    skips zeros keeps the mapping of the dense layer: how long its PEs wait for each other is not searched for.
-    Where the inputs lie wider than the layer reads them, the better of two mappings is taken: that of the layer
-    that reads them as narrow, and that of the one that computes with them as wide.
+    Mapping and price both depend on the zeros: give the task with those as values that its accelerator cannot use.
+    The price depends also on the kind of the layer (a matmul has no pattern among its weights). A row-stationary
+    chip keeps the mapping of the dense layer, which its offline optimiser chooses.
 
     Raises:
         MappingError: no mapping fits.
     """
     key = (task.identity, optimize, task.layer.density, task.layer.kind)
     if key not in _prices:
-        waits = task.accelerator.dataflow == "row_stationary" and task.accelerator.skipping
-        mapped = task.with_density(Density()) if waits else task
-        mappings = [
-            mapping for other in _as_read(mapped) if (mapping := _best_mapping(other, optimize)) is not None
-        ]
-        if not mappings:
-            mappings = [_search(mapped, optimize)]  # raises again what it raised before
-        fitting = mappings if len(mappings) == 1 else [mapping for mapping in mappings if _fits(task, mapping)]
-        found = [(mapping, price(task, mapping)) for mapping in fitting]
-        _prices[key] = min(found, key=lambda item: _score(item[1], optimize))
+        mapped = task.with_density(Density()) if task.accelerator.dataflow == "row_stationary" else task
+        mapping = _best_mapping(mapped, optimize) or _search(mapped, optimize)  # raises again what it raised before
+        _prices[key] = (mapping, price(task, mapping))
     return _prices[key]
-
-
-def _as_read(task: Task) -> tuple[Task, ...]:
-    """Tasks whose mappings may do: the task itself where I is as wide in its home as it is read.
-
-    Else the one that reads the width that it computes with, and the one that computes with the width that lies.
-    """
-    stored = task.stay.i_bits
-    if stored is None:
-        return (task,)
-    narrow = task.with_inputs(task.widths.i)
-    return (narrow, narrow.with_inputs(stored)) if stored > task.widths.i else (narrow,)
-
-
-def _score(priced: Priced, optimize: Objective) -> float:
-    energy = sum(priced.energy_pj.values())
-    return {"energy": energy, "latency": float(priced.cycles), "edp": energy * priced.cycles}[optimize]
 
 
 def forget_mappings() -> None:
@@ -104,18 +79,27 @@ def _narrower_outputs(task: Task, optimize: Objective) -> Task | None:
     """The task with outputs of the width at which most mappings fit; None where another width may change the best.
 
     Every mapping writes each finished output as often as any other that keeps O at the same levels. Where all do,
-    the width of the outputs adds the same energy to all, and only decides which of them fit; among equals the
-    fewest cycles count at that width. Resident outputs take less beside them the wider they are.
+    and none is padded to more outputs, the width of the outputs adds the same energy to all, and only decides which
+    of them fit; among equals the fewest cycles count at that width. Resident outputs take less beside them the
+    wider they are.
     """
     accelerator = task.accelerator
     is_free = accelerator.dataflow == "free" and not any(level.bypass for level in accelerator.levels)
     if optimize != "energy" or not is_free:
+        return None
+    if _pads_outputs(array_view(task)):
         return None
     keeper = accelerator.resident("O") if "O" in task.stay.resident else None
     if keeper is not None and "O" not in keeper.holds:
         return None
     width = 1 if keeper is None else MAX_BITS
     return None if task.widths.o == width else task.with_outputs(width)
+
+
+def _pads_outputs(view: Task) -> bool:
+    """Some mappings of a task, as the array sees it, have more outputs than the layer."""
+    padded = padded_variants(view.layer.dims, view.accelerator.axes)
+    return any(dim in RELEVANT["O"] for _, original in padded for dim in original)
 
 
 def _larger_room(task: Task) -> Task | None:

@@ -141,16 +141,9 @@ class Task:
 
     def with_outputs(self, bits: int) -> Task:
         """The same task with finished outputs of another width [bit]."""
-        return self._at(self.widths._replace(o=bits), self.stay)
-
-    def with_inputs(self, bits: int) -> Task:
-        """The same task with inputs of another width, as wide where they lie as they are read [bit]."""
-        acc = self.accelerator.precision.acc_bits or self.widths.acc - self.widths.i + bits
-        return self._at(self.widths._replace(i=bits, acc=acc), self.stay._replace(i_bits=None))
-
-    def _at(self, widths: Widths, stay: Stay) -> Task:
-        bits = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
-        return replace(self, layer=self.layer.with_bits(bits), widths=widths, stay=stay)
+        widths = self.widths._replace(o=bits)
+        own = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
+        return replace(self, layer=self.layer.with_bits(own), widths=widths)
 
     def in_room(self, room_bits: float | None) -> Task:
         """The same task with another room in the resident memory [bit]; None: all of it."""

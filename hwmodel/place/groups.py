@@ -7,9 +7,10 @@ inside the group a *line buffer* of
 
     rows = min((ceil(OY / n) - 1) * stride + (FY - 1) * dilation + 1, rows of the tensor)
 
-is kept, by the layer that reads it: the window of one stripe, of which the next one finds its halo there. Nothing is
-computed twice. While the pipeline fills, a layer is some rows ahead of its even share and at its end as many behind;
-the line buffer holds under the order in which every layer makes what the next one still lacks.
+is kept, by the layer that reads it: the window of one stripe, of which the next one finds its halo there. Nothing
+is computed twice. While the pipeline fills, a layer is some rows ahead of its even share, and at its end as many
+behind; the line buffer suffices where every layer makes just what the next one still lacks. The first layer reads
+the halo between two stripes again where its input lies.
 
 Of a group whose layers have a pool between them the rows follow from the shapes of the tensors; what the windows of
 the pool need between rows is not counted, as elsewhere (`hwmodel.network.streams`).
@@ -148,7 +149,7 @@ def _stripes(run: Sequence[_Member], elements: Sequence[int], count: int) -> Str
 
 
 def _member(graph: LayerGraph, layer: Layer, streams: Streams, tensors: Sequence[StoredTensor]) -> _Member | None:
-    """A convolution of several rows whose stream runs without a break and stores one tensor, no larger than made."""
+    """A convolution of several rows whose stream runs without a break and stores one tensor, no more than made."""
     positions = [n for n, node in enumerate(graph.nodes) if streams.heads.get(node.name) == layer.name]
     (name, elements), *others = streams.stored[layer.name]
     if layer.kind != "conv" or layer.dims.OY == 1 or graph.digraph.in_degree(layer.name) != 1:

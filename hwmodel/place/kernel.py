@@ -18,7 +18,7 @@ Candidates go through the order in blocks, so that every step is one loop over t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,23 @@ from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.place import stripes
-from hwmodel.place.stripes import CODE, COUNT, DEAD, FIRST, OPENED, OPTIONS, OPTIONS_END, ORIGIN, OUTPUT, VECTORS
-from hwmodel.place.stripes import VECTORS_END, Groups, Striped, Trials
+from hwmodel.place.pinning import OUTSIDE, Pins, pin_or_not
+from hwmodel.place.stripes import (
+    CODE,
+    COUNT,
+    DEAD,
+    FIRST,
+    OPENED,
+    OPTIONS,
+    OPTIONS_END,
+    ORIGIN,
+    OUTPUT,
+    VECTORS,
+    VECTORS_END,
+    Groups,
+    Striped,
+    Trials,
+)
 from hwmodel.place.telling import (
     ENERGY,
     I_INSIDE,
@@ -40,7 +55,7 @@ from hwmodel.place.telling import (
     Told,
     room_of,
     tell,
-)
+)  # fmt: skip
 from hwmodel.price.vector import LEARNED
 
 BIRTH, LAYER, VECTOR, DEATH, OPEN, CLOSE = range(6)
@@ -53,8 +68,8 @@ class Program(NamedTuple):
     """A network on a chip, in numbers. Indices of tensors, layers and operations are those of the plan.
 
     Attributes:
-        steps: (n, 3) what happens in turn, to which tensor, layer, operation, begin or end of groups, and below which mask all states lie
-            from then on.
+        steps: (n, 3) what happens in turn, to which tensor, layer, operation, begin or end of groups, and below
+            which mask all states lie from then on.
         elements, slot, maker: (T) of every tensor; the slot is -1 where it lies outside, the maker a layer or -1.
         asked: (A, 3) tensor, layer that computes with it, and 1 where that is as W; sorted by tensor.
         first_asked: (T + 1) where those of a tensor begin.
@@ -148,7 +163,7 @@ class Block(NamedTuple):
 
 
 @internal
-def _tensor_bits(program: Program, widths: Ints, picks: Ints, block: Block) -> None:
+def tensor_bits(program: Program, widths: Ints, picks: Ints, block: Block) -> None:
     """Fills the widths and sizes of the tensors; picks (B, L)."""
     for layer in range(block.own.shape[0]):
         for b in range(picks.shape[0]):
@@ -171,7 +186,7 @@ def _tensor_bits(program: Program, widths: Ints, picks: Ints, block: Block) -> N
 
 
 @internal
-def _find_rows(program: Program, choices: Choices, picks: Ints, block: Block, told: Told) -> None:
+def find_rows(program: Program, choices: Choices, picks: Ints, block: Block, told: Told) -> None:
     """Fills the rows of the layers; where there is none yet, that is told."""
     i_bits = np.empty(picks.shape[0], np.int64)
     for layer in range(block.rows.shape[0]):
@@ -310,6 +325,21 @@ def _run_layer(
 
 
 @internal
+def _run_pinned(
+    program: Program, prices: Floats, block: Block, pins: Pins, told: Told, objective: int, layer: int, state: int
+) -> None:
+    """A layer whose weights may stay, in all lanes of one candidate."""
+    out = program.output[layer]
+    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
+    situation = _situation(program.i_mask[layer], program.w_mask[layer], o_mask, state)
+    room = room_of(program.rooms, program.size - block.used[state, 0])
+    pin_or_not(
+        prices, told, block.rows[layer, 0], situation, room, objective, program.leakage.sum(), pins, layer, state,
+        block.scores[state], block.ties[state],
+    )  # fmt: skip
+
+
+@internal
 def _tried(program: Program, trials: Trials, group: int, at: int, count: int) -> bool:
     """Fills tried and base of a group from a state (at: of all remembered ones)."""
     some = False
@@ -336,37 +366,60 @@ def _jump(
             cost[0] += cost[1] + leakage * cost[2]
             _add(trials.base[0], trials.base[1], objective, cost[0], cost[2], count)
     out, mask = numbers[OUTPUT], program.i_mask[numbers[FIRST]]
-    reads_inside = mask != 0 and state & mask == mask
+    reads = I_INSIDE if mask != 0 and state & mask == mask else 0
     for inside in range(2 if out >= 0 and program.slot[out] >= 0 else 1):
         to = (state & ~numbers[DEAD]) | (1 << program.slot[out] if inside else 0)
-        chosen = trials.chosen[:, fusing.closed[end] + to]
-        for option in range(numbers[OPTIONS], numbers[OPTIONS_END]):
-            for weights in range(2):
-                for b in range(count):
-                    rooms[b] = -1
-                    if trials.tried[b]:
-                        used = trials.used[at, b] + (block.sizes[out, b] if inside else 0.0)
-                        rooms[b] = stripes.room_in(
-                            fusing, program.rooms, program.size, block.bits, picks, option, weights, b, used
-                        )
-                stripes.try_option(
-                    fusing, striped, choices.prices, block.rows, trials, told, block.lacks, rooms, option,
-                    reads_inside, inside == 1, weights, state, objective, leakage, block.scores[to], block.ties[to],
-                    chosen,
-                )  # fmt: skip
+        for code in range(2 * numbers[OPTIONS], 2 * numbers[OPTIONS_END]):
+            for b in range(count):
+                rooms[b] = -1
+                if trials.tried[b]:
+                    used = trials.used[at, b] + (block.sizes[out, b] if inside else 0.0)
+                    rooms[b] = stripes.room_in(
+                        fusing, program.rooms, program.size, block.bits, picks, code, b, used
+                    )
+            stripes.try_option(
+                fusing, striped, choices.prices, block.rows, trials, told, rooms, code,
+                reads | (O_INSIDE if inside else 0), state, to, objective, leakage, block.scores[to],
+                block.ties[to], trials.chosen[:, fusing.closed[end] + to],
+            )  # fmt: skip
 
 
 @internal
-def _place(
+def _close(
     program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
-    objective: int, picks: Ints,
+    objective: int, end: int, states: int, picks: Ints,
 ) -> None:  # fmt: skip
-    """Fills what lies inside, and what runs in stripes."""
+    """Tries the groups that end here."""
+    count = picks.shape[0]
+    trials.hopes[:states] = np.inf
+    for group in range(fusing.first_group[end], fusing.first_group[end + 1]):
+        opened = fusing.opened[fusing.groups[group, OPENED]]
+        for state in range(opened[1]):
+            if _tried(program, trials, group, opened[0] + state, count):
+                _jump(program, fusing, striped, choices, block, trials, told, objective, end, group, state, picks)
+    stripes.ask(
+        fusing, striped, choices.prices, block.rows, trials, told, objective, program.leakage.sum(), block.scores,
+        block.lacks, states, count,
+    )  # fmt: skip
+
+
+@internal
+def place(
+    program: Program, fusing: Any, striped: Any, choices: Choices, block: Block,
+    trials: Any, pins: Any, told: Told, objective: int, picks: Ints,
+) -> None:  # fmt: skip
+    """Fills the scores at the end, and what leads to them.
+
+    Without groups or pins (None) their code is not compiled.
+    """
     count = picks.shape[0]
     block.scores[:] = np.inf
-    trials.chosen[:] = -1
-    stripes.ask_of_groups(fusing.groups, fusing.inner, block.sizes, trials.widest)
     block.scores[0], block.ties[0], block.used[0] = 0.0, 0.0, 0.0
+    if fusing is not None:
+        trials.chosen[:] = -1
+        stripes.ask_of_groups(fusing.groups, fusing.inner, block.sizes, trials.widest)
+    if pins is not None:
+        block.scores[0], block.used[0] = pins.start, pins.area
     all_in, cost, leakage = np.zeros(count, np.int64), block.cost, program.leakage.sum()
     for n in range(program.steps.shape[0]):
         kind, index, states = program.steps[n, 0], program.steps[n, 1], program.steps[n, 2]
@@ -376,22 +429,20 @@ def _place(
         elif kind == DEATH:
             if program.slot[index] >= 0:
                 _dead(program, block, n, index, states, count)
-        elif kind == OPEN:
-            stripes.remember(trials, fusing.opened[index, 0], block.scores, block.ties, block.used, states)
-        elif kind == CLOSE:
-            for group in range(fusing.first_group[index], fusing.first_group[index + 1]):
-                begin, before = (
-                    fusing.opened[fusing.groups[group, OPENED], 0],
-                    fusing.opened[fusing.groups[group, OPENED], 1],
-                )
-                for state in range(before):
-                    if _tried(program, trials, group, begin + state, count):
-                        _jump(
-                            program, fusing, striped, choices, block, trials, told, objective, index, group, state,
-                            picks,
-                        )  # fmt: skip
+        elif kind in (OPEN, CLOSE):
+            if fusing is not None:
+                if kind == OPEN:
+                    stripes.remember(trials, fusing.opened[index, 0], block.scores, block.ties, block.used, states)
+                else:
+                    _close(program, fusing, striped, choices, block, trials, told, objective, index, states, picks)
         else:
-            for state in range(states):
+            may_stay = False
+            if pins is not None:
+                may_stay = kind == LAYER and pins.may[index] != OUTSIDE
+                if may_stay:
+                    for state in range(states):
+                        _run_pinned(program, choices.prices, block, pins, told, objective, index, state)
+            for state in range(0 if may_stay else states):
                 if kind == LAYER:
                     _run_layer(program, choices.prices, block, told, index, state, count)
                     cost[0] += leakage * cost[1]
@@ -401,20 +452,24 @@ def _place(
                     _run_vector(program, block, index, all_in)
                     cost[0] += cost[1] + leakage * cost[2]
                     _add(block.scores[state], block.ties[state], objective, cost[0], cost[2], count)
-    for b in range(count):
-        _trace_back(program, fusing, block, trials, b)
 
 
 @internal
-def _trace_back(program: Program, fusing: Groups, block: Block, trials: Trials, b: int) -> None:
+def trace_back(program: Program, fusing: Any, block: Block, trials: Any, pins: Any, lane: int, b: int) -> None:
+    """Notes what leads to the score at the end of a lane, for a candidate."""
     state, n = 0, program.steps.shape[0] - 1
     while n >= 0:
         kind, index = program.steps[n, 0], program.steps[n, 1]
-        if kind == CLOSE and trials.chosen[CODE, fusing.closed[index] + state, b] >= 0:
-            at = fusing.closed[index] + state
-            state = trials.chosen[ORIGIN, at, b]
-            n = _take_group(program, fusing, block, trials, n, trials.chosen[CODE, at, b], state, b)
-        elif kind == DEATH and program.slot[index] >= 0 and block.died[n, state, b]:
+        if fusing is not None:
+            if kind == CLOSE and trials.chosen[CODE, fusing.closed[index] + state, lane] >= 0:
+                at = fusing.closed[index] + state
+                state = trials.chosen[ORIGIN, at, lane]
+                n = _take_group(program, fusing, block, trials, n, trials.chosen[CODE, at, lane], state, b)
+        if pins is not None:
+            if kind == LAYER and pins.may[index] != OUTSIDE and pins.took[index, state, lane]:
+                pins.pinned[index, b] = W_INSIDE
+                lane -= pins.units[index]
+        if kind == DEATH and program.slot[index] >= 0 and block.died[n, state, lane]:
             state |= 1 << program.slot[index]
             block.inside[index, b] = 1
         elif kind == BIRTH and block.inside[index, b]:
@@ -442,20 +497,25 @@ def _take_group(
 
 
 @internal
-def _sum_layer(
+def _sum_whole(
     program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats,
-    where: Ints, fused: Ints,
+    where: Ints, trials: Any, pins: Any,
 ) -> None:  # fmt: skip
+    """A layer of the candidates for which it runs whole."""
     out, situation, room = program.output[layer], 0, 0
     o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
     i_mask, w_mask = program.i_mask[layer], program.w_mask[layer]
     rooms, size, rows, energy = program.rooms, program.size, block.rows[layer], block.parts[layer, 0]
     for b in range(states.shape[0]):
         where[b, layer, 2] = -1
-        if fused[b] >= 0:
-            continue
+        if trials is not None:
+            if trials.fused[layer, b] >= 0:
+                continue
         if rooms.shape[0] > 1:
-            situation, room = _situation(i_mask, w_mask, o_mask, states[b]), room_of(rooms, size - used[b])
+            situation = _situation(i_mask, w_mask, o_mask, states[b])
+            if pins is not None:
+                situation |= pins.pinned[layer, b]
+            room = room_of(rooms, size - used[b])
             where[b, layer, 0], where[b, layer, 1] = situation, room
         if rows[b] < 0:
             continue
@@ -472,7 +532,8 @@ def _sum_striped(
     layer: int, states: Ints, used: Floats, rooms: Ints, where: Ints, b: int,
 ) -> None:  # fmt: skip
     """A layer that runs in stripes; rooms (B) are found at the first layer of a group."""
-    option, weights = trials.fused[layer, b] // 2, trials.fused[layer, b] % 2
+    code = trials.fused[layer, b]
+    option, weights = code // 2, code % 2
     group = fusing.group[option]
     member, count, out = (
         layer - fusing.groups[group, FIRST],
@@ -482,12 +543,10 @@ def _sum_striped(
     inside = out >= 0 and block.inside[out, b] == 1
     if member == 0:
         taken = used[b] + (block.sizes[out, b] if inside else 0.0)
-        rooms[b] = stripes.room_in(
-            fusing, program.rooms, program.size, block.bits, picks, option, weights, b, taken
-        )
+        rooms[b] = stripes.room_in(fusing, program.rooms, program.size, block.bits, picks, code, b, taken)
     mask = program.i_mask[layer]
-    reads_inside = mask != 0 and states[b] & mask == mask
-    situation = stripes.situation_of(member, count, reads_inside, inside, weights)
+    ends = (I_INSIDE if mask != 0 and states[b] & mask == mask else 0) | (O_INSIDE if inside else 0)
+    situation = stripes.situation_of(member, count, ends, weights)
     where[b, layer, 0], where[b, layer, 1], where[b, layer, 2] = situation, rooms[b], option
     row = striped.rows[block.rows[layer, b], fusing.heights[option, member]]
     block.parts[layer, 0, b] = prices[row, situation, rooms[b], 0]
@@ -495,9 +554,31 @@ def _sum_striped(
 
 
 @internal
-def _sum(
-    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
-    picks: Ints, totals: Floats, where: Ints,
+def _lives(
+    program: Program,
+    block: Block,
+    trials: Any,
+    tensor: int,
+    sign: int,
+    states: Ints,
+    used: Floats,
+    alive: Floats,
+) -> None:
+    """A tensor is born (sign 1) or dies (-1); those inside a group lie nowhere whole."""
+    for b in range(states.shape[0]):
+        if trials is not None:
+            if trials.streamed[tensor, b]:
+                continue
+        alive[b] += sign * block.sizes[tensor, b]
+        if block.inside[tensor, b]:
+            used[b] += sign * block.sizes[tensor, b]
+            states[b] ^= 1 << program.slot[tensor]
+
+
+@internal
+def sum_up(
+    program: Program, fusing: Any, striped: Any, choices: Choices, block: Block,
+    trials: Any, pins: Any, told: Told, picks: Ints, totals: Floats, where: Ints,
 ) -> None:  # fmt: skip
     """Fills totals (B, 3) and where (B, L, 3).
 
@@ -507,38 +588,28 @@ def _sum(
     """
     count = totals.shape[0]
     states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
-    prices, rooms, fused = choices.prices, np.zeros(count, np.int64), trials.fused
+    prices, rooms = choices.prices, np.zeros(count, np.int64)
+    if pins is not None:
+        used[:] = pins.area[:count]
     totals[:] = 0.0
     block.parts[:] = 0.0
     for n in range(program.steps.shape[0]):
         kind, index = program.steps[n, 0], program.steps[n, 1]
-        if kind == BIRTH:
+        if kind in (BIRTH, DEATH):
+            _lives(program, block, trials, index, 1 if kind == BIRTH else -1, states, used, alive)
             for b in range(count):
-                if trials.streamed[index, b]:
-                    continue
-                alive[b] += block.sizes[index, b]
                 totals[b, 2] = max(totals[b, 2], alive[b])
-                if block.inside[index, b]:
-                    used[b] += block.sizes[index, b]
-                    states[b] |= 1 << program.slot[index]
-        elif kind == DEATH:
-            for b in range(count):
-                if trials.streamed[index, b]:
-                    continue
-                alive[b] -= block.sizes[index, b]
-                if block.inside[index, b]:
-                    used[b] -= block.sizes[index, b]
-                    states[b] &= ~(1 << program.slot[index])
         elif kind == LAYER:
-            _sum_layer(program, prices, block, told, index, states, used, where, fused[index])
-            for b in range(count):
-                if fused[index, b] >= 0:
-                    _sum_striped(
-                        program, fusing, striped, prices, block, trials, picks, index, states, used, rooms, where, b
-                    )
-                    totals[b, 2] = max(
-                        totals[b, 2], alive[b] + _of_group(fusing, block, fused[index, b] // 2, index, b)
-                    )
+            _sum_whole(program, prices, block, told, index, states, used, where, trials, pins)
+            if fusing is not None:
+                for b in range(count):
+                    if trials.fused[index, b] >= 0:
+                        _sum_striped(
+                            program, fusing, striped, prices, block, trials, picks, index, states, used, rooms,
+                            where, b,
+                        )  # fmt: skip
+                        group = _of_group(fusing, block, trials.fused[index, b] // 2, index, b)
+                        totals[b, 2] = max(totals[b, 2], alive[b] + group)
         elif kind == VECTOR:
             _run_vector(program, block, index, states)
             parts = block.parts[program.owner[index]]
@@ -575,13 +646,14 @@ def _add_up(program: Program, block: Block, totals: Floats) -> None:
 
 @compiled
 def evaluate(
-    program: Program, fusing: Groups, choices: Choices, striped: Striped, block: Block, trials: Trials,
-    objective: int, picks: Ints, totals: Floats, inside: Ints, where: Ints, missing: Ints,
+    program: Program, fusing: Any, choices: Choices, striped: Any, block: Block,
+    trials: Any, objective: int, picks: Ints, totals: Floats, inside: Ints, where: Ints, missing: Ints,
 ) -> int:  # fmt: skip
-    """Place and price candidates.
+    """Place and price candidates of a network whose weights do not stay (`hwmodel.place.division` has the others).
 
     Args:
-        program, fusing: the network, and its groups.
+        program, fusing: the network, and its groups; None, as striped and trials, where none is to be tried: their
+            code is not compiled then.
         choices, striped: what may be chosen, and what it costs in stripes.
         block, trials: room for B candidates.
         objective: ENERGY, LATENCY or EDP.
@@ -599,15 +671,18 @@ def evaluate(
         last = min(first + block.lacks.shape[0], picks.shape[0])
         count = last - first
         block.lacks[:] = False
-        _tensor_bits(program, choices.widths, picks[first:last], block)
-        _find_rows(program, choices, picks[first:last], block, told)
+        tensor_bits(program, choices.widths, picks[first:last], block)
+        find_rows(program, choices, picks[first:last], block, told)
         block.inside[:] = 0
-        trials.fused[:] = -1
-        trials.streamed[:] = False
+        if trials is not None:
+            trials.fused[:] = -1
+            trials.streamed[:] = False
         if block.scores.shape[0] > 1:
-            _place(program, fusing, striped, choices, block, trials, told, objective, picks[first:last])
-        _sum(
-            program, fusing, striped, choices, block, trials, told, picks[first:last], totals[first:last],
+            place(program, fusing, striped, choices, block, trials, None, told, objective, picks[first:last])
+            for b in range(count):
+                trace_back(program, fusing, block, trials, None, b, b)
+        sum_up(
+            program, fusing, striped, choices, block, trials, None, told, picks[first:last], totals[first:last],
             where[first:last],
         )  # fmt: skip
         for b in range(count):

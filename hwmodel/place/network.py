@@ -13,7 +13,8 @@ from hwmodel.nest.task import Stay, Task
 from hwmodel.place.groups import Group, Stripes
 from hwmodel.place.placer import Placer, Price, Situation
 from hwmodel.place.plan import Plan
-from hwmodel.price.results import FusedGroup, TensorPlace
+from hwmodel.price.load import weight_load
+from hwmodel.price.results import FusedGroup, TensorPlace, WeightLoad
 from hwmodel.price.vector import VectorCost, vector_cost
 
 
@@ -26,12 +27,14 @@ class PlacedNetwork:
         bits: width of every tensor [bit].
         inside: it lies in the resident memory whole.
         groups: that run in stripes.
+        pinned: indices of the layers that find their weights in the resident memory, since these stay there.
     """
 
     situations: tuple[Situation, ...]
     bits: tuple[int, ...]
     inside: tuple[bool, ...]
     groups: tuple[tuple[Group, Stripes], ...] = ()
+    pinned: frozenset[int] = frozenset()
 
     @property
     def lines(self) -> dict[int, int]:
@@ -101,6 +104,13 @@ class PlacedNetwork:
             for group, stripes in self.groups
         )
 
+    def load(self, plan: Plan, accelerator: Accelerator) -> WeightLoad | None:
+        """What it takes to load the weights that stay, each once; None where none do."""
+        tasks = [Task.of(item.layer, accelerator).without_removed_filters() for item in self.situations]
+        stay = [readers for readers in plan.stored if self.pinned.intersection(readers)]
+        names = tuple(plan.layers[n].name for n in sorted(self.pinned))
+        return weight_load(names, [[tasks[n] for n in readers] for readers in stay], accelerator) if stay else None
+
 
 def place_network(
     plan: Plan, accelerator: Accelerator, optimize: Objective, price: Callable[[Situation], Price]
@@ -115,11 +125,14 @@ def place_network(
     inside, stays = [False] * len(plan.tensors), [Stay()] * len(plan.layers)
     chosen: dict[int, int] = {}
     placer = Placer(plan, accelerator, optimize, [[layer] for layer in plan.layers], price)
-    if plan.movable:
+    pinned: frozenset[int] = frozenset()
+    if plan.movable or plan.stored:
         placed = placer.run(np.zeros((1, len(plan.layers)), dtype=np.int64))
         inside = [bool(value) for value in placed.inside[0]]
         stays = [placer.stay(where, Stay()) for where in placed.where[0].tolist()]
         chosen = {n: option for n, (*_, option) in enumerate(placed.where[0].tolist()) if option >= 0}
+        may_stay = {n for readers in plan.stored for n in readers}
+        pinned = frozenset(n for n in may_stay if "W" in stays[n].resident and n not in chosen)
     situations = []
     for n, (task, work) in enumerate(zip(tasks, plan.works, strict=True)):
         i_bits = max((bits[tensor] for tensor in work.inputs), default=task.widths.i)
@@ -131,7 +144,7 @@ def place_network(
             rows = stripes.rows[n - group.first]
         situations.append(found._replace(stay=stays[n]._replace(i_bits=found.stay.i_bits), rows=rows))
     groups = tuple(plan.options[option] for option in dict.fromkeys(chosen.values()))
-    return PlacedNetwork(tuple(situations), tuple(bits), tuple(inside), groups)
+    return PlacedNetwork(tuple(situations), tuple(bits), tuple(inside), groups, pinned)
 
 
 def vector_costs(plan: Plan, accelerator: Accelerator, placed: PlacedNetwork) -> dict[int, VectorCost]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +18,16 @@ from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.free import OBJECTIVES, Objective
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer, Operand
-from hwmodel.place import kernel
+from hwmodel.place import division, kernel
 from hwmodel.place.kernel import CLOSE, OPEN, Block, Choices
+from hwmodel.place.pinning import UNITS, Pins
 from hwmodel.place.plan import Plan
-from hwmodel.place.program import program_of
-from hwmodel.price.sparsity import useful_zeros
+from hwmodel.place.program import program_of, weights_of
 from hwmodel.place.stripes import Striped, Trials
 from hwmodel.place.telling import I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
-from hwmodel.price.stripes import weight_bits
+from hwmodel.price.load import stored_bits
+from hwmodel.price.sparsity import useful_zeros
+from hwmodel.price.stripes import least, weight_bits
 
 #: Missing prices that are told at once, and rows of prices that there is room for at first.
 TOLD, ROOM = 1 << 16, 256
@@ -101,6 +105,7 @@ class Placer:
         self.objective = OBJECTIVES.index(optimize)
         self.widths = _widths(options, accelerator)
         self.program, self.groups = program_of(plan, accelerator, _weights(plan, options, accelerator))
+        self.weights = weights_of(plan, _stored(plan, options, accelerator))
         self._bits = sorted({int(w) for w in np.unique(self.widths) if w} | {accelerator.native_bits.i})
         place = np.full(_WIDTHS, -1, dtype=np.int64)
         place[self._bits] = range(len(self._bits))
@@ -110,7 +115,7 @@ class Placer:
         situations = 8 if accelerator.keeper is not None else 1
         self.prices: Floats = np.full((ROOM, situations, len(self.program.rooms), 2), np.nan)
         self.striped: Ints = np.full((ROOM, len(plan.heights)), -1, dtype=np.int64)
-        self.floors: Floats = np.zeros((ROOM, 2, 2))
+        self.floors: Floats = np.zeros((ROOM, situations, 2))
         self._situations: list[Situation] = []
         self._row_of: dict[Any, int] = {}
 
@@ -121,18 +126,37 @@ class Placer:
             np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 3), np.int64)
         )
         together = max(1, min(count, BLOCK, STATES // max(*self._remembered(), 1)))
-        block, trials = self._block(together), self._trials(together)
+        if self.plan.stored:
+            together = UNITS + 1
+        block, trials, pins = self._block(together), self._trials(together), self._pins(together)
         missing = np.zeros((TOLD, MISSING), np.int64)
         while True:
             choices = Choices(self.widths, self.place, self.rows, self.prices)
-            told = kernel.evaluate(
-                self.program, self.groups, choices, Striped(self.striped, self.floors), block, trials,
-                self.objective, picks, placed.totals, placed.inside, placed.where, missing,
-            )  # fmt: skip
+            striped = Striped(self.striped, self.floors)
+            if self.plan.stored:
+                told = division.evaluate(
+                    self.program, self.groups, choices, striped, self.weights, block, trials, pins,
+                    self.objective, picks, placed.totals, placed.inside, placed.where, missing,
+                )  # fmt: skip
+            else:
+                fusing = (self.groups, striped, trials) if self._may_fuse else (None, None, None)
+                told = kernel.evaluate(
+                    self.program, fusing[0], choices, fusing[1], block, fusing[2], self.objective, picks,
+                    placed.totals, placed.inside, placed.where, missing,
+                )  # fmt: skip
             if not told:
                 return placed
             for row in np.unique(missing[: min(told, TOLD)], axis=0):
                 self._fill(*(int(value) for value in row))
+
+    @cached_property
+    def _may_fuse(self) -> bool:
+        """Some group may be tried at some widths: what is alive and what a layer in it moves may not fit."""
+        bits = [tensor.elements * self._bits[-1] for tensor in self.plan.tensors]
+        pairs = [pair for group in self.plan.groups for pair in pairwise((group.inner[0], *group.inner))]
+        widest = max((sum(bits[n] for n in {*pair}) for pair in pairs), default=0)
+        alive = max((sum(bits[n] for n in step) for step in self.plan.alive.steps), default=0)
+        return bool(widest) and alive + widest > self.program.size
 
     def _block(self, count: int) -> Block:
         """Room for so many candidates."""
@@ -164,8 +188,23 @@ class Placer:
             widest=np.zeros((len(self.groups.groups), count)),
             base=np.zeros((2, count)),
             tried=np.zeros(count, np.bool_),
+            hopes=np.zeros((self._most_states(), count)),
+            hoped=np.zeros((3, self._most_states(), count), np.int64),
             fused=np.zeros((layers, count), np.int64),
             streamed=np.zeros((tensors, count), np.bool_),
+        )
+
+    def _pins(self, count: int) -> Pins:
+        """Room for weights that stay, of so many candidates or lanes."""
+        layers = len(self.plan.layers)
+        states = self._most_states() if self.plan.stored else 0
+        return Pins(
+            may=np.zeros(layers, np.int64),
+            units=np.zeros(layers, np.int64),
+            start=np.zeros(count),
+            area=np.zeros(count),
+            took=np.zeros((layers, states, count), np.bool_),
+            pinned=np.zeros((layers, count), np.int64),
         )
 
     def _most_states(self) -> int:
@@ -198,7 +237,12 @@ class Placer:
 
     def _add_stripe(self, row: int, height: int) -> None:
         """A row for the layer of a row, in stripes of a height."""
-        self.striped[row, height] = self._row(self._situations[row]._replace(rows=self.plan.heights[height]))
+        found = self._situations[row]._replace(rows=self.plan.heights[height])
+        self.striped[row, height] = stripe = self._row(found)
+        for situation in range(self.floors.shape[1]):
+            stay = self.stay((situation, 0), found.stay)
+            task = Task.of(found.layer, self.accelerator, stay).without_removed_filters()
+            self.floors[stripe, situation] = least(task, found.rows, float(found.unwritten))
 
     def _row(self, situation: Situation) -> int:
         """The row of a situation; layers that are alike share it."""
@@ -277,4 +321,14 @@ def _weights(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accele
     for n in {n for group in plan.groups for n in range(group.first, group.last + 1)}:
         for c, layer in enumerate(options[n]):
             bits[n, c] = weight_bits(Task.of(layer, accelerator).without_removed_filters(), keeper)
+    return bits
+
+
+def _stored(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Floats:
+    """What the weights of a layer at a choice take of the resident memory while they stay. (L, C)"""
+    bits = np.zeros((len(options), max((len(found) for found in options), default=1)))
+    if (keeper := accelerator.keeper) is not None:
+        for n in {n for readers in plan.stored for n in readers}:
+            for c, layer in enumerate(options[n]):
+                bits[n, c] = stored_bits(Task.of(layer, accelerator).without_removed_filters(), keeper)
     return bits

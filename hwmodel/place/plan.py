@@ -14,6 +14,7 @@ from hwmodel.chip.accelerator import Accelerator, Widths
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.liveness import Liveness
+from hwmodel.network.stored import weight_readers
 from hwmodel.network.streams import Streams
 from hwmodel.network.tensors import StoredTensor, inputs
 from hwmodel.place.groups import Group, Stripes, groups_of
@@ -21,6 +22,8 @@ from hwmodel.price.vector import VectorWork, fuses, fuses_attention, vector_work
 
 #: So many tensors that may stay are placed at once; of more, those that are read last lie outside.
 MOST_AT_ONCE = 12
+#: So many weights that several layers read are tried on chip and outside; of more, the least read lie outside.
+MOST_SHARED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,9 @@ class Plan:
         movable: indices of the tensors that may lie in the chip's resident memory.
         crowded: names of the tensors that might, were there not too many at once (`MOST_AT_ONCE`).
         groups: of layers that may run in stripes.
+        stored: indices of the layers that read each weight that may stay between inferences.
+        too_shared: names of the first layers that read the weights that might, were there not too many that several
+            layers read (`MOST_SHARED`).
     """
 
     layers: tuple[Layer, ...]
@@ -64,6 +70,8 @@ class Plan:
     movable: frozenset[int]
     crowded: tuple[str, ...]
     groups: tuple[Group, ...]
+    stored: tuple[tuple[int, ...], ...] = ()
+    too_shared: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, graph: LayerGraph, accelerator: Accelerator, *, fuse: bool = True, stay: bool = True) -> Plan:
@@ -74,7 +82,7 @@ class Plan:
             accelerator: says where tensors may stay.
             fuse: pools may be fused with what feeds them, concatenations made in place, attentions one kernel, and
                 layers run in stripes with those behind them.
-            stay: tensors may stay on chip where the accelerator has the memory for it.
+            stay: tensors and weights may stay on chip where the accelerator has the memory for it.
         """
         streams = Streams.of(
             graph, fuse=fuses(accelerator, fuse=fuse), attention=fuses_attention(accelerator, fuse=fuse)
@@ -83,6 +91,8 @@ class Plan:
         index = {tensor.name: n for n, tensor in enumerate(alive.tensors)}
         may_stay = stay and accelerator.resident("I") is not None
         movable, crowded = _movable(alive) if may_stay else (frozenset(), ())
+        keeps_weights = stay and accelerator.resident("W") is not None
+        stored, too_shared = _stored(graph.layers) if keeps_weights else ((), ())
         step = {node.name: n for n, node in enumerate(graph.nodes)}
         vectors = vector_works(graph, streams, index) if graph.layers and accelerator.levels else ()
         return cls(
@@ -93,18 +103,25 @@ class Plan:
             movable=movable,
             crowded=crowded,
             groups=groups_of(graph, streams, alive.tensors) if fuse and may_stay else (),
+            stored=stored,
+            too_shared=too_shared,
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know about the placement."""
-        if not self.crowded:
-            return ()
-        return (
-            f"placement: of tensors alive at once at most {MOST_AT_ONCE} are placed, so that "
-            f"{len(self.crowded)} lie outside untried: {', '.join(self.crowded[:3])}"
-            f"{', ...' if len(self.crowded) > 3 else ''}",
-        )
+        notes = []
+        if self.crowded:
+            notes.append(
+                f"placement: of tensors alive at once at most {MOST_AT_ONCE} are placed, so that "
+                f"{len(self.crowded)} lie outside untried: {_some(self.crowded)}"
+            )
+        if self.too_shared:
+            notes.append(
+                f"placement: of weights that several layers read at most {MOST_SHARED} may stay on chip, so that "
+                f"{len(self.too_shared)} lie outside untried: those of {_some(self.too_shared)}"
+            )
+        return tuple(notes)
 
     @property
     def tensors(self) -> tuple[StoredTensor, ...]:
@@ -145,6 +162,10 @@ class Plan:
         ]
 
 
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+
+
 def _work(graph: LayerGraph, layer: Layer, streams: Streams, index: Mapping[str, int], step: int) -> LayerWork:
     reads = [
         (index[part], operand)
@@ -175,3 +196,12 @@ def _movable(alive: Liveness) -> tuple[frozenset[int], tuple[str, ...]]:
             movable.discard(n)
             crowded.append(alive.tensors[n].name)
     return frozenset(movable), tuple(crowded)
+
+
+def _stored(layers: Sequence[Layer]) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
+    """Readers of each weight that may stay, and the first ones of those that are shared too much."""
+    index = {id(layer): n for n, layer in enumerate(layers)}
+    readers = [tuple(index[id(layer)] for layer in found) for found in weight_readers(layers).values()]
+    shared = sorted((found for found in readers if len(found) > 1), key=lambda n: -len(n) * layers[n[0]].weights)
+    out = set(shared[MOST_SHARED:])
+    return tuple(n for n in readers if n not in out), tuple(layers[n[0]].name for n in readers if n in out)

@@ -12,6 +12,7 @@ from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.nest.task import rooms_of
 from hwmodel.place.groups import Group
 from hwmodel.place.kernel import BIRTH, CLOSE, DEATH, LAYER, OPEN, VECTOR, Program
+from hwmodel.place.pinning import Weights
 from hwmodel.place.plan import Plan
 from hwmodel.place.stripes import FIELDS, Groups
 from hwmodel.price.vector import UNKNOWN
@@ -70,6 +71,18 @@ def program_of(plan: Plan, accelerator: Accelerator, weights: Floats) -> tuple[P
         leakage=np.array(list(accelerator.leakage_pj.values()), dtype=np.float64),
     )
     return program, _groups(plan, steps, slots, weights)
+
+
+def weights_of(plan: Plan, bits: Floats) -> Weights:
+    """The weights of a plan that may stay.
+
+    bits: (L, C) stored weights of every layer and choice in the resident memory [bit].
+    """
+    first = np.full(len(plan.layers), -1, dtype=np.int64)
+    for readers in plan.stored:
+        first[list(readers)] = readers[0]
+    shared = [readers[0] for readers in plan.stored if len(readers) > 1]
+    return Weights(bits, first, np.array(shared, dtype=np.int64))
 
 
 def _groups(plan: Plan, steps: Ints, slots: Sequence[int], weights: Floats) -> Groups:

@@ -1,17 +1,19 @@
 """The compiled part of fusion by stripes: jumps of the placement over groups of layers.
 
-Before the first node of a group every state is remembered (OPEN), after its last node (CLOSE) the group is tried from
-each of them: in every number of stripes, with its output inside or outside, its weights on chip or streamed. What it
-ends in is the state without the tensors that died on the way, and it is kept where it is better than the best that
-ends there layer by layer. The tensors that were alive at its begin stay allocated until its end, as stripes take
-turns; line buffers, weights on chip and the output are added to them, and tiles get what all of these leave.
+Before the first node of a group every state is remembered (OPEN), after its last node (CLOSE) the group is tried
+from each of them: in every number of stripes, with its output inside or outside, its weights on chip or streamed.
+What it ends in is the state without the tensors that died on the way, and it is kept where it is better than the
+best that ends there layer by layer. The tensors that were alive at its begin stay allocated until its end, as
+stripes take turns; line buffers, weights on chip and the output are added to them, and tiles get what all of these
+leave.
 
 A group is tried for a candidate in a state only where its tensors do not fit as they are: where what lies inside at
 its begin and the tensors inside the group that one of its layers reads and writes are together larger than the
 resident memory.
 
-A stripe that has no price yet counts with the least it can cost (`floors`), and is told only where that is not worse
-than the best that is known: what is left unpriced cannot be chosen.
+What has no price yet counts with the least that it can cost (`least_of`). Of the groups that would not be worse
+with that than the best that is known, the one with the least is told, until there is none: what stays without a
+price cannot be chosen.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.place.telling import (
+    EDP,
     ENERGY,
     I_INSIDE,
     O_INSIDE,
@@ -34,12 +37,14 @@ from hwmodel.place.telling import (
     room_of,
     score_of,
     tell,
-)
+)  # fmt: skip
 
 #: Columns of a group.
 OPENED, FIRST, COUNT, OUTPUT, DEAD, OPTIONS, OPTIONS_END, VECTORS, VECTORS_END, FIELDS = range(10)
 #: Rows of what was chosen where a group ends: the option, -1 for none, and the state at its begin.
 CODE, ORIGIN = range(2)
+#: What rounding may take from a bound.
+NEARLY = 1 - 1e-9
 
 
 class Groups(NamedTuple):
@@ -75,7 +80,7 @@ class Striped(NamedTuple):
 
     Attributes:
         rows: (rows, H) row of the same layer in stripes of a height, -1 where it has none yet.
-        floors: (rows, 2, 2) the least energy [pJ] and cycles, with its weights streamed and on chip.
+        floors: (rows, situations, 2) the least energy [pJ] and cycles, whatever the mapping.
     """
 
     rows: Ints
@@ -88,9 +93,11 @@ class Trials(NamedTuple):
     Attributes:
         scores, ties, used: (F', B) of every remembered state.
         chosen: (2, E', B) CODE and ORIGIN of every state at an end.
-        widest: (G, B) what a group asks for at least, to be tried: its largest tensors read and written at once [bit].
+        widest: (G, B) of a group, the most that its tensors inside take while one of its layers runs [bit].
         base: (2, B) score and tie of a state, and of the operations of the group.
         tried: (B) the group is tried for the candidate.
+        hopes: (S, B) at an end, the least score that an option without all of its prices may have, by state.
+        hoped: (3, S, B) its code, ends and room, as `score_in` wants them.
         fused: (L, B) code of the group in which a layer runs, -1 where it runs whole.
         streamed: (T, B) the tensor lies inside a group.
     """
@@ -102,6 +109,8 @@ class Trials(NamedTuple):
     widest: Floats
     base: Floats
     tried: Flags
+    hopes: Floats
+    hoped: Ints
     fused: Ints
     streamed: Flags
 
@@ -126,14 +135,37 @@ def remember(trials: Trials, offset: int, scores: Floats, ties: Floats, used: Fl
 
 
 @internal
-def situation_of(member: int, count: int, reads_inside: bool, writes_inside: bool, weights: int) -> int:
+def situation_of(member: int, count: int, ends: int, weights: int) -> int:
     """Of a layer in a group: what passes between its layers lies inside."""
     situation = W_INSIDE if weights else 0
-    if member > 0 or reads_inside:
+    if member > 0 or ends & I_INSIDE:
         situation |= I_INSIDE
-    if member < count - 1 or writes_inside:
+    if member < count - 1 or ends & O_INSIDE:
         situation |= O_INSIDE
     return situation
+
+
+@internal
+def least_of(prices: Floats, floors: Floats, room: int, objective: int, leakage: float) -> float:
+    """A lower bound of the score of what has no price yet.
+
+    Mappings for less room are among those for more, so that what they minimise is no less than there.
+
+    Args:
+        prices: (R, 2) of the situation, by rooms.
+        floors: (2) of the situation.
+    """
+    for larger in range(room - 1, -1, -1):
+        if not np.isnan(prices[larger, 0]) and objective != EDP:
+            known = float(prices[larger, objective])
+            return NEARLY * known + (leakage * floors[1] if objective == ENERGY else 0.0)
+    return score_of(objective, floors[0] + leakage * floors[1], floors[1])
+
+
+@internal
+def easier(prices: Floats, room: int, objective: int) -> int:
+    """The room whose price is asked for: first all of it, as a bound for the others."""
+    return room if objective == EDP or not np.isnan(prices[0, 0]) else 0
 
 
 @internal
@@ -147,12 +179,12 @@ def line_bits(fusing: Groups, bits: Ints, option: int, b: int) -> float:
 
 @internal
 def room_in(
-    fusing: Groups, rooms: Floats, size: float, bits: Ints, picks: Ints, option: int, weights: int, b: int,
-    used: float,
-) -> int:  # fmt: skip
-    """The room that is left to tiles beside what lies inside (used) and what the group takes; -1: it does not fit."""
+    fusing: Groups, rooms: Floats, size: float, bits: Ints, picks: Ints, code: int, b: int, used: float
+) -> int:
+    """The room that is left to tiles beside what lies inside (used) and the group; -1: it does not fit."""
+    option = code // 2
     taken = used + line_bits(fusing, bits, option, b)
-    if weights:
+    if code % 2:
         g = fusing.group[option]
         for layer in range(fusing.groups[g, FIRST], fusing.groups[g, FIRST] + fusing.groups[g, COUNT]):
             taken += fusing.weights[layer, picks[b, layer]]
@@ -160,52 +192,84 @@ def room_in(
 
 
 @internal
-def try_option(
-    fusing: Groups, striped: Striped, prices: Floats, rows: Ints, trials: Trials, told: Told, lacks: Flags,
-    rooms: Ints, option: int, reads_inside: bool, writes_inside: bool, weights: int, origin: int, objective: int,
-    leakage: float, scores: Floats, ties: Floats, chosen: Ints,
-) -> None:  # fmt: skip
-    """Takes an option for the candidates for which it is the best so far.
+def score_in(
+    fusing: Groups, striped: Striped, prices: Floats, rows: Ints, told: Told, telling: bool, code: int, ends: int,
+    room: int, objective: int, leakage: float, b: int,
+) -> tuple[float, float, bool]:  # fmt: skip
+    """Score and tie of the layers of an option, lower bounds where some price lacks, and whether none does.
 
     Args:
         rows: (L, B) of the prices of whole layers.
-        rooms: (B) what is left to tiles, -1 where the option does not fit or is not tried.
-        origin: state at the begin.
-        scores, ties, chosen: (B), (B), (2, B) of the state at the end.
+        telling: what lacks is told.
+        code: twice the option, and 1 where the weights are on chip.
+        ends: I_INSIDE where the first layer reads, O_INSIDE where the last one writes inside.
     """
-    g = fusing.group[option]
-    first, count = fusing.groups[g, FIRST], fusing.groups[g, COUNT]
-    for b in range(rooms.shape[0]):
-        room = rooms[b]
-        if room < 0:
+    option, weights = code // 2, code % 2
+    group = fusing.group[option]
+    first, count = fusing.groups[group, FIRST], fusing.groups[group, COUNT]
+    score, tie, known = 0.0, 0.0, True
+    for n in range(count):
+        whole, height = rows[first + n, b], fusing.heights[option, n]
+        row, situation = striped.rows[whole, height] if whole >= 0 else -1, situation_of(n, count, ends, weights)
+        if row < 0:
+            known = False
+            if telling and whole >= 0:
+                tell(told, STRIPE, whole, height, 0, 0)
             continue
-        for telling in range(2):  # what lacks is told where the option may be the best
-            score, tie, known = trials.base[0, b], trials.base[1, b], True
-            for n in range(count):
-                whole = rows[first + n, b]
-                height = fusing.heights[option, n]
-                row = striped.rows[whole, height] if whole >= 0 else -1
-                if row < 0:
-                    known = False
-                    if telling and whole >= 0:
-                        tell(told, STRIPE, whole, height, 0, 0)
-                    continue
-                situation = situation_of(n, count, reads_inside, writes_inside, weights)
-                energy, cycles = prices[row, situation, room, 0], prices[row, situation, room, 1]
-                if np.isnan(energy):
-                    known = False
-                    if telling:
-                        tell(told, PRICE, row, situation, room, 0)
-                    energy, cycles = striped.floors[row, weights, 0], striped.floors[row, weights, 1]
-                if energy == np.inf:
-                    score = np.inf
-                    break
-                energy += leakage * cycles
-                score += score_of(objective, energy, cycles)
-                tie += cycles if objective == ENERGY else energy
-            if score == np.inf or score > scores[b] or (known and score == scores[b] and tie >= ties[b]):
-                break
-            if known:
-                scores[b], ties[b], chosen[CODE, b], chosen[ORIGIN, b] = score, tie, option * 2 + weights, origin
-                break
-            lacks[b] = True
+        energy, cycles = prices[row, situation, room, 0], prices[row, situation, room, 1]
+        if energy == np.inf:
+            return np.inf, np.inf, True
+        if np.isnan(energy):
+            known = False
+            if telling:
+                tell(told, PRICE, row, situation, easier(prices[row, situation], room, objective), 0)
+            score += least_of(prices[row, situation], striped.floors[row, situation], room, objective, leakage)
+        else:
+            energy += leakage * cycles
+            score += score_of(objective, energy, cycles)
+            tie += cycles if objective == ENERGY else energy
+    return score, tie, known
+
+
+@internal
+def try_option(
+    fusing: Groups, striped: Striped, prices: Floats, rows: Ints, trials: Trials, told: Told, rooms: Ints,
+    code: int, ends: int, origin: int, to: int, objective: int, leakage: float, scores: Floats, ties: Floats,
+    chosen: Ints,
+) -> None:  # fmt: skip
+    """Takes an option for the candidates for which it is the best so far; or notes that it may be, with all prices.
+
+    Args:
+        rows, code, ends: as `score_in`.
+        rooms: (B) what is left to tiles, -1 where the option does not fit or is not tried.
+        origin, to: states at the begin and the end.
+        scores, ties: (B) of the state at the end.
+        chosen: (2, B) of it.
+    """
+    for b in range(rooms.shape[0]):
+        if rooms[b] < 0:
+            continue
+        score, tie, known = score_in(
+            fusing, striped, prices, rows, told, False, code, ends, rooms[b], objective, leakage, b
+        )
+        score, tie = score + trials.base[0, b], tie + trials.base[1, b]
+        if known and (score < scores[b] or (score == scores[b] and tie < ties[b])):
+            scores[b], ties[b], chosen[CODE, b], chosen[ORIGIN, b] = score, tie, code, origin
+        if not known and score < trials.hopes[to, b]:
+            trials.hopes[to, b] = score
+            trials.hoped[0, to, b], trials.hoped[1, to, b], trials.hoped[2, to, b] = code, ends, rooms[b]
+
+
+@internal
+def ask(
+    fusing: Groups, striped: Striped, prices: Floats, rows: Ints, trials: Trials, told: Told, objective: int,
+    leakage: float, scores: Floats, lacks: Flags, states: int, count: int,
+) -> None:  # fmt: skip
+    """Tells what lacks of the options that may be better than the best: of those for a state, the one of which most
+    is to be hoped."""
+    for state in range(states):
+        for b in range(count):
+            if trials.hopes[state, b] <= scores[state, b] and trials.hopes[state, b] < np.inf:
+                code, ends, room = trials.hoped[0, state, b], trials.hoped[1, state, b], trials.hoped[2, state, b]
+                score_in(fusing, striped, prices, rows, told, True, code, ends, room, objective, leakage, b)
+                lacks[b] = True

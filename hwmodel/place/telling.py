@@ -41,7 +41,7 @@ def room_of(rooms: Floats, left: float) -> int:
     for r in range(rooms.shape[0]):
         if rooms[r] <= left:
             return r
-    return rooms.shape[0] - 1
+    return int(rooms.shape[0]) - 1
 
 
 @internal

@@ -126,8 +126,8 @@ class FusedGroup:
         stripes: in so many.
         rows: of its outputs that each layer makes at a time; the last stripe has what remains.
         line_bits: the line buffer of each tensor inside [bit].
-        weights_on_chip: the weights are loaded once and stay for the time of the group; else they are read again
-            for every stripe.
+        weights_on_chip: the weights are loaded once and stay for the time of the group; else every stripe reads
+            them again.
     """
 
     layers: tuple[str, ...]
@@ -136,6 +136,35 @@ class FusedGroup:
     rows: tuple[int, ...]
     line_bits: tuple[int, ...]
     weights_on_chip: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightLoad:
+    """Weights that stay in the chip's resident memory between inferences, and what it takes to load them once.
+
+    Attributes:
+        layers: names of the layers that find their weights there, in order.
+        memory: in which they stay.
+        bits: that they take there, each stored weight once [bit].
+        energy_pj: of reading them from the outermost memory and writing them there [pJ].
+        cycles: of these two ports, whichever takes longer.
+    """
+
+    layers: tuple[str, ...]
+    memory: str
+    bits: float
+    energy_pj: float
+    cycles: int
+
+    def __add__(self, other: WeightLoad) -> WeightLoad:
+        """Both, one after the other."""
+        return WeightLoad(
+            layers=self.layers + other.layers,
+            memory=self.memory,
+            bits=self.bits + other.bits,
+            energy_pj=self.energy_pj + other.energy_pj,
+            cycles=self.cycles + other.cycles,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +178,8 @@ class NetworkCost(Shown):
         order: names of its nodes, as they run.
         tensors: where its tensors lie, in order of birth.
         fused: groups of its layers that run in stripes.
+        load: of the weights that stay on chip between inferences, None where none do; not a part of any total:
+            they are those of one inference after it.
         price_notes: what to know about the prices, each sentence once.
         uncounted: ops without a rule: the totals are a lower bound.
     """
@@ -160,11 +191,12 @@ class NetworkCost(Shown):
     order: tuple[str, ...] = ()
     tensors: tuple[TensorPlace, ...] = ()
     fused: tuple[FusedGroup, ...] = ()
+    load: WeightLoad | None = None
     price_notes: tuple[str, ...] = ()
     uncounted: tuple[Uncounted, ...] = ()
 
     def __add__(self, other: NetworkCost) -> NetworkCost:
-        """Both networks one after the other on the same accelerator."""
+        """Both networks one after the other on the same accelerator, each with the weights that stay for it."""
         if (self.accelerator, self.clock_hz) != (other.accelerator, other.clock_hz):
             raise ConfigError(
                 f"costs add on one accelerator only, but got {self.accelerator} + {other.accelerator}"
@@ -181,6 +213,7 @@ class NetworkCost(Shown):
             order=self.order + other.order,
             tensors=(*self.tensors, *later),
             fused=self.fused + other.fused,
+            load=self.load + other.load if self.load and other.load else self.load or other.load,
             price_notes=tuple(dict.fromkeys(self.price_notes + other.price_notes)),
             uncounted=tuple(dict.fromkeys(self.uncounted + other.uncounted)),
         )

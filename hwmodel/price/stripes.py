@@ -17,9 +17,14 @@ from dataclasses import replace
 from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.storage import nm_compression
 from hwmodel.nest.task import Task
+from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.stripes import stripes
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.sparsity import nm_pattern
-from hwmodel.price.spatial import stored_fraction
+from hwmodel.price.spatial import mac_energy, stored_fraction
+
+#: What rounding may take from a bound.
+NEARLY = 1 - 1e-9
 
 
 def joined(parts: Sequence[tuple[LayerPrice, int]]) -> LayerPrice:
@@ -67,13 +72,46 @@ def with_load(price: LayerPrice, task: Task) -> LayerPrice:
     )
 
 
+def least(task: Task, rows: int, unwritten: float) -> tuple[float, float]:
+    """The least energy [pJ] and cycles of a task (whole filters already removed) in stripes, whatever the mapping.
+
+    Its MACs, and every stripe moves its weights, the inputs that it needs and its finished outputs at least once,
+    all of them through the ports of their homes. Where no zeros are skipped, all PEs are at work at best.
+    """
+    accelerator = task.accelerator
+    energy, busy = mac_energy(task), {"": 0.0}
+    if not accelerator.skipping and nm_pattern(task) is None:
+        rate = accelerator.precision.macs_per_cycle(task.widths.w, task.widths.i)
+        busy[""] = task.layer.macs / (accelerator.num_pes * rate)
+    for layer, count in stripes(task.layer, rows):
+        stripe = task.with_layer(layer)
+        moved: tuple[tuple[Operand, float, int], ...] = (
+            ("W", layer.elements("W"), task.widths.w), ("I", _touched(layer), task.widths.i),
+            ("O", layer.elements("O") * (1 - unwritten), task.widths.o),
+        )  # fmt: skip
+        for operand, elements, width in moved:
+            home = task.home(operand)
+            bits = count * (weight_bits(stripe, home) if operand == "W" else elements * width)
+            if operand != "W":
+                bits *= stored_fraction(stripe, home, operand)
+            energy += bits * (home.write_pj_per_bit if operand == "O" else home.read_pj_per_bit)
+            if operand != "O":
+                busy[home.name] = busy.get(home.name, 0.0) + bits / (home.read_bits_per_cycle or math.inf)
+    return NEARLY * energy, NEARLY * max(busy.values())
+
+
+def _touched(layer: Layer) -> int:
+    """Stored inputs that a layer needs: rows and columns that a stride skips are not among them."""
+    outer = math.prod(layer.i_shape[:3])
+    for axis, outputs, taps in ((0, layer.dims.OY, layer.dims.FY), (1, layer.dims.OX, layer.dims.FX)):
+        outer *= max(0, min(layer.i_shape[3 + axis], outputs * taps) - sum(layer.padding[axis]))
+    return outer
+
+
 def weight_bits(task: Task, memory: Memory) -> float:
     """The weights that a task (whole filters already removed) reads, as they are stored in a memory [bit]."""
     pattern = nm_pattern(task)
-    if pattern is None:
-        scale = stored_fraction(task, memory, "W")
-    else:
-        scale = nm_compression(task.widths.w, *pattern)
+    scale = stored_fraction(task, memory, "W") if pattern is None else nm_compression(task.widths.w, *pattern)
     return task.layer.elements("W") * task.widths.w * scale
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from hwmodel.network.names import OK, WARNING, out_shape, safe_name
 from hwmodel.show.coverage import coverage_lines
+from hwmodel.show.fused import fused_lines
+from hwmodel.show.load import load_lines
 from hwmodel.show.outline import Line, cost_outline, graph_outline
 from hwmodel.show.sums import Mean
 
@@ -29,10 +31,11 @@ def graph_html(graph: LayerGraph) -> str:
 
 def cost_html(cost: NetworkCost) -> str:
     """The tree of a priced network as an HTML table."""
-    notes = [(WARNING, note) for note in cost.notes]
+    notes = [*(("", line) for line in fused_lines(cost)), *((WARNING, note) for note in cost.notes)]
     if not cost.is_lower_bound:
         notes.append((OK, "all MACs counted"))
-    return outline_html(cost_outline(cost, name=cost.accelerator), notes)
+    stay = [("", line) for line in load_lines(cost)]
+    return outline_html(cost_outline(cost, name=cost.accelerator), [*stay, *notes])
 
 
 def outline_html(lines: Sequence[Line], notes: Sequence[tuple[str, str]] = ()) -> str:

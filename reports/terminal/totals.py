@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import OK, WARNING, times
 from hwmodel.price.footprint import does_it_fit
 from hwmodel.show.coverage import coverage_lines
+from hwmodel.show.load import load_lines
 from hwmodel.show.sums import NOTHING, layer_sums
 from reports import units
 from reports.run.frames import records
@@ -25,7 +27,7 @@ def cost_lines(
     accelerator: Accelerator | None = None,
     verbose: bool = False,
 ) -> list[tuple[str, str]]:
-    """The lines under the table: totals, the notes of the model, and what was not counted.
+    """The lines under the table: totals, what runs in stripes, the notes of the model, and what was not counted.
 
     Args:
         cost: of `graph`.
@@ -41,7 +43,7 @@ def cost_lines(
         f"peak activations {units.data_size(cost.activation_bits)}{_fits(cost, accelerator)}",
         f"memory {units.data_size(cost.memory_bits)}",
     ]
-    lines = [("", " · ".join(totals))]
+    lines = [("", " · ".join(totals)), *(("", line) for line in load_lines(cost))]
     if accelerator is not None:
         lines += placement_lines(cost, accelerator)
     widths = sum(layer_sums([item.layer for item in cost.layers]), NOTHING).w_bits
@@ -112,6 +114,7 @@ def cost_data(priced: NetworkCost, graph: LayerGraph) -> dict[str, Any]:
         "layers": records(priced.to_dataframe()),
         **placement_data(priced),
         "notes": list(priced.notes),
+        "load": None if priced.load is None else vars(priced.load),
         "lower_bound": graph.is_lower_bound,
         "uncounted": [{"op": u.op, "module": u.module, "calls": u.calls} for u in graph.uncounted],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
 from hwmodel.chip.loader import load_accelerator
@@ -13,7 +14,7 @@ from hwmodel.network.layer import Layer
 from reports import summary
 from reports.terminal.console import make_console
 from reports.terminal.tables import print_lines
-from reports.terminal.totals import cost_lines, graph_lines
+from reports.terminal.totals import cost_data, cost_lines, graph_lines
 from tests.reports.conftest import NASTY, make_graph
 
 
@@ -36,6 +37,22 @@ def test_mixed_widths_show_their_average_by_weights(graph: LayerGraph) -> None:
     cost = evaluate(graph, chip, {name: Choice(w_bits=b, a_bits=8) for name, b in bits.items()})
     mean = (432 * 8 + 2304 * 2 + 160 * 4) / (432 + 2304 + 160)
     assert f"average weight precision {mean:.4f} bit" in texts(cost_lines(cost, graph))
+
+
+def test_weights_that_stay_are_said_with_their_load(graph: LayerGraph) -> None:
+    npu = load_accelerator("edge_npu")
+    keeping = [
+        replace(level, memories=tuple(replace(m, resident=("W",) if m.resident else ()) for m in level.memories))
+        for level in npu.levels
+    ]
+    cost = evaluate(graph, replace(npu, levels=tuple(keeping)))
+    assert cost.load is not None
+    text = texts(cost_lines(cost, graph))
+    assert f"weights of 3 of 3 layers stay in sram ({432 + 2304 + 160:,} B): loaded once for " in text
+    assert f"in {cost.load.cycles:,} cycles" in text and "stay in sram" in cost._repr_html_()
+    assert json.loads(json.dumps(cost_data(cost, graph)))["load"]["bits"] == (432 + 2304 + 160) * 8
+    assert "stay in" not in texts(cost_lines(evaluate(graph, npu), graph))
+    assert cost_data(evaluate(graph, npu), graph)["load"] is None
 
 
 def test_an_op_without_a_rule_makes_a_lower_bound() -> None:

@@ -1,6 +1,6 @@
 """The best placement of a network, found from the last node back: a plain recursion over sets of tensors.
 
-Independent of the compiled placement: no masks, no slots, no rounding by blocks of candidates. What it shares with it
+Independent of the compiled placement: no masks, no slots, no blocks of candidates. What it shares with it
 is the price of one layer in one situation (`layer_cost`), which has tests of its own.
 """
 

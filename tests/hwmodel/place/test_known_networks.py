@@ -195,7 +195,8 @@ def unet() -> LayerGraph:
     whole, small = (1, 8, 32, 32), (1, 8, 16, 16)
     edges = [
         ("in", "down", (1, 1, 32, 32)), ("down", "pool", whole), ("pool", "middle", small), ("middle", "up", small),
-        ("down", "join", whole), ("up", "join", whole), ("join", "last", (1, 16, 32, 32)), ("last", "out", (1, 16, 32, 32)),
+        ("down", "join", whole), ("up", "join", whole), ("join", "last", (1, 16, 32, 32)),
+        ("last", "out", (1, 16, 32, 32)),
     ]  # fmt: skip
     return LayerGraph("unet", nodes, [(s, t, Tensor(name=s, shape=shape)) for s, t, shape in edges])
 
