@@ -150,6 +150,10 @@ def map_layer(
         ),
     ] = None,
     strict_bits: StrictBitsOption = False,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Map a layer of a model alone, its operands outside, not in its network.")
+    ] = False,
+    no_fuse: NoFuseOption = False,
     input: InputOption = None,
     option: OptionOption = None,
     json: JsonOption = False,
@@ -165,6 +169,8 @@ def map_layer(
         compare=compare,
         export=export,
         strict_bits=strict_bits,
+        alone=alone,
+        fuse=not no_fuse,
         input=input,
         option=option,
         json=json,
