@@ -151,7 +151,8 @@ def map_layer(
     ] = None,
     strict_bits: StrictBitsOption = False,
     alone: Annotated[
-        bool, typer.Option("--alone", help="Map a layer of a model alone, its operands outside, not in its network.")
+        bool,
+        typer.Option("--alone", help="Map a layer of a model alone, its operands outside, not in its network."),
     ] = False,
     no_fuse: NoFuseOption = False,
     input: InputOption = None,

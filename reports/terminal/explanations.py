@@ -35,7 +35,8 @@ def tile_table(told: MappingExplanation, width: int = 80) -> Table:
     table = new_table("<Memory", "W", "I", "O", "Used", "Size", "Fill", width=width)
     for memory in told.memories:
         tiles = [
-            "stays" if o in memory.resident else _tile(memory.tiles.get(o), memory.tile_bits.get(o)) for o in OPERANDS
+            "stays" if o in memory.resident else _tile(memory.tiles.get(o), memory.tile_bits.get(o))
+            for o in OPERANDS
         ]
         used = units.data_size(memory.used_bits) + (" (twice)" if memory.copies == 2 else "")
         size = "unbounded" if memory.size_bits is None else units.data_size(memory.size_bits)
