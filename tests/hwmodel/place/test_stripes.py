@@ -268,7 +268,7 @@ def test_no_grouping_is_better(graph, data, tmp_path):
     assert got == pytest.approx(least, rel=1e-9)
 
 
-@pytest.mark.parametrize("size_bits", [768, 1024, 1280])
+@pytest.mark.parametrize("size_bits", [1024, 1280, 1536])
 def test_a_group_between_tensors_that_stay(size_bits, tmp_path):
     """A narrow tensor that a skip reads again, a wide one, the sum, which a second skip reads, and the end.
 
