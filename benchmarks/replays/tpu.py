@@ -5,19 +5,20 @@ batch). Layer shapes are not public: matrices are taken square, and CNN0 (2888 M
 pixels) as equal 3x3 convolutions. CNN1 is left out: the paper does not describe its layers. Widths
 are the chip's own, 8 bit.
 
-The model prices matrix layers only, one by one. The table's `non_matrix_pct` and `raw_stalls_pct` are cycles that
-it does not know; see docs/silicon.md.
+The model prices matrix layers only; activations stay in the unified buffer. The table's `non_matrix_pct` and
+`raw_stalls_pct` are cycles that it does not know; see docs/silicon.md.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from benchmarks.replays.case import Case
 from hwmodel import Layer, evaluate, load_accelerator
-from hwmodel.network.graph import LayerGraph
+from hwmodel.network.graph import LayerGraph, Node, Port, Tensor
 from hwmodel.network.layer import Dims
 
 #: Layers with weights, weights, batch (table 1).
@@ -57,12 +58,17 @@ def applications() -> dict[str, LayerGraph]:
     for name, (layers, weights, batch, pixels) in CONVOLUTIONAL.items():
         side = round(math.sqrt(weights / layers / 9))
         shapes[name] = (layers, Dims(B=batch, K=side, C=side, OY=pixels, OX=pixels, FY=3, FX=3))
-    return {
-        name: LayerGraph(
-            name, [Layer(name=f"{name}.{n}", module=f"{name}.{n}", dims=dims) for n in range(count)], []
-        )
-        for name, (count, dims) in shapes.items()
-    }
+    return {name: _chain(name, count, dims) for name, (count, dims) in shapes.items()}
+
+
+def _chain(name: str, count: int, dims: Dims) -> LayerGraph:
+    """Equal layers, each reading what the one before it makes, as large as its input without padding."""
+    padding = ((1, 1), (1, 1)) if dims.FY > 1 else ((0, 0), (0, 0))
+    layers = [Layer(name=f"{name}.{n}", module=f"{name}.{n}", dims=dims, padding=padding) for n in range(count)]
+    nodes: list[Node] = [Port(name="in", kind="input"), *layers, Port(name="out", kind="output")]
+    shape = (dims.B, dims.C, dims.OY, dims.OX)
+    edges = [(a.name, b.name, Tensor(name=a.name, shape=shape)) for a, b in itertools.pairwise(nodes)]
+    return LayerGraph(name, nodes, edges)
 
 
 def tops(network: LayerGraph) -> float:

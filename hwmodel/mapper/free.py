@@ -87,7 +87,10 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
 
 
 def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
-    """Energy [pJ], cycles and mapping of the optimum over all branches; None where nothing fits."""
+    """Energy [pJ], cycles and mapping of the optimum over all branches; None where nothing fits.
+
+    Budgets and ties: Lemmas 10 and 11 of docs/mapper.md.
+    """
     ranked = sorted((branch.bound(wanted), n) for n, branch in enumerate(branches))
     ranked = [(bound, n) for bound, n in ranked if bound < math.inf]
     if not ranked:

@@ -14,7 +14,10 @@ SLACK = 1e-12
 
 @internal
 def busy_cycles(values: Floats, compute: float, num_metrics: int) -> float:
-    """A lower bound of the cycles from the first metrics: the busiest port, or the array with what it waits for."""
+    """A lower bound of the cycles from the first metrics: the busiest port, or the array with what it waits for.
+
+    Lemma 9 of docs/mapper.md.
+    """
     busiest = compute
     if num_metrics > WAITS:
         busiest += max(0.0, values[WAITS])

@@ -8,7 +8,8 @@ What stays is there at every step, whatever runs, so the memory is divided once:
 of the `UNITS` that the area has, and none at all where all weights fit it together. The placement goes through the
 order with a *lane* for every number of units taken so far: a layer moves on in its lane with its weights outside,
 or comes from the lane that has so many units less, with its weights inside. Of two ways into a lane the better one
-goes on, so the result is the optimum over all sets of pinned weights and all placements, for that rounding.
+goes on, so the result is the optimum over all sets of pinned weights and all placements, for that rounding
+(Lemma 18 of docs/mapper.md).
 
 A weight that several layers read is pinned for all of them or for none, before the first step
 (`hwmodel.place.division`). Layers that run in stripes read theirs from outside, or load them for the time of the

@@ -13,7 +13,7 @@ resident memory.
 
 What has no price yet counts with the least that it can cost (`least_of`). Of the groups that would not be worse
 with that than the best that is known, the one with the least is told, until there is none: what stays without a
-price cannot be chosen.
+price cannot be chosen (Lemma 17 of docs/mapper.md).
 """
 
 from __future__ import annotations

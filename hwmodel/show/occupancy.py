@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ class Step:
     Attributes:
         node: its name.
         resident: tensors in the memory where they may stay, line buffers of fused groups among them.
-        weights: of layers whose weights lie there whole.
+        weights: that lie there whole, between inferences or for the time of a fused group.
         tiles: of the running layer beside its resident operands, twice where the memory is double buffered.
         outside: tensors in the outermost memory.
     """
@@ -44,12 +45,14 @@ def occupancy(cost: NetworkCost, accelerator: Accelerator) -> tuple[Step, ...]:
     keeper = accelerator.keeper
     name = "" if keeper is None else keeper.name
     count = len(cost.order)
-    resident, outside, weights, tiles = [0] * count, [0] * count, [0] * count, [0] * count
+    resident, outside, tiles = [0] * count, [0] * count, [0] * count
     for tensor in cost.tensors:
         column = resident if tensor.memory == name else outside
         for step in range(tensor.birth, tensor.death + 1):
             column[step] += tensor.bits
     copies = 1 if keeper is None else keeper.copies
+    pinned = () if cost.load is None else cost.load.layers
+    weights = [0 if cost.load is None else math.ceil(cost.load.bits)] * count
     for item, step, (first, last) in zip(cost.layers, *_steps(cost), strict=True):
         tiles[step] += copies * sum(
             bits
@@ -57,7 +60,7 @@ def occupancy(cost: NetworkCost, accelerator: Accelerator) -> tuple[Step, ...]:
             if memory == name and operand not in item.resident
         )
         bits = item.layer.bits
-        if "W" in item.resident and item.layer.weights and bits is not None:
+        if "W" in item.resident and item.name not in pinned and item.layer.weights and bits is not None:
             for other in range(first, last + 1):
                 weights[other] += item.layer.elements("W") * bits.w
     return tuple(

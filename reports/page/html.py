@@ -161,7 +161,7 @@ def _add_memory(page: dict[str, Any], run: Run, cost: NetworkCost) -> None:
     """Where the tensors lie, on a chip with a memory where they may stay."""
     if run.accelerator is None or not (lines := placement_lines(cost, run.accelerator)):
         return
-    page["memory_lines"] = [f"{text[:1].upper()}{text[1:]}." for _, text in lines]
+    page["memory_note"] = f"{lines[0][1][:1].upper()}{lines[0][1][1:]}."
     page["memory_figure"] = _figure(
         run, "memory", partial(plot_memory, cost, run.accelerator),
         "What lies in memory while each layer runs, in the order of execution. Tiles as the memory keeps them.",

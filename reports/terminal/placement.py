@@ -7,13 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import safe_name, times
+from hwmodel.show.fused import fused_lines
 from hwmodel.show.occupancy import occupancy
 from reports import units
 
 if TYPE_CHECKING:
     from hwmodel import LayerCost
     from hwmodel.chip.accelerator import Accelerator
-    from hwmodel.price.results import FusedGroup, NetworkCost
+    from hwmodel.price.results import NetworkCost
 
 #: Names that are written out; the others are counted.
 NAMED = 3
@@ -39,25 +40,16 @@ def placement_lines(cost: NetworkCost, accelerator: Accelerator) -> list[tuple[s
     ]
     if outside:
         parts.append(f"outside: {listed(outside)}")
-    return [("", "; ".join(parts)), *(("", line) for line in group_lines(cost.fused))]
+    return [("", "; ".join(parts)), *(("", line) for line in group_lines(cost))]
 
 
-def group_lines(groups: Sequence[FusedGroup]) -> list[str]:
-    """The groups of layers that run depth first, the longest ones by name."""
-    shown = sorted(groups, key=lambda group: -len(group.layers))[:NAMED]
-    lines = [_group(group) for group in groups if group in shown]
-    if len(groups) > NAMED:
-        rest = sum(len(group.layers) for group in groups if group not in shown)
-        lines.append(f"in stripes: {len(groups) - NAMED} more groups, {rest} layers")
-    return lines
-
-
-def _group(group: FusedGroup) -> str:
-    weights = "stay on chip" if group.weights_on_chip else "are read for each"
-    return (
-        f"in stripes: {safe_name(group.layers[0])} to {safe_name(group.layers[-1])}, {len(group.layers)} layers in "
-        f"{times(group.stripes, 'stripe')}, line buffers {units.data_size(sum(group.line_bits))}, weights {weights}"
-    )
+def group_lines(cost: NetworkCost) -> list[str]:
+    """The groups of layers that run depth first, the longest ones."""
+    pairs = list(zip(cost.fused, fused_lines(cost), strict=True))
+    shown = sorted(pairs, key=lambda pair: -len(pair[0].layers))[:NAMED]
+    rest = sum(len(group.layers) for group, _ in pairs) - sum(len(group.layers) for group, _ in shown)
+    more = [f"depth first: {times(rest, 'layer')} in {len(pairs) - NAMED} other groups"] if rest else []
+    return [*(line for pair in pairs if pair in shown for line in pair[1:]), *more]
 
 
 def resident_line(cost: LayerCost, accelerator: Accelerator) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,49 @@ def test_two_accelerators_side_by_side(layer: str) -> None:
     assert row(text, "energy ")[-1] == f"{ratio:.3g}"
     assert row(text, "bound ")[1:] == [one["cost"]["bound"], two["cost"]["bound"]]
     assert text.count("bound by ") == 2
+
+
+def test_a_layer_of_a_model_is_mapped_as_it_runs_there() -> None:
+    """On a chip that keeps tensors: conv2 of LeNet-5 reads what conv1 left, and leaves what its pool makes."""
+    inside = run_json("map", "lenet5:conv2", "--hw", "edge_npu")
+    network = run_json("cost", "lenet5", "--hw", "edge_npu")
+    priced = next(row for row in network["layers"] if row["layer"] == "conv2")
+    assert inside["cost"]["energy_pj"] == priced["energy_pj"]
+    assert inside["resident"] == priced["resident"].split() == ["I", "O"]
+    sram = next(m for m in inside["explanation"]["memories"] if m["memory"] == "sram")
+    assert sram["resident"] == ["I", "O"]
+    assert sram["room_bits"] < sram["size_bits"] == 128 * 1024 * 8
+    assert set(sram["tile_words"]) == {"W"}
+    text = run("map", "lenet5:conv2", "--hw", "edge_npu").stdout
+    assert "in its network: inputs and outputs in sram, weights in dram" in text
+    assert row(text.split("Fill")[1], "sram ").count("stays") == 2
+
+
+def test_a_layer_alone_has_its_operands_outside() -> None:
+    alone = run_json("map", "lenet5:conv2", "--hw", "edge_npu", "--alone")
+    _, cost = find_mapping(Layer.from_dict(alone["layer"]), load_accelerator("edge_npu"))
+    assert alone["cost"]["energy_pj"] == cost.energy_pj
+    assert alone["resident"] == []
+    assert "in its network" not in run("map", "lenet5:conv2", "--hw", "edge_npu", "--alone").stdout
+    assert "in its network" not in run("map", "lenet5:conv2", "--hw", "eyeriss").stdout
+
+
+def test_the_mapping_of_a_layer_in_stripes_is_of_one(tmp_path: Path) -> None:
+    """DS-CNN in 20 KiB: groups of layers run in stripes of their 25 rows."""
+    text = (
+        (files("hwmodel") / "accelerators" / "edge_npu.yaml").read_text().replace("size: 128 KiB", "size: 20 KiB")
+    )
+    small = tmp_path / "small.yaml"
+    small.write_text(text)
+    network = run_json("cost", "dscnn", "--hw", str(small), "--optimize", "latency")
+    group = network["fused"][0]
+    name = group["layers"][0]
+    result = run("map", f"dscnn:{name}", "--hw", str(small), "--optimize", "latency")
+    assert result.exit_code == 0, result.output
+    assert f"in stripes of {group['rows'][0]} of 25 rows" in result.stdout
+    mapped = run_json("map", f"dscnn:{name}", "--hw", str(small), "--optimize", "latency")
+    assert mapped["stripe_rows"] == group["rows"][0]
+    assert mapped["cost"]["cycles"] >= group["stripes"] * 0.5 * mapped["explanation"]["cycles"]
 
 
 @pytest.mark.parametrize("layer", [DIMS, "lenet5:conv2"])

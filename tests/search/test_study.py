@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import optuna
 import pytest
 
+from hwmodel import Layer, LayerGraph, Port, Tensor, VectorOp, evaluate, load_accelerator
 from hwmodel.errors import ConfigError
 from search import mirror
 from search.front.pareto import hypervolume
 from search.front.results import Result
+from search.guard.manifest import read_manifest, write_manifest
 from search.ledger import RunLock, RunLockedError
 from search.observer import Observer
 from search.space import Space
@@ -238,6 +241,7 @@ def test_extending_by_a_new_axis(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"seed": 1}, "used seed 0, now 1"),
+        ({"fuse": False}, "used fuse true, now false"),
         ({"objectives": ("accuracy", "energy"), "table": ToyTable()}, "used objectives"),
         ({"graph": make_graph("other")}, "used graph 'toy"),
         ({"context": {"training": {"epochs": 3}}}, "used training.epochs 2, now 3"),
@@ -420,3 +424,39 @@ def test_observer_hears_of_everything(tmp_path: Path) -> None:
     numbers: list[int] = []
     study.run(trials=6, progress=lambda result: numbers.append(result.number))
     assert len(numbers) == 2
+
+
+def test_fusion_is_recorded_and_priced(tmp_path: Path) -> None:
+    """A pool behind a convolution: fused, the convolution writes a quarter; the totals are those of `evaluate`."""
+    conv = Layer(name="conv", module="conv", dims=dict(K=8, C=4, OY=8, OX=8))
+    pool = VectorOp(name="pool", kind="pool", elements_in=512, elements_out=128, fused=True)
+    last = Layer(name="last", module="last", dims=dict(K=8, C=8, OY=4, OX=4))
+    nodes = [Port(name="in", kind="input"), conv, pool, last, Port(name="out", kind="output")]
+    shapes = [(1, 4, 8, 8), (1, 8, 8, 8), (1, 8, 4, 4), (1, 8, 4, 4)]
+    edges = [
+        (a.name, b.name, Tensor(name=a.name, shape=shape))
+        for (a, b), shape in zip(itertools.pairwise(nodes), shapes, strict=True)
+    ]
+    graph = LayerGraph("pooled", nodes, edges)
+    space = Space.from_graph(graph, frozen=None)
+    prices = {}
+    for fuse in (True, False):
+        study = Study.create_or_resume(
+            tmp_path / str(fuse), graph=graph, space=space, evaluate=lambda config: 0.5, accelerator="edge_npu",
+            fuse=fuse,
+        )  # fmt: skip
+        assert read_manifest(study.folder)["fuse"] is fuse
+        config = space.config(space.uniform_points()[0])
+        prices[fuse] = study.pricer().costs(config)["energy_pj"]
+        assert prices[fuse] == evaluate(graph, load_accelerator("edge_npu"), config, fuse=fuse).energy_pj
+    assert prices[True] < prices[False]
+
+
+def test_a_study_of_an_earlier_version_was_fused(tmp_path: Path) -> None:
+    study = open_study(tmp_path)
+    old = dict(read_manifest(study.folder))
+    del old["fuse"]
+    write_manifest(study.folder, old)
+    open_study(tmp_path)
+    with pytest.raises(ConfigError, match="used fuse true, now false"):
+        open_study(tmp_path, fuse=False)

@@ -20,7 +20,8 @@ from tests.hwmodel.price.test_memory import networks
 def test_the_most_at_a_step_is_the_peak_and_fits(graph, data, tmp_path):
     if not graph.layers:
         return
-    accelerator = with_buffer(chip(tmp_path, STAYING), data.draw(st.sampled_from([384, 768, 1536])))
+    text = data.draw(st.sampled_from([STAYING, STAYING.replace("[I, O]", "[W, I, O]")]))
+    accelerator = with_buffer(chip(tmp_path, text), data.draw(st.sampled_from([384, 768, 1536])))
     choices = {layer.module: Choice(w_bits=8, a_bits=data.draw(st.sampled_from([2, 8]))) for layer in graph.layers}
     optimize = data.draw(st.sampled_from(["energy", "latency"]))
     cost = evaluate(graph, accelerator, choices, optimize)
