@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 
-from hwmodel.show.fused import fused_lines
 from reports import units
 from reports.run.folder import Run
 from reports.run.metrics import change, float_test_text, interval_text, known_costs, seeds_text, write_cost
@@ -65,7 +64,6 @@ def method(run: Run) -> list[dict[str, str]]:
             "image, could tell smaller differences apart; a run keeps counts only. Seeds see the same test images: "
             "more of them settle the mean over seeds, and do not narrow the interval.",
         ),
-        ("Fused layers", "" if run.cost is None else "; ".join(fused_lines(run.cost))),
         *run.method,
     ]
     return [{"term": term, "text": text} for term, text in items if text]
