@@ -49,8 +49,8 @@ INSIDE_PE, INSIDE_BUFFER, OUTER_ALL, OUTER_READS, OUTER_WRITES = range(5)
 RELEVANT = np.array(
     [[dim in layer.RELEVANT[operand] for dim in layer.DIM_NAMES] for operand in layer.OPERANDS], np.int64
 )
-#: Loop orders, outer to inner (Lemma 2 of docs/mapper.md): W-stationary with OX or OY innermost, O-stationary with FX
-#: or FY, I-stationary.
+#: Loop orders, outer to inner (Lemma 2 of docs/mapper.md): W-stationary with OX or OY innermost, O-stationary with
+#: FX or FY, I-stationary.
 ORDERS = np.array(
     [
         [G, K, C, FY, FX, B, OY, OX],
