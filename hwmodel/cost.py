@@ -119,7 +119,7 @@ def layer_cost(
         processing_cycles=priced.processing_cycles,
         tile_bits=priced.tile_bits,
         compute_cycles=priced.compute_cycles,
-        resident=stay.resident,
+        stay=stay,
         stripe_rows=rows,
         notes=_notes(task),
     )

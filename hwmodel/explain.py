@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
-from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.nest.mapping import Loop, Mapping, footprint
-from hwmodel.nest.task import Task
+from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.price.spatial import price
@@ -20,6 +20,8 @@ class MemoryUse:
 
     Attributes:
         name, level: of the memory and of its level.
+        resident: operands that lie here whole, of a layer in a network.
+        room_bits: what the tensors that lie here leave to tiles [bit], None when unbounded.
         tiles: operand -> words of its tile, for the operands kept here.
         tile_bits: operand -> bits of its tile.
         copies: 2 where the memory is double buffered, else 1.
@@ -29,6 +31,8 @@ class MemoryUse:
 
     name: str
     level: str
+    resident: tuple[Operand, ...]
+    room_bits: float | None
     tiles: MappingType[Operand, int]
     tile_bits: MappingType[Operand, int]
     copies: int
@@ -37,7 +41,7 @@ class MemoryUse:
 
     @property
     def used_bits(self) -> int:
-        """Bits taken, both copies of a double buffer counted."""
+        """Bits that tiles take, both copies of a double buffer counted."""
         return self.copies * sum(self.tile_bits.values())
 
     @property
@@ -141,23 +145,26 @@ class MappingExplanation:
         return math.prod(axis.utilization for axis in self.axes)
 
 
-def explain_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> MappingExplanation:
+def explain_mapping(
+    layer: Layer, accelerator: Accelerator, mapping: Mapping, stay: Stay = ALONE
+) -> MappingExplanation:
     """Take the cost of a mapping apart.
 
     Args:
         layer: as it is priced (whole filters removed).
         accelerator, mapping: of `find_mapping`, or your own.
+        stay: where its operands lie, of a layer in a network (`LayerCost.stay`).
 
     Raises:
         MappingError: the mapping does not fit.
     """
-    task = array_view(Task.of(layer, accelerator))
-    layer, accelerator, widths = task.layer, task.accelerator, task.widths
+    task = array_view(Task.of(layer, accelerator, stay))
+    accelerator, widths = task.accelerator, task.widths
     priced = price(task, mapping)
     described = accelerator.memories()
     return MappingExplanation(
         memories=tuple(
-            _memory_use(layer, accelerator, mapping, index, memory.name, priced.tile_bits)
+            _memory_use(task, mapping, index, memory, priced.tile_bits)
             for index, level in enumerate(accelerator.levels)
             for memory in level.memories
         ),
@@ -189,7 +196,7 @@ def explain_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) ->
         ),
         array_cycles=priced.parts.compute,
         macs_per_cycle=accelerator.precision.macs_per_cycle(widths.w, widths.i),
-        padding=mapping.iterations * mapping.num_active / layer.macs,
+        padding=mapping.iterations * mapping.num_active / task.layer.macs,
         busy_cycles=priced.parts.busy,
         waiting_cycles=priced.parts.waiting,
         first_fill_cycles=priced.parts.first_fill,
@@ -201,21 +208,23 @@ def explain_mapping(layer: Layer, accelerator: Accelerator, mapping: Mapping) ->
 
 
 def _memory_use(
-    layer: Layer,
-    accelerator: Accelerator,
-    mapping: Mapping,
-    index: int,
-    name: str,
-    tile_bits: MappingType[tuple[str, Operand], int],
+    task: Task, mapping: Mapping, index: int, memory: Memory, tile_bits: MappingType[tuple[str, Operand], int]
 ) -> MemoryUse:
-    level, memory = accelerator.levels[index], accelerator.memories()[name]
-    kept = [operand for operand in memory.holds if operand in mapping.levels[index].keeps]
+    layer, level = task.layer, task.accelerator.levels[index]
+    outermost = index == len(mapping.levels) - 1
+    kept = [
+        operand
+        for operand in memory.holds
+        if operand in mapping.levels[index].keeps and not (outermost and task.home(operand) is not memory)
+    ]
     bounds = mapping.bounds(index)
     return MemoryUse(
-        name=name,
+        name=memory.name,
         level=level.name,
+        resident=tuple(operand for operand in task.stay.resident if task.rests(operand, memory)),
+        room_bits=None if memory.size_bits is None else task.room_bits(memory),
         tiles={operand: footprint(layer, operand, bounds) for operand in kept},
-        tile_bits={operand: tile_bits[name, operand] for operand in kept},
+        tile_bits={operand: tile_bits[memory.name, operand] for operand in kept},
         copies=memory.copies,
         size_bits=memory.size_bits,
         instances=math.prod(loop.bound for outer in mapping.levels[index + 1 :] for loop in outer.spatial),

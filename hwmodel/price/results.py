@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hwmodel.errors import ConfigError
 from hwmodel.nest.mapping import Mapping
+from hwmodel.nest.task import ALONE, Stay
 from hwmodel.network.choice import FLOAT
 from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import Uncounted
@@ -47,7 +48,7 @@ class LayerCost:
         processing_cycles: the part of the cycles in which the array runs or waits for its ports.
         weight_bits: stored weights [bit].
         mapping: None on accelerators without one.
-        resident: operands that lie in the chip's resident memory while the layer runs.
+        stay: where its operands lie, in a network.
         stripe_rows: rows of its outputs that it makes at a time, in a group of layers that run depth first; 0: it
             runs whole. Costs are those of all stripes; mapping and tiles those of a full one.
         notes: what to know about the price.
@@ -69,9 +70,14 @@ class LayerCost:
     processing_cycles: int = 0
     tile_bits: MappingType[tuple[str, str], int] = field(default_factory=dict)
     compute_cycles: int = 0
-    resident: tuple[Operand, ...] = ()
+    stay: Stay = ALONE
     stripe_rows: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def resident(self) -> tuple[Operand, ...]:
+        """Operands that lie in the chip's resident memory while the layer runs."""
+        return self.stay.resident
 
     @cached_property
     def energy_pj(self) -> float:
@@ -98,8 +104,8 @@ class TensorPlace:
         bits: what it takes at its own width [bit]: all of it, or inside a fused group its line buffer.
         width: of its elements [bit].
         memory: in which it lies from the node that makes it to the last that reads it.
-        birth, death: first and last node that runs while it lies there, as positions in `NetworkCost.order`; what
-            a fused group reads and makes lies there until its end.
+        birth, death: first and last node that runs while it lies there, as positions in `NetworkCost.order`;
+            what a fused group reads and makes lies there until its end.
     """
 
     name: str

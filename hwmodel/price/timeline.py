@@ -186,12 +186,15 @@ class Timeline:
 
     # ---- what moves between two levels ---------------------------------------------------------------
 
-    def kept(self) -> Iterator[tuple[int, Memory, Operand]]:
+    @cached_property
+    def kept(self) -> tuple[tuple[int, Memory, Operand], ...]:
         """(level index, memory, operand) of every operand that a memory keeps, innermost first."""
-        for index, level in enumerate(self.accelerator.levels):
-            for operand in level.holds:
-                if (level.name, operand) in self.counts:
-                    yield index, self.memory(index, operand), operand
+        return tuple(
+            (index, self.memory(index, operand), operand)
+            for index, level in enumerate(self.accelerator.levels)
+            for operand in level.holds
+            if (level.name, operand) in self.counts
+        )
 
     def memory(self, index: int, operand: Operand) -> Memory:
         """The memory that keeps an operand at a level: at the outermost one, its home."""
@@ -238,10 +241,14 @@ class Timeline:
         near, far = (
             self.widths.o if operand == "O" else self.word_bits(level, operand) for level in (child, parent)
         )
-        different = distinct_tiles(self.layer, self.mapping, operand, child, parent, self.accelerator.diagonal)
         ports = (outer.read_bits_per_cycle, inner.write_bits_per_cycle)
         if operand == "O":
             ports = (outer.write_bits_per_cycle, inner.read_bits_per_cycle)
+        if not ports[0]:  # only the own port limits
+            return tile * near * self.stored(inner, operand) * _per_bit(ports[1])
+        different = 1
+        if any(level.spatial for level in self.mapping.levels[child + 1 : parent + 1]):
+            different = distinct_tiles(self.layer, self.mapping, operand, child, parent, self.accelerator.diagonal)
         return max(
             tile * far * different * self.stored(outer, operand) * _per_bit(ports[0]),
             tile * near * self.stored(inner, operand) * _per_bit(ports[1]),
@@ -338,25 +345,25 @@ class Timeline:
 
     def _port(self, memory: Memory) -> tuple[float, float, float]:
         """Cycles of one instance: reads, writes from the inside, fills; exclusive transfers aside."""
-        reads = updates = fills = 0.0
-        for index, place, operand in self.kept():
-            if place is memory and operand not in memory.exclusive:
+        return self._ports.get(memory.name, (0.0, 0.0, 0.0))
+
+    @cached_property
+    def _ports(self) -> dict[str, tuple[float, float, float]]:
+        ports: dict[str, tuple[float, float, float]] = {}
+        for index, memory, operand in self.kept:
+            reads, updates, fills = ports.setdefault(memory.name, (0.0, 0.0, 0.0))
+            if operand not in memory.exclusive:
                 item, instances = self.traffic[memory.name, operand], self.count(index, operand).instances
-                reads += item.reads_bits / instances * _per_bit(memory.read_bits_per_cycle)
                 slow = _per_bit(memory.write_bits_per_cycle) / instances
+                reads += item.reads_bits / instances * _per_bit(memory.read_bits_per_cycle)
                 updates += (item.writes_bits - item.fills_bits) * slow
-                fills += item.fills_bits * slow
-        return reads, updates, fills
+                ports[memory.name] = (reads, updates, fills + item.fills_bits * slow)
+        return ports
 
     @cached_property
     def port_halves(self) -> dict[str, tuple[float, float]]:
         """memory -> (reads, writes) of its busiest instance, exclusive transfers aside [cycles]."""
-        used = {memory.name: memory for _, memory, _ in self.kept()}
-        return {
-            name: (reads, updates + fills)
-            for name, memory in used.items()
-            for reads, updates, fills in [self._port(memory)]
-        }
+        return {name: (reads, updates + fills) for name, (reads, updates, fills) in self._ports.items()}
 
     # ---- chips with a timing of their own ------------------------------------------------------------
 
@@ -366,7 +373,7 @@ class Timeline:
             self.traffic[memory.name, operand].fills_bits
             / self.count(index, operand).instances
             * _per_bit(memory.write_bits_per_cycle)
-            for index, memory, operand in self.kept()
+            for index, memory, operand in self.kept
             if index < self.last and memory.size_bits is not None and not memory.double_buffered
         )
         edges = tuple(self._published_edges())
@@ -393,7 +400,7 @@ class Timeline:
     def networks(self) -> dict[str, float]:
         """Cycles that the networks which fill the memories of the PEs need."""
         busy: dict[str, float] = {}
-        for _, memory, operand in self.kept():
+        for _, memory, operand in self.kept:
             busy[memory.name] = busy.get(memory.name, 0.0) + self._network(memory, operand)
         return busy
 

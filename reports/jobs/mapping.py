@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwmodel import find_mapping, load_accelerator
+from hwmodel import evaluate, find_mapping, load_accelerator
 from hwmodel.errors import LayerError
 from hwmodel.explain import explain_mapping
 from hwmodel.files import write_atomic
 from hwmodel.interop.timeloop_export import to_timeloop_yaml
 from hwmodel.network.layer import Bits, Dims, Layer
 from hwmodel.network.names import WARNING
+from hwmodel.network.stripes import stripes
 from reports.jobs.arguments import parse_objective
+from reports.jobs.choices import uniform_choices
 from reports.jobs.models import traced
 from reports.jobs.outputs import check_output, writing
 from reports.terminal import explanations
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from hwmodel.chip.accelerator import Accelerator
     from hwmodel.mapper.free import Objective
+    from hwmodel.network.graph import LayerGraph
 
 
 def map_layer(
@@ -41,16 +44,29 @@ def map_layer(
     compare: str | None,
     export: Path | None,
     strict_bits: bool,
+    alone: bool,
+    fuse: bool,
     input: str | None,
     option: Sequence[str] | None,
     json: bool,
 ) -> None:
-    """Map a layer; show its loop nest, export it."""
+    """Map a layer; show its loop nest, export it.
+
+    A layer of a model is mapped as it runs in the model where the accelerator keeps tensors between layers, unless
+    it is to be `alone` or exported: Timeloop knows no network.
+    """
     objective = parse_objective(optimize)
     check_output(export, (".yaml", ".yml"), "--export")
     chips = [load_accelerator(name) for name in (hw, compare) if name is not None]
-    chosen = _layer(layer, stride, input, option)
-    mapped = [_mapped(_with_bits(chosen, chip, w_bits, a_bits), chip, objective, strict_bits) for chip in chips]
+    graph, chosen = _layer(layer, stride, input, option)
+    if alone or export is not None:
+        graph = None
+    mapped = [
+        _mapped(_with_bits(chosen, chip, w_bits, a_bits), chip, objective, strict_bits)
+        if graph is None or chip.keeper is None
+        else _in_network(graph, chosen.name, chip, objective, w_bits, a_bits, strict_bits=strict_bits, fuse=fuse)
+        for chip in chips
+    ]
     if export is not None:
         first = mapped[0]
         with writing(export, "--export"):
@@ -78,16 +94,19 @@ def map_layer(
 _BOUNDS = re.compile(r"[A-Z]+=[^,:]*(,[A-Z]+=[^,:]*)*")
 
 
-def _layer(text: str, stride: int, shape: str | None, option: Sequence[str] | None) -> Layer:
-    """The layer of MODEL:LAYER, or the one that loop bounds describe."""
+def _layer(
+    text: str, stride: int, shape: str | None, option: Sequence[str] | None
+) -> tuple[LayerGraph | None, Layer]:
+    """The layer of MODEL:LAYER with its network, or the one that loop bounds describe."""
     if _BOUNDS.fullmatch(text):
-        return Layer(name=text, dims=_dims(text), stride=(stride, stride))
+        return None, Layer(name=text, dims=_dims(text), stride=(stride, stride))
     model, colon, name = text.rpartition(":")
     if not colon:
         raise LayerError(
             f"LAYER must be MODEL:LAYER or bounds as K=64,C=64, but got {text!r}. Try {text or 'resnet20'}:conv1."
         )
-    return traced(model, shape, option).layer(name)
+    graph = traced(model, shape, option)
+    return graph, graph.layer(name)
 
 
 def _dims(text: str) -> Dims:
@@ -115,6 +134,27 @@ def _mapped(layer: Layer, accelerator: Accelerator, objective: Objective, strict
     return Mapped(
         accelerator=accelerator, mapping=mapping, cost=cost, told=explain_mapping(cost.layer, accelerator, mapping)
     )
+
+
+def _in_network(
+    graph: LayerGraph,
+    name: str,
+    accelerator: Accelerator,
+    objective: Objective,
+    w_bits: int | None,
+    a_bits: int | None,
+    *,
+    strict_bits: bool,
+    fuse: bool,
+) -> Mapped:
+    """The mapping of a layer as it runs in its network; of its first stripe where it runs in stripes."""
+    choices = uniform_choices(graph, accelerator, w_bits=w_bits, a_bits=a_bits, density=None)
+    priced = evaluate(graph, accelerator, choices, objective, strict_bits=strict_bits, fuse=fuse)
+    cost = next(item for item in priced.layers if item.name == name)
+    assert cost.mapping is not None  # chips that keep tensors are of kind spatial
+    layer = stripes(cost.layer, cost.stripe_rows)[0][0] if cost.stripe_rows else cost.layer
+    told = explain_mapping(layer, accelerator, cost.mapping, cost.stay)
+    return Mapped(accelerator=accelerator, mapping=cost.mapping, cost=cost, told=told)
 
 
 def _print_one(console: Console, item: Mapped) -> None:

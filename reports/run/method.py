@@ -22,6 +22,8 @@ def method_items(
     if spec is not None:
         items.append(("Data", " ".join([spec.data, *_pairs(spec.data_options)])))
         items.append(("Space", _space(spec)))
+        if not spec.fuse:
+            items.append(("Costs", "layers, pools, concatenations and attentions priced apart (fuse: false)"))
     if score is not None:
         items.append(("Float model", _float_text(tests, score)))
     if spec is not None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.network.layer import OPERANDS
 from hwmodel.price.results import LEAKAGE
 from reports import units
 from reports.terminal.tables import new_table, safe_text
@@ -33,7 +34,10 @@ def tile_table(told: MappingExplanation, width: int = 80) -> Table:
     """What every memory holds of each operand, and how full that makes it; of one instance."""
     table = new_table("<Memory", "W", "I", "O", "Used", "Size", "Fill", width=width)
     for memory in told.memories:
-        tiles = [_tile(memory.tiles.get(o), memory.tile_bits.get(o)) for o in ("W", "I", "O")]
+        tiles = [
+            "stays" if o in memory.resident else _tile(memory.tiles.get(o), memory.tile_bits.get(o))
+            for o in OPERANDS
+        ]
         used = units.data_size(memory.used_bits) + (" (twice)" if memory.copies == 2 else "")
         size = "unbounded" if memory.size_bits is None else units.data_size(memory.size_bits)
         table.add_row(safe_text(memory.name), *tiles, used, size, units.percent(memory.fill, 1))
@@ -103,6 +107,7 @@ def explanation_data(told: MappingExplanation) -> dict[str, Any]:
         "memories": [
             {
                 "memory": m.name, "level": m.level, "tile_words": dict(m.tiles), "tile_bits": dict(m.tile_bits),
+                "resident": list(m.resident), "room_bits": m.room_bits,
                 "copies": m.copies, "used_bits": m.used_bits, "size_bits": m.size_bits, "fill": m.fill,
                 "instances": m.instances,
             }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.nest.task import Task
+from hwmodel.nest.task import ALONE, Task
 from hwmodel.network.names import WARNING, out_shape
 from reports import units
+from reports.terminal.placement import resident_line
 from reports.terminal.tables import new_table, safe_text
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def mapping_lines(
     lines = [
         ("", f"{layer.name} · {layer.kind} {out_shape(layer)} · {bounds}"),
         ("", f"W/A {bits.w}/{bits.i}, partial sums {bits.acc} bit"),
+        *_in_network(accelerator, cost),
         ("", ""),
         *(("", line) for line in mapping.loop_nest().splitlines()),
     ]
@@ -39,6 +41,22 @@ def mapping_lines(
     ]
     notes = [(WARNING, note) for note in cost.notes]
     return [*lines, ("", ""), ("", " · ".join(totals)), *notes, ("", "")]
+
+
+def _in_network(accelerator: Accelerator, cost: LayerCost) -> list[tuple[str, str]]:
+    """Where the operands of a layer lie in its network, and its stripes; of a layer alone nothing."""
+    if cost.stay == ALONE:
+        return []
+    keeper, room = accelerator.keeper, cost.stay.room_bits
+    assert keeper is not None
+    left = f"; {units.data_size(room)} of it left to tiles" if room is not None else ""
+    lines = [("", f"in its network: {resident_line(cost, accelerator)}{left}")]
+    if cost.stripe_rows:
+        rows, total = cost.stripe_rows, cost.layer.dims.OY
+        lines.append(
+            ("", f"in stripes of {rows} of {total} rows; the mapping is of one, totals and traffic of all of them")
+        )
+    return lines
 
 
 def mapping_table(cost: LayerCost, width: int = 80) -> Table:
@@ -68,6 +86,9 @@ def mapping_data(mapping: Mapping, cost: LayerCost) -> dict[str, Any]:
     ]
     return {
         "mapping": levels,
+        "resident": list(cost.resident),
+        "room_bits": cost.stay.room_bits,
+        "stripe_rows": cost.stripe_rows,
         "notes": list(cost.notes),
         "cost": {
             "macs": cost.macs, "effectual_macs": cost.effectual_macs, "cycles": cost.cycles, "bound": cost.bound,

@@ -268,6 +268,34 @@ def test_no_grouping_is_better(graph, data, tmp_path):
     assert got == pytest.approx(least, rel=1e-9)
 
 
+@pytest.mark.parametrize("size_bits", [768, 1024, 1280])
+def test_a_group_between_tensors_that_stay(size_bits, tmp_path):
+    """A narrow tensor that a skip reads again, a wide one, the sum, which a second skip reads, and the end.
+
+    The wide tensor does not fit beside the first, which stays inside and dies while the group runs.
+    """
+    accelerator = with_buffer(chip(tmp_path, STAYING), size_bits)
+    c0, c1, c2, c3 = (
+        Layer(name=f"c{n}", module=f"c{n}", dims=dict(K=k, C=c, OY=8, OX=5), bits=Bits(w=8, i=8))
+        for n, (k, c) in enumerate([(1, 2), (6, 1), (1, 6), (1, 1)])
+    )
+    adds = [VectorOp(name=name, kind="add", elements_in=80, elements_out=40, fused=True) for name in ("s", "t")]
+    nodes = [Port(name="in", kind="input"), c0, c1, c2, adds[0], c3, adds[1], Port(name="out", kind="output")]
+    pairs = ["in-c0", "c0-c1", "c1-c2", "c2-s", "c0-s", "s-c3", "c3-t", "s-t", "t-out"]
+    channels = {"in": 2, "c1": 6}
+    edges = [
+        (a, b, Tensor(name=a, shape=(1, channels.get(a, 1), 8, 5))) for a, b in (pair.split("-") for pair in pairs)
+    ]
+    graph = LayerGraph("skips", nodes, edges)
+    least, ((group, *_),), inside = min(all_fused(graph, accelerator, "energy"), key=lambda found: found[0])
+    cost = evaluate(graph, accelerator)
+    assert cost.energy_pj == pytest.approx(least, rel=1e-9)
+    assert (group.first, group.last) == (1, 2)
+    assert [found.layers for found in cost.fused] == [("c1", "c2")]
+    assert {tensor.name for tensor in cost.tensors if tensor.memory == "buffer"} >= {"c0", "c1"}
+    assert [tensor.name for tensor in cost.tensors].index("c0") in inside
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=images(), data=st.data())
 def test_a_table_prices_candidates_as_evaluate_does(graph, data, tmp_path):
