@@ -213,6 +213,16 @@ def test_a_layer_alone_costs_what_it_did():
     assert alone.cycles == before.cycles
 
 
+def test_a_resident_operand_costs_nothing_outside():
+    """A layer alone brings and takes away 1 KiB each through DRAM, and fills the buffer with its input."""
+    npu, layer = load_accelerator("edge_npu"), POINTS.layers[1]
+    dram, sram = npu.levels[-1].memories[0], npu.keeper
+    alone, resident = layer_cost(layer, npu), layer_cost(layer, npu, stay=Stay(("I", "O")))
+    saved = 8 * BYTES * (dram.read_pj_per_bit + dram.write_pj_per_bit + sram.write_pj_per_bit)
+    assert alone.energy_pj - resident.energy_pj == pytest.approx(saved)
+    assert not {operand for place, operand in resident.traffic_bits if place == "dram"} & {"I", "O"}
+
+
 def test_outputs_are_written_at_the_width_that_their_readers_ask():
     """c0 computes with 8-bit inputs and writes 2-bit outputs, since c1 reads 2 bits; c2's nobody asks for."""
     npu = without_residents(load_accelerator("edge_npu"))
