@@ -229,3 +229,21 @@ def test_a_layer_alone_costs_what_it_did(chip):
         assert (alone.energy_pj, alone.cycles) == (before.energy_pj, before.cycles)
         assert alone.layers[0].traffic_bits == before.traffic_bits
         assert alone.layers[0].resident == ()
+
+
+# ---- what must hold of any network ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["dscnn", "resnet8", "transformer"])
+@pytest.mark.parametrize("chip", ["edge_npu", "tpu_v1"])
+@pytest.mark.parametrize("fuse", [True, False])
+def test_staying_and_fusing_never_cost_energy(name, chip, fuse):
+    """In the objective: a chip that may keep tensors is no worse than one that may not, fused no worse than apart."""
+    graph, accelerator = network(name), load_accelerator(chip)
+    cost = evaluate(graph, accelerator, fuse=fuse)
+    assert cost.energy_pj <= evaluate(graph, without_residents(accelerator), fuse=fuse).energy_pj * (1 + 1e-12)
+    assert evaluate(graph, accelerator, fuse=True).energy_pj <= cost.energy_pj * (1 + 1e-12)
+    assert cost.energy_pj == pytest.approx(sum(cost.traffic_frame()["energy_pj"]), rel=1e-12)
+    for item in cost.layers:
+        assert min(*item.energy_breakdown.values(), *item.traffic_bits.values()) >= 0.0
+        assert 0.0 < item.utilization <= 1.0
