@@ -238,7 +238,7 @@ def test_a_layer_alone_costs_what_it_did(chip):
 @pytest.mark.parametrize("chip", ["edge_npu", "tpu_v1"])
 @pytest.mark.parametrize("fuse", [True, False])
 def test_staying_and_fusing_never_cost_energy(name, chip, fuse):
-    """In the objective: a chip that may keep tensors is no worse than one that may not, fused no worse than apart."""
+    """A chip that may keep tensors is no worse in energy than one that may not, and fused no worse than apart."""
     graph, accelerator = network(name), load_accelerator(chip)
     cost = evaluate(graph, accelerator, fuse=fuse)
     assert cost.energy_pj <= evaluate(graph, without_residents(accelerator), fuse=fuse).energy_pj * (1 + 1e-12)
