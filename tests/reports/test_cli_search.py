@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -401,7 +402,10 @@ def test_an_interrupted_search_resumes_and_loses_nothing(
     folder = tmp_path / "run"
     spec = searched[0].parent / "tiny.yaml"
     command = [sys.executable, "-m", "reports.cli", "search", str(spec), "--run", str(folder), "--device", "cpu"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=partial(signal.signal, number, signal.SIG_DFL),  # noqa: PLW1509 - under nohup tests ignore SIGHUP
+    )  # fmt: skip
     ledger = folder / "ledger.jsonl"
     while process.poll() is None and not (ledger.exists() and ledger.read_bytes()):
         time.sleep(0.01)
