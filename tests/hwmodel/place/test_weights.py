@@ -18,6 +18,7 @@ from hwmodel.errors import MappingError
 from hwmodel.network.stored import weight_readers
 from hwmodel.place.pinning import PARTS, UNITS
 from hwmodel.place.plan import MOST_SHARED, Plan
+from hwmodel.show.occupancy import occupancy
 from tests.hwmodel.chips import TINY, chip
 from tests.hwmodel.place import test_stripes
 from tests.hwmodel.place.test_placement import POINTS, chain, changed, is_inner, width_of, with_buffer
@@ -215,6 +216,7 @@ def test_weights_that_all_fit_leave_no_traffic_but_the_ends_of_the_network():
     assert [item.resident for item in cost.layers] == [("W", "O"), ("W", "I", "O"), ("W", "I")]
     dram = sum(v for item in cost.layers for (place, _), v in item.traffic_bits.items() if place == "dram")
     assert dram == 2 * 16 * 8 * 8 * 8
+    assert {step.weights for step in occupancy(cost, npu)} == {cost.load.bits}
     assert cost.energy_pj == sum(item.energy_pj for item in cost.layers)
     assert (cost + cost).load.cycles == 2 * cost.load.cycles
 
