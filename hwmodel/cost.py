@@ -9,7 +9,6 @@ from functools import partial
 from typing import Protocol
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.chip.storage import compression, nm_compression
 from hwmodel.errors import MappingError
 from hwmodel.mapper.free import Objective
 from hwmodel.mapper.shared import map_and_price, resident_room
@@ -20,10 +19,11 @@ from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.stripes import stripes
 from hwmodel.place.network import place_network, vector_costs
-from hwmodel.place.placer import Price, Situation
 from hwmodel.place.plan import Plan
+from hwmodel.place.situation import Price, Situation
 from hwmodel.price.gpu import price_kernel, uses_structure
 from hwmodel.price.layer_price import LayerPrice
+from hwmodel.price.load import weight_bits
 from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added
 from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, used_zeros, useful_zeros, weight_density
@@ -87,9 +87,22 @@ def layer_cost(
     Raises:
         MappingError: no mapping fits.
     """
-    task = Task.of(layer, accelerator, stay)
+    situation = Situation(layer, stay, unwritten, on_chip, last, rows)
+    return situation_cost(situation, accelerator, optimize, vector)
+
+
+def situation_cost(
+    situation: Situation, accelerator: Accelerator, optimize: Objective, vector: VectorCost | None
+) -> LayerCost:
+    """Cost of one layer in a network, with the vector operations on its output.
+
+    Raises:
+        MappingError: no mapping fits.
+    """
+    layer = situation.layer
+    task = Task.of(layer, accelerator, situation.stay)
     work = task.without_removed_filters()
-    priced, _ = _price_stripes(work, optimize, rows, last=last, unwritten=unwritten, on_chip=on_chip)
+    priced, _ = _price_stripes(work, optimize, situation)
     cycles, utilization = priced.cycles, priced.utilization
     energy, traffic = dict(priced.energy_pj), dict(priced.traffic_bits)
     if vector is not None and accelerator.levels:
@@ -119,8 +132,8 @@ def layer_cost(
         processing_cycles=priced.processing_cycles,
         tile_bits=priced.tile_bits,
         compute_cycles=priced.compute_cycles,
-        stay=stay,
-        stripe_rows=rows,
+        stay=situation.stay,
+        stripe_rows=situation.rows,
         notes=_notes(task),
     )
 
@@ -132,27 +145,18 @@ def price_situation(accelerator: Accelerator, optimize: Objective, situation: Si
         MappingError: no mapping fits.
     """
     task = Task.of(situation.layer, accelerator, situation.stay).without_removed_filters()
-    priced, room = _price_stripes(
-        task,
-        optimize,
-        situation.rows,
-        last=situation.last,
-        unwritten=situation.unwritten,
-        on_chip=situation.on_chip,
-    )
+    priced, room = _price_stripes(task, optimize, situation)
     return Price(added(priced.energy_pj.values()), float(priced.cycles), room)
 
 
-def _price_stripes(
-    task: Task, optimize: Objective, rows: int, *, last: bool, unwritten: Fraction, on_chip: tuple[Operand, ...]
-) -> tuple[LayerPrice, float]:
-    """Cost of a task (whole filters already removed) in stripes of so many rows (0: whole), with the load of
-    weights that stay for the time of them; and what its tiles take of the resident memory [bit].
+def _price_stripes(task: Task, optimize: Objective, situation: Situation) -> tuple[LayerPrice, float]:
+    """Cost of a task (whole filters already removed), in stripes where it runs so, with the load of weights that
+    stay for the time of them; and what its tiles take of the resident memory [bit].
     """
-    parts, room = [], 0.0
+    parts, room, rows = [], 0.0, situation.rows
     for layer, count in stripes(task.layer, rows) if rows else ((task.layer, 1),):
         stripe = task.with_layer(layer)
-        price = _price(stripe, optimize, last=last, unwritten=unwritten, on_chip=on_chip)
+        price = _price(stripe, optimize, situation)
         parts.append((price, count))
         room = max(room, 0.0 if price.mapping is None else resident_room(stripe, price.mapping))
     if not rows:
@@ -161,15 +165,13 @@ def _price_stripes(
     return (with_load(price, task) if "W" in task.stay.resident else price), room
 
 
-def _price(
-    task: Task, optimize: Objective, *, last: bool, unwritten: Fraction, on_chip: tuple[Operand, ...]
-) -> LayerPrice:
-    """Cost of a task (whole filters already removed) by the kind of its chip."""
-    accelerator = task.accelerator
+def _price(task: Task, optimize: Objective, situation: Situation) -> LayerPrice:
+    """Cost of a task (whole filters already removed, or a stripe) by the kind of its chip."""
+    accelerator, unwritten = task.accelerator, situation.unwritten
     if accelerator.loop_nest is not None:
-        return price_operations(task, accelerator.loop_nest, last=last)
+        return price_operations(task, accelerator.loop_nest, last=situation.last)
     if accelerator.roofline is not None:
-        kernel = price_kernel(task, accelerator.roofline, last=last, on_chip=on_chip)
+        kernel = price_kernel(task, accelerator.roofline, last=situation.last, on_chip=situation.on_chip)
         return _without_unwritten(task, kernel, unwritten)
     mapping, priced = map_and_price(task.with_density(useful_zeros(task)), optimize)
     price = LayerPrice(
@@ -204,17 +206,8 @@ def _without_unwritten(task: Task, price: LayerPrice, unwritten: Fraction) -> La
 
 def stored_weight_bits(task: Task) -> float:
     """Weights of a task (whole filters already removed) in the outermost memory [bit]."""
-    layer, width = task.layer, task.widths.w
-    if not layer.weights:
-        return 0.0
-    pattern = nm_pattern(task)
-    if pattern is not None:
-        return layer.weights * width * nm_compression(width, *pattern)
     levels = task.accelerator.levels
-    memory = levels[-1].memory("W") if levels else None
-    if memory is None or "W" not in memory.compressed:
-        return float(layer.weights * width)
-    return layer.weights * width * compression(layer.weights, width, weight_density(layer.density), memory.formats)
+    return weight_bits(task, levels[-1].memory("W") if levels else None, task.layer.weights)
 
 
 def _notes(task: Task) -> tuple[str, ...]:
@@ -271,12 +264,8 @@ def evaluate(
     placed = place_network(plan, accelerator, optimize, partial(price_situation, accelerator, optimize))
     vectors = vector_costs(plan, accelerator, placed)
     costs = tuple(
-        layer_cost(
-            item.layer, accelerator, optimize, vector=vectors.get(n), last=item.last, stay=item.stay,
-            unwritten=item.unwritten, on_chip=item.on_chip, rows=item.rows,
-        )
-        for n, item in enumerate(placed.situations)
-    )  # fmt: skip
+        situation_cost(item, accelerator, optimize, vectors.get(n)) for n, item in enumerate(placed.situations)
+    )
     return NetworkCost(
         layers=costs,
         clock_hz=accelerator.clock_hz,

@@ -11,9 +11,11 @@ import numpy as np
 
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import Floats, Ints
-from hwmodel.place.kernel import Block, Choices, Program, find_rows, place, sum_up, tensor_bits, trace_back
+from hwmodel.place.kernel import place, trace_back
 from hwmodel.place.pinning import EITHER, OUTSIDE, PARTS, THERE, UNITS, Pins, Weights
 from hwmodel.place.stripes import Groups, Striped, Trials
+from hwmodel.place.sums import sum_up
+from hwmodel.place.tables import Block, Choices, Program, find_rows, tensor_bits
 from hwmodel.place.telling import Told
 
 

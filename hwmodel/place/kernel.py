@@ -19,13 +19,13 @@ Candidates go through the order in blocks, so that every step is one loop over t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import Floats, Ints
-from hwmodel.network.choice import FLOAT_BITS
+from hwmodel.mapper.scores import ENERGY
 from hwmodel.place import stripes
 from hwmodel.place.pinning import OUTSIDE, Pins, pin_or_not
 from hwmodel.place.stripes import (
@@ -44,221 +44,32 @@ from hwmodel.place.stripes import (
     Striped,
     Trials,
 )
+from hwmodel.place.sums import sum_up
+from hwmodel.place.tables import (
+    BIRTH,
+    CLOSE,
+    DEATH,
+    LAYER,
+    OPEN,
+    Block,
+    Choices,
+    Program,
+    fill,
+    find_rows,
+    run_vector,
+    situation_at,
+    tensor_bits,
+)
 from hwmodel.place.telling import (
-    ENERGY,
     I_INSIDE,
-    LATENCY,
     O_INSIDE,
     PRICE,
-    ROW,
     W_INSIDE,
-    Flags,
     Told,
     room_of,
+    score_of,
     tell,
 )  # fmt: skip
-from hwmodel.price.vector import LEARNED
-
-BIRTH, LAYER, VECTOR, DEATH, OPEN, CLOSE = range(6)
-OUTER, INNER = 0, 1
-#: Columns of a memory: energy of a bit read, written; bits read, written per cycle; 1 where these share a port.
-READ_PJ, WRITE_PJ, READ_RATE, WRITE_RATE, SHARED = range(5)
-
-
-class Program(NamedTuple):
-    """A network on a chip, in numbers. Indices of tensors, layers and operations are those of the plan.
-
-    Attributes:
-        steps: (n, 3) what happens in turn, to which tensor, layer, operation, begin or end of groups, and below
-            which mask all states lie from then on.
-        elements, slot, maker: (T) of every tensor; the slot is -1 where it lies outside, the maker a layer or -1.
-        asked: (A, 3) tensor, layer that computes with it, and 1 where that is as W; sorted by tensor.
-        first_asked: (T + 1) where those of a tensor begin.
-        inputs: (B, 2) layer and tensor that it reads as I; sorted by layer.
-        first_input: (L + 1).
-        i_mask, w_mask: (L) slots of the tensors that a layer reads, 0 where one of them lies outside for good.
-        output: (L) tensor of its outputs, -1 where there is none.
-        moves: (M, 4) operation, 0 read or 1 written, tensor, UNKNOWN or LEARNED, elements; sorted by operation.
-        first_move: (V + 1).
-        owner: (V) layer.
-        work: (V, 2) of every operation that moves something: cycles of its arithmetic and of its launch.
-        still: (L, 2) what a layer's operations cost whatever moves: energy of their arithmetic [pJ], and cycles of
-            those that move nothing.
-        memories: (2, 5) outermost and resident.
-        rooms: (R) rooms of the resident memory, falling [bit].
-        size: of it [bit].
-        native: width of tensors that nobody makes or asks for [bit].
-        leakage: of every part that leaks, in a cycle [pJ].
-    """
-
-    steps: Ints
-    elements: Floats
-    slot: Ints
-    maker: Ints
-    asked: Ints
-    first_asked: Ints
-    inputs: Ints
-    first_input: Ints
-    i_mask: Ints
-    w_mask: Ints
-    output: Ints
-    moves: Ints
-    first_move: Ints
-    owner: Ints
-    work: Floats
-    still: Floats
-    memories: Floats
-    rooms: Floats
-    size: float
-    native: int
-    leakage: Floats
-
-
-class Choices(NamedTuple):
-    """What may be chosen per layer, and the prices that are known.
-
-    Attributes:
-        widths: (L, C, 3) of w, i and, where it is fixed, o, else 0 [bit].
-        place: (65,) width -> its place in rows.
-        rows: (L, C, V, V) by the widths of I and O where they lie: row of the prices, -1 where it has none yet.
-        prices: (rows, situations, R, 2) energy [pJ] and cycles; NaN where not known yet, infinite where nothing
-            fits.
-    """
-
-    widths: Ints
-    place: Ints
-    rows: Ints
-    prices: Floats
-
-
-class Block(NamedTuple):
-    """What is known of B candidates while they are placed and summed.
-
-    Attributes:
-        bits, sizes: (T, B) width and size of every tensor [bit].
-        own: (L, B) width of outputs that no tensor holds [bit].
-        rows: (L, B) of the prices.
-        lacks: (B) something has no price yet.
-        scores, ties: (S, B) of every state, infinite where it cannot be.
-        used: (S, B) what its residents take [bit].
-        died: (n, S, B) at the death of a tensor: the state in which it lay inside was the better one.
-        inside: (T, B) 1 where a tensor lies inside.
-        parts: (L, 4, B) energy of a layer, of its operations outside, and inside [pJ], and the cycles of all.
-        moved: (4, B) read and written outside, read and written inside by an operation [bit].
-        cost: (3, B) of a layer: energy [pJ] and cycles; of an operation: energy outside, inside, and cycles.
-    """
-
-    bits: Ints
-    sizes: Floats
-    own: Ints
-    rows: Ints
-    lacks: Flags
-    scores: Floats
-    ties: Floats
-    used: Floats
-    died: Flags
-    inside: Ints
-    parts: Floats
-    moved: Floats
-    cost: Floats
-
-
-@internal
-def fill(values: Floats, value: float) -> None:
-    """Sets all values (n, B): a loop compiles in a tenth of the time of a slice."""
-    for n in range(values.shape[0]):
-        for b in range(values.shape[1]):
-            values[n, b] = value
-
-
-@internal
-def tensor_bits(program: Program, widths: Ints, picks: Ints, block: Block) -> None:
-    """Fills the widths and sizes of the tensors; picks (B, L)."""
-    for layer in range(block.own.shape[0]):
-        for b in range(picks.shape[0]):
-            fixed = widths[layer, picks[b, layer], 2]
-            block.own[layer, b] = fixed if fixed > 0 else widths[layer, picks[b, layer], 1]
-    for t in range(block.bits.shape[0]):
-        maker, bits = program.maker[t], block.bits[t]
-        first, last = program.first_asked[t], program.first_asked[t + 1]
-        for b in range(bits.shape[0]):
-            bits[b] = 0
-        for a in range(first, last):
-            layer, column = program.asked[a, 1], 1 - program.asked[a, 2]
-            for b in range(picks.shape[0]):
-                bits[b] = max(bits[b], widths[layer, picks[b, layer], column])
-        for b in range(picks.shape[0]):
-            if maker >= 0 and widths[maker, picks[b, maker], 2] > 0:
-                bits[b] = widths[maker, picks[b, maker], 2]
-            elif first == last:
-                bits[b] = program.native if maker < 0 else widths[maker, picks[b, maker], 1]
-            block.sizes[t, b] = program.elements[t] * bits[b]
-
-
-@internal
-def find_rows(program: Program, choices: Choices, picks: Ints, block: Block, told: Told) -> None:
-    """Fills the rows of the layers; where there is none yet, that is told."""
-    i_bits = np.empty(picks.shape[0], np.int64)
-    for layer in range(block.rows.shape[0]):
-        first, last, out = program.first_input[layer], program.first_input[layer + 1], program.output[layer]
-        for b in range(picks.shape[0]):
-            i_bits[b] = choices.widths[layer, picks[b, layer], 1] if first == last else 0
-        for n in range(first, last):
-            bits = block.bits[program.inputs[n, 1]]
-            for b in range(picks.shape[0]):
-                i_bits[b] = max(i_bits[b], bits[b])
-        outputs = block.bits[out] if out >= 0 else block.own[layer]
-        for b in range(picks.shape[0]):
-            pick = picks[b, layer]
-            row = choices.rows[layer, pick, choices.place[i_bits[b]], choices.place[outputs[b]]]
-            block.rows[layer, b] = row
-            if row < 0:
-                block.lacks[b] = True
-                tell(told, ROW, layer, pick, i_bits[b], outputs[b])
-
-
-@internal
-def _situation(i_mask: int, w_mask: int, o_mask: int, state: int) -> int:
-    situation = 0
-    if i_mask and state & i_mask == i_mask:
-        situation |= I_INSIDE
-    if w_mask and state & w_mask == w_mask:
-        situation |= W_INSIDE
-    if state & o_mask:
-        situation |= O_INSIDE
-    return situation
-
-
-@internal
-def _port_cycles(memory: Floats, reads: float, writes: float) -> float:
-    reading, writing = reads / memory[READ_RATE], writes / memory[WRITE_RATE]
-    return reading + writing if memory[SHARED] > 0 else max(reading, writing)
-
-
-@internal
-def _run_vector(program: Program, block: Block, vector: int, states: Ints) -> None:
-    """Fills cost (3, B) of the block with energy of an operation outside and inside [pJ], and its cycles."""
-    moved, cost = block.moved, block.cost
-    fill(moved, 0.0)
-    for m in range(program.first_move[vector], program.first_move[vector + 1]):
-        tensor, elements, way = program.moves[m, 2], program.moves[m, 3], program.moves[m, 1]
-        if tensor == LEARNED:
-            for b in range(states.shape[0]):
-                moved[way, b] += float(elements * FLOAT_BITS)
-            continue
-        slot = program.slot[tensor] if tensor >= 0 else -1
-        bits = block.bits[tensor] if tensor >= 0 else block.own[program.owner[vector]]
-        for b in range(states.shape[0]):
-            is_inside = (states[b] >> slot) & 1 if slot >= 0 else 0
-            moved[2 * is_inside + way, b] += float(elements * bits[b])
-    outer, inner, work = program.memories[OUTER], program.memories[INNER], program.work[vector]
-    for b in range(states.shape[0]):
-        port = _port_cycles(outer, moved[0, b], moved[1, b])
-        if moved[2, b] + moved[3, b] > 0:
-            port = max(port, _port_cycles(inner, moved[2, b], moved[3, b]))
-        cost[0, b] = moved[0, b] * outer[READ_PJ] + moved[1, b] * outer[WRITE_PJ]
-        cost[1, b] = moved[2, b] * inner[READ_PJ] + moved[3, b] * inner[WRITE_PJ]
-        cost[2, b] = np.ceil(max(port, work[0]) + work[1])
 
 
 @internal
@@ -300,15 +111,8 @@ def _add(scores: Floats, ties: Floats, objective: int, cost: Floats, leakage: fl
         if scores[b] == np.inf:
             continue
         energy, cycles = cost[0, b] + (cost[1, b] + leakage * cost[2, b]), cost[2, b]
-        if objective == ENERGY:
-            scores[b] += energy
-            ties[b] += cycles
-        elif objective == LATENCY:
-            scores[b] += cycles
-            ties[b] += energy
-        else:
-            scores[b] += energy * cycles
-            ties[b] += energy
+        scores[b] += score_of(objective, energy, cycles)
+        ties[b] += cycles if objective == ENERGY else energy
 
 
 @internal
@@ -318,7 +122,7 @@ def _run_layer(
     """Fills cost (3, B) of the block with energy of a layer [pJ], nothing, and its cycles."""
     out = program.output[layer]
     o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
-    situation = _situation(program.i_mask[layer], program.w_mask[layer], o_mask, state)
+    situation = situation_at(program.i_mask[layer], program.w_mask[layer], o_mask, state)
     rooms, size, scores, used = program.rooms, program.size, block.scores[state], block.used[state]
     rows, energy, cycles = block.rows[layer], block.cost[0], block.cost[2]
     fill(block.cost, 0.0)
@@ -343,7 +147,7 @@ def _run_pinned(
     """A layer whose weights may stay, in all lanes of one candidate."""
     out = program.output[layer]
     o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
-    situation = _situation(program.i_mask[layer], program.w_mask[layer], o_mask, state)
+    situation = situation_at(program.i_mask[layer], program.w_mask[layer], o_mask, state)
     room = room_of(program.rooms, program.size - block.used[state, 0])
     pin_or_not(
         prices, told, block.rows[layer, 0], situation, room, objective, program.leakage.sum(), pins, layer, state,
@@ -374,7 +178,7 @@ def _jump(
     all_in, rooms, cost = np.full(count, state), np.empty(count, np.int64), block.cost
     for vector in range(numbers[VECTORS], numbers[VECTORS_END]):
         if program.first_move[vector] < program.first_move[vector + 1]:
-            _run_vector(program, block, vector, all_in)
+            run_vector(program, block, vector, all_in)
             _add(trials.base[0], trials.base[1], objective, cost, leakage, count)
     out, mask = numbers[OUTPUT], program.i_mask[numbers[FIRST]]
     reads = I_INSIDE if mask != 0 and state & mask == mask else 0
@@ -461,7 +265,7 @@ def place(
                 else:
                     for b in range(count):
                         all_in[b] = state
-                    _run_vector(program, block, index, all_in)
+                    run_vector(program, block, index, all_in)
                 _add(block.scores[state], block.ties[state], objective, block.cost, leakage, count)
 
 
@@ -505,155 +309,6 @@ def _take_group(
         trials.streamed[fusing.inner[group, n], b] = True
     trials.fused[first : first + count, b] = code
     return begin
-
-
-@internal
-def _sum_whole(
-    program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats,
-    where: Ints, trials: Any, pins: Any,
-) -> None:  # fmt: skip
-    """A layer of the candidates for which it runs whole."""
-    out, situation, room = program.output[layer], 0, 0
-    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
-    i_mask, w_mask = program.i_mask[layer], program.w_mask[layer]
-    rooms, size, rows, energy = program.rooms, program.size, block.rows[layer], block.parts[layer, 0]
-    for b in range(states.shape[0]):
-        where[b, layer, 2] = -1
-        if trials is not None:
-            if trials.fused[layer, b] >= 0:
-                continue
-        if rooms.shape[0] > 1:
-            situation = _situation(i_mask, w_mask, o_mask, states[b])
-            if pins is not None:
-                situation |= pins.pinned[layer, b]
-            room = room_of(rooms, size - used[b])
-            where[b, layer, 0], where[b, layer, 1] = situation, room
-        if rows[b] < 0:
-            continue
-        energy[b] = prices[rows[b], situation, room, 0]
-        block.parts[layer, 3, b] += prices[rows[b], situation, room, 1]
-        if np.isnan(energy[b]):
-            block.lacks[b] = True
-            tell(told, PRICE, rows[b], situation, room, 0)
-
-
-@internal
-def _sum_striped(
-    program: Program, fusing: Groups, striped: Striped, prices: Floats, block: Block, trials: Trials, picks: Ints,
-    layer: int, states: Ints, used: Floats, rooms: Ints, where: Ints, b: int,
-) -> None:  # fmt: skip
-    """A layer that runs in stripes; rooms (B) are found at the first layer of a group."""
-    code = trials.fused[layer, b]
-    option, weights = code // 2, code % 2
-    group = fusing.group[option]
-    member, count, out = (
-        layer - fusing.groups[group, FIRST],
-        fusing.groups[group, COUNT],
-        fusing.groups[group, OUTPUT],
-    )
-    inside = out >= 0 and block.inside[out, b] == 1
-    if member == 0:
-        taken = used[b] + (block.sizes[out, b] if inside else 0.0)
-        rooms[b] = stripes.room_in(fusing, program.rooms, program.size, block.bits, picks, code, b, taken)
-    mask = program.i_mask[layer]
-    ends = (I_INSIDE if mask != 0 and states[b] & mask == mask else 0) | (O_INSIDE if inside else 0)
-    situation = stripes.situation_of(member, count, ends, weights)
-    where[b, layer, 0], where[b, layer, 1], where[b, layer, 2] = situation, rooms[b], option
-    row = striped.rows[block.rows[layer, b], fusing.heights[option, member]]
-    block.parts[layer, 0, b] = prices[row, situation, rooms[b], 0]
-    block.parts[layer, 3, b] += prices[row, situation, rooms[b], 1]
-
-
-@internal
-def _lives(
-    program: Program,
-    block: Block,
-    trials: Any,
-    tensor: int,
-    sign: int,
-    states: Ints,
-    used: Floats,
-    alive: Floats,
-) -> None:
-    """A tensor is born (sign 1) or dies (-1); those inside a group lie nowhere whole."""
-    for b in range(states.shape[0]):
-        if trials is not None:
-            if trials.streamed[tensor, b]:
-                continue
-        alive[b] += sign * block.sizes[tensor, b]
-        if block.inside[tensor, b]:
-            used[b] += sign * block.sizes[tensor, b]
-            states[b] ^= 1 << program.slot[tensor]
-
-
-@internal
-def sum_up(
-    program: Program, fusing: Any, striped: Any, choices: Choices, block: Block,
-    trials: Any, pins: Any, told: Told, picks: Ints, totals: Floats, where: Ints,
-) -> None:  # fmt: skip
-    """Fills totals (B, 3) and where (B, L, 3).
-
-    Energy is summed as results do: per layer its own, then that of its operations outside, inside and of their
-    arithmetic, then what leaks in the cycles of both. Of a group the tensors alive at its begin, its line buffers
-    and its output are alive at once.
-    """
-    count = totals.shape[0]
-    states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
-    prices, rooms = choices.prices, np.zeros(count, np.int64)
-    if pins is not None:
-        used[:] = pins.area[:count]
-    fill(totals, 0.0)
-    for layer in range(block.parts.shape[0]):
-        fill(block.parts[layer], 0.0)
-    for n in range(program.steps.shape[0]):
-        kind, index = program.steps[n, 0], program.steps[n, 1]
-        if kind in (BIRTH, DEATH):
-            _lives(program, block, trials, index, 1 if kind == BIRTH else -1, states, used, alive)
-            for b in range(count):
-                totals[b, 2] = max(totals[b, 2], alive[b])
-        elif kind == LAYER:
-            _sum_whole(program, prices, block, told, index, states, used, where, trials, pins)
-            if fusing is not None:
-                for b in range(count):
-                    if trials.fused[index, b] >= 0:
-                        _sum_striped(
-                            program, fusing, striped, prices, block, trials, picks, index, states, used, rooms,
-                            where, b,
-                        )  # fmt: skip
-                        group = _of_group(fusing, block, trials.fused[index, b] // 2, index, b)
-                        totals[b, 2] = max(totals[b, 2], alive[b] + group)
-        elif kind == VECTOR:
-            _run_vector(program, block, index, states)
-            parts = block.parts[program.owner[index]]
-            for k in range(3):
-                for b in range(count):
-                    parts[1 + k, b] += block.cost[k, b]
-    _add_up(program, block, totals)
-
-
-@internal
-def _of_group(fusing: Groups, block: Block, option: int, layer: int, b: int) -> float:
-    """What a group has alive beside the tensors from before it [bit]; 0 but for its first layer."""
-    group = fusing.group[option]
-    if layer != fusing.groups[group, FIRST]:
-        return 0.0
-    out = fusing.groups[group, OUTPUT]
-    return stripes.line_bits(fusing, block.bits, option, b) + (block.sizes[out, b] if out >= 0 else 0.0)
-
-
-@internal
-def _add_up(program: Program, block: Block, totals: Floats) -> None:
-    """Adds energy and cycles of every layer to the totals, in the order in which results add them."""
-    count = totals.shape[0]
-    for layer in range(block.parts.shape[0]):
-        arithmetic, cycles = program.still[layer, 0], program.still[layer, 1]
-        for b in range(count):
-            own = block.parts[layer, 0, b] + block.parts[layer, 1, b] + block.parts[layer, 2, b] + arithmetic
-            took = block.parts[layer, 3, b] + cycles
-            for k in range(program.leakage.shape[0]):
-                own += program.leakage[k] * took
-            totals[b, 0] += own
-            totals[b, 1] += took
 
 
 @compiled

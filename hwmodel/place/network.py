@@ -11,8 +11,9 @@ from hwmodel.chip.accelerator import Accelerator
 from hwmodel.mapper.free import Objective
 from hwmodel.nest.task import Stay, Task
 from hwmodel.place.groups import Group, Stripes
-from hwmodel.place.placer import Placer, Price, Situation
+from hwmodel.place.placer import Placer
 from hwmodel.place.plan import Plan
+from hwmodel.place.situation import Price, Situation, outside
 from hwmodel.price.load import weight_load
 from hwmodel.price.results import FusedGroup, TensorPlace, WeightLoad
 from hwmodel.price.vector import VectorCost, vector_cost
@@ -124,9 +125,9 @@ def place_network(
     bits = plan.tensor_bits(plan.layers, [task.widths for task in tasks], accelerator.native_bits.i)
     inside, stays = [False] * len(plan.tensors), [Stay()] * len(plan.layers)
     chosen: dict[int, int] = {}
-    placer = Placer(plan, accelerator, optimize, [[layer] for layer in plan.layers], price)
     pinned: frozenset[int] = frozenset()
     if plan.movable or plan.stored:
+        placer = Placer(plan, accelerator, optimize, [[layer] for layer in plan.layers], price)
         placed = placer.run(np.zeros((1, len(plan.layers)), dtype=np.int64))
         inside = [bool(value) for value in placed.inside[0]]
         stays = [placer.stay(where, Stay()) for where in placed.where[0].tolist()]
@@ -137,7 +138,7 @@ def place_network(
     for n, (task, work) in enumerate(zip(tasks, plan.works, strict=True)):
         i_bits = max((bits[tensor] for tensor in work.inputs), default=task.widths.i)
         o_bits = task.widths.o if work.output is None else bits[work.output]
-        found = placer.situation(n, 0, i_bits, o_bits)
+        found = outside(plan, n, plan.layers[n], accelerator, i_bits, o_bits)
         rows = 0
         if n in chosen:
             group, stripes = plan.options[chosen[n]]

@@ -24,7 +24,8 @@ import numpy as np
 
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import Floats, Ints
-from hwmodel.place.telling import ENERGY, PRICE, W_INSIDE, Flags, Told, score_of, tell
+from hwmodel.mapper.scores import ENERGY
+from hwmodel.place.telling import PRICE, W_INSIDE, Flags, Told, score_of, tell
 
 #: The area for weights is a number of these parts of the resident memory, and is counted in so many units.
 PARTS, UNITS = 16, 128

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,15 +18,16 @@ from hwmodel.mapper.free import OBJECTIVES, Objective
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.place import division, kernel
-from hwmodel.place.kernel import CLOSE, OPEN, Block, Choices
 from hwmodel.place.pinning import UNITS, Pins
 from hwmodel.place.plan import Plan
 from hwmodel.place.program import program_of, weights_of
+from hwmodel.place.situation import Price, Situation, outside
 from hwmodel.place.stripes import Striped, Trials
+from hwmodel.place.tables import CLOSE, OPEN, Block, Choices
 from hwmodel.place.telling import I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
-from hwmodel.price.load import stored_bits
+from hwmodel.price.load import weight_bits
 from hwmodel.price.sparsity import useful_zeros
-from hwmodel.price.stripes import least, weight_bits
+from hwmodel.price.stripes import least
 
 #: Missing prices that are told at once, and rows of prices that there is room for at first.
 TOLD, ROOM = 1 << 16, 256
@@ -36,34 +36,6 @@ BLOCK = 64
 #: States where groups begin or end, times candidates, that are remembered together.
 STATES = 1 << 22
 _WIDTHS = 65
-
-
-class Situation(NamedTuple):
-    """One layer in a network, as it is priced.
-
-    Attributes:
-        layer: with all its widths, that of its outputs included.
-        stay: of its operands.
-        unwritten: fraction of its finished outputs that no memory sees.
-        on_chip: operands that no memory sees.
-        last: it is the last of the network.
-        rows: of its outputs that it makes at a time, in a group of layers; 0: it runs whole.
-    """
-
-    layer: Layer
-    stay: Stay
-    unwritten: Fraction
-    on_chip: tuple[Operand, ...]
-    last: bool
-    rows: int = 0
-
-
-class Price(NamedTuple):
-    """What a situation costs: energy [pJ], cycles, and the room that its tiles need [bit]."""
-
-    energy_pj: float
-    cycles: float
-    room_bits: float
 
 
 @dataclass(frozen=True)
@@ -232,7 +204,7 @@ class Placer:
 
     def _add_row(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """A row for a layer at a choice between tensors of these widths; layers that are alike share it."""
-        situation = self.situation(layer, pick, i_bits, o_bits)
+        situation = outside(self.plan, layer, self.options[layer][pick], self.accelerator, i_bits, o_bits)
         self.rows[layer, pick, self.place[i_bits], self.place[o_bits]] = self._row(situation)
 
     def _add_stripe(self, row: int, height: int) -> None:
@@ -262,17 +234,6 @@ class Placer:
             task = Task.of(layer, self.accelerator).without_removed_filters()
             layer = task.with_density(useful_zeros(task)).layer
         return layer.unnamed()
-
-    def situation(self, layer: int, pick: int, i_bits: int, o_bits: int) -> Situation:
-        """A layer at a choice between tensors of these widths, its operands outside."""
-        task = Task.of(self.options[layer][pick], self.accelerator)
-        bits = task.layer.bits
-        assert bits is not None
-        lies = Stay(i_bits=None if i_bits == task.widths.i else i_bits)
-        last = layer == len(self.plan.layers) - 1
-        work = self.plan.works[layer]
-        layer_bits = replace(bits, o=o_bits)
-        return Situation(task.layer.with_bits(layer_bits), lies, work.unwritten, work.on_chip, last)
 
     def stay(self, where: Sequence[int], lies: Stay) -> Stay:
         """A situation and room of the kernel as the stay of a layer."""
@@ -320,7 +281,8 @@ def _weights(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accele
         return bits
     for n in {n for group in plan.groups for n in range(group.first, group.last + 1)}:
         for c, layer in enumerate(options[n]):
-            bits[n, c] = weight_bits(Task.of(layer, accelerator).without_removed_filters(), keeper)
+            task = Task.of(layer, accelerator).without_removed_filters()
+            bits[n, c] = weight_bits(task, keeper, task.layer.elements("W"))
     return bits
 
 
@@ -330,5 +292,6 @@ def _stored(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Acceler
     if (keeper := accelerator.keeper) is not None:
         for n in {n for readers in plan.stored for n in readers}:
             for c, layer in enumerate(options[n]):
-                bits[n, c] = stored_bits(Task.of(layer, accelerator).without_removed_filters(), keeper)
+                task = Task.of(layer, accelerator).without_removed_filters()
+                bits[n, c] = weight_bits(task, keeper, task.layer.weights)
     return bits

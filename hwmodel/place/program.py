@@ -11,10 +11,10 @@ from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.nest.task import rooms_of
 from hwmodel.place.groups import Group
-from hwmodel.place.kernel import BIRTH, CLOSE, DEATH, LAYER, OPEN, VECTOR, Program
 from hwmodel.place.pinning import Weights
 from hwmodel.place.plan import Plan
 from hwmodel.place.stripes import FIELDS, Groups
+from hwmodel.place.tables import BIRTH, CLOSE, DEATH, LAYER, OPEN, VECTOR, Program
 from hwmodel.price.vector import UNKNOWN
 
 

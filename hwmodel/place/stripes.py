@@ -24,9 +24,8 @@ import numpy as np
 
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.mapper.scores import EDP, ENERGY
 from hwmodel.place.telling import (
-    EDP,
-    ENERGY,
     I_INSIDE,
     O_INSIDE,
     PRICE,

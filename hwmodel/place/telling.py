@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.mapper.scores import ENERGY, LATENCY
 
 Flags = NDArray[np.bool_]
 
@@ -17,7 +18,6 @@ I_INSIDE, O_INSIDE, W_INSIDE = 1, 2, 4
 #: Columns of what is missing: ROW and layer, choice, width of I, width of O; PRICE and row, situation, room, 0; or
 #: STRIPE and row, place of the height, 0, 0.
 ROW, PRICE, STRIPE, MISSING = 0, 1, 2, 5
-ENERGY, LATENCY, EDP = range(3)
 
 
 class Told(NamedTuple):

@@ -44,7 +44,8 @@ def price_kernel(task: Task, machine: Roofline, *, last: bool, on_chip: tuple[Op
     layer, widths, clock_hz = task.layer, task.widths, task.accelerator.clock_hz
     fmt = machine.format_for(max(widths.w, widths.i))
     rate = fmt.sparse_rate if uses_structure(layer, fmt) else 1.0
-    products = products_of(layer, machine, widths, sparse=rate > 1.0)
+    lies = widths._replace(i=task.stay.i_bits or widths.i)
+    products = products_of(layer, machine, widths, lies, sparse=rate > 1.0)
     joined = "W" in on_chip or "I" in on_chip
     products = replace(
         products,
@@ -81,8 +82,18 @@ def price_kernel(task: Task, machine: Roofline, *, last: bool, on_chip: tuple[Op
     )
 
 
-def products_of(layer: Layer, machine: Roofline, widths: Widths, *, sparse: bool = False) -> MatrixProducts:
-    """The matrix products of a layer, its operands in the formats that memory has."""
+def products_of(
+    layer: Layer, machine: Roofline, widths: Widths, lies: Widths | None = None, *, sparse: bool = False
+) -> MatrixProducts:
+    """The matrix products of a layer, its operands in the formats that memory has; padding is not in memory.
+
+    Args:
+        layer, machine: the layer, and what it runs on.
+        widths: at which it computes [bit].
+        lies: at which its operands lie in memory [bit]; None: the same.
+        sparse: of the weights half are zeros, and are not stored.
+    """
+    lies = lies or widths
     d = layer.dims
     w_bits: float = machine.format_for(widths.w).storage_bits
     if sparse:
@@ -98,11 +109,11 @@ def products_of(layer: Layer, machine: Roofline, widths: Widths, *, sparse: bool
         k=channels * filter_size,
         batch=d.B if lowered else groups,
         w=layer.elements("W") * groups * filters * channels // (d.G * d.K * d.C),
-        i=layer.elements("I") * groups * channels // (d.G * d.C),
+        i=layer.stored_inputs * groups * channels // (d.G * d.C),
         o=layer.elements("O") * groups * filters // (d.G * d.K),
         w_bits=w_bits,
-        i_bits=machine.format_for(widths.i).storage_bits,
-        o_bits=machine.format_for(widths.o).storage_bits,
+        i_bits=machine.format_for(lies.i).storage_bits,
+        o_bits=machine.format_for(lies.o).storage_bits,
         is_conv=is_conv,
         pointwise=is_conv and filter_size == 1,
         patches=d.OY * d.OX * layer.reduction if lowered and filter_size > 1 else 0,

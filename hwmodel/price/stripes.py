@@ -1,10 +1,6 @@
 """The price of a layer that runs in stripes of rows: those of its stripes add up.
 
-Weights that stay on chip for the time of all stripes are loaded once, before the first one:
-
-    energy = stored bits * outer read energy + resident bits * resident write energy
-    cycles = ceil(max(stored bits / outer read bandwidth, resident bits / resident write bandwidth))
-
+Weights that stay on chip for the time of all stripes are loaded once, before the first one (`hwmodel.price.load`),
 and nothing hides this load.
 """
 
@@ -14,12 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hwmodel.chip.accelerator import Memory
-from hwmodel.chip.storage import nm_compression
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.stripes import stripes
 from hwmodel.price.layer_price import LayerPrice
+from hwmodel.price.load import Load, weight_bits
 from hwmodel.price.sparsity import nm_pattern
 from hwmodel.price.spatial import mac_energy, stored_fraction
 
@@ -56,19 +51,18 @@ def with_load(price: LayerPrice, task: Task) -> LayerPrice:
     outer, keeper = task.accelerator.levels[-1].memory("W"), task.accelerator.keeper
     assert outer is not None
     assert keeper is not None
-    read, written = weight_bits(task, outer), weight_bits(task, keeper)
-    cycles = math.ceil(
-        max(read / (outer.read_bits_per_cycle or math.inf), written / (keeper.write_bits_per_cycle or math.inf))
-    )
-    load = {(outer.name, "W"): read, (keeper.name, "W"): written}
-    pj = {(outer.name, "W"): read * outer.read_pj_per_bit, (keeper.name, "W"): written * keeper.write_pj_per_bit}
+    elements = task.layer.elements("W")
+    load = Load.of(weight_bits(task, outer, elements), weight_bits(task, keeper, elements), outer, keeper)
+    bits = {(outer.name, "W"): load.read_bits, (keeper.name, "W"): load.written_bits}
+    pj = {(outer.name, "W"): load.read_pj, (keeper.name, "W"): load.write_pj}
+    cycles = price.cycles + load.cycles
     return replace(
         price,
         energy_pj=_summed([(price.energy_pj, 1), (pj, 1)]),
-        traffic_bits=_summed([(price.traffic_bits, 1), (load, 1)]),
-        cycles=price.cycles + cycles,
-        processing_cycles=price.processing_cycles + cycles,
-        utilization=price.utilization * price.cycles / (price.cycles + cycles),
+        traffic_bits=_summed([(price.traffic_bits, 1), (bits, 1)]),
+        cycles=cycles,
+        processing_cycles=price.processing_cycles + load.cycles,
+        utilization=price.utilization * price.cycles / cycles,
     )
 
 
@@ -91,7 +85,7 @@ def least(task: Task, rows: int, unwritten: float) -> tuple[float, float]:
         )  # fmt: skip
         for operand, elements, width in moved:
             home = task.home(operand)
-            bits = count * (weight_bits(stripe, home) if operand == "W" else elements * width)
+            bits = count * (weight_bits(stripe, home, layer.elements("W")) if operand == "W" else elements * width)
             if operand != "W":
                 bits *= stored_fraction(stripe, home, operand)
             energy += bits * (home.write_pj_per_bit if operand == "O" else home.read_pj_per_bit)
@@ -106,13 +100,6 @@ def _touched(layer: Layer) -> int:
     for axis, outputs, taps in ((0, layer.dims.OY, layer.dims.FY), (1, layer.dims.OX, layer.dims.FX)):
         outer *= max(0, min(layer.i_shape[3 + axis], outputs * taps) - sum(layer.padding[axis]))
     return outer
-
-
-def weight_bits(task: Task, memory: Memory) -> float:
-    """The weights that a task (whole filters already removed) reads, as they are stored in a memory [bit]."""
-    pattern = nm_pattern(task)
-    scale = stored_fraction(task, memory, "W") if pattern is None else nm_compression(task.widths.w, *pattern)
-    return task.layer.elements("W") * task.widths.w * scale
 
 
 def _summed(parts: Sequence[tuple[Mapping[tuple[str, str], float], int]]) -> dict[tuple[str, str], float]:

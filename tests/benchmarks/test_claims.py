@@ -11,6 +11,10 @@ import pytest
 from benchmarks.fidelity import FORMATS, replay_file
 from benchmarks.replays.case import Case
 from benchmarks.replays.figures import COMMITTED, figures_path
+from hwmodel import evaluate, load_accelerator
+from tests.hwmodel.chips import without_residents
+from workloads import trace
+from workloads.models import load_model_with_input
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +53,26 @@ def table(title: str) -> dict[str, list[str]]:
     section = (ROOT / "docs" / "silicon.md").read_text().split(f"# {title}\n")[1]
     rows = re.findall(r"^\|(.*?)\|(.*)\|$", section.split("\n\n## ")[0].split("\n# ")[0], re.MULTILINE)
     return {name.strip(): [cell.strip() for cell in cells.split("|")] for name, cells in rows}
+
+
+def test_what_staying_on_chip_and_stripes_save():
+    """The four energies of the README's sentence, from the traced networks."""
+    text = " ".join((ROOT / "README.md").read_text().split())
+    (dscnn, apart), (fused, whole) = (
+        re.findall(pattern, text)[0]
+        for pattern in (
+            r"DS-CNN on `edge_npu` takes ([\d.]+) µJ, and ([\d.]+) with every activation through DRAM",
+            r"MobileNetV2 takes ([\d.]+) mJ on `edge_npu` instead of ([\d.]+)",
+        )
+    )
+    npu = load_accelerator("edge_npu")
+    model, example = load_model_with_input("dscnn")
+    graph = trace(model, *example)
+    assert [dscnn, apart] == [f"{evaluate(graph, chip).energy_pj / 1e6:.1f}"
+                              for chip in (npu, without_residents("edge_npu"))]  # fmt: skip
+    model, example = load_model_with_input("mobilenetv2")
+    graph = trace(model, *example)
+    assert [fused, whole] == [f"{evaluate(graph, npu, fuse=fuse).energy_pj / 1e9:.2f}" for fuse in (True, False)]
 
 
 def test_timeloop():

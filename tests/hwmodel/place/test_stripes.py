@@ -29,8 +29,8 @@ from hwmodel.cost import layer_cost, price_situation
 from hwmodel.errors import MappingError
 from hwmodel.nest.task import ROOMS, Stay, Task
 from hwmodel.network.stripes import stripes
-from hwmodel.place.placer import Situation
 from hwmodel.place.plan import Plan
+from hwmodel.place.situation import Situation
 from hwmodel.price.stripes import least
 from tests.hwmodel.chips import TINY, chip
 from tests.hwmodel.place.test_placement import is_inner, vector_by_hand, width_of, with_buffer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.replays import gemm
 from benchmarks.replays.figures import figures
-from hwmodel import Bits, Choice, CostTable, Density, Layer, LayerGraph, VectorOp, evaluate, load_accelerator
+from hwmodel import Bits, Choice, CostTable, Density, Layer, LayerGraph, Port, VectorOp, evaluate, load_accelerator
 from hwmodel.chip.formats import Format
 from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
 from hwmodel.errors import AcceleratorError, MappingError
@@ -134,6 +134,29 @@ def test_convolutions_are_implicit_products():
     assert (found.m, found.n, found.k, found.batch) == (2 * 5 * 6, 8, 4 * 9, 3)
     assert found.macs == layer.macs
     assert (found.w, found.i, found.o) == tuple(layer.elements(o) for o in ("W", "I", "O"))
+
+
+def test_zeros_around_an_image_are_not_in_memory():
+    """512 x 7 x 7 inputs of 16 bits, whatever lies around them: 9 x 9 of them would be reached."""
+    dims = {"K": 8, "C": 512, "OY": 7, "OX": 7, "FY": 3, "FX": 3}
+    bits = Bits(w=16, i=16)
+    for padding, side in ((((1, 1), (1, 1)), 7), (((0, 0), (0, 0)), 9)):
+        layer = Layer(name="c", dims=dims, bits=bits, padding=padding)
+        cost = evaluate(layer, load_accelerator("a100")).layers[0]
+        assert cost.traffic_bits["hbm2e", "I"] == 512 * side * side * 16
+
+
+def test_an_input_that_lies_wider_is_read_as_it_lies():
+    """a's output is read by b with 8 bits and by c with 16: both move 16-bit words."""
+    a, b, c = (Layer(name=n, module=n, kind="linear", dims={"B": 64, "K": 64, "C": 64}) for n in "abc")
+    nodes = [Port(name="in", kind="input"), a, b, c, *(Port(name=n, kind="output") for n in ("one", "two"))]
+    pairs = [("in", "a"), ("a", "b"), ("a", "c"), ("b", "one"), ("c", "two")]
+    graph = LayerGraph("fork", nodes, [(u, v, Tensor(name=u, shape=(64, 64))) for u, v in pairs])
+    choices = {name: Choice(w_bits=bits, a_bits=bits) for name, bits in (("a", 16), ("b", 8), ("c", 16))}
+    cost = {item.name: item for item in evaluate(graph, load_accelerator("a100"), choices).layers}
+    assert cost["a"].traffic_bits["hbm2e", "O"] == 64 * 64 * 16
+    assert [cost[n].traffic_bits["hbm2e", "I"] for n in "bc"] == [64 * 64 * 16] * 2
+    assert cost["b"].traffic_bits["hbm2e", "W"] == 64 * 64 * 8
 
 
 @pytest.mark.parametrize("name", GPUS)
