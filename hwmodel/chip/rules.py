@@ -98,16 +98,18 @@ def _check_residents(chip: Accelerator, fail: Fail) -> None:
         for memory in level.memories:
             if not memory.resident:
                 continue
-            place = f"memory {memory.name!r}: `resident`"
+            line, place = f"name: {memory.name}", f"memory {memory.name!r}: `resident`"
             if chip.kind != "spatial" or chip.dataflow != "free":
-                raise fail("resident", f"{place} needs kind spatial and dataflow free")
+                raise fail(line, f"{place} needs kind spatial and dataflow free")
             if level.per_pe or index != len(chip.levels) - 2:
-                raise fail("resident", f"{place} needs a shared memory of the level before the outermost one")
+                raise fail(
+                    line, f"{place} needs a shared memory of the level before the outermost one: name it there"
+                )
             if memory.size_bits is None:
-                raise fail("resident", f"{place} needs a size, but it is unbounded")
+                raise fail(line, f"{place} needs a size, but it is unbounded")
     keeping = [memory.name for memory in chip.memories().values() if memory.resident]
     if len(keeping) > 1:
-        raise fail("resident", f"resident: tensors may stay in one memory, but got {', '.join(keeping)}")
+        raise fail(f"name: {keeping[1]}", f"resident: tensors may stay in one memory, but got {', '.join(keeping)}")
 
 
 def _check_loops(levels: tuple[Level, ...], fail: Fail) -> None:

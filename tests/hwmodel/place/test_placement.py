@@ -287,3 +287,12 @@ def test_where_tensors_may_stay(change, message, tmp_path):
         return
     with pytest.raises(AcceleratorError, match=message):
         chip(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["regs", "dram"])
+def test_the_error_stands_at_the_memory_that_cannot_keep_tensors(name, tmp_path):
+    """Not at the first one that says `resident`."""
+    text = STAYING.replace(f"  - name: {name}\n", f"  - name: {name}\n    resident: [W]\n")
+    line = text.splitlines().index(f"  - name: {name}") + 1
+    with pytest.raises(AcceleratorError, match=rf"chip\.yaml:{line} memory '{name}'"):
+        chip(tmp_path, text)
