@@ -135,11 +135,6 @@ class MappingExplanation:
     utilization: float
 
     @property
-    def busiest_cycles(self) -> float:
-        """Cycles of the array, or of the busiest port."""
-        return max(self.array_cycles, *(port.cycles for port in self.ports))
-
-    @property
     def array_share(self) -> float:
         """Share of the PEs that work: the product over the axes."""
         return math.prod(axis.utilization for axis in self.axes)

@@ -308,7 +308,7 @@ def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
 @internal
 def hop(nest: NestInputs, level: int, operand: int, words: float, different: float) -> float:
     """Cycles of the first fill (last drain) of one tile at PE or buffer."""
-    return words * max(nest.far[level, operand] * different, nest.near[level, operand])
+    return words * max(nest.edges.far[level, operand] * different, nest.edges.near[level, operand])
 
 
 @internal
@@ -326,13 +326,13 @@ def fill_edges(
     fills, doubled = 0.0, 0.0
     for x in (WEIGHT, INPUT):
         time = hop(nest, level, x, words[x], different[x])
-        fills, doubled = fills + time, doubled + time * nest.double[level, x]
+        fills, doubled = fills + time, doubled + time * nest.edges.double[level, x]
     drain = hop(nest, level, OUTPUT, words[OUTPUT], different[OUTPUT])
-    apart = drain * nest.apart[level, OUTPUT]
+    apart = drain * nest.edges.apart[level, OUTPUT]
     within = drain if level == PE and nest.holds[BUFFER, OUTPUT] else 0.0
     row[0], row[WAITS] = 0.0, doubled + apart
     for k in range(WAITS + 1, len(row)):
-        own = words[WEIGHT] * nest.own[k, level, WEIGHT] + words[INPUT] * nest.own[k, level, INPUT]
+        own = words[WEIGHT] * nest.edges.own[k, level, WEIGHT] + words[INPUT] * nest.edges.own[k, level, INPUT]
         kind, row[k] = nest.kind[k], 0.0
         if kind == INSIDE_PE or (kind == INSIDE_BUFFER and level == BUFFER):
             row[k] = doubled + apart - own

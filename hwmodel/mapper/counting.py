@@ -63,6 +63,26 @@ ORDERS = np.array(
 )
 
 
+class Edges(NamedTuple):
+    """First fills (W, I) and last drains (O), in cycles per word of a tile.
+
+    Attributes:
+        far, near: (2, 3) of PE and buffer: at the parent's port, per different tile, and at the own one; 0 where
+            the operand is not kept there or the memory is unbounded.
+        double: (2, 3) 1 where the memory is double buffered.
+        apart: (2, 3) 1 where the first fill or last drain is not among what is waited for.
+        own: (M, 2, 3) what a port does in the first fill of its double-buffered memory.
+        stays: (M) 1 where an iteration of the outermost loops goes before or after a row.
+    """
+
+    far: Floats
+    near: Floats
+    double: Ints
+    apart: Ints
+    own: Floats
+    stays: Floats
+
+
 class NestInputs(NamedTuple):
     """One layer on one hierarchy, with the operands that each level keeps.
 
@@ -76,7 +96,7 @@ class NestInputs(NamedTuple):
             energy [pJ], of all PEs; WAITS is waiting for single-buffered memories; the next are ports, of one
             instance [cycle].
         kind: (M) of the ports; those from `num_bounds` on are sides of ports that are there as a whole.
-        far, near, double, apart, own, stays: first fills and last drains (`hwmodel.mapper.ports.Edges`).
+        edges: first fills and last drains.
         memory: (3, 3) memory slot per level and operand.
         capacity: (3) of the buffer's slots [bit], halved where double buffered.
         unfinished: (3) what resident outputs take more of them while their sums come and go [bit], halved likewise.
@@ -99,12 +119,7 @@ class NestInputs(NamedTuple):
     stored: Floats
     cost: Floats
     kind: Ints
-    far: Floats
-    near: Floats
-    double: Ints
-    apart: Ints
-    own: Floats
-    stays: Floats
+    edges: Edges
     memory: Ints
     capacity: Floats
     unfinished: Floats

@@ -22,6 +22,7 @@ from hwmodel.mapper.counting import (
     READ,
     UPDATE,
     WAITS,
+    Edges,
     Floats,
     Ints,
 )
@@ -76,26 +77,6 @@ def port_rows(kept: Iterable[tuple[int, Operand, Memory]]) -> tuple[list[PortRow
         rows.append(PortRow(OUTER_ALL if level == DRAM else inside, level, memory, read + write))
         sides += pair if level == DRAM else []
     return [row for row in rows if row.cost.any()], [row for row in sides if row.cost.any()]
-
-
-class Edges(NamedTuple):
-    """First fills (W, I) and last drains (O), in cycles per word of a tile.
-
-    Attributes:
-        far, near: (2, 3) of PE and buffer: at the parent's port, per different tile, and at the own one; 0 where
-            the operand is not kept there or the memory is unbounded.
-        double: (2, 3) 1 where the memory is double buffered.
-        apart: (2, 3) 1 where the first fill or last drain is not among what is waited for.
-        own: (M, 2, 3) what a port does in the first fill of its double-buffered memory.
-        stays: (M) 1 where an iteration of the outermost loops goes before or after a row.
-    """
-
-    far: Floats
-    near: Floats
-    double: Ints
-    apart: Ints
-    own: Floats
-    stays: Floats
 
 
 class Times(NamedTuple):

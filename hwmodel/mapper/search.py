@@ -218,7 +218,7 @@ def search(
                 if num_metrics == 1:
                     _bound(num_metrics, all_metrics, lines[p], sizes[p], own, others, irr, least, values)
                     for k in range(1, all_metrics):
-                        edge[k] = edge_t[k] + edges[p, k] + nest.stays[k] * compute / iterations
+                        edge[k] = edge_t[k] + edges[p, k] + nest.edges.stays[k] * compute / iterations
                     cycles = max(end_cycles(values, edge, compute, all_metrics), nest.least_cycles)
                 cycles = whole(cycles)
                 if (values[0] if objective == LATENCY else cycles) >= best_tie:
@@ -253,7 +253,7 @@ def search(
                             values[k] += lines[p, k, FULL + x] * share[x]
                     for k in range(1, all_metrics):
                         stay = around[o] if nest.kind[k] == OUTER_WRITES else 1.0
-                        edge[k] = edge_t[k] + edges[p, k] + nest.stays[k] * stay * iteration
+                        edge[k] = edge_t[k] + edges[p, k] + nest.edges.stays[k] * stay * iteration
                     cycles = max(end_cycles(values, edge, compute, all_metrics), nest.least_cycles)
                     cycles = whole(cycles)
                     score = score_of(objective, energy, cycles)

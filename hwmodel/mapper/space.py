@@ -279,7 +279,7 @@ class TileSpace:
             stored=self.stored,
             cost=np.concatenate((self.energy, time.cost)),
             kind=time.kind,
-            **time.edges._asdict(),
+            edges=time.edges,
             memory=self.memory,
             capacity=self.capacity[1],
             unfinished=self.unfinished,

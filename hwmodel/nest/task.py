@@ -121,11 +121,6 @@ class Task:
         size = math.inf if memory.size_bits is None else memory.size_bits
         return size if self.stay.room_bits is None or not memory.resident else min(size, self.stay.room_bits)
 
-    @property
-    def room_left(self) -> float:
-        """Of the resident memory to tiles [bit], infinite where all of it is."""
-        return math.inf if self.stay.room_bits is None else self.stay.room_bits
-
     def unfinished_bits(self) -> float:
         """What resident outputs take more while their sums are unfinished [bit]."""
         more = max(self.widths.acc - self.widths.o, 0)
