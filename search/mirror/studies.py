@@ -1,85 +1,64 @@
-"""The Optuna studies of a run: a copy of the ledger in `study.db` that Optuna's own tools open unmodified.
-
-Two studies in one SQLite file, `NAME-ptq` and `NAME-qat`, one trial per result in the order of the ledger.
-The copy is brought up to date when a run is opened and after each result, so a crash between
-ledger and database loses nothing. Whatever does not follow from the ledger (a trial left running by another
-program, a space that has grown) has the study rebuilt; a file that is no database is put aside.
-"""
+"""The ledger as two Optuna studies of a storage, `NAME-ptq` and `NAME-qat`: one trial per result, in its order."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from collections.abc import Sequence
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
+from hwmodel.errors import ConfigError
 from search.front.objective import Objective
 from search.front.results import Result, Stage
 from search.jsonl import to_line
 from search.propose.proposer import distributions, point_of, quiet_optuna
-from search.rebuild import DATABASE, LINE, is_sound
+from search.rebuild import LINE
 from search.space import Space
 
+#: Attribute of a study: the run whose copy it is.
+RUN = "run"
 
-class OptunaMirror:
-    """Writes results into the Optuna studies of a run folder. Close it, or use it in a `with` block.
+
+class MirroredStudies:
+    """Writes results into the studies of a storage.
 
     Args:
-        folder: of the run.
+        storage: of Optuna.
         name: of the study.
         space: the candidates.
         objectives: give directions and metric names.
+        run: whose copies they are, where a storage serves many; "" asks nobody.
     """
 
-    def __init__(self, folder: Path, name: str, space: Space, objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self,
+        storage: optuna.storages.RDBStorage,
+        name: str,
+        space: Space,
+        objectives: Sequence[Objective],
+        run: str = "",
+    ) -> None:
+        self._storage = storage
         self._name = name
         self._space = space
         self._objectives = tuple(objectives)
+        self._run = run
         self._distributions = distributions(space)
         self._studies: dict[Stage, optuna.Study] = {}
-        self._path = folder / DATABASE
-        self._storage = _open(self._path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
-        """Release the database."""
+        """Release the storage."""
         self._studies.clear()
         self._storage.remove_session()
         self._storage.engine.dispose()
 
     def sync(self, results: Sequence[Result]) -> None:
-        """Make the studies hold exactly these results; a copy that cannot be read is put aside and made again.
+        """Make the studies hold exactly these results.
 
         Raises:
-            OSError: it cannot be written.
+            ConfigError: a study of that name is of another run.
+            Exception: of Optuna, SQLAlchemy or the database.
         """
-        with _as_os_error(self._path):
-            try:
-                self._sync(results)
-            except OSError:
-                raise
-            except Exception:  # rows that are not Optuna's fail in any way; the ledger holds everything
-                self.close()
-                _put_aside(self._path)
-                self._storage = _open(self._path)
-                self._sync(results)
-
-    def _sync(self, results: Sequence[Result]) -> None:
         for stage in ("ptq", "qat"):
             wanted = [result for result in results if result.stage == stage]
             if wanted or self._study_name(stage) in self._names():
@@ -89,9 +68,9 @@ class OptunaMirror:
         """Append one result that is in the ledger.
 
         Raises:
-            OSError: it cannot be written.
+            ConfigError, Exception: as for `sync`.
         """
-        with quiet_optuna(), _as_os_error(self._path):
+        with quiet_optuna():
             self._study(result.stage).add_trial(self._trial(result))
 
     def _sync_stage(self, stage: Stage, wanted: Sequence[Result]) -> None:
@@ -132,9 +111,25 @@ class OptunaMirror:
                 directions=[objective.direction for objective in self._objectives],
                 load_if_exists=self._study_name(stage) in self._names(),
             )
+            self._claim(study)
             study.set_metric_names([objective.name for objective in self._objectives])
             self._studies[stage] = study
         return self._studies[stage]
+
+    def _claim(self, study: optuna.Study) -> None:
+        """The study is ours: of this run, or of nobody and empty.
+
+        Raises:
+            ConfigError: it is somebody else's.
+        """
+        if not self._run or study.user_attrs.get(RUN) == self._run:
+            return
+        if RUN in study.user_attrs or study.get_trials(deepcopy=False):
+            raise ConfigError(
+                f"study {study.study_name!r} there is of {study.user_attrs.get(RUN, 'somebody else')}, not of "
+                f"{self._run}: it is left alone. Choose another name, or delete it there."
+            )
+        study.set_user_attr(RUN, self._run)
 
     def _trial(self, result: Result) -> FrozenTrial:
         notes = {"number": result.number, "key": result.key, "origin": result.origin, **result.costs}
@@ -157,29 +152,3 @@ class OptunaMirror:
 
 def _state(result: Result) -> TrialState:
     return TrialState.COMPLETE if result.is_done else TrialState.FAIL
-
-
-def _open(path: Path) -> optuna.storages.RDBStorage:
-    url = URL.create("sqlite", database=str(path.resolve())).render_as_string()
-    if path.exists() and not is_sound(path):  # damaged: it is only a copy of the ledger
-        _put_aside(path)
-    with quiet_optuna(), _as_os_error(path):
-        try:
-            return optuna.storages.RDBStorage(url)
-        except DatabaseError:  # tables that are not Optuna's
-            _put_aside(path)
-            return optuna.storages.RDBStorage(url)
-
-
-def _put_aside(path: Path) -> None:
-    os.replace(path, path.with_suffix(".db.broken"))
-
-
-@contextlib.contextmanager
-def _as_os_error(path: Path) -> Iterator[None]:
-    """Within it what the database cannot write (a full disk, a lock) is an OSError, as for every other file."""
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        reason = error.__cause__ if isinstance(error, StorageInternalError) else error
-        raise OSError(f"{path}: {getattr(reason, 'orig', None) or reason or error}") from error
