@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from search.executors.crew import Crew, Hand, LostError
 from search.executors.factory import MakeEvaluator, pickled
 from search.executors.worker import Reply, Worker
 
+#: A machine that does not answer for so long is not there [s].
+_REACH_S = 10.0
 #: Nothing is reported to Ray's makers.
 _SILENT = ("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -115,6 +118,8 @@ def _connected(address: str | None) -> tuple[Any, bool]:
         raise ConfigError(f"engine ray: needs Ray ({error}). pip install 'hwmodel[ray]'") from error
     if ray.is_initialized():
         return ray, False
+    fix = "Start one: ray start --head; ray start --address HOST:PORT on every other node."
+    _check_reachable(address, fix)
     try:
         ray.init(
             address="local" if address is None else address,
@@ -123,11 +128,23 @@ def _connected(address: str | None) -> tuple[Any, bool]:
             log_to_driver=False,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"engine ray: no cluster at {address!r}: {error}. Start one: ray start --head; "
-            "ray start --address HOST:PORT on every other node."
-        ) from error
+        raise ConfigError(f"engine ray: no cluster at {address!r}: {error}. {fix}") from error
     return ray, True
+
+
+def _check_reachable(address: str | None, fix: str) -> None:
+    """Somebody listens there: Ray itself would try for minutes, and then end this process.
+
+    Raises:
+        ConfigError: nobody does.
+    """
+    host, separator, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not (separator and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"engine ray: no cluster at {address!r}: {error}. {fix}") from error
 
 
 def _room(nodes: Sequence[Mapping[str, float]], num_cpus: float, num_gpus: float) -> int:
@@ -137,8 +154,9 @@ def _room(nodes: Sequence[Mapping[str, float]], num_cpus: float, num_gpus: float
         ConfigError: for none.
     """
     wanted = {name: amount for name, amount in (("CPU", num_cpus), ("GPU", num_gpus)) if amount > 0}
-    each = [min((int(node.get(name, 0) // amount) for name, amount in wanted.items()), default=0) for node in nodes]
-    room = sum(each)
+    room = sum(
+        min((int(node.get(name, 0) // amount) for name, amount in wanted.items()), default=0) for node in nodes
+    )
     if room < 1:
         has = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
         raise ConfigError(

@@ -15,12 +15,12 @@ import pytest
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 pytest.importorskip("ray")
 
-from ray.cluster_utils import Cluster  # noqa: E402
+from ray.cluster_utils import Cluster
 
-from hwmodel.errors import ConfigError  # noqa: E402
-from search.executors import RayExecutor  # noqa: E402
-from search.executors.crew import RemoteError  # noqa: E402
-from tests.search.executors.toys import (  # noqa: E402
+from hwmodel.errors import ConfigError
+from search.executors import RayExecutor
+from search.executors.crew import RemoteError
+from tests.search.executors.toys import (
     Heard,
     Toy,
     config_of,
@@ -139,3 +139,9 @@ def test_what_the_cluster_has_no_room_for_is_refused(cluster: Any, tmp_path: Pat
 def test_without_an_address_a_cluster_of_this_machine_is_started(tmp_path: Path) -> None:
     with RayExecutor(Toy(tmp_path), 1) as pool:
         assert scored(pool, "good") == ([(0, correct_of(config_of("good")) / 1000, "")], [])
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1"])
+def test_no_cluster_is_said_at_once(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigError, match=rf"no cluster at '{address}': .* Start one: ray start --head"):
+        RayExecutor(Toy(tmp_path), address=address)
