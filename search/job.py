@@ -311,6 +311,7 @@ def _outputs(materials: Materials, study: Study, picked: Result, rule: str, orig
         objectives=study.objectives,
         results=study.results(),
         front=front,
+        beliefs=study.beliefs(),
         picked=picked,
         rule=rule,
         float_accuracy=float_accuracy,

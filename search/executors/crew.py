@@ -165,8 +165,8 @@ class Crew(Executor):
             return
         try:
             reply = post.hand.take()
-        except LostError as error:
-            self._lose(post, f"WorkerDied: {error}", queue, observer)
+        except LostError as lost:
+            self._lose(post, f"WorkerDied: {lost}", queue, observer)
             return
         if isinstance(reply, Ready):
             post.is_ready, self._failed_starts = True, 0

@@ -23,7 +23,7 @@ from search.front.objective import Objective
 from search.front.results import Result
 from search.mirror.server import ServerMirror
 from search.mirror.studies import MirroredStudies
-from search.propose.proposer import quiet_optuna
+from search.propose.sampler import quiet_optuna
 from search.rebuild import DATABASE, is_sound
 from search.space import Space
 

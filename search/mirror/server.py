@@ -23,7 +23,7 @@ from search.front.objective import Objective
 from search.front.results import Result
 from search.mirror.studies import MirroredStudies
 from search.observer import Observer
-from search.propose.proposer import quiet_optuna
+from search.propose.sampler import quiet_optuna
 from search.space import Space
 
 #: Between two tries to reach a server that is away [s].

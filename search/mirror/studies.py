@@ -11,7 +11,8 @@ from hwmodel.errors import ConfigError
 from search.front.objective import Objective
 from search.front.results import Result, Stage
 from search.jsonl import to_line
-from search.propose.proposer import distributions, point_of, quiet_optuna
+from search.propose.asking import distributions, point_of
+from search.propose.sampler import quiet_optuna
 from search.rebuild import LINE
 from search.space import Space
 

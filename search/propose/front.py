@@ -1,0 +1,126 @@
+"""Which candidates to finetune next: those expected to add most to the front of accuracy and exact costs.
+
+1. Before any run the accuracy is what the sensitivities predict (`search.propose.accuracy_model`): the first batch
+is the
+   most precise candidate and the greedy choice of predicted hypervolume, which lies on the front of the integer
+   program.
+2. After that the expected hypervolume improvement over the front of the *posterior means*
+(`search.propose.acquisition`).
+   In a batch the ones chosen count as run, with the accuracy that the model expects of them.
+
+Everything is a function of the problem, the observations and the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+
+from search.propose.accuracy_model import AccuracyModel, Observations, nearest_to_front
+from search.propose.acquisition import Front
+from search.propose.pool import Pool
+from search.propose.problem import Floats, Picks, Problem, accuracy_of
+
+#: So many runs are chosen by the prediction alone.
+FIRST_RUNS = 6
+#: Of more candidates than this only those of largest hope get their deviation computed.
+MAX_SCREENED = 4096
+OPTIMISM = 1.5
+#: Of more results only those nearest to the front are learned from: a Gaussian process of n costs n^3.
+MAX_LEARNED = 256
+
+
+class FrontProposer:
+    """Proposes batches of picks.
+
+    Args:
+        problem: the search.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.pool = Pool(problem)
+
+    def propose(
+        self,
+        seen: Observations,
+        taken: AbstractSet[bytes],
+        count: int,
+        seed: int,
+        *,
+        waiting: Picks | None = None,
+    ) -> list[tuple[int, ...]]:
+        """At most `count` candidates that are not taken; fewer where the space has no more.
+
+        Args:
+            seen: what was scored.
+            taken: rows of picks as bytes (int64): scored, failed or under way.
+            count: of the batch.
+            seed: decides the answer with the rest.
+            waiting: (n, num_decisions), candidates under way.
+        """
+        model = AccuracyModel(self.problem.prior, self._relevant(seen))
+        blocked = set(taken)
+        chosen: list[tuple[int, ...]] = []
+        reached = seen.picks
+        if waiting is not None and len(waiting):
+            reached, model = np.concatenate((reached, waiting)), model.believing(waiting)
+        precise = np.array(self.problem.precise, dtype=np.int64)
+        if not len(reached) and count and self.pool.is_open(precise) and precise.tobytes() not in blocked:
+            chosen.append(self.problem.precise)
+            blocked.add(precise.tobytes())
+            reached, model = precise[None], model.believing(precise[None])
+        if len(chosen) == count:
+            return chosen
+        picks, costs = self._candidates(model, reached, seed)
+        while len(chosen) < count:
+            row = self._best(model, reached, picks, costs, blocked)
+            if row is None:
+                break
+            chosen.append(tuple(row.tolist()))
+            blocked.add(row.tobytes())
+            reached, model = np.concatenate((reached, row[None])), model.believing(row[None])
+        return chosen
+
+    def _candidates(self, model: AccuracyModel, reached: Picks, seed: int) -> tuple[Picks, Floats]:
+        """Those of the pool; of many, those of largest hope."""
+        front = self.front(model, reached)
+
+        def hope(picks: Picks, costs: Floats) -> Floats:
+            return front.improvement(costs, model.mean(picks) - OPTIMISM * model.prior_deviation(picks))
+
+        picks, costs = self.pool.candidates(model, hope, seed)
+        if len(picks) > MAX_SCREENED:
+            kept = np.argsort(-hope(picks, costs), kind="stable")[:MAX_SCREENED]
+            return picks[kept], costs[kept]
+        return picks, costs
+
+    def _best(
+        self, model: AccuracyModel, reached: Picks, picks: Picks, costs: Floats, blocked: AbstractSet[bytes]
+    ) -> Picks | None:
+        """The free candidate of largest gain; equal ones by accuracy, then by cost."""
+        is_first = len(reached) < FIRST_RUNS
+        mean, deviation = model.predict(picks)
+        gain = self.front(model, reached).improvement(costs, mean, None if is_first else deviation)
+        for index in np.lexsort((costs[:, 0], mean, -gain)):
+            if picks[index].tobytes() not in blocked:
+                return np.asarray(picks[index])
+        return None
+
+    def _relevant(self, seen: Observations) -> Observations:
+        """The observations to learn from: of very many those nearest to the front."""
+        if len(seen) <= MAX_LEARNED:
+            return seen
+        return seen.at(nearest_to_front(self.pool.costs(seen.picks)[:, 0], seen.y, MAX_LEARNED))
+
+    def front(self, model: AccuracyModel, reached: Picks) -> Front:
+        """Of the posterior means at the candidates that were run."""
+        costs = self.pool.costs(reached) if len(reached) else np.zeros((0, self.problem.num_costs))
+        return Front(
+            costs=costs,
+            accuracy=accuracy_of(model.mean(reached)) if len(reached) else np.zeros(0),
+            ideal=self.pool.ideal,
+            reference=self.pool.reference,
+            floor=self.problem.floor,
+        )
