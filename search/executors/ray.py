@@ -160,8 +160,8 @@ def _room(nodes: Sequence[Mapping[str, float]], num_cpus: float, num_gpus: float
     if room < 1:
         has = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
         raise ConfigError(
-            f"workers: each must find {num_cpus:g} CPUs and {num_gpus:g} GPUs on one node (one of them above 0), but "
-            f"the nodes have: {has}."
+            f"workers: each must find {num_cpus:g} CPUs and {num_gpus:g} GPUs on one node (one of them above 0), "
+            f"but the nodes have: {has}."
         )
     return room
 
