@@ -82,9 +82,11 @@ def start(*calls: Call) -> None:
 
 def wait(kernel: Callable[..., Any]) -> None:
     """Before the first call of a kernel: where another process compiles it, until that is done."""
-    process = _running.pop((kernel.__module__, kernel.__name__), None)
+    process = _running.get((kernel.__module__, kernel.__name__))
     if process is not None:
         _end(process)
+        for item in [item for item, other in _running.items() if other is process]:
+            del _running[item]
 
 
 def lacking(*calls: Call) -> list[Wanted]:

@@ -202,6 +202,7 @@ class _Branch:
         skips = self.space.skips
         if not skips.operands:
             return np.full(len(pairs), skips.balanced)
+        ahead.wait(bounds.pair_tiles)
         kinds = bounds.pair_tiles(self.nest, registers, self.unrollings, pairs)
         different, place = np.unique(kinds, axis=0, return_inverse=True)
         found = [

@@ -8,7 +8,7 @@ from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.nest.task import Task
 from tests.hwmodel.chips import TINY, chip
 from tests.hwmodel.place.test_placement import POINTS, with_buffer
-from tests.hwmodel.place.test_stripes import convolutions
+from tests.hwmodel.place.test_stripes import PAIR
 from tests.hwmodel.place.test_weights import keeping
 
 LAYER = Layer(name="c", module="c", dims=dict(K=4, C=4, OY=4, OX=4, FY=3, FX=3))
@@ -22,8 +22,7 @@ def test_kernels_are_compiled_for_the_types_that_networks_ask_for(tmp_path):
     find_best(Task.of(Layer(name="s", dims=LAYER.dims, density=Density(w=0.5)), chip(tmp_path, SKIPPING)))
     row_stationary(Task.of(LAYER, load_accelerator("eyeriss")))
     evaluate(POINTS, npu)
-    wide = convolutions(dict(K=4, F=3, p=1), dict(K=4, F=3, p=1), image=(4, 16, 16))
-    assert evaluate(wide, with_buffer(npu, 2048 * 8)).fused
+    assert evaluate(PAIR, with_buffer(npu, 4096 * 8)).fused
     evaluate(POINTS, keeping(npu, "W", "I", "O"))
     calls = [call for part in warm.parts() for call in part]
     unasked = [
