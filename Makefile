@@ -22,6 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt "torch>=2.8"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	-$(BIN)/python -m hwmodel.warm
 	@touch $@
 
 demo: install
