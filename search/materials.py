@@ -29,6 +29,7 @@ from workloads.training.chance import chance_level, check_learned
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
+    from search.executors.factory import ScorerFactory
     from workloads.data import Dataset
     from workloads.training import Scorer
 
@@ -261,6 +262,22 @@ class Materials:
     def qat(self, config: CompressionConfig, seed: int) -> Any:
         """Second fidelity."""
         return self.scorer.qat(config, seed)
+
+    def factory(self) -> ScorerFactory:
+        """What makes the scorer in another process; the float model is trained or read here first."""
+        from search.executors.factory import ScorerFactory
+        from workloads.storage.weights import CarriedState
+
+        _ = self.scorer
+        return ScorerFactory(
+            model=self.spec.model,
+            model_options=self.model_options,
+            data=self.spec.data,
+            data_options=self.data_options,
+            weights=CarriedState.of(self.float_model),
+            settings=self.spec.qat_settings,
+            device=None if self.device is None else self.device.partition(":")[0],
+        )
 
     def rebuild(self, result: Result) -> Any:
         """The finetuned model of a result, from its weights.

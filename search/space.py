@@ -141,6 +141,11 @@ class Space:
             found.update(dict.fromkeys(group.modules, options))
         return {module: found[module] for module in self.modules}
 
+    @cached_property
+    def group_choices(self) -> tuple[tuple[Choice, ...], ...]:
+        """Per group its combinations in hardware terms."""
+        return tuple(tuple(self._layers[c].choice for c in group.combinations) for group in self.groups)
+
     def points(self) -> Iterator[dict[str, AxisValue]]:
         """Every point, in lexicographic order of the indices."""
         names = [parameter.name for parameter in self.parameters]
@@ -259,6 +264,30 @@ class Space:
             "quantizer": self.quantizer,
             **granularity,
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`, but for `notes` and the order of `modules`: groups come before frozen layers.
+
+        Raises:
+            ConfigError: a field is missing, or a value out of range.
+        """
+        try:
+            groups = tuple(
+                Group(name=name, modules=tuple(item["modules"]), **{axis: tuple(item[axis]) for axis in AXES})
+                for name, item in data["groups"].items()
+            )
+            frozen = {module: LayerChoice.from_dict(choice) for module, choice in data["frozen"].items()}
+            pattern, quantizer = str(data["pattern"]), str(data["quantizer"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"space: is not one: {type(error).__name__} {error}.") from None
+        modules = tuple(module for group in groups for module in group.modules)
+        space = cls(
+            groups=groups, frozen=frozen, modules=(*modules, *frozen), pattern=pattern, quantizer=quantizer,
+            granularity=str(data.get("granularity", "tensor")),
+        )  # fmt: skip
+        _ = space._layers  # every combination is valid
+        return space
 
     @cached_property
     def fingerprint(self) -> str:

@@ -11,15 +11,20 @@ from hwmodel import CostTable, load_accelerator
 from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
+from search.executors.base import Executor
+from search.executors.inprocess import InProcess
+from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
-from search.front.pareto import pareto_front
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
 from search.guard.manifest import check_same, read_manifest, write_manifest
 from search.ledger import Ledger, RunLock, writing
-from search.mirror import OptunaMirror
+from search.mirror.local import OptunaMirror
+from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
+from search.propose.posterior import Belief, beliefs_of, believed_front, read_sensitivity
 from search.propose.pricing import Pricer, Table
+from search.propose.sampler import SAMPLERS
 from search.rebuild import check_not_lost, lost_note
 from search.runner import Runner, StudySetup
 from search.scoring import Evaluate, Evaluator
@@ -66,6 +71,8 @@ class Study:
         save: Save | None = None,
         timeout_s: float | None = None,
         fuse: bool = True,
+        sampler: str = "front",
+        limits: Mapping[str, str | float] | None = None,
     ) -> Self:
         """A new study, or the one in the folder.
 
@@ -74,7 +81,8 @@ class Study:
             graph: of the model.
             space: the candidates.
             evaluate: an object with `.ptq(config)` and `.qat(config, seed)`, such as
-                `workloads.training.Scorer`, or a function from a configuration to an accuracy.
+                `workloads.training.Scorer`, or a function from a configuration to an accuracy; with
+                `.qat_many(configs, seeds)` and `.batch_size` so many are finetuned as one.
             accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`.
             objectives: of `OBJECTIVES`: accuracy (maximised) and any costs (minimised). The first cost orders
                 the front. None is accuracy and energy with an accelerator (latency where it has no energies),
@@ -85,12 +93,16 @@ class Study:
             name: of the study; None is the name of the folder.
             context: what else the accuracies depend on (training settings, data), as plain values: a
                 run is not continued with others.
-            sensitivity: measure single changes first and start from the knapsack over them; None does so
+            sensitivity: measure single changes first, for the sampler `front` to start from; None does so
                 where `evaluate` has a cheap first fidelity (`.ptq`).
             save: writes a finetuned model; None writes `.safetensors`.
             timeout_s: a candidate that takes longer at one fidelity is recorded as failed [s]; None waits.
             fuse: layers, pools, concatenations and attentions may be fused, as in `hwmodel.evaluate`; a given
                 `table` decides for itself.
+            sampler: who proposes: `front` (`search.propose.front`), or one of Optuna's: `tpe`, `nsga2`, `random`,
+                `gp`.
+            limits: bounds by the names of objectives, `{"latency": "<= 2 ms", "accuracy": ">= 0.9"}`: no candidate
+                outside a bounded cost is scored; accuracy below its bound is worth nothing to the search.
 
         Raises:
             ConfigError: an objective is unknown or needs an accelerator, the folder holds a study of another
@@ -100,7 +112,9 @@ class Study:
         folder = Path(folder)
         chip = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
         axes = resolve_objectives(default_objectives(chip) if objectives is None else objectives)
-        _check_priced(axes, chip, has_table=table is not None)
+        bounds = parse_limits(limits)
+        _check_priced([*axes, *(limit.objective for limit in bounds.costs)], chip, has_table=table is not None)
+        check_one_of("sampler", sampler, SAMPLERS)
         evaluator = Evaluator(evaluate, timeout_s)
         setup = StudySetup(
             folder=folder,
@@ -112,6 +126,8 @@ class Study:
             use_sensitivity=evaluator.has_fidelities if sensitivity is None else sensitivity,
             save=save,
             fuse=fuse,
+            sampler=sampler,
+            limits=bounds,
         )
         _settle_manifest(setup, _record(setup, graph, chip, table, context or {}), extend)
         return cls(setup, graph, chip, table)
@@ -148,18 +164,21 @@ class Study:
         progress: Observer | Callable[[Result], object] | None = None,
         *,
         candidates: Sequence[Point] = (),
+        executor: Executor | None = None,
+        server: MirrorTarget | None = None,
     ) -> tuple[Result, ...]:
         """Score until the folder holds `trials` PTQ and `qat` QAT results; what is there already counts.
 
         Interrupt it at any time: the next call goes on, and ends with what an uninterrupted run finds.
 
         Args:
-            trials: PTQ candidates in total: `candidates`, the uniform ones, those of the knapsack over measured
-                sensitivities, and the sampler's.
-            qat: QAT runs in total, two thirds promoted PTQ candidates (`search.propose.promotion`), the rest
-                neighbours of the QAT front (`search.propose.mutation`).
+            trials: PTQ candidates in total: `candidates`, the uniform ones, and the sampler's.
+            qat: QAT runs in total: `candidates`, and the sampler's.
             progress: an `Observer`, or a function of each new `Result`.
-            candidates: points of the space to score first.
+            candidates: points of the space to score first, at either fidelity.
+            executor: scores the candidates, `width` at once (`search.executors`); None scores here, one after
+                another. It is not closed. The front is the same for the same width.
+            server: is sent a copy of the Optuna studies.
 
         Returns:
             The results that are new.
@@ -181,13 +200,17 @@ class Study:
             ledger = held.enter_context(writing(self.folder))
             for note in filter(None, (ledger.note, lost_note(self.folder, len(ledger)))):
                 observer.message(note)
-            mirror = held.enter_context(OptunaMirror(self.folder, self.name, self.space, self.objectives))
+            copies = None
+            if server is not None:
+                copies = ServerMirror(server, self.folder, self.name, self.space, self.objectives, observer)
+            mirror = held.enter_context(OptunaMirror(self.folder, self.name, self.space, self.objectives, copies))
             before = len(ledger)
-            runner = Runner(self._setup, pricer, ledger, mirror, observer)
+            hands = executor or held.enter_context(InProcess(self._setup.evaluator))
+            runner = Runner(self._setup, pricer, ledger, mirror, observer, hands)
             if trials:
                 runner.run_ptq(trials, candidates)
             if qat:
-                runner.run_qat(qat)
+                runner.run_qat(qat, candidates)
             return ledger.results[before:]
 
     def pricer(self, observer: Observer | None = None) -> Pricer:
@@ -213,7 +236,9 @@ class Study:
     def front(self, stage: Stage | None = None) -> tuple[Result, ...]:
         """The results that no other of their stage dominates, cheapest first.
 
-        Of results equal in every objective the first stays.
+        With the sampler `front` the accuracies are what is believed of them (`beliefs`), not single measurements: a
+        front of maxima of noise is optimistic. With Optuna's they are as measured. Of results equal in every
+        objective the first stays.
 
         Args:
             stage: `ptq` or `qat`; None is `qat` where it has results.
@@ -225,7 +250,19 @@ class Study:
         if stage is None:
             stage = final_stage(results)
         check_one_of("stage", stage, ("ptq", "qat"))
-        return pareto_front([r for r in results if r.stage == stage], self.objectives, unique=True)
+        return believed_front([r for r in results if r.stage == stage], self.objectives, self.beliefs(results))
+
+    def beliefs(self, results: Sequence[Result] | None = None) -> dict[int, Belief]:
+        """Number of a result -> posterior mean and 95 % interval of its accuracy; none with Optuna's samplers.
+
+        Args:
+            results: of this study; None reads them.
+        """
+        if self._setup.sampler != "front":
+            return {}
+        known = self.results() if results is None else results
+        sensitivity = read_sensitivity(self.folder, self.space) if self._setup.use_sensitivity else None
+        return beliefs_of(self.space, sensitivity, known, self.objectives)
 
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
         """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
@@ -278,6 +315,9 @@ def _record(
         "graph": f"{graph.name} ({graph.fingerprint})",
         "accelerator": chip,
         "fuse": setup.fuse,
+        "sampler": setup.sampler,
+        "sensitivity": setup.use_sensitivity,
+        "limits": setup.limits.to_dict(),
         "context": dict(context),
         "space": setup.space.to_dict(),
     }

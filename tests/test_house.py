@@ -25,7 +25,7 @@ HOME = {
     "pydantic_core": "hwmodel", "ruamel": "hwmodel",
     "torch": "workloads", "sklearn": "workloads", "safetensors": "workloads", "timm": "workloads",
     "transformers": "workloads", "onnx": "workloads", "onnxruntime": "workloads", "google": "workloads",
-    "optuna": "search", "scipy": "search", "sqlalchemy": "search",
+    "optuna": "search", "scipy": "search", "sqlalchemy": "search", "ray": "search", "psycopg": "search",
     "matplotlib": "reports", "jinja2": "reports", "rich": "reports", "typer": "reports", "click": "reports",
 }  # fmt: skip
 #: Import name -> distribution name, where they differ.

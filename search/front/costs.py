@@ -82,6 +82,11 @@ COSTS: tuple[Cost, ...] = (
 )  # fmt: skip
 
 
+def at_chip(key: str, name: str) -> str:
+    """The key of a cost on a further accelerator of that name: `energy_pj@tpu_v1`."""
+    return f"{key}@{name}"
+
+
 def in_tables() -> tuple[Cost, ...]:
     """The costs that tables show, objectives first."""
     shown = [cost for cost in COSTS if cost.role != "file"]
