@@ -35,6 +35,7 @@ class SpaceSpec(Schema):
     frozen: str | dict[str, int | str | dict[str, Any]] | None = "first_last"
     quantizer: str = "lsq"
     granularity: str = "tensor"
+    layers: dict[str, dict[str, list[int | float]]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _values_are_valid(self) -> SpaceSpec:
