@@ -17,7 +17,6 @@ from reports.run.metrics import (
     interval_text,
     known_costs,
     points,
-    scored_text,
     seeds_text,
     share_text,
     write_cost,
@@ -112,7 +111,7 @@ def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlT
     costs = [cost for cost in known_costs(candidates) if cost.role != "comparison"]
     titles = {
         "95 %": "Wilson interval of the finest accuracy [%]",
-        "Believed": "what all results say of this one, and its 95 % interval; the front is over these",
+        "Believed": "what all results together say of its accuracy; the front is over these",
         "Test": "mean over seeds",
         "95 % of test": "Wilson interval of the mean [%]",
         "<Seeds": "finetunings of the candidate, and the standard deviation of their test accuracies",
@@ -128,7 +127,7 @@ def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlT
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
             interval_text(row, "accuracy") or units.MISSING,
-            scored_text(row, "believed") if math.isfinite(row["believed"]) else units.MISSING,
+            units.percent(row["believed"]),
             units.percent(row["test_accuracy"]),
             interval_text(row, "test") or units.MISSING,
             seeds_text(row) or units.MISSING,
