@@ -72,7 +72,7 @@ class Scorer:
             ConfigError: the configuration does not fit the model.
         """
         model = apply(self._model, config, seed=0)
-        calibrate(model, self._calibration)
+        calibrate(model, self._calibration, weights=False)
         reestimate_norms(model, self._calibration)
         return model
 
