@@ -75,6 +75,11 @@ def _real(like: Tensor) -> Any:
     return np.float64 if like.dtype is torch.float64 else np.float32
 
 
+def is_mapped() -> bool:
+    """This code runs for many candidates at once (`torch.vmap`): a tensor holds a number for each of them."""
+    return bool(torch._C._are_functorch_transforms_active())
+
+
 def _in_blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
     """Flat parts of contiguous tensors that stay in the cache."""
     flat = tuple(t.view(-1) for t in tensors)
@@ -83,7 +88,8 @@ def _in_blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
 
 def _goes_in_blocks(*tensors: Tensor) -> bool:
     """Contiguous on the CPU and run as written: Python scalars cost no synchronisation there."""
-    return not torch.compiler.is_compiling() and all(
+    as_written = not torch.compiler.is_compiling() and not is_mapped()
+    return as_written and all(
         t.device.type == "cpu" and t.is_contiguous() and t.dtype in (torch.float32, torch.float64) for t in tensors
     )
 
