@@ -11,6 +11,7 @@ Sources: Esser et al., Learned Step Size Quantization, ICLR 2020 (LSQ); Bhalgat 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -52,27 +53,39 @@ class Ends:
     @classmethod
     def of_step(cls, step: Tensor, qn: Tensor, qp: Tensor, offset: Tensor, beta: Tensor | None) -> Self:
         """Of the grid of LSQ, or LSQ+."""
-        real = _real(step)
-        size, lowest, highest = max(abs(real(float(step))), real(TINY_STEP)), real(float(qn)), real(float(qp))
-        shift = real(float(offset)) * size if beta is None else real(float(beta))
-        ends = size, lowest, highest, shift, lowest * size + shift, highest * size + shift
-        return cls(*map(float, ends))
+        return cls.many_of_steps(step, qn, qp, offset, beta)[0]
+
+    @classmethod
+    def many_of_steps(cls, *grids: Tensor | None) -> list[Self]:
+        """Of one grid or several: step, qn, qp, offset and beta, each with a number for every grid."""
+        real, least, found = _real(grids[0]), _real(grids[0])(TINY_STEP), []
+        for step, lowest, highest, middle, beta in _numbers(real, grids):
+            size = max(abs(step), least)
+            shift = middle * size if beta is None else beta
+            ends = size, lowest, highest, shift, lowest * size + shift, highest * size + shift
+            found.append(cls(*map(float, ends)))
+        return found
 
     @classmethod
     def of_clip(cls, alpha: Tensor, qn: Tensor, qp: Tensor, offset: Tensor) -> Self:
         """Of the grid of PACT."""
         real = _real(alpha)
-        high, middle = max(abs(real(float(alpha))), real(TINY_STEP)), real(float(offset))
-        lowest, highest = real(float(qn)), real(float(qp))
-        top = max(highest + middle, real(0.5))
+        ((reach, lowest, highest, middle),) = _numbers(real, (alpha, qn, qp, offset))
+        high, top = max(abs(reach), real(TINY_STEP)), max(highest + middle, real(0.5))
         size = high / top
         ends = size, lowest, highest, middle * size, high * ((lowest + middle) / top), high
         return cls(*map(float, ends))
 
 
-def _real(like: Tensor) -> Any:
+def _numbers(real: Any, grids: Iterable[Tensor | None]) -> Iterable[Any]:
+    """The numbers of each grid; None where it has none."""
+    columns = [itertools.repeat(None) if g is None else [real(v) for v in g.reshape(-1).tolist()] for g in grids]
+    return zip(*columns, strict=False)
+
+
+def _real(like: Tensor | None) -> Any:
     """The number type in which a tensor is computed."""
-    return np.float64 if like.dtype is torch.float64 else np.float32
+    return np.float64 if like is not None and like.dtype is torch.float64 else np.float32
 
 
 def is_mapped() -> bool:
@@ -113,19 +126,24 @@ def _onto(x: Tensor, size: float, qn: float, qp: float, shift: float, rounding: 
     """`to_grid` of one grid, block by block."""
     out = torch.empty_like(x)
     for part, result in _in_blocks(x, out):
-        if shift:
-            torch.sub(part, shift, out=result).div_(size)
-        else:
-            torch.div(part, size, out=result)
-        result.clamp_(qn, qp)
-        if rounding == "stochastic":
-            result.copy_(round_in_place(result, rounding))
-        else:
-            round_in_place(result, rounding)
-        result.mul_(size)
-        if shift:
-            result.add_(shift)
+        put_on_grid(part, result, size, qn, qp, shift, rounding)
     return out
+
+
+def put_on_grid(x: Tensor, result: Tensor, size: float, qn: float, qp: float, shift: float, rounding: str) -> None:
+    """`to_grid` of one grid, written into `result`."""
+    if shift:
+        torch.sub(x, shift, out=result).div_(size)
+    else:
+        torch.div(x, size, out=result)
+    result.clamp_(qn, qp)
+    if rounding == "stochastic":
+        result.copy_(round_in_place(result, rounding))
+    else:
+        round_in_place(result, rounding)
+    result.mul_(size)
+    if shift:
+        result.add_(shift)
 
 
 def _gradients(
@@ -203,7 +221,7 @@ class _LearnedStep(torch.autograd.Function):
             if beta is None:
                 return grad_x, _for_step(residual, step, offset, ends, ctx.num), *nothing
             size, residual = grid_size(step), residual.reshape(step.shape)
-        factor = torch.rsqrt(ctx.num * _top(qp, offset))
+        factor = torch.rsqrt(ctx.num * top_of(qp, offset))
         along_offset = None
         if beta is not None:
             outside = (grad - grad_x).sum_to_size(beta.shape)
@@ -240,7 +258,7 @@ class _LearnedClip(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad,) = grads
         x, alpha, qn, qp, offset = ctx.saved_tensors
-        ratio = (qn + offset) / _top(qp, offset)
+        ratio = (qn + offset) / top_of(qp, offset)
         if ctx.ends is not None and _goes_in_blocks(grad):
             grad_x = _masked_by_one(grad, x, ctx.ends)
         else:
@@ -260,10 +278,10 @@ def grid_size(step: Tensor) -> Tensor:
 
 def clip_size(alpha: Tensor, qp: Tensor, offset: Tensor) -> Tensor:
     """The distance of neighbouring values when the highest is |alpha|."""
-    return alpha.abs().clamp_min(TINY_STEP) / _top(qp, offset)
+    return alpha.abs().clamp_min(TINY_STEP) / top_of(qp, offset)
 
 
-def _top(qp: Tensor, offset: Tensor) -> Tensor:
+def top_of(qp: Tensor, offset: Tensor) -> Tensor:
     """The highest value in steps; 1/2 is the smallest there is (1 bit), and keeps 0 bits from dividing by 0."""
     return (qp + offset).clamp_min(0.5)
 

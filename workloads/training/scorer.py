@@ -127,7 +127,7 @@ class Scorer:
 
         Args:
             configs: the candidates.
-            seeds: one for each; with `data_seed` in the settings all see the same batches, drawn once.
+            seeds: one for each; with `data_seed` in the settings all see the same batches.
             rates: learning rate of each in the place of the settings'.
             progress: called after every epoch with the candidate's number and its record.
 
@@ -142,8 +142,8 @@ class Scorer:
             settings = [replace(own, lr=rate) for own, rate in zip(settings, rates, strict=True)]
         if len(configs) != len(seeds) or (rates is not None and len(rates) != len(seeds)):
             raise ConfigError(
-                f"each of {len(configs)} configurations must have a seed (and a rate, where rates are given), but got "
-                f"{len(seeds)} seeds" + ("" if rates is None else f" and {len(rates)} rates")
+                f"each of {len(configs)} configurations must have a seed (and a rate, where rates are given), but "
+                f"got {len(seeds)} seeds" + ("" if rates is None else f" and {len(rates)} rates")
             )
         found: list[nn.Module | ConfigError] = [self._compressed_or_error(config) for config in configs]
         begun = [index for index, model in enumerate(found) if isinstance(model, nn.Module)]

@@ -1,1 +1,1 @@
-"""Many candidates trained as one: a candidate dim in front of every parameter, `torch.vmap` over the forward pass."""
+"""Many candidates trained as one: a candidate dim on every parameter, `torch.vmap` over the forward pass."""

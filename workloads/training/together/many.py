@@ -72,9 +72,9 @@ def finetune_many(
 ) -> list[Trained]:
     """Train models in place, each as `finetune` would train it alone, up to rounding.
 
-    Models of one structure train as one: widths, masks, steps, weights, statistics, learning rates, weight decays and
-    seeds may differ. What cannot be trained so trains alone, and its record says why. A model whose loss or gradients
-    are not finite among others is trained alone once more, which tells where it fails; the others are not touched.
+    Models of one structure train as one: widths, masks, steps, weights, statistics, learning rates, weight decays
+    and seeds may differ. What cannot be trained so trains alone, and its record says why. A model whose loss or
+    gradients are not finite among others trains alone once more, which tells where it fails; the others go on.
 
     Args:
         models: quantized, pruned or float; no module is in two of them. Left in eval mode on their devices.

@@ -1,7 +1,7 @@
 """Which models can train as one: those whose structure is the same, so that they differ in numbers alone.
 
-Widths, masks, steps, weights and statistics are tensors, and may differ. What Python decides (the class of a module or
-of a quantizer, a stride, a shape) must be one for all: a forward pass that runs once follows one path.
+Widths, masks, steps, weights and statistics are tensors, and may differ. What Python decides (the class of a module
+or of a quantizer, a stride, a shape) must be one for all: a forward pass that runs once follows one path.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Outline:
 
     Attributes:
         fixed: what must be equal: settings, and by module class, attributes and shapes.
-        open: what a candidate may lack: quantizers by name and operand, masks of filters beside a bias. None fits any.
+        open: what a candidate may lack: quantizers, masks of filters beside a bias. None fits any.
     """
 
     fixed: Mapping[str, Any]

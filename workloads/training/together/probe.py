@@ -1,11 +1,10 @@
-"""The first step, on copies: whether a stack computes what its models compute, what it needs, and how long it takes."""
+"""The first step, on copies: does a stack compute what its models do, what does it keep, how long does it take."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +125,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _bytes_of_one(model: nn.Module, task: Task) -> int:
-    """What a step of one candidate keeps: what its backward pass needs, parameters, gradients and momentum [byte]."""
+    """What a step of one candidate keeps: for its backward pass, parameters, gradients, momentum [byte]."""
     stack = Stack([model])
     sizes: dict[int, int] = {}
 
@@ -135,8 +134,7 @@ def _bytes_of_one(model: nn.Module, task: Task) -> int:
         sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    unchanged: Callable[[Any], Any] = lambda tensor: tensor  # noqa: E731
-    with torch.autograd.graph.saved_tensors_hooks(keep, unchanged):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         _pass(stack, next(Batches(task).epoch()), task)
     copies = 4 + (task.common.optimizer == "adam") + (task.common.ema_decay > 0)
     return sum(sizes.values()) + copies * stack.trained.nbytes

@@ -47,7 +47,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Inputs, targets and a teacher's scores: shared, (B, ...), or (B, K, ...) with one batch for each candidate."""
+    """Inputs, targets and a teacher's scores: shared, (B, ...), or one batch for each candidate, (B, K, ...)."""
 
     x: Tensor
     y: Tensor
@@ -62,7 +62,7 @@ class Batch:
 
 
 class Batches:
-    """The batches of every candidate, as its run alone would draw them: each order and augmentation is drawn once."""
+    """The batches of every candidate, as its run alone would draw them; equal ones are drawn once."""
 
     def __init__(self, task: Task) -> None:
         self._task = task

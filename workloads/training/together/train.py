@@ -39,7 +39,7 @@ class Loop:
         self.failed = torch.zeros(len(task.settings), dtype=torch.bool, device=task.feed.x.device)
 
     def run(self, progress: Callable[[int, EpochRecord], None] | None = None) -> list[TrainResult | None]:
-        """Train; None for every candidate that has failed. Its models have what they learned, the failed nothing."""
+        """Train; None for every candidate that has failed: its model is as it was, the others have learned."""
         start = time.perf_counter()
         batches = Batches(self.task)
         for number in range(1, self.task.common.epochs + 1):
