@@ -1,9 +1,9 @@
-"""What a candidate costs alone and among many: processor time of whole finetunings, from a configuration to its score.
+"""What a candidate costs alone and among many: processor time of a finetuning, from configuration to score.
 
 A small CNN and ResNet-8 on digits. The plain loop trains the float model with torch alone, the product's one run is
-`Scorer.qat`, many are `Scorer.qat_many`; they take turns, round by round, so that a crowded machine slows all of them
-alike, and the fastest rounds count. The configurations are of mixed widths and densities, each with its own seed. The
-threads are those of OMP_NUM_THREADS.
+`Scorer.qat`, many are `Scorer.qat_many`; they take turns, round by round, so that a crowded machine slows all of
+them alike, and the fastest rounds count. The configurations are of mixed widths and densities, each with its own
+seed. The threads are those of OMP_NUM_THREADS.
 """
 
 from __future__ import annotations

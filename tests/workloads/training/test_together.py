@@ -24,6 +24,7 @@ from workloads.compress.config import QUANTIZERS
 from workloads.training import Scorer, Trained, TrainSettings, finetune, finetune_many
 from workloads.training.together.probe import USUAL, fitting_size
 from workloads.training.together.step import Task
+from workloads.training.together.train import Loop
 
 SETTINGS = TrainSettings(epochs=2, lr=0.05, batch_size=16, warmup_epochs=0.5, shift=1)
 TOLERANCE = 1e-8
@@ -374,6 +375,24 @@ def test_the_size_is_measured_where_a_run_is_long_and_bounded_by_memory(monkeypa
     assert fitting_size(made, long) in (1, 2, 4)
     monkeypatch.setattr("workloads.training.together.probe.available_memory", lambda: 1.0)
     assert fitting_size(made, long) == 1
+
+
+def test_a_stack_that_finds_no_memory_trains_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, run = candidates([config(w_bits=2, a_bits=4)] * 4, net()), Loop.run
+
+    def full(loop: Loop, progress: Any = None) -> Any:
+        if len(loop.stack.models) > 2:
+            raise torch.OutOfMemoryError("no memory")
+        return run(loop, progress)
+
+    alone = copy.deepcopy(made)
+    for model, own in zip(alone, several(4), strict=True):
+        finetune(model, data(), own, device="cpu")
+    monkeypatch.setattr(Loop, "run", full)
+    trained = finetune_many(made, data(), several(4), device="cpu", batch=4)
+    assert [how.together for how in trained] == [2, 2, 2, 2]
+    for mine, theirs in zip(made, alone, strict=True):
+        assert torch.allclose(mine.fc.weight, theirs.fc.weight, atol=TOLERANCE)
 
 
 def _feed(x: Tensor, y: Tensor) -> Any:

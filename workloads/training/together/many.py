@@ -192,6 +192,18 @@ class _Together:
         return [self.models[index] for index in members], self.task.part(members)
 
     def _train(self, members: list[int]) -> None:
+        """Train as one, or in halves where memory ends: until a stack is done its models are as they were."""
+        try:
+            self._train_stack(members)
+        except torch.OutOfMemoryError:
+            if len(members) == 1:
+                raise
+            torch.cuda.empty_cache()
+            half = len(members) // 2
+            self._train(members[:half])
+            self._train(members[half:])
+
+    def _train_stack(self, members: list[int]) -> None:
         models, task = self._chosen(members)
         with placed(models, self.target):
             seen = look(models, task)

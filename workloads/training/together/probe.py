@@ -46,6 +46,8 @@ def look(models: Sequence[nn.Module], task: Task) -> Seen:
         batch = next(Batches(task).epoch())
         losses, _ = losses_of(stack, batch, task, _copied(stack))
         found = torch.autograd.grad(losses.sum(), list(stack.leaves.values()), allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # a forward pass of the user's may raise anything
         why = f"its forward pass does not run for many at once: {_line(error)}"
         return Seen(unused=frozenset(), apart=dict.fromkeys(numbers, why))
