@@ -29,6 +29,7 @@ from workloads.training.chance import chance_level, check_learned
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
+    from search.executors.factory import ScorerFactory
     from workloads.data import Dataset
     from workloads.training import Scorer
 
@@ -153,7 +154,13 @@ class Materials:
 
     @cached_property
     def accelerator(self) -> Accelerator | None:
-        return None if self.spec.accelerator is None else load_accelerator(self.spec.accelerator)
+        return self.accelerators[0] if self.accelerators else None
+
+    @cached_property
+    def accelerators(self) -> tuple[Accelerator, ...]:
+        """Those of the specification; the first is meant by plain names."""
+        first = [] if self.spec.accelerator is None else [self.spec.accelerator]
+        return tuple(load_accelerator(name) for name in self.spec.accelerators or first)
 
     @cached_property
     def space(self) -> Space:
@@ -261,6 +268,22 @@ class Materials:
     def qat(self, config: CompressionConfig, seed: int) -> Any:
         """Second fidelity."""
         return self.scorer.qat(config, seed)
+
+    def factory(self) -> ScorerFactory:
+        """What makes the scorer in another process; the float model is trained or read here first."""
+        from search.executors.factory import ScorerFactory
+        from workloads.storage.weights import CarriedState
+
+        _ = self.scorer
+        return ScorerFactory(
+            model=self.spec.model,
+            model_options=self.model_options,
+            data=self.spec.data,
+            data_options=self.data_options,
+            weights=CarriedState.of(self.float_model),
+            settings=self.spec.qat_settings,
+            device=None if self.device is None else self.device.partition(":")[0],
+        )
 
     def rebuild(self, result: Result) -> Any:
         """The finetuned model of a result, from its weights.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from hwmodel.errors import ConfigError, HwModelError
+from search.front.results import Stage
 from search.guard.deadline import OutOfTimeError, can_limit, limited
 from search.observer import Observer
 from workloads.compress.config import CompressionConfig
@@ -53,6 +54,19 @@ class Outcome:
         return self.accuracy.value if isinstance(self.accuracy, Accuracy) else self.accuracy
 
 
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try at one candidate.
+
+    Attributes:
+        outcome: of this try.
+        may_pass: it failed, and the same candidate may succeed when it is tried again.
+    """
+
+    outcome: Outcome
+    may_pass: bool = False
+
+
 @runtime_checkable
 class PtqEvaluator(Protocol):
     """Scores a configuration without training: an `Accuracy` (`.correct`, `.total`) or a fraction."""
@@ -65,6 +79,13 @@ class QatEvaluator(Protocol):
     """Scores a configuration after finetuning: (accuracy, module), or the accuracy alone."""
 
     def qat(self, config: CompressionConfig, seed: int, /) -> Any: ...
+
+
+@runtime_checkable
+class BatchEvaluator(Protocol):
+    """Finetunes several configurations as one: for each what `qat` gives, or the error that it failed with."""
+
+    def qat_many(self, configs: Sequence[CompressionConfig], seeds: Sequence[int], /) -> Sequence[Any]: ...
 
 
 Evaluate = PtqEvaluator | Callable[[CompressionConfig], Any]
@@ -92,11 +113,14 @@ class Evaluator:
                 f"but got {type(evaluate).__name__}."
             )
 
+    @property
+    def batch_size(self) -> int:
+        """Finetunings that the evaluator makes best at once; 1 where it has no `qat_many`."""
+        return int(getattr(self._target, "batch_size", 1)) if isinstance(self._target, BatchEvaluator) else 1
+
     def ptq(self, config: CompressionConfig, observer: Observer) -> Outcome:
         """Score at the first fidelity; a failure that may pass is tried once more."""
-        target = self._target
-        call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
-        return self._attempt(lambda: (to_accuracy(call(config)), None), observer)
+        return self._tried("ptq", config, 0, observer)
 
     def qat(self, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
         """Score after finetuning; a failure that may pass is tried once more with the same seed.
@@ -104,37 +128,106 @@ class Evaluator:
         Raises:
             ConfigError: the evaluator has no second fidelity.
         """
+        return self._tried("qat", config, seed, observer)
+
+    def attempt(self, stage: Stage, config: CompressionConfig, seed: int) -> Attempt:
+        """Score once.
+
+        Raises:
+            ConfigError: the evaluator has no second fidelity.
+            Exception: whatever is not `RECOVERABLE`.
+        """
+        call = self._call(stage, config, seed)
+        start = time.perf_counter()
+        try:
+            with limited(self._timeout_s):
+                accuracy, model = call()
+        except OutOfTimeError:
+            error, may_pass = out_of_time(self._timeout_s or 0.0), False
+        except RECOVERABLE as failure:
+            error, may_pass = f"{type(failure).__name__}: {failure}", is_passing(failure)
+        else:
+            return Attempt(outcome=Outcome(accuracy=accuracy, model=model, wall_s=time.perf_counter() - start))
+        return Attempt(
+            outcome=Outcome(accuracy=None, error=error, wall_s=time.perf_counter() - start), may_pass=may_pass
+        )
+
+    def attempt_many(self, configs: Sequence[CompressionConfig], seeds: Sequence[int]) -> list[Attempt]:
+        """Finetune several once, as one: an attempt each; together they have the time that they have apart.
+
+        Raises:
+            ConfigError: the evaluator has no `qat_many`, or it gave another number of answers.
+            OutOfTimeError: they took longer.
+            Exception: what it raised as a whole; of one candidate, whatever is not `RECOVERABLE`.
+        """
         target = self._target
+        if not isinstance(target, BatchEvaluator):
+            raise ConfigError("qat: evaluate has no .qat_many(configs, seeds).")
+        start = time.perf_counter()
+        with limited(None if self._timeout_s is None else self._timeout_s * len(configs)):
+            answers = list(target.qat_many(configs, seeds))
+        if len(answers) != len(configs):
+            raise ConfigError(f"qat_many: must answer for {len(configs)} configurations, but gave {len(answers)}.")
+        wall_s = (time.perf_counter() - start) / len(configs)
+        return [_one_of_many(answer, wall_s) for answer in answers]
+
+    def _call(self, stage: Stage, config: CompressionConfig, seed: int) -> Callable[[], tuple[Measured, Any]]:
+        target = self._target
+        if stage == "ptq":
+            call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
+            return lambda: (to_accuracy(call(config)), None)
         if not isinstance(target, QatEvaluator):
             raise ConfigError("qat: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
+        return lambda: _with_model(target.qat(config, seed))
 
-        def call() -> tuple[Measured, Any]:
-            answer = target.qat(config, seed)
-            accuracy, model = answer if isinstance(answer, tuple) else (answer, None)
-            return to_accuracy(accuracy), model
-
-        return self._attempt(call, observer)
-
-    def _attempt(self, call: Callable[[], tuple[Measured, Any]], observer: Observer) -> Outcome:
-        start, message = time.perf_counter(), ""
+    def _tried(self, stage: Stage, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
         if self._timeout_s is not None and not can_limit():
             observer.message("timeout: not kept here: it needs the main thread of a POSIX system.")
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                with limited(self._timeout_s):
-                    accuracy, model = call()
-            except OutOfTimeError:
-                message, may_pass = f"TimeoutError: took longer than {self._timeout_s:g} s", False
-            except RECOVERABLE as error:
-                message, may_pass = f"{type(error).__name__}: {error}", is_passing(error)
-            else:
-                return Outcome(accuracy=accuracy, model=model, wall_s=time.perf_counter() - start)
-            if may_pass and attempt < ATTEMPTS:
-                observer.retrying(f"{message} (retrying)")
-            else:
-                observer.message(f"{message} (recorded as failed)")
+        wall_s = 0.0
+        for number in range(1, ATTEMPTS + 1):
+            tried = self.attempt(stage, config, seed)
+            wall_s += tried.outcome.wall_s
+            if tried.outcome.accuracy is not None or not tell(tried, number, observer):
                 break
-        return Outcome(accuracy=None, error=message, wall_s=time.perf_counter() - start)
+        return replace(tried.outcome, wall_s=wall_s)
+
+
+def tell(tried: Attempt, number: int, observer: Observer, who: str = "") -> bool:
+    """Tell of a failed attempt: whether the candidate is tried again.
+
+    Args:
+        tried: an attempt that failed.
+        number: of the attempt, from 1.
+        observer: is told.
+        who: begins what is said.
+    """
+    again = tried.may_pass and number < ATTEMPTS
+    if again:
+        observer.retrying(f"{who}{tried.outcome.error} (retrying)")
+    else:
+        observer.message(f"{who}{tried.outcome.error} (recorded as failed)")
+    return again
+
+
+def out_of_time(limit_s: float) -> str:
+    """The error of a candidate that took longer than `limit_s` [s]."""
+    return f"TimeoutError: took longer than {limit_s:g} s"
+
+
+def _with_model(answer: Any) -> tuple[Measured, Any]:
+    accuracy, model = answer if isinstance(answer, tuple) else (answer, None)
+    return to_accuracy(accuracy), model
+
+
+def _one_of_many(answer: Any, wall_s: float) -> Attempt:
+    try:
+        if isinstance(answer, BaseException):
+            raise answer
+        accuracy, model = _with_model(answer)
+    except RECOVERABLE as failure:
+        outcome = Outcome(accuracy=None, error=f"{type(failure).__name__}: {failure}", wall_s=wall_s)
+        return Attempt(outcome=outcome, may_pass=is_passing(failure))
+    return Attempt(outcome=Outcome(accuracy=accuracy, model=model, wall_s=wall_s))
 
 
 def is_passing(error: BaseException) -> bool:

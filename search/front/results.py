@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 Stage = Literal["ptq", "qat"]
 Status = Literal["done", "failed"]
 
-#: Where a candidate came from. `uniform`: the same bits everywhere. `sensitivity`: the knapsack over
-#: measured sensitivities. `sampler`: Optuna's. `user`: given by hand. `promoted`: a PTQ candidate that
-#: earned a QAT run. `mutation`: a neighbour of the QAT front.
-Origin = Literal["uniform", "sensitivity", "sampler", "user", "promoted", "mutation"]
+#: Where a candidate came from. `user`: given by hand. `uniform`: the same bits everywhere. `sampler`: proposed by
+#: the #: sampler of the study. `companion`: the PTQ score beside a QAT run. Those of earlier versions:
+#: `sensitivity`, `promoted` #: and `mutation` (in either stage).
+Origin = Literal["uniform", "sampler", "user", "companion", "sensitivity", "promoted", "mutation"]
+
+#: Origins of PTQ results that a QAT run asked for: they are no trials.
+COMPANIONS: tuple[Origin, ...] = ("companion", "mutation")
 
 CHECKPOINTS = "checkpoints"
 #: The only files that a ledger may name: they are removed once others dominate the candidate.
