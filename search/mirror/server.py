@@ -116,7 +116,7 @@ class ServerMirror:
                 self._try_sync()
             return
         try:
-            self._studies.add(result)
+            self._studies.add([result])
         except Exception as error:  # a database fails in any way, and the ledger holds everything
             self._gone(error)
 
