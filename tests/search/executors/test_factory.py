@@ -15,7 +15,6 @@ from search.scoring import Evaluator
 from search.spec import parse_spec
 from tests.search.executors.toys import Toy
 from tests.search.test_materials import DATA, MODEL, SPEC
-from workloads.compress.config import CompressionConfig
 
 
 @pytest.fixture
@@ -48,10 +47,8 @@ def test_a_worker_scores_what_the_driver_does(materials: Materials, tmp_path: Pa
     assert {path: path.read_bytes() for path in materials.folder.rglob("*") if path.is_file()} == before
     (mine,), (theirs,) = ([*(tmp_path / side).rglob("*.safetensors")] for side in ("here", "there"))
     assert mine.read_bytes() == theirs.read_bytes()
-    assert materials.scorer.ptq(configs[0]) is not None
 
 
 def test_an_evaluator_travels_itself_unless_it_has_a_factory(tmp_path: Path) -> None:
     toy = Toy(tmp_path)
     assert pickle.loads(pickle.dumps(factory_of(toy)))() == toy
-    assert isinstance(CompressionConfig.from_bits({"fc": 4}), CompressionConfig)
