@@ -261,6 +261,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         context=materials.context,
         timeout_s=spec.search.timeout_s,
         fuse=spec.fuse,
+        subsets=bool(spec.search.subsets),
     )
 
 

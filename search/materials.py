@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -258,6 +259,14 @@ class Materials:
     def ptq(self, config: CompressionConfig) -> Any:
         """First fidelity."""
         return self.scorer.ptq(config)
+
+    def num_images(self) -> int:
+        """Validation images that are counted one by one; 0 where they cannot be."""
+        return training.num_countable(self.data.validation)
+
+    def ptq_hits(self, config: CompressionConfig, is_enough: Callable[[Any], bool]) -> Any:
+        """First fidelity on a part of the images (`Scorer.ptq_hits`)."""
+        return self.scorer.ptq_hits(config, is_enough)
 
     def qat(self, config: CompressionConfig, seed: int) -> Any:
         """Second fidelity."""

@@ -21,8 +21,10 @@ from search.propose.asking import Asker, point_of
 from search.propose.assembling import StudyProblem
 from search.propose.posterior import beliefs_of, believed_front
 from search.propose.pricing import Pricer
-from search.propose.sensitivity import FILE, ScoreCache, Sensitivity, measure_sensitivity
-from search.scoring import Evaluator, Outcome, accuracy_fields
+from search.propose.scores import FILE, ScoreCache
+from search.propose.sensitivity import Sensitivity, measure_sensitivity
+from search.propose.subsets import WHOLE_UP_TO, subsets_note
+from search.scoring import Evaluator, IsEnough, Outcome, accuracy_fields
 from search.seeds import derive_seed
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
@@ -46,6 +48,7 @@ class StudySetup:
         fuse: costs are of fused layers, as in `hwmodel.evaluate`.
         sampler: who proposes, of `search.propose.sampler.SAMPLERS`.
         limits: no candidate outside is scored.
+        subsets: single changes may be scored on a part of the images (`search.propose.subsets`).
     """
 
     folder: Path
@@ -59,6 +62,7 @@ class StudySetup:
     fuse: bool = True
     sampler: str = "front"
     limits: Limits = field(default_factory=Limits)
+    subsets: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +223,7 @@ class Runner:
 
     def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Of the executor, or of the cache of single changes."""
-        known = {job.number: self._cache.get(job.config.key) for job in jobs if job.stage == "ptq"}
+        known = {job.number: self._cache.whole(job.config.key) for job in jobs if job.stage == "ptq"}
         fresh = self._executor.run([job for job in jobs if known.get(job.number) is None], self._observer)
         for job in jobs:
             outcome = known.get(job.number)
@@ -260,8 +264,9 @@ class Runner:
         if not self._setup.use_sensitivity or self._setup.sampler != "front":
             return None
 
-        def score(configs: Sequence[CompressionConfig]) -> Iterator[Outcome]:
-            jobs = [Job(number=len(self._ledger), stage="ptq", config=config) for config in configs]
+        def score(configs: Sequence[CompressionConfig], is_enough: IsEnough | None) -> Iterator[Outcome]:
+            number = len(self._ledger)
+            jobs = [Job(number=number, stage="ptq", config=config, is_enough=is_enough) for config in configs]
             for _, outcome in self._executor.run(jobs, self._observer):
                 yield outcome
 
@@ -273,7 +278,15 @@ class Runner:
                 self._observer.step("sensitivity", done, total)
 
         is_started: list[bool] = []
-        return measure_sensitivity(self._setup.space, score, self._cache, progress)
+        num_images = self._setup.evaluator.num_images if self._setup.subsets else 0
+        before = self._cache.images()
+        found = measure_sensitivity(
+            self._setup.space, score, self._cache, progress, subsets=num_images > WHOLE_UP_TO
+        )
+        images = self._cache.images()
+        if len(images) > len(before):
+            self._observer.message(subsets_note(images, num_images))
+        return found
 
     def _is_open(self, point: Point) -> bool:
         """A point is within all limits."""

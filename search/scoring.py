@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hwmodel.errors import ConfigError, HwModelError
 from search.front.results import Stage
 from search.guard.deadline import OutOfTimeError, can_limit, limited
@@ -28,6 +31,10 @@ class ScoreError(HwModelError):
     """An evaluator gave something that is no accuracy."""
 
 
+#: Which images were right, in a fixed order. Shape (n,).
+Hits = NDArray[np.bool_]
+#: The hits so far -> they are enough.
+IsEnough = Callable[[Hits], bool]
 #: What an evaluator measured: a count, or a bare fraction whose count is not known.
 Measured = Accuracy | float
 
@@ -41,12 +48,14 @@ class Outcome:
         model: the finetuned module, None for PTQ.
         error: "" where it worked.
         wall_s: of all attempts [s].
+        hits: which images were right, in a fixed order (n,); None where only the accuracy was asked for.
     """
 
     accuracy: Measured | None
     model: Any = None
     error: str = ""
     wall_s: float = 0.0
+    hits: Hits | None = None
 
     @property
     def value(self) -> float | None:
@@ -79,6 +88,19 @@ class QatEvaluator(Protocol):
     """Scores a configuration after finetuning: (accuracy, module), or the accuracy alone."""
 
     def qat(self, config: CompressionConfig, seed: int, /) -> Any: ...
+
+
+@runtime_checkable
+class SubsetEvaluator(Protocol):
+    """Scores without training on a part of the images, the same ones for everybody.
+
+    `num_images` of them can be told apart, 0 where none can. `ptq_hits` answers which of the first n are right,
+    (n,) booleans, n being all or where `is_enough` of the hits so far said so.
+    """
+
+    def num_images(self) -> int: ...
+
+    def ptq_hits(self, config: CompressionConfig, is_enough: IsEnough, /) -> Any: ...
 
 
 @runtime_checkable
@@ -118,9 +140,20 @@ class Evaluator:
         """Finetunings that the evaluator makes best at once; 1 where it has no `qat_many`."""
         return int(getattr(self._target, "batch_size", 1)) if isinstance(self._target, BatchEvaluator) else 1
 
-    def ptq(self, config: CompressionConfig, observer: Observer) -> Outcome:
-        """Score at the first fidelity; a failure that may pass is tried once more."""
-        return self._tried("ptq", config, 0, observer)
+    @property
+    def num_images(self) -> int:
+        """Images that can be scored in part; 0 where only all of them can."""
+        return self._target.num_images() if isinstance(self._target, SubsetEvaluator) else 0
+
+    def ptq(self, config: CompressionConfig, observer: Observer, is_enough: IsEnough | None = None) -> Outcome:
+        """Score at the first fidelity; a failure that may pass is tried once more.
+
+        Args:
+            config: the candidate.
+            observer: is told of failures.
+            is_enough: ends the scoring (`SubsetEvaluator`); None scores all images.
+        """
+        return self._tried("ptq", config, 0, observer, is_enough)
 
     def qat(self, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
         """Score after finetuning; a failure that may pass is tried once more with the same seed.
@@ -130,24 +163,26 @@ class Evaluator:
         """
         return self._tried("qat", config, seed, observer)
 
-    def attempt(self, stage: Stage, config: CompressionConfig, seed: int) -> Attempt:
+    def attempt(
+        self, stage: Stage, config: CompressionConfig, seed: int, is_enough: IsEnough | None = None
+    ) -> Attempt:
         """Score once.
 
         Raises:
             ConfigError: the evaluator has no second fidelity.
             Exception: whatever is not `RECOVERABLE`.
         """
-        call = self._call(stage, config, seed)
+        call = self._call(stage, config, seed) if is_enough is None else self._count(config, is_enough)
         start = time.perf_counter()
         try:
             with limited(self._timeout_s):
-                accuracy, model = call()
+                found = call()
         except OutOfTimeError:
             error, may_pass = out_of_time(self._timeout_s or 0.0), False
         except RECOVERABLE as failure:
             error, may_pass = f"{type(failure).__name__}: {failure}", is_passing(failure)
         else:
-            return Attempt(outcome=Outcome(accuracy=accuracy, model=model, wall_s=time.perf_counter() - start))
+            return Attempt(outcome=replace(found, wall_s=time.perf_counter() - start))
         return Attempt(
             outcome=Outcome(accuracy=None, error=error, wall_s=time.perf_counter() - start), may_pass=may_pass
         )
@@ -171,21 +206,34 @@ class Evaluator:
         wall_s = (time.perf_counter() - start) / len(configs)
         return [_one_of_many(answer, wall_s) for answer in answers]
 
-    def _call(self, stage: Stage, config: CompressionConfig, seed: int) -> Callable[[], tuple[Measured, Any]]:
+    def _call(self, stage: Stage, config: CompressionConfig, seed: int) -> Callable[[], Outcome]:
         target = self._target
         if stage == "ptq":
             call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
-            return lambda: (to_accuracy(call(config)), None)
+            return lambda: Outcome(accuracy=to_accuracy(call(config)))
         if not isinstance(target, QatEvaluator):
             raise ConfigError("qat: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
         return lambda: _with_model(target.qat(config, seed))
 
-    def _tried(self, stage: Stage, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
+    def _count(self, config: CompressionConfig, is_enough: IsEnough) -> Callable[[], Outcome]:
+        target = self._target
+        if not isinstance(target, SubsetEvaluator):
+            raise ConfigError("subsets: evaluate has no .ptq_hits(config, is_enough). Use subsets=False.")
+        return lambda: _with_hits(target.ptq_hits(config, is_enough))
+
+    def _tried(
+        self,
+        stage: Stage,
+        config: CompressionConfig,
+        seed: int,
+        observer: Observer,
+        is_enough: IsEnough | None = None,
+    ) -> Outcome:
         if self._timeout_s is not None and not can_limit():
             observer.message("timeout: not kept here: it needs the main thread of a POSIX system.")
         wall_s = 0.0
         for number in range(1, ATTEMPTS + 1):
-            tried = self.attempt(stage, config, seed)
+            tried = self.attempt(stage, config, seed, is_enough)
             wall_s += tried.outcome.wall_s
             if tried.outcome.accuracy is not None or not tell(tried, number, observer):
                 break
@@ -214,20 +262,29 @@ def out_of_time(limit_s: float) -> str:
     return f"TimeoutError: took longer than {limit_s:g} s"
 
 
-def _with_model(answer: Any) -> tuple[Measured, Any]:
+def _with_model(answer: Any) -> Outcome:
     accuracy, model = answer if isinstance(answer, tuple) else (answer, None)
-    return to_accuracy(accuracy), model
+    return Outcome(accuracy=to_accuracy(accuracy), model=model)
+
+
+def _with_hits(answer: Any) -> Outcome:
+    hits = np.asarray(answer)
+    if hits.dtype != np.bool_ or hits.ndim != 1 or not len(hits):
+        raise ScoreError(
+            f"hits: must be one boolean per image, but got {hits.dtype} of the shape {hits.shape}. Compare labels."
+        )
+    return Outcome(accuracy=Accuracy(correct=int(hits.sum()), total=len(hits)), hits=hits)
 
 
 def _one_of_many(answer: Any, wall_s: float) -> Attempt:
     try:
         if isinstance(answer, BaseException):
             raise answer
-        accuracy, model = _with_model(answer)
+        found = _with_model(answer)
     except RECOVERABLE as failure:
         outcome = Outcome(accuracy=None, error=f"{type(failure).__name__}: {failure}", wall_s=wall_s)
         return Attempt(outcome=outcome, may_pass=is_passing(failure))
-    return Attempt(outcome=Outcome(accuracy=accuracy, model=model, wall_s=wall_s))
+    return Attempt(outcome=replace(found, wall_s=wall_s))
 
 
 def is_passing(error: BaseException) -> bool:

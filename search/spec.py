@@ -8,7 +8,7 @@ accelerator: eyeriss
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hwmodel import load_accelerator
 from hwmodel.chip.units import parse_quantity
@@ -50,6 +50,8 @@ class BudgetSpec(Schema):
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
         timeout: a candidate that takes longer at one fidelity has failed, `10 min`; None waits.
+        subsets: `auto` scores single changes on as many validation images as they need, where there are many; false
+            on all.
     """
 
     trials: int = Field(default=60, ge=1)
@@ -58,6 +60,7 @@ class BudgetSpec(Schema):
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
     timeout: str | float | None = None
+    subsets: Literal["auto", False] = "auto"
 
     @field_validator("timeout")
     @classmethod

@@ -73,6 +73,7 @@ class Study:
         fuse: bool = True,
         sampler: str = "front",
         limits: Mapping[str, str | float] | None = None,
+        subsets: bool = True,
     ) -> Self:
         """A new study, or the one in the folder.
 
@@ -103,6 +104,8 @@ class Study:
                 `gp`.
             limits: bounds by the names of objectives, `{"latency": "<= 2 ms", "accuracy": ">= 0.9"}`: no candidate
                 outside a bounded cost is scored; accuracy below its bound is worth nothing to the search.
+            subsets: single changes are scored on as many validation images as they need, where `evaluate` tells
+                images apart (`.ptq_hits`) and there are more than `search.propose.subsets.WHOLE_UP_TO`.
 
         Raises:
             ConfigError: an objective is unknown or needs an accelerator, the folder holds a study of another
@@ -128,6 +131,7 @@ class Study:
             fuse=fuse,
             sampler=sampler,
             limits=bounds,
+            subsets=subsets,
         )
         _settle_manifest(setup, _record(setup, graph, chip, table, context or {}), extend)
         return cls(setup, graph, chip, table)
@@ -318,6 +322,7 @@ def _record(
         "sampler": setup.sampler,
         "sensitivity": setup.use_sensitivity,
         "limits": setup.limits.to_dict(),
+        "subsets": setup.subsets,
         "context": dict(context),
         "space": setup.space.to_dict(),
     }

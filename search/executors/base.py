@@ -10,7 +10,7 @@ from typing import Self
 
 from search.front.results import Stage
 from search.observer import Observer
-from search.scoring import Outcome
+from search.scoring import IsEnough, Outcome
 from workloads.compress.config import CompressionConfig
 
 
@@ -23,12 +23,14 @@ class Job:
         stage: `ptq` or `qat`.
         config: the candidate.
         seed: of the finetuning; PTQ needs none.
+        is_enough: ends the scoring without training once the images so far are enough; None scores all.
     """
 
     number: int
     stage: Stage
     config: CompressionConfig
     seed: int = 0
+    is_enough: IsEnough | None = None
 
 
 class Executor(ABC):

@@ -64,5 +64,5 @@ class InProcess(Executor):
 
     def _alone(self, job: Job, observer: Observer) -> Outcome:
         if job.stage == "ptq":
-            return self._evaluator.ptq(job.config, observer)
+            return self._evaluator.ptq(job.config, observer, job.is_enough)
         return self._evaluator.qat(job.config, job.seed, observer)

@@ -14,6 +14,7 @@ from workloads.compress.config import CompressionConfig
 from workloads.compress.transform import apply
 from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
+from workloads.training.growing import Hits, IsEnough, growing_hits, num_countable
 from workloads.training.inputs import DataLike, InMemory, SplitSource, feed_of, first_inputs
 from workloads.training.loop import finetune
 from workloads.training.measuring import Metric, MetricValue, measure
@@ -79,6 +80,18 @@ class Scorer:
     def ptq(self, config: CompressionConfig) -> Accuracy | MetricValue:
         """Validation accuracy without training."""
         return self.validation(self.compressed(config))
+
+    def num_images(self) -> int:
+        """Validation images that `ptq_hits` counts one by one; 0 for a metric, a stream, or targets per token."""
+        return num_countable(self.data.validation) if self.metric is None else 0
+
+    def ptq_hits(self, config: CompressionConfig, is_enough: IsEnough) -> Hits:
+        """Which validation images are right without training, in a fixed order, until `is_enough`. Shape (n,).
+
+        Raises:
+            ConfigError: the configuration does not fit the model, or answers cannot be counted one by one.
+        """
+        return growing_hits(self.compressed(config), self.data.validation, is_enough, self.device)
 
     def qat(
         self, config: CompressionConfig, seed: int = 0, progress: Progress | None = None
