@@ -23,7 +23,7 @@ from search.propose.sensitivity import Sensitivity
 from search.space import Space
 
 #: Share of a rise that is expected to stay after finetuning, and without.
-SLOPES: dict[Stage, float] = {"ptq": 1.0, "qat": 0.5}
+SLOPES: dict[Stage, float] = {"ptq": 1.0, "short": 0.5, "warm": 0.5, "qat": 0.5}
 #: Where nothing was measured: the rise of a weight width b is this times 4^-b, of activations and densities alike.
 GUESSED_RISE = 8.0
 

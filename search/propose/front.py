@@ -83,6 +83,27 @@ class FrontProposer:
             reached, model = np.concatenate((reached, row[None])), model.believing(row[None])
         return chosen
 
+    def promote(self, seen: Observations, reached: Picks, waiting: Picks, count: int) -> list[tuple[int, ...]]:
+        """At most `count` of the candidates that wait: those expected to add most to the front of those reached.
+
+        Args:
+            seen: what was scored, at any fidelity.
+            reached: (n, num_decisions), run in full.
+            waiting: (m, num_decisions), run at a lower fidelity only.
+            count: of the answer.
+        """
+        model, blocked = AccuracyModel(self.problem.prior, self._relevant(seen)), set[bytes]()
+        costs = self.pool.costs(waiting) if len(waiting) else np.zeros((0, self.problem.num_costs))
+        chosen: list[tuple[int, ...]] = []
+        while len(chosen) < min(count, len(waiting)):
+            row = self._best(model, reached, waiting, costs, blocked)
+            if row is None:
+                break
+            chosen.append(tuple(row.tolist()))
+            blocked.add(row.tobytes())
+            reached, model = np.concatenate((reached, row[None])), model.believing(row[None])
+        return chosen
+
     def _candidates(self, model: AccuracyModel, reached: Picks, seed: int) -> tuple[Picks, Floats]:
         """Those of the pool; of many, those of largest hope."""
         front = self.front(model, reached)

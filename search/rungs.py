@@ -1,0 +1,291 @@
+"""Fidelities of finetuning: many short runs, of which the most promising are run in full.
+
+    rungs: [0.25]     of width w: 4 w candidates are proposed and finetuned for a quarter of the epochs; then the w of
+                      largest expected gain, of all that wait, are finetuned in full, from the float model
+
+The next batch is a function of the ledger alone. Results fall into *brackets*: short runs, shortest first, then the
+full runs that were promoted from them. What a bracket does follows from the results before it and, rung by rung, from
+the shorter runs in it; so one that was interrupted is finished as it was begun.
+
+Source: Jamieson and Talwalkar, AISTATS 2016 (successive halving: each rung costs as much as the next); Klein et al.,
+AISTATS 2017 (low fidelities as observations of a model).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hwmodel.errors import ConfigError
+from search.front.results import PROMOTED, STOPPED, Result
+from search.groups import AxisValue
+from search.propose.accuracy_model import Observations
+from search.propose.assembling import StudyProblem
+from search.propose.fidelity import LEAST_CORRELATION, Link, misleads, rank_correlation
+from search.propose.front import FrontProposer
+from search.propose.problem import Picks, logit_error
+from search.propose.sampler import counting_variance
+from search.seeds import derive_seed
+from search.space import Point
+
+#: File of a run: what its rungs were worth.
+FILE = "rungs.json"
+FULL = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelities:
+    """How much training candidates get before a full run.
+
+    Attributes:
+        rungs: shares of the epochs of a full run, rising; () trains every candidate in full.
+        warm: short runs start from the weights of the nearest candidate of the front; full ones never do.
+        stop_at: shares of a full run after which it is ended where it cannot reach the front any more.
+    """
+
+    rungs: tuple[float, ...] = ()
+    warm: bool = False
+    stop_at: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, shares in (("rungs", self.rungs), ("stop_at", self.stop_at)):
+            is_share = all(isinstance(share, float | int) and 0 < share < 1 for share in shares)
+            if not is_share or list(shares) != sorted(set(shares)):
+                raise ConfigError(
+                    f"{name}: must be rising shares of a full run between 0 and 1, such as [0.25], but got "
+                    f"{list(shares)}."
+                )
+        if self.warm and not self.rungs:
+            raise ConfigError("warm: only short runs may start warm, so it needs rungs. Add rungs: [0.25].")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; none where everything is trained in full."""
+        return {} if self == Fidelities() else {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungReport:
+    """What one rung was worth.
+
+    Attributes:
+        share: of the epochs of a full run.
+        runs: short runs that ended.
+        pairs: candidates that have a full one, too.
+        correlation: Spearman's, of the accuracies of those; None below two.
+        is_dropped: its order was not that of the full runs.
+        offset, slope, residual: of the line from its logits to theirs.
+    """
+
+    share: float
+    runs: int
+    pairs: int
+    correlation: float | None
+    is_dropped: bool
+    offset: float
+    slope: float
+    residual: float
+
+    @property
+    def text(self) -> str:
+        """A sentence."""
+        start = f"Rung {self.share:g}: {self.runs} short runs, {self.pairs} of them with a full one"
+        if self.correlation is None:
+            return f"{start}."
+        order = f"{start}, rank correlation {self.correlation:.2f}"
+        return f"{order}, below {LEAST_CORRELATION:g}: dropped." if self.is_dropped else f"{order}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What to finetune next.
+
+    Attributes:
+        share: of the epochs of a full run.
+        points: the candidates.
+    """
+
+    share: float
+    points: tuple[dict[str, AxisValue], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A finetuning at any fidelity."""
+
+    row: tuple[int, ...]
+    share: float
+    y: float
+    variance: float
+    is_done: bool
+    is_promoted: bool
+    is_stopped: bool
+
+
+class RungPlan:
+    """Decides what is finetuned next, and for how long.
+
+    Args:
+        problem: of the study.
+        fidelities: with one rung at least.
+        width: full runs per bracket.
+        seed: of all draws.
+    """
+
+    def __init__(self, problem: StudyProblem, fidelities: Fidelities, width: int, seed: int) -> None:
+        self._problem, self._shares = problem, fidelities.rungs
+        self._width, self._seed = width, seed
+        self._proposer = FrontProposer(problem.problem("qat"))
+
+    def next(self, results: Sequence[tuple[Point, Result]]) -> Batch | None:
+        """The rest of the open bracket, or the first of a new one; None where every rung is dropped or the space has
+        no more.
+
+        Args:
+            results: all finetunings at any fidelity, in the order of the ledger.
+        """
+        entries = self._entries(results)
+        brackets = self._brackets(entries)
+        for held in [len(entries)] if not brackets else [brackets[-1], len(entries)]:
+            known, opened = entries[:held], entries[held:]
+            rungs = self._alive(known)
+            if not rungs:
+                return None
+            batch = self._continued(known, opened, rungs)
+            if batch is not None:
+                return batch
+        return None
+
+    def reports(self, results: Sequence[tuple[Point, Result]]) -> tuple[RungReport, ...]:
+        """What each rung was worth so far."""
+        entries = self._entries(results)
+        alive = self._alive(entries)
+        found = []
+        for share in self._shares:
+            low, full = _pairs(entries, share)
+            link, correlation = Link.fitted(low, full), rank_correlation(low, full)
+            found.append(
+                RungReport(
+                    share=share,
+                    runs=sum(entry.share == share and entry.is_done and not entry.is_stopped for entry in entries),
+                    pairs=len(low),
+                    correlation=None if math.isnan(correlation) else correlation,
+                    is_dropped=share not in alive,
+                    **asdict(link),
+                )
+            )
+        return tuple(found)
+
+    # ---- the ledger ----------------------------------------------------------------------------
+
+    def _entries(self, results: Sequence[tuple[Point, Result]]) -> list[_Entry]:
+        rows = self._problem.picks.rows([point for point, _ in results]).tolist() if results else []
+        return [
+            _Entry(
+                row=tuple(row),
+                share=result.share,
+                y=float(logit_error(result.accuracy, result.total)) if result.is_done else math.nan,
+                variance=counting_variance(result.accuracy, result.total) if result.is_done else math.nan,
+                is_done=result.is_done,
+                is_promoted=result.origin in (PROMOTED, STOPPED),
+                is_stopped=result.origin == STOPPED,
+            )
+            for row, (_, result) in zip(rows, results, strict=True)
+        ]
+
+    def _brackets(self, entries: Sequence[_Entry]) -> list[int]:
+        """Where each begins: with a run shorter than the one before, or after `width` promotions."""
+        starts: list[int] = []
+        level, promoted = math.inf, 0
+        for index, entry in enumerate(entries):
+            if entry.share == FULL and not entry.is_promoted:  # by hand, or of no rung
+                continue
+            own = FULL if entry.is_promoted else entry.share
+            if own < level or promoted == self._width:
+                starts.append(index)
+                promoted = 0
+            level = own
+            promoted += entry.is_promoted
+        return starts
+
+    def _alive(self, entries: Sequence[_Entry]) -> tuple[float, ...]:
+        """The rungs that have not misled by the end of any bracket."""
+        ends = [*self._brackets(entries)[1:], len(entries)]
+        return tuple(
+            share for share in self._shares if not any(misleads(*_pairs(entries[:end], share)) for end in ends)
+        )
+
+    # ---- one bracket ---------------------------------------------------------------------------
+
+    def _continued(self, known: Sequence[_Entry], opened: Sequence[_Entry], rungs: Sequence[float]) -> Batch | None:
+        """What is left of a bracket, at its shortest rung that is not finished."""
+        for share in (*rungs, FULL):
+            before = [*known, *(entry for entry in opened if not entry.is_promoted and entry.share < share)]
+            count = max(self._width, round(self._width / share))
+            if share == rungs[0]:
+                wanted = self._new(before, count)
+            else:
+                wanted = self._promoted(before, rungs, share, count)
+            there = {entry.row for entry in opened if _level(entry) == share}
+            left = [row for row in wanted if row not in there]
+            if left:
+                return Batch(share=share, points=tuple(self._problem.picks.point(row) for row in left))
+        return None
+
+    def _new(self, known: Sequence[_Entry], count: int) -> list[tuple[int, ...]]:
+        taken = {np.array(entry.row, dtype=np.int64).tobytes() for entry in known}
+        seed = derive_seed(self._seed, "rung", len(known))
+        return self._proposer.propose(self._seen(known), taken, count, seed)
+
+    def _promoted(
+        self, known: Sequence[_Entry], rungs: Sequence[float], share: float, count: int
+    ) -> list[tuple[int, ...]]:
+        """Of those that wait at the rung below, what is expected to add most to the front of full runs."""
+        below = max(rung for rung in rungs if rung < share)
+        beyond = {entry.row for entry in known if _level(entry) >= share}
+        rows = [entry.row for entry in known if _level(entry) == below and entry.is_done]
+        waiting = [row for row in dict.fromkeys(rows) if row not in beyond]
+        reached = [entry.row for entry in known if entry.share == FULL and entry.is_done]
+        return self._proposer.promote(
+            self._seen(known), self._picks(dict.fromkeys(reached)), self._picks(waiting), count
+        )
+
+    def _seen(self, entries: Sequence[_Entry]) -> Observations:
+        """Every candidate once, at its highest fidelity; what is not full, as the line to full runs has it."""
+        best: dict[tuple[int, ...], _Entry] = {}
+        for entry in entries:
+            if entry.is_done and not entry.is_stopped:
+                if entry.row not in best or entry.share >= best[entry.row].share:
+                    best[entry.row] = entry
+        links = {share: Link.fitted(*_pairs(entries, share)) for share in self._shares}
+        links[FULL] = Link(residual=0.0)
+        kept = list(best.values())
+        return Observations(
+            picks=self._picks([entry.row for entry in kept]),
+            y=np.array([links[entry.share].expected(entry.y) for entry in kept]),
+            variance=np.array([links[entry.share].variance(entry.variance) for entry in kept]),
+        )
+
+    def _picks(self, rows: Any) -> Picks:
+        found = list(rows)
+        return np.array(found, dtype=np.int64).reshape(len(found), len(self._problem.space.groups))
+
+
+def _level(entry: _Entry) -> float:
+    """The fidelity that a run was begun at."""
+    return FULL if entry.is_promoted else entry.share
+
+
+def _pairs(entries: Sequence[_Entry], share: float) -> tuple[list[float], list[float]]:
+    """Logits of the candidates that were run at a rung and then in full."""
+    full = {e.row: e.y for e in entries if e.share == FULL and e.is_promoted and e.is_done}
+    low = {e.row: e.y for e in entries if e.share == share and e.is_done and not e.is_promoted}
+    rows = [row for row in low if row in full]
+    return [low[row] for row in rows], [full[row] for row in rows]
