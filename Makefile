@@ -22,6 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt "torch>=2.8"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	-$(BIN)/python -m hwmodel.warm
 	@touch $@
 
 demo: install
@@ -32,13 +33,13 @@ demo: install
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# transformers and timm may move the versions of other packages, so they have an environment of their own. It reads
-# the packages of the first one, and those that are newer here come first. timm's dependencies are there already.
+# transformers, timm, Ray and psycopg may move the versions of other packages, so they have an environment of their
+# own. It reads the packages of the first one, and those that are newer here come first. timm's dependencies are there.
 extras: install
 	test -x $(EXTRAS)/bin/python || $(PYTHON) -m venv $(EXTRAS)
 	for dir in $$(cd $(VENV) && pwd)/lib/python3*/site-packages; do \
 	  echo "import site; site.addsitedir('$$dir')" > $$(echo $(EXTRAS)/lib/python3*/site-packages)/first.pth; done
-	$(EXTRAS)/bin/pip install --quiet --constraint constraints.txt transformers
+	$(EXTRAS)/bin/pip install --quiet --constraint constraints.txt transformers "ray>=2.40" "psycopg[binary]>=3.2"
 	$(EXTRAS)/bin/pip install --quiet --constraint constraints.txt --no-deps timm torchvision
 	HWMODEL_EXTRAS=1 $(EXTRAS)/bin/python -m pytest tests/extras $(PYTEST_ARGS)
 

@@ -1,11 +1,11 @@
 """Fidelities of finetuning: many short runs, of which the most promising are run in full.
 
-    rungs: [0.25]     of width w: 4 w candidates are proposed and finetuned for a quarter of the epochs; then the w of
-                      largest expected gain, of all that wait, are finetuned in full, from the float model
+    rungs: [0.25]     of width w: 4 w candidates are proposed and finetuned for a quarter of the epochs; then the w
+                      of largest expected gain, of all that wait, are finetuned in full, from the float model
 
 The next batch is a function of the ledger alone. Results fall into *brackets*: short runs, shortest first, then the
-full runs that were promoted from them. What a bracket does follows from the results before it and, rung by rung, from
-the shorter runs in it; so one that was interrupted is finished as it was begun.
+full runs that were promoted from them. What a bracket does follows from the results before it and, rung by rung,
+from the shorter runs in it; so one that was interrupted is finished as it was begun.
 
 Source: Jamieson and Talwalkar, AISTATS 2016 (successive halving: each rung costs as much as the next); Klein et al.,
 AISTATS 2017 (low fidelities as observations of a model).
@@ -26,7 +26,6 @@ from search.groups import AxisValue
 from search.propose.accuracy_model import Observations
 from search.propose.assembling import StudyProblem
 from search.propose.fidelity import LEAST_CORRELATION, Link, misleads, rank_correlation
-from search.propose.front import FrontProposer
 from search.propose.problem import Picks, logit_error
 from search.propose.sampler import counting_variance
 from search.seeds import derive_seed
@@ -142,11 +141,10 @@ class RungPlan:
     def __init__(self, problem: StudyProblem, fidelities: Fidelities, width: int, seed: int) -> None:
         self._problem, self._shares = problem, fidelities.rungs
         self._width, self._seed = width, seed
-        self._proposer = FrontProposer(problem.problem("qat"))
+        self._proposer = problem.proposer("qat")
 
     def next(self, results: Sequence[tuple[Point, Result]]) -> Batch | None:
-        """The rest of the open bracket, or the first of a new one; None where every rung is dropped or the space has
-        no more.
+        """The rest of the open bracket, or the first of a new one; None: no rung is left, or the space has no more.
 
         Args:
             results: all finetunings at any fidelity, in the order of the ledger.
@@ -186,18 +184,24 @@ class RungPlan:
     # ---- the ledger ----------------------------------------------------------------------------
 
     def _entries(self, results: Sequence[tuple[Point, Result]]) -> list[_Entry]:
-        rows = self._problem.picks.rows([point for point, _ in results]).tolist() if results else []
+        if not results:
+            return []
+        accuracy = np.array([result.accuracy for _, result in results])
+        total = np.array([float(result.total) for _, result in results])
+        rows = self._problem.picks.rows([point for point, _ in results]).tolist()
         return [
             _Entry(
                 row=tuple(row),
                 share=result.share,
-                y=float(logit_error(result.accuracy, result.total)) if result.is_done else math.nan,
-                variance=counting_variance(result.accuracy, result.total) if result.is_done else math.nan,
+                y=float(y),
+                variance=float(variance),
                 is_done=result.is_done,
                 is_promoted=result.origin in (PROMOTED, STOPPED),
                 is_stopped=result.origin == STOPPED,
             )
-            for row, (_, result) in zip(rows, results, strict=True)
+            for row, y, variance, (_, result) in zip(
+                rows, logit_error(accuracy, total), counting_variance(accuracy, total), results, strict=True
+            )
         ]
 
     def _brackets(self, entries: Sequence[_Entry]) -> list[int]:
@@ -229,10 +233,8 @@ class RungPlan:
         for share in (*rungs, FULL):
             before = [*known, *(entry for entry in opened if not entry.is_promoted and entry.share < share)]
             count = max(self._width, round(self._width / share))
-            if share == rungs[0]:
-                wanted = self._new(before, count)
-            else:
-                wanted = self._promoted(before, rungs, share, count)
+            is_first = share == rungs[0]
+            wanted = self._new(before, count) if is_first else self._promoted(before, rungs, share, count)
             there = {entry.row for entry in opened if _level(entry) == share}
             left = [row for row in wanted if row not in there]
             if left:
@@ -261,9 +263,9 @@ class RungPlan:
         """Every candidate once, at its highest fidelity; what is not full, as the line to full runs has it."""
         best: dict[tuple[int, ...], _Entry] = {}
         for entry in entries:
-            if entry.is_done and not entry.is_stopped:
-                if entry.row not in best or entry.share >= best[entry.row].share:
-                    best[entry.row] = entry
+            is_usable = entry.is_done and not entry.is_stopped
+            if is_usable and (entry.row not in best or entry.share >= best[entry.row].share):
+                best[entry.row] = entry
         links = {share: Link.fitted(*_pairs(entries, share)) for share in self._shares}
         links[FULL] = Link(residual=0.0)
         kept = list(best.values())

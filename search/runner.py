@@ -17,7 +17,7 @@ from search.groups import AxisValue
 from search.ledger import Ledger
 from search.mirror.local import OptunaMirror
 from search.observer import Observer
-from search.propose.asking import Asker, point_of
+from search.propose.asking import Asker, FrontAsker, OptunaAsker, point_of
 from search.propose.assembling import StudyProblem
 from search.propose.posterior import beliefs_of, believed_front
 from search.propose.pricing import Pricer
@@ -29,6 +29,8 @@ from search.seeds import derive_seed
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
 
+#: Of the first fidelity, where there is a second.
+PTQ_BATCH = 16
 NO_WEIGHTS: Mapping[str, str] = {}
 
 
@@ -161,7 +163,7 @@ class Runner:
         The batches of the sampler begin at multiples of the width, so one that was interrupted is proposed again
         from what was known when it began.
         """
-        width = self._executor.width
+        width = self._width(stage)
         waiting = [item for item in queue if self._is_open(item.point)]
         while waiting:
             waiting = [item for item in waiting if self._setup.space.indices(item.point) not in self._seen[stage]]
@@ -187,6 +189,12 @@ class Runner:
             if not fresh:
                 return
             yield [Proposal(point=point, origin="sampler") for point in fresh]
+
+    def _width(self, stage: Stage) -> int:
+        """Candidates of a batch; those scored without training are many and cheap, and need not wait for others."""
+        if stage == "ptq" and self._setup.evaluator.has_fidelities and self._setup.sampler == "front":
+            return PTQ_BATCH * self._executor.width
+        return self._executor.width
 
     def _space_indices(self, results: Sequence[Result]) -> Iterator[tuple[int, ...]]:
         return (self._setup.space.indices(self._points[result.number]) for result in results)
@@ -243,12 +251,13 @@ class Runner:
     def _asker(self, stage: Stage) -> Asker:
         setup = self._setup
         seed = derive_seed(setup.seed, stage)
-        return Asker(
+        if setup.sampler != "front":
+            return OptunaAsker(setup.space, setup.objectives, setup.sampler, seed, is_allowed=self._is_open)
+        return FrontAsker(
             setup.space,
             setup.objectives,
-            setup.sampler,
-            seed,
-            front=lambda: self._problem.sampler(stage, seed),
+            self._problem.layout,
+            lambda history: self._problem.sampler(stage, seed, history),
             is_allowed=self._is_open,
         )
 

@@ -71,6 +71,7 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
     """
     check_one_of("optimize", optimize, OBJECTIVES, MappingError)
     hierarchy = Hierarchy.of(task.accelerator)
+    ahead.begin(task.accelerator)
     spaces = [
         (TileSpace(task, hierarchy, dims), tuple(original.items()))
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
@@ -145,8 +146,8 @@ class _Branch:
         key = (self.kept[1], num_metrics)
         if key not in self.space.priced_tiles:
             tiles = self.space.buffer_tiles(self.kept[1])
-            ahead.begin(self.nest)
             held = self.space.held(tiles)
+            ahead.wait(bounds.price_tiles)
             values = bounds.price_tiles(self.nest, num_metrics, tiles, held)
             least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
             self.space.priced_tiles[key] = Tiles(tiles, held, values, least)
@@ -159,6 +160,7 @@ class _Branch:
             return math.inf
         num = wanted.num_metrics
         if num not in self.bounds_s:
+            ahead.wait(bounds.bound_unrollings)
             self.bounds_s[num] = bounds.bound_unrollings(self.nest, num, self.unrollings)
         bound = bounds.bound_branch(
             self.nest, wanted.objective, self.unrollings, self.bounds_s[num], least, wanted.most_cycles
@@ -175,6 +177,7 @@ class _Branch:
         pairs, lines, scores = self.join(wanted, registers, least, limits)
         sizes = bounds.pair_sizes(registers, self.unrollings, pairs)
         shares = self.shares(registers, pairs)
+        ahead.wait(bounds.bound_tiles)
         keys = bounds.bound_tiles(
             nest, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, shares, wanted.most_cycles
         )
@@ -183,8 +186,9 @@ class _Branch:
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
         tiles, held, keys = tiles[kept], held[kept], keys[kept]
+        ahead.wait(bounds.pair_edges)
         edges = bounds.pair_edges(nest, registers, self.unrollings, pairs)
-        ahead.wait("search")
+        ahead.wait(search.search)
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
             pairs, lines, scores, sizes, edges, shares, tiles, held, keys, limits,
@@ -198,6 +202,7 @@ class _Branch:
         skips = self.space.skips
         if not skips.operands:
             return np.full(len(pairs), skips.balanced)
+        ahead.wait(bounds.pair_tiles)
         kinds = bounds.pair_tiles(self.nest, registers, self.unrollings, pairs)
         different, place = np.unique(kinds, axis=0, return_inverse=True)
         found = [
@@ -210,7 +215,7 @@ class _Branch:
         self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
     ) -> tuple[Ints, Floats, Floats]:
         """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, columns), bounds (P)."""
-        ahead.wait("join")
+        ahead.wait(bounds.join)
         room = ROOM
         while True:
             pairs = np.empty((room, 2), dtype=np.int64)

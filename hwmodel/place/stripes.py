@@ -18,7 +18,7 @@ price cannot be chosen (Lemma 17 of docs/mapper.md).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -44,6 +44,8 @@ OPENED, FIRST, COUNT, OUTPUT, DEAD, OPTIONS, OPTIONS_END, VECTORS, VECTORS_END, 
 CODE, ORIGIN = range(2)
 #: What rounding may take from a bound.
 NEARLY = 1 - 1e-9
+#: Whether what lacks is told, as arguments: plain True and False would be types of their own, compiled twice.
+SILENT, TELLING = cast(tuple[bool, bool], tuple(np.array([False, True])))
 
 
 class Groups(NamedTuple):
@@ -127,10 +129,31 @@ def ask_of_groups(groups: Ints, inner: Ints, sizes: Floats, widest: Floats) -> N
 
 
 @internal
+def fuse_none(trials: Trials) -> None:
+    """Every layer runs whole."""
+    for b in range(trials.fused.shape[1]):
+        for layer in range(trials.fused.shape[0]):
+            trials.fused[layer, b] = -1
+        for tensor in range(trials.streamed.shape[0]):
+            trials.streamed[tensor, b] = False
+
+
+@internal
+def choose_none(chosen: Ints) -> None:
+    """No option is chosen in any state at an end; chosen (2, E', B)."""
+    for n in range(chosen.shape[0]):
+        for state in range(chosen.shape[1]):
+            for b in range(chosen.shape[2]):
+                chosen[n, state, b] = -1
+
+
+@internal
 def remember(trials: Trials, offset: int, scores: Floats, ties: Floats, used: Floats, states: int) -> None:
-    trials.scores[offset : offset + states] = scores[:states]
-    trials.ties[offset : offset + states] = ties[:states]
-    trials.used[offset : offset + states] = used[:states]
+    for state in range(states):
+        for b in range(scores.shape[1]):
+            trials.scores[offset + state, b] = scores[state, b]
+            trials.ties[offset + state, b] = ties[state, b]
+            trials.used[offset + state, b] = used[state, b]
 
 
 @internal
@@ -249,7 +272,7 @@ def try_option(
         if rooms[b] < 0:
             continue
         score, tie, known = score_in(
-            fusing, striped, prices, rows, told, False, code, ends, rooms[b], objective, leakage, b
+            fusing, striped, prices, rows, told, SILENT, code, ends, rooms[b], objective, leakage, b
         )
         score, tie = score + trials.base[0, b], tie + trials.base[1, b]
         if known and (score < scores[b] or (score == scores[b] and tie < ties[b])):
@@ -270,5 +293,5 @@ def ask(
         for b in range(count):
             if trials.hopes[state, b] <= scores[state, b] and trials.hopes[state, b] < np.inf:
                 code, ends, room = trials.hoped[0, state, b], trials.hoped[1, state, b], trials.hoped[2, state, b]
-                score_in(fusing, striped, prices, rows, told, True, code, ends, room, objective, leakage, b)
+                score_in(fusing, striped, prices, rows, told, TELLING, code, ends, room, objective, leakage, b)
                 lacks[b] = True

@@ -24,8 +24,8 @@ Status = Literal["done", "failed"]
 
 #: Where a candidate came from. `user`: given by hand. `uniform`: the same bits everywhere. `sampler`: proposed by
 #: the sampler of the study. `companion`: the PTQ score beside a QAT run. `promoted`: a full run after a short one.
-#: `stopped`: a full run that was ended early. Those of earlier versions: `sensitivity`, `promoted` and `mutation` (in
-#: either stage).
+#: `stopped`: a full run that was ended early. Those of earlier versions: `sensitivity`, `promoted` and `mutation`
+#: (in either stage).
 Origin = Literal["uniform", "sampler", "user", "companion", "promoted", "stopped", "sensitivity", "mutation"]
 PROMOTED: Literal["promoted"] = "promoted"
 STOPPED: Literal["stopped"] = "stopped"

@@ -4,12 +4,12 @@ both put candidates in the same order.
     y_full = offset + slope y_short + residual
 
 is fitted to the candidates that have both (least squares with Gaussian priors on offset and slope, so it is there
-from the first pair on); a short result then is an observation of the full one whose variance is that of the residual
-and of the images counted. A rung that puts candidates in another order than full runs do misleads, however good the
-line looks.
+from the first pair on); a short result then is an observation of the full one whose variance is that of the
+residual and of the images counted. A rung that puts candidates in another order than full runs do misleads, however
+good the line looks.
 
-Source: Kennedy and O'Hagan, Biometrika 87, 2000 (a code of low fidelity, scaled, with an independent rest); Spearman,
-American Journal of Psychology 15, 1904 (rank correlation).
+Source: Kennedy and O'Hagan, Biometrika 87, 2000 (a code of low fidelity, scaled, with an independent rest);
+Spearman, American Journal of Psychology 15, 1904 (rank correlation).
 """
 
 from __future__ import annotations

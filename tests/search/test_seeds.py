@@ -15,7 +15,7 @@ from search.front.limits import Limits
 from search.front.objective import resolve_objectives
 from search.front.results import Result
 from search.observer import Observer
-from search.propose.asking import ATTEMPTS, Asker
+from search.propose.asking import ATTEMPTS, Asker, FrontAsker, OptunaAsker
 from search.propose.assembling import StudyProblem
 from search.propose.pricing import Pricer
 from search.propose.sampler import SAMPLERS
@@ -140,9 +140,15 @@ def test_without_training_nothing_is_random_and_each_is_measured_once(tmp_path: 
 
 
 def asker(seed: int, sampler: str) -> Asker:
+    if sampler != "front":
+        return OptunaAsker(SPACE, AXES, sampler, seed, is_allowed=lambda point: True)
     problem = StudyProblem(SPACE, AXES, Limits(), Pricer(GRAPH, None), None)
-    return Asker(
-        SPACE, AXES, sampler, seed, front=lambda: problem.sampler("ptq", seed), is_allowed=lambda point: True
+    return FrontAsker(
+        SPACE,
+        AXES,
+        problem.layout,
+        lambda history: problem.sampler("ptq", seed, history),
+        is_allowed=lambda point: True,
     )
 
 
