@@ -276,6 +276,9 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         timeout_s=spec.search.timeout_s,
         fuse=spec.fuse,
         subsets=bool(spec.search.subsets),
+        rungs=spec.search.rungs,
+        warm=spec.search.warm,
+        stop_at=spec.search.stop_at,
     )
 
 

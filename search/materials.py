@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -271,6 +271,16 @@ class Materials:
     def qat(self, config: CompressionConfig, seed: int) -> Any:
         """Second fidelity."""
         return self.scorer.qat(config, seed)
+
+    def qat_short(self, config: CompressionConfig, seed: int, share: float, start: Any = None) -> Any:
+        """A share of the second fidelity (`Scorer.qat_short`)."""
+        return self.scorer.qat_short(config, seed, share, start)
+
+    def qat_watched(
+        self, config: CompressionConfig, seed: int, shares: Sequence[float], stop: Callable[[float, Any], bool]
+    ) -> Any:
+        """Second fidelity, which may end early (`Scorer.qat_watched`)."""
+        return self.scorer.qat_watched(config, seed, shares, stop)
 
     def factory(self) -> ScorerFactory:
         """What makes the scorer in another process; the float model is trained or read here first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -49,6 +49,8 @@ class Outcome:
         error: "" where it worked.
         wall_s: of all attempts [s].
         hits: which images were right, in a fixed order (n,); None where only the accuracy was asked for.
+        share: of a full run after which it was ended early; 1 is its end.
+        curve: share of a full run, as text -> accuracy, where it was looked at.
     """
 
     accuracy: Measured | None
@@ -56,11 +58,44 @@ class Outcome:
     error: str = ""
     wall_s: float = 0.0
     hits: Hits | None = None
+    share: float = 1.0
+    curve: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def value(self) -> float | None:
         """The accuracy as a fraction."""
         return self.accuracy.value if isinstance(self.accuracy, Accuracy) else self.accuracy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """When a full run is looked at, and when it is ended. It travels to workers.
+
+    Attributes:
+        least: share of the run -> accuracy below which it ends there; 0 only looks.
+    """
+
+    least: Mapping[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """How a score is made where it is not made in full.
+
+    Attributes:
+        is_enough: without training: ends the scoring once the images so far are enough; None scores all.
+        share: of the epochs of a full run.
+        start: weights to start from (`CarriedState`); None is the float model.
+        watch: a full run; None lets it run.
+    """
+
+    is_enough: IsEnough | None = None
+    share: float = 1.0
+    start: Any = None
+    watch: Watch | None = None
+
+
+ORDINARY = Ways()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +139,22 @@ class SubsetEvaluator(Protocol):
 
 
 @runtime_checkable
+class ShortEvaluator(Protocol):
+    """Finetunes for a share of the epochs, from the weights of another candidate if it is given any: as `qat`."""
+
+    def qat_short(self, config: CompressionConfig, seed: int, share: float, start: Any, /) -> Any: ...
+
+
+@runtime_checkable
+class WatchedEvaluator(Protocol):
+    """`qat` that asks `stop(share, accuracy)` after these shares of the run, and ends there if it says so."""
+
+    def qat_watched(
+        self, config: CompressionConfig, seed: int, shares: Sequence[float], stop: Callable[[float, Any], bool], /
+    ) -> Any: ...
+
+
+@runtime_checkable
 class BatchEvaluator(Protocol):
     """Finetunes several configurations as one: for each what `qat` gives, or the error that it failed with."""
 
@@ -129,6 +180,8 @@ class Evaluator:
         self._timeout_s = timeout_s
         self.has_fidelities = isinstance(evaluate, PtqEvaluator)
         self.has_qat = isinstance(evaluate, QatEvaluator)
+        self.has_short = isinstance(evaluate, ShortEvaluator)
+        self.has_watched = isinstance(evaluate, WatchedEvaluator)
         if not self.has_fidelities and not callable(self._target):
             raise ConfigError(
                 "evaluate: must be a function of a configuration or have .ptq(config), "
@@ -145,34 +198,26 @@ class Evaluator:
         """Images that can be scored in part; 0 where only all of them can."""
         return self._target.num_images() if isinstance(self._target, SubsetEvaluator) else 0
 
-    def ptq(self, config: CompressionConfig, observer: Observer, is_enough: IsEnough | None = None) -> Outcome:
-        """Score at the first fidelity; a failure that may pass is tried once more.
+    def ptq(self, config: CompressionConfig, observer: Observer, ways: Ways = ORDINARY) -> Outcome:
+        """Score at the first fidelity; a failure that may pass is tried once more."""
+        return self._tried("ptq", config, 0, observer, ways)
 
-        Args:
-            config: the candidate.
-            observer: is told of failures.
-            is_enough: ends the scoring (`SubsetEvaluator`); None scores all images.
-        """
-        return self._tried("ptq", config, 0, observer, is_enough)
-
-    def qat(self, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
+    def qat(self, config: CompressionConfig, seed: int, observer: Observer, ways: Ways = ORDINARY) -> Outcome:
         """Score after finetuning; a failure that may pass is tried once more with the same seed.
 
         Raises:
-            ConfigError: the evaluator has no second fidelity.
+            ConfigError: the evaluator has no second fidelity, or none of these ways.
         """
-        return self._tried("qat", config, seed, observer)
+        return self._tried("qat", config, seed, observer, ways)
 
-    def attempt(
-        self, stage: Stage, config: CompressionConfig, seed: int, is_enough: IsEnough | None = None
-    ) -> Attempt:
+    def attempt(self, stage: Stage, config: CompressionConfig, seed: int, ways: Ways = ORDINARY) -> Attempt:
         """Score once.
 
         Raises:
             ConfigError: the evaluator has no second fidelity.
             Exception: whatever is not `RECOVERABLE`.
         """
-        call = self._call(stage, config, seed) if is_enough is None else self._count(config, is_enough)
+        call = self._call(stage, config, seed, ways)
         start = time.perf_counter()
         try:
             with limited(self._timeout_s):
@@ -206,20 +251,28 @@ class Evaluator:
         wall_s = (time.perf_counter() - start) / len(configs)
         return [_one_of_many(answer, wall_s) for answer in answers]
 
-    def _call(self, stage: Stage, config: CompressionConfig, seed: int) -> Callable[[], Outcome]:
-        target = self._target
+    def _call(self, stage: Stage, config: CompressionConfig, seed: int, ways: Ways) -> Callable[[], Outcome]:
+        target, is_enough, watch = self._target, ways.is_enough, ways.watch
+        if stage == "ptq" and is_enough is not None:
+            if not isinstance(target, SubsetEvaluator):
+                raise ConfigError("subsets: evaluate has no .ptq_hits(config, is_enough). Use subsets=False.")
+            return lambda: _with_hits(target.ptq_hits(config, is_enough))
         if stage == "ptq":
             call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
             return lambda: Outcome(accuracy=to_accuracy(call(config)))
+        if ways.share < 1:
+            if not isinstance(target, ShortEvaluator):
+                raise ConfigError("rungs: evaluate has no .qat_short(config, seed, share, start). Use no rungs.")
+            return lambda: _with_model(target.qat_short(config, seed, ways.share, ways.start))
+        if watch is not None:
+            if not isinstance(target, WatchedEvaluator):
+                raise ConfigError(
+                    "stop_at: evaluate has no .qat_watched(config, seed, shares, stop). Use no stop_at."
+                )
+            return lambda: _watched(target, config, seed, watch)
         if not isinstance(target, QatEvaluator):
             raise ConfigError("qat: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
         return lambda: _with_model(target.qat(config, seed))
-
-    def _count(self, config: CompressionConfig, is_enough: IsEnough) -> Callable[[], Outcome]:
-        target = self._target
-        if not isinstance(target, SubsetEvaluator):
-            raise ConfigError("subsets: evaluate has no .ptq_hits(config, is_enough). Use subsets=False.")
-        return lambda: _with_hits(target.ptq_hits(config, is_enough))
 
     def _tried(
         self,
@@ -227,13 +280,13 @@ class Evaluator:
         config: CompressionConfig,
         seed: int,
         observer: Observer,
-        is_enough: IsEnough | None = None,
+        ways: Ways,
     ) -> Outcome:
         if self._timeout_s is not None and not can_limit():
             observer.message("timeout: not kept here: it needs the main thread of a POSIX system.")
         wall_s = 0.0
         for number in range(1, ATTEMPTS + 1):
-            tried = self.attempt(stage, config, seed, is_enough)
+            tried = self.attempt(stage, config, seed, ways)
             wall_s += tried.outcome.wall_s
             if tried.outcome.accuracy is not None or not tell(tried, number, observer):
                 break
@@ -265,6 +318,23 @@ def out_of_time(limit_s: float) -> str:
 def _with_model(answer: Any) -> Outcome:
     accuracy, model = answer if isinstance(answer, tuple) else (answer, None)
     return Outcome(accuracy=to_accuracy(accuracy), model=model)
+
+
+def _watched(target: WatchedEvaluator, config: CompressionConfig, seed: int, watch: Watch) -> Outcome:
+    """A full run, or as much of it as it was worth."""
+    curve: dict[str, float] = {}
+    stopped: list[float] = []
+
+    def stop(share: float, accuracy: Any) -> bool:
+        measured = to_accuracy(accuracy)
+        value = measured.value if isinstance(measured, Accuracy) else measured
+        curve[f"{share:g}"] = value
+        if value < watch.least[share]:
+            stopped.append(share)
+        return bool(stopped)
+
+    found = _with_model(target.qat_watched(config, seed, tuple(watch.least), stop))
+    return replace(found, model=None, share=stopped[0], curve=curve) if stopped else replace(found, curve=curve)
 
 
 def _with_hits(answer: Any) -> Outcome:

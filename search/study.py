@@ -26,6 +26,7 @@ from search.propose.posterior import Belief, beliefs_of, believed_front, read_se
 from search.propose.pricing import Pricer, Table
 from search.propose.sampler import SAMPLERS
 from search.rebuild import check_not_lost, lost_note
+from search.rungs.fidelities import Fidelities, RungReport, read_rungs
 from search.runner import Runner, StudySetup
 from search.scoring import Evaluate, Evaluator
 from search.space import Point, Space
@@ -74,6 +75,9 @@ class Study:
         sampler: str = "front",
         limits: Mapping[str, str | float] | None = None,
         subsets: bool = True,
+        rungs: Sequence[float] = (),
+        warm: bool = False,
+        stop_at: Sequence[float] = (),
     ) -> Self:
         """A new study, or the one in the folder.
 
@@ -106,6 +110,12 @@ class Study:
                 outside a bounded cost is scored; accuracy below its bound is worth nothing to the search.
             subsets: single changes are scored on as many validation images as they need, where `evaluate` tells
                 images apart (`.ptq_hits`) and there are more than `search.propose.subsets.WHOLE_UP_TO`.
+            rungs: shares of the epochs, rising: candidates are finetuned for so long first, and the most promising
+                in full (`search.rungs`); needs the sampler `front` and `.qat_short(config, seed, share, start)`.
+            warm: short runs start from the weights of the nearest candidate of the front; what is reported is
+                always trained from the float model.
+            stop_at: shares of a full run after which one that cannot reach the front any more is ended; needs
+                `.qat_watched(config, seed, shares, stop)`.
 
         Raises:
             ConfigError: an objective is unknown or needs an accelerator, the folder holds a study of another
@@ -132,7 +142,9 @@ class Study:
             sampler=sampler,
             limits=bounds,
             subsets=subsets,
+            fidelities=Fidelities(rungs=tuple(rungs), warm=warm, stop_at=tuple(stop_at)),
         )
+        _check_fidelities(setup)
         _settle_manifest(setup, _record(setup, graph, chip, table, context or {}), extend)
         return cls(setup, graph, chip, table)
 
@@ -268,6 +280,14 @@ class Study:
         sensitivity = read_sensitivity(self.folder, self.space) if self._setup.use_sensitivity else None
         return beliefs_of(self.space, sensitivity, known, self.objectives)
 
+    def rungs(self) -> tuple[RungReport, ...]:
+        """What short runs said of full ones, rung by rung; none without rungs, or before the first finetunings.
+
+        Raises:
+            ConfigError: `rungs.json` is damaged.
+        """
+        return read_rungs(self.folder)
+
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
         """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
 
@@ -302,6 +322,22 @@ def _check_priced(objectives: Sequence[Objective], chip: Accelerator | None, *, 
             )
 
 
+def _check_fidelities(setup: StudySetup) -> None:
+    wanted = setup.fidelities
+    if wanted.rungs and setup.sampler != "front":
+        raise ConfigError(f"rungs: need the sampler 'front', but got {setup.sampler!r}. Use it, or no rungs.")
+    if wanted.rungs and not setup.evaluator.has_short:
+        raise ConfigError(
+            "rungs: evaluate has no .qat_short(config, seed, share, start). Use no rungs, or a Scorer."
+        )
+    if wanted.warm and setup.save is not None:
+        raise ConfigError("warm: needs weights as .safetensors, but save writes others. Use save=None, or no warm.")
+    if wanted.stop_at and not setup.evaluator.has_watched:
+        raise ConfigError(
+            "stop_at: evaluate has no .qat_watched(config, seed, shares, stop). Use no stop_at, or a Scorer."
+        )
+
+
 def _record(
     setup: StudySetup,
     graph: LayerGraph,
@@ -323,6 +359,7 @@ def _record(
         "sensitivity": setup.use_sensitivity,
         "limits": setup.limits.to_dict(),
         "subsets": setup.subsets,
+        "fidelities": setup.fidelities.to_dict(),
         "context": dict(context),
         "space": setup.space.to_dict(),
     }

@@ -10,7 +10,7 @@ from typing import Self
 
 from search.front.results import Stage
 from search.observer import Observer
-from search.scoring import IsEnough, Outcome
+from search.scoring import ORDINARY, Outcome, Ways
 from workloads.compress.config import CompressionConfig
 
 
@@ -20,17 +20,17 @@ class Job:
 
     Attributes:
         number: of the candidate, for messages.
-        stage: `ptq` or `qat`.
+        stage: of `Stage`.
         config: the candidate.
         seed: of the finetuning; PTQ needs none.
-        is_enough: ends the scoring without training once the images so far are enough; None scores all.
+        ways: how, where not in full.
     """
 
     number: int
     stage: Stage
     config: CompressionConfig
     seed: int = 0
-    is_enough: IsEnough | None = None
+    ways: Ways = ORDINARY
 
 
 class Executor(ABC):

@@ -1,4 +1,4 @@
-"""The ledger as Optuna studies of a storage, `NAME-ptq`, `NAME-qat`, one per stage: a trial per result, in order."""
+"""The ledger as Optuna studies of a storage, `NAME-STAGE`: one trial per result of the stage, in its order."""
 
 from __future__ import annotations
 

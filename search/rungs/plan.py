@@ -7,8 +7,8 @@ The next batch is a function of the ledger alone. Results fall into *brackets*: 
 full runs that were promoted from them. What a bracket does follows from the results before it and, rung by rung,
 from the shorter runs in it; so one that was interrupted is finished as it was begun.
 
-Source: Jamieson and Talwalkar, AISTATS 2016 (successive halving: each rung costs as much as the next); Klein et al.,
-AISTATS 2017 (low fidelities as observations of a model).
+Source: Jamieson and Talwalkar, AISTATS 2016 (successive halving: each rung costs as much as the next); Klein et
+al., AISTATS 2017 (low fidelities as observations of a model).
 """
 
 from __future__ import annotations
@@ -20,86 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from hwmodel.errors import ConfigError
-from search.front.results import PROMOTED, STOPPED, Result
+from search.front.results import LESS, PROMOTED, STOPPED, Result, Stage
 from search.groups import AxisValue
 from search.propose.accuracy_model import Observations
 from search.propose.assembling import StudyProblem
-from search.propose.fidelity import LEAST_CORRELATION, Link, misleads, rank_correlation
+from search.propose.fidelity import Link, misleads, rank_correlation
 from search.propose.problem import Picks, logit_error
 from search.propose.sampler import counting_variance
+from search.rungs.fidelities import FULL, Fidelities, RungReport
 from search.seeds import derive_seed
 from search.space import Point
-
-#: File of a run: what its rungs were worth.
-FILE = "rungs.json"
-FULL = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fidelities:
-    """How much training candidates get before a full run.
-
-    Attributes:
-        rungs: shares of the epochs of a full run, rising; () trains every candidate in full.
-        warm: short runs start from the weights of the nearest candidate of the front; full ones never do.
-        stop_at: shares of a full run after which it is ended where it cannot reach the front any more.
-    """
-
-    rungs: tuple[float, ...] = ()
-    warm: bool = False
-    stop_at: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, shares in (("rungs", self.rungs), ("stop_at", self.stop_at)):
-            is_share = all(isinstance(share, float | int) and 0 < share < 1 for share in shares)
-            if not is_share or list(shares) != sorted(set(shares)):
-                raise ConfigError(
-                    f"{name}: must be rising shares of a full run between 0 and 1, such as [0.25], but got "
-                    f"{list(shares)}."
-                )
-        if self.warm and not self.rungs:
-            raise ConfigError("warm: only short runs may start warm, so it needs rungs. Add rungs: [0.25].")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; none where everything is trained in full."""
-        return {} if self == Fidelities() else {key: _plain(value) for key, value in asdict(self).items()}
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-@dataclass(frozen=True, kw_only=True)
-class RungReport:
-    """What one rung was worth.
-
-    Attributes:
-        share: of the epochs of a full run.
-        runs: short runs that ended.
-        pairs: candidates that have a full one, too.
-        correlation: Spearman's, of the accuracies of those; None below two.
-        is_dropped: its order was not that of the full runs.
-        offset, slope, residual: of the line from its logits to theirs.
-    """
-
-    share: float
-    runs: int
-    pairs: int
-    correlation: float | None
-    is_dropped: bool
-    offset: float
-    slope: float
-    residual: float
-
-    @property
-    def text(self) -> str:
-        """A sentence."""
-        start = f"Rung {self.share:g}: {self.runs} short runs, {self.pairs} of them with a full one"
-        if self.correlation is None:
-            return f"{start}."
-        order = f"{start}, rank correlation {self.correlation:.2f}"
-        return f"{order}, below {LEAST_CORRELATION:g}: dropped." if self.is_dropped else f"{order}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +38,12 @@ class Batch:
 
     Attributes:
         share: of the epochs of a full run.
+        known: so many finetunings were known when it was chosen.
         points: the candidates.
     """
 
     share: float
+    known: int
     points: tuple[dict[str, AxisValue], ...]
 
 
@@ -120,6 +52,7 @@ class _Entry:
     """A finetuning at any fidelity."""
 
     row: tuple[int, ...]
+    stage: Stage
     share: float
     y: float
     variance: float
@@ -140,6 +73,7 @@ class RungPlan:
 
     def __init__(self, problem: StudyProblem, fidelities: Fidelities, width: int, seed: int) -> None:
         self._problem, self._shares = problem, fidelities.rungs
+        self._kinds: list[tuple[float, Stage]] = [(share, stage) for share in self._shares for stage in LESS]
         self._width, self._seed = width, seed
         self._proposer = problem.proposer("qat")
 
@@ -164,21 +98,23 @@ class RungPlan:
     def reports(self, results: Sequence[tuple[Point, Result]]) -> tuple[RungReport, ...]:
         """What each rung was worth so far."""
         entries = self._entries(results)
-        alive = self._alive(entries)
-        found = []
-        for share in self._shares:
-            low, full = _pairs(entries, share)
+        alive, found = self._alive(entries), []
+        for share, stage in self._kinds:
+            low, full = _pairs(entries, share, stage)
             link, correlation = Link.fitted(low, full), rank_correlation(low, full)
-            found.append(
-                RungReport(
-                    share=share,
-                    runs=sum(entry.share == share and entry.is_done and not entry.is_stopped for entry in entries),
-                    pairs=len(low),
-                    correlation=None if math.isnan(correlation) else correlation,
-                    is_dropped=share not in alive,
-                    **asdict(link),
+            runs = sum(_level(e) == share and e.stage == stage and e.is_done for e in entries)
+            if runs:
+                found.append(
+                    RungReport(
+                        stage=stage,
+                        share=share,
+                        runs=runs,
+                        pairs=len(low),
+                        correlation=None if math.isnan(correlation) else correlation,
+                        is_dropped=share not in alive,
+                        **asdict(link),
+                    )
                 )
-            )
         return tuple(found)
 
     # ---- the ledger ----------------------------------------------------------------------------
@@ -192,6 +128,7 @@ class RungPlan:
         return [
             _Entry(
                 row=tuple(row),
+                stage=result.stage,
                 share=result.share,
                 y=float(y),
                 variance=float(variance),
@@ -222,9 +159,12 @@ class RungPlan:
     def _alive(self, entries: Sequence[_Entry]) -> tuple[float, ...]:
         """The rungs that have not misled by the end of any bracket."""
         ends = [*self._brackets(entries)[1:], len(entries)]
-        return tuple(
-            share for share in self._shares if not any(misleads(*_pairs(entries[:end], share)) for end in ends)
-        )
+        wrong = {
+            share
+            for share, stage in self._kinds
+            if any(misleads(*_pairs(entries[:end], share, stage)) for end in ends)
+        }
+        return tuple(share for share in self._shares if share not in wrong)
 
     # ---- one bracket ---------------------------------------------------------------------------
 
@@ -238,7 +178,9 @@ class RungPlan:
             there = {entry.row for entry in opened if _level(entry) == share}
             left = [row for row in wanted if row not in there]
             if left:
-                return Batch(share=share, points=tuple(self._problem.picks.point(row) for row in left))
+                return Batch(
+                    share=share, known=len(before), points=tuple(self._problem.picks.point(row) for row in left)
+                )
         return None
 
     def _new(self, known: Sequence[_Entry], count: int) -> list[tuple[int, ...]]:
@@ -266,13 +208,13 @@ class RungPlan:
             is_usable = entry.is_done and not entry.is_stopped
             if is_usable and (entry.row not in best or entry.share >= best[entry.row].share):
                 best[entry.row] = entry
-        links = {share: Link.fitted(*_pairs(entries, share)) for share in self._shares}
-        links[FULL] = Link(residual=0.0)
+        links = {kind: Link.fitted(*_pairs(entries, *kind)) for kind in self._kinds}
+        links[FULL, "qat"] = Link(residual=0.0)
         kept = list(best.values())
         return Observations(
             picks=self._picks([entry.row for entry in kept]),
-            y=np.array([links[entry.share].expected(entry.y) for entry in kept]),
-            variance=np.array([links[entry.share].variance(entry.variance) for entry in kept]),
+            y=np.array([links[entry.share, entry.stage].expected(entry.y) for entry in kept]),
+            variance=np.array([links[entry.share, entry.stage].variance(entry.variance) for entry in kept]),
         )
 
     def _picks(self, rows: Any) -> Picks:
@@ -285,9 +227,9 @@ def _level(entry: _Entry) -> float:
     return FULL if entry.is_promoted else entry.share
 
 
-def _pairs(entries: Sequence[_Entry], share: float) -> tuple[list[float], list[float]]:
+def _pairs(entries: Sequence[_Entry], share: float, stage: Stage) -> tuple[list[float], list[float]]:
     """Logits of the candidates that were run at a rung and then in full."""
     full = {e.row: e.y for e in entries if e.share == FULL and e.is_promoted and e.is_done}
-    low = {e.row: e.y for e in entries if e.share == share and e.is_done and not e.is_promoted}
+    low = {e.row: e.y for e in entries if _level(e) == share and e.stage == stage and e.is_done}
     rows = [row for row in low if row in full]
     return [low[row] for row in rows], [full[row] for row in rows]
