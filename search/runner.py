@@ -3,94 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import get_args
 
 from hwmodel.errors import ConfigError
-from search.checkpoints import Checkpoints, Save
+from search.checkpoints import Checkpoints
 from search.executors.base import Executor, Job
-from search.front.limits import Limits
-from search.front.objective import Objective
-from search.front.results import COMPANIONS, PROMOTED, STOPPED, Origin, Result, Stage
+from search.front.results import COMPANIONS, PROMOTED, Origin, Result, Stage
 from search.groups import AxisValue
-from search.guard.seal import inside
+from search.guard.setup import StudySetup
 from search.ledger import Ledger
 from search.mirror.local import OptunaMirror
 from search.observer import Observer
 from search.propose.asking import Asker, FrontAsker, OptunaAsker, point_of
 from search.propose.assembling import StudyProblem
+from search.propose.measuring import measured
 from search.propose.posterior import beliefs_of, believed_front
 from search.propose.pricing import Pricer
 from search.propose.scores import FILE, ScoreCache
-from search.propose.sensitivity import Sensitivity, measure_sensitivity
-from search.propose.subsets import WHOLE_UP_TO, subsets_note
-from search.rungs.fidelities import FULL, Fidelities, write_rungs
+from search.propose.sensitivity import Sensitivity
+from search.rungs.fidelities import FULL, write_rungs
+from search.rungs.jobs import JobMaker, Proposal
 from search.rungs.plan import RungPlan
-from search.rungs.starts import nearest
-from search.rungs.stops import watch_of
-from search.scoring import ORDINARY, Evaluator, IsEnough, Outcome, Watch, Ways, accuracy_fields
+from search.scoring import Outcome, accuracy_fields
 from search.seeds import derive_seed
-from search.space import Point, Space
+from search.space import Point
 from workloads.compress.config import CompressionConfig
-from workloads.storage.weights import CarriedState
 
 #: Of the first fidelity, where there is a second.
 PTQ_BATCH = 16
 NO_WEIGHTS: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudySetup:
-    """What a study was made with: everything that its results depend on, and where they go.
-
-    Attributes:
-        folder: of the run.
-        name: of the study.
-        space: the candidates.
-        objectives: accuracy among them.
-        seed: of every proposal and every finetuning.
-        evaluator: gives the accuracies.
-        use_sensitivity: measure single changes first.
-        save: writes a finetuned model; None writes `.safetensors`.
-        fuse: costs are of fused layers, as in `hwmodel.evaluate`.
-        sampler: who proposes, of `search.propose.sampler.SAMPLERS`.
-        limits: no candidate outside is scored.
-        subsets: single changes may be scored on a part of the images (`search.propose.subsets`).
-        fidelities: of finetuning.
-    """
-
-    folder: Path
-    name: str
-    space: Space
-    objectives: tuple[Objective, ...]
-    seed: int
-    evaluator: Evaluator
-    use_sensitivity: bool
-    save: Save | None
-    fuse: bool = True
-    sampler: str = "front"
-    limits: Limits = field(default_factory=Limits)
-    subsets: bool = True
-    fidelities: Fidelities = field(default_factory=Fidelities)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A candidate to score.
-
-    Attributes:
-        point: itself.
-        origin: who proposed it.
-        share: of the epochs of a full run.
-        known: number of the first result that was not known when it was chosen.
-    """
-
-    point: dict[str, AxisValue]
-    origin: Origin
-    share: float = FULL
-    known: int = 0
 
 
 class Runner:
@@ -127,6 +70,7 @@ class Runner:
         self._seen: dict[Stage, set[tuple[int, ...]]] = {stage: set() for stage in get_args(Stage)}
         self._cache = ScoreCache(setup.folder / FILE)
         self._checkpoints = Checkpoints(folder=setup.folder, save=setup.save)
+        self._maker = JobMaker(setup, pricer, lambda: self._problem, lambda: self._sensitivity)
         mirror.sync(ledger.results)
         for result in ledger:
             self._remember(result)
@@ -167,7 +111,7 @@ class Runner:
     @property
     def _finetuned(self) -> tuple[Result, ...]:
         """Full runs, those that were ended early among them."""
-        return tuple(result for result in self._ledger if result.stage == "qat" or result.origin == STOPPED)
+        return tuple(result for result in self._ledger if result.stage == "qat" or result.is_stopped)
 
     def _finetunings(self) -> list[tuple[Point, Result]]:
         """All runs at any share, in the order of the ledger."""
@@ -208,7 +152,7 @@ class Runner:
         told = 0
         while True:
             results = counted()
-            proposed = [n for n, result in enumerate(results) if result.origin in ("sampler", STOPPED)]
+            proposed = [n for n, result in enumerate(results) if result.origin == "sampler"]
             begun = len(proposed) % width
             known = results[: proposed[-begun]] if begun else results
             asker.observe([(self._points[result.number], _as_told(result)) for result in known[told:]])
@@ -250,7 +194,8 @@ class Runner:
         if stage == "qat" and self._setup.evaluator.has_fidelities:
             self._score_companions([item for item in batch if item.share == FULL])
         trained = self._trained() if any(item.share < FULL for item in batch) else ()
-        jobs = [self._job(len(self._ledger) + n, stage, item, trained) for n, item in enumerate(batch)]
+        full, number = self._ledger.stage("qat"), len(self._ledger)
+        jobs = [self._maker.job(number + n, stage, item, trained, full) for n, item in enumerate(batch)]
         for item, (job, outcome) in zip(batch, self._outcomes(jobs), strict=True):
             is_whole = job.stage == "qat" and outcome.share == FULL
             weights = (
@@ -263,42 +208,12 @@ class Runner:
                 self._checkpoints.keep(self._ledger.stage("qat"), front)
             self._observer.candidate_done(result, len(counted()), total, front)
 
-    def _job(self, number: int, stage: Stage, item: Proposal, trained: Sequence[Result]) -> Job:
-        """How a candidate is scored.
-
-        Args:
-            number: of its result, for messages.
-            stage: `ptq` or `qat`.
-            item: the candidate.
-            trained: may give their weights to short runs.
-        """
-        config = self._setup.space.config(item.point)
-        seed = derive_seed(self._setup.seed, "qat", config.key) if stage == "qat" else 0
-        if item.share < FULL:
-            near = nearest(self._problem, item.point, trained)
-            start = None if near is None else CarriedState(inside(self._setup.folder, near.checkpoint).read_bytes())
-            less: Stage = "short" if near is None else "warm"
-            return Job(
-                number=number, stage=less, config=config, seed=seed, ways=Ways(share=item.share, start=start)
-            )
-        ways = ORDINARY
-        if stage == "qat" and self._setup.fidelities.stop_at:
-            ways = Ways(watch=self._watch(config, item.known))
-        return Job(number=number, stage=stage, config=config, seed=seed, ways=ways)
-
     def _trained(self) -> tuple[Result, ...]:
         """Candidates whose weights short runs may start from: those of the front, which are there."""
         if not self._setup.fidelities.warm:
             return ()
         self._restore_checkpoints()
         return tuple(result for result in self._front("qat") if result.checkpoint)
-
-    def _watch(self, config: CompressionConfig, known: int) -> Watch:
-        full = [result for result in self._ledger.stage("qat") if result.number < known]
-        believed = beliefs_of(self._setup.space, self._sensitivity, full, self._setup.objectives)
-        accuracies = {number: belief.mean for number, belief in believed.items()}
-        costs, shares = self._pricer.costs(config), self._setup.fidelities.stop_at
-        return watch_of(full, accuracies, self._setup.objectives, costs, shares)
 
     def _score_companions(self, batch: Sequence[Proposal]) -> None:
         """What each candidate scores without training, beside its QAT run."""
@@ -356,31 +271,10 @@ class Runner:
         """Rises of single changes, measured once; None where the study goes without."""
         if not self._setup.use_sensitivity or self._setup.sampler != "front":
             return None
-
-        def score(configs: Sequence[CompressionConfig], is_enough: IsEnough | None) -> Iterator[Outcome]:
-            number = len(self._ledger)
-            ways = Ways(is_enough=is_enough)
-            jobs = [Job(number=number, stage="ptq", config=config, ways=ways) for config in configs]
-            for _, outcome in self._executor.run(jobs, self._observer):
-                yield outcome
-
-        def progress(done: int, total: int) -> None:
-            if not is_started:
-                self._observer.stage_started("sensitivity", done, total)
-                is_started.append(True)
-            else:
-                self._observer.step("sensitivity", done, total)
-
-        is_started: list[bool] = []
         num_images = self._setup.evaluator.num_images if self._setup.subsets else 0
-        before = self._cache.images()
-        found = measure_sensitivity(
-            self._setup.space, score, self._cache, progress, subsets=num_images > WHOLE_UP_TO
+        return measured(
+            self._setup.space, self._executor, self._cache, self._observer, num_images, number=len(self._ledger)
         )
-        images = self._cache.images()
-        if len(images) > len(before):
-            self._observer.message(subsets_note(images, num_images))
-        return found
 
     def _is_open(self, point: Point) -> bool:
         """A point is within all limits."""
@@ -438,7 +332,7 @@ class Runner:
             wall_s=outcome.wall_s,
             checkpoint=weights.get("checkpoint", ""),
             checkpoint_hash=weights.get("checkpoint_hash", ""),
-            origin=STOPPED if is_stopped else item.origin,
+            origin=item.origin,
             share=outcome.share if is_stopped else job.ways.share,
             curve=dict(outcome.curve),
         )
@@ -450,10 +344,10 @@ class Runner:
 
     def _remember(self, result: Result) -> None:
         self._points[result.number] = point_of(self._setup.space, result)
-        stage: Stage = "qat" if result.origin == STOPPED else result.stage
+        stage: Stage = "qat" if result.is_stopped else result.stage
         self._seen[stage].add(self._setup.space.indices(self._points[result.number]))
 
 
 def _as_told(result: Result) -> Result:
     """As a sampler hears of it: of a run that was ended early, that it is over, not how far it came."""
-    return replace(result, status="failed") if result.origin == STOPPED else result
+    return replace(result, status="failed") if result.is_stopped else result

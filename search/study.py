@@ -12,12 +12,14 @@ from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
 from search.executors.base import Executor
+from search.executors.evaluating import Evaluate
 from search.executors.inprocess import InProcess
 from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
 from search.guard.manifest import check_same, read_manifest, write_manifest
+from search.guard.setup import StudySetup, check_setup
 from search.ledger import Ledger, RunLock, writing
 from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
@@ -27,8 +29,8 @@ from search.propose.pricing import Pricer, Table
 from search.propose.sampler import SAMPLERS
 from search.rebuild import check_not_lost, lost_note
 from search.rungs.fidelities import Fidelities, RungReport, read_rungs
-from search.runner import Runner, StudySetup
-from search.scoring import Evaluate, Evaluator
+from search.runner import Runner
+from search.scoring import Evaluator
 from search.space import Point, Space
 
 if TYPE_CHECKING:
@@ -144,7 +146,7 @@ class Study:
             subsets=subsets,
             fidelities=Fidelities(rungs=tuple(rungs), warm=warm, stop_at=tuple(stop_at)),
         )
-        _check_fidelities(setup)
+        check_setup(setup)
         _settle_manifest(setup, _record(setup, graph, chip, table, context or {}), extend)
         return cls(setup, graph, chip, table)
 
@@ -320,22 +322,6 @@ def _check_priced(objectives: Sequence[Objective], chip: Accelerator | None, *, 
                 f"objectives: energy needs energies, but {chip.name!r} has none: every candidate would cost 0 pJ. "
                 "Use latency."
             )
-
-
-def _check_fidelities(setup: StudySetup) -> None:
-    wanted = setup.fidelities
-    if wanted.rungs and setup.sampler != "front":
-        raise ConfigError(f"rungs: need the sampler 'front', but got {setup.sampler!r}. Use it, or no rungs.")
-    if wanted.rungs and not setup.evaluator.has_short:
-        raise ConfigError(
-            "rungs: evaluate has no .qat_short(config, seed, share, start). Use no rungs, or a Scorer."
-        )
-    if wanted.warm and setup.save is not None:
-        raise ConfigError("warm: needs weights as .safetensors, but save writes others. Use save=None, or no warm.")
-    if wanted.stop_at and not setup.evaluator.has_watched:
-        raise ConfigError(
-            "stop_at: evaluate has no .qat_watched(config, seed, shares, stop). Use no stop_at, or a Scorer."
-        )
 
 
 def _record(

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from search.executors.base import Executor, Job
+from search.executors.evaluating import ORDINARY
 from search.guard.deadline import OutOfTimeError
 from search.observer import Observer
-from search.scoring import ORDINARY, RECOVERABLE, Attempt, Evaluator, Outcome, tell
+from search.scoring import RECOVERABLE, Attempt, Evaluator, Outcome, tell
 
 
 class InProcess(Executor):

@@ -24,11 +24,9 @@ Status = Literal["done", "failed"]
 
 #: Where a candidate came from. `user`: given by hand. `uniform`: the same bits everywhere. `sampler`: proposed by
 #: the sampler of the study. `companion`: the PTQ score beside a QAT run. `promoted`: a full run after a short one.
-#: `stopped`: a full run that was ended early. Those of earlier versions: `sensitivity`, `promoted` and `mutation`
-#: (in either stage).
-Origin = Literal["uniform", "sampler", "user", "companion", "promoted", "stopped", "sensitivity", "mutation"]
+#: Those of earlier versions: `sensitivity`, `promoted` and `mutation` (in either stage).
+Origin = Literal["uniform", "sampler", "user", "companion", "promoted", "sensitivity", "mutation"]
 PROMOTED: Literal["promoted"] = "promoted"
-STOPPED: Literal["stopped"] = "stopped"
 
 #: Origins of PTQ results that a QAT run asked for: they are no trials.
 COMPANIONS: tuple[Origin, ...] = ("companion", "mutation")
@@ -62,7 +60,8 @@ class Result:
         checkpoint_hash: of the content of that file (`workloads.storage.weights.read_hash`), or "".
         origin: who proposed it.
         share: of the epochs of a full run, for `short` and `warm`.
-        curve: share of a full run, as text -> validation accuracy after it, where it was looked at.
+        curve: share of a full run, as text -> validation accuracy after it, where it was looked at; one that was
+            ended early is `short`.
     """
 
     number: int
@@ -117,6 +116,11 @@ class Result:
     @property
     def is_done(self) -> bool:
         return self.status == "done"
+
+    @property
+    def is_stopped(self) -> bool:
+        """A full run that was ended early: short runs are not looked at on their way."""
+        return self.stage in LESS and bool(self.curve)
 
     @property
     def accuracy(self) -> float:

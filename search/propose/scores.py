@@ -13,11 +13,12 @@ import numpy as np
 from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from search.executors.evaluating import Hits
 from search.groups import AxisValue
 from search.guard.seal import seal, unseal
 from search.propose.problem import logit_error
 from search.propose.subsets import Pairs
-from search.scoring import Hits, Outcome, accuracy_fields, accuracy_of
+from search.scoring import Outcome, accuracy_fields, accuracy_of
 from workloads.training.accuracy import Accuracy
 
 FILE = "sensitivity.json"

@@ -24,11 +24,12 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from hwmodel.errors import ConfigError
+from search.executors.evaluating import Hits, IsEnough
 from search.groups import AxisValue, Group
 from search.propose.problem import Floats
 from search.propose.scores import ScoreCache
 from search.propose.subsets import Everything, SettledAgainst
-from search.scoring import Hits, IsEnough, Outcome
+from search.scoring import Outcome
 from search.space import Space
 from workloads.compress.config import CompressionConfig
 

@@ -25,8 +25,8 @@ from typing import Self
 import numpy as np
 
 from hwmodel.errors import ConfigError
+from search.executors.evaluating import Hits
 from search.propose.problem import logit_error
-from search.scoring import Hits
 
 #: A rise is settled once its standard error is below this [logits]: the model of the accuracy expects as much noise
 #: of a training run, and of an option's own part (`search.propose.accuracy_model.SCALES`) ...

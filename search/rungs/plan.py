@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from search.front.results import LESS, PROMOTED, STOPPED, Result, Stage
+from search.front.results import LESS, PROMOTED, Result, Stage
 from search.groups import AxisValue
 from search.propose.accuracy_model import Observations
 from search.propose.assembling import StudyProblem
@@ -133,8 +133,8 @@ class RungPlan:
                 y=float(y),
                 variance=float(variance),
                 is_done=result.is_done,
-                is_promoted=result.origin in (PROMOTED, STOPPED),
-                is_stopped=result.origin == STOPPED,
+                is_promoted=result.origin == PROMOTED,
+                is_stopped=result.is_stopped,
             )
             for row, y, variance, (_, result) in zip(
                 rows, logit_error(accuracy, total), counting_variance(accuracy, total), results, strict=True
@@ -146,9 +146,9 @@ class RungPlan:
         starts: list[int] = []
         level, promoted = math.inf, 0
         for index, entry in enumerate(entries):
-            if entry.share == FULL and not entry.is_promoted:  # by hand, or of no rung
+            own = _level(entry)
+            if own == FULL and not entry.is_promoted:  # by hand, or of no rung
                 continue
-            own = FULL if entry.is_promoted else entry.share
             if own < level or promoted == self._width:
                 starts.append(index)
                 promoted = 0
@@ -171,7 +171,7 @@ class RungPlan:
     def _continued(self, known: Sequence[_Entry], opened: Sequence[_Entry], rungs: Sequence[float]) -> Batch | None:
         """What is left of a bracket, at its shortest rung that is not finished."""
         for share in (*rungs, FULL):
-            before = [*known, *(entry for entry in opened if not entry.is_promoted and entry.share < share)]
+            before = [*known, *(entry for entry in opened if _level(entry) < share)]
             count = max(self._width, round(self._width / share))
             is_first = share == rungs[0]
             wanted = self._new(before, count) if is_first else self._promoted(before, rungs, share, count)
@@ -224,7 +224,7 @@ class RungPlan:
 
 def _level(entry: _Entry) -> float:
     """The fidelity that a run was begun at."""
-    return FULL if entry.is_promoted else entry.share
+    return FULL if entry.is_stopped else entry.share
 
 
 def _pairs(entries: Sequence[_Entry], share: float, stage: Stage) -> tuple[list[float], list[float]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from search.executors.evaluating import Watch
 from search.front.objective import Objective
 from search.front.results import Result
 from search.propose.fidelity import LEAST_PAIRS, Link
 from search.propose.problem import accuracy_of, logit_error
-from search.scoring import Watch
 
 #: Luck that a run is granted: so many standard deviations of the line from its accuracy so far to the last one.
 LUCK = 2.0

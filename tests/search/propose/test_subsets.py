@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from hwmodel.errors import ConfigError
+from search.executors.evaluating import Hits
 from search.executors.processes import Processes
 from search.observer import Observer
 from search.propose.posterior import read_sensitivity
 from search.propose.problem import logit_error
 from search.propose.scores import FILE
 from search.propose.subsets import ENOUGH, ENOUGH_SHARE, Everything, Pairs, SettledAgainst
-from search.scoring import Hits
 from search.space import Space
 from search.study import Study
 from tests.search.helpers import Count, ToyScorer, make_graph, total_drop

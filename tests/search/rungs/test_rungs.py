@@ -193,7 +193,7 @@ def test_an_evaluator_without_short_runs_is_refused(tmp_path: Path) -> None:
 
 def test_rungs_belong_to_the_study(tmp_path: Path) -> None:
     search(tmp_path, Stages(), qat=1)
-    with pytest.raises(ConfigError, match="fidelities.rungs"):
+    with pytest.raises(ConfigError, match=r"fidelities\.rungs"):
         search(tmp_path, Stages(), qat=1, **RUNGS)
     assert Fidelities().to_dict() == {}
 

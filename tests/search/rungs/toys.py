@@ -21,7 +21,7 @@ IMAGES = 10_000
 
 
 class Stages(ToyScorer):
-    """Full runs lose `total_drop`; short ones 1.5 times that and 3 % more; `is_wrong` turns the order of these round.
+    """Full runs lose `total_drop`; short ones 1.5 times that and 3 % more; `is_wrong` turns their order round.
 
     A warm run tells in its accuracy whose weights it had. Every finetuned model holds the hits of its full run.
     """

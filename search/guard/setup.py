@@ -1,0 +1,70 @@
+"""What a study is made with, as its runner needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hwmodel.errors import ConfigError
+from search.checkpoints import Save
+from search.front.limits import Limits
+from search.front.objective import Objective
+from search.rungs.fidelities import Fidelities
+from search.scoring import Evaluator
+from search.space import Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySetup:
+    """What a study was made with: everything that its results depend on, and where they go.
+
+    Attributes:
+        folder: of the run.
+        name: of the study.
+        space: the candidates.
+        objectives: accuracy among them.
+        seed: of every proposal and every finetuning.
+        evaluator: gives the accuracies.
+        use_sensitivity: measure single changes first.
+        save: writes a finetuned model; None writes `.safetensors`.
+        fuse: costs are of fused layers, as in `hwmodel.evaluate`.
+        sampler: who proposes, of `search.propose.sampler.SAMPLERS`.
+        limits: no candidate outside is scored.
+        subsets: single changes may be scored on a part of the images (`search.propose.subsets`).
+        fidelities: of finetuning.
+    """
+
+    folder: Path
+    name: str
+    space: Space
+    objectives: tuple[Objective, ...]
+    seed: int
+    evaluator: Evaluator
+    use_sensitivity: bool
+    save: Save | None
+    fuse: bool = True
+    sampler: str = "front"
+    limits: Limits = field(default_factory=Limits)
+    subsets: bool = True
+    fidelities: Fidelities = field(default_factory=Fidelities)
+
+
+def check_setup(setup: StudySetup) -> None:
+    """Refuse fidelities that sampler, evaluator or weights do not go with.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    wanted = setup.fidelities
+    if wanted.rungs and setup.sampler != "front":
+        raise ConfigError(f"rungs: need the sampler 'front', but got {setup.sampler!r}. Use it, or no rungs.")
+    if wanted.rungs and not setup.evaluator.has_short:
+        raise ConfigError(
+            "rungs: evaluate has no .qat_short(config, seed, share, start). Use no rungs, or a Scorer."
+        )
+    if wanted.warm and setup.save is not None:
+        raise ConfigError("warm: needs weights as .safetensors, but save writes others. Use save=None, or no warm.")
+    if wanted.stop_at and not setup.evaluator.has_watched:
+        raise ConfigError(
+            "stop_at: evaluate has no .qat_watched(config, seed, shares, stop). Use no stop_at, or a Scorer."
+        )
