@@ -177,15 +177,18 @@ def ties_of(result: Result, others: Sequence[Result]) -> tuple[int, ...]:
 def results_frame(results: Sequence[Result]) -> pd.DataFrame:
     """One row per result: number, stage, origin, status, accuracy, its 95 % interval, the costs, wall_s, key, ...
 
-    The parameters of the candidate follow, each in a column of its own.
+    The parameters of the candidate follow, each in a column of its own; `share`, of the epochs, is there where some
+    were finetuned in part.
     """
     import pandas as pd
 
     costs = list(dict.fromkeys(name for result in results for name in result.costs))
     parameters = list(dict.fromkeys(name for result in results for name in result.point))
+    has_shares = any(result.stage in LESS for result in results)
     rows = [
         {
-            "number": result.number, "stage": result.stage, "origin": result.origin, "status": result.status,
+            "number": result.number, "stage": result.stage, **({"share": result.share} if has_shares else {}),
+            "origin": result.origin, "status": result.status,
             "accuracy": result.accuracy, **interval_columns("accuracy", result.interval),
             "correct": result.correct, "total": result.total, "seed": result.seed,
             **{name: result.costs.get(name) for name in costs},
