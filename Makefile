@@ -6,6 +6,8 @@ VENV   ?= .venv
 EXTRAS ?= .venv-extras
 BIN    := $(VENV)/bin
 RUN    ?= runs/demo
+# Processes that share the tests, file by file: as many as there are cores. WORKERS=0: this one alone.
+WORKERS ?= auto
 # The small networks of the demo and the tests gain nothing from more threads, and on a busy machine lose a lot.
 export OMP_NUM_THREADS ?= 1
 # Nothing installed outside the virtual environment may help.
@@ -31,7 +33,7 @@ demo: install
 	@echo "The report is at $(abspath $(RUN))/report.html"
 
 test: install
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
 
 # transformers, timm, Ray and psycopg may move the versions of other packages, so they have an environment of their
 # own. It reads the packages of the first one, and those that are newer here come first. timm's dependencies are there.

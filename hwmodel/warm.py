@@ -14,13 +14,13 @@ from hwmodel.mapper import ahead
 from hwmodel.mapper.row_stationary import row_call
 from hwmodel.nest.task import Task
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Dims, Layer
 from hwmodel.place.placer import Placer
 from hwmodel.place.plan import Plan
 from hwmodel.place.situation import Price
 
 #: A layer with a single MAC: what kernels are compiled for is the same for all.
-ANY = Layer(name="any", module="any", dims={})
+ANY = Layer(name="any", module="any", dims=Dims())
 
 
 def warm() -> tuple[int, int]:

@@ -28,6 +28,7 @@ from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
 from search.ledger import RunLock, stopping
 from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
+from search.mirror.server import MirrorTarget
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
 from search.rebuild import rebuild_ledger
@@ -127,7 +128,10 @@ def _run(
             watch.message(note)
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
-            study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands)
+            study.run(
+                trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands,
+                server=None if spec.mirror is None else MirrorTarget.parse(spec.mirror),
+            )  # fmt: skip
         front = _final_front(study)
         measure_front(materials, front, spec.search.test_seeds, watch)
         picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
@@ -266,7 +270,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         materials.folder,
         graph=materials.graph,
         space=materials.space,
-        accelerator=materials.accelerator,
+        accelerator=materials.accelerators,
         evaluate=materials,
         objectives=spec.objectives,
         seed=spec.search.seed,
@@ -279,6 +283,8 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         rungs=spec.search.rungs,
         warm=spec.search.warm,
         stop_at=spec.search.stop_at,
+        sampler=spec.search.sampler,
+        limits=spec.limits,
     )
 
 

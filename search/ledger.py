@@ -6,7 +6,6 @@ The ledger is the truth; Optuna's database is rebuilt from it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from hwmodel.errors import ConfigError, HwModelError
 from search.front.results import Result, Stage
-from search.jsonl import append_line, count_bare, cut_torn_line, read_lines
+from search.jsonl import append_line, count_bare, cut_torn_line, parse_lines
 from workloads.compress.config import CompressionConfig, config_key
 
 LEDGER = "ledger.jsonl"
@@ -164,16 +163,16 @@ def read_results(folder: str | Path) -> tuple[Result, ...]:
 
 
 def _parse(path: Path) -> list[Result]:
-    data = path.read_bytes() if path.exists() else b""
-    return list(_parsed(path, hashlib.blake2b(data).digest()))
+    return list(_parsed(path, path.read_bytes() if path.exists() else b""))
 
 
 @lru_cache(maxsize=2)
 def _parsed(path: Path, content: bytes) -> tuple[Result, ...]:
-    """The results of a file of this content (its hash): a study asks more than once."""
+    """The results of a file of this content: a study asks more than once."""
     fix = way_out(path.parent)
     return tuple(
-        parse_result(item, number, f"{path}:{number + 1}", fix) for number, item in enumerate(read_lines(path, fix))
+        parse_result(item, number, f"{path}:{number + 1}", fix)
+        for number, item in enumerate(parse_lines(content, path, fix))
     )
 
 

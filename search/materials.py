@@ -155,7 +155,13 @@ class Materials:
 
     @cached_property
     def accelerator(self) -> Accelerator | None:
-        return None if self.spec.accelerator is None else load_accelerator(self.spec.accelerator)
+        return self.accelerators[0] if self.accelerators else None
+
+    @cached_property
+    def accelerators(self) -> tuple[Accelerator, ...]:
+        """Those of the specification; the first is meant by plain names."""
+        first = [] if self.spec.accelerator is None else [self.spec.accelerator]
+        return tuple(load_accelerator(name) for name in self.spec.accelerators or first)
 
     @cached_property
     def space(self) -> Space:

@@ -24,7 +24,7 @@ from hwmodel.mapper import bounds, search
 from hwmodel.mapper.counting import NestInputs
 from hwmodel.mapper.space import Hierarchy, TileSpace
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Dims, Layer
 
 #: Kernels of the free mapper that one process compiles, in the order in which they are called; the longest first.
 PARTS: tuple[tuple[Any, ...], ...] = (
@@ -149,7 +149,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _any_nest(accelerator: Accelerator) -> NestInputs:
     """Of a layer with a single MAC: its types are those of all layers."""
-    task, hierarchy = Task.of(Layer(name="any", dims={}), accelerator), Hierarchy.of(accelerator)
+    task, hierarchy = Task.of(Layer(name="any", dims=Dims()), accelerator), Hierarchy.of(accelerator)
     kept = hierarchy.choices(task)[0]
     return TileSpace(task, hierarchy, task.layer.dims).nest(kept, np.ones((1, 1, 8), np.int64))
 

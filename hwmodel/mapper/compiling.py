@@ -56,7 +56,7 @@ class _Part(JITCodeLibrary):
         for library in dict.fromkeys(self._linking_libraries):
             self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
-        self._finalize_dynamic_globals()
+        self._finalize_dynamic_globals()  # type: ignore[no-untyped-call]
         self._finalized = True
 
     @property
@@ -72,7 +72,10 @@ class _NoMachineCode:
 
 class _PartCompiler(Compiler):
     def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
-        super().__init__(typingctx, targetctx, library or _Part(targetctx.codegen(), "part"), *rest)
+        part: Any = _Part
+        super().__init__(  # type: ignore[no-untyped-call]
+            typingctx, targetctx, library or part(targetctx.codegen(), "part"), *rest
+        )
 
 
 @cache

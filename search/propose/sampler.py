@@ -21,10 +21,9 @@ from hwmodel.errors import ConfigError, check_one_of
 from search.propose.accuracy_model import Observations
 from search.propose.front import FrontProposer
 from search.propose.problem import Floats, Picks, Prior, Problem, logit_error
+from search.propose.samplers import SAMPLERS
 from search.seeds import derive_seed
 
-#: By name: ours, and Optuna's.
-SAMPLERS = ("front", "tpe", "nsga2", "random", "gp")
 #: Attribute of a trial: the images that its accuracy was counted over.
 TOTAL = "total"
 NSGA2_POPULATION = 20

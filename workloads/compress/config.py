@@ -149,12 +149,10 @@ class LayerChoice:
 
         `keep_channels`, `granularity`, `observer` and `rounding` are there only where they are set.
         """
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, default in _OPTIONAL.items():
-            value = values.pop(name)
-            if value != default:
-                values[name] = list(value) if isinstance(value, tuple) else value
-        return values
+        found = dict(_plain(self))
+        if "keep_channels" in found:
+            found["keep_channels"] = list(found["keep_channels"])
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -288,6 +286,17 @@ class CompressionConfig:
 
     def __reduce__(self) -> tuple[type[Self], tuple[dict[str, LayerChoice]]]:
         return (type(self), (dict(self.layers),))
+
+
+@lru_cache(maxsize=4096)
+def _plain(choice: LayerChoice) -> Mapping[str, Any]:
+    """What `LayerChoice.to_dict` copies."""
+    values: dict[str, Any] = {f.name: getattr(choice, f.name) for f in fields(choice)}
+    for name, default in _OPTIONAL.items():
+        value = values.pop(name)
+        if value != default:
+            values[name] = value
+    return MappingProxyType(values)
 
 
 def _by_name(values: Mapping[str, Any], make: Callable[[Any], LayerChoice]) -> dict[str, LayerChoice]:

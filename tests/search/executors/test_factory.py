@@ -9,7 +9,6 @@ import pytest
 
 from search.checkpoints import Checkpoints
 from search.executors import Executor, InProcess, Job, Processes, factory_of
-from search.front.objective import resolve_objectives
 from search.materials import Materials
 from search.observer import Observer
 from search.scoring import Evaluator
@@ -34,13 +33,12 @@ def test_a_worker_scores_what_the_driver_does(materials: Materials, tmp_path: Pa
     jobs += [Job(number=9, stage="qat", config=configs[0], seed=3)]
     factory = factory_of(materials)
     before = {path: path.read_bytes() for path in materials.folder.rglob("*") if path.is_file()}
-    axes = resolve_objectives(["accuracy", "avg_w_bits"])
 
     def scored(pool: Executor, folder: Path) -> list[object]:
         found: list[object] = []
         with pool:
             for job, outcome in pool.run(jobs, Observer()):
-                written = Checkpoints(folder=folder, objectives=axes).write(job.number, job.config.key, outcome)
+                written = Checkpoints(folder=folder).write(job.number, job.config.key, outcome)
                 found.append((job.number, outcome.accuracy, outcome.error, written))
         return found
 

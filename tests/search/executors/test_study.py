@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +16,14 @@ from search.executors import Engine, Processes, factory_of
 from search.job import resume_job, run_job
 from search.space import Space
 from search.study import Study
-from tests.search.executors.toys import is_running, wait_until
-from tests.search.helpers import Count, ToyScorer, make_graph
+from tests.search.executors.toys import Fragile, is_running, wait_until
+from tests.search.helpers import make_graph
 from tests.search.test_interrupt import essence
 from tests.search.test_materials import DATA, MODEL, SPEC
-from workloads.compress.config import CompressionConfig
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 ROOT = Path(__file__).parents[3]
 TRIALS, QAT, WORKERS = 9, 3, 2
-
-
-@dataclass(frozen=True)
-class Fragile:
-    """A toy scorer of which every sixth candidate kills its worker, once.
-
-    Attributes:
-        folder: gets a file per candidate.
-    """
-
-    folder: Path
-
-    def _strike(self, name: str) -> None:
-        path = self.folder / name
-        if int(name[:8], 16) % 6 == 0 and not path.exists():
-            path.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def ptq(self, config: CompressionConfig) -> Count:
-        self._strike(config.key)
-        return ToyScorer().ptq(config)
-
-    def qat(self, config: CompressionConfig, seed: int) -> tuple[Count, None]:
-        self._strike(config.key[::-1])
-        return ToyScorer().qat(config, seed)
 
 
 def search(folder: Path, marks: Path) -> Study:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from search.executors import Job
 from search.observer import Observer
-from tests.search.helpers import Count
+from tests.search.helpers import Count, ToyScorer
 from workloads.compress.config import CompressionConfig
 
 #: What the evaluator does -> weight bits of `fc` that ask for it.
@@ -80,6 +80,31 @@ class Toy:
 def tries_of(folder: Path, config: CompressionConfig) -> list[int]:
     """The process of every try at a candidate."""
     return [int(line) for line in (folder / config.key).read_text().split()]
+
+
+@dataclass(frozen=True)
+class Fragile:
+    """A toy scorer of which every fourth candidate kills its worker, once.
+
+    Attributes:
+        folder: gets a file per candidate.
+    """
+
+    folder: Path
+
+    def _strike(self, name: str) -> None:
+        path = self.folder / name
+        if int(name[:8], 16) % 4 == 0 and not path.exists():
+            path.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def ptq(self, config: CompressionConfig) -> Count:
+        self._strike(config.key)
+        return ToyScorer().ptq(config)
+
+    def qat(self, config: CompressionConfig, seed: int) -> tuple[Count, None]:
+        self._strike(config.key[::-1])
+        return ToyScorer().qat(config, seed)
 
 
 class Heard(Observer):
