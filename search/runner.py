@@ -12,7 +12,6 @@ from search.checkpoints import Checkpoints
 from search.executors.base import Executor, Job
 from search.front.results import COMPANIONS, PROMOTED, Origin, Result, Stage
 from search.groups import AxisValue
-from search.guard.setup import StudySetup
 from search.ledger import Ledger
 from search.mirror.local import OptunaMirror
 from search.observer import Observer
@@ -26,6 +25,7 @@ from search.propose.sensitivity import Sensitivity
 from search.rungs.fidelities import FULL, write_rungs
 from search.rungs.jobs import JobMaker, Proposal
 from search.rungs.plan import RungPlan
+from search.rungs.setup import StudySetup
 from search.scoring import Outcome, accuracy_fields
 from search.seeds import derive_seed
 from search.space import Point

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwmodel.errors import ConfigError, HwModelError
-from search.executors.evaluating import (
+from search.evaluating import (
     ORDINARY,
     BatchEvaluator,
     Evaluate,

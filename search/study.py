@@ -11,14 +11,13 @@ from hwmodel import CostTable, load_accelerator
 from hwmodel.errors import ConfigError, check_one_of, did_you_mean
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
+from search.evaluating import Evaluate
 from search.executors.base import Executor
-from search.executors.evaluating import Evaluate
 from search.executors.inprocess import InProcess
 from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
-from search.guard.setup import StudySetup, check_setup, record_of, settle_manifest
 from search.ledger import Ledger, writing
 from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
@@ -28,6 +27,7 @@ from search.propose.pricing import Pricer, Table
 from search.propose.samplers import SAMPLERS
 from search.rebuild import lost_note
 from search.rungs.fidelities import Fidelities, RungReport, read_rungs
+from search.rungs.setup import StudySetup, check_setup, record_of, settle_manifest
 from search.runner import Runner
 from search.scoring import Evaluator
 from search.space import Point, Space

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from search.executors.evaluating import ORDINARY, Ways
+from search.evaluating import ORDINARY, Ways
 from search.front.results import Stage
 from search.observer import Observer
 from search.scoring import Outcome

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from search.evaluating import ORDINARY
 from search.executors.base import Executor, Job
-from search.executors.evaluating import ORDINARY
 from search.guard.deadline import OutOfTimeError
 from search.observer import Observer
 from search.scoring import RECOVERABLE, Attempt, Evaluator, Outcome, tell

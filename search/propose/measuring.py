@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from search.evaluating import IsEnough, Ways
 from search.executors.base import Executor, Job
-from search.executors.evaluating import IsEnough, Ways
 from search.observer import Observer
 from search.propose.scores import ScoreCache
 from search.propose.sensitivity import Sensitivity, measure_sensitivity

@@ -13,7 +13,7 @@ import numpy as np
 from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from search.executors.evaluating import Hits
+from search.evaluating import Hits
 from search.groups import AxisValue
 from search.guard.seal import seal, unseal
 from search.propose.problem import logit_error

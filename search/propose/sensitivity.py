@@ -24,7 +24,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from hwmodel.errors import ConfigError
-from search.executors.evaluating import Hits, IsEnough
+from search.evaluating import Hits, IsEnough
 from search.groups import AxisValue, Group
 from search.propose.problem import Floats
 from search.propose.scores import ScoreCache

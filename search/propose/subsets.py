@@ -25,7 +25,7 @@ from typing import Self
 import numpy as np
 
 from hwmodel.errors import ConfigError
-from search.executors.evaluating import Hits
+from search.evaluating import Hits
 from search.propose.problem import logit_error
 
 #: A rise is settled once its standard error is below this [logits]: the model of the accuracy expects as much noise

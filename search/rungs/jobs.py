@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from search.evaluating import ORDINARY, Watch, Ways
 from search.executors.base import Job
-from search.executors.evaluating import ORDINARY, Watch, Ways
 from search.front.results import Origin, Result, Stage
 from search.groups import AxisValue
 from search.guard.seal import inside
-from search.guard.setup import StudySetup
 from search.propose.assembling import StudyProblem
 from search.propose.posterior import beliefs_of
 from search.propose.pricing import Pricer
 from search.propose.sensitivity import Sensitivity
 from search.rungs.fidelities import FULL
+from search.rungs.setup import StudySetup
 from search.rungs.starts import nearest
 from search.rungs.stops import watch_of
 from search.seeds import derive_seed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from search.executors.evaluating import Watch
+from search.evaluating import Watch
 from search.front.objective import Objective
 from search.front.results import Result
 from search.propose.fidelity import LEAST_PAIRS, Link

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hwmodel.errors import ConfigError
-from search.executors.evaluating import Hits
+from search.evaluating import Hits
 from search.executors.processes import Processes
 from search.observer import Observer
 from search.propose.posterior import read_sensitivity
