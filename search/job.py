@@ -279,6 +279,10 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         context=materials.context,
         timeout_s=spec.search.timeout_s,
         fuse=spec.fuse,
+        subsets=bool(spec.search.subsets),
+        rungs=spec.search.rungs,
+        warm=spec.search.warm,
+        stop_at=spec.search.stop_at,
         sampler=spec.search.sampler,
         limits=spec.limits,
     )

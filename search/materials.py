@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -265,9 +266,27 @@ class Materials:
         """First fidelity."""
         return self.scorer.ptq(config)
 
+    def num_images(self) -> int:
+        """Validation images that are counted one by one; 0 where they cannot be."""
+        return training.num_countable(self.data.validation)
+
+    def ptq_hits(self, config: CompressionConfig, is_enough: Callable[[Any], bool]) -> Any:
+        """First fidelity on a part of the images (`Scorer.ptq_hits`)."""
+        return self.scorer.ptq_hits(config, is_enough)
+
     def qat(self, config: CompressionConfig, seed: int) -> Any:
         """Second fidelity."""
         return self.scorer.qat(config, seed)
+
+    def qat_short(self, config: CompressionConfig, seed: int, share: float, start: Any = None) -> Any:
+        """A share of the second fidelity (`Scorer.qat_short`)."""
+        return self.scorer.qat_short(config, seed, share, start)
+
+    def qat_watched(
+        self, config: CompressionConfig, seed: int, shares: Sequence[float], stop: Callable[[float, Any], bool]
+    ) -> Any:
+        """Second fidelity, which may end early (`Scorer.qat_watched`)."""
+        return self.scorer.qat_watched(config, seed, shares, stop)
 
     def factory(self) -> ScorerFactory:
         """What makes the scorer in another process; the float model is trained or read here first."""

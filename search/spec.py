@@ -8,7 +8,7 @@ accelerator: eyeriss
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hwmodel import load_accelerator
 from hwmodel.chip.units import parse_quantity
@@ -18,6 +18,7 @@ from search.front.limits import parse_limits
 from search.front.objective import default_objectives, objective_named, resolve_objectives
 from search.front.picking import Rule, parse_rule
 from search.propose.samplers import SAMPLERS
+from search.rungs.fidelities import Fidelities
 from search.space import axis_values
 from workloads.training.settings import TrainSettings
 
@@ -54,6 +55,11 @@ class BudgetSpec(Schema):
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
         timeout: a candidate that takes longer at one fidelity has failed, `10 min`; None waits.
+        subsets: `auto` scores single changes on as many validation images as they need, where there are many; false
+            on all.
+        rungs: shares of the epochs of a finetuning, rising: short runs before full ones (`search.rungs`).
+        warm: short runs start from the nearest candidate of the front; full ones never do.
+        stop_at: shares of a full run after which one that cannot reach the front is ended.
     """
 
     trials: int = Field(default=60, ge=1)
@@ -63,6 +69,19 @@ class BudgetSpec(Schema):
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
     timeout: str | float | None = None
+    subsets: Literal["auto", False] = "auto"
+    rungs: list[float] = Field(default_factory=list)
+    warm: bool = False
+    stop_at: list[float] = Field(default_factory=list)
+
+    @property
+    def fidelities(self) -> Fidelities:
+        return Fidelities(rungs=tuple(self.rungs), warm=self.warm, stop_at=tuple(self.stop_at))
+
+    @model_validator(mode="after")
+    def _fidelities_are_valid(self) -> BudgetSpec:
+        _ = self.fidelities
+        return self
 
     @field_validator("timeout")
     @classmethod
@@ -185,6 +204,19 @@ class SearchSpec(Schema):
             missing = [name for name in names if objective_named(name).needs_accelerator]
             if missing and self.accelerator is None:
                 raise ConfigError(f"{key}: {missing[0]} needs an accelerator. Give one, such as 'eyeriss'.")
+        return self
+
+    @model_validator(mode="after")
+    def _rungs_differ(self) -> SearchSpec:
+        """Every rung, and every look at a full run, has epochs of its own; noticed here, not after the training."""
+        epochs = self.qat_settings.epochs
+        for key, shares in (("rungs", self.search.rungs), ("stop_at", self.search.stop_at)):
+            lengths = [self.qat_settings.shortened(share).epochs for share in shares]
+            if sorted({*lengths, epochs}) != [*lengths, epochs]:
+                raise ConfigError(
+                    f"search.{key}: must be different numbers of epochs below {epochs}, but {shares} are "
+                    f"{', '.join(map(str, lengths))}. Use more epochs, or other shares."
+                )
         return self
 
     @property

@@ -11,23 +11,25 @@ from hwmodel import CostTable, load_accelerator
 from hwmodel.errors import ConfigError, check_one_of, did_you_mean
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
+from search.evaluating import Evaluate
 from search.executors.base import Executor
 from search.executors.inprocess import InProcess
 from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
-from search.guard.manifest import check_same, read_manifest, write_manifest
-from search.ledger import Ledger, RunLock, writing
+from search.ledger import Ledger, writing
 from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
 from search.propose.posterior import Belief, beliefs_of, believed_front, read_sensitivity
 from search.propose.pricing import Pricer, Table
 from search.propose.samplers import SAMPLERS
-from search.rebuild import check_not_lost, lost_note
-from search.runner import Runner, StudySetup
-from search.scoring import Evaluate, Evaluator
+from search.rebuild import lost_note
+from search.rungs.fidelities import Fidelities, RungReport, read_rungs
+from search.rungs.setup import StudySetup, check_setup, record_of, settle_manifest
+from search.runner import Runner
+from search.scoring import Evaluator
 from search.space import Point, Space
 
 #: Key of the first accelerator's table, whose costs have plain names.
@@ -76,6 +78,10 @@ class Study:
         fuse: bool = True,
         sampler: str = "front",
         limits: Mapping[str, str | float] | None = None,
+        subsets: bool = True,
+        rungs: Sequence[float] = (),
+        warm: bool = False,
+        stop_at: Sequence[float] = (),
     ) -> Self:
         """A new study, or the one in the folder.
 
@@ -107,6 +113,14 @@ class Study:
                 `gp`.
             limits: bounds by the names of objectives, `{"latency": "<= 2 ms", "accuracy": ">= 0.9"}`: no candidate
                 outside a bounded cost is scored; accuracy below its bound is worth nothing to the search.
+            subsets: single changes are scored on as many validation images as they need, where `evaluate` tells
+                images apart (`.ptq_hits`) and there are more than `search.propose.subsets.WHOLE_UP_TO`.
+            rungs: shares of the epochs, rising: candidates are finetuned for so long first, and the most promising
+                in full (`search.rungs`); needs the sampler `front` and `.qat_short(config, seed, share, start)`.
+            warm: short runs start from the weights of the nearest candidate of the front; what is reported is
+                always trained from the float model.
+            stop_at: shares of a full run after which one that cannot reach the front any more is ended; needs
+                `.qat_watched(config, seed, shares, stop)`.
 
         Raises:
             ConfigError: an objective is unknown or needs an accelerator, the folder holds a study of another
@@ -132,8 +146,11 @@ class Study:
             fuse=fuse,
             sampler=sampler,
             limits=bounds,
+            subsets=subsets,
+            fidelities=Fidelities(rungs=tuple(rungs), warm=warm, stop_at=tuple(stop_at)),
         )
-        _settle_manifest(setup, _record(setup, graph, chips, table, context or {}), extend)
+        check_setup(setup)
+        settle_manifest(setup, record_of(setup, graph, chips, table, context or {}), extend)
         return cls(setup, graph, chips, table)
 
     # ---- what it is ----------------------------------------------------------------------------
@@ -275,6 +292,14 @@ class Study:
         sensitivity = read_sensitivity(self.folder, self.space) if self._setup.use_sensitivity else None
         return beliefs_of(self.space, sensitivity, known, self.objectives)
 
+    def rungs(self) -> tuple[RungReport, ...]:
+        """What short runs said of full ones, rung by rung; none without rungs, or before the first finetunings.
+
+        Raises:
+            ConfigError: `rungs.json` is damaged.
+        """
+        return read_rungs(self.folder)
+
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
         """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
 
@@ -338,42 +363,3 @@ def _check_priced(objectives: Sequence[Objective], chips: Sequence[Accelerator],
                 f"objectives: energy needs energies, but {chip.name!r} has none: every candidate would cost 0 pJ. "
                 "Use latency."
             )
-
-
-def _record(
-    setup: StudySetup,
-    graph: LayerGraph,
-    accelerators: Sequence[Accelerator],
-    table: Table | None,
-    context: Mapping[str, Any],
-) -> dict[str, Any]:
-    chip = "none" if table is None else "a given table"
-    if accelerators:
-        chip = ", ".join(f"{item.name} ({item.fingerprint})" for item in accelerators)
-    return {
-        "name": setup.name,
-        "seed": setup.seed,
-        "objectives": [objective.name for objective in setup.objectives],
-        "graph": f"{graph.name} ({graph.fingerprint})",
-        "accelerator": chip,
-        "fuse": setup.fuse,
-        "sampler": setup.sampler,
-        "sensitivity": setup.use_sensitivity,
-        "limits": setup.limits.to_dict(),
-        "context": dict(context),
-        "space": setup.space.to_dict(),
-    }
-
-
-def _settle_manifest(setup: StudySetup, record: Mapping[str, Any], extend: bool) -> None:
-    """Write the manifest of a new or extended study, or check that of an old one."""
-    old = read_manifest(setup.folder)
-    check_not_lost(setup.folder)
-    is_written = old is None
-    if old is not None:
-        is_written = check_same(old, record, num_results=len(Ledger(setup.folder)), extend=extend)
-    elif len(Ledger(setup.folder)):
-        raise ConfigError(f"{setup.folder}: holds a ledger but no study.json. Restore it, or choose a new name.")
-    if is_written:
-        with RunLock(setup.folder):
-            write_manifest(setup.folder, record)

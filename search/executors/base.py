@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from search.evaluating import ORDINARY, Ways
 from search.front.results import Stage
 from search.observer import Observer
 from search.scoring import Outcome
@@ -20,15 +21,17 @@ class Job:
 
     Attributes:
         number: of the candidate, for messages.
-        stage: `ptq` or `qat`.
+        stage: of `Stage`.
         config: the candidate.
         seed: of the finetuning; PTQ needs none.
+        ways: how, where not in full.
     """
 
     number: int
     stage: Stage
     config: CompressionConfig
     seed: int = 0
+    ways: Ways = ORDINARY
 
 
 class Executor(ABC):

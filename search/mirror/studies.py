@@ -1,8 +1,9 @@
-"""The ledger as two Optuna studies of a storage, `NAME-ptq` and `NAME-qat`: one trial per result, in its order."""
+"""The ledger as Optuna studies of a storage, `NAME-STAGE`: one trial per result of the stage, in its order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import optuna
 from optuna.distributions import distribution_to_json
@@ -62,7 +63,7 @@ class MirroredStudies:
             ConfigError: a study of that name is of another run.
             Exception: of Optuna, SQLAlchemy or the database.
         """
-        for stage in ("ptq", "qat"):
+        for stage in get_args(Stage):
             wanted = [result for result in results if result.stage == stage]
             if wanted or self._study_name(stage) in self._names():
                 self._sync_stage(stage, wanted)
@@ -73,7 +74,7 @@ class MirroredStudies:
         Raises:
             ConfigError, Exception: as for `sync`.
         """
-        for stage in ("ptq", "qat"):
+        for stage in get_args(Stage):
             wanted = [result for result in results if result.stage == stage]
             if wanted:
                 with quiet_optuna():

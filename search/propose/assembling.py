@@ -24,7 +24,7 @@ from search.propose.sensitivity import Sensitivity
 from search.space import Space
 
 #: Share of a rise that is expected to stay after finetuning, and without.
-SLOPES: dict[Stage, float] = {"ptq": 1.0, "qat": 0.5}
+SLOPES: dict[Stage, float] = {"ptq": 1.0, "short": 0.5, "warm": 0.5, "qat": 0.5}
 #: Where nothing was measured: the rise of a weight width b is this times 4^-b, of activations and densities alike.
 GUESSED_RISE = 8.0
 
@@ -88,12 +88,13 @@ class StudyProblem:
             distributions=distributions(self.space),
             accuracy=self.objectives.index(ACCURACY),
             seed=seed,
-            proposer=self._proposer(stage),
+            proposer=self.proposer(stage),
             layout=self.layout,
             history=history,
         )
 
-    def _proposer(self, stage: Stage) -> FrontProposer:
+    def proposer(self, stage: Stage) -> FrontProposer:
+        """Ours at one fidelity, made once."""
         if stage not in self._proposers:
             self._proposers[stage] = FrontProposer(self.problem(stage))
         return self._proposers[stage]

@@ -85,6 +85,31 @@ class FrontProposer:
             front = front.with_point(self.pool.costs(row[None])[0], float(accuracy_of(model.mean(row[None]))[0]))
         return chosen
 
+    def promote(self, seen: Observations, reached: Picks, waiting: Picks, count: int) -> list[tuple[int, ...]]:
+        """At most `count` of the candidates that wait: those expected to add most to the front of those reached.
+
+        Args:
+            seen: what was scored, at any fidelity.
+            reached: (n, num_decisions), run in full.
+            waiting: (m, num_decisions), each once, run at a lower fidelity only.
+            count: of the answer.
+        """
+        if not len(waiting):
+            return []
+        model = AccuracyModel(self.problem.prior, self._relevant(seen))
+        costs, outlook, front = self.pool.costs(waiting), Outlook(model, waiting), self.front(model, reached)
+        blocked, chosen = set[bytes](), list[tuple[int, ...]]()
+        while len(chosen) < min(count, len(waiting)):
+            deviation = None if len(reached) + len(chosen) < FIRST_RUNS else outlook.deviation
+            best = _free(waiting, costs, outlook.mean, front.improvement(costs, outlook.mean, deviation), blocked)
+            if best is None:
+                break
+            chosen.append(tuple(waiting[best].tolist()))
+            blocked.add(waiting[best].tobytes())
+            front = front.with_point(costs[best], float(accuracy_of(outlook.mean[best])))
+            outlook.believe(best)
+        return chosen
+
     def _first(self, blocked: AbstractSet[bytes]) -> Picks | None:
         """The most precise candidate, if it is known, free and within the limits."""
         row = np.array(self.problem.precise, dtype=np.int64)

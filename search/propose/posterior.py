@@ -22,7 +22,8 @@ from search.guard.manifest import read_manifest
 from search.propose.accuracy_model import AccuracyModel, nearest_to_front
 from search.propose.assembling import StudyProblem
 from search.propose.problem import accuracy_of
-from search.propose.sensitivity import FILE, ScoreCache, Sensitivity, sensitivity_of, single_changes
+from search.propose.scores import FILE, ScoreCache
+from search.propose.sensitivity import Sensitivity, sensitivity_of, single_changes
 from search.space import Space
 from workloads.training.accuracy import Interval
 
