@@ -278,6 +278,16 @@ class Materials:
         """Second fidelity."""
         return self.scorer.qat(config, seed)
 
+    @property
+    def batch_size(self) -> int:
+        """Finetunings that train as one; `auto` leaves two thirds of the runs to learn from the first."""
+        wanted = self.spec.search.batch
+        return max(1, min(16, self.spec.search.qat // 3)) if wanted == "auto" else wanted
+
+    def qat_many(self, configs: Sequence[CompressionConfig], seeds: Sequence[int]) -> Any:
+        """Second fidelity of several candidates as one (`Scorer.qat_many`)."""
+        return self.scorer.qat_many(configs, seeds)
+
     def qat_short(self, config: CompressionConfig, seed: int, share: float, start: Any = None) -> Any:
         """A share of the second fidelity (`Scorer.qat_short`)."""
         return self.scorer.qat_short(config, seed, share, start)

@@ -69,7 +69,7 @@ class Runner:
         self._points: dict[int, dict[str, AxisValue]] = {}
         self._seen: dict[Stage, set[tuple[int, ...]]] = {stage: set() for stage in get_args(Stage)}
         self._cache = ScoreCache(setup.folder / FILE)
-        self._checkpoints = Checkpoints(folder=setup.folder, save=setup.save)
+        self._checkpoints = Checkpoints(folder=setup.folder, save=setup.save, keeps_all=not executor.is_exact)
         self._maker = JobMaker(setup, pricer, lambda: self._problem, lambda: self._sensitivity)
         mirror.sync(ledger.results)
         for result in ledger:

@@ -8,7 +8,7 @@ accelerator: eyeriss
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from hwmodel import load_accelerator
 from hwmodel.chip.units import parse_quantity
@@ -55,6 +55,8 @@ class BudgetSpec(Schema):
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
         timeout: a candidate that takes longer at one fidelity has failed, `10 min`; None waits.
+        batch: finetunings that train as one, or `auto`; equal to those apart up to rounding, so 1, which
+            is reproducible to the last bit, is the default.
         subsets: `auto` scores single changes on as many validation images as they need, where there are many; false
             on all.
         rungs: shares of the epochs of a finetuning, rising: short runs before full ones (`search.rungs`).
@@ -69,6 +71,7 @@ class BudgetSpec(Schema):
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
     timeout: str | float | None = None
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     subsets: Literal["auto", False] = "auto"
     rungs: list[float] = Field(default_factory=list)
     warm: bool = False

@@ -42,6 +42,11 @@ class Executor(ABC):
     def width(self) -> int:
         """Jobs that are best given at once."""
 
+    @property
+    def is_exact(self) -> bool:
+        """A candidate scored again, alone, gives the same to the last bit."""
+        return True
+
     @abstractmethod
     def run(self, jobs: Sequence[Job], observer: Observer) -> Iterator[tuple[Job, Outcome]]:
         """The outcome of every job, in the order of the jobs, whichever is finished first.
