@@ -141,7 +141,6 @@ def test_without_an_address_a_cluster_of_this_machine_is_started(tmp_path: Path)
         assert scored(pool, "good") == ([(0, correct_of(config_of("good")) / 1000, "")], [])
 
 
-@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1"])
-def test_no_cluster_is_said_at_once(tmp_path: Path, address: str) -> None:
-    with pytest.raises(ConfigError, match=rf"no cluster at '{address}': .* Start one: ray start --head"):
-        RayExecutor(Toy(tmp_path), address=address)
+def test_no_cluster_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no cluster at '127\.0\.0\.1:1': .* Start one: ray start --head"):
+        RayExecutor(Toy(tmp_path), address="127.0.0.1:1")
