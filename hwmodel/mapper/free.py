@@ -106,8 +106,10 @@ def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
                 continue
             score = _score(wanted.objective, found)
             tied = best is not None and score >= limit * (1 - SLACK)
-            if best is None or not tied or _tie(wanted.objective, found) < _tie(wanted.objective, best):
+            if best is None or not tied or found.cycles < best.cycles:
                 best, limit = found, min(score, limit)
+            if wanted.objective == LATENCY:  # of as few cycles the second pass finds the best
+                limit = score * (1 - SLACK)
         if best is not None:
             return best
     return None
@@ -115,10 +117,6 @@ def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
 
 def _score(objective: int, found: Found) -> float:
     return (found.energy_pj, found.cycles, found.energy_pj * found.cycles)[objective]
-
-
-def _tie(objective: int, found: Found) -> float:
-    return found.energy_pj if objective == LATENCY else found.cycles
 
 
 class _Branch:
