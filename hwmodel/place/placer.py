@@ -18,13 +18,14 @@ from hwmodel.mapper.free import OBJECTIVES, Objective
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.place import division, kernel
+from hwmodel.place.hopes import BOUNDS_LESS, FLOORS
 from hwmodel.place.pinning import UNITS, Pins
 from hwmodel.place.plan import Plan
 from hwmodel.place.program import program_of, weights_of
 from hwmodel.place.situation import Price, Situation, outside
 from hwmodel.place.stripes import Striped, Trials
 from hwmodel.place.tables import CLOSE, OPEN, Block, Choices
-from hwmodel.place.telling import I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
+from hwmodel.place.telling import FLOOR, I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
 from hwmodel.price.load import weight_bits
 from hwmodel.price.sparsity import useful_zeros
 from hwmodel.price.stripes import least
@@ -87,39 +88,62 @@ class Placer:
         situations = 8 if accelerator.keeper is not None else 1
         self.prices: Floats = np.full((ROOM, situations, len(self.program.rooms), 2), np.nan)
         self.striped: Ints = np.full((ROOM, len(plan.heights)), -1, dtype=np.int64)
-        self.floors: Floats = np.zeros((ROOM, situations, 2))
+        self.floors: Floats = np.full((ROOM, situations, FLOORS), np.nan)
+        self._stays = [self.stay((situation, 0), Stay()).resident for situation in range(situations)]
         self._situations: list[Situation] = []
         self._row_of: dict[Any, int] = {}
 
     def run(self, picks: Ints) -> Placed:
         """Place and price candidates. picks: (n, L) choice of every layer."""
-        count, layers, tensors = len(picks), len(self.plan.layers), len(self.plan.tensors)
-        placed = Placed(
-            np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 3), np.int64)
-        )
-        together = max(1, min(count, BLOCK, STATES // max(*self._remembered(), 1)))
+        placed = self._room_for(len(picks))
+        together = max(1, min(len(picks), BLOCK, STATES // max(*self._remembered(), 1)))
         if self.plan.stored:
             together = UNITS + 1
-        block, trials, pins = self._block(together), self._trials(together), self._pins(together)
-        missing = np.zeros((TOLD, MISSING), np.int64)
-        while True:
-            choices = Choices(self.widths, self.place, self.rows, self.prices)
-            striped = Striped(self.striped, self.floors)
-            if self.plan.stored:
-                told = division.evaluate(
-                    self.program, self.groups, choices, striped, self.weights, block, trials, pins,
-                    self.objective, picks, placed.totals, placed.inside, placed.where, missing,
-                )  # fmt: skip
-            else:
-                fusing = (self.groups, striped, trials) if self._may_fuse else (None, None, None)
-                told = kernel.evaluate(
-                    self.program, fusing[0], choices, fusing[1], block, fusing[2], self.objective, picks,
-                    placed.totals, placed.inside, placed.where, missing,
-                )  # fmt: skip
-            if not told:
-                return placed
-            for row in np.unique(missing[: min(told, TOLD)], axis=0):
+        space = self._block(together), self._trials(together), self._pins(together)
+        left = np.arange(len(picks))
+        while len(left):
+            found, missing = self._evaluate(picks[left], *space)
+            placed.totals[left], placed.inside[left], placed.where[left] = found.totals, found.inside, found.where
+            left = left[np.isnan(found.totals[:, 0])]
+            for row in np.unique(missing, axis=0) if len(left) else ():
                 self._fill(*(int(value) for value in row))
+        return placed
+
+    def _evaluate(self, picks: Ints, block: Block, trials: Trials, pins: Pins) -> tuple[Placed, Ints]:
+        """Candidates placed with what is known, and what is missing; of the others the energy is NaN."""
+        placed, missing = self._room_for(len(picks)), self._missing
+        choices = Choices(self.widths, self.place, self.rows, self.prices, self.floors)
+        striped = Striped(self.striped, self._share)
+        if self.plan.stored:
+            told = division.evaluate(
+                self.program, self.groups, choices, striped, self.weights, block, trials, pins, self.objective,
+                picks, placed.totals, placed.inside, placed.where, missing,
+            )  # fmt: skip
+        else:
+            fusing = (self.groups, striped, trials) if self._may_fuse else (None, None, None)
+            told = kernel.evaluate(
+                self.program, fusing[0], choices, fusing[1], block, fusing[2], self.objective, picks,
+                placed.totals, placed.inside, placed.where, missing,
+            )  # fmt: skip
+        return placed, missing[: min(told, TOLD)]
+
+    def _room_for(self, count: int) -> Placed:
+        """Nothing placed yet."""
+        layers, tensors = len(self.plan.layers), len(self.plan.tensors)
+        return Placed(
+            np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 3), np.int64)
+        )
+
+    @cached_property
+    def _missing(self) -> Ints:
+        return np.zeros((TOLD, MISSING), np.int64)
+
+    @cached_property
+    def _share(self) -> float:
+        """What a layer in stripes costs at least, of the floor of the whole: nothing where small parts compress
+        better."""
+        memories = self.accelerator.memories().values()
+        return 0.0 if any({"I", "O"} & set(memory.compressed) for memory in memories) else 1.0
 
     @cached_property
     def _may_fuse(self) -> bool:
@@ -160,8 +184,6 @@ class Placer:
             widest=np.zeros((len(self.groups.groups), count)),
             base=np.zeros((2, count)),
             tried=np.zeros(count, np.bool_),
-            hopes=np.zeros((self._most_states(), count)),
-            hoped=np.zeros((3, self._most_states(), count), np.int64),
             fused=np.zeros((layers, count), np.int64),
             streamed=np.zeros((tensors, count), np.bool_),
         )
@@ -199,6 +221,8 @@ class Placer:
             self._add_row(*where)
         elif kind == STRIPE:
             self._add_stripe(*where[:2])
+        elif kind == FLOOR:
+            self._add_floor(where[0])
         else:
             self._add_price(*where[:3])
 
@@ -211,10 +235,19 @@ class Placer:
         """A row for the layer of a row, in stripes of a height."""
         found = self._situations[row]._replace(rows=self.plan.heights[height])
         self.striped[row, height] = stripe = self._row(found)
-        for situation in range(self.floors.shape[1]):
-            stay = self.stay((situation, 0), found.stay)
-            task = Task.of(found.layer, self.accelerator, stay).without_removed_filters()
-            self.floors[stripe, situation] = least(task, found.rows, float(found.unwritten))
+        self._add_floor(stripe)
+
+    def _add_floor(self, row: int) -> None:
+        """What a row costs at least in every situation, and whether its price for a room bounds those for less.
+
+        A mapping minimises the cost of all of its outputs, padded ones too: where some of them are left out of the
+        price, it is no bound. Of stripes it is the parts of the sums that are minimal, not their product.
+        """
+        found = self._situations[row]
+        task = Task.of(found.layer, self.accelerator).without_removed_filters()
+        is_bound = not found.unwritten and (not found.rows or OBJECTIVES[self.objective] != "edp")
+        self.floors[row, :, :BOUNDS_LESS] = least(task, found.rows, float(found.unwritten), self._stays)
+        self.floors[row, :, BOUNDS_LESS] = is_bound
 
     def _row(self, situation: Situation) -> int:
         """The row of a situation; layers that are alike share it."""
@@ -225,7 +258,7 @@ class Placer:
             if len(self._situations) > len(self.prices):
                 self.prices = np.concatenate((self.prices, np.full_like(self.prices, np.nan)))
                 self.striped = np.concatenate((self.striped, np.full_like(self.striped, -1)))
-                self.floors = np.concatenate((self.floors, np.zeros_like(self.floors)))
+                self.floors = np.concatenate((self.floors, np.full_like(self.floors, np.nan)))
         return self._row_of[key]
 
     def _alike(self, layer: Layer) -> Layer:
