@@ -14,11 +14,11 @@ from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import Floats
 from hwmodel.mapper.scores import EDP, ENERGY, LATENCY
 from hwmodel.place.tables import Choices
-from hwmodel.place.telling import score_of
+from hwmodel.place.telling import BOUND, PRICE, Told, score_of, tell
 
 #: Columns of a floor: the least energy [pJ] and cycles, whatever the mapping; and 1 where a price for more room
-#: bounds those for less. NaN where it is not known yet.
-LEAST_PJ, LEAST_CYCLES, BOUNDS_LESS, FLOORS = range(4)
+#: bounds those for less, and where the mapper's own bound is among the first two. NaN where they are not known yet.
+LEAST_PJ, LEAST_CYCLES, BOUNDS_LESS, IS_SHARP, FLOORS = range(5)
 #: What rounding may take from a bound.
 NEARLY = 1 - 1e-9
 
@@ -62,7 +62,11 @@ def score_or_hope(
 
 
 @internal
-def easier(choices: Choices, row: int, situation: int, room: int) -> int:
-    """The room whose price is asked for: first all of it, which bounds the others."""
-    is_bound = choices.floors[row, situation, BOUNDS_LESS] > 0
-    return 0 if is_bound and np.isnan(choices.prices[row, situation, 0, 0]) else room
+def ask(choices: Choices, told: Told, row: int, situation: int, room: int) -> None:
+    """Tells what lacks first of a price: the mapper's bound, then the price for all of the room, which bounds the
+    others."""
+    floor, is_new = choices.floors[row, situation], np.isnan(choices.prices[row, situation, 0, 0])
+    if floor[IS_SHARP] == 0 and is_new:
+        tell(told, BOUND, row, situation, 0, 0)
+    else:
+        tell(told, PRICE, row, situation, 0 if floor[BOUNDS_LESS] > 0 and is_new else room, 0)

@@ -15,17 +15,19 @@ from hwmodel.chip.accelerator import Accelerator, Widths
 from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.free import OBJECTIVES, Objective
+from hwmodel.mapper.shared import bound_mapping
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.stripes import stripes
 from hwmodel.place import division, kernel
-from hwmodel.place.hopes import BOUNDS_LESS, FLOORS
+from hwmodel.place.hopes import BOUNDS_LESS, FLOORS, IS_SHARP, LEAST_CYCLES, LEAST_PJ, NEARLY
 from hwmodel.place.pinning import UNITS, Pins
 from hwmodel.place.plan import Plan
 from hwmodel.place.program import program_of, weights_of
 from hwmodel.place.situation import Price, Situation, outside
 from hwmodel.place.stripes import Striped, Trials
 from hwmodel.place.tables import CLOSE, OPEN, Block, Choices
-from hwmodel.place.telling import FLOOR, I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
+from hwmodel.place.telling import BOUND, FLOOR, I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
 from hwmodel.price.load import weight_bits
 from hwmodel.price.sparsity import useful_zeros
 from hwmodel.price.stripes import least
@@ -223,6 +225,8 @@ class Placer:
             self._add_stripe(*where[:2])
         elif kind == FLOOR:
             self._add_floor(where[0])
+        elif kind == BOUND:
+            self._sharpen(*where[:2])
         else:
             self._add_price(*where[:3])
 
@@ -248,6 +252,23 @@ class Placer:
         is_bound = not found.unwritten and (not found.rows or OBJECTIVES[self.objective] != "edp")
         self.floors[row, :, :BOUNDS_LESS] = least(task, found.rows, float(found.unwritten), self._stays)
         self.floors[row, :, BOUNDS_LESS] = is_bound
+        self.floors[row, :, IS_SHARP] = bool(found.unwritten)
+
+    def _sharpen(self, row: int, situation: int) -> None:
+        """The mapper's bounds of a row in a situation, with all of the room."""
+        found, floor = self._situations[row], self.floors[row, situation]
+        stay = self.stay((situation, 0), found.stay)
+        task = Task.of(found.layer, self.accelerator, stay).without_removed_filters()
+        task = task.with_density(useful_zeros(task))
+        parts = stripes(task.layer, found.rows) if found.rows else ((task.layer, 1),)
+        metrics: tuple[tuple[int, Objective, Objective], ...] = (
+            (LEAST_PJ, "energy", "latency"), (LEAST_CYCLES, "latency", "energy")
+        )  # fmt: skip
+        for column, metric, other in metrics:
+            if self.objective != OBJECTIVES.index(other):
+                least = sum((bound_mapping(task.with_layer(part), metric) * n for part, n in parts), start=0.0)
+                floor[column] = max(floor[column], least if metric == "latency" else least * NEARLY)
+        floor[IS_SHARP] = 1
 
     def _row(self, situation: Situation) -> int:
         """The row of a situation; layers that are alike share it."""

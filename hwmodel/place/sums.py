@@ -9,7 +9,7 @@ import numpy as np
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.place import stripes
-from hwmodel.place.hopes import easier
+from hwmodel.place.hopes import ask
 from hwmodel.place.stripes import COUNT, FIRST, OUTPUT, Groups, Striped, Trials
 from hwmodel.place.tables import (
     BIRTH,
@@ -23,7 +23,7 @@ from hwmodel.place.tables import (
     run_vector,
     situation_at,
 )
-from hwmodel.place.telling import I_INSIDE, O_INSIDE, PRICE, Told, room_of, tell
+from hwmodel.place.telling import I_INSIDE, O_INSIDE, Told, room_of
 
 
 @internal
@@ -54,7 +54,7 @@ def _sum_whole(
         energy[b] = prices[rows[b], situation, room, 0]
         block.parts[layer, 3, b] += prices[rows[b], situation, room, 1]
         if np.isnan(energy[b]) and not block.lacks[b]:
-            tell(told, PRICE, rows[b], situation, easier(choices, rows[b], situation, room), 0)
+            ask(choices, told, rows[b], situation, room)
 
 
 @internal
@@ -89,7 +89,7 @@ def _sum_striped(
     parts[0, b] = choices.prices[row, situation, rooms[b], 0]
     parts[3, b] += choices.prices[row, situation, rooms[b], 1]
     if np.isnan(parts[0, b]) and not block.lacks[b]:
-        tell(told, PRICE, row, situation, easier(choices, row, situation, rooms[b]), 0)
+        ask(choices, told, row, situation, rooms[b])
 
 
 @internal
