@@ -18,7 +18,7 @@ from hwmodel.mapper.free import Objective
 from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Dims, Layer
 from hwmodel.network.stored import first_reads
 from hwmodel.place.placer import Placer
 from hwmodel.place.plan import Plan
@@ -213,5 +213,24 @@ def _entry(plan: Plan, placer: Placer, choices: tuple[Choice | None, ...], modul
         )
         w_bits[c] = tasks[members[0]].widths.w
         for n, task in tasks.items():
-            placer.prefill(n, c, task.widths.i, task.widths.o)
+            if not placer.places:
+                placer.prefill(n, c, task.widths.i, task.widths.o)
+    if placer.places:
+        for n in members:
+            for c in _widest([Task.of(layer, placer.accelerator) for layer in placer.options[n][:count]]):
+                widths = Task.of(placer.options[n][c], placer.accelerator).widths
+                placer.prefill(n, c, widths.i, widths.o)
     return _Entry(choices=choices, layers=members, weight_bits=weight_bits, bops=bops, w_bits=w_bits)
+
+
+def _widest(tasks: Sequence[Task]) -> list[int]:
+    """Choices of a layer that no other of its shape is as wide as, in w and i: what holds them holds all."""
+    ranked = sorted(range(len(tasks)), key=lambda n: (-tasks[n].widths.w, -tasks[n].widths.i))
+    most: dict[Dims, int] = {}
+    found = []
+    for n in ranked:
+        dims, width = tasks[n].without_removed_filters().layer.dims, tasks[n].widths.i
+        if width > most.get(dims, 0):
+            most[dims] = width
+            found.append(n)
+    return found

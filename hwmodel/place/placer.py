@@ -211,6 +211,11 @@ class Placer:
         steps = self.program.steps
         return int(steps[steps[:, 0] == OPEN, 2].sum()), int(steps[steps[:, 0] == CLOSE, 2].sum())
 
+    @property
+    def places(self) -> bool:
+        """Some tensor or weight may stay, so that a layer has many prices."""
+        return bool(self.plan.movable or self.plan.stored)
+
     def prefill(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """Price a layer at a choice between tensors of these widths, all outside, with all of the room."""
         self._add_row(layer, pick, i_bits, o_bits)
