@@ -81,7 +81,7 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
 
 
 def bound_best(task: Task, optimize: Objective) -> float:
-    """A lower bound of what the best mapping of a task costs, that of its best branch; infinite where nothing fits."""
+    """A lower bound of what the best mapping of a task costs, infinite where nothing fits."""
     branches = _branches(task)
     wanted = _wanted(branches, optimize)
     return min(branch.bound(wanted) for branch in branches)
