@@ -1,7 +1,7 @@
 """What a layer without a price may be hoped to cost, so that most layers in most situations never need one.
 
 The placement takes a lower bound where there is no price yet, and asks for the prices on the way that is the best
-with that, until it has them all: every other way costs no less than its bounds, and these are no better (Lemma 18
+with that, until it has them all: every other way costs no less than its bounds, and these are no better (Lemma 20
 of docs/mapper.md). At equal scores what is not known goes first, so that the way found in the end is the one that
 would be found if everything had a price. Only for cycles, which add exactly, a bound has a tie of its own.
 """

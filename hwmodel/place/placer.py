@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hwmodel.chip.accelerator import Accelerator, Widths
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.free import OBJECTIVES, Objective
@@ -23,12 +23,11 @@ from hwmodel.place import division, kernel
 from hwmodel.place.hopes import BOUNDS_LESS, FLOORS, IS_SHARP, LEAST_CYCLES, LEAST_PJ, NEARLY
 from hwmodel.place.pinning import UNITS, Pins
 from hwmodel.place.plan import Plan
-from hwmodel.place.program import program_of, weights_of
+from hwmodel.place.program import group_weights, program_of, stored_weights, weights_of, widths_of
 from hwmodel.place.situation import Price, Situation, outside
 from hwmodel.place.stripes import Striped, Trials
 from hwmodel.place.tables import CLOSE, OPEN, Block, Choices
 from hwmodel.place.telling import BOUND, FLOOR, I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
-from hwmodel.price.load import weight_bits
 from hwmodel.price.sparsity import useful_zeros
 from hwmodel.price.stripes import least
 
@@ -78,9 +77,9 @@ class Placer:
     ) -> None:
         self.plan, self.accelerator, self.options, self.price = plan, accelerator, options, price
         self.objective = OBJECTIVES.index(optimize)
-        self.widths = _widths(options, accelerator)
-        self.program, self.groups = program_of(plan, accelerator, _weights(plan, options, accelerator))
-        self.weights = weights_of(plan, _stored(plan, options, accelerator))
+        self.widths = widths_of(options, accelerator)
+        self.program, self.groups = program_of(plan, accelerator, group_weights(plan, options, accelerator))
+        self.weights = weights_of(plan, stored_weights(plan, options, accelerator))
         self._bits = sorted({int(w) for w in np.unique(self.widths) if w} | {accelerator.native_bits.i})
         place = np.full(_WIDTHS, -1, dtype=np.int64)
         place[self._bits] = range(len(self._bits))
@@ -319,38 +318,3 @@ class Placer:
             if self.program.rooms[smaller] < price.room_bits:
                 break
             self.prices[row, situation, smaller] = price.energy_pj, price.cycles
-
-
-def _widths(options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Ints:
-    """Widths of w, i and, where a layer fixes it, o at every choice. (L, C, 3)"""
-    widths = np.zeros((len(options), max((len(found) for found in options), default=1), 3), dtype=np.int64)
-    for n, found in enumerate(options):
-        for c, layer in enumerate(found):
-            own: Widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-            fixed = 0 if layer.bits is None else layer.bits.o or 0
-            widths[n, c] = own.w, own.i, fixed
-    return widths
-
-
-def _weights(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Floats:
-    """What the weights of a layer at a choice take of the resident memory; infinite where it holds none. (L, C)"""
-    bits = np.full((len(options), max((len(found) for found in options), default=1)), np.inf)
-    keeper = accelerator.keeper
-    if keeper is None or "W" not in keeper.holds:
-        return bits
-    for n in {n for group in plan.groups for n in range(group.first, group.last + 1)}:
-        for c, layer in enumerate(options[n]):
-            task = Task.of(layer, accelerator).without_removed_filters()
-            bits[n, c] = weight_bits(task, keeper, task.layer.elements("W"))
-    return bits
-
-
-def _stored(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Floats:
-    """What the weights of a layer at a choice take of the resident memory while they stay. (L, C)"""
-    bits = np.zeros((len(options), max((len(found) for found in options), default=1)))
-    if (keeper := accelerator.keeper) is not None:
-        for n in {n for readers in plan.stored for n in readers}:
-            for c, layer in enumerate(options[n]):
-                task = Task.of(layer, accelerator).without_removed_filters()
-                bits[n, c] = weight_bits(task, keeper, task.layer.weights)
-    return bits
