@@ -133,6 +133,7 @@ class CostTable:
         ]
         plan = Plan.of(graph, accelerator, fuse=fuse)
         placer = Placer(plan, accelerator, optimize, annotated, partial(price_situation, accelerator, optimize))
+        placer.begin()
         entries: dict[str, _Entry] = {}
         for count, module in enumerate(layers):
             entries[module] = _entry(plan, placer, wanted[module], module)

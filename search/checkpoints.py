@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hwmodel.errors import ConfigError
-from search.front.objective import Objective
-from search.front.pareto import pareto_front
 from search.front.results import CHECKPOINTS, Result
 from search.guard.seal import inside
 from search.scoring import Outcome, accuracy_fields
@@ -27,12 +25,10 @@ class Checkpoints:
 
     Attributes:
         folder: of the run.
-        objectives: decide who dominates.
         save: writes a finetuned model; None writes `.safetensors`.
     """
 
     folder: Path
-    objectives: tuple[Objective, ...]
     save: Save | None = None
 
     def write(self, number: int, key: str, outcome: Outcome) -> dict[str, str]:
@@ -49,10 +45,6 @@ class Checkpoints:
             found = read_hash(path)
         return {"checkpoint": name, "checkpoint_hash": found}
 
-    def front(self, finetuned: Sequence[Result]) -> list[Result]:
-        """Those whose weights are kept."""
-        return [r for r in pareto_front(finetuned, self.objectives) if r.checkpoint]
-
     def wrong(self, result: Result) -> str:
         """What is the matter with the weights of a result; "" where they are those of the ledger."""
         path = inside(self.folder, result.checkpoint)
@@ -66,9 +58,13 @@ class Checkpoints:
             return f"{result.checkpoint} is damaged"
         return "" if read_hash(path) == result.checkpoint_hash else f"{result.checkpoint} holds other weights"
 
-    def drop_dominated(self, finetuned: Sequence[Result]) -> None:
-        """Keep the weights of the front: what is dominated once stays dominated."""
-        kept = {result.checkpoint for result in self.front(finetuned)}
+    def keep(self, finetuned: Sequence[Result], front: Sequence[Result]) -> None:
+        """Keep the weights of the front, and of what ties with it in accuracy; remove those of the others.
+
+        A candidate whose weights are gone may come back to the front as results shift what is believed of it: it is
+        finetuned again with its seed.
+        """
+        kept = {result.checkpoint for result in front}
         for result in finetuned:
             if result.checkpoint and result.checkpoint not in kept:
                 inside(self.folder, result.checkpoint).unlink(missing_ok=True)

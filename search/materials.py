@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from workloads.training.chance import chance_level, check_learned
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
+    from search.executors.factory import ScorerFactory
     from workloads.data import Dataset
     from workloads.training import Scorer
 
@@ -153,7 +155,13 @@ class Materials:
 
     @cached_property
     def accelerator(self) -> Accelerator | None:
-        return None if self.spec.accelerator is None else load_accelerator(self.spec.accelerator)
+        return self.accelerators[0] if self.accelerators else None
+
+    @cached_property
+    def accelerators(self) -> tuple[Accelerator, ...]:
+        """Those of the specification; the first is meant by plain names."""
+        first = [] if self.spec.accelerator is None else [self.spec.accelerator]
+        return tuple(load_accelerator(name) for name in self.spec.accelerators or first)
 
     @cached_property
     def space(self) -> Space:
@@ -258,9 +266,43 @@ class Materials:
         """First fidelity."""
         return self.scorer.ptq(config)
 
+    def num_images(self) -> int:
+        """Validation images that are counted one by one; 0 where they cannot be."""
+        return training.num_countable(self.data.validation)
+
+    def ptq_hits(self, config: CompressionConfig, is_enough: Callable[[Any], bool]) -> Any:
+        """First fidelity on a part of the images (`Scorer.ptq_hits`)."""
+        return self.scorer.ptq_hits(config, is_enough)
+
     def qat(self, config: CompressionConfig, seed: int) -> Any:
         """Second fidelity."""
         return self.scorer.qat(config, seed)
+
+    def qat_short(self, config: CompressionConfig, seed: int, share: float, start: Any = None) -> Any:
+        """A share of the second fidelity (`Scorer.qat_short`)."""
+        return self.scorer.qat_short(config, seed, share, start)
+
+    def qat_watched(
+        self, config: CompressionConfig, seed: int, shares: Sequence[float], stop: Callable[[float, Any], bool]
+    ) -> Any:
+        """Second fidelity, which may end early (`Scorer.qat_watched`)."""
+        return self.scorer.qat_watched(config, seed, shares, stop)
+
+    def factory(self) -> ScorerFactory:
+        """What makes the scorer in another process; the float model is trained or read here first."""
+        from search.executors.factory import ScorerFactory
+        from workloads.storage.weights import CarriedState
+
+        _ = self.scorer
+        return ScorerFactory(
+            model=self.spec.model,
+            model_options=self.model_options,
+            data=self.spec.data,
+            data_options=self.data_options,
+            weights=CarriedState.of(self.float_model),
+            settings=self.spec.qat_settings,
+            device=None if self.device is None else self.device.partition(":")[0],
+        )
 
     def rebuild(self, result: Result) -> Any:
         """The finetuned model of a result, from its weights.

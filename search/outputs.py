@@ -21,6 +21,7 @@ from hwmodel.network.tensors import written_bits
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, interval_columns, results_frame, ties_of
+from search.propose.posterior import Belief, believed_columns
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.config_file import Provenance, read_config, write_config
 from workloads.compress.precision import precision_definition
@@ -53,6 +54,7 @@ class RunOutputs:
         float_accuracy: of the float model on the validation split.
         tests: records of the test split.
         provenance: for `best.yaml`.
+        beliefs: number of a result -> what is believed of its accuracy.
         huffman_bits: of the pick, module -> average length of a Huffman code of its weights [bit/weight].
     """
 
@@ -69,6 +71,7 @@ class RunOutputs:
     provenance: Provenance = field(default_factory=Provenance)
     huffman_bits: Mapping[str, float] = field(default_factory=dict)
     fuse: bool = True
+    beliefs: Mapping[int, Belief] = field(default_factory=dict)
 
     def write(self) -> None:
         """`pareto.csv`, `candidates.csv`, `layers.csv` and `best.yaml`, each whole or not at all."""
@@ -102,6 +105,7 @@ class RunOutputs:
                     "qat_accuracy": self.accuracy_of(result.key, "qat"),
                     "val_correct": result.correct, "val_total": result.total,
                     **interval_columns("val", result.interval),
+                    **{name: column[0] for name, column in believed_columns(self.beliefs, [result.number]).items()},
                     "tie": result.number in ties,
                     "test_mean": test.mean if test else math.nan,
                     **interval_columns("test", test.interval if test else None),

@@ -1,69 +1,46 @@
-"""One run of a study with its folder locked: the two stages, candidate by candidate."""
+"""One run of a study with its folder locked: its stages, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import get_args
 
 from hwmodel.errors import ConfigError
-from search.checkpoints import Checkpoints, Save
-from search.front.objective import Objective
-from search.front.pareto import pareto_front
-from search.front.results import Origin, Result, Stage
+from search.checkpoints import Checkpoints
+from search.executors.base import Executor, Job
+from search.front.results import COMPANIONS, PROMOTED, Origin, Result, Stage
 from search.groups import AxisValue
 from search.ledger import Ledger
-from search.mirror import OptunaMirror
+from search.mirror.local import OptunaMirror
 from search.observer import Observer
-from search.propose.mutation import mutate_front
+from search.propose.asking import Asker, FrontAsker, OptunaAsker, point_of
+from search.propose.assembling import StudyProblem
+from search.propose.measuring import measured
+from search.propose.posterior import beliefs_of, believed_front
 from search.propose.pricing import Pricer
-from search.propose.promotion import promote
-from search.propose.proposer import Proposer, point_of
-from search.propose.sensitivity import FILE, ScoreCache, Sensitivity, knapsack_points, measure_sensitivity
-from search.scoring import Evaluator, Outcome, accuracy_fields
+from search.propose.scores import FILE, ScoreCache
+from search.propose.sensitivity import Sensitivity
+from search.rungs.fidelities import FULL, write_rungs
+from search.rungs.jobs import JobMaker, Proposal
+from search.rungs.plan import RungPlan
+from search.rungs.setup import StudySetup
+from search.scoring import Outcome, accuracy_fields
 from search.seeds import derive_seed
-from search.space import Point, Space
+from search.space import Point
 from workloads.compress.config import CompressionConfig
 
-#: One in so many of the QAT runs goes to neighbours of the QAT front.
-MUTATION_SHARE = 3
+#: Of the first fidelity, where there is a second.
+PTQ_BATCH = 16
 NO_WEIGHTS: Mapping[str, str] = {}
-#: Knapsack candidates; a fixed number, so that raising `trials` later changes nothing before.
-NUM_KNAPSACK = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudySetup:
-    """What a study was made with: everything that its results depend on, and where they go.
-
-    Attributes:
-        folder: of the run.
-        name: of the study.
-        space: the candidates.
-        objectives: accuracy among them.
-        seed: of every proposal and every finetuning.
-        evaluator: gives the accuracies.
-        use_sensitivity: measure single changes first.
-        save: writes a finetuned model; None writes `.safetensors`.
-        fuse: costs are of fused layers, as in `hwmodel.evaluate`.
-    """
-
-    folder: Path
-    name: str
-    space: Space
-    objectives: tuple[Objective, ...]
-    seed: int
-    evaluator: Evaluator
-    use_sensitivity: bool
-    save: Save | None
-    fuse: bool = True
 
 
 class Runner:
     """Scores candidates and commits them: to the ledger first, then to Optuna.
 
-    What comes next depends only on the setup and on the ledger, so a run that was killed goes on as if
-    nothing had happened.
+    What comes next depends only on the setup, on the width of the executor and on the ledger, so a run that was
+    killed goes on as if nothing had happened.
 
     Args:
         setup: of the study.
@@ -71,159 +48,241 @@ class Runner:
         ledger: of its folder, locked.
         mirror: of its folder.
         observer: is told what happens.
+        executor: scores candidates.
     """
 
     def __init__(
-        self, setup: StudySetup, pricer: Pricer, ledger: Ledger, mirror: OptunaMirror, observer: Observer
+        self,
+        setup: StudySetup,
+        pricer: Pricer,
+        ledger: Ledger,
+        mirror: OptunaMirror,
+        observer: Observer,
+        executor: Executor,
     ) -> None:
         self._setup = setup
         self._pricer = pricer
         self._ledger = ledger
         self._mirror = mirror
         self._observer = observer
-        self._proposer = Proposer(setup.space, setup.objectives, setup.seed)
-        self._seen: dict[Stage, set[tuple[int, ...]]] = {"ptq": set(), "qat": set()}
+        self._executor = executor
+        self._points: dict[int, dict[str, AxisValue]] = {}
+        self._seen: dict[Stage, set[tuple[int, ...]]] = {stage: set() for stage in get_args(Stage)}
         self._cache = ScoreCache(setup.folder / FILE)
-        self._checkpoints = Checkpoints(folder=setup.folder, objectives=setup.objectives, save=setup.save)
-        self._sensitivity: Sensitivity | None = None
+        self._checkpoints = Checkpoints(folder=setup.folder, save=setup.save)
+        self._maker = JobMaker(setup, pricer, lambda: self._problem, lambda: self._sensitivity)
         mirror.sync(ledger.results)
         for result in ledger:
             self._remember(result)
 
-    # ---- first stage ---------------------------------------------------------------------------
+    # ---- the two stages ------------------------------------------------------------------------
 
     def run_ptq(self, trials: int, candidates: Sequence[Point] = ()) -> None:
         """Score candidates without training until `trials` are in the ledger or the space is exhausted."""
-        space = self._setup.space
-        if self._num_proposed < trials:
-            self._measured_sensitivity()
-        self._observer.stage_started("ptq", min(self._num_proposed, trials), trials)
-        queue = self._first_points(candidates) if self._num_proposed < trials else iter(())
-        while self._num_proposed < trials:
-            origin, point = next(
-                (item for item in queue if space.indices(item[1]) not in self._seen["ptq"]), (None, None)
-            )
-            if origin is None or point is None:
-                origin = "sampler"
-                point = self._proposer.propose(len(self._ledger.stage("ptq")), frozenset(self._seen["ptq"]))
-            if point is None:
-                self._observer.message(
-                    f"All {space.size} configurations of the space are scored: "
-                    f"{self._num_proposed} of {trials} trials."
-                )
-                return
-            self._score_ptq(point, origin, trials)
+        if len(self._trials) < trials and self._setup.sampler == "front":
+            _ = self._problem
+        self._observer.stage_started("ptq", min(len(self._trials), trials), trials)
+        uniform = self._setup.space.uniform_points()
+        queue = [Proposal(point=dict(point), origin="user") for point in candidates]
+        queue += [Proposal(point=point, origin="uniform") for point in uniform]
+        self._run("ptq", trials, queue, lambda: self._trials)
+
+    def run_qat(self, count: int, candidates: Sequence[Point] = ()) -> None:
+        """Finetune the candidates given, then those that the sampler proposes, until `count` are in the ledger."""
+        if len(self._finetuned) < count and self._setup.sampler == "front":
+            _ = self._problem
+        self._observer.stage_started("qat", min(len(self._finetuned), count), count)
+        self._checkpoints.keep(self._ledger.stage("qat"), self._front("qat"))  # a killed run may have left some
+        self._restore_checkpoints()
+        queue = [Proposal(point=dict(point), origin="user") for point in candidates]
+        self._run("qat", count, queue, lambda: self._finetuned)
+        self._restore_checkpoints()
+        if self._setup.fidelities.rungs:
+            reports = self._plan.reports(self._finetunings())
+            write_rungs(self._setup.folder, reports)
+            for report in reports:
+                self._observer.message(report.text)
 
     @property
-    def _num_proposed(self) -> int:
-        """PTQ results that count as trials: those that belong to a QAT proposal do not."""
-        return sum(result.origin != "mutation" for result in self._ledger.stage("ptq"))
+    def _trials(self) -> tuple[Result, ...]:
+        """PTQ results that count as trials: those that belong to a QAT run do not."""
+        return tuple(r for r in self._ledger.stage("ptq") if r.origin not in COMPANIONS)
 
-    def _first_points(self, candidates: Sequence[Point]) -> Iterator[tuple[Origin, Point]]:
-        """The user's candidates, the uniform ones, and those of the knapsack; made when they are needed."""
-        for point in candidates:
-            yield "user", point
-        for point in self._setup.space.uniform_points():
-            yield "uniform", point
-        sensitivity = self._measured_sensitivity()
-        if sensitivity is not None:
-            costs = [objective for objective in self._setup.objectives if objective.key]
-            for point in knapsack_points(self._setup.space, sensitivity, self._pricer, costs, NUM_KNAPSACK):
-                yield "sensitivity", point
+    @property
+    def _finetuned(self) -> tuple[Result, ...]:
+        """Full runs, those that were ended early among them."""
+        return tuple(result for result in self._ledger if result.stage == "qat" or result.is_stopped)
 
-    def _measured_sensitivity(self) -> Sensitivity | None:
-        """Accuracy drops of single changes, measured once; None where the study goes without."""
-        if self._sensitivity is None and self._setup.use_sensitivity:
-            space = self._setup.space
-            total = 1 + sum(len(parameter.values) - 1 for parameter in space.parameters)
-            self._observer.stage_started("sensitivity", 0, total)
-            self._sensitivity = measure_sensitivity(
-                space,
-                lambda config: self._setup.evaluator.ptq(config, self._observer),
-                self._cache,
-                lambda done, of: self._observer.step("sensitivity", done, of),
-            )
-        return self._sensitivity
+    def _finetunings(self) -> list[tuple[Point, Result]]:
+        """All runs at any share, in the order of the ledger."""
+        return [(self._points[result.number], result) for result in self._ledger if result.stage != "ptq"]
 
-    def _score_ptq(self, point: Point, origin: Origin, total: int) -> Result:
-        config = self._setup.space.config(point)
-        outcome = self._cache.get(config.key)
-        if outcome is None:
-            outcome = self._setup.evaluator.ptq(config, self._observer)
-        result = self._result("ptq", point, config, outcome, origin)
-        self._commit(result)
-        if origin != "mutation":
-            self._observer.candidate_done(result, self._num_proposed, total, self._front("ptq"))
-        return result
-
-    # ---- second stage --------------------------------------------------------------------------
-
-    def run_qat(self, count: int) -> None:
-        """Finetune promoted candidates, then neighbours of the front, until `count` are in the ledger."""
-        if len(self._ledger.stage("qat")) < count:
-            self._measured_sensitivity()
-        self._observer.stage_started("qat", min(len(self._ledger.stage("qat")), count), count)
-        self._checkpoints.drop_dominated(self._ledger.stage("qat"))  # a killed run may have left some
-        self._restore_checkpoints()
-        if len(self._ledger.stage("qat")) >= count:
+    def _run(
+        self, stage: Stage, count: int, queue: Iterable[Proposal], counted: Callable[[], tuple[Result, ...]]
+    ) -> None:
+        """Batches of proposals until `count` results of the stage are there."""
+        if len(counted()) >= count:
             return
-        for result in self._promoted(count - count // MUTATION_SHARE):
-            if len(self._ledger.stage("qat")) < count:
-                self._score_qat(result.point, "promoted", count)
-        while len(self._ledger.stage("qat")) < count:
-            if not self._explore_front(count):
-                self._observer.message(
-                    f"No further candidate is worth finetuning: {len(self._ledger.stage('qat'))} of {count} runs."
-                )
+        batches = self._batches(stage, queue, counted)
+        while len(counted()) < count:
+            batch = next(batches, None)
+            if batch is None:
+                self._say_exhausted(stage, len(counted()), count)
                 return
+            is_short = batch[0].share < FULL
+            self._score(stage, batch if is_short else batch[: count - len(counted())], count, counted)
 
-    def _promoted(self, count: int) -> list[Result]:
-        """The PTQ results that earn a place and have no QAT result yet."""
-        proposed = [result for result in self._ledger.stage("ptq") if result.origin != "mutation"]
-        sensitivity = self._measured_sensitivity()
+    def _batches(
+        self, stage: Stage, queue: Iterable[Proposal], counted: Callable[[], tuple[Result, ...]]
+    ) -> Iterator[list[Proposal]]:
+        """What to score next: the queue, then what the sampler proposes, `width` at once.
 
-        def predicted(result: Result) -> float:
-            return 0.0 if sensitivity is None else sensitivity.predicted_drop(point_of(self._setup.space, result))
+        The batches of the sampler begin at multiples of the width, so one that was interrupted is proposed again
+        from what was known when it began.
+        """
+        width = self._width(stage)
+        waiting = [item for item in queue if self._is_open(item.point)]
+        while waiting:
+            waiting = [item for item in waiting if self._setup.space.indices(item.point) not in self._seen[stage]]
+            if waiting:
+                yield waiting[:width]
+        if stage == "qat" and self._setup.fidelities.rungs:
+            yield from self._rung_batches()
+        asker = self._asker(stage)
+        told = 0
+        while True:
+            results = counted()
+            proposed = [n for n, result in enumerate(results) if result.origin == "sampler"]
+            begun = len(proposed) % width
+            known = results[: proposed[-begun]] if begun else results
+            asker.observe([(self._points[result.number], _as_told(result)) for result in known[told:]])
+            told = len(known)
+            taken = frozenset(self._space_indices(known))
+            points = asker.propose(width, taken)
+            fresh = [point for point in points if self._setup.space.indices(point) not in self._seen[stage]]
+            if not fresh and begun:  # the batch was finished, with a width of its own: on to the next
+                asker.observe([(self._points[result.number], _as_told(result)) for result in results[told:]])
+                told = len(results)
+                points = asker.propose(width, frozenset(self._space_indices(results)))
+                fresh = [point for point in points if self._setup.space.indices(point) not in self._seen[stage]]
+            if not fresh:
+                return
+            number = results[told - 1].number + 1 if told else 0
+            yield [Proposal(point=point, origin="sampler", known=number) for point in fresh]
 
-        done = {result.key for result in self._ledger.stage("qat")}
-        chosen = promote(proposed, self._setup.objectives, count, predicted)
-        return [result for result in chosen if result.key not in done]
+    def _rung_batches(self) -> Iterator[list[Proposal]]:
+        """What the plan of the rungs asks for, until it has no more."""
+        while (batch := self._plan.next(self._finetunings())) is not None:
+            known = self._finetunings()[: batch.known]
+            number = known[-1][1].number + 1 if known else 0
+            origin: Origin = PROMOTED if batch.share == FULL else "sampler"
+            yield [Proposal(point=point, origin=origin, share=batch.share, known=number) for point in batch.points]
 
-    def _explore_front(self, total: int) -> bool:
-        """Finetune one neighbour of the front; where it has none left, the next PTQ candidate. False: nothing."""
-        space = self._setup.space
-        number = len(self._ledger.stage("qat"))
-        parents = [point_of(space, result) for result in self._front("qat") or self._front("ptq")]
-        failed = {space.indices(point_of(space, r)) for r in self._ledger.stage("ptq") if not r.is_done}
-        point = mutate_front(
-            space,
-            parents,
-            frozenset(self._seen["qat"] | failed),
-            derive_seed(self._setup.seed, "mutation", number),
+    def _width(self, stage: Stage) -> int:
+        """Candidates of a batch; those scored without training are many and cheap, and need not wait for others."""
+        if stage == "ptq" and self._setup.evaluator.has_fidelities and self._setup.sampler == "front":
+            return PTQ_BATCH * self._executor.width
+        return self._executor.width
+
+    def _space_indices(self, results: Sequence[Result]) -> Iterator[tuple[int, ...]]:
+        return (self._setup.space.indices(self._points[result.number]) for result in results)
+
+    def _score(
+        self, stage: Stage, batch: Sequence[Proposal], total: int, counted: Callable[[], tuple[Result, ...]]
+    ) -> None:
+        """One batch: scored, and committed in its order."""
+        if stage == "qat" and self._setup.evaluator.has_fidelities:
+            self._score_companions([item for item in batch if item.share == FULL])
+        trained = self._trained() if any(item.share < FULL for item in batch) else ()
+        full, number = self._ledger.stage("qat"), len(self._ledger)
+        jobs = [self._maker.job(number + n, stage, item, trained, full) for n, item in enumerate(batch)]
+        for item, (job, outcome) in zip(batch, self._outcomes(jobs), strict=True):
+            is_whole = job.stage == "qat" and outcome.share == FULL
+            weights = (
+                self._checkpoints.write(len(self._ledger), job.config.key, outcome) if is_whole else NO_WEIGHTS
+            )
+            result = self._result(job, item, outcome, weights)
+            self._commit(result)
+            front = self._front(stage)
+            if stage == "qat":
+                self._checkpoints.keep(self._ledger.stage("qat"), front)
+            self._observer.candidate_done(result, len(counted()), total, front)
+
+    def _trained(self) -> tuple[Result, ...]:
+        """Candidates whose weights short runs may start from: those of the front, which are there."""
+        if not self._setup.fidelities.warm:
+            return ()
+        self._restore_checkpoints()
+        return tuple(result for result in self._front("qat") if result.checkpoint)
+
+    def _score_companions(self, batch: Sequence[Proposal]) -> None:
+        """What each candidate scores without training, beside its QAT run."""
+        missing = [p for p in batch if self._setup.space.indices(p.point) not in self._seen["ptq"]]
+        configs = [self._setup.space.config(item.point) for item in missing]
+        jobs = [Job(number=len(self._ledger) + n, stage="ptq", config=config) for n, config in enumerate(configs)]
+        for item, (job, outcome) in zip(missing, self._outcomes(jobs), strict=True):
+            self._commit(self._result(job, Proposal(point=item.point, origin="companion"), outcome))
+
+    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Of the executor, or of the cache of single changes."""
+        known = {job.number: self._cache.whole(job.config.key) for job in jobs if job.stage == "ptq"}
+        fresh = self._executor.run([job for job in jobs if known.get(job.number) is None], self._observer)
+        for job in jobs:
+            outcome = known.get(job.number)
+            yield (job, outcome) if outcome is not None else next(fresh)
+
+    def _say_exhausted(self, stage: Stage, done: int, count: int) -> None:
+        size = self._setup.space.size
+        what, unit = ("scored", "trials") if stage == "ptq" else ("finetuned", "runs")
+        if len(self._seen[stage]) >= size:
+            text = f"All {size} configurations of the space are {what}"
+        else:
+            text = f"No further candidate of the {size} within the limits was found"
+        self._observer.message(f"{text}: {done} of {count} {unit}.")
+
+    # ---- proposals -----------------------------------------------------------------------------
+
+    def _asker(self, stage: Stage) -> Asker:
+        setup = self._setup
+        seed = derive_seed(setup.seed, stage)
+        if setup.sampler != "front":
+            return OptunaAsker(setup.space, setup.objectives, setup.sampler, seed, is_allowed=self._is_open)
+        return FrontAsker(
+            setup.space,
+            setup.objectives,
+            self._problem.layout,
+            lambda history: self._problem.sampler(stage, seed, history),
+            is_allowed=self._is_open,
         )
-        if point is None:
-            left = self._promoted(len(self._ledger.stage("ptq")))
-            if left:
-                self._score_qat(left[0].point, "promoted", total)
-            return bool(left)
-        if space.indices(point) not in self._seen["ptq"] and not self._score_ptq(point, "mutation", 0).is_done:
-            return True  # it cannot be scored at all: on to the next
-        self._score_qat(point, "mutation", total)
-        return True
 
-    def _score_qat(self, point: Point, origin: Origin, total: int) -> None:
-        config = self._setup.space.config(self._complete(point))
-        seed = derive_seed(self._setup.seed, "qat", config.key)
-        outcome = self._setup.evaluator.qat(config, seed, self._observer)
-        weights = self._checkpoints.write(len(self._ledger), config.key, outcome)
-        result = self._result("qat", self._complete(point), config, outcome, origin, seed=seed, weights=weights)
-        self._commit(result)
-        self._checkpoints.drop_dominated(self._ledger.stage("qat"))
-        self._observer.candidate_done(result, len(self._ledger.stage("qat")), total, self._front("qat"))
+    @cached_property
+    def _problem(self) -> StudyProblem:
+        return StudyProblem(
+            self._setup.space, self._setup.objectives, self._setup.limits, self._pricer, self._sensitivity
+        )
 
-    def _complete(self, point: Point) -> dict[str, AxisValue]:
-        """A point scored before the space grew, with the parameters that it has now."""
-        return {p.name: point.get(p.name, p.values[-1]) for p in self._setup.space.parameters}
+    @cached_property
+    def _plan(self) -> RungPlan:
+        seed = derive_seed(self._setup.seed, "qat")
+        return RungPlan(self._problem, self._setup.fidelities, self._executor.width, seed)
+
+    @cached_property
+    def _sensitivity(self) -> Sensitivity | None:
+        """Rises of single changes, measured once; None where the study goes without."""
+        if not self._setup.use_sensitivity or self._setup.sampler != "front":
+            return None
+        num_images = self._setup.evaluator.num_images if self._setup.subsets else 0
+        return measured(
+            self._setup.space, self._executor, self._cache, self._observer, num_images, number=len(self._ledger)
+        )
+
+    def _is_open(self, point: Point) -> bool:
+        """A point is within all limits."""
+        if not self._setup.limits.costs:
+            return True
+        return not self._setup.limits.outside(self._pricer.costs(self._setup.space.config(point)))
+
+    # ---- weights -------------------------------------------------------------------------------
 
     def _restore_checkpoints(self) -> None:
         """Finetune again what the front has lost the weights of.
@@ -231,51 +290,51 @@ class Runner:
         Raises:
             ConfigError: the same seed gives other weights here.
         """
-        for result in self._checkpoints.front(self._ledger.stage("qat")):
-            wrong = self._checkpoints.wrong(result)
+        for result in self._front("qat"):
+            wrong = self._checkpoints.wrong(result) if result.checkpoint else ""
             if not wrong:
                 continue
             self._observer.message(f"{wrong}: candidate {result.number} is finetuned again.")
             config = CompressionConfig.from_dict(result.config)
-            outcome = self._setup.evaluator.qat(config, result.seed, self._observer)
-            written = self._checkpoints.write(result.number, result.key, outcome)
-            if written.get("checkpoint_hash", "") != result.checkpoint_hash:
-                raise ConfigError(
-                    f"{self._setup.folder}: {wrong}, and finetuning candidate {result.number} again gives other "
-                    "weights on this machine. Restore the file, or choose a new name."
-                )
+            job = Job(number=result.number, stage="qat", config=config, seed=result.seed)
+            for _, outcome in self._executor.run([job], self._observer):
+                written = self._checkpoints.write(result.number, result.key, outcome)
+                if written.get("checkpoint_hash", "") != result.checkpoint_hash:
+                    raise ConfigError(
+                        f"{self._setup.folder}: {wrong}, and finetuning candidate {result.number} again gives "
+                        "other weights on this machine. Restore the file, or choose a new name."
+                    )
 
-    # ---- both ----------------------------------------------------------------------------------
+    # ---- results -------------------------------------------------------------------------------
 
     def _front(self, stage: Stage) -> tuple[Result, ...]:
-        return pareto_front(self._ledger.stage(stage), self._setup.objectives, unique=True)
+        results = self._ledger.stage(stage)
+        if self._setup.sampler != "front" or stage == "ptq" or not results:
+            return believed_front(results, self._setup.objectives, {})
+        beliefs = beliefs_of(self._setup.space, self._sensitivity, results, self._setup.objectives)
+        return believed_front(results, self._setup.objectives, beliefs)
 
     def _result(
-        self,
-        stage: Stage,
-        point: Point,
-        config: CompressionConfig,
-        outcome: Outcome,
-        origin: Origin,
-        *,
-        seed: int = 0,
-        weights: Mapping[str, str] = NO_WEIGHTS,
+        self, job: Job, item: Proposal, outcome: Outcome, weights: Mapping[str, str] = NO_WEIGHTS
     ) -> Result:
+        is_stopped = outcome.share < FULL
         return Result(
             number=len(self._ledger),
-            stage=stage,
-            point=dict(point),
-            config=config.to_dict(),
-            key=config.key,
+            stage="short" if is_stopped else job.stage,
+            point=dict(item.point),
+            config=job.config.to_dict(),
+            key=job.config.key,
             status="failed" if outcome.accuracy is None else "done",
             error=outcome.error,
             **accuracy_fields(outcome.accuracy),
-            seed=seed,
-            costs=self._pricer.costs(config),
+            seed=job.seed,
+            costs=self._pricer.costs(job.config),
             wall_s=outcome.wall_s,
             checkpoint=weights.get("checkpoint", ""),
             checkpoint_hash=weights.get("checkpoint_hash", ""),
-            origin=origin,
+            origin=item.origin,
+            share=outcome.share if is_stopped else job.ways.share,
+            curve=dict(outcome.curve),
         )
 
     def _commit(self, result: Result) -> None:
@@ -284,6 +343,11 @@ class Runner:
         self._remember(result)
 
     def _remember(self, result: Result) -> None:
-        self._seen[result.stage].add(self._setup.space.indices(point_of(self._setup.space, result)))
-        if result.stage == "ptq":
-            self._proposer.observe(result)
+        self._points[result.number] = point_of(self._setup.space, result)
+        stage: Stage = "qat" if result.is_stopped else result.stage
+        self._seen[stage].add(self._setup.space.indices(self._points[result.number]))
+
+
+def _as_told(result: Result) -> Result:
+    """As a sampler hears of it: of a run that was ended early, that it is over, not how far it came."""
+    return replace(result, status="failed") if result.is_stopped else result

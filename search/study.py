@@ -8,22 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hwmodel import CostTable, load_accelerator
-from hwmodel.errors import ConfigError, check_one_of
+from hwmodel.errors import ConfigError, check_one_of, did_you_mean
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
+from search.evaluating import Evaluate
+from search.executors.base import Executor
+from search.executors.inprocess import InProcess
+from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
-from search.front.pareto import pareto_front
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
-from search.guard.manifest import check_same, read_manifest, write_manifest
-from search.ledger import Ledger, RunLock, writing
-from search.mirror import OptunaMirror
+from search.ledger import Ledger, writing
+from search.mirror.local import OptunaMirror
+from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
+from search.propose.posterior import Belief, beliefs_of, believed_front, read_sensitivity
 from search.propose.pricing import Pricer, Table
-from search.rebuild import check_not_lost, lost_note
-from search.runner import Runner, StudySetup
-from search.scoring import Evaluate, Evaluator
+from search.propose.samplers import SAMPLERS
+from search.rebuild import lost_note
+from search.rungs.fidelities import Fidelities, RungReport, read_rungs
+from search.rungs.setup import StudySetup, check_setup, record_of, settle_manifest
+from search.runner import Runner
+from search.scoring import Evaluator
 from search.space import Point, Space
+
+#: Key of the first accelerator's table, whose costs have plain names.
+MAIN = ""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,12 +50,12 @@ class Study:
     """
 
     def __init__(
-        self, setup: StudySetup, graph: LayerGraph, accelerator: Accelerator | None, table: Table | None
+        self, setup: StudySetup, graph: LayerGraph, accelerators: Sequence[Accelerator], table: Table | None
     ) -> None:
         self._setup = setup
-        self._table = table
+        self._tables: dict[str, Table] = {} if table is None else {MAIN: table}
         self.graph = graph
-        self.accelerator = accelerator
+        self.accelerators = tuple(accelerators)
 
     @classmethod
     def create_or_resume(
@@ -55,7 +65,7 @@ class Study:
         graph: LayerGraph,
         space: Space,
         evaluate: Evaluate,
-        accelerator: Accelerator | str | None = None,
+        accelerator: Accelerator | str | Sequence[Accelerator | str] | None = None,
         objectives: Sequence[str] | None = None,
         table: Table | None = None,
         seed: int = 0,
@@ -66,6 +76,12 @@ class Study:
         save: Save | None = None,
         timeout_s: float | None = None,
         fuse: bool = True,
+        sampler: str = "front",
+        limits: Mapping[str, str | float] | None = None,
+        subsets: bool = True,
+        rungs: Sequence[float] = (),
+        warm: bool = False,
+        stop_at: Sequence[float] = (),
     ) -> Self:
         """A new study, or the one in the folder.
 
@@ -74,8 +90,10 @@ class Study:
             graph: of the model.
             space: the candidates.
             evaluate: an object with `.ptq(config)` and `.qat(config, seed)`, such as
-                `workloads.training.Scorer`, or a function from a configuration to an accuracy.
-            accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`.
+                `workloads.training.Scorer`, or a function from a configuration to an accuracy; with
+                `.qat_many(configs, seeds)` and `.batch_size` so many are finetuned as one.
+            accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`. Of
+                several the first is meant by plain names; the costs of each further one are `energy@NAME`.
             objectives: of `OBJECTIVES`: accuracy (maximised) and any costs (minimised). The first cost orders
                 the front. None is accuracy and energy with an accelerator (latency where it has no energies),
                 accuracy and average bits without.
@@ -85,12 +103,24 @@ class Study:
             name: of the study; None is the name of the folder.
             context: what else the accuracies depend on (training settings, data), as plain values: a
                 run is not continued with others.
-            sensitivity: measure single changes first and start from the knapsack over them; None does so
+            sensitivity: measure single changes first, for the sampler `front` to start from; None does so
                 where `evaluate` has a cheap first fidelity (`.ptq`).
             save: writes a finetuned model; None writes `.safetensors`.
             timeout_s: a candidate that takes longer at one fidelity is recorded as failed [s]; None waits.
             fuse: layers, pools, concatenations and attentions may be fused, as in `hwmodel.evaluate`; a given
                 `table` decides for itself.
+            sampler: who proposes: `front` (`search.propose.front`), or one of Optuna's: `tpe`, `nsga2`, `random`,
+                `gp`.
+            limits: bounds by the names of objectives, `{"latency": "<= 2 ms", "accuracy": ">= 0.9"}`: no candidate
+                outside a bounded cost is scored; accuracy below its bound is worth nothing to the search.
+            subsets: single changes are scored on as many validation images as they need, where `evaluate` tells
+                images apart (`.ptq_hits`) and there are more than `search.propose.subsets.WHOLE_UP_TO`.
+            rungs: shares of the epochs, rising: candidates are finetuned for so long first, and the most promising
+                in full (`search.rungs`); needs the sampler `front` and `.qat_short(config, seed, share, start)`.
+            warm: short runs start from the weights of the nearest candidate of the front; what is reported is
+                always trained from the float model.
+            stop_at: shares of a full run after which one that cannot reach the front any more is ended; needs
+                `.qat_watched(config, seed, shares, stop)`.
 
         Raises:
             ConfigError: an objective is unknown or needs an accelerator, the folder holds a study of another
@@ -98,9 +128,11 @@ class Study:
             RunLockedError: another process is creating or running this study.
         """
         folder = Path(folder)
-        chip = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
-        axes = resolve_objectives(default_objectives(chip) if objectives is None else objectives)
-        _check_priced(axes, chip, has_table=table is not None)
+        chips = as_accelerators(accelerator)
+        axes = resolve_objectives(default_objectives(chips) if objectives is None else objectives)
+        bounds = parse_limits(limits)
+        _check_priced([*axes, *(limit.objective for limit in bounds.costs)], chips, has_table=table is not None)
+        check_one_of("sampler", sampler, SAMPLERS)
         evaluator = Evaluator(evaluate, timeout_s)
         setup = StudySetup(
             folder=folder,
@@ -112,9 +144,14 @@ class Study:
             use_sensitivity=evaluator.has_fidelities if sensitivity is None else sensitivity,
             save=save,
             fuse=fuse,
+            sampler=sampler,
+            limits=bounds,
+            subsets=subsets,
+            fidelities=Fidelities(rungs=tuple(rungs), warm=warm, stop_at=tuple(stop_at)),
         )
-        _settle_manifest(setup, _record(setup, graph, chip, table, context or {}), extend)
-        return cls(setup, graph, chip, table)
+        check_setup(setup)
+        settle_manifest(setup, record_of(setup, graph, chips, table, context or {}), extend)
+        return cls(setup, graph, chips, table)
 
     # ---- what it is ----------------------------------------------------------------------------
 
@@ -129,6 +166,11 @@ class Study:
     @property
     def space(self) -> Space:
         return self._setup.space
+
+    @property
+    def accelerator(self) -> Accelerator | None:
+        """The first, or only one."""
+        return self.accelerators[0] if self.accelerators else None
 
     @property
     def fuse(self) -> bool:
@@ -148,18 +190,21 @@ class Study:
         progress: Observer | Callable[[Result], object] | None = None,
         *,
         candidates: Sequence[Point] = (),
+        executor: Executor | None = None,
+        server: MirrorTarget | None = None,
     ) -> tuple[Result, ...]:
         """Score until the folder holds `trials` PTQ and `qat` QAT results; what is there already counts.
 
         Interrupt it at any time: the next call goes on, and ends with what an uninterrupted run finds.
 
         Args:
-            trials: PTQ candidates in total: `candidates`, the uniform ones, those of the knapsack over measured
-                sensitivities, and the sampler's.
-            qat: QAT runs in total, two thirds promoted PTQ candidates (`search.propose.promotion`), the rest
-                neighbours of the QAT front (`search.propose.mutation`).
+            trials: PTQ candidates in total: `candidates`, the uniform ones, and the sampler's.
+            qat: QAT runs in total: `candidates`, and the sampler's.
             progress: an `Observer`, or a function of each new `Result`.
-            candidates: points of the space to score first.
+            candidates: points of the space to score first, at either fidelity.
+            executor: scores the candidates, `width` at once (`search.executors`); None scores here, one after
+                another. It is not closed. The front is the same for the same width.
+            server: is sent a copy of the Optuna studies.
 
         Returns:
             The results that are new.
@@ -181,28 +226,34 @@ class Study:
             ledger = held.enter_context(writing(self.folder))
             for note in filter(None, (ledger.note, lost_note(self.folder, len(ledger)))):
                 observer.message(note)
-            mirror = held.enter_context(OptunaMirror(self.folder, self.name, self.space, self.objectives))
+            copies = None
+            if server is not None:
+                copies = ServerMirror(server, self.folder, self.name, self.space, self.objectives, observer)
+            mirror = held.enter_context(OptunaMirror(self.folder, self.name, self.space, self.objectives, copies))
             before = len(ledger)
-            runner = Runner(self._setup, pricer, ledger, mirror, observer)
+            hands = executor or held.enter_context(InProcess(self._setup.evaluator))
+            runner = Runner(self._setup, pricer, ledger, mirror, observer, hands)
             if trials:
                 runner.run_ptq(trials, candidates)
             if qat:
-                runner.run_qat(qat)
+                runner.run_qat(qat, candidates)
             return ledger.results[before:]
 
     def pricer(self, observer: Observer | None = None) -> Pricer:
-        """Costs of configurations; builds the table of the accelerator the first time."""
+        """Costs of configurations; builds the tables of the accelerators the first time."""
         watch = observer or Observer()
-        if self._table is None and self.accelerator is not None:
-            watch.stage_started("table", 0, len({layer.module for layer in self.graph.layers}))
-            self._table = CostTable.build(
-                self.graph,
-                self.accelerator,
-                self.space.choices(),
-                progress=lambda done, total: watch.step("table", done, total),
-                fuse=self.fuse,
-            )
-        return Pricer(self.graph, self._table)
+        for position, chip in enumerate(self.accelerators):
+            name = chip.name if position else MAIN
+            if name not in self._tables:
+                watch.stage_started("table", 0, len({layer.module for layer in self.graph.layers}))
+                self._tables[name] = CostTable.build(
+                    self.graph,
+                    chip,
+                    self.space.choices(),
+                    progress=lambda done, total: watch.step("table", done, total),
+                    fuse=self.fuse,
+                )
+        return Pricer(self.graph, self._tables or None)
 
     # ---- what it found -------------------------------------------------------------------------
 
@@ -213,7 +264,9 @@ class Study:
     def front(self, stage: Stage | None = None) -> tuple[Result, ...]:
         """The results that no other of their stage dominates, cheapest first.
 
-        Of results equal in every objective the first stays.
+        With the sampler `front` the accuracies are what is believed of them (`beliefs`), not single measurements: a
+        front of maxima of noise is optimistic. With Optuna's they are as measured. Of results equal in every
+        objective the first stays.
 
         Args:
             stage: `ptq` or `qat`; None is `qat` where it has results.
@@ -225,7 +278,27 @@ class Study:
         if stage is None:
             stage = final_stage(results)
         check_one_of("stage", stage, ("ptq", "qat"))
-        return pareto_front([r for r in results if r.stage == stage], self.objectives, unique=True)
+        return believed_front([r for r in results if r.stage == stage], self.objectives, self.beliefs(results))
+
+    def beliefs(self, results: Sequence[Result] | None = None) -> dict[int, Belief]:
+        """Number of a result -> posterior mean and 95 % interval of its accuracy; none with Optuna's samplers.
+
+        Args:
+            results: of this study; None reads them.
+        """
+        if self._setup.sampler != "front":
+            return {}
+        known = self.results() if results is None else results
+        sensitivity = read_sensitivity(self.folder, self.space) if self._setup.use_sensitivity else None
+        return beliefs_of(self.space, sensitivity, known, self.objectives)
+
+    def rungs(self) -> tuple[RungReport, ...]:
+        """What short runs said of full ones, rung by rung; none without rungs, or before the first finetunings.
+
+        Raises:
+            ConfigError: `rungs.json` is damaged.
+        """
+        return read_rungs(self.folder)
 
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
         """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
@@ -250,48 +323,43 @@ def final_stage(results: Sequence[Result]) -> Stage:
     return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"
 
 
-def _check_priced(objectives: Sequence[Objective], chip: Accelerator | None, *, has_table: bool) -> None:
+def as_accelerators(
+    accelerator: Accelerator | str | Sequence[Accelerator | str] | None,
+) -> tuple[Accelerator, ...]:
+    """One, several or none, loaded.
+
+    Raises:
+        ConfigError: two have the same name.
+    """
+    given: Sequence[Accelerator | str]
+    if accelerator is None:
+        given = ()
+    elif isinstance(accelerator, Sequence) and not isinstance(accelerator, str):
+        given = accelerator
+    else:
+        given = (accelerator,)
+    chips = tuple(load_accelerator(item) if isinstance(item, str) else item for item in given)
+    names = [chip.name for chip in chips]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"accelerator: each name may be given once, but got {', '.join(names)}. Rename one.")
+    return chips
+
+
+def _check_priced(objectives: Sequence[Objective], chips: Sequence[Accelerator], *, has_table: bool) -> None:
+    further = {chip.name: chip for chip in chips[1:]}
     for objective in objectives:
+        name = objective.name.partition("@")[2]
+        if name and name not in further:
+            raise ConfigError(
+                f"objectives: {objective.name} needs a further accelerator of that name, but there are "
+                f"{', '.join(further) or 'none'}. The first is meant by plain names.{did_you_mean(name, further)}"
+            )
+        chip = further[name] if name else (chips[0] if chips else None)
         if objective.needs_accelerator and chip is None and not has_table:
             raise ConfigError(f"objectives: {objective.name} needs an accelerator. Give one, such as 'eyeriss'.")
-        if objective.name == "energy" and chip is not None and not has_energies(chip):
+        if objective.key.startswith("energy_pj") and chip is not None and not has_energies(chip):
             raise ConfigError(
                 f"objectives: energy needs energies, but {chip.name!r} has none: every candidate would cost 0 pJ. "
                 "Use latency."
             )
-
-
-def _record(
-    setup: StudySetup,
-    graph: LayerGraph,
-    accelerator: Accelerator | None,
-    table: Table | None,
-    context: Mapping[str, Any],
-) -> dict[str, Any]:
-    chip = "none" if table is None else "a given table"
-    if accelerator is not None:
-        chip = f"{accelerator.name} ({accelerator.fingerprint})"
-    return {
-        "name": setup.name,
-        "seed": setup.seed,
-        "objectives": [objective.name for objective in setup.objectives],
-        "graph": f"{graph.name} ({graph.fingerprint})",
-        "accelerator": chip,
-        "fuse": setup.fuse,
-        "context": dict(context),
-        "space": setup.space.to_dict(),
-    }
-
-
-def _settle_manifest(setup: StudySetup, record: Mapping[str, Any], extend: bool) -> None:
-    """Write the manifest of a new or extended study, or check that of an old one."""
-    old = read_manifest(setup.folder)
-    check_not_lost(setup.folder)
-    is_written = old is None
-    if old is not None:
-        is_written = check_same(old, record, num_results=len(Ledger(setup.folder)), extend=extend)
-    elif len(Ledger(setup.folder)):
-        raise ConfigError(f"{setup.folder}: holds a ledger but no study.json. Restore it, or choose a new name.")
-    if is_written:
-        with RunLock(setup.folder):
-            write_manifest(setup.folder, record)

@@ -89,6 +89,7 @@ def bound_best(task: Task, optimize: Objective) -> float:
 
 def _branches(task: Task) -> list[_Branch]:
     hierarchy = Hierarchy.of(task.accelerator)
+    ahead.begin(task.accelerator)
     spaces = [
         (TileSpace(task, hierarchy, dims), tuple(original.items()))
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
@@ -157,8 +158,8 @@ class _Branch:
         key = (self.kept[1], num_metrics)
         if key not in self.space.priced_tiles:
             tiles = self.space.buffer_tiles(self.kept[1])
-            ahead.begin(self.nest)
             held = self.space.held(tiles)
+            ahead.wait(bounds.price_tiles)
             values = bounds.price_tiles(self.nest, num_metrics, tiles, held)
             least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
             self.space.priced_tiles[key] = Tiles(tiles, held, values, least)
@@ -171,6 +172,7 @@ class _Branch:
             return math.inf
         num = wanted.num_metrics
         if num not in self.bounds_s:
+            ahead.wait(bounds.bound_unrollings)
             self.bounds_s[num] = bounds.bound_unrollings(self.nest, num, self.unrollings)
         bound = bounds.bound_branch(
             self.nest, wanted.objective, self.unrollings, self.bounds_s[num], least, wanted.most_cycles
@@ -187,6 +189,7 @@ class _Branch:
         pairs, lines, scores = self.join(wanted, registers, least, limits)
         sizes = bounds.pair_sizes(registers, self.unrollings, pairs)
         shares = self.shares(registers, pairs)
+        ahead.wait(bounds.bound_tiles)
         keys = bounds.bound_tiles(
             nest, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, shares, wanted.most_cycles
         )
@@ -195,8 +198,9 @@ class _Branch:
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
         tiles, held, keys = tiles[kept], held[kept], keys[kept]
+        ahead.wait(bounds.pair_edges)
         edges = bounds.pair_edges(nest, registers, self.unrollings, pairs)
-        ahead.wait("search")
+        ahead.wait(search.search)
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
             pairs, lines, scores, sizes, edges, shares, tiles, held, keys, limits,
@@ -210,6 +214,7 @@ class _Branch:
         skips = self.space.skips
         if not skips.operands:
             return np.full(len(pairs), skips.balanced)
+        ahead.wait(bounds.pair_tiles)
         kinds = bounds.pair_tiles(self.nest, registers, self.unrollings, pairs)
         different, place = np.unique(kinds, axis=0, return_inverse=True)
         found = [
@@ -222,7 +227,7 @@ class _Branch:
         self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
     ) -> tuple[Ints, Floats, Floats]:
         """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, columns), bounds (P)."""
-        ahead.wait("join")
+        ahead.wait(bounds.join)
         room = ROOM
         while True:
             pairs = np.empty((room, 2), dtype=np.int64)

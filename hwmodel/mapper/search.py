@@ -6,6 +6,8 @@ the rest is visited by rising bound. The result is the optimum of the whole spac
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, IDLE, PES, REST, SLOPE, fill_edges, rest, tile_factors
@@ -35,6 +37,8 @@ from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, 
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
 REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
+#: Whether a pair sums all that its outputs need, as arguments: plain True and False would be types of their own.
+UNFINISHED, FINISHED = cast(tuple[bool, bool], tuple(np.array([False, True])))
 
 
 @internal
@@ -168,7 +172,7 @@ def search(
         if keys[q] > cutoff:
             break
         t = tiles[q]
-        fits = (_fits(nest, t, False), _fits(nest, t, True))
+        fits = (_fits(nest, t, UNFINISHED), _fits(nest, t, FINISHED))
         if not fits[0] and not fits[1]:
             continue
         own = (irrelevant(WEIGHT, t), irrelevant(INPUT, t), irrelevant(OUTPUT, t))

@@ -55,11 +55,13 @@ from hwmodel.place.tables import (
     Block,
     Choices,
     Program,
+    all_of,
     fill,
     find_rows,
     run_vector,
     situation_at,
     tensor_bits,
+    total,
 )
 from hwmodel.place.telling import FLOOR, I_INSIDE, O_INSIDE, W_INSIDE, Told, room_of, score_of, tell
 
@@ -144,7 +146,7 @@ def _run_pinned(
     room = room_of(program.rooms, program.size - block.used[state, 0])
     pin_or_not(
         choices, told, block.lacks, block.rows[layer, 0], _situation(program, layer, state), room, objective,
-        program.leakage.sum(), pins, layer, state, block.scores[state], block.ties[state],
+        total(program.leakage), pins, layer, state, block.scores[state], block.ties[state],
     )  # fmt: skip
 
 
@@ -166,9 +168,9 @@ def _jump(
     objective: int, end: int, group: int, state: int, picks: Ints,
 ) -> None:  # fmt: skip
     """Takes a group from a state for the candidates for which it is tried, where that is the best so far."""
-    numbers, count, leakage = fusing.groups[group], picks.shape[0], program.leakage.sum()
+    numbers, count, leakage = fusing.groups[group], picks.shape[0], total(program.leakage)
     at = fusing.opened[numbers[OPENED], 0] + state
-    all_in, rooms, cost = np.full(count, state), np.empty(count, np.int64), block.cost
+    all_in, rooms, cost = all_of(count, state), np.empty(count, np.int64), block.cost
     for vector in range(numbers[VECTORS], numbers[VECTORS_END]):
         if program.first_move[vector] < program.first_move[vector + 1]:
             run_vector(program, block, vector, all_in)
@@ -220,12 +222,12 @@ def place(
     for b in range(block.scores.shape[1]):
         block.scores[0, b], block.ties[0, b], block.used[0, b] = 0.0, 0.0, 0.0
     if fusing is not None:
-        trials.chosen[:] = -1
+        stripes.choose_none(trials.chosen)
         stripes.ask_of_groups(fusing.groups, fusing.inner, block.sizes, trials.widest)
     if pins is not None:
         for b in range(block.scores.shape[1]):
             block.scores[0, b], block.used[0, b] = pins.start[b], pins.area[b]
-    all_in, leakage = np.zeros(count, np.int64), program.leakage.sum()
+    all_in, leakage = np.empty(count, np.int64), total(program.leakage)
     for n in range(program.steps.shape[0]):
         kind, index, states = program.steps[n, 0], program.steps[n, 1], program.steps[n, 2]
         if kind == BIRTH:
@@ -322,7 +324,7 @@ def evaluate(
     Returns:
         How much was missing (with repeats).
     """
-    told = Told(missing, np.zeros(1, np.int64))
+    told = Told(missing, all_of(1, 0))
     for first in range(0, picks.shape[0], block.lacks.shape[0]):
         last = min(first + block.lacks.shape[0], picks.shape[0])
         count = last - first
@@ -334,8 +336,7 @@ def evaluate(
             for b in range(block.inside.shape[1]):
                 block.inside[t, b] = 0
         if trials is not None:
-            trials.fused[:] = -1
-            trials.streamed[:] = False
+            stripes.fuse_none(trials)
         if block.scores.shape[0] > 1:
             place(program, fusing, striped, choices, block, trials, None, told, objective, picks[first:last])
             for b in range(count):

@@ -82,7 +82,10 @@ def pin_or_not(
     """
     lanes, units, took = scores.shape[0], pins.units[layer], pins.took[layer, state]
     outside, outside_tie, inside, inside_tie = np.inf, 0.0, np.inf, 0.0
-    if not np.any(scores < np.inf):
+    some = False
+    for lane in range(lanes):
+        some = some or scores[lane] < np.inf
+    if not some:
         return
     if pins.may[layer] != THERE:
         outside, outside_tie = _score(choices, told, lacks, row, situation, room, objective, leakage)

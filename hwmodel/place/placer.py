@@ -13,6 +13,7 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
+from hwmodel.mapper import ahead
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.free import OBJECTIVES, Objective
 from hwmodel.mapper.shared import bound_mapping
@@ -37,7 +38,13 @@ TOLD, ROOM = 1 << 16, 256
 BLOCK = 64
 #: States where groups begin or end, times candidates, that are remembered together.
 STATES = 1 << 22
+#: How a network may be placed: layers whole; some in stripes; with weights that may stay.
+PLAIN, FUSED, STORED, WAYS = range(4)
 _WIDTHS = 65
+#: Room for candidates that go through a kernel together.
+_Room = tuple[Block, Trials, Pins]
+#: Ways whose kernels were asked for in this process.
+_begun: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -94,50 +101,32 @@ class Placer:
         self._situations: list[Situation] = []
         self._row_of: dict[Any, int] = {}
 
+    def begin(self) -> None:
+        """Start other processes that compile what is kept nowhere of the kernels that map and place the network."""
+        ahead.begin(self.accelerator)
+        if self._way not in _begun:
+            _begun.add(self._way)
+            ahead.start(self._example(self._way))
+
     def run(self, picks: Ints) -> Placed:
         """Place and price candidates. picks: (n, L) choice of every layer."""
-        placed = self._room_for(len(picks))
         together = max(1, min(len(picks), BLOCK, STATES // max(*self._remembered(), 1)))
-        if self.plan.stored:
-            together = UNITS + 1
-        space = self._block(together), self._trials(together), self._pins(together)
-        left = np.arange(len(picks))
+        room = self._room(UNITS + 1 if self.plan.stored else together)
+        placed, left, missing = (
+            self._unplaced(len(picks)),
+            np.arange(len(picks)),
+            np.zeros((TOLD, MISSING), np.int64),
+        )
         while len(left):
-            found, missing = self._evaluate(picks[left], *space)
+            found = self._unplaced(len(left))
+            call = self._call(self._way, room, picks[left], found, missing)
+            ahead.wait(call.kernel)
+            told = call.kernel(*call.arguments)
             placed.totals[left], placed.inside[left], placed.where[left] = found.totals, found.inside, found.where
-            left = left[np.isnan(found.totals[:, 0])]
-            for row in np.unique(missing, axis=0) if len(left) else ():
+            left = left[np.isnan(found.totals[:, 0])]  # some price of theirs is not known yet
+            for row in np.unique(missing[: min(told, TOLD)], axis=0) if len(left) else ():
                 self._fill(*(int(value) for value in row))
         return placed
-
-    def _evaluate(self, picks: Ints, block: Block, trials: Trials, pins: Pins) -> tuple[Placed, Ints]:
-        """Candidates placed with what is known, and what is missing; of the others the energy is NaN."""
-        placed, missing = self._room_for(len(picks)), self._missing
-        choices = Choices(self.widths, self.place, self.rows, self.prices, self.floors)
-        striped = Striped(self.striped, self._share)
-        if self.plan.stored:
-            told = division.evaluate(
-                self.program, self.groups, choices, striped, self.weights, block, trials, pins, self.objective,
-                picks, placed.totals, placed.inside, placed.where, missing,
-            )  # fmt: skip
-        else:
-            fusing = (self.groups, striped, trials) if self._may_fuse else (None, None, None)
-            told = kernel.evaluate(
-                self.program, fusing[0], choices, fusing[1], block, fusing[2], self.objective, picks,
-                placed.totals, placed.inside, placed.where, missing,
-            )  # fmt: skip
-        return placed, missing[: min(told, TOLD)]
-
-    def _room_for(self, count: int) -> Placed:
-        """Nothing placed yet."""
-        layers, tensors = len(self.plan.layers), len(self.plan.tensors)
-        return Placed(
-            np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 3), np.int64)
-        )
-
-    @cached_property
-    def _missing(self) -> Ints:
-        return np.zeros((TOLD, MISSING), np.int64)
 
     @cached_property
     def _share(self) -> float:
@@ -145,6 +134,41 @@ class Placer:
         better."""
         memories = self.accelerator.memories().values()
         return 0.0 if any({"I", "O"} & set(memory.compressed) for memory in memories) else 1.0
+
+    def calls(self) -> tuple[ahead.Call, ...]:
+        """Each way to place, with arguments of the types that it is called with."""
+        return tuple(self._example(way) for way in range(WAYS))
+
+    def _example(self, way: int) -> ahead.Call:
+        picks, missing = np.zeros((1, len(self.plan.layers)), np.int64), np.zeros((1, MISSING), np.int64)
+        return self._call(way, self._room(1), picks, self._unplaced(1), missing)
+
+    def _call(self, way: int, room: _Room, picks: Ints, placed: Placed, missing: Ints) -> ahead.Call:
+        block, trials, pins = room
+        choices = Choices(self.widths, self.place, self.rows, self.prices, self.floors)
+        striped = Striped(self.striped, self._share)
+        filled = (placed.totals, placed.inside, placed.where, missing)
+        if way == STORED:
+            pinning = (self.program, self.groups, choices, striped, self.weights, block, trials, pins)
+            return ahead.Call(division.evaluate, (*pinning, self.objective, picks, *filled))
+        groups, stripes, tried = (self.groups, striped, trials) if way == FUSED else (None, None, None)
+        whole = (self.program, groups, choices, stripes, block, tried)
+        return ahead.Call(kernel.evaluate, (*whole, self.objective, picks, *filled))
+
+    @cached_property
+    def _way(self) -> int:
+        """How this network is placed."""
+        return STORED if self.plan.stored else FUSED if self._may_fuse else PLAIN
+
+    def _unplaced(self, count: int) -> Placed:
+        """Room for the results of so many candidates."""
+        layers, tensors = len(self.plan.layers), len(self.plan.tensors)
+        return Placed(
+            np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 3), np.int64)
+        )
+
+    def _room(self, count: int) -> _Room:
+        return self._block(count), self._trials(count), self._pins(count)
 
     @cached_property
     def _may_fuse(self) -> bool:

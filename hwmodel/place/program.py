@@ -66,9 +66,9 @@ def program_of(plan: Plan, accelerator: Accelerator, weights: Floats) -> tuple[P
         owner=np.array([vector.owner for vector in plan.vectors], dtype=np.int64),
         work=np.array(work, dtype=np.float64).reshape(-1, 2),
         still=still,
-        memories=np.array([_memory(outer), _memory(keeper)]),
-        rooms=np.array(rooms_of(keeper) if keeper is not None else [math.inf]),
-        size=keeper.size_bits or math.inf if keeper is not None else math.inf,
+        memories=np.array([_memory(outer), _memory(keeper)], dtype=np.float64),
+        rooms=np.array(rooms_of(keeper) if keeper is not None else [math.inf], dtype=np.float64),
+        size=float(keeper.size_bits or math.inf) if keeper is not None else math.inf,
         native=accelerator.native_bits.i,
         leakage=np.array(list(accelerator.leakage_pj.values()), dtype=np.float64),
     )

@@ -109,10 +109,31 @@ def ask_of_groups(groups: Ints, inner: Ints, sizes: Floats, widest: Floats) -> N
 
 
 @internal
+def fuse_none(trials: Trials) -> None:
+    """Every layer runs whole."""
+    for b in range(trials.fused.shape[1]):
+        for layer in range(trials.fused.shape[0]):
+            trials.fused[layer, b] = -1
+        for tensor in range(trials.streamed.shape[0]):
+            trials.streamed[tensor, b] = False
+
+
+@internal
+def choose_none(chosen: Ints) -> None:
+    """No option is chosen in any state at an end; chosen (2, E', B)."""
+    for n in range(chosen.shape[0]):
+        for state in range(chosen.shape[1]):
+            for b in range(chosen.shape[2]):
+                chosen[n, state, b] = -1
+
+
+@internal
 def remember(trials: Trials, offset: int, scores: Floats, ties: Floats, used: Floats, states: int) -> None:
-    trials.scores[offset : offset + states] = scores[:states]
-    trials.ties[offset : offset + states] = ties[:states]
-    trials.used[offset : offset + states] = used[:states]
+    for state in range(states):
+        for b in range(scores.shape[1]):
+            trials.scores[offset + state, b] = scores[state, b]
+            trials.ties[offset + state, b] = ties[state, b]
+            trials.used[offset + state, b] = used[state, b]
 
 
 @internal

@@ -19,9 +19,11 @@ from hwmodel.place.tables import (
     Block,
     Choices,
     Program,
+    all_of,
     fill,
     run_vector,
     situation_at,
+    zeros,
 )
 from hwmodel.place.telling import I_INSIDE, O_INSIDE, Told, room_of
 
@@ -126,10 +128,10 @@ def sum_up(
     and its output are alive at once.
     """
     count = totals.shape[0]
-    states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
-    rooms = np.zeros(count, np.int64)
+    states, used, alive, rooms = all_of(count, 0), zeros(count), zeros(count), all_of(count, 0)
     if pins is not None:
-        used[:] = pins.area[:count]
+        for b in range(count):
+            used[b] = pins.area[b]
     fill(totals, 0.0)
     for layer in range(block.parts.shape[0]):
         fill(block.parts[layer], 0.0)

@@ -127,6 +127,33 @@ def fill(values: Floats, value: float) -> None:
 
 
 @internal
+def zeros(count: int) -> Floats:
+    """As `np.zeros`, in a fraction of the time to compile."""
+    values = np.empty(count)
+    for n in range(count):
+        values[n] = 0.0
+    return values
+
+
+@internal
+def all_of(count: int, value: int) -> Ints:
+    """As `np.full`, in a fraction of the time to compile."""
+    values = np.empty(count, np.int64)
+    for n in range(count):
+        values[n] = value
+    return values
+
+
+@internal
+def total(values: Floats) -> float:
+    """The sum (n), from the first to the last."""
+    added = 0.0
+    for n in range(values.shape[0]):
+        added += values[n]
+    return added
+
+
+@internal
 def tensor_bits(program: Program, widths: Ints, picks: Ints, block: Block) -> None:
     """Fills the widths and sizes of the tensors; picks (B, L)."""
     for layer in range(block.own.shape[0]):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.front.costs import in_tables
-from search.front.pareto import pareto_front
+from search.front.objective import resolve_objectives
 from search.front.results import Result, results_frame, ties_of
+from search.propose.posterior import NO_BELIEFS, Belief, believed_columns, believed_front
 from search.study import final_stage
 
 if TYPE_CHECKING:
@@ -19,11 +20,17 @@ COLUMNS: dict[str, Any] = {
     "number": -1, "stage": "ptq", "origin": "", "status": "done", "accuracy": math.nan, "accuracy_low": math.nan,
     "accuracy_high": math.nan, "seed": 0, "key": "", "error": "", "front": False, "picked": False, "tie": False,
     "ptq_accuracy": math.nan, "qat_accuracy": math.nan, "test_accuracy": math.nan, "test_low": math.nan,
-    "test_high": math.nan, "test_sd": math.nan, "test_runs": 0,
+    "test_high": math.nan, "test_sd": math.nan, "test_runs": 0, "believed": math.nan, "believed_low": math.nan,
+    "believed_high": math.nan,
 }  # fmt: skip
 
 
-def candidate_frame(results: Sequence[Result], objectives: Sequence[str], picked: int = -1) -> pd.DataFrame:
+def candidate_frame(
+    results: Sequence[Result],
+    objectives: Sequence[str],
+    picked: int = -1,
+    beliefs: Mapping[int, Belief] = NO_BELIEFS,
+) -> pd.DataFrame:
     """Every result of a study as a row, the front over `objectives` marked.
 
     The front is that of the highest fidelity reached: QAT results if there are any, else PTQ results.
@@ -32,28 +39,35 @@ def candidate_frame(results: Sequence[Result], objectives: Sequence[str], picked
         results: of one study.
         objectives: names, accuracy among them.
         picked: number of the candidate that was picked.
+        beliefs: by number of a result; they decide the front (`search.propose.posterior`).
 
     Returns:
         The columns of `search.front.results.results_frame`, and `front`, `picked`, `tie` (on the front, with an
         accuracy not told apart from that of the picked one), `ptq_accuracy`, `qat_accuracy` (of the same
-        configuration in either stage), and the empty ones of `COLUMNS`.
+        configuration in either stage), `believed` and the ends of its interval, and the empty ones of `COLUMNS`.
     """
     frame = completed(results_frame(results))
-    front = front_of(results, objectives)
+    front = front_of(results, objectives, beliefs)
     chosen = next((result for result in results if result.number == picked), None)
     frame["front"] = frame["number"].isin([result.number for result in front])
     frame["picked"] = frame["number"] == picked
     frame["tie"] = frame["number"].isin(() if chosen is None else ties_of(chosen, front))
+    for name, value in believed_columns(beliefs, frame["number"]).items():
+        frame[name] = value
     for stage in ("ptq", "qat"):
         best = _best_accuracy(r for r in results if r.is_done and r.stage == stage)
         frame[f"{stage}_accuracy"] = frame["key"].map(best).astype(float)
     return frame
 
 
-def front_of(results: Sequence[Result], objectives: Sequence[str]) -> tuple[Result, ...]:
-    """The front of the highest fidelity reached."""
+def front_of(
+    results: Sequence[Result], objectives: Sequence[str], beliefs: Mapping[int, Belief] = NO_BELIEFS
+) -> tuple[Result, ...]:
+    """The front of the highest fidelity reached, over believed accuracies where there are any."""
     stage = final_stage(results)
-    return tuple(pareto_front([result for result in results if result.stage == stage], objectives, unique=True))
+    return believed_front(
+        [result for result in results if result.stage == stage], resolve_objectives(objectives), beliefs
+    )
 
 
 def _best_accuracy(results: Iterable[Result]) -> dict[str, float]:

@@ -21,11 +21,12 @@ from reports.run.warnings import accuracy_warnings, run_warnings
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.front.objective import resolve_objectives
 from search.front.picking import pick
-from search.front.results import Result
+from search.front.results import LESS, Result
 from search.guard.manifest import read_manifest
 from search.ledger import read_results
 from search.materials import read_float_accuracy
 from search.outputs import LAYERS
+from search.propose.posterior import Belief, read_beliefs
 from search.spec import SearchSpec
 from workloads.compress import CompressionConfig, ConfigFile, average_precision, precision_definition, read_config
 
@@ -102,11 +103,12 @@ def read_run(source: Any) -> Run:
     graph = _graph(folder, study)
     chip = _accelerator(spec, study)
     objectives = tuple(manifest.get("objectives", ("accuracy", "avg_w_bits")))
-    picked = _picked(results, objectives, best)
+    beliefs = read_beliefs(folder, results, resolve_objectives(objectives))
+    picked = _picked(results, objectives, best, beliefs)
     tests = read_tests(folder)
     float_accuracy, float_test = read_float_accuracy(folder), summarize(tests, "float", "float")
     candidates = _with_tests(
-        candidate_frame(results, objectives, -1 if picked is None else picked.number), results, tests
+        candidate_frame(results, objectives, -1 if picked is None else picked.number, beliefs), results, tests
     )
     candidates.attrs["float_accuracy"] = None if float_accuracy is None else float_accuracy.value
     baseline, baseline_name = _baseline(results, picked)
@@ -132,7 +134,7 @@ def read_run(source: Any) -> Run:
         method=method_items(spec, best, tests, float_accuracy),
         warnings=[
             *run_warnings(spec, results, tests, manifest, chip, notes, folder=folder),
-            *accuracy_warnings(spec, best, results, tests, float_accuracy, objectives),
+            *accuracy_warnings(spec, best, results, tests, float_accuracy, objectives, beliefs),
         ],
         subtitle=_subtitle(spec, results, manifest),
         version=version("hwmodel"),
@@ -177,20 +179,25 @@ def _accelerator(spec: SearchSpec | None, study: Any) -> Accelerator | None:
     return chip
 
 
-def _picked(results: Sequence[Result], objectives: Sequence[str], best: ConfigFile | None) -> Result | None:
+def _picked(
+    results: Sequence[Result],
+    objectives: Sequence[str],
+    best: ConfigFile | None,
+    beliefs: Mapping[int, Belief],
+) -> Result | None:
     """The candidate in `best.yaml`; before there is one, the knee of the front so far."""
     if best is not None:
         number = best.metrics.get("candidate")
         found = [result for result in results if result.number == number and result.key == best.config.key]
         if found:
             return found[0]
-    front = front_of(results, objectives)
+    front = front_of(results, objectives, beliefs)
     return pick(front, resolve_objectives(objectives)) if front else None
 
 
 def _baseline(results: Sequence[Result], picked: Result | None) -> tuple[Result | None, str]:
     """The most precise uniform candidate, finetuned if it was, and its name."""
-    done = [result for result in results if result.is_done and "avg_w_bits" in result.costs]
+    done = [r for r in results if r.is_done and r.stage not in LESS and "avg_w_bits" in r.costs]
     uniform = [result for result in done if result.origin == "uniform"]
     pool = uniform or done
     if not pool:
@@ -257,6 +264,7 @@ def _subtitle(spec: SearchSpec | None, results: Sequence[Result], manifest: Mapp
         manifest.get("name", ""),
         f"data {spec.data}" if spec else "",
         f"{counts['ptq']} candidates quantized, {counts['qat']} finetuned",
+        f"{sum(counts[stage] for stage in LESS)} finetuned in part" if any(counts[s] for s in LESS) else "",
         f"seed {manifest['seed']}" if "seed" in manifest else "",
     ]
     return " · ".join(part for part in parts if part)

@@ -11,7 +11,8 @@ from reports.run.candidates import front_of
 from search.choosing import pick_or_knee
 from search.finaltest import FLOAT_KEY, FinalRecord
 from search.front.objective import resolve_objectives
-from search.front.results import Result
+from search.front.results import COMPANIONS, Result
+from search.propose.posterior import NO_BELIEFS, Belief
 from workloads.training.accuracy import Accuracy
 from workloads.training.chance import gap_note
 
@@ -51,8 +52,8 @@ def _unfinished(
 ) -> list[str]:
     if spec is None or tests:
         return []
-    num_ptq = sum(result.stage == "ptq" and result.origin != "mutation" for result in results)
-    num_qat = sum(result.stage == "qat" for result in results)
+    num_ptq = sum(result.stage == "ptq" and result.origin not in COMPANIONS for result in results)
+    num_qat = sum(result.stage == "qat" or result.is_stopped for result in results)
     return [
         f"The run is not finished: {num_ptq} of {spec.search.trials} candidates quantized, "
         f"{num_qat} of {spec.search.qat} finetuned, none tested. hwmodel resume {shlex.quote(str(folder))} goes on."
@@ -87,6 +88,7 @@ def accuracy_warnings(
     tests: Sequence[FinalRecord],
     float_accuracy: Accuracy | None,
     objectives: Sequence[str],
+    beliefs: Mapping[int, Belief] = NO_BELIEFS,
 ) -> list[str]:
     """What limits the accuracies: memory instead of validation, scores without counts, a rule that none met."""
     found = []
@@ -100,7 +102,7 @@ def accuracy_warnings(
             f"{len(bare)} of {len(results)} scores are fractions without a count of images: they have no interval, "
             "and which of them tie is not known."
         )
-    front = front_of(results, objectives)
+    front = front_of(results, objectives, beliefs)
     if spec is not None and front and tests:
         found.append(pick_or_knee(front, resolve_objectives(objectives), spec.pick_rule)[1])
     return [text for text in found if text]

@@ -10,7 +10,7 @@ characterizing the knee of the Pareto curve, Structural Optimization 1999 (knee:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -134,7 +134,11 @@ def knee(losses: ArrayLike) -> int:
 
 
 def pareto_front(
-    results: Sequence[Result], objectives: Sequence[str | Objective], *, unique: bool = False
+    results: Sequence[Result],
+    objectives: Sequence[str | Objective],
+    *,
+    unique: bool = False,
+    accuracies: Mapping[int, float] | None = None,
 ) -> tuple[Result, ...]:
     """The results that no other dominates, cheapest first (by the first cost), then by number.
 
@@ -142,12 +146,16 @@ def pareto_front(
         results: of one stage; failed ones are left out.
         objectives: names or objectives, accuracy among them.
         unique: of results with equal values in every objective keep only the first.
+        accuracies: number of a result -> what its accuracy is believed to be; without one it counts as measured.
     """
     axes = _objectives(objectives)
     done = [result for result in results if result.is_done]
     if not done:
         return ()
     losses = losses_of(done, axes)
+    for column, axis in enumerate(axes):
+        if not axis.key and accuracies:
+            losses[:, column] = [-accuracies.get(result.number, result.accuracy) for result in done]
     chosen = np.flatnonzero(non_dominated(losses))
     column = axes.index(first_cost(axes))
     ordered = sorted(chosen, key=lambda index: (losses[index, column], done[index].number))

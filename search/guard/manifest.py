@@ -23,6 +23,14 @@ _FIX = "Restore the file, or choose a new name."
 _KINDS: Mapping[str, type] = {
     "name": str, "seed": int, "objectives": list, "graph": str, "accelerator": str, "context": dict, "space": dict,
 }  # fmt: skip
+#: Keys that an earlier version did not write.
+_LATER: Mapping[str, type] = {
+    "sampler": str,
+    "limits": dict,
+    "sensitivity": bool,
+    "subsets": bool,
+    "fidelities": dict,
+}
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any] | None:
@@ -46,6 +54,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any] | None:
     for key, kind in _KINDS.items():
         if not isinstance(data[key], kind):
             raise ConfigError(f"{path}: {key} must be {kind.__name__}, but is {type(data[key]).__name__}. {_FIX}")
+    for key, kind in _LATER.items():
+        if not isinstance(data.get(key, kind()), kind):
+            raise ConfigError(f"{path}: {key} must be {kind.__name__}, but is {type(data[key]).__name__}. {_FIX}")
     if not isinstance(data.get("fuse", True), bool):
         raise ConfigError(f"{path}: fuse must be bool, but is {type(data['fuse']).__name__}. {_FIX}")
     return unseal(data, str(path), _FIX)[0]
@@ -57,7 +68,7 @@ def write_manifest(folder: str | Path, record: Record) -> None:
 
 
 def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> bool:
-    """The run may go on with `new`: True where it is a space that contains the old one.
+    """The run may go on with `new`: True where that is to be written (a larger space, keys of this version).
 
     Args:
         old: as read.
@@ -76,6 +87,12 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
     before, now = old.get("fuse", True), new.get("fuse", True)  # an earlier version knew no other
     if before != now:
         raise ConfigError(f"{study} used fuse {_show(before)}, now {_show(now)}. Choose a new name.")
+    before, now = old.get("fidelities", {}), new.get("fidelities", {})  # an earlier version trained all in full
+    if before != now:
+        raise ConfigError(f"{study} used {_difference('fidelities', before, now)}. Choose a new name.")
+    for key in _LATER:
+        if key in old and old[key] != new.get(key, old[key]):
+            raise ConfigError(f"{study} used {key} {_show(old[key])}, now {_show(new[key])}. Choose a new name.")
     for key in dict.fromkeys([*old["context"], *new["context"]]):
         if key == CONTENT and key not in old["context"]:  # of an earlier version
             continue
@@ -84,7 +101,7 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
             restore = "Restore it, or choose" if key == CONTENT else "Choose"
             raise ConfigError(f"{study} used {_difference(key, before, now)}. {restore} a new name.")
     if old["space"] == new["space"]:
-        return False
+        return any(key in new and key not in old for key in _LATER)
     change = _space_change(old["space"], new["space"])
     if not _contains(new["space"], old["space"]):
         raise ConfigError(f"{study} used {change}. The new space must contain the old one; choose a new name.")

@@ -1,9 +1,4 @@
-"""New candidates for the second stage: neighbours of the QAT front.
-
-A parent is drawn from the front, evenly; one to three of its decisions move one step up or down. On
-the synthetic problem of `search.propose.proposer` this did as well as TPE from the uniform candidates (0.792
-and 0.873 of the hypervolume at 60 and 150 against 0.790 and 0.870) and better after the knapsack ones (0.967 and
-0.980 against 0.960 and 0.969), and it needs no history: there are few QAT results to learn from.
+"""Neighbours of candidates, for samplers that ask for what was scored already: one to three decisions move a step.
 
 Source: Real et al., Regularized evolution for image classifier architecture search, AAAI 2019 (mutation of
 survivors); Laumanns et al., IEEE TEC 2004 (SEMO: uniform parents from the non-dominated set).

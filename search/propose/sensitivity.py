@@ -1,153 +1,110 @@
-"""How much accuracy each single decision costs: one parameter changed, all others at their most precise value.
+"""How much each single decision costs: one group changed, all others at their most precise combination.
 
-The drops are of accuracy without training (the first fidelity), on the validation split. A group with several
-axes (bits of weights, bits of activations, density) is measured axis by axis, and the drops of its
-axes are added like those of the groups: n values cost n - 1 scores instead of their product.
+Measured is the accuracy without training (the first fidelity), on the validation split; what is kept is by how much
+the logit of the error rises, which adds up over groups far better than the accuracy, whose drops saturate. The bits
+of
+weights and activations of a group are changed together, pair by pair: a narrow weight costs more under a narrow
+activation. Densities are changed alone, and their rises added.
+
+Where the evaluator tells images apart, a change is scored beside the reference on as many of them as its rise needs
+(`search.propose.subsets`).
+
+A rise is an estimate: along each axis it is made to fall as the value gets more precise (isotonic regression), and
+never below 0, so that no noise is credited as a gain.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hwmodel.chip.records import read_record
+import numpy as np
+from scipy.optimize import isotonic_regression
+
 from hwmodel.errors import ConfigError
-from hwmodel.files import write_atomic
-from search.front.objective import Objective
-from search.groups import AXES, AxisValue, Group
-from search.guard.seal import seal, unseal
-from search.propose.knapsack import Option, budget_path, spread
-from search.propose.pricing import Pricer
-from search.scoring import Outcome, accuracy_fields, accuracy_of
-from search.space import Point, Space
+from search.evaluating import Hits, IsEnough
+from search.groups import AxisValue, Group
+from search.propose.problem import Floats
+from search.propose.scores import ScoreCache
+from search.propose.subsets import Everything, SettledAgainst
+from search.scoring import Outcome
+from search.space import Space
 from workloads.compress.config import CompressionConfig
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "sensitivity.json"
-SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Score:
-    """A line of the file: `Outcome` of the configuration `key`, and what was changed for it."""
-
-    key: str
-    parameter: str
-    value: AxisValue | None
-    correct: int
-    total: int
-    score: float | None = None
-    error: str
-    wall_s: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.correct <= self.total:
-            raise ConfigError(f"`0 <= correct <= total` must hold, but got {self.correct} of {self.total}.")
-        if self.score is not None and not 0 <= self.score <= 1:
-            raise ConfigError(f"score must lie in [0, 1], but got {self.score}.")
-        if not self.error and not self.total and self.score is None:
-            raise ConfigError(f"{self.key} must hold an accuracy or an error.")
-
-    @property
-    def outcome(self) -> Outcome:
-        accuracy = None if self.error else accuracy_of(asdict(self))
-        return Outcome(accuracy=accuracy, error=self.error, wall_s=self.wall_s)
-
-
-class ScoreCache:
-    """Scores by configuration key in a JSON file, written whole after each: an interrupted run loses none.
-
-    Args:
-        path: the file; made with the first score.
-
-    Raises:
-        ConfigError: the file is not one of these.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._entries: dict[str, _Score] = {}
-        if path.exists():
-            try:
-                data = unseal(json.loads(path.read_text(encoding="utf-8")), "the file", "")[0]
-                if data["schema"] != SCHEMA_VERSION:
-                    raise ValueError(f"schema must be {SCHEMA_VERSION}, but is {data['schema']!r}")
-                scores = [read_record(_Score, item) for item in data["scores"]]
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise ConfigError(f"{path}: is damaged: {error} Delete it: it is measured again.") from error
-            self._entries = {score.key: score for score in scores}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._entries
-
-    def get(self, key: str) -> Outcome | None:
-        """The outcome of a configuration, or None."""
-        item = self._entries.get(key)
-        return None if item is None else item.outcome
-
-    def put(self, key: str, outcome: Outcome, parameter: str, value: AxisValue | None) -> None:
-        """Keep an outcome, with what was changed for the reader of the file."""
-        self._entries[key] = _Score(
-            key=key,
-            parameter=parameter,
-            value=value,
-            **accuracy_fields(outcome.accuracy),
-            error=outcome.error,
-            wall_s=outcome.wall_s,
-        )
-        data = {"schema": SCHEMA_VERSION, "scores": [asdict(score) for score in self._entries.values()]}
-        write_atomic(self._path, json.dumps(seal(data), indent=1) + "\n")
+#: Kinds of a rise, in the order of their columns.
+KINDS = ("w_bits", "a_bits", "density")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """Accuracy drops of single changes.
+    """Rises of single changes.
 
     Attributes:
-        reference: accuracy of the most precise point.
-        drops: parameter -> value -> drop in accuracy, 0 for the most precise value; negative where the
-            change helped. A configuration that could not be scored drops the whole accuracy.
+        reference: logit of the error of the most precise point.
+        rises: group -> (num_combinations, 3): how much the logit of the error rises where this combination replaces
+            the most precise one, split into what weights, activations and density cause (`KINDS`); 0 for that one.
     """
 
     reference: float
-    drops: Mapping[str, Mapping[AxisValue, float]]
+    rises: Mapping[str, Floats]
 
-    def predicted_drop(self, point: Point) -> float:
-        """Sum of the drops of a point's values."""
-        return sum(self.drops[name][value] for name, value in point.items())
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row per parameter and value: parameter, value, drop."""
+    def to_dataframe(self, space: Space) -> pd.DataFrame:
+        """One row per group and combination: group, w_bits, a_bits, density, rise."""
         import pandas as pd
 
         rows = [
-            {"parameter": name, "value": value, "drop": drop}
-            for name, values in self.drops.items()
-            for value, drop in values.items()
+            {"group": group.name, "w_bits": w, "a_bits": a, "density": d, "rise": float(rise.sum())}
+            for group in space.groups
+            for (w, a, d), rise in zip(group.combinations, self.rises[group.name], strict=True)
         ]
-        return pd.DataFrame(rows, columns=["parameter", "value", "drop"])
+        return pd.DataFrame(rows, columns=["group", "w_bits", "a_bits", "density", "rise"])
 
 
-def single_changes(space: Space) -> Iterator[tuple[str, AxisValue | None, dict[str, AxisValue]]]:
-    """(parameter, value, point) of the reference ("", None) and of every single change from it."""
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One point to score: `combination` of `group`, all else most precise; the reference has no group."""
+
+    group: str
+    combination: tuple[AxisValue, ...]
+    point: Mapping[str, AxisValue]
+
+    @property
+    def value(self) -> str | None:
+        """As the file shows it."""
+        return ", ".join(f"{value:g}" for value in self.combination) or None
+
+
+def single_changes(space: Space) -> Iterator[Change]:
+    """The reference, then each pair of bits and each density of each group."""
     reference = space.most_precise
-    yield "", None, reference
-    for parameter in space.parameters:
-        for value in parameter.values[:-1]:
-            yield parameter.name, value, {**reference, parameter.name: value}
+    yield Change(group="", combination=(), point=reference)
+    for group in space.groups:
+        last = (group.w_bits[-1], group.a_bits[-1], group.density[-1])
+        pairs = [(w, a, last[2]) for w, a in itertools.product(group.w_bits, group.a_bits)]
+        densities = [(*last[:2], density) for density in group.density]
+        for combination in dict.fromkeys([*pairs, *densities]):
+            if combination != last:
+                names = (f"{group.name}.{axis}" for axis in KINDS)
+                own = {name: value for name, value in zip(names, combination, strict=True) if name in reference}
+                yield Change(group=group.name, combination=combination, point={**reference, **own})
+
+
+#: Scores configurations at the first fidelity, in their order; the rule ends the scoring of each (None: never).
+Score = Callable[[Sequence[CompressionConfig], IsEnough | None], Iterator[Outcome]]
 
 
 def measure_sensitivity(
     space: Space,
-    score: Callable[[CompressionConfig], Outcome],
+    score: Score,
     cache: ScoreCache,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    subsets: bool = False,
 ) -> Sensitivity:
     """Score every single change that the cache does not hold.
 
@@ -156,84 +113,82 @@ def measure_sensitivity(
         score: the first fidelity.
         cache: in the run folder.
         progress: called with (done, total).
+        subsets: each on as many images as its rise needs; all of them for the reference.
 
     Raises:
         ConfigError: the most precise configuration cannot be scored, so nothing can.
     """
     changes = list(single_changes(space))
-    accuracy: list[float | None] = []
-    for done, (parameter, value, point) in enumerate(changes, start=1):
-        config = space.config(point)
-        outcome = cache.get(config.key)
-        if outcome is None:
-            outcome = score(config)
-            if parameter or outcome.accuracy is not None:
-                cache.put(config.key, outcome, parameter, value)
-        if outcome.accuracy is None and not parameter:
-            raise ConfigError(f"sensitivity: the most precise configuration cannot be scored: {outcome.error}")
-        accuracy.append(outcome.value)
-        progress(done, len(changes))
-    reference = accuracy[0] or 0.0
-    drops: dict[str, dict[AxisValue, float]] = {p.name: {p.values[-1]: 0.0} for p in space.parameters}
-    for (parameter, value, _), found in zip(changes[1:], accuracy[1:], strict=True):
-        if value is not None:
-            drops[parameter][value] = reference - (found or 0.0)
-    return Sensitivity(reference=reference, drops=drops)
+    configs = [space.config(change.point) for change in changes]
+    missing = [index for index, config in enumerate(configs) if config.key not in cache]
+    done = len(changes) - len(missing)
+    progress(done, len(changes))
+
+    def keep(rows: Sequence[int], is_enough: IsEnough | None, reference: Hits | None) -> None:
+        nonlocal done
+        for index, outcome in zip(rows, score([configs[row] for row in rows], is_enough), strict=True):
+            if not index and outcome.accuracy is None:
+                raise ConfigError(f"sensitivity: the most precise configuration cannot be scored: {outcome.error}")
+            cache.put(configs[index].key, outcome, changes[index].group, changes[index].value, reference)
+            done += 1
+            progress(done, len(changes))
+
+    try:
+        if subsets:
+            keep([index for index in missing if not index], Everything(), None)
+            reference = cache.hits(configs[0].key)  # None where an earlier version measured it
+            rule = None if reference is None else SettledAgainst.of(reference)
+            keep([index for index in missing if index], rule, reference)
+        else:
+            keep(missing, None, None)
+    finally:
+        cache.flush()
+    return sensitivity_of(space, cache)
 
 
-def knapsack_points(
-    space: Space, sensitivity: Sensitivity, pricer: Pricer, costs: Sequence[Objective], count: int
-) -> list[dict[str, AxisValue]]:
-    """Points along the whole range of each cost, optimal at their own cost if drops and costs add up.
+def sensitivity_of(space: Space, cache: ScoreCache) -> Sensitivity:
+    """From scores that are there.
 
-    The costs of the groups are their marginal costs from the most precise point: exact for average bits,
-    energy and latency, which add over layers; an estimate for memory, whose activation part is a peak.
-
-    Args:
-        costs: the objectives to minimise; they take turns.
-        count: at most so many points.
+    Raises:
+        ConfigError: one is missing.
     """
-    if not space.groups:
-        return []
-    marginal = [_marginal_costs(space, group, pricer) for group in space.groups]
-    drops = [_drops(space, group, sensitivity) for group in space.groups]
-    lists = []
-    for objective in costs:
-        groups = [
-            [Option(cost=prices[objective.key], drop=drop) for prices, drop in zip(*pair, strict=True)]
-            for pair in zip(marginal, drops, strict=True)
-        ]
-        lists.append([_point(space, item.picks) for item in spread(budget_path(groups), count)])
-    turns = [point for turn in itertools.zip_longest(*lists) for point in turn if point is not None]
-    return [point for index, point in enumerate(turns) if point not in turns[:index]][:count]
+    found: dict[str, dict[tuple[AxisValue, ...], float]] = {group.name: {} for group in space.groups}
+    first = space.config(space.most_precise).key
+    for change in single_changes(space):
+        key = space.config(change.point).key
+        if key not in cache:
+            raise ConfigError(f"sensitivity: {change.group} {change.value} must be scored first. Resume the run.")
+        if change.group:
+            found[change.group][change.combination] = cache.rise(key, first)
+    rises = {group.name: _rises(group, found[group.name]) for group in space.groups}
+    return Sensitivity(reference=cache.logit(first), rises=rises)
 
 
-def _changes(space: Space, group: Group) -> Iterator[dict[str, AxisValue]]:
-    """The values of the group's parameters, combination by combination."""
-    names = {parameter.name for parameter in space.parameters}
-    for combination in group.combinations:
-        yield {name: value for name, value in _named(group, combination) if name in names}
+def _rises(group: Group, found: Mapping[tuple[AxisValue, ...], float]) -> Floats:
+    """(num_combinations, 3) of one group."""
+    last = (group.w_bits[-1], group.a_bits[-1], group.density[-1])
+    grid = np.array([[found.get((w, a, last[2]), 0.0) for a in group.a_bits] for w in group.w_bits])
+    grid = _falling(grid)
+    density = _falling(np.array([[found.get((*last[:2], d), 0.0)] for d in group.density]))[:, 0]
+    rows = []
+    for w, a, d in itertools.product(range(len(group.w_bits)), range(len(group.a_bits)), range(len(group.density))):
+        alone_w, alone_a = grid[w, -1], grid[-1, a]
+        share = (
+            alone_w / (alone_w + alone_a) if alone_w + alone_a > 0 else float(group.w_bits[w] <= group.a_bits[a])
+        )
+        rows.append((grid[w, a] * share, grid[w, a] * (1 - share), density[d]))
+    return np.array(rows, dtype=np.float64)
 
 
-def _marginal_costs(space: Space, group: Group, pricer: Pricer) -> list[dict[str, float]]:
-    """Cost of every combination of one group above that of the most precise point, by cost key."""
-    reference = space.most_precise
-    base = pricer.costs(space.config(reference))
-    prices = [pricer.costs(space.config({**reference, **change})) for change in _changes(space, group)]
-    return [{key: price[key] - base[key] for key in price} for price in prices]
+def _falling(grid: Floats) -> Floats:
+    """The grid made to fall along both axes to 0 at its last entry, by regressions in turn; never below 0."""
+    fitted = np.maximum(grid - grid[-1, -1], 0.0)
+    for _ in range(8):
+        fitted = np.apply_along_axis(_regressed, 0, fitted)
+        fitted = np.apply_along_axis(_regressed, 1, fitted)
+    fitted[-1, -1] = 0.0
+    return np.asarray(fitted)
 
 
-def _drops(space: Space, group: Group, sensitivity: Sensitivity) -> list[float]:
-    return [sensitivity.predicted_drop(change) for change in _changes(space, group)]
-
-
-def _named(group: Group, combination: Sequence[AxisValue]) -> Iterator[tuple[str, AxisValue]]:
-    return ((f"{group.name}.{axis}", value) for axis, value in zip(AXES, combination, strict=True))
-
-
-def _point(space: Space, picks: Sequence[int]) -> dict[str, AxisValue]:
-    """The point that picks one combination per group."""
-    point: dict[str, AxisValue] = {}
-    for group, pick in zip(space.groups, picks, strict=True):
-        point.update(list(_changes(space, group))[pick])
-    return point
+def _regressed(values: Floats) -> Floats:
+    return np.asarray(isotonic_regression(values, increasing=False).x)

@@ -12,7 +12,7 @@ import pytest
 
 from hwmodel.errors import ConfigError
 from search.ledger import read_results
-from search.mirror import OptunaMirror
+from search.mirror.studies import MirroredStudies
 from search.observer import Observer
 from search.rebuild import rebuild_ledger
 from search.space import Space
@@ -118,7 +118,7 @@ def test_a_database_that_cannot_be_written_is_an_error_of_the_system(
 ) -> None:
     """What SQLite says of a full disk is no traceback of SQLAlchemy; the result is in the ledger."""
 
-    def full(self: OptunaMirror, *_: object) -> None:
+    def full(self: MirroredStudies, *_: object) -> None:
         with closing(sqlite3.connect(tmp_path / "small.db")) as small:
             small.execute("pragma max_page_count = 1")
             try:
@@ -129,7 +129,7 @@ def test_a_database_that_cannot_be_written_is_an_error_of_the_system(
                 raise OperationalError("insert", {}, error) from error
 
     with monkeypatch.context() as patch:
-        patch.setattr(OptunaMirror, "_trial", full)
+        patch.setattr(MirroredStudies, "_trial", full)
         with pytest.raises(OSError, match=r"study\.db: database or disk is full"):
             search(tmp_path / "run", ToyScorer())
     assert len(read_results(tmp_path / "run")) == 1

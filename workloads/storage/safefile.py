@@ -39,6 +39,13 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], notes: Mapping[str, str] | 
     return struct.pack("<Q", len(text)) + text + data[8 + length :]
 
 
+def read_header(data: bytes) -> dict[str, str]:
+    """The notes of `safetensors_bytes`, the hash of the content among them."""
+    (length,) = struct.unpack_from("<Q", data)
+    notes: dict[str, str] = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    return notes
+
+
 def content_hash(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> str:
     """64 hex digits of names, types, shapes, values and notes."""
     digest = hashlib.sha256(json.dumps(dict(notes), sort_keys=True).encode())

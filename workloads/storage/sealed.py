@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
+import safetensors.torch
 from torch import Tensor
 
 from hwmodel.errors import ConfigError
-from workloads.storage.safefile import CONTENT, content_hash
+from workloads.storage.safefile import CONTENT, content_hash, read_header
 
 
 def read_file(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -27,7 +28,18 @@ def read_file(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return {name: text for name, text in metadata.items() if name != CONTENT}, tensors
 
 
-def check_content(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+def read_bytes(data: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """(metadata without the hash, tensors) of `safetensors_bytes`.
+
+    Raises:
+        ConfigError: they were damaged on their way.
+    """
+    metadata, tensors = read_header(data), safetensors.torch.load(data)
+    check_content("weights in memory", metadata, tensors)
+    return {name: text for name, text in metadata.items() if name != CONTENT}, tensors
+
+
+def check_content(path: Path | str, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
     """What was read is what was saved; nothing to check where the metadata bring no hash.
 
     Raises:

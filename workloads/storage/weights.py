@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +17,7 @@ from hwmodel.files import write_atomic
 from workloads.compress.layers import QuantLayer
 from workloads.storage.foreign import fitted, is_foreign, read_foreign
 from workloads.storage.safefile import CONTENT, safetensors_bytes
-from workloads.storage.sealed import read_file, read_notes
+from workloads.storage.sealed import read_bytes, read_file, read_notes
 
 _TIED, _QUANTIZERS = "tied", "quantizers"
 #: Metadata that is ours, not the caller's.
@@ -22,14 +25,16 @@ NOTES = (_TIED, _QUANTIZERS)
 _SHOWN = 5
 
 
-def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str] | None = None) -> Path:
+def save_weights(
+    path: str | Path, model: nn.Module | CarriedState, metadata: Mapping[str, str] | None = None
+) -> Path:
     """Write the whole state dict: weights, steps, ranges, masks, running statistics.
 
     A tensor that has several names (tied weights) is stored once.
 
     Args:
         path: ends in `.safetensors`.
-        model: compressed or not; on any device.
+        model: compressed or not, on any device; or its state, from another process.
         metadata: text by name, readable without the tensors (`read_metadata`).
 
     Returns:
@@ -43,12 +48,14 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
     return write_atomic(path, safetensors_bytes(tensors, {**(metadata or {}), **tied}))
 
 
-def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+def state_tensors(model: nn.Module | CarriedState) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The state dict as contiguous tensors on the CPU, tied ones once, and the notes that `load_state` needs.
 
     Raises:
         ConfigError: state that is not a tensor.
     """
+    if isinstance(model, CarriedState):
+        return model.tensors, model.notes
     tensors: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
     seen: dict[tuple[object, ...], str] = {}
@@ -65,6 +72,50 @@ def state_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors[name] = value.detach().cpu().contiguous().clone()
     notes = {_TIED: tied, _QUANTIZERS: _quantizers(model)}
     return tensors, {key: json.dumps(note, sort_keys=True) for key, note in notes.items()}
+
+
+@dataclass(frozen=True)
+class CarriedState:
+    """The state dict of a model on its way between processes: written to a file, it is what the model would be.
+
+    Attributes:
+        data: the content of a `.safetensors`, without the caller's notes.
+    """
+
+    data: bytes
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Self:
+        """Raises:
+        ConfigError: state that is not a tensor.
+        """
+        return cls(safetensors_bytes(*state_tensors(model)))
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, tied ones once."""
+        return read_bytes(self.data)[1]
+
+    @cached_property
+    def notes(self) -> dict[str, str]:
+        """Those of `state_tensors`."""
+        return read_bytes(self.data)[0]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """As that of the model, on the CPU."""
+        tied = _note("a carried state", self.notes, _TIED)
+        return self.tensors | {alias: self.tensors[name] for alias, name in tied.items()}
+
+    def load_into(self, model: nn.Module) -> None:
+        """Raises:
+        ConfigError: the model is another.
+        """
+        load_state("a carried state", self.notes, self.tensors, model)
+
+
+def carried(model: object) -> object:
+    """What stands for a finetuned model in another process: the state of a module, anything else as it is."""
+    return CarriedState.of(model) if isinstance(model, nn.Module) else model
 
 
 def _quantizers(model: nn.Module) -> dict[str, str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workloads.training.accuracy import Accuracy
     from workloads.training.checkpoints import Checkpoints, read_state, write_state
     from workloads.training.device import device_text, select_device
+    from workloads.training.growing import growing_hits, num_countable
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
     from workloads.training.measuring import MetricValue, measure, measure_accuracy, r2
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from workloads.training.step.compiling import compile_training
     from workloads.training.step.distill import Teacher, distillation_loss
     from workloads.training.step.ema import WeightAverage
+    from workloads.training.together.many import Trained, finetune_many
 
 __all__ = [
     "Accuracy",
@@ -59,6 +61,7 @@ __all__ = [
     "TrainHook",
     "TrainResult",
     "TrainSettings",
+    "Trained",
     "WeightAverage",
     "augmented",
     "compile_training",
@@ -67,10 +70,13 @@ __all__ = [
     "device_text",
     "distillation_loss",
     "finetune",
+    "finetune_many",
     "flipped",
     "grid_projection",
+    "growing_hits",
     "measure",
     "measure_accuracy",
+    "num_countable",
     "penalty",
     "penalty_of",
     "pretrain",
@@ -95,6 +101,7 @@ __getattr__, __dir__ = lazy_exports(
         "device": ("device_text", "select_device"),
         "step.distill": ("Teacher", "distillation_loss"),
         "step.ema": ("WeightAverage",),
+        "growing": ("growing_hits", "num_countable"),
         "hooks": ("TrainHook",),
         ".sparse": (
             "AdmmHook",
@@ -119,5 +126,6 @@ __getattr__, __dir__ = lazy_exports(
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),
+        "together.many": ("Trained", "finetune_many"),
     },
 )

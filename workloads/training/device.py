@@ -39,6 +39,16 @@ def cuda_devices() -> list[str]:
     return [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
 
 
+def num_gpus() -> int:
+    """CUDA devices that this process may use; none of them is touched."""
+    return torch.cuda.device_count()
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads on the CPU."""
+    torch.set_num_threads(count)
+
+
 def num_threads() -> int:
     """Threads that torch computes with on the CPU."""
     return torch.get_num_threads()

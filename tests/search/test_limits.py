@@ -1,0 +1,120 @@
+"""Hard limits on costs, and an accuracy below which nothing is of use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwmodel.errors import ConfigError
+from search.front.limits import Limits, parse_limits
+from search.observer import Observer
+from search.space import Space
+from search.study import Study
+from tests.search.helpers import ToyScorer, ToyTable, make_graph
+
+GRAPH = make_graph()
+SPACE = Space.from_graph(GRAPH)
+
+
+def bound(limits: dict[str, str | float]) -> tuple[float, bool]:
+    (limit,) = parse_limits(limits).costs
+    return limit.most, limit.is_strict
+
+
+def test_units_are_those_of_the_tables() -> None:
+    assert bound({"latency": "<= 2 ms"}) == (2e-3, False)
+    assert bound({"memory": "< 64 KiB"}) == (64 * 1024 * 8, True)
+    assert bound({"energy": "<=3 uJ"}) == pytest.approx((3e6, False))
+    assert bound({"energy_pj": 5}) == (5.0, False)
+    assert bound({"avg_w_bits": "<= 3"}) == (3.0, False)
+    assert bound({"avg_w_bits": "<= 3 bit"}) == (3.0, False)
+
+
+def test_accuracy_is_a_share_from_below() -> None:
+    for text in (">= 0.9", ">= 90 %", 0.9, "> 90%"):
+        assert parse_limits({"accuracy": text}) == Limits(floor=0.9)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"latensy": "<= 2 ms"}, "limits: objectives: must be among .* but got 'latensy'.*latency"),
+        ({"latency": ">= 2 ms"}, "limits: latency is a cost: bound it from above, but got '>= 2 ms'"),
+        ({"latency": "2 ms"}, "limits: latency must be bounded as in '<= VALUE', but got '2 ms'"),
+        ({"latency": "<= 2 KiB"}, "limits: latency: "),
+        ({"latency": "<= nan"}, "limits: latency must be finite"),
+        ({"accuracy": "<= 0.9"}, "limits: accuracy must be bounded from below"),
+        ({"accuracy": ">= 90"}, "limits: accuracy must be bounded from below"),
+        ({"latency": True}, "limits: latency must be bounded as in"),
+    ],
+)
+def test_what_is_no_limit_is_said(limits: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_limits(limits)
+    with pytest.raises(ConfigError, match="limits: must be bounds by name"):
+        parse_limits([limits])  # type: ignore[arg-type]
+
+
+def test_limits_survive_a_round_trip() -> None:
+    limits = parse_limits({"latency": "<= 2 ms", "memory": "< 64 KiB", "accuracy": 0.9})
+    assert parse_limits(limits.to_dict()) == limits
+    assert [str(limit) for limit in limits.costs] == ["latency <= 0.002 s", "memory < 524288 bit"]
+
+
+def open_study(folder: Path, scorer: ToyScorer, **options: Any) -> Study:
+    return Study.create_or_resume(
+        folder, graph=GRAPH, space=SPACE, evaluate=scorer, table=ToyTable(),
+        objectives=["accuracy", "energy"], **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", ["front", "tpe", "nsga2", "random"])
+def test_no_second_is_spent_outside(tmp_path: Path, sampler: str) -> None:
+    scorer = ToyScorer()
+    energies = sorted(
+        ToyTable().price({m: c.choice for m, c in SPACE.config(point).layers.items()}).energy_pj
+        for point in SPACE.points()
+    )
+    most = energies[len(energies) // 3]
+    study = open_study(tmp_path, scorer, sampler=sampler, limits={"energy": most})
+    study.run(trials=9, qat=8)
+    results = study.results()
+    assert len([r for r in results if r.stage == "qat"]) == 8 == len(scorer.qat_calls)
+    assert all(r.costs["energy_pj"] <= most for r in results)
+
+
+def test_a_bound_cost_need_not_be_an_objective(tmp_path: Path) -> None:
+    scorer = ToyScorer()
+    study = open_study(tmp_path, scorer, limits={"avg_w_bits": "<= 4"})
+    study.run(qat=6)
+    assert all(r.costs["avg_w_bits"] <= 4 for r in study.results())
+
+
+def test_too_few_within_the_limits_end_the_run_and_none_is_an_error(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Watch(Observer):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    energies = sorted(
+        ToyTable().price({m: c.choice for m, c in SPACE.config(point).layers.items()}).energy_pj
+        for point in SPACE.points()
+    )
+    study = open_study(tmp_path / "few", ToyScorer(), limits={"energy": energies[3]})
+    study.run(qat=10, progress=Watch())
+    within = sum(energy <= energies[3] for energy in energies)
+    assert len([r for r in study.results() if r.stage == "qat"]) == within < 10
+    assert f"No further candidate of the 81 within the limits was found: {within} of 10 runs." in said
+    with pytest.raises(ConfigError, match="limits: none of 81 candidates is within them"):
+        open_study(tmp_path / "none", ToyScorer(), limits={"energy": energies[0] / 2}).run(qat=2)
+
+
+def test_other_limits_are_another_study(tmp_path: Path) -> None:
+    open_study(tmp_path, ToyScorer(), limits={"energy": 1e9}).run(trials=1)
+    with pytest.raises(ConfigError, match="used limits"):
+        open_study(tmp_path, ToyScorer())
+    with pytest.raises(ConfigError, match="used sampler 'front', now 'tpe'"):
+        open_study(tmp_path, ToyScorer(), limits={"energy": 1e9}, sampler="tpe")
