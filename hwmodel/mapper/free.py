@@ -70,21 +70,35 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
         MappingError: an unknown objective, a hierarchy of more than three levels, or no mapping fits.
     """
     check_one_of("optimize", optimize, OBJECTIVES, MappingError)
+    branches = _branches(task)
+    wanted = _wanted(branches, optimize)
+    best = _best(branches, wanted)
+    if best is not None and optimize == "latency":
+        best = _best(branches, _Search(ENERGY, wanted.num_metrics, best.cycles)) or best
+    if best is None:
+        raise MappingError(_nothing_fits(task, Hierarchy.of(task.accelerator)))
+    return best
+
+
+def bound_best(task: Task, optimize: Objective) -> float:
+    """A lower bound of what the best mapping of a task costs, infinite where nothing fits."""
+    branches = _branches(task)
+    wanted = _wanted(branches, optimize)
+    return min(branch.bound(wanted) for branch in branches)
+
+
+def _branches(task: Task) -> list[_Branch]:
     hierarchy = Hierarchy.of(task.accelerator)
     ahead.begin(task.accelerator)
     spaces = [
         (TileSpace(task, hierarchy, dims), tuple(original.items()))
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
     ]
-    branches = [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
-    num_metrics = spaces[0][0].num_bounds
-    objective = OBJECTIVES.index(optimize)
-    best = _best(branches, _Search(objective, 1 if optimize == "energy" else num_metrics))
-    if best is not None and optimize == "latency":
-        best = _best(branches, _Search(ENERGY, num_metrics, best.cycles)) or best
-    if best is None:
-        raise MappingError(_nothing_fits(task, hierarchy))
-    return best
+    return [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
+
+
+def _wanted(branches: list[_Branch], optimize: Objective) -> _Search:
+    return _Search(OBJECTIVES.index(optimize), 1 if optimize == "energy" else branches[0].space.num_bounds)
 
 
 def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
@@ -107,8 +121,10 @@ def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
                 continue
             score = _score(wanted.objective, found)
             tied = best is not None and score >= limit * (1 - SLACK)
-            if best is None or not tied or _tie(wanted.objective, found) < _tie(wanted.objective, best):
+            if best is None or not tied or found.cycles < best.cycles:
                 best, limit = found, min(score, limit)
+            if wanted.objective == LATENCY:  # of as few cycles the second pass finds the best
+                limit = score * (1 - SLACK)
         if best is not None:
             return best
     return None
@@ -116,10 +132,6 @@ def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
 
 def _score(objective: int, found: Found) -> float:
     return (found.energy_pj, found.cycles, found.energy_pj * found.cycles)[objective]
-
-
-def _tie(objective: int, found: Found) -> float:
-    return found.energy_pj if objective == LATENCY else found.cycles
 
 
 class _Branch:
