@@ -15,6 +15,7 @@ from search.front.results import Result
 from search.propose.assembling import StudyProblem
 from search.propose.fidelity import LEAST_PAIRS, Link
 from search.propose.problem import accuracy_of, logit_error
+from search.rungs.jobs import JobMaker, Proposal
 from search.rungs.starts import nearest
 from search.rungs.stops import LUCK, watch_of
 from search.seeds import derive_seed
@@ -181,6 +182,21 @@ def test_hopeless_runs_end_early_and_are_no_full_results(tmp_path: Path) -> None
     assert {r.stage for r in study.front()} == {"qat"}
     full = [r for r in results if r.stage == "qat"]
     assert all(r.curve["0.5"] == pytest.approx(0.9 * r.accuracy, abs=1e-4) for r in full)
+
+
+def test_a_run_is_judged_by_what_was_known_when_its_batch_began(tmp_path: Path) -> None:
+    study, _ = search(tmp_path, Stages(), qat=LEAST_PAIRS + 2, sampler="random", **STOP)
+    maker = JobMaker(study._setup, study.pricer(), lambda: pytest.fail("no model"), lambda: None)
+    full = [r for r in study.results() if r.stage == "qat"]
+
+    def least(known: int) -> float:
+        item = Proposal(point=study.space.most_precise, origin="sampler", known=known)
+        watch = maker.job(99, "qat", item, (), full).ways.watch
+        assert watch is not None
+        return watch.least[0.5]
+
+    assert least(full[-1].number + 1) > 0
+    assert least(full[LEAST_PAIRS - 1].number) == 0, "five runs were known, whatever has ended since"
 
 
 def test_watched_and_killed_it_ends_the_same(tmp_path: Path) -> None:
