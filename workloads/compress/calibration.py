@@ -32,7 +32,7 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
+def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256, *, weights: bool = True) -> None:
     """Set every activation grid from data, and start every weight grid anew. In place.
 
     The data pass in eval mode with weights quantized and activations not, so that a coarse grid does
@@ -44,6 +44,7 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
         x: (N, ...) inputs, or a tuple of them for a model with several; training data, a few hundred. Or a
             DataLoader of inputs or of (inputs, targets), all of whose batches run.
         batch_size: images at a time; a loader's are its own.
+        weights: False leaves the weight grids as they are: right behind `apply`, which has just set them.
 
     Raises:
         ConfigError: no data, values that are not finite, or a compressed layer that did not run or whose weight
@@ -59,7 +60,8 @@ def calibrate(qmodel: nn.Module, x: Inputs, batch_size: int = 256) -> None:
     reads = WeightReads(layers)
     handles = reads.follow(qmodel)
     for name, layer in layers.items():
-        layer.initialise()
+        if weights:
+            layer.initialise()
         handles.append(layer.register_forward_pre_hook(lambda *_, name=name: ran.add(name)))
         if layer.input_quantizer is not None:
             layer.input_quantizer.observer = observers[name]

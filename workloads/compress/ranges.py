@@ -8,6 +8,8 @@ from torch import Tensor
 from workloads.compress.observer import RangeObserver
 
 NUM_CANDIDATES = 96
+#: Elements that a search for a step works on at once: many steps of a small tensor, one of a large one.
+SEARCH_BLOCK = 1 << 16
 
 
 def symmetric_steps(observer: RangeObserver, rule: str, qn: float, qp: float, offset: float) -> Tensor:
@@ -94,18 +96,33 @@ def mse_steps(rows: Tensor, qn: float, qp: float, offset: float, num_candidates:
         (R,) > 0.
     """
     absent = rows.isnan()
-    flat = rows.masked_fill(absent, 0.0)
+    gaps = absent if bool(absent.any()) else None
+    flat = rows if gaps is None else rows.masked_fill(absent, 0.0)
     reach = _reach(flat.amin(1), flat.amax(1), qn, qp, offset)
-    best = torch.ones_like(reach)
-    smallest = torch.full_like(reach, torch.inf)
-    for factor in _factors(rows.device, num_candidates):
-        step = torch.where(reach > 0, reach * factor, 1.0)
-        size = step[:, None]
-        codes = (flat / size).sub_(offset).clamp_(qn, qp).round_()
-        error = codes.add_(offset).mul_(size).sub_(flat).square_().masked_fill_(absent, 0.0).sum(1)
-        best = torch.where(error < smallest, step, best)
-        smallest = torch.minimum(error, smallest)
-    return best
+    steps = torch.where(reach > 0, reach * _factors(rows.device, num_candidates)[:, None], 1.0)
+    at_once = max(1, SEARCH_BLOCK // max(1, flat.numel()))
+    errors = torch.cat([_squared_errors(flat, part, qn, qp, offset, gaps) for part in steps.split(at_once)])
+    errors = torch.where(errors.isnan(), torch.inf, errors)
+    smallest, order = errors.amin(0), torch.arange(len(steps), device=rows.device)[:, None]
+    first = torch.where(errors == smallest, order, len(steps) - 1).amin(0)
+    return torch.where(smallest < torch.inf, steps.gather(0, first[None])[0], 1.0)
+
+
+def _squared_errors(
+    flat: Tensor, steps: Tensor, qn: float, qp: float, offset: float, absent: Tensor | None
+) -> Tensor:
+    """Of every row (R, n) on every step (F, R): (F, R). What is absent does not count."""
+    size = steps[:, :, None]
+    codes = flat / size
+    if offset:
+        codes.sub_(offset)
+    codes.clamp_(qn, qp).round_()
+    if offset:
+        codes.add_(offset)
+    codes.mul_(size).sub_(flat).square_()
+    if absent is not None:
+        codes.masked_fill_(absent, 0.0)
+    return codes.sum(-1)
 
 
 def _factors(device: torch.device, num_candidates: int = NUM_CANDIDATES) -> Tensor:

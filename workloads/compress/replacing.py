@@ -50,6 +50,11 @@ def must_be_called(module: M) -> M:
     return module
 
 
+def is_hooked(module: nn.Module) -> bool:
+    """Something of the user's is called around the module."""
+    return any(hook is not _nothing for name in _CALL_HOOKS for hook in getattr(module, name).values())
+
+
 def _nothing(*_: Any) -> None:
     """A hook that only has to be there."""
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from workloads.training.step.compiling import compile_training
     from workloads.training.step.distill import Teacher, distillation_loss
     from workloads.training.step.ema import WeightAverage
+    from workloads.training.together.many import Trained, finetune_many
 
 __all__ = [
     "Accuracy",
@@ -59,6 +60,7 @@ __all__ = [
     "TrainHook",
     "TrainResult",
     "TrainSettings",
+    "Trained",
     "WeightAverage",
     "augmented",
     "compile_training",
@@ -67,6 +69,7 @@ __all__ = [
     "device_text",
     "distillation_loss",
     "finetune",
+    "finetune_many",
     "flipped",
     "grid_projection",
     "measure",
@@ -119,5 +122,6 @@ __getattr__, __dir__ = lazy_exports(
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),
+        "together.many": ("Trained", "finetune_many"),
     },
 )

@@ -85,15 +85,15 @@ def finetune(
             f"label_smoothing={settings.label_smoothing:g} belongs to the cross-entropy, but a loss is given. Put "
             "it into that loss, and set it to 0."
         )
-    target, home = select_device(device), device_of(model)
+    target = select_device(device)
     start = time.perf_counter()
     feed = feed_of(split, target)
     if metric is None and validation is not None:
         metric = default_metric(validation)
     with (
-        _reproducible(target, settings.seed),
-        _placed(model, target, home),
-        _teaching(teacher, target),
+        reproducible(target, settings.seed),
+        placed([model], target),
+        teaching(teacher, target),
         compiled(model, settings.compile, target) as forward,
     ):
         run = Run(
@@ -196,7 +196,7 @@ def _kept(keeper: _Keeper | None) -> Iterator[None]:
 
 
 @contextmanager
-def _reproducible(device: torch.device, seed: int) -> Iterator[None]:
+def reproducible(device: torch.device, seed: int) -> Iterator[None]:
     """Seeded dropout and deterministic convolutions inside; global random state restored outside."""
     devices = [device] if device.type == "cuda" else []
     with (
@@ -208,16 +208,20 @@ def _reproducible(device: torch.device, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _placed(model: nn.Module, target: torch.device, home: torch.device) -> Iterator[None]:
-    model.to(target)
+def placed(models: Sequence[nn.Module], target: torch.device) -> Iterator[None]:
+    """Models on a device; back on their own afterwards."""
+    homes = [device_of(model) for model in models]
+    for model in models:
+        model.to(target)
     try:
         yield
     finally:
-        model.to(home)
+        for model, home in zip(models, homes, strict=True):
+            model.to(home)
 
 
 @contextmanager
-def _teaching(teacher: Teacher | None, target: torch.device) -> Iterator[None]:
+def teaching(teacher: Teacher | None, target: torch.device) -> Iterator[None]:
     """The teacher, if it is a module, in eval mode on the device of the student; as it was afterwards."""
     if not isinstance(teacher, nn.Module):
         yield

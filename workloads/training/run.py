@@ -61,7 +61,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.model, self.settings)
-        self.generator = torch.Generator().manual_seed(self.settings.seed)
+        self.generator = torch.Generator().manual_seed(self.settings.order_seed)
         self.precision = Precision(self.settings.amp, self.device)
         decay = self.settings.ema_decay
         self.average = WeightAverage(self.model, decay) if decay else None
@@ -129,8 +129,9 @@ class Run:
             scores = forward(images)
         if scores.dtype in (torch.bfloat16, torch.float16):
             scores = scores.float()
-        loss = _checked(self.loss(scores, labels)) if self.loss else _default_loss(scores, labels, self.settings)
-        loss = _mixed(loss, scores, images, self.settings, self.teacher)
+        loss = loss_of(scores, labels, self.settings, self.loss)
+        if self.teacher is not None and self.settings.distill_weight > 0:
+            loss = mixed(loss, scores, soft_targets(self.teacher, images), self.settings)
         for hook in self.hooks:
             extra = hook.extra_loss(self.model)
             loss = loss if extra is None else loss + extra
@@ -190,6 +191,11 @@ class Run:
             hook.restore(kept, device)
 
 
+def loss_of(scores: Tensor, labels: Tensor, settings: TrainSettings, loss: Loss | None) -> Tensor:
+    """The user's loss, or that of the targets; 0-dim."""
+    return _checked(loss(scores, labels)) if loss else _default_loss(scores, labels, settings)
+
+
 def _default_loss(scores: Tensor, labels: Tensor, settings: TrainSettings) -> Tensor:
     """Cross-entropy, every position of a sequence alike; of numbers the mean squared error."""
     if labels.is_floating_point():
@@ -207,14 +213,9 @@ def _default_loss(scores: Tensor, labels: Tensor, settings: TrainSettings) -> Te
         ) from None
 
 
-def _mixed(
-    loss: Tensor, scores: Tensor, images: Tensor, settings: TrainSettings, teacher: Teacher | None
-) -> Tensor:
-    """The loss, mixed with the teacher's soft targets."""
-    if teacher is None or settings.distill_weight == 0:
-        return loss
-    temperature, alpha = settings.distill_temperature, settings.distill_weight
-    return with_soft_targets(loss, scores, soft_targets(teacher, images), temperature, alpha)
+def mixed(loss: Tensor, scores: Tensor, soft: Tensor, settings: TrainSettings) -> Tensor:
+    """The loss, mixed with a teacher's scores as soft targets."""
+    return with_soft_targets(loss, scores, soft, settings.distill_temperature, settings.distill_weight)
 
 
 def _checked(loss: Any) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -20,6 +21,8 @@ from workloads.training.measuring import Metric, MetricValue, measure
 from workloads.training.records import Progress
 from workloads.training.run import Loss
 from workloads.training.settings import TrainSettings
+from workloads.training.together.many import AUTO, Sizes, Trained, check_batch, finetune_many
+from workloads.training.together.train import ProgressOfMany
 
 CALIBRATION_IMAGES = 256
 
@@ -37,6 +40,10 @@ class Scorer:
         loss, metric: as for `finetune`; None are those of the data set, if it names any. A metric is a share like
             accuracy: 1 is perfect; below 0 a score counts as 0.
         calibration_images: drawn from the training split with a fixed seed; of a stream, its first.
+        batch: how many candidates `qat_many` trains as one at most; `auto` measures how many pay.
+
+    Attributes:
+        trained: how each candidate of the last `qat_many` was trained, in order; None where it did not begin.
     """
 
     def __init__(
@@ -49,7 +56,12 @@ class Scorer:
         loss: Loss | None = None,
         metric: Metric | None = None,
         calibration_images: int = CALIBRATION_IMAGES,
+        batch: int | str = AUTO,
     ) -> None:
+        check_batch(batch)
+        self.batch = batch
+        self.trained: tuple[Trained | None, ...] = ()
+        self._sizes = Sizes()
         self.loss: Loss | None = loss or getattr(data, "loss", None)
         self.metric: Metric | None = metric or getattr(data, "metric", None)
         self.device = select_device(device)
@@ -72,7 +84,7 @@ class Scorer:
             ConfigError: the configuration does not fit the model.
         """
         model = apply(self._model, config, seed=0)
-        calibrate(model, self._calibration)
+        calibrate(model, self._calibration, weights=False)
         reestimate_norms(model, self._calibration)
         return model
 
@@ -99,6 +111,70 @@ class Scorer:
         finetune(
             model, self.data.train, settings, loss=self.loss, teacher=teacher, device=self.device, progress=progress
         )
+        return self.validation(model), model
+
+    def qat_many(
+        self,
+        configs: Sequence[CompressionConfig],
+        seeds: Sequence[int],
+        *,
+        rates: Sequence[float] | None = None,
+        progress: ProgressOfMany | None = None,
+    ) -> list[tuple[Accuracy | MetricValue, nn.Module] | ConfigError]:
+        """`qat` of many candidates, which train as one where their structures allow.
+
+        Up to rounding a candidate gets what `qat` gives it, whoever else is there. `trained` says how each trained.
+
+        Args:
+            configs: the candidates.
+            seeds: one for each; with `data_seed` in the settings all see the same batches.
+            rates: learning rate of each in the place of the settings'.
+            progress: called after every epoch with the candidate's number and its record.
+
+        Returns:
+            In order: what `qat` returns, or in its place the error that it would raise.
+
+        Raises:
+            ConfigError: not one seed, or rate, for each configuration.
+        """
+        settings = [replace(self.settings, seed=seed) for seed in seeds]
+        if rates is not None and len(rates) == len(seeds):
+            settings = [replace(own, lr=rate) for own, rate in zip(settings, rates, strict=True)]
+        if len(configs) != len(seeds) or (rates is not None and len(rates) != len(seeds)):
+            raise ConfigError(
+                f"each of {len(configs)} configurations must have a seed (and a rate, where rates are given), but "
+                f"got {len(seeds)} seeds" + ("" if rates is None else f" and {len(rates)} rates")
+            )
+        found: list[nn.Module | ConfigError] = [self._compressed_or_error(config) for config in configs]
+        begun = [index for index, model in enumerate(found) if isinstance(model, nn.Module)]
+        trained = finetune_many(
+            [model for model in found if isinstance(model, nn.Module)],
+            self.data.train,
+            [settings[index] for index in begun],
+            loss=self.loss,
+            teacher=self._model if self.settings.distill_weight > 0 else None,
+            device=self.device,
+            progress=None if progress is None else lambda place, record: progress(begun[place], record),
+            batch=self.batch,
+            sizes=self._sizes,
+        )
+        how = dict(zip(begun, trained, strict=True))
+        self.trained = tuple(how.get(index) for index in range(len(configs)))
+        return [self._outcome(model, how.get(index)) for index, model in enumerate(found)]
+
+    def _compressed_or_error(self, config: CompressionConfig) -> nn.Module | ConfigError:
+        try:
+            return self.compressed(config)
+        except ConfigError as error:
+            return error
+
+    def _outcome(
+        self, model: nn.Module | ConfigError, how: Trained | None
+    ) -> tuple[Accuracy | MetricValue, nn.Module] | ConfigError:
+        if isinstance(model, ConfigError):
+            return model
+        if how is not None and how.error is not None:
+            return how.error
         return self.validation(model), model
 
     def validation(self, model: nn.Module) -> Accuracy | MetricValue:

@@ -57,7 +57,7 @@ class TrainSettings:
         shift: each training image is moved by up to so many pixels in y and x; the edge is repeated.
         distill_weight: share of the loss that follows a teacher's outputs instead of the labels.
         distill_temperature: softens both outputs for that share.
-        seed: of shuffling, augmentation and dropout.
+        seed: of shuffling, augmentation, dropout and stochastic rounding.
         milestones: of `multistep`: after each of these epochs the rate is multiplied by `gamma`.
         gamma: of `multistep`.
         lr_floor: of `cosine`: the last rate, as a share of `lr`.
@@ -68,6 +68,7 @@ class TrainSettings:
         clip_norm: longest gradient, all parameters together; 0 leaves gradients as they are.
         amp: mixed precision: `off`, `bf16` (CPU and CUDA), or `fp16` with a scaled loss (CUDA).
         compile: train through `torch.compile`.
+        data_seed: of shuffling and augmentation in the place of `seed`: runs of several seeds see the same batches.
 
     A setting of the second half (from `milestones` on) that has its default is left out of `to_dict`
     and `key`: files of before they existed stay valid.
@@ -99,6 +100,7 @@ class TrainSettings:
     clip_norm: float = 0.0
     amp: str = "off"
     compile: bool = False
+    data_seed: int | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -115,6 +117,8 @@ class TrainSettings:
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be true or false, but got {getattr(self, name)!r}")
+        if self.data_seed is not None and not (_is_integer(self.data_seed) and 0 <= self.data_seed < 2**63):
+            raise ConfigError(f"data_seed must be an integer in 0..2^63 - 1, or null, but got {self.data_seed!r}")
         if self.ema_decay == 1:
             raise ConfigError("`ema_decay < 1` must hold: with ema_decay=1 the average never moves")
         self._check_schedule()
@@ -169,6 +173,11 @@ class TrainSettings:
         }
 
     @property
+    def order_seed(self) -> int:
+        """The seed of shuffling and augmentation."""
+        return self.seed if self.data_seed is None else self.data_seed
+
+    @property
     def key(self) -> str:
         """16 hex digits of the content."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
@@ -186,6 +195,10 @@ class TrainSettings:
         if self.schedule == "cosine":
             return cosine(self.lr, progress, self.warmup_epochs, self.epochs, self.lr * self.lr_floor)
         return self.lr
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:

@@ -13,8 +13,9 @@ from workloads.compress.grid import Grid, along, integer_range
 from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.base import Quantizer
 from workloads.compress.quantizers.learned import signed_grid
+from workloads.compress.quantizers.mapped import on_clip, on_step
 from workloads.compress.ranges import affine_steps, symmetric_steps
-from workloads.compress.uniform import clip_quantize, clip_size, grid_size, uniform_quantize
+from workloads.compress.uniform import clip_size, grid_size
 
 AFFINE = ("minmax", "affine", "lsq+")
 LEARNED_STEP = ("lsq", "lsq+")
@@ -105,11 +106,11 @@ class ActivationQuantizer(Quantizer):
     def quantize(self, x: Tensor) -> Tensor:
         qn, qp = self._spread(self.qn, x), self._spread(self.qp, x)
         if self.kind == "pact":
-            return clip_quantize(x, self._spread(self.alpha, x), qn, qp, self.offset, rounding=self.mode)
+            return on_clip(x, self._spread(self.alpha, x), qn, qp, self.offset, rounding=self.mode)
         num = max(1, x.numel() // max(1, x.shape[0]) // self.step.numel())
         beta = self._spread(self.beta, x) if self.kind == "lsq+" else None
         step = self._spread(self.step, x)
-        return uniform_quantize(x, step, qn, qp, self.offset, num, beta=beta, rounding=self.mode)
+        return on_step(x, step, qn, qp, self.offset, num, beta=beta, rounding=self.mode)
 
     def _spread(self, vector: Tensor, x: Tensor) -> Tensor:
         return along(vector, self.axis, x.dim())

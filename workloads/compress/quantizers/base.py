@@ -35,6 +35,8 @@ class Quantizer(nn.Module):
     """
 
     bits: Tensor
+    #: Candidates that train as one differ here in what their widths do: the bits are read from the buffer.
+    mixed: bool = False
 
     def __init__(self, bits: int, rounding: str = "nearest") -> None:
         super().__init__()
@@ -48,9 +50,13 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        if self._reads_bits():
             return torch.where(self.bits == FLOAT_BITS, x, self._on_grid(x))
         return x if self._width == FLOAT_BITS else self._on_grid(x)
+
+    def _reads_bits(self) -> bool:
+        """The width is known to the buffer alone."""
+        return self.mixed or (torch.compiler.is_compiling() and not torch.compiler.is_exporting())
 
     def _on_grid(self, x: Tensor) -> Tensor:
         out = self.quantize(wide(x))

@@ -9,9 +9,10 @@ from workloads.compress.config import MAX_QUANTIZED_BITS
 from workloads.compress.grid import Grid, along, integer_range
 from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.drawn import WeightQuantizer
+from workloads.compress.quantizers.mapped import on_step
 from workloads.compress.quantizers.weights import WEIGHT_SAMPLE
 from workloads.compress.ranges import symmetric_steps
-from workloads.compress.uniform import grid_size, uniform_quantize
+from workloads.compress.uniform import grid_size
 
 THREE_SIGMA = "three_sigma"
 
@@ -76,7 +77,7 @@ class LSQWeight(WeightQuantizer):
     def quantize(self, x: Tensor) -> Tensor:
         step = along(self.step, self.axis, x.dim())
         num = x.numel() // max(1, step.numel())
-        return uniform_quantize(x, step, self.qn, self.qp, self.offset, num, rounding=self.mode)
+        return on_step(x, step, self.qn, self.qp, self.offset, num, rounding=self.mode)
 
     def _grid(self, weight: Tensor) -> Grid:
         return signed_grid(

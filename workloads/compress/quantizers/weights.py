@@ -23,8 +23,9 @@ from workloads.compress.grid import (
 )
 from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.drawn import WeightQuantizer
+from workloads.compress.quantizers.mapped import on_step
 from workloads.compress.ranges import affine_grid, affine_steps, symmetric_steps
-from workloads.compress.uniform import to_grid, uniform_quantize
+from workloads.compress.uniform import to_grid
 
 WEIGHT_SAMPLE = 1 << 18
 
@@ -191,7 +192,7 @@ class UniformWeight(WeightQuantizer):
         low, high = self.qn - zero, self.qp - zero
         if self.follows:
             return _straight_through(to_grid(x.detach(), step, low, high, self.offset * step, self.mode), x)
-        return uniform_quantize(x, step, low, high, self.offset, 1, rounding=self.mode)
+        return on_step(x, step, low, high, self.offset, 1, rounding=self.mode)
 
     def _grid(self, weight: Tensor) -> Grid:
         step, zero = (_vector(v, self.axis) for v in self._step_and_zero(weight))
@@ -217,9 +218,9 @@ class DoReFaWeight(WeightQuantizer):
     """
 
     def quantize(self, x: Tensor) -> Tensor:
-        if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
-            return self._sign(x) if self._width == 1 else self._many(x)
-        return torch.where(self.bits == 1, self._sign(x), self._many(x))
+        if self._reads_bits():
+            return torch.where(self.bits == 1, self._sign(x), self._many(x))
+        return self._sign(x) if self._width == 1 else self._many(x)
 
     def _sign(self, w: Tensor) -> Tensor:
         mean = along(self._mean(w), self.axis, w.dim())

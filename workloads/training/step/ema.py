@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hwmodel.errors import ConfigError
 
 #: Buffers that follow the weights and are averaged with them; every other buffer is the model's own.
-_AVERAGED_BUFFERS = ("running_mean", "running_var")
+AVERAGED_BUFFERS = ("running_mean", "running_var")
 
 
 class WeightAverage:
@@ -44,7 +44,7 @@ class WeightAverage:
     def update(self, model: nn.Module) -> None:
         """Take in the weights after a step."""
         self.steps += 1
-        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        keep = averaged_share(self.decay, self.steps)
         now = [tensor.detach() for tensor in _averaged(model).values()]
         mean = list(self.tensors.values())
         torch._foreach_lerp_(mean, now, 1 - keep)
@@ -75,9 +75,14 @@ class WeightAverage:
             self.tensors[name].copy_(tensor)
 
 
+def averaged_share(decay: float, steps: int) -> float:
+    """How much of the average stays at step 1, 2, ..."""
+    return min(decay, (1 + steps) / (10 + steps))
+
+
 def _averaged(model: nn.Module) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {name: p for name, p in model.named_parameters() if p.is_floating_point()}
-    found |= {name: b for name, b in model.named_buffers() if name.rpartition(".")[2] in _AVERAGED_BUFFERS}
+    found |= {name: b for name, b in model.named_buffers() if name.rpartition(".")[2] in AVERAGED_BUFFERS}
     return found
 
 
