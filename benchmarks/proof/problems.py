@@ -26,7 +26,7 @@ from workloads.training import TrainSettings
 DIGITS_TRAIN, DIGITS_VALIDATION = 600, 1000
 #: Deviation of the noise added to the digits, in units of their own: without it one bit is nearly enough.
 DIGITS_NOISE = 0.6
-CIFAR_VALIDATION = 3000
+CIFAR_VALIDATION = 2000
 #: CIFAR-10 is averaged over so many pixels each way.
 POOL = 2
 
@@ -50,14 +50,14 @@ class Plain(nn.Module):
 
 
 class Residual(nn.Module):
-    """A strided stem, a residual block of 8 channels, a strided convolution to 12, another block, a linear layer."""
+    """A strided stem of 8 channels, a residual convolution, a strided one to 12, another residual one, a linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _unit(3, 8, stride=2)
-        self.block1 = nn.Sequential(_unit(8, 8), nn.ReLU(), _unit(8, 8))
+        self.block1 = _unit(8, 8)
         self.down = _unit(8, 12, stride=2)
-        self.block2 = nn.Sequential(_unit(12, 12), nn.ReLU(), _unit(12, 12))
+        self.block2 = _unit(12, 12)
         self.fc = nn.Linear(12, 10)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ def noisy_digits(_: Path | None = None) -> Dataset:
 
 
 def small_cifar10(path: Path | None = None) -> Dataset:
-    """CIFAR-10 averaged to 16x16 pixels, 3,000 to measure on."""
+    """CIFAR-10 averaged to 16x16 pixels, 2,000 to measure on."""
     whole = load_data("cifar10", **({} if path is None else {"path": path}))
     train, validation, test = (
         replace(split, x=functional.avg_pool2d(split.x, POOL))
@@ -152,7 +152,7 @@ SEARCHES: dict[str, SmallSearch] = {
             data=noisy_digits,
             space=weight_space,
             float_settings=TrainSettings.from_scratch(epochs=60, shift=0, label_smoothing=0.0),
-            qat=TrainSettings(epochs=8, lr=0.01, batch_size=200, optimizer="adam"),
+            qat=TrainSettings(epochs=4, lr=0.005, batch_size=50, optimizer="adam"),
             qat_images=600,
         ),
         SmallSearch(
@@ -160,9 +160,9 @@ SEARCHES: dict[str, SmallSearch] = {
             network=Residual,
             data=small_cifar10,
             space=weight_and_activation_space,
-            float_settings=TrainSettings.from_scratch(epochs=60, shift=1, flip=True, label_smoothing=0.0),
-            qat=TrainSettings(epochs=3, lr=0.01, batch_size=150, optimizer="adam"),
-            qat_images=1200,
+            float_settings=TrainSettings.from_scratch(epochs=40, shift=1, flip=True, label_smoothing=0.0),
+            qat=TrainSettings(epochs=4, lr=0.005, batch_size=50, optimizer="adam"),
+            qat_images=600,
         ),
     )
 }

@@ -1,8 +1,7 @@
 """A complete table: what every candidate of a small search scores without training, and after several finetunings.
 
 One compressed NumPy file without pickles: `ptq` (candidates,) and `qat` (candidates, seeds), right answers, in the
-order of `Space.points()`, `seconds` (candidates, seeds), processor time of a finetuning, and `facts`, JSON: the
-space, the graph, the settings and the provenance.
+order of `Space.points()`, and `facts`, JSON: the space, the graph, the settings and the provenance.
 """
 
 from __future__ import annotations
@@ -43,15 +42,14 @@ class Table:
         graph: of the network.
         ptq: (candidates,) right answers without training.
         qat: (candidates, seeds) right answers after finetuning.
-        seconds: (candidates, seeds) of processor time.
-        facts: `name`, `images` (that answers are counted over), `chance`, `accelerator`, and the provenance.
+        facts: `name`, `images` (that answers are counted over), `chance`, `accelerator`, `ptq_seconds` and
+            `qat_seconds` (processor time of one score of a candidate alone), and the provenance.
     """
 
     space: Space
     graph: LayerGraph
     ptq: Counts
     qat: Counts
-    seconds: NDArray[np.float32]
     facts: Mapping[str, Any]
 
     @property
@@ -82,15 +80,10 @@ class Table:
         """(candidates,) mean accuracy over the seeds."""
         return self.qat.mean(axis=1) / self.images
 
-    @property
-    def run_seconds(self) -> float:
-        """Median processor time of one finetuning with its validation [s]."""
-        return float(np.median(self.seconds))
-
     def seen_by(self, draw: np.random.Generator) -> Draw:
         """An evaluator whose finetuning of each candidate is that of one seed, drawn here."""
         rows = np.arange(len(self.qat))
-        return Draw(table=self, qat_correct=self.qat[rows, draw.integers(self.qat.shape[1], size=len(rows))])
+        return Draw(self, self.qat[rows, draw.integers(self.qat.shape[1], size=len(rows))])
 
     def write(self, path: Path) -> Path:
         """Whole or not at all."""
@@ -100,32 +93,35 @@ class Table:
             "space": self.space.to_dict(),
             "graph": self.graph.to_dict(),
         }
-        np.savez_compressed(
-            buffer, ptq=self.ptq, qat=self.qat, seconds=self.seconds, facts=np.array(json.dumps(facts))
-        )
+        np.savez_compressed(buffer, ptq=self.ptq, qat=self.qat, facts=np.array(json.dumps(facts)))
         return write_atomic(path, buffer.getvalue())
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Draw:
     """What one search sees: `evaluate` of a `Study`. A finetuning that is asked for twice scores the same.
 
-    Attributes:
+    Args:
         table: the scores.
         qat_correct: (candidates,) right answers after the finetuning that it sees.
+
+    Attributes:
+        calls: scores asked for so far, by fidelity.
     """
 
-    table: Table
-    qat_correct: Counts
+    def __init__(self, table: Table, qat_correct: Counts) -> None:
+        self._table, self._correct = table, {"ptq": table.ptq, "qat": qat_correct}
+        self.calls = {"ptq": 0, "qat": 0}
 
     def ptq(self, config: CompressionConfig) -> Accuracy:
-        return self._accuracy(self.table.ptq, config)
+        return self._accuracy("ptq", config)
 
     def qat(self, config: CompressionConfig, seed: int) -> Accuracy:
-        return self._accuracy(self.qat_correct, config)
+        return self._accuracy("qat", config)
 
-    def _accuracy(self, counts: Counts, config: CompressionConfig) -> Accuracy:
-        return Accuracy(correct=int(counts[self.table.index[config.key]]), total=self.table.images)
+    def _accuracy(self, fidelity: str, config: CompressionConfig) -> Accuracy:
+        self.calls[fidelity] += 1
+        correct = self._correct[fidelity][self._table.index[config.key]]
+        return Accuracy(correct=int(correct), total=self._table.images)
 
 
 def read_table(path: Path) -> Table:
@@ -139,23 +135,23 @@ def read_table(path: Path) -> Table:
     try:
         with np.load(path, allow_pickle=False) as found:
             facts = json.loads(str(found["facts"][()]))
-            ptq, qat, seconds = found["ptq"], found["qat"], found["seconds"]
+            ptq, qat = found["ptq"], found["qat"]
         if facts["schema"] != SCHEMA_VERSION:
             raise ValueError(f"schema must be {SCHEMA_VERSION}, but is {facts['schema']!r}")
         space, graph = Space.from_dict(facts.pop("space")), LayerGraph.from_dict(facts.pop("graph"))
         images = int(facts["images"])
-        _ = facts["name"], facts["chance"], facts["accelerator"]
+        _ = [facts[name] for name in ("name", "chance", "accelerator", "ptq_seconds", "qat_seconds")]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ConfigError(f"{path}: is no table: {type(error).__name__}: {error}. Make it again.") from None
-    _check(path, space, ptq, qat, seconds, images)
-    return Table(space=space, graph=graph, ptq=ptq, qat=qat, seconds=seconds, facts=facts)
+    _check(path, space, ptq, qat, images)
+    return Table(space=space, graph=graph, ptq=ptq, qat=qat, facts=facts)
 
 
-def _check(path: Path, space: Space, ptq: Counts, qat: Counts, seconds: NDArray[Any], images: int) -> None:
-    if ptq.shape != (space.size,) or qat.ndim != 2 or len(qat) != space.size or seconds.shape != qat.shape:
+def _check(path: Path, space: Space, ptq: Counts, qat: Counts, images: int) -> None:
+    if ptq.shape != (space.size,) or qat.ndim != 2 or len(qat) != space.size or not qat.size:
         raise ConfigError(
-            f"{path}: `ptq ({space.size},), qat and seconds ({space.size}, seeds)` must hold for its space, but they "
-            f"are {ptq.shape}, {qat.shape} and {seconds.shape}. Make it again."
+            f"{path}: `ptq ({space.size},) and qat ({space.size}, seeds)` must hold for its space, but they are "
+            f"{ptq.shape} and {qat.shape}. Make it again."
         )
     for name, counts in (("ptq", ptq), ("qat", qat)):
         if not np.issubdtype(counts.dtype, np.integer) or counts.min() < MISSING or counts.max() > images:
