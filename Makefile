@@ -6,6 +6,8 @@ VENV   ?= .venv
 EXTRAS ?= .venv-extras
 BIN    := $(VENV)/bin
 RUN    ?= runs/demo
+# Processes that share the tests, file by file: as many as there are cores. WORKERS=0: this one alone.
+WORKERS ?= auto
 # The small networks of the demo and the tests gain nothing from more threads, and on a busy machine lose a lot.
 export OMP_NUM_THREADS ?= 1
 # Nothing installed outside the virtual environment may help.
@@ -22,6 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt "torch>=2.8"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	-$(BIN)/python -m hwmodel.warm
 	@touch $@
 
 demo: install
@@ -30,15 +33,15 @@ demo: install
 	@echo "The report is at $(abspath $(RUN))/report.html"
 
 test: install
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
 
-# transformers and timm may move the versions of other packages, so they have an environment of their own. It reads
-# the packages of the first one, and those that are newer here come first. timm's dependencies are there already.
+# transformers, timm, Ray and psycopg may move the versions of other packages, so they have an environment of their
+# own. It reads the packages of the first one, and those that are newer here come first. timm's dependencies are there.
 extras: install
 	test -x $(EXTRAS)/bin/python || $(PYTHON) -m venv $(EXTRAS)
 	for dir in $$(cd $(VENV) && pwd)/lib/python3*/site-packages; do \
 	  echo "import site; site.addsitedir('$$dir')" > $$(echo $(EXTRAS)/lib/python3*/site-packages)/first.pth; done
-	$(EXTRAS)/bin/pip install --quiet --constraint constraints.txt transformers
+	$(EXTRAS)/bin/pip install --quiet --constraint constraints.txt transformers "ray>=2.40" "psycopg[binary]>=3.2"
 	$(EXTRAS)/bin/pip install --quiet --constraint constraints.txt --no-deps timm torchvision
 	HWMODEL_EXTRAS=1 $(EXTRAS)/bin/python -m pytest tests/extras $(PYTEST_ARGS)
 

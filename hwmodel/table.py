@@ -18,7 +18,7 @@ from hwmodel.mapper.free import Objective
 from hwmodel.nest.task import Task
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
-from hwmodel.network.layer import Layer
+from hwmodel.network.layer import Dims, Layer
 from hwmodel.network.stored import first_reads
 from hwmodel.place.placer import Placer
 from hwmodel.place.plan import Plan
@@ -59,8 +59,8 @@ class CostTable:
 
     Build it with `CostTable.build`. Modules without choices (matmuls of two activations that no
     configuration names) stay as the graph annotates them. What a layer costs between its neighbours (the width and
-    the place of its input and output, and the room that is left) is priced when the first candidate asks for it
-    (Lemma 19 of docs/mapper.md).
+    the place of its input and output, and the room that is left) is priced when the first candidate needs it
+    (Lemmas 19 and 20 of docs/mapper.md).
 
     Attributes:
         modules: those that have choices, in order of first appearance.
@@ -93,7 +93,7 @@ class CostTable:
         strict_bits: bool = False,
         fuse: bool = True,
     ) -> Self:
-        """Price every module at every choice.
+        """Price every module at every choice; where tensors or weights may stay, at the widest ones of them.
 
         Args:
             graph: traced.
@@ -107,7 +107,7 @@ class CostTable:
         Raises:
             PrecisionError: `strict_bits`, and a choice has such widths.
             ConfigError: a module is unknown (the nearest is offered), or has no choice.
-            MappingError: a layer fits at no mapping.
+            MappingError: a layer fits at no mapping, at its widest choice where tensors or weights may stay.
         """
         if not isinstance(choices, Mapping):
             choices = dict.fromkeys(graph.modules, choices)
@@ -133,6 +133,7 @@ class CostTable:
         ]
         plan = Plan.of(graph, accelerator, fuse=fuse)
         placer = Placer(plan, accelerator, optimize, annotated, partial(price_situation, accelerator, optimize))
+        placer.begin()
         entries: dict[str, _Entry] = {}
         for count, module in enumerate(layers):
             entries[module] = _entry(plan, placer, wanted[module], module)
@@ -213,5 +214,23 @@ def _entry(plan: Plan, placer: Placer, choices: tuple[Choice | None, ...], modul
         )
         w_bits[c] = tasks[members[0]].widths.w
         for n, task in tasks.items():
-            placer.prefill(n, c, task.widths.i, task.widths.o)
+            if not placer.places:
+                placer.prefill(n, c, task.widths.i, task.widths.o)
+    for n in members if placer.places else ():
+        tasks_of = [Task.of(layer, placer.accelerator) for layer in placer.options[n]]
+        for c in _widest(tasks_of):
+            placer.prefill(n, c, tasks_of[c].widths.i, tasks_of[c].widths.o)
     return _Entry(choices=choices, layers=members, weight_bits=weight_bits, bops=bops, w_bits=w_bits)
+
+
+def _widest(tasks: Sequence[Task]) -> list[int]:
+    """Choices of a layer that no other of its shape is as wide as, in w and i: what holds them holds all."""
+    ranked = sorted(range(len(tasks)), key=lambda n: (-tasks[n].widths.w, -tasks[n].widths.i))
+    most: dict[Dims, int] = {}
+    found = []
+    for n in ranked:
+        dims, width = tasks[n].without_removed_filters().layer.dims, tasks[n].widths.i
+        if width > most.get(dims, 0):
+            most[dims] = width
+            found.append(n)
+    return found

@@ -26,10 +26,12 @@ class Checkpoints:
     Attributes:
         folder: of the run.
         save: writes a finetuned model; None writes `.safetensors`.
+        keeps_all: another run with the same seed may give other weights (`Executor.is_exact`).
     """
 
     folder: Path
     save: Save | None = None
+    keeps_all: bool = False
 
     def write(self, number: int, key: str, outcome: Outcome) -> dict[str, str]:
         """The weights of result `number`: its fields `checkpoint` and `checkpoint_hash`; none without a model."""
@@ -59,11 +61,13 @@ class Checkpoints:
         return "" if read_hash(path) == result.checkpoint_hash else f"{result.checkpoint} holds other weights"
 
     def keep(self, finetuned: Sequence[Result], front: Sequence[Result]) -> None:
-        """Keep the weights of the front, and of what ties with it in accuracy; remove those of the others.
+        """Keep the weights of the front; remove those of the others.
 
         A candidate whose weights are gone may come back to the front as results shift what is believed of it: it is
-        finetuned again with its seed.
+        finetuned again with its seed. Where that would give others, all are kept.
         """
+        if self.keeps_all:
+            return
         kept = {result.checkpoint for result in front}
         for result in finetuned:
             if result.checkpoint and result.checkpoint not in kept:

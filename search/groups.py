@@ -103,6 +103,47 @@ def _members(graph: LayerGraph, name: str, globs: Sequence[str]) -> tuple[str, .
     return tuple(matching(globs, graph.modules, place=f"groups.{name}"))
 
 
+def resolve_own(
+    groups: Mapping[str, Sequence[str]], layers: Mapping[str, Mapping[str, Any]], frozen: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Group name -> the axes on which it has values of its own.
+
+    Args:
+        groups: name -> modules.
+        layers: axes by the name or glob of a group or of a module in one.
+        frozen: modules that decide nothing.
+
+    Raises:
+        ConfigError: a name matches no group, an axis is unknown, or two names disagree on a group.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    said: dict[str, tuple[str, bool]] = {}
+    names = {name: name for name in groups} | {
+        module: name for name, modules in groups.items() for module in modules
+    }
+    for pattern in sorted(layers, key=lambda name: name in names):  # globs first: an exact name wins
+        axes = layers[pattern]
+        if pattern in frozen:
+            raise ConfigError(
+                f"layers: {pattern!r} must be free, but is frozen. Leave it out of frozen, or of layers."
+            )
+        if not isinstance(axes, Mapping):
+            raise ConfigError(f"layers: {pattern!r} must be values by axis, {{w_bits: [4, 8]}}, but got {axes!r}.")
+        for axis in axes:
+            if axis not in AXES:
+                nearest = did_you_mean(axis, AXES)
+                raise ConfigError(
+                    f"layers: {pattern!r}: must be among {', '.join(AXES)}, but got {axis!r}.{nearest}"
+                )
+        hit = {names[name] for name in matching([pattern], tuple(names), place="layers")}
+        for group in hit:
+            before, is_exact = said.get(group, (pattern, False))
+            if before != pattern and found[group] != dict(axes) and (pattern not in names or is_exact):
+                raise ConfigError(f"layers: {before!r} and {pattern!r} disagree on {group!r}. Name it alone.")
+            found[group], said[group] = dict(axes), (pattern, pattern in names)
+    return found
+
+
 def resolve_frozen(
     graph: LayerGraph, frozen: Frozen, a_bits: Sequence[int], grid: Mapping[str, str]
 ) -> dict[str, LayerChoice]:

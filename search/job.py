@@ -7,6 +7,7 @@ and `checkpoints/` (`float`, `best` and the QAT front as `.safetensors`).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,14 @@ from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
+from search.executors.base import Executor
+from search.executors.engine import Engine
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
 from search.ledger import RunLock, stopping
 from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
+from search.mirror.server import MirrorTarget
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
 from search.rebuild import rebuild_ledger
@@ -78,6 +82,7 @@ def run_job(
     device: str | None = None,
     extend: bool = False,
     command: str = "",
+    engine: Engine | None = None,
 ) -> JobResult:
     """Trace, price, train the float model, search, finetune, measure the front, write the files.
 
@@ -90,6 +95,7 @@ def run_job(
         device: None is CUDA where there is one, else the CPU.
         extend: the space may contain the one that the folder was made with.
         command: that started the job, for the record.
+        engine: the workers that score candidates; None scores them in this process.
 
     Raises:
         HwModelError: the specification is invalid, the model does not run, the folder holds another study,
@@ -102,12 +108,12 @@ def run_job(
     watch = as_observer(observer)
     materials = Materials(spec=spec, folder=run, observer=watch, device=device)
     with stopping(run):
-        outputs, late = _run(materials, watch, extend=extend, command=command)
+        outputs, late = _run(materials, watch, extend=extend, command=command, engine=engine)
         return _job_result(outputs, materials, late, time.perf_counter() - start)
 
 
 def _run(
-    materials: Materials, watch: Observer, *, extend: bool, command: str
+    materials: Materials, watch: Observer, *, extend: bool, command: str, engine: Engine | None
 ) -> tuple[RunOutputs, tuple[str, ...]]:
     """All steps of a job: what it leaves, and what is to be said at its end."""
     spec, run = materials.spec, materials.folder
@@ -121,7 +127,11 @@ def _run(
         for note in _notes(materials):
             watch.message(note)
         _ = materials.scorer  # the float model: its failure is no candidate's
-        study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch)
+        with _hands(engine, materials) as hands:
+            study.run(
+                trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands,
+                server=None if spec.mirror is None else MirrorTarget.parse(spec.mirror),
+            )  # fmt: skip
         front = _final_front(study)
         measure_front(materials, front, spec.search.test_seeds, watch)
         picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
@@ -133,17 +143,25 @@ def _run(
     return outputs, late
 
 
+def _hands(engine: Engine | None, materials: Materials) -> contextlib.AbstractContextManager[Executor | None]:
+    if engine is None:
+        return contextlib.nullcontext()
+    limit_s = materials.spec.search.timeout_s
+    return engine.executor(materials.factory(), device=materials.device, timeout_s=limit_s)
+
+
 def resume_job(
     folder: str | Path,
     *,
     observer: Observer | Callable[[Result], object] | None = None,
     device: str | None = None,
     rebuild: bool = False,
+    engine: Engine | None = None,
 ) -> JobResult:
     """Go on with the run in a folder, as it was specified.
 
     Args:
-        folder, observer, device: as for `run_job`.
+        folder, observer, device, engine: as for `run_job`.
         rebuild: first write a lost or damaged ledger again from `study.db`.
 
     Raises:
@@ -155,7 +173,7 @@ def resume_job(
         with stopping(folder):
             kept = rebuild_ledger(folder)
         as_observer(observer).message(f"{folder}: the ledger holds {kept} results.")
-    return run_job(spec, folder, observer=observer, device=device)
+    return run_job(spec, folder, observer=observer, device=device, engine=engine)
 
 
 def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
@@ -252,7 +270,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         materials.folder,
         graph=materials.graph,
         space=materials.space,
-        accelerator=materials.accelerator,
+        accelerator=materials.accelerators,
         evaluate=materials,
         objectives=spec.objectives,
         seed=spec.search.seed,
@@ -261,6 +279,12 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         context=materials.context,
         timeout_s=spec.search.timeout_s,
         fuse=spec.fuse,
+        subsets=bool(spec.search.subsets),
+        rungs=spec.search.rungs,
+        warm=spec.search.warm,
+        stop_at=spec.search.stop_at,
+        sampler=spec.search.sampler,
+        limits=spec.limits,
     )
 
 

@@ -32,9 +32,18 @@ def read_lines(path: Path, fix: str = RESTORE) -> list[dict[str, Any]]:
     Raises:
         ConfigError: a whole line is not a JSON object, was changed, or lacks the hash that the one before it has.
     """
+    return parse_lines(path.read_bytes() if path.exists() else b"", path, fix)
+
+
+def parse_lines(content: bytes, path: Path, fix: str = RESTORE) -> list[dict[str, Any]]:
+    """As `read_lines`, from the bytes of the file.
+
+    Raises:
+        ConfigError: as there.
+    """
     found: list[dict[str, Any]] = []
     is_sealed = False
-    for number, line in enumerate(_whole_lines(path), start=1):
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         item, has_hash = parse_line(line, f"{path}:{number}", fix)
         if is_sealed and not has_hash:
             raise ConfigError(f"{path}:{number} must carry a hash, as the line before it does. {fix}")

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from hwmodel.errors import ConfigError, HwModelError
 from search.front.results import Result, Stage
-from search.jsonl import append_line, count_bare, cut_torn_line, read_lines
-from workloads.compress.config import CompressionConfig
+from search.jsonl import append_line, count_bare, cut_torn_line, parse_lines
+from workloads.compress.config import CompressionConfig, config_key
 
 LEDGER = "ledger.jsonl"
 LOCK = ".lock"
@@ -162,10 +163,17 @@ def read_results(folder: str | Path) -> tuple[Result, ...]:
 
 
 def _parse(path: Path) -> list[Result]:
+    return list(_parsed(path, path.read_bytes() if path.exists() else b""))
+
+
+@lru_cache(maxsize=2)
+def _parsed(path: Path, content: bytes) -> tuple[Result, ...]:
+    """The results of a file of this content: a study asks more than once."""
     fix = way_out(path.parent)
-    return [
-        parse_result(item, number, f"{path}:{number + 1}", fix) for number, item in enumerate(read_lines(path, fix))
-    ]
+    return tuple(
+        parse_result(item, number, f"{path}:{number + 1}", fix)
+        for number, item in enumerate(parse_lines(content, path, fix))
+    )
 
 
 def parse_result(item: Mapping[str, Any], number: int, place: str, fix: str) -> Result:
@@ -176,7 +184,10 @@ def parse_result(item: Mapping[str, Any], number: int, place: str, fix: str) -> 
     """
     try:
         result = Result.from_dict(item)
-        key = CompressionConfig.from_dict(result.config).key if result.config else result.key
+        key = result.key
+        if result.config:
+            config = CompressionConfig.from_dict(result.config)
+            key = key if config_key(result.config) == key else config.key
     except HwModelError as error:
         raise ConfigError(f"{place} is not a result: {error} {fix}") from error
     if result.number != number:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -154,7 +155,13 @@ class Materials:
 
     @cached_property
     def accelerator(self) -> Accelerator | None:
-        return None if self.spec.accelerator is None else load_accelerator(self.spec.accelerator)
+        return self.accelerators[0] if self.accelerators else None
+
+    @cached_property
+    def accelerators(self) -> tuple[Accelerator, ...]:
+        """Those of the specification; the first is meant by plain names."""
+        first = [] if self.spec.accelerator is None else [self.spec.accelerator]
+        return tuple(load_accelerator(name) for name in self.spec.accelerators or first)
 
     @cached_property
     def space(self) -> Space:
@@ -259,9 +266,37 @@ class Materials:
         """First fidelity."""
         return self.scorer.ptq(config)
 
+    def num_images(self) -> int:
+        """Validation images that are counted one by one; 0 where they cannot be."""
+        return training.num_countable(self.data.validation)
+
+    def ptq_hits(self, config: CompressionConfig, is_enough: Callable[[Any], bool]) -> Any:
+        """First fidelity on a part of the images (`Scorer.ptq_hits`)."""
+        return self.scorer.ptq_hits(config, is_enough)
+
     def qat(self, config: CompressionConfig, seed: int) -> Any:
         """Second fidelity."""
         return self.scorer.qat(config, seed)
+
+    @property
+    def batch_size(self) -> int:
+        """Finetunings that train as one; `auto` leaves two thirds of the runs to learn from the first."""
+        wanted = self.spec.search.batch
+        return max(1, min(16, self.spec.search.qat // 3)) if wanted == "auto" else wanted
+
+    def qat_many(self, configs: Sequence[CompressionConfig], seeds: Sequence[int]) -> Any:
+        """Second fidelity of several candidates as one (`Scorer.qat_many`)."""
+        return self.scorer.qat_many(configs, seeds)
+
+    def qat_short(self, config: CompressionConfig, seed: int, share: float, start: Any = None) -> Any:
+        """A share of the second fidelity (`Scorer.qat_short`)."""
+        return self.scorer.qat_short(config, seed, share, start)
+
+    def qat_watched(
+        self, config: CompressionConfig, seed: int, shares: Sequence[float], stop: Callable[[float, Any], bool]
+    ) -> Any:
+        """Second fidelity, which may end early (`Scorer.qat_watched`)."""
+        return self.scorer.qat_watched(config, seed, shares, stop)
 
     def factory(self) -> ScorerFactory:
         """What makes the scorer in another process; the float model is trained or read here first."""

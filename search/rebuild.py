@@ -1,6 +1,6 @@
 """A lost ledger, written again from `study.db`, which holds every line of it as an attribute of the trial.
 
-The database is read as SQLite, without Optuna. It lags behind the ledger by one result at most.
+The database is read as SQLite, without Optuna. It lags behind the ledger by what was scored within a second.
 """
 
 from __future__ import annotations

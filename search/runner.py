@@ -3,70 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
+from typing import get_args
 
 from hwmodel.errors import ConfigError
-from search.checkpoints import Checkpoints, Save
+from search.checkpoints import Checkpoints
 from search.executors.base import Executor, Job
-from search.front.limits import Limits
-from search.front.objective import Objective
-from search.front.results import COMPANIONS, Origin, Result, Stage
+from search.front.results import COMPANIONS, PROMOTED, Origin, Result, Stage
 from search.groups import AxisValue
 from search.ledger import Ledger
 from search.mirror.local import OptunaMirror
 from search.observer import Observer
-from search.propose.asking import Asker, point_of
+from search.propose.asking import Asker, FrontAsker, OptunaAsker, point_of
 from search.propose.assembling import StudyProblem
+from search.propose.measuring import measured
 from search.propose.posterior import beliefs_of, believed_front
 from search.propose.pricing import Pricer
-from search.propose.sensitivity import FILE, ScoreCache, Sensitivity, measure_sensitivity
-from search.scoring import Evaluator, Outcome, accuracy_fields
+from search.propose.scores import FILE, ScoreCache
+from search.propose.sensitivity import Sensitivity
+from search.rungs.fidelities import FULL, write_rungs
+from search.rungs.jobs import JobMaker, Proposal
+from search.rungs.plan import RungPlan
+from search.rungs.setup import StudySetup
+from search.scoring import Outcome, accuracy_fields
 from search.seeds import derive_seed
-from search.space import Point, Space
+from search.space import Point
 from workloads.compress.config import CompressionConfig
 
+#: Of the first fidelity, where there is a second.
+PTQ_BATCH = 16
 NO_WEIGHTS: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudySetup:
-    """What a study was made with: everything that its results depend on, and where they go.
-
-    Attributes:
-        folder: of the run.
-        name: of the study.
-        space: the candidates.
-        objectives: accuracy among them.
-        seed: of every proposal and every finetuning.
-        evaluator: gives the accuracies.
-        use_sensitivity: measure single changes first.
-        save: writes a finetuned model; None writes `.safetensors`.
-        fuse: costs are of fused layers, as in `hwmodel.evaluate`.
-        sampler: who proposes, of `search.propose.sampler.SAMPLERS`.
-        limits: no candidate outside is scored.
-    """
-
-    folder: Path
-    name: str
-    space: Space
-    objectives: tuple[Objective, ...]
-    seed: int
-    evaluator: Evaluator
-    use_sensitivity: bool
-    save: Save | None
-    fuse: bool = True
-    sampler: str = "front"
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A candidate to score, and who proposed it."""
-
-    point: dict[str, AxisValue]
-    origin: Origin
 
 
 class Runner:
@@ -100,9 +67,10 @@ class Runner:
         self._observer = observer
         self._executor = executor
         self._points: dict[int, dict[str, AxisValue]] = {}
-        self._seen: dict[Stage, set[tuple[int, ...]]] = {"ptq": set(), "qat": set()}
+        self._seen: dict[Stage, set[tuple[int, ...]]] = {stage: set() for stage in get_args(Stage)}
         self._cache = ScoreCache(setup.folder / FILE)
-        self._checkpoints = Checkpoints(folder=setup.folder, save=setup.save)
+        self._checkpoints = Checkpoints(folder=setup.folder, save=setup.save, keeps_all=not executor.is_exact)
+        self._maker = JobMaker(setup, pricer, lambda: self._problem, lambda: self._sensitivity)
         mirror.sync(ledger.results)
         for result in ledger:
             self._remember(result)
@@ -121,19 +89,33 @@ class Runner:
 
     def run_qat(self, count: int, candidates: Sequence[Point] = ()) -> None:
         """Finetune the candidates given, then those that the sampler proposes, until `count` are in the ledger."""
-        if len(self._ledger.stage("qat")) < count and self._setup.sampler == "front":
+        if len(self._finetuned) < count and self._setup.sampler == "front":
             _ = self._problem
-        self._observer.stage_started("qat", min(len(self._ledger.stage("qat")), count), count)
+        self._observer.stage_started("qat", min(len(self._finetuned), count), count)
         self._checkpoints.keep(self._ledger.stage("qat"), self._front("qat"))  # a killed run may have left some
         self._restore_checkpoints()
         queue = [Proposal(point=dict(point), origin="user") for point in candidates]
-        self._run("qat", count, queue, lambda: self._ledger.stage("qat"))
+        self._run("qat", count, queue, lambda: self._finetuned)
         self._restore_checkpoints()
+        if self._setup.fidelities.rungs:
+            reports = self._plan.reports(self._finetunings())
+            write_rungs(self._setup.folder, reports)
+            for report in reports:
+                self._observer.message(report.text)
 
     @property
     def _trials(self) -> tuple[Result, ...]:
         """PTQ results that count as trials: those that belong to a QAT run do not."""
         return tuple(r for r in self._ledger.stage("ptq") if r.origin not in COMPANIONS)
+
+    @property
+    def _finetuned(self) -> tuple[Result, ...]:
+        """Full runs, those that were ended early among them."""
+        return tuple(result for result in self._ledger if result.stage == "qat" or result.is_stopped)
+
+    def _finetunings(self) -> list[tuple[Point, Result]]:
+        """All runs at any share, in the order of the ledger."""
+        return [(self._points[result.number], result) for result in self._ledger if result.stage != "ptq"]
 
     def _run(
         self, stage: Stage, count: int, queue: Iterable[Proposal], counted: Callable[[], tuple[Result, ...]]
@@ -147,7 +129,8 @@ class Runner:
             if batch is None:
                 self._say_exhausted(stage, len(counted()), count)
                 return
-            self._score(stage, batch[: count - len(counted())], count, counted)
+            is_short = batch[0].share < FULL
+            self._score(stage, batch if is_short else batch[: count - len(counted())], count, counted)
 
     def _batches(
         self, stage: Stage, queue: Iterable[Proposal], counted: Callable[[], tuple[Result, ...]]
@@ -157,12 +140,14 @@ class Runner:
         The batches of the sampler begin at multiples of the width, so one that was interrupted is proposed again
         from what was known when it began.
         """
-        width = self._executor.width
+        width = self._width(stage)
         waiting = [item for item in queue if self._is_open(item.point)]
         while waiting:
             waiting = [item for item in waiting if self._setup.space.indices(item.point) not in self._seen[stage]]
             if waiting:
                 yield waiting[:width]
+        if stage == "qat" and self._setup.fidelities.rungs:
+            yield from self._rung_batches()
         asker = self._asker(stage)
         told = 0
         while True:
@@ -170,19 +155,34 @@ class Runner:
             proposed = [n for n, result in enumerate(results) if result.origin == "sampler"]
             begun = len(proposed) % width
             known = results[: proposed[-begun]] if begun else results
-            asker.observe([(self._points[result.number], result) for result in known[told:]])
+            asker.observe([(self._points[result.number], _as_told(result)) for result in known[told:]])
             told = len(known)
             taken = frozenset(self._space_indices(known))
             points = asker.propose(width, taken)
             fresh = [point for point in points if self._setup.space.indices(point) not in self._seen[stage]]
             if not fresh and begun:  # the batch was finished, with a width of its own: on to the next
-                asker.observe([(self._points[result.number], result) for result in results[told:]])
+                asker.observe([(self._points[result.number], _as_told(result)) for result in results[told:]])
                 told = len(results)
                 points = asker.propose(width, frozenset(self._space_indices(results)))
                 fresh = [point for point in points if self._setup.space.indices(point) not in self._seen[stage]]
             if not fresh:
                 return
-            yield [Proposal(point=point, origin="sampler") for point in fresh]
+            number = results[told - 1].number + 1 if told else 0
+            yield [Proposal(point=point, origin="sampler", known=number) for point in fresh]
+
+    def _rung_batches(self) -> Iterator[list[Proposal]]:
+        """What the plan of the rungs asks for, until it has no more."""
+        while (batch := self._plan.next(self._finetunings())) is not None:
+            known = self._finetunings()[: batch.known]
+            number = known[-1][1].number + 1 if known else 0
+            origin: Origin = PROMOTED if batch.share == FULL else "sampler"
+            yield [Proposal(point=point, origin=origin, share=batch.share, known=number) for point in batch.points]
+
+    def _width(self, stage: Stage) -> int:
+        """Candidates of a batch; those scored without training are many and cheap, and need not wait for others."""
+        if stage == "ptq" and self._setup.evaluator.has_fidelities and self._setup.sampler == "front":
+            return PTQ_BATCH * self._executor.width
+        return self._executor.width
 
     def _space_indices(self, results: Sequence[Result]) -> Iterator[tuple[int, ...]]:
         return (self._setup.space.indices(self._points[result.number]) for result in results)
@@ -192,15 +192,14 @@ class Runner:
     ) -> None:
         """One batch: scored, and committed in its order."""
         if stage == "qat" and self._setup.evaluator.has_fidelities:
-            self._score_companions(batch)
-        jobs = []
-        for position, item in enumerate(batch):
-            config = self._setup.space.config(item.point)
-            seed = derive_seed(self._setup.seed, "qat", config.key) if stage == "qat" else 0
-            jobs.append(Job(number=len(self._ledger) + position, stage=stage, config=config, seed=seed))
+            self._score_companions([item for item in batch if item.share == FULL])
+        trained = self._trained() if any(item.share < FULL for item in batch) else ()
+        full, number = self._ledger.stage("qat"), len(self._ledger)
+        jobs = [self._maker.job(number + n, stage, item, trained, full) for n, item in enumerate(batch)]
         for item, (job, outcome) in zip(batch, self._outcomes(jobs), strict=True):
+            is_whole = job.stage == "qat" and outcome.share == FULL
             weights = (
-                self._checkpoints.write(len(self._ledger), job.config.key, outcome) if job.seed else NO_WEIGHTS
+                self._checkpoints.write(len(self._ledger), job.config.key, outcome) if is_whole else NO_WEIGHTS
             )
             result = self._result(job, item, outcome, weights)
             self._commit(result)
@@ -208,6 +207,13 @@ class Runner:
             if stage == "qat":
                 self._checkpoints.keep(self._ledger.stage("qat"), front)
             self._observer.candidate_done(result, len(counted()), total, front)
+
+    def _trained(self) -> tuple[Result, ...]:
+        """Candidates whose weights short runs may start from: those of the front, which are there."""
+        if not self._setup.fidelities.warm:
+            return ()
+        self._restore_checkpoints()
+        return tuple(result for result in self._front("qat") if result.checkpoint)
 
     def _score_companions(self, batch: Sequence[Proposal]) -> None:
         """What each candidate scores without training, beside its QAT run."""
@@ -219,7 +225,7 @@ class Runner:
 
     def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Of the executor, or of the cache of single changes."""
-        known = {job.number: self._cache.get(job.config.key) for job in jobs if job.stage == "ptq"}
+        known = {job.number: self._cache.whole(job.config.key) for job in jobs if job.stage == "ptq"}
         fresh = self._executor.run([job for job in jobs if known.get(job.number) is None], self._observer)
         for job in jobs:
             outcome = known.get(job.number)
@@ -239,12 +245,13 @@ class Runner:
     def _asker(self, stage: Stage) -> Asker:
         setup = self._setup
         seed = derive_seed(setup.seed, stage)
-        return Asker(
+        if setup.sampler != "front":
+            return OptunaAsker(setup.space, setup.objectives, setup.sampler, seed, is_allowed=self._is_open)
+        return FrontAsker(
             setup.space,
             setup.objectives,
-            setup.sampler,
-            seed,
-            front=lambda: self._problem.sampler(stage, seed),
+            self._problem.layout,
+            lambda history: self._problem.sampler(stage, seed, history),
             is_allowed=self._is_open,
         )
 
@@ -255,25 +262,19 @@ class Runner:
         )
 
     @cached_property
+    def _plan(self) -> RungPlan:
+        seed = derive_seed(self._setup.seed, "qat")
+        return RungPlan(self._problem, self._setup.fidelities, self._executor.width, seed)
+
+    @cached_property
     def _sensitivity(self) -> Sensitivity | None:
         """Rises of single changes, measured once; None where the study goes without."""
         if not self._setup.use_sensitivity or self._setup.sampler != "front":
             return None
-
-        def score(configs: Sequence[CompressionConfig]) -> Iterator[Outcome]:
-            jobs = [Job(number=len(self._ledger), stage="ptq", config=config) for config in configs]
-            for _, outcome in self._executor.run(jobs, self._observer):
-                yield outcome
-
-        def progress(done: int, total: int) -> None:
-            if not is_started:
-                self._observer.stage_started("sensitivity", done, total)
-                is_started.append(True)
-            else:
-                self._observer.step("sensitivity", done, total)
-
-        is_started: list[bool] = []
-        return measure_sensitivity(self._setup.space, score, self._cache, progress)
+        num_images = self._setup.evaluator.num_images if self._setup.subsets else 0
+        return measured(
+            self._setup.space, self._executor, self._cache, self._observer, num_images, number=len(self._ledger)
+        )
 
     def _is_open(self, point: Point) -> bool:
         """A point is within all limits."""
@@ -316,9 +317,10 @@ class Runner:
     def _result(
         self, job: Job, item: Proposal, outcome: Outcome, weights: Mapping[str, str] = NO_WEIGHTS
     ) -> Result:
+        is_stopped = outcome.share < FULL
         return Result(
             number=len(self._ledger),
-            stage=job.stage,
+            stage="short" if is_stopped else job.stage,
             point=dict(item.point),
             config=job.config.to_dict(),
             key=job.config.key,
@@ -331,6 +333,8 @@ class Runner:
             checkpoint=weights.get("checkpoint", ""),
             checkpoint_hash=weights.get("checkpoint_hash", ""),
             origin=item.origin,
+            share=outcome.share if is_stopped else job.ways.share,
+            curve=dict(outcome.curve),
         )
 
     def _commit(self, result: Result) -> None:
@@ -340,4 +344,10 @@ class Runner:
 
     def _remember(self, result: Result) -> None:
         self._points[result.number] = point_of(self._setup.space, result)
-        self._seen[result.stage].add(self._setup.space.indices(self._points[result.number]))
+        stage: Stage = "qat" if result.is_stopped else result.stage
+        self._seen[stage].add(self._setup.space.indices(self._points[result.number]))
+
+
+def _as_told(result: Result) -> Result:
+    """As a sampler hears of it: of a run that was ended early, that it is over, not how far it came."""
+    return replace(result, status="failed") if result.is_stopped else result

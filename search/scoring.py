@@ -5,10 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 
 from hwmodel.errors import ConfigError, HwModelError
+from search.evaluating import (
+    ORDINARY,
+    BatchEvaluator,
+    Evaluate,
+    Hits,
+    PtqEvaluator,
+    QatEvaluator,
+    ShortEvaluator,
+    SubsetEvaluator,
+    Watch,
+    WatchedEvaluator,
+    Ways,
+)
 from search.front.results import Stage
 from search.guard.deadline import OutOfTimeError, can_limit, limited
 from search.observer import Observer
@@ -41,12 +56,18 @@ class Outcome:
         model: the finetuned module, None for PTQ.
         error: "" where it worked.
         wall_s: of all attempts [s].
+        hits: which images were right, in a fixed order (n,); None where only the accuracy was asked for.
+        share: of a full run after which it was ended early; 1 is its end.
+        curve: share of a full run, as text -> accuracy, where it was looked at.
     """
 
     accuracy: Measured | None
     model: Any = None
     error: str = ""
     wall_s: float = 0.0
+    hits: Hits | None = None
+    share: float = 1.0
+    curve: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def value(self) -> float | None:
@@ -67,30 +88,6 @@ class Attempt:
     may_pass: bool = False
 
 
-@runtime_checkable
-class PtqEvaluator(Protocol):
-    """Scores a configuration without training: an `Accuracy` (`.correct`, `.total`) or a fraction."""
-
-    def ptq(self, config: CompressionConfig, /) -> Any: ...
-
-
-@runtime_checkable
-class QatEvaluator(Protocol):
-    """Scores a configuration after finetuning: (accuracy, module), or the accuracy alone."""
-
-    def qat(self, config: CompressionConfig, seed: int, /) -> Any: ...
-
-
-@runtime_checkable
-class BatchEvaluator(Protocol):
-    """Finetunes several configurations as one: for each what `qat` gives, or the error that it failed with."""
-
-    def qat_many(self, configs: Sequence[CompressionConfig], seeds: Sequence[int], /) -> Sequence[Any]: ...
-
-
-Evaluate = PtqEvaluator | Callable[[CompressionConfig], Any]
-
-
 class Evaluator:
     """Wraps what the user gave as `evaluate`.
 
@@ -107,6 +104,8 @@ class Evaluator:
         self._timeout_s = timeout_s
         self.has_fidelities = isinstance(evaluate, PtqEvaluator)
         self.has_qat = isinstance(evaluate, QatEvaluator)
+        self.has_short = isinstance(evaluate, ShortEvaluator)
+        self.has_watched = isinstance(evaluate, WatchedEvaluator)
         if not self.has_fidelities and not callable(self._target):
             raise ConfigError(
                 "evaluate: must be a function of a configuration or have .ptq(config), "
@@ -118,36 +117,41 @@ class Evaluator:
         """Finetunings that the evaluator makes best at once; 1 where it has no `qat_many`."""
         return int(getattr(self._target, "batch_size", 1)) if isinstance(self._target, BatchEvaluator) else 1
 
-    def ptq(self, config: CompressionConfig, observer: Observer) -> Outcome:
-        """Score at the first fidelity; a failure that may pass is tried once more."""
-        return self._tried("ptq", config, 0, observer)
+    @property
+    def num_images(self) -> int:
+        """Images that can be scored in part; 0 where only all of them can."""
+        return self._target.num_images() if isinstance(self._target, SubsetEvaluator) else 0
 
-    def qat(self, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
+    def ptq(self, config: CompressionConfig, observer: Observer, ways: Ways = ORDINARY) -> Outcome:
+        """Score at the first fidelity; a failure that may pass is tried once more."""
+        return self._tried("ptq", config, 0, observer, ways)
+
+    def qat(self, config: CompressionConfig, seed: int, observer: Observer, ways: Ways = ORDINARY) -> Outcome:
         """Score after finetuning; a failure that may pass is tried once more with the same seed.
 
         Raises:
-            ConfigError: the evaluator has no second fidelity.
+            ConfigError: the evaluator has no second fidelity, or none of these ways.
         """
-        return self._tried("qat", config, seed, observer)
+        return self._tried("qat", config, seed, observer, ways)
 
-    def attempt(self, stage: Stage, config: CompressionConfig, seed: int) -> Attempt:
+    def attempt(self, stage: Stage, config: CompressionConfig, seed: int, ways: Ways = ORDINARY) -> Attempt:
         """Score once.
 
         Raises:
             ConfigError: the evaluator has no second fidelity.
             Exception: whatever is not `RECOVERABLE`.
         """
-        call = self._call(stage, config, seed)
+        call = self._call(stage, config, seed, ways)
         start = time.perf_counter()
         try:
             with limited(self._timeout_s):
-                accuracy, model = call()
+                found = call()
         except OutOfTimeError:
             error, may_pass = out_of_time(self._timeout_s or 0.0), False
         except RECOVERABLE as failure:
             error, may_pass = f"{type(failure).__name__}: {failure}", is_passing(failure)
         else:
-            return Attempt(outcome=Outcome(accuracy=accuracy, model=model, wall_s=time.perf_counter() - start))
+            return Attempt(outcome=replace(found, wall_s=time.perf_counter() - start))
         return Attempt(
             outcome=Outcome(accuracy=None, error=error, wall_s=time.perf_counter() - start), may_pass=may_pass
         )
@@ -171,21 +175,42 @@ class Evaluator:
         wall_s = (time.perf_counter() - start) / len(configs)
         return [_one_of_many(answer, wall_s) for answer in answers]
 
-    def _call(self, stage: Stage, config: CompressionConfig, seed: int) -> Callable[[], tuple[Measured, Any]]:
-        target = self._target
+    def _call(self, stage: Stage, config: CompressionConfig, seed: int, ways: Ways) -> Callable[[], Outcome]:
+        target, is_enough, watch = self._target, ways.is_enough, ways.watch
+        if stage == "ptq" and is_enough is not None:
+            if not isinstance(target, SubsetEvaluator):
+                raise ConfigError("subsets: evaluate has no .ptq_hits(config, is_enough). Use subsets=False.")
+            return lambda: _with_hits(target.ptq_hits(config, is_enough))
         if stage == "ptq":
             call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
-            return lambda: (to_accuracy(call(config)), None)
+            return lambda: Outcome(accuracy=to_accuracy(call(config)))
+        if ways.share < 1:
+            if not isinstance(target, ShortEvaluator):
+                raise ConfigError("rungs: evaluate has no .qat_short(config, seed, share, start). Use no rungs.")
+            return lambda: _with_model(target.qat_short(config, seed, ways.share, ways.start))
+        if watch is not None:
+            if not isinstance(target, WatchedEvaluator):
+                raise ConfigError(
+                    "stop_at: evaluate has no .qat_watched(config, seed, shares, stop). Use no stop_at."
+                )
+            return lambda: _watched(target, config, seed, watch)
         if not isinstance(target, QatEvaluator):
             raise ConfigError("qat: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
         return lambda: _with_model(target.qat(config, seed))
 
-    def _tried(self, stage: Stage, config: CompressionConfig, seed: int, observer: Observer) -> Outcome:
+    def _tried(
+        self,
+        stage: Stage,
+        config: CompressionConfig,
+        seed: int,
+        observer: Observer,
+        ways: Ways,
+    ) -> Outcome:
         if self._timeout_s is not None and not can_limit():
             observer.message("timeout: not kept here: it needs the main thread of a POSIX system.")
         wall_s = 0.0
         for number in range(1, ATTEMPTS + 1):
-            tried = self.attempt(stage, config, seed)
+            tried = self.attempt(stage, config, seed, ways)
             wall_s += tried.outcome.wall_s
             if tried.outcome.accuracy is not None or not tell(tried, number, observer):
                 break
@@ -214,20 +239,46 @@ def out_of_time(limit_s: float) -> str:
     return f"TimeoutError: took longer than {limit_s:g} s"
 
 
-def _with_model(answer: Any) -> tuple[Measured, Any]:
+def _with_model(answer: Any) -> Outcome:
     accuracy, model = answer if isinstance(answer, tuple) else (answer, None)
-    return to_accuracy(accuracy), model
+    return Outcome(accuracy=to_accuracy(accuracy), model=model)
+
+
+def _watched(target: WatchedEvaluator, config: CompressionConfig, seed: int, watch: Watch) -> Outcome:
+    """A full run, or as much of it as it was worth."""
+    curve: dict[str, float] = {}
+    stopped: list[float] = []
+
+    def stop(share: float, accuracy: Any) -> bool:
+        measured = to_accuracy(accuracy)
+        value = measured.value if isinstance(measured, Accuracy) else measured
+        curve[f"{share:g}"] = value
+        if value < watch.least[share]:
+            stopped.append(share)
+        return bool(stopped)
+
+    found = _with_model(target.qat_watched(config, seed, tuple(watch.least), stop))
+    return replace(found, model=None, share=stopped[0], curve=curve) if stopped else replace(found, curve=curve)
+
+
+def _with_hits(answer: Any) -> Outcome:
+    hits = np.asarray(answer)
+    if hits.dtype != np.bool_ or hits.ndim != 1 or not len(hits):
+        raise ScoreError(
+            f"hits: must be one boolean per image, but got {hits.dtype} of the shape {hits.shape}. Compare labels."
+        )
+    return Outcome(accuracy=Accuracy(correct=int(hits.sum()), total=len(hits)), hits=hits)
 
 
 def _one_of_many(answer: Any, wall_s: float) -> Attempt:
     try:
         if isinstance(answer, BaseException):
             raise answer
-        accuracy, model = _with_model(answer)
+        found = _with_model(answer)
     except RECOVERABLE as failure:
         outcome = Outcome(accuracy=None, error=f"{type(failure).__name__}: {failure}", wall_s=wall_s)
         return Attempt(outcome=outcome, may_pass=is_passing(failure))
-    return Attempt(outcome=Outcome(accuracy=accuracy, model=model, wall_s=wall_s))
+    return Attempt(outcome=replace(found, wall_s=wall_s))
 
 
 def is_passing(error: BaseException) -> bool:

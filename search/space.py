@@ -23,7 +23,17 @@ from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import parse_pattern
-from search.groups import AXES, AxisValue, Frozen, Group, Groups, Parameter, resolve_frozen, resolve_groups
+from search.groups import (
+    AXES,
+    AxisValue,
+    Frozen,
+    Group,
+    Groups,
+    Parameter,
+    resolve_frozen,
+    resolve_groups,
+    resolve_own,
+)
 from workloads.compress.config import CompressionConfig, LayerChoice
 
 Point = Mapping[str, AxisValue]
@@ -64,6 +74,7 @@ class Space:
         quantizer: str = "lsq",
         granularity: str = "tensor",
         floating: Collection[str] = (),
+        layers: Mapping[str, Mapping[str, Sequence[AxisValue]]] | None = None,
     ) -> Self:
         """The space over the weight layers of a graph.
 
@@ -78,6 +89,8 @@ class Space:
                 `{"conv1": 8 | "float" | {"w_bits": 4, "a_bits": 8}}` by name or glob, or None.
             quantizer: of every layer: `lsq` (learned step) or another name of `LayerChoice`.
             granularity: of the weights' grids: one per `tensor`, or one per output `channel`.
+            layers: groups that may take other values, `{"conv1": {"w_bits": [4, 8]}, "fc": {"density": [1]}}`: by
+                the name or glob of a group or of a layer in it; an exact name wins over a glob.
             floating: modules that cannot be compressed; they stay float whatever `frozen` says.
 
         Raises:
@@ -94,7 +107,11 @@ class Space:
                 fixed[name] = LayerChoice()
                 notes.append(f"{name!r} stays float: its kind of module cannot be compressed")
         fixed = {name: fixed[name] for name in graph.modules if name in fixed}
-        for name, modules in resolve_groups(graph, groups, fixed).items():
+        resolved = resolve_groups(graph, groups, fixed)
+        own = resolve_own(resolved, layers or {}, frozen=tuple(fixed))
+        for name, modules in resolved.items():
+            usual = {"w_bits": w_bits, "a_bits": a_bits, "density": density, **own.get(name, {})}
+            values = axis_values(**usual, pattern=pattern, quantizer=quantizer, granularity=granularity)
             blocked = _blocked(graph, modules, pattern) if min(values["density"]) < 1 else ""
             if blocked:
                 notes.append(f"{name!r} stays dense: {blocked}")

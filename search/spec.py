@@ -8,14 +8,17 @@ accelerator: eyeriss
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from hwmodel import load_accelerator
 from hwmodel.chip.units import parse_quantity
 from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, field_validator, model_validator, parse_yaml, read_yaml
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_one_of
+from search.front.limits import parse_limits
 from search.front.objective import default_objectives, objective_named, resolve_objectives
 from search.front.picking import Rule, parse_rule
+from search.propose.samplers import SAMPLERS
+from search.rungs.fidelities import Fidelities
 from search.space import axis_values
 from workloads.training.settings import TrainSettings
 
@@ -33,6 +36,7 @@ class SpaceSpec(Schema):
     frozen: str | dict[str, int | str | dict[str, Any]] | None = "first_last"
     quantizer: str = "lsq"
     granularity: str = "tensor"
+    layers: dict[str, dict[str, list[int | float]]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _values_are_valid(self) -> SpaceSpec:
@@ -47,17 +51,40 @@ class BudgetSpec(Schema):
         trials: candidates scored without training.
         qat: candidates finetuned.
         seed: of every proposal, initial weight and training.
+        sampler: who proposes: front (docs/proposing.md), or one of Optuna's: tpe, nsga2, random, gp.
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
         timeout: a candidate that takes longer at one fidelity has failed, `10 min`; None waits.
+        batch: finetunings that train as one, or `auto`; equal to those apart up to rounding, so 1, which
+            is reproducible to the last bit, is the default.
+        subsets: `auto` scores single changes on as many validation images as they need, where there are many; false
+            on all.
+        rungs: shares of the epochs of a finetuning, rising: short runs before full ones (`search.rungs`).
+        warm: short runs start from the nearest candidate of the front; full ones never do.
+        stop_at: shares of a full run after which one that cannot reach the front is ended.
     """
 
     trials: int = Field(default=60, ge=1)
     qat: int = Field(default=12, ge=0)
     seed: int = Field(default=0, ge=0)
+    sampler: str = "front"
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
     timeout: str | float | None = None
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    subsets: Literal["auto", False] = "auto"
+    rungs: list[float] = Field(default_factory=list)
+    warm: bool = False
+    stop_at: list[float] = Field(default_factory=list)
+
+    @property
+    def fidelities(self) -> Fidelities:
+        return Fidelities(rungs=tuple(self.rungs), warm=self.warm, stop_at=tuple(self.stop_at))
+
+    @model_validator(mode="after")
+    def _fidelities_are_valid(self) -> BudgetSpec:
+        _ = self.fidelities
+        return self
 
     @field_validator("timeout")
     @classmethod
@@ -69,6 +96,12 @@ class BudgetSpec(Schema):
     @property
     def timeout_s(self) -> float | None:
         return None if self.timeout is None else parse_quantity("time", self.timeout)
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler_is_known(cls, value: str) -> str:
+        check_one_of("sampler", value, SAMPLERS)
+        return value
 
     @field_validator("pick", mode="before")
     @classmethod
@@ -109,10 +142,13 @@ class SearchSpec(Schema):
         model, model_options: as for `workloads.load_model`; channels and classes follow from the data.
         data, data_options: as for `workloads.load_data`: a name, FILE.npz, a folder of images, FILE.py:function.
         accelerator: a name or a YAML file; costs such as energy need one.
+        accelerators: several; the first is meant by plain names, the costs of the others are `energy@NAME`.
         objectives: accuracy and costs, of `search.OBJECTIVES`; the first cost orders the front. Left out, accuracy
             and energy with an accelerator (latency where that has no energies), and average bits without.
+        limits: no candidate outside is scored, `{latency: "<= 2 ms"}`; `{accuracy: ">= 0.9"}` steers.
         strict_bits: refuse a space with widths that the accelerator has no arithmetic for.
         fuse: costs are of layers, pools, concatenations and attentions that may be fused, as in `hwmodel.evaluate`.
+        mirror: a database server that is sent a copy of the Optuna studies, `postgresql://USER@HOST/DATABASE`.
         checkpoint: of a trained float model: `.safetensors`, `.npz` of arrays named like its parameters, or a
             `.pt` of its state dict; without it one is trained.
         provenance: written by a run, not read.
@@ -124,12 +160,15 @@ class SearchSpec(Schema):
     data: str = "digits"
     data_options: dict[str, Any] = Field(default_factory=dict)
     accelerator: str | None = None
+    accelerators: list[str] = Field(default_factory=list)
     objectives: list[str] = Field(default_factory=_usual_objectives)
     space: SpaceSpec = Field(default_factory=SpaceSpec)
     search: BudgetSpec = Field(default_factory=BudgetSpec)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     strict_bits: bool = False
     fuse: bool = True
+    limits: dict[str, str | float] = Field(default_factory=dict)
+    mirror: str | None = None
     checkpoint: str | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
 
@@ -138,15 +177,49 @@ class SearchSpec(Schema):
     def _objectives_are_known(cls, value: list[str]) -> list[str]:
         return [objective.name for objective in resolve_objectives(value)]
 
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_bounds(cls, value: dict[str, str | float]) -> dict[str, str | float]:
+        parse_limits(value)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_accelerator(cls, data: Any) -> Any:
+        """Of several, the first is the accelerator."""
+        several = data.get("accelerators") if isinstance(data, dict) else None
+        if isinstance(several, list) and several:
+            if data.get("accelerator") not in (None, several[0]):
+                raise ConfigError(
+                    f"accelerators: must begin with accelerator {data['accelerator']!r}, but begins with "
+                    f"{several[0]!r}. Leave accelerator out."
+                )
+            return {**data, "accelerator": several[0]}
+        return data
+
     @model_validator(mode="after")
     def _costs_can_be_priced(self) -> SearchSpec:
         """What is asked for without an accelerator needs none; noticed here, not after the training."""
         rule = parse_rule(self.search.pick)
         bounded = [bound.objective.name for bound in rule] if isinstance(rule, tuple) else []
-        for key, names in (("objectives", self.objectives), ("search.pick", bounded)):
+        limited = [limit.objective.name for limit in parse_limits(self.limits).costs]
+        for key, names in (("objectives", self.objectives), ("search.pick", bounded), ("limits", limited)):
             missing = [name for name in names if objective_named(name).needs_accelerator]
             if missing and self.accelerator is None:
                 raise ConfigError(f"{key}: {missing[0]} needs an accelerator. Give one, such as 'eyeriss'.")
+        return self
+
+    @model_validator(mode="after")
+    def _rungs_differ(self) -> SearchSpec:
+        """Every rung, and every look at a full run, has epochs of its own; noticed here, not after the training."""
+        epochs = self.qat_settings.epochs
+        for key, shares in (("rungs", self.search.rungs), ("stop_at", self.search.stop_at)):
+            lengths = [self.qat_settings.shortened(share).epochs for share in shares]
+            if sorted({*lengths, epochs}) != [*lengths, epochs]:
+                raise ConfigError(
+                    f"search.{key}: must be different numbers of epochs below {epochs}, but {shares} are "
+                    f"{', '.join(map(str, lengths))}. Use more epochs, or other shares."
+                )
         return self
 
     @property
@@ -200,9 +273,15 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
     if spec.accelerator is not None and spec.accelerator.endswith((".yaml", ".yml")):
         changes["accelerator"] = str(_existing(folder, spec.accelerator, "accelerator"))
     if spec.accelerator is not None:
-        chip = load_accelerator(changes.get("accelerator", spec.accelerator))
+        named = spec.accelerators or [spec.accelerator]
+        paths = [
+            str(_existing(folder, name, "accelerator")) if name.endswith((".yaml", ".yml")) else name
+            for name in named
+        ]
+        if spec.accelerators:
+            changes["accelerators"] = paths
         if "objectives" not in spec.model_fields_set:
-            changes["objectives"] = list(default_objectives(chip))
+            changes["objectives"] = list(default_objectives([load_accelerator(path) for path in paths]))
     file, separator, function = spec.model.rpartition(":")
     if separator and file.endswith(".py"):
         changes["model"] = f"{_existing(folder, file, 'model')}:{function}"

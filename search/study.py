@@ -8,27 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hwmodel import CostTable, load_accelerator
-from hwmodel.errors import ConfigError, check_one_of
+from hwmodel.errors import ConfigError, check_one_of, did_you_mean
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
+from search.evaluating import Evaluate
 from search.executors.base import Executor
 from search.executors.inprocess import InProcess
 from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
-from search.guard.manifest import check_same, read_manifest, write_manifest
-from search.ledger import Ledger, RunLock, writing
+from search.ledger import Ledger, writing
 from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
 from search.propose.posterior import Belief, beliefs_of, believed_front, read_sensitivity
 from search.propose.pricing import Pricer, Table
-from search.propose.sampler import SAMPLERS
-from search.rebuild import check_not_lost, lost_note
-from search.runner import Runner, StudySetup
-from search.scoring import Evaluate, Evaluator
+from search.propose.samplers import SAMPLERS
+from search.rebuild import lost_note
+from search.rungs.fidelities import Fidelities, RungReport, read_rungs
+from search.rungs.setup import StudySetup, check_setup, record_of, settle_manifest
+from search.runner import Runner
+from search.scoring import Evaluator
 from search.space import Point, Space
+
+#: Key of the first accelerator's table, whose costs have plain names.
+MAIN = ""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +50,12 @@ class Study:
     """
 
     def __init__(
-        self, setup: StudySetup, graph: LayerGraph, accelerator: Accelerator | None, table: Table | None
+        self, setup: StudySetup, graph: LayerGraph, accelerators: Sequence[Accelerator], table: Table | None
     ) -> None:
         self._setup = setup
-        self._table = table
+        self._tables: dict[str, Table] = {} if table is None else {MAIN: table}
         self.graph = graph
-        self.accelerator = accelerator
+        self.accelerators = tuple(accelerators)
 
     @classmethod
     def create_or_resume(
@@ -60,7 +65,7 @@ class Study:
         graph: LayerGraph,
         space: Space,
         evaluate: Evaluate,
-        accelerator: Accelerator | str | None = None,
+        accelerator: Accelerator | str | Sequence[Accelerator | str] | None = None,
         objectives: Sequence[str] | None = None,
         table: Table | None = None,
         seed: int = 0,
@@ -73,6 +78,10 @@ class Study:
         fuse: bool = True,
         sampler: str = "front",
         limits: Mapping[str, str | float] | None = None,
+        subsets: bool = True,
+        rungs: Sequence[float] = (),
+        warm: bool = False,
+        stop_at: Sequence[float] = (),
     ) -> Self:
         """A new study, or the one in the folder.
 
@@ -83,7 +92,8 @@ class Study:
             evaluate: an object with `.ptq(config)` and `.qat(config, seed)`, such as
                 `workloads.training.Scorer`, or a function from a configuration to an accuracy; with
                 `.qat_many(configs, seeds)` and `.batch_size` so many are finetuned as one.
-            accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`.
+            accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`. Of
+                several the first is meant by plain names; the costs of each further one are `energy@NAME`.
             objectives: of `OBJECTIVES`: accuracy (maximised) and any costs (minimised). The first cost orders
                 the front. None is accuracy and energy with an accelerator (latency where it has no energies),
                 accuracy and average bits without.
@@ -103,6 +113,14 @@ class Study:
                 `gp`.
             limits: bounds by the names of objectives, `{"latency": "<= 2 ms", "accuracy": ">= 0.9"}`: no candidate
                 outside a bounded cost is scored; accuracy below its bound is worth nothing to the search.
+            subsets: single changes are scored on as many validation images as they need, where `evaluate` tells
+                images apart (`.ptq_hits`) and there are more than `search.propose.subsets.WHOLE_UP_TO`.
+            rungs: shares of the epochs, rising: candidates are finetuned for so long first, and the most promising
+                in full (`search.rungs`); needs the sampler `front` and `.qat_short(config, seed, share, start)`.
+            warm: short runs start from the weights of the nearest candidate of the front; what is reported is
+                always trained from the float model.
+            stop_at: shares of a full run after which one that cannot reach the front any more is ended; needs
+                `.qat_watched(config, seed, shares, stop)`.
 
         Raises:
             ConfigError: an objective is unknown or needs an accelerator, the folder holds a study of another
@@ -110,10 +128,10 @@ class Study:
             RunLockedError: another process is creating or running this study.
         """
         folder = Path(folder)
-        chip = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
-        axes = resolve_objectives(default_objectives(chip) if objectives is None else objectives)
+        chips = as_accelerators(accelerator)
+        axes = resolve_objectives(default_objectives(chips) if objectives is None else objectives)
         bounds = parse_limits(limits)
-        _check_priced([*axes, *(limit.objective for limit in bounds.costs)], chip, has_table=table is not None)
+        _check_priced([*axes, *(limit.objective for limit in bounds.costs)], chips, has_table=table is not None)
         check_one_of("sampler", sampler, SAMPLERS)
         evaluator = Evaluator(evaluate, timeout_s)
         setup = StudySetup(
@@ -128,9 +146,12 @@ class Study:
             fuse=fuse,
             sampler=sampler,
             limits=bounds,
+            subsets=subsets,
+            fidelities=Fidelities(rungs=tuple(rungs), warm=warm, stop_at=tuple(stop_at)),
         )
-        _settle_manifest(setup, _record(setup, graph, chip, table, context or {}), extend)
-        return cls(setup, graph, chip, table)
+        check_setup(setup)
+        settle_manifest(setup, record_of(setup, graph, chips, table, context or {}), extend)
+        return cls(setup, graph, chips, table)
 
     # ---- what it is ----------------------------------------------------------------------------
 
@@ -145,6 +166,11 @@ class Study:
     @property
     def space(self) -> Space:
         return self._setup.space
+
+    @property
+    def accelerator(self) -> Accelerator | None:
+        """The first, or only one."""
+        return self.accelerators[0] if self.accelerators else None
 
     @property
     def fuse(self) -> bool:
@@ -214,18 +240,20 @@ class Study:
             return ledger.results[before:]
 
     def pricer(self, observer: Observer | None = None) -> Pricer:
-        """Costs of configurations; builds the table of the accelerator the first time."""
+        """Costs of configurations; builds the tables of the accelerators the first time."""
         watch = observer or Observer()
-        if self._table is None and self.accelerator is not None:
-            watch.stage_started("table", 0, len({layer.module for layer in self.graph.layers}))
-            self._table = CostTable.build(
-                self.graph,
-                self.accelerator,
-                self.space.choices(),
-                progress=lambda done, total: watch.step("table", done, total),
-                fuse=self.fuse,
-            )
-        return Pricer(self.graph, self._table)
+        for position, chip in enumerate(self.accelerators):
+            name = chip.name if position else MAIN
+            if name not in self._tables:
+                watch.stage_started("table", 0, len({layer.module for layer in self.graph.layers}))
+                self._tables[name] = CostTable.build(
+                    self.graph,
+                    chip,
+                    self.space.choices(),
+                    progress=lambda done, total: watch.step("table", done, total),
+                    fuse=self.fuse,
+                )
+        return Pricer(self.graph, self._tables or None)
 
     # ---- what it found -------------------------------------------------------------------------
 
@@ -264,6 +292,14 @@ class Study:
         sensitivity = read_sensitivity(self.folder, self.space) if self._setup.use_sensitivity else None
         return beliefs_of(self.space, sensitivity, known, self.objectives)
 
+    def rungs(self) -> tuple[RungReport, ...]:
+        """What short runs said of full ones, rung by rung; none without rungs, or before the first finetunings.
+
+        Raises:
+            ConfigError: `rungs.json` is damaged.
+        """
+        return read_rungs(self.folder)
+
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
         """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
 
@@ -287,51 +323,43 @@ def final_stage(results: Sequence[Result]) -> Stage:
     return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"
 
 
-def _check_priced(objectives: Sequence[Objective], chip: Accelerator | None, *, has_table: bool) -> None:
+def as_accelerators(
+    accelerator: Accelerator | str | Sequence[Accelerator | str] | None,
+) -> tuple[Accelerator, ...]:
+    """One, several or none, loaded.
+
+    Raises:
+        ConfigError: two have the same name.
+    """
+    given: Sequence[Accelerator | str]
+    if accelerator is None:
+        given = ()
+    elif isinstance(accelerator, Sequence) and not isinstance(accelerator, str):
+        given = accelerator
+    else:
+        given = (accelerator,)
+    chips = tuple(load_accelerator(item) if isinstance(item, str) else item for item in given)
+    names = [chip.name for chip in chips]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"accelerator: each name may be given once, but got {', '.join(names)}. Rename one.")
+    return chips
+
+
+def _check_priced(objectives: Sequence[Objective], chips: Sequence[Accelerator], *, has_table: bool) -> None:
+    further = {chip.name: chip for chip in chips[1:]}
     for objective in objectives:
+        name = objective.name.partition("@")[2]
+        if name and name not in further:
+            raise ConfigError(
+                f"objectives: {objective.name} needs a further accelerator of that name, but there are "
+                f"{', '.join(further) or 'none'}. The first is meant by plain names.{did_you_mean(name, further)}"
+            )
+        chip = further[name] if name else (chips[0] if chips else None)
         if objective.needs_accelerator and chip is None and not has_table:
             raise ConfigError(f"objectives: {objective.name} needs an accelerator. Give one, such as 'eyeriss'.")
-        if objective.name == "energy" and chip is not None and not has_energies(chip):
+        if objective.key.startswith("energy_pj") and chip is not None and not has_energies(chip):
             raise ConfigError(
                 f"objectives: energy needs energies, but {chip.name!r} has none: every candidate would cost 0 pJ. "
                 "Use latency."
             )
-
-
-def _record(
-    setup: StudySetup,
-    graph: LayerGraph,
-    accelerator: Accelerator | None,
-    table: Table | None,
-    context: Mapping[str, Any],
-) -> dict[str, Any]:
-    chip = "none" if table is None else "a given table"
-    if accelerator is not None:
-        chip = f"{accelerator.name} ({accelerator.fingerprint})"
-    return {
-        "name": setup.name,
-        "seed": setup.seed,
-        "objectives": [objective.name for objective in setup.objectives],
-        "graph": f"{graph.name} ({graph.fingerprint})",
-        "accelerator": chip,
-        "fuse": setup.fuse,
-        "sampler": setup.sampler,
-        "sensitivity": setup.use_sensitivity,
-        "limits": setup.limits.to_dict(),
-        "context": dict(context),
-        "space": setup.space.to_dict(),
-    }
-
-
-def _settle_manifest(setup: StudySetup, record: Mapping[str, Any], extend: bool) -> None:
-    """Write the manifest of a new or extended study, or check that of an old one."""
-    old = read_manifest(setup.folder)
-    check_not_lost(setup.folder)
-    is_written = old is None
-    if old is not None:
-        is_written = check_same(old, record, num_results=len(Ledger(setup.folder)), extend=extend)
-    elif len(Ledger(setup.folder)):
-        raise ConfigError(f"{setup.folder}: holds a ledger but no study.json. Restore it, or choose a new name.")
-    if is_written:
-        with RunLock(setup.folder):
-            write_manifest(setup.folder, record)

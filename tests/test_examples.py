@@ -46,3 +46,13 @@ def test_the_examples_of_smaller_architectures_run(tmp_path):
     assert "layers changed" in answer
     assert "MB on disk" in answer
     assert {path.name for path in tmp_path.glob("*.safetensors")} == {"adapters.safetensors", "small.safetensors"}
+
+
+def test_the_programs_of_proposing_run(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "proposing.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        (tmp_path / f"own{number}.py").write_text(block)
+    run([sys.executable, "own0.py"], tmp_path)
+    front = run([sys.executable, "own1.py"], tmp_path)
+    assert front.startswith("[(") and front.count("(") >= 4

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 from hwmodel.network import layer
 
@@ -40,8 +42,40 @@ def compiled(function: _Function) -> _Function:
 
 
 def internal(function: _Function) -> _Function:
-    """What only compiled code calls. The wrapper that it goes without would take a quarter of the first call."""
-    return cast(_Function, _compile(no_cpython_wrapper=True)(function))
+    """What only compiled code calls: it has no wrapper for Python, and becomes machine code with its callers."""
+    return cast(_Function, _compile(no_cpython_wrapper=True, pipeline_class=_PartCompiler)(function))
+
+
+class _Part(JITCodeLibrary):
+    """The code of an internal function: linked into what calls it, and optimised and translated with that.
+
+    numba would do both for every function with all that it calls, and so once more at every level of calls.
+    """
+
+    def finalize(self) -> None:
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalize_dynamic_globals()  # type: ignore[no-untyped-call]
+        self._finalized = True
+
+    @property
+    def codegen(self) -> Any:
+        """For what wants to tell the machine code where the function's environment is: there is none yet."""
+        return _NoMachineCode()
+
+
+class _NoMachineCode:
+    def set_env(self, name: str, environment: Any) -> None:
+        """Nothing to set."""
+
+
+class _PartCompiler(Compiler):
+    def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
+        part: Any = _Part
+        super().__init__(  # type: ignore[no-untyped-call]
+            typingctx, targetctx, library or part(targetctx.codegen(), "part"), *rest
+        )
 
 
 @cache

@@ -70,20 +70,35 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
         MappingError: an unknown objective, a hierarchy of more than three levels, or no mapping fits.
     """
     check_one_of("optimize", optimize, OBJECTIVES, MappingError)
+    branches = _branches(task)
+    wanted = _wanted(branches, optimize)
+    best = _best(branches, wanted)
+    if best is not None and optimize == "latency":
+        best = _best(branches, _Search(ENERGY, wanted.num_metrics, best.cycles)) or best
+    if best is None:
+        raise MappingError(_nothing_fits(task, Hierarchy.of(task.accelerator)))
+    return best
+
+
+def bound_best(task: Task, optimize: Objective) -> float:
+    """A lower bound of what the best mapping of a task costs, infinite where nothing fits."""
+    branches = _branches(task)
+    wanted = _wanted(branches, optimize)
+    return min(branch.bound(wanted) for branch in branches)
+
+
+def _branches(task: Task) -> list[_Branch]:
     hierarchy = Hierarchy.of(task.accelerator)
+    ahead.begin(task.accelerator)
     spaces = [
         (TileSpace(task, hierarchy, dims), tuple(original.items()))
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
     ]
-    branches = [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
-    num_metrics = spaces[0][0].num_bounds
-    objective = OBJECTIVES.index(optimize)
-    best = _best(branches, _Search(objective, 1 if optimize == "energy" else num_metrics))
-    if best is not None and optimize == "latency":
-        best = _best(branches, _Search(ENERGY, num_metrics, best.cycles)) or best
-    if best is None:
-        raise MappingError(_nothing_fits(task, hierarchy))
-    return best
+    return [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
+
+
+def _wanted(branches: list[_Branch], optimize: Objective) -> _Search:
+    return _Search(OBJECTIVES.index(optimize), 1 if optimize == "energy" else branches[0].space.num_bounds)
 
 
 def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
@@ -106,8 +121,10 @@ def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
                 continue
             score = _score(wanted.objective, found)
             tied = best is not None and score >= limit * (1 - SLACK)
-            if best is None or not tied or _tie(wanted.objective, found) < _tie(wanted.objective, best):
+            if best is None or not tied or found.cycles < best.cycles:
                 best, limit = found, min(score, limit)
+            if wanted.objective == LATENCY:  # of as few cycles the second pass finds the best
+                limit = score * (1 - SLACK)
         if best is not None:
             return best
     return None
@@ -115,10 +132,6 @@ def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
 
 def _score(objective: int, found: Found) -> float:
     return (found.energy_pj, found.cycles, found.energy_pj * found.cycles)[objective]
-
-
-def _tie(objective: int, found: Found) -> float:
-    return found.energy_pj if objective == LATENCY else found.cycles
 
 
 class _Branch:
@@ -145,8 +158,8 @@ class _Branch:
         key = (self.kept[1], num_metrics)
         if key not in self.space.priced_tiles:
             tiles = self.space.buffer_tiles(self.kept[1])
-            ahead.begin(self.nest)
             held = self.space.held(tiles)
+            ahead.wait(bounds.price_tiles)
             values = bounds.price_tiles(self.nest, num_metrics, tiles, held)
             least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
             self.space.priced_tiles[key] = Tiles(tiles, held, values, least)
@@ -159,6 +172,7 @@ class _Branch:
             return math.inf
         num = wanted.num_metrics
         if num not in self.bounds_s:
+            ahead.wait(bounds.bound_unrollings)
             self.bounds_s[num] = bounds.bound_unrollings(self.nest, num, self.unrollings)
         bound = bounds.bound_branch(
             self.nest, wanted.objective, self.unrollings, self.bounds_s[num], least, wanted.most_cycles
@@ -175,6 +189,7 @@ class _Branch:
         pairs, lines, scores = self.join(wanted, registers, least, limits)
         sizes = bounds.pair_sizes(registers, self.unrollings, pairs)
         shares = self.shares(registers, pairs)
+        ahead.wait(bounds.bound_tiles)
         keys = bounds.bound_tiles(
             nest, wanted.objective, wanted.num_metrics, tiles, values, lines, sizes, shares, wanted.most_cycles
         )
@@ -183,8 +198,9 @@ class _Branch:
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
         tiles, held, keys = tiles[kept], held[kept], keys[kept]
+        ahead.wait(bounds.pair_edges)
         edges = bounds.pair_edges(nest, registers, self.unrollings, pairs)
-        ahead.wait("search")
+        ahead.wait(search.search)
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
             pairs, lines, scores, sizes, edges, shares, tiles, held, keys, limits,
@@ -198,6 +214,7 @@ class _Branch:
         skips = self.space.skips
         if not skips.operands:
             return np.full(len(pairs), skips.balanced)
+        ahead.wait(bounds.pair_tiles)
         kinds = bounds.pair_tiles(self.nest, registers, self.unrollings, pairs)
         different, place = np.unique(kinds, axis=0, return_inverse=True)
         found = [
@@ -210,7 +227,7 @@ class _Branch:
         self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
     ) -> tuple[Ints, Floats, Floats]:
         """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, columns), bounds (P)."""
-        ahead.wait("join")
+        ahead.wait(bounds.join)
         room = ROOM
         while True:
             pairs = np.empty((room, 2), dtype=np.int64)

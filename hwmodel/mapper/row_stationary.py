@@ -25,7 +25,7 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Widths
 from hwmodel.errors import MappingError, check_one_of
-from hwmodel.mapper import row_search
+from hwmodel.mapper import ahead, row_search
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.pe_sets import Sets, arrangements, divisors
 from hwmodel.mapper.row_rates import search_rates
@@ -65,28 +65,35 @@ def row_stationary(task: Task, optimize: str = "energy") -> Mapping:
 
 def search(task: Task, optimize: str) -> tuple[tuple[Sets, ...], float, float, Ints]:
     """The arrangements, and what `row_search` finds among them: energy [pJ], cycles and the columns of `found`."""
-    layer, accelerator, widths = task.layer, task.accelerator, task.widths
-    sets, spreads, starts = _arrays(
-        layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal
-    )
-    rate = accelerator.precision.macs_per_cycle(widths.w, widths.i)
-    mac_pj = accelerator.precision.energy_pj(widths.w, widths.i)
+    layer, accelerator = task.layer, task.accelerator
+    sets, *_ = _arrays(layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal)
     energy, cycles, found = np.inf, np.inf, np.full(row_search.NUM_COUNTED + 1, -1, dtype=np.int64)
     for pieces in divisors(layer.dims.OX):
-        energy, cycles, found = row_search.search(
-            np.array(layer.dims.values_tuple, dtype=np.int64),
-            np.array(layer.stride + layer.dilation, dtype=np.int64),
-            spreads,
-            starts,
-            pieces,
-            (*_memories(accelerator), _tile_widths(widths)),
-            search_rates(accelerator, widths, task.stay.i_bits or widths.i),
-            np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
-            OBJECTIVES.index(optimize),
-        )
+        kernel, arguments = row_call(task, optimize, pieces)
+        energy, cycles, found = kernel(*arguments)
         if found[row_search.ARRANGEMENT] >= 0:
             break
     return sets, energy, cycles, found
+
+
+def row_call(task: Task, optimize: str, pieces: int) -> ahead.Call:
+    """The compiled search for a task whose output rows are cut into so many pieces."""
+    layer, accelerator, widths = task.layer, task.accelerator, task.widths
+    _, spreads, starts = _arrays(layer.dims, layer.stride, layer.dilation, accelerator.axes, accelerator.diagonal)
+    rate = accelerator.precision.macs_per_cycle(widths.w, widths.i)
+    mac_pj = accelerator.precision.energy_pj(widths.w, widths.i)
+    arguments = (
+        np.array(layer.dims.values_tuple, dtype=np.int64),
+        np.array(layer.stride + layer.dilation, dtype=np.int64),
+        spreads,
+        starts,
+        pieces,
+        (*_memories(accelerator), _tile_widths(widths)),
+        search_rates(accelerator, widths, task.stay.i_bits or widths.i),
+        np.array([layer.macs * mac_pj, accelerator.clock_pj, rate], dtype=np.float64),
+        OBJECTIVES.index(optimize),
+    )
+    return ahead.Call(row_search.search, arguments)
 
 
 def check_hierarchy(accelerator: Accelerator) -> None:

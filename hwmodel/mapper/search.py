@@ -6,6 +6,8 @@ the rest is visited by rising bound. The result is the optimum of the whole spac
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, IDLE, PES, REST, SLOPE, fill_edges, rest, tile_factors
@@ -35,6 +37,8 @@ from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, 
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.
 REGISTERS, UNROLLING, TILE, INNER, OUTER, COUNTED = range(6)
+#: Whether a pair sums all that its outputs need, as arguments: plain True and False would be types of their own.
+UNFINISHED, FINISHED = cast(tuple[bool, bool], tuple(np.array([False, True])))
 
 
 @internal
@@ -139,7 +143,8 @@ def search(
 
     Args:
         nest: the layer on the hierarchy.
-        objective: ENERGY, LATENCY or EDP.
+        objective: ENERGY, LATENCY or EDP. For LATENCY the first one of the fewest cycles is found: which of them
+            takes the least energy is for a search for ENERGY within these cycles.
         num_metrics: metrics that enter the bounds.
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
@@ -167,7 +172,7 @@ def search(
         if keys[q] > cutoff:
             break
         t = tiles[q]
-        fits = (_fits(nest, t, False), _fits(nest, t, True))
+        fits = (_fits(nest, t, UNFINISHED), _fits(nest, t, FINISHED))
         if not fits[0] and not fits[1]:
             continue
         own = (irrelevant(WEIGHT, t), irrelevant(INPUT, t), irrelevant(OUTPUT, t))
@@ -214,14 +219,17 @@ def search(
             score = score_of(objective, values[0], cycles)
             if score > cutoff or whole(cycles) > limits[1]:
                 continue
-            if score >= best_score * (1 - SLACK):  # a tie at best
+            is_tied = score >= best_score * (1 - SLACK)  # at best
+            if num_metrics > 1 or is_tied:
                 if num_metrics == 1:
                     _bound(num_metrics, all_metrics, lines[p], sizes[p], own, others, irr, least, values)
-                    for k in range(1, all_metrics):
-                        edge[k] = edge_t[k] + edges[p, k] + nest.edges.stays[k] * compute / iterations
-                    cycles = max(end_cycles(values, edge, compute, all_metrics), nest.least_cycles)
-                cycles = whole(cycles)
-                if (values[0] if objective == LATENCY else cycles) >= best_tie:
+                known = num_metrics if num_metrics > 1 else all_metrics
+                for k in range(1, known):
+                    edge[k] = edge_t[k] + edges[p, k] + nest.edges.stays[k] * compute / iterations
+                cycles = whole(max(end_cycles(values, edge, compute, known), nest.least_cycles))
+                if cycles > limits[1] or score_of(objective, values[0], cycles) > cutoff:
+                    continue
+                if is_tied and cycles >= best_tie:
                     continue
             r = registers[pairs[p, 0]]
             for d in range(8):
@@ -257,12 +265,11 @@ def search(
                     cycles = max(end_cycles(values, edge, compute, all_metrics), nest.least_cycles)
                     cycles = whole(cycles)
                     score = score_of(objective, energy, cycles)
-                    tie = energy if objective == LATENCY else cycles
                     if cycles > limits[1] or score > cutoff:
                         continue
-                    if score < best_score * (1 - SLACK) or tie < best_tie:
-                        best_score, best_tie, best_pj, best_cycles = min(score, best_score), tie, energy, cycles
-                        cutoff = best_score * (1 + SLACK)
+                    if score < best_score * (1 - SLACK) or cycles < best_tie:
+                        best_score, best_tie, best_pj, best_cycles = min(score, best_score), cycles, energy, cycles
+                        cutoff = best_score * ((1 - SLACK) if objective == LATENCY else (1 + SLACK))
                         best[REGISTERS], best[UNROLLING] = pairs[p, 0], pairs[p, 1]
                         best[TILE], best[INNER], best[OUTER] = q, i, o
     return best_pj, best_cycles, best

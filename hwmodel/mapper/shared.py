@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
-from hwmodel.mapper.free import Objective, best_mapping
+from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space import padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
@@ -39,6 +39,14 @@ def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
         mapping = _best_mapping(mapped, optimize) or _search(mapped, optimize)  # raises again what it raised before
         _prices[key] = (mapping, price(task, mapping))
     return _prices[key]
+
+
+def bound_mapping(task: Task, optimize: Objective) -> float:
+    """A lower bound of the score of the best mapping of a task; 0 on chips whose mappings have none.
+
+    The task is asked for with its zeros as `map_and_price` wants them.
+    """
+    return bound_best(array_view(task), optimize) if task.accelerator.dataflow == "free" else 0.0
 
 
 def forget_mappings() -> None:

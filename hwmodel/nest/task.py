@@ -140,6 +140,10 @@ class Task:
         own = Bits(w=widths.w, i=widths.i, o=widths.o, acc=widths.acc)
         return replace(self, layer=self.layer.with_bits(own), widths=widths)
 
+    def with_residents(self, operands: tuple[Operand, ...]) -> Task:
+        """The same task with other operands in the resident memory."""
+        return replace(self, stay=self.stay._replace(resident=operands))
+
     def in_room(self, room_bits: float | None) -> Task:
         """The same task with another room in the resident memory [bit]; None: all of it."""
         return replace(self, stay=self.stay._replace(room_bits=room_bits))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from numbers import Real
 from typing import Any, Literal, Self, get_args
 
@@ -76,8 +77,8 @@ class Dims(Mapping[str, int]):
                 )
             if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
                 raise LayerError(f"dims: `{name} >= 1` must hold (an integer), but got {name}={bound!r}")
-        if math.prod(dims.values()) > MAX_MACS:
-            raise LayerError(f"dims: `product <= 2^53` must hold (MACs), but got {math.prod(dims.values()):.3g}")
+        if (macs := math.prod(dims.values())) > MAX_MACS:  # no float may hold it
+            raise LayerError(f"dims: `product <= 2^53` must hold (MACs), but got {Decimal(macs).normalize():.3g}")
         return dims if isinstance(dims, cls) else cls(**dims)
 
     def __getitem__(self, name: str) -> int:

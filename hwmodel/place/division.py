@@ -15,14 +15,15 @@ from hwmodel.place.kernel import place, trace_back
 from hwmodel.place.pinning import EITHER, OUTSIDE, PARTS, THERE, UNITS, Pins, Weights
 from hwmodel.place.stripes import Groups, Striped, Trials
 from hwmodel.place.sums import sum_up
-from hwmodel.place.tables import Block, Choices, Program, find_rows, tensor_bits
+from hwmodel.place.tables import Block, Choices, Program, all_of, find_rows, tensor_bits, total
 from hwmodel.place.telling import Told
 
 
 @internal
 def _sizes(weights: Weights, picks: Ints, sizes: Floats) -> None:
     """Fills what the weights of first readers take [bit]: as much as the one that needs most."""
-    sizes[:] = 0.0
+    for layer in range(sizes.shape[0]):
+        sizes[layer] = 0.0
     for layer in range(sizes.shape[0]):
         first = weights.first[layer]
         if first >= 0:
@@ -36,7 +37,7 @@ def _divide(weights: Weights, sizes: Floats, area: float, subset: int, pins: Pin
     Returns:
         The lane that the placement begins in, UNITS + 1 or more where the set does not fit.
     """
-    fits, start = sizes.sum() <= area, 0
+    fits, start = total(sizes) <= area, 0
     for layer in range(sizes.shape[0]):
         pins.may[layer], pins.units[layer] = OUTSIDE, 0
         if weights.first[layer] == layer and area > 0:
@@ -63,10 +64,10 @@ def _best_lane(scores: Floats, ties: Floats) -> int:
 @internal
 def _forget(block: Block, trials: Trials, pins: Pins) -> None:
     """Nothing lies inside, is pinned or runs in stripes."""
-    block.inside[:, 0] = 0
-    pins.pinned[:, 0] = 0
-    trials.fused[:, 0] = -1
-    trials.streamed[:, 0] = False
+    for tensor in range(block.inside.shape[0]):
+        block.inside[tensor, 0], trials.streamed[tensor, 0] = 0, False
+    for layer in range(pins.pinned.shape[0]):
+        pins.pinned[layer, 0], trials.fused[layer, 0] = 0, -1
 
 
 @internal
@@ -80,15 +81,15 @@ def _best_division(
     _forget(block, trials, pins)
     for part in range(PARTS + 1):
         area = program.size * part / PARTS
-        if part > 0 and program.size * (part - 1) / PARTS >= sizes.sum():
+        if part > 0 and program.size * (part - 1) / PARTS >= total(sizes):
             break
         for subset in range(1 << weights.shared.shape[0]):
             start = _divide(weights, sizes, area, subset, pins)
             if start > UNITS:
                 continue
-            pins.start[:] = np.inf
+            for lane in range(pins.start.shape[0]):
+                pins.start[lane], pins.area[lane] = np.inf, area
             pins.start[start] = 0.0
-            pins.area[:] = area
             place(program, fusing, striped, choices, block, trials, pins, told, objective, picks)
             lane = _best_lane(block.scores[0], block.ties[0])
             score, tie = block.scores[0, lane], block.ties[0, lane]
@@ -111,11 +112,13 @@ def evaluate(
         weights: those that may stay.
         block, trials, pins: room for UNITS + 1 lanes.
     """
-    told = Told(missing, np.zeros(1, np.int64))
+    told = Told(missing, all_of(1, 0))
     lanes = np.empty((UNITS + 1, picks.shape[1]), np.int64)
     for n in range(picks.shape[0]):
-        lanes[:] = picks[n]
-        block.lacks[:] = False
+        for lane in range(UNITS + 1):
+            block.lacks[lane] = False
+            for layer in range(picks.shape[1]):
+                lanes[lane, layer] = picks[n, layer]
         tensor_bits(program, choices.widths, lanes, block)
         find_rows(program, choices, lanes, block, told)
         _best_division(program, fusing, striped, choices, weights, block, trials, pins, told, objective, lanes)
@@ -123,5 +126,6 @@ def evaluate(
             program, fusing, striped, choices, block, trials, pins, told, picks[n : n + 1], totals[n : n + 1],
             where[n : n + 1],
         )  # fmt: skip
-        inside[n] = block.inside[:, 0]
+        for tensor in range(inside.shape[1]):
+            inside[n, tensor] = block.inside[tensor, 0]
     return int(told.total[0])

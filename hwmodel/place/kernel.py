@@ -12,8 +12,8 @@ a mask over slots, and a tensor has a slot from its birth to its death. Going th
     close    jumps over the groups that end there, from the states at their begin (`hwmodel.place.stripes`).
 
 States are at most 2^(tensors alive), all are kept, so the result is the optimum over all placements (Lemma 16 of
-docs/mapper.md). Prices of layers in situations come in a table; what it has not yet is told, and counts as nothing
-until it is there.
+docs/mapper.md). Prices of layers in situations come in a table; what it has not yet counts with a lower bound
+(`hwmodel.place.hopes`), and is told where the way that is found needs it.
 Candidates go through the order in blocks, so that every step is one loop over them.
 """
 
@@ -27,6 +27,7 @@ from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.scores import ENERGY
 from hwmodel.place import stripes
+from hwmodel.place.hopes import score_or_hope
 from hwmodel.place.pinning import OUTSIDE, Pins, pin_or_not
 from hwmodel.place.stripes import (
     CODE,
@@ -54,22 +55,15 @@ from hwmodel.place.tables import (
     Block,
     Choices,
     Program,
+    all_of,
     fill,
     find_rows,
     run_vector,
     situation_at,
     tensor_bits,
+    total,
 )
-from hwmodel.place.telling import (
-    I_INSIDE,
-    O_INSIDE,
-    PRICE,
-    W_INSIDE,
-    Told,
-    room_of,
-    score_of,
-    tell,
-)  # fmt: skip
+from hwmodel.place.telling import FLOOR, I_INSIDE, O_INSIDE, W_INSIDE, Told, room_of, score_of, tell
 
 
 @internal
@@ -117,41 +111,42 @@ def _add(scores: Floats, ties: Floats, objective: int, cost: Floats, leakage: fl
 
 @internal
 def _run_layer(
-    program: Program, prices: Floats, block: Block, told: Told, layer: int, state: int, count: int
-) -> None:
-    """Fills cost (3, B) of the block with energy of a layer [pJ], nothing, and its cycles."""
-    out = program.output[layer]
-    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
-    situation = situation_at(program.i_mask[layer], program.w_mask[layer], o_mask, state)
+    program: Program, choices: Choices, block: Block, told: Told, objective: int, leakage: float, layer: int,
+    state: int, count: int,
+) -> None:  # fmt: skip
+    """Adds a layer to a state, with bounds where it has no price."""
+    situation = _situation(program, layer, state)
     rooms, size, scores, used = program.rooms, program.size, block.scores[state], block.used[state]
-    rows, energy, cycles = block.rows[layer], block.cost[0], block.cost[2]
-    fill(block.cost, 0.0)
+    rows, ties = block.rows[layer], block.ties[state]
     for b in range(count):
         if scores[b] == np.inf or rows[b] < 0:
             continue
         room = room_of(rooms, size - used[b])
-        if np.isnan(prices[rows[b], situation, room, 0]):
+        score, tie, is_known = score_or_hope(choices, rows[b], situation, room, objective, leakage)
+        if not is_known and np.isnan(choices.floors[rows[b], situation, 0]):
             block.lacks[b] = True
-            tell(told, PRICE, rows[b], situation, room, 0)
-        elif prices[rows[b], situation, room, 0] == np.inf:
-            scores[b] = np.inf
-        else:
-            energy[b] = prices[rows[b], situation, room, 0]
-            cycles[b] = prices[rows[b], situation, room, 1]
+            tell(told, FLOOR, rows[b], 0, 0, 0)
+        scores[b] += score
+        ties[b] += tie
+
+
+@internal
+def _situation(program: Program, layer: int, state: int) -> int:
+    """The situation of a layer in a state."""
+    out = program.output[layer]
+    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
+    return situation_at(program.i_mask[layer], program.w_mask[layer], o_mask, state)
 
 
 @internal
 def _run_pinned(
-    program: Program, prices: Floats, block: Block, pins: Pins, told: Told, objective: int, layer: int, state: int
+    program: Program, choices: Choices, block: Block, pins: Pins, told: Told, objective: int, layer: int, state: int
 ) -> None:
     """A layer whose weights may stay, in all lanes of one candidate."""
-    out = program.output[layer]
-    o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
-    situation = situation_at(program.i_mask[layer], program.w_mask[layer], o_mask, state)
     room = room_of(program.rooms, program.size - block.used[state, 0])
     pin_or_not(
-        prices, told, block.rows[layer, 0], situation, room, objective, program.leakage.sum(), pins, layer, state,
-        block.scores[state], block.ties[state],
+        choices, told, block.lacks, block.rows[layer, 0], _situation(program, layer, state), room, objective,
+        total(program.leakage), pins, layer, state, block.scores[state], block.ties[state],
     )  # fmt: skip
 
 
@@ -169,13 +164,13 @@ def _tried(program: Program, trials: Trials, group: int, at: int, count: int) ->
 
 @internal
 def _jump(
-    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
+    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials,
     objective: int, end: int, group: int, state: int, picks: Ints,
 ) -> None:  # fmt: skip
     """Takes a group from a state for the candidates for which it is tried, where that is the best so far."""
-    numbers, count, leakage = fusing.groups[group], picks.shape[0], program.leakage.sum()
+    numbers, count, leakage = fusing.groups[group], picks.shape[0], total(program.leakage)
     at = fusing.opened[numbers[OPENED], 0] + state
-    all_in, rooms, cost = np.full(count, state), np.empty(count, np.int64), block.cost
+    all_in, rooms, cost = all_of(count, state), np.empty(count, np.int64), block.cost
     for vector in range(numbers[VECTORS], numbers[VECTORS_END]):
         if program.first_move[vector] < program.first_move[vector + 1]:
             run_vector(program, block, vector, all_in)
@@ -193,29 +188,24 @@ def _jump(
                         fusing, program.rooms, program.size, block.bits, picks, code, b, used
                     )
             stripes.try_option(
-                fusing, striped, choices.prices, block.rows, trials, told, rooms, code,
-                reads | (O_INSIDE if inside else 0), state, to, objective, leakage, block.scores[to],
-                block.ties[to], trials.chosen[:, fusing.closed[end] + to],
+                fusing, striped, choices, block.rows, trials, rooms, code, reads | (O_INSIDE if inside else 0),
+                state, objective, leakage, block.scores[to], block.ties[to],
+                trials.chosen[:, fusing.closed[end] + to],
             )  # fmt: skip
 
 
 @internal
 def _close(
-    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
-    objective: int, end: int, states: int, picks: Ints,
+    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials,
+    objective: int, end: int, picks: Ints,
 ) -> None:  # fmt: skip
     """Tries the groups that end here."""
     count = picks.shape[0]
-    trials.hopes[:states] = np.inf
     for group in range(fusing.first_group[end], fusing.first_group[end + 1]):
         opened = fusing.opened[fusing.groups[group, OPENED]]
         for state in range(opened[1]):
             if _tried(program, trials, group, opened[0] + state, count):
-                _jump(program, fusing, striped, choices, block, trials, told, objective, end, group, state, picks)
-    stripes.ask(
-        fusing, striped, choices.prices, block.rows, trials, told, objective, program.leakage.sum(), block.scores,
-        block.lacks, states, count,
-    )  # fmt: skip
+                _jump(program, fusing, striped, choices, block, trials, objective, end, group, state, picks)
 
 
 @internal
@@ -232,12 +222,12 @@ def place(
     for b in range(block.scores.shape[1]):
         block.scores[0, b], block.ties[0, b], block.used[0, b] = 0.0, 0.0, 0.0
     if fusing is not None:
-        trials.chosen[:] = -1
+        stripes.choose_none(trials.chosen)
         stripes.ask_of_groups(fusing.groups, fusing.inner, block.sizes, trials.widest)
     if pins is not None:
         for b in range(block.scores.shape[1]):
             block.scores[0, b], block.used[0, b] = pins.start[b], pins.area[b]
-    all_in, leakage = np.zeros(count, np.int64), program.leakage.sum()
+    all_in, leakage = np.empty(count, np.int64), total(program.leakage)
     for n in range(program.steps.shape[0]):
         kind, index, states = program.steps[n, 0], program.steps[n, 1], program.steps[n, 2]
         if kind == BIRTH:
@@ -251,21 +241,21 @@ def place(
                 if kind == OPEN:
                     stripes.remember(trials, fusing.opened[index, 0], block.scores, block.ties, block.used, states)
                 else:
-                    _close(program, fusing, striped, choices, block, trials, told, objective, index, states, picks)
+                    _close(program, fusing, striped, choices, block, trials, objective, index, picks)
         else:
             may_stay = False
             if pins is not None:
                 may_stay = kind == LAYER and pins.may[index] != OUTSIDE
                 if may_stay:
                     for state in range(states):
-                        _run_pinned(program, choices.prices, block, pins, told, objective, index, state)
+                        _run_pinned(program, choices, block, pins, told, objective, index, state)
             for state in range(0 if may_stay else states):
                 if kind == LAYER:
-                    _run_layer(program, choices.prices, block, told, index, state, count)
-                else:
-                    for b in range(count):
-                        all_in[b] = state
-                    run_vector(program, block, index, all_in)
+                    _run_layer(program, choices, block, told, objective, leakage, index, state, count)
+                    continue
+                for b in range(count):
+                    all_in[b] = state
+                run_vector(program, block, index, all_in)
                 _add(block.scores[state], block.ties[state], objective, block.cost, leakage, count)
 
 
@@ -321,19 +311,20 @@ def evaluate(
     Args:
         program, fusing: the network, and its groups; None, as striped and trials, where none is to be tried: their
             code is not compiled then.
-        choices, striped: what may be chosen, and what it costs in stripes.
+        choices, striped: what may be chosen, and the rows of its stripes.
         block, trials: room for B candidates.
         objective: ENERGY, LATENCY or EDP.
         picks: (n, L) choice of every layer, per candidate.
-        totals: (n, 3) to be filled with energy [pJ], cycles and peak of the activations [bit].
+        totals: (n, 3) to be filled with energy [pJ], cycles and peak of the activations [bit]; the energy is NaN
+            where something was missing.
         inside: (n, T) to be filled: 1 where a tensor lies inside.
         where: (n, L, 3) to be filled: situation and room of every layer, and the option of its group, -1 for none.
         missing: (m, MISSING) to be filled with what has no price yet, as far as there is room.
 
     Returns:
-        How much was missing (with repeats): until it is 0, the totals are not right.
+        How much was missing (with repeats).
     """
-    told = Told(missing, np.zeros(1, np.int64))
+    told = Told(missing, all_of(1, 0))
     for first in range(0, picks.shape[0], block.lacks.shape[0]):
         last = min(first + block.lacks.shape[0], picks.shape[0])
         count = last - first
@@ -345,8 +336,7 @@ def evaluate(
             for b in range(block.inside.shape[1]):
                 block.inside[t, b] = 0
         if trials is not None:
-            trials.fused[:] = -1
-            trials.streamed[:] = False
+            stripes.fuse_none(trials)
         if block.scores.shape[0] > 1:
             place(program, fusing, striped, choices, block, trials, None, told, objective, picks[first:last])
             for b in range(count):

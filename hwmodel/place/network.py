@@ -128,6 +128,7 @@ def place_network(
     pinned: frozenset[int] = frozenset()
     if plan.movable or plan.stored:
         placer = Placer(plan, accelerator, optimize, [[layer] for layer in plan.layers], price)
+        placer.begin()
         placed = placer.run(np.zeros((1, len(plan.layers)), dtype=np.int64))
         inside = [bool(value) for value in placed.inside[0]]
         stays = [placer.stay(where, Stay()) for where in placed.where[0].tolist()]

@@ -24,8 +24,9 @@ import numpy as np
 
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import Floats, Ints
-from hwmodel.mapper.scores import ENERGY
-from hwmodel.place.telling import PRICE, W_INSIDE, Flags, Told, score_of, tell
+from hwmodel.place.hopes import score_or_hope
+from hwmodel.place.tables import Choices
+from hwmodel.place.telling import FLOOR, W_INSIDE, Flags, Told, tell
 
 #: The area for weights is a number of these parts of the resident memory, and is counted in so many units.
 PARTS, UNITS = 16, 128
@@ -70,8 +71,8 @@ class Pins(NamedTuple):
 
 @internal
 def pin_or_not(
-    prices: Floats, told: Told, row: int, situation: int, room: int, objective: int, leakage: float, pins: Pins,
-    layer: int, state: int, scores: Floats, ties: Floats,
+    choices: Choices, told: Told, lacks: Flags, row: int, situation: int, room: int, objective: int, leakage: float,
+    pins: Pins, layer: int, state: int, scores: Floats, ties: Floats,
 ) -> None:  # fmt: skip
     """A layer runs in every lane of a state, with its weights outside or inside.
 
@@ -81,12 +82,15 @@ def pin_or_not(
     """
     lanes, units, took = scores.shape[0], pins.units[layer], pins.took[layer, state]
     outside, outside_tie, inside, inside_tie = np.inf, 0.0, np.inf, 0.0
-    if not np.any(scores < np.inf):
+    some = False
+    for lane in range(lanes):
+        some = some or scores[lane] < np.inf
+    if not some:
         return
     if pins.may[layer] != THERE:
-        outside, outside_tie = _score(prices, told, row, situation, room, objective, leakage)
+        outside, outside_tie = _score(choices, told, lacks, row, situation, room, objective, leakage)
     if units < lanes:
-        inside, inside_tie = _score(prices, told, row, situation | W_INSIDE, room, objective, leakage)
+        inside, inside_tie = _score(choices, told, lacks, row, situation | W_INSIDE, room, objective, leakage)
     for lane in range(lanes - 1, -1, -1):
         score, tie, origin = scores[lane] + outside, ties[lane] + outside_tie, lane - units
         took[lane] = False
@@ -99,16 +103,13 @@ def pin_or_not(
 
 @internal
 def _score(
-    prices: Floats, told: Told, row: int, situation: int, room: int, objective: int, leakage: float
+    choices: Choices, told: Told, lacks: Flags, row: int, situation: int, room: int, objective: int, leakage: float
 ) -> tuple[float, float]:
-    """Score and tie of a layer; what has no price yet is told, and counts as nothing."""
+    """Score and tie of a layer, bounds where it has no price."""
     if row < 0:
         return 0.0, 0.0
-    energy, cycles = prices[row, situation, room, 0], prices[row, situation, room, 1]
-    if np.isnan(energy):
-        tell(told, PRICE, row, situation, room, 0)
-        return 0.0, 0.0
-    if energy == np.inf:
-        return np.inf, 0.0
-    energy += leakage * cycles
-    return score_of(objective, energy, cycles), cycles if objective == ENERGY else energy
+    score, tie, is_known = score_or_hope(choices, row, situation, room, objective, leakage)
+    if not is_known and np.isnan(choices.floors[row, situation, 0]):
+        lacks[0] = True
+        tell(told, FLOOR, row, 0, 0, 0)
+    return score, tie

@@ -11,21 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from hwmodel.chip.accelerator import Accelerator, Widths
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
+from hwmodel.mapper import ahead
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.free import OBJECTIVES, Objective
+from hwmodel.mapper.shared import bound_mapping
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.stripes import stripes
 from hwmodel.place import division, kernel
+from hwmodel.place.hopes import BOUNDS_LESS, FLOORS, IS_SHARP, LEAST_CYCLES, LEAST_PJ, NEARLY
 from hwmodel.place.pinning import UNITS, Pins
 from hwmodel.place.plan import Plan
-from hwmodel.place.program import program_of, weights_of
+from hwmodel.place.program import group_weights, program_of, stored_weights, weights_of, widths_of
 from hwmodel.place.situation import Price, Situation, outside
 from hwmodel.place.stripes import Striped, Trials
 from hwmodel.place.tables import CLOSE, OPEN, Block, Choices
-from hwmodel.place.telling import I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
-from hwmodel.price.load import weight_bits
+from hwmodel.place.telling import BOUND, FLOOR, I_INSIDE, MISSING, O_INSIDE, ROW, STRIPE, W_INSIDE
 from hwmodel.price.sparsity import useful_zeros
 from hwmodel.price.stripes import least
 
@@ -35,7 +38,13 @@ TOLD, ROOM = 1 << 16, 256
 BLOCK = 64
 #: States where groups begin or end, times candidates, that are remembered together.
 STATES = 1 << 22
+#: How a network may be placed: layers whole; some in stripes; with weights that may stay.
+PLAIN, FUSED, STORED, WAYS = range(4)
 _WIDTHS = 65
+#: Room for candidates that go through a kernel together.
+_Room = tuple[Block, Trials, Pins]
+#: Ways whose kernels were asked for in this process.
+_begun: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,9 @@ class Placer:
     ) -> None:
         self.plan, self.accelerator, self.options, self.price = plan, accelerator, options, price
         self.objective = OBJECTIVES.index(optimize)
-        self.widths = _widths(options, accelerator)
-        self.program, self.groups = program_of(plan, accelerator, _weights(plan, options, accelerator))
-        self.weights = weights_of(plan, _stored(plan, options, accelerator))
+        self.widths = widths_of(options, accelerator)
+        self.program, self.groups = program_of(plan, accelerator, group_weights(plan, options, accelerator))
+        self.weights = weights_of(plan, stored_weights(plan, options, accelerator))
         self._bits = sorted({int(w) for w in np.unique(self.widths) if w} | {accelerator.native_bits.i})
         place = np.full(_WIDTHS, -1, dtype=np.int64)
         place[self._bits] = range(len(self._bits))
@@ -87,39 +96,79 @@ class Placer:
         situations = 8 if accelerator.keeper is not None else 1
         self.prices: Floats = np.full((ROOM, situations, len(self.program.rooms), 2), np.nan)
         self.striped: Ints = np.full((ROOM, len(plan.heights)), -1, dtype=np.int64)
-        self.floors: Floats = np.zeros((ROOM, situations, 2))
+        self.floors: Floats = np.full((ROOM, situations, FLOORS), np.nan)
+        self._stays = [self.stay((situation, 0), Stay()).resident for situation in range(situations)]
         self._situations: list[Situation] = []
         self._row_of: dict[Any, int] = {}
 
+    def begin(self) -> None:
+        """Start other processes that compile what is kept nowhere of the kernels that map and place the network."""
+        ahead.begin(self.accelerator)
+        if self._way not in _begun:
+            _begun.add(self._way)
+            ahead.start(self._example(self._way))
+
     def run(self, picks: Ints) -> Placed:
         """Place and price candidates. picks: (n, L) choice of every layer."""
-        count, layers, tensors = len(picks), len(self.plan.layers), len(self.plan.tensors)
-        placed = Placed(
+        together = max(1, min(len(picks), BLOCK, STATES // max(*self._remembered(), 1)))
+        room = self._room(UNITS + 1 if self.plan.stored else together)
+        placed, left, missing = (
+            self._unplaced(len(picks)),
+            np.arange(len(picks)),
+            np.zeros((TOLD, MISSING), np.int64),
+        )
+        while len(left):
+            found = self._unplaced(len(left))
+            call = self._call(self._way, room, picks[left], found, missing)
+            ahead.wait(call.kernel)
+            told = call.kernel(*call.arguments)
+            placed.totals[left], placed.inside[left], placed.where[left] = found.totals, found.inside, found.where
+            left = left[np.isnan(found.totals[:, 0])]  # some price of theirs is not known yet
+            for row in np.unique(missing[: min(told, TOLD)], axis=0) if len(left) else ():
+                self._fill(*(int(value) for value in row))
+        return placed
+
+    @cached_property
+    def _share(self) -> float:
+        """What a layer in stripes costs at least, of the floor of the whole: nothing where small parts compress
+        better."""
+        memories = self.accelerator.memories().values()
+        return 0.0 if any({"I", "O"} & set(memory.compressed) for memory in memories) else 1.0
+
+    def calls(self) -> tuple[ahead.Call, ...]:
+        """Each way to place, with arguments of the types that it is called with."""
+        return tuple(self._example(way) for way in range(WAYS))
+
+    def _example(self, way: int) -> ahead.Call:
+        picks, missing = np.zeros((1, len(self.plan.layers)), np.int64), np.zeros((1, MISSING), np.int64)
+        return self._call(way, self._room(1), picks, self._unplaced(1), missing)
+
+    def _call(self, way: int, room: _Room, picks: Ints, placed: Placed, missing: Ints) -> ahead.Call:
+        block, trials, pins = room
+        choices = Choices(self.widths, self.place, self.rows, self.prices, self.floors)
+        striped = Striped(self.striped, self._share)
+        filled = (placed.totals, placed.inside, placed.where, missing)
+        if way == STORED:
+            pinning = (self.program, self.groups, choices, striped, self.weights, block, trials, pins)
+            return ahead.Call(division.evaluate, (*pinning, self.objective, picks, *filled))
+        groups, stripes, tried = (self.groups, striped, trials) if way == FUSED else (None, None, None)
+        whole = (self.program, groups, choices, stripes, block, tried)
+        return ahead.Call(kernel.evaluate, (*whole, self.objective, picks, *filled))
+
+    @cached_property
+    def _way(self) -> int:
+        """How this network is placed."""
+        return STORED if self.plan.stored else FUSED if self._may_fuse else PLAIN
+
+    def _unplaced(self, count: int) -> Placed:
+        """Room for the results of so many candidates."""
+        layers, tensors = len(self.plan.layers), len(self.plan.tensors)
+        return Placed(
             np.zeros((count, 3)), np.zeros((count, tensors), np.int64), np.zeros((count, layers, 3), np.int64)
         )
-        together = max(1, min(count, BLOCK, STATES // max(*self._remembered(), 1)))
-        if self.plan.stored:
-            together = UNITS + 1
-        block, trials, pins = self._block(together), self._trials(together), self._pins(together)
-        missing = np.zeros((TOLD, MISSING), np.int64)
-        while True:
-            choices = Choices(self.widths, self.place, self.rows, self.prices)
-            striped = Striped(self.striped, self.floors)
-            if self.plan.stored:
-                told = division.evaluate(
-                    self.program, self.groups, choices, striped, self.weights, block, trials, pins,
-                    self.objective, picks, placed.totals, placed.inside, placed.where, missing,
-                )  # fmt: skip
-            else:
-                fusing = (self.groups, striped, trials) if self._may_fuse else (None, None, None)
-                told = kernel.evaluate(
-                    self.program, fusing[0], choices, fusing[1], block, fusing[2], self.objective, picks,
-                    placed.totals, placed.inside, placed.where, missing,
-                )  # fmt: skip
-            if not told:
-                return placed
-            for row in np.unique(missing[: min(told, TOLD)], axis=0):
-                self._fill(*(int(value) for value in row))
+
+    def _room(self, count: int) -> _Room:
+        return self._block(count), self._trials(count), self._pins(count)
 
     @cached_property
     def _may_fuse(self) -> bool:
@@ -160,8 +209,6 @@ class Placer:
             widest=np.zeros((len(self.groups.groups), count)),
             base=np.zeros((2, count)),
             tried=np.zeros(count, np.bool_),
-            hopes=np.zeros((self._most_states(), count)),
-            hoped=np.zeros((3, self._most_states(), count), np.int64),
             fused=np.zeros((layers, count), np.int64),
             streamed=np.zeros((tensors, count), np.bool_),
         )
@@ -187,6 +234,11 @@ class Placer:
         steps = self.program.steps
         return int(steps[steps[:, 0] == OPEN, 2].sum()), int(steps[steps[:, 0] == CLOSE, 2].sum())
 
+    @property
+    def places(self) -> bool:
+        """Some tensor or weight may stay, so that a layer has many prices."""
+        return bool(self.plan.movable or self.plan.stored)
+
     def prefill(self, layer: int, pick: int, i_bits: int, o_bits: int) -> None:
         """Price a layer at a choice between tensors of these widths, all outside, with all of the room."""
         self._add_row(layer, pick, i_bits, o_bits)
@@ -199,6 +251,10 @@ class Placer:
             self._add_row(*where)
         elif kind == STRIPE:
             self._add_stripe(*where[:2])
+        elif kind == FLOOR:
+            self._add_floor(where[0])
+        elif kind == BOUND:
+            self._sharpen(*where[:2])
         else:
             self._add_price(*where[:3])
 
@@ -211,10 +267,36 @@ class Placer:
         """A row for the layer of a row, in stripes of a height."""
         found = self._situations[row]._replace(rows=self.plan.heights[height])
         self.striped[row, height] = stripe = self._row(found)
-        for situation in range(self.floors.shape[1]):
-            stay = self.stay((situation, 0), found.stay)
-            task = Task.of(found.layer, self.accelerator, stay).without_removed_filters()
-            self.floors[stripe, situation] = least(task, found.rows, float(found.unwritten))
+        self._add_floor(stripe)
+
+    def _add_floor(self, row: int) -> None:
+        """What a row costs at least in every situation, and whether its price for a room bounds those for less.
+
+        A mapping minimises the cost of all of its outputs, padded ones too: where some of them are left out of the
+        price, it is no bound. Of stripes it is the parts of the sums that are minimal, not their product.
+        """
+        found = self._situations[row]
+        task = Task.of(found.layer, self.accelerator).without_removed_filters()
+        is_bound = not found.unwritten and (not found.rows or OBJECTIVES[self.objective] != "edp")
+        self.floors[row, :, :BOUNDS_LESS] = least(task, found.rows, float(found.unwritten), self._stays)
+        self.floors[row, :, BOUNDS_LESS] = is_bound
+        self.floors[row, :, IS_SHARP] = bool(found.unwritten)
+
+    def _sharpen(self, row: int, situation: int) -> None:
+        """The mapper's bounds of a row in a situation, with all of the room."""
+        found, floor = self._situations[row], self.floors[row, situation]
+        stay = self.stay((situation, 0), found.stay)
+        task = Task.of(found.layer, self.accelerator, stay).without_removed_filters()
+        task = task.with_density(useful_zeros(task))
+        parts = stripes(task.layer, found.rows) if found.rows else ((task.layer, 1),)
+        metrics: tuple[tuple[int, Objective, Objective], ...] = (
+            (LEAST_PJ, "energy", "latency"), (LEAST_CYCLES, "latency", "energy")
+        )  # fmt: skip
+        for column, metric, other in metrics:
+            if self.objective != OBJECTIVES.index(other):
+                least = sum((bound_mapping(task.with_layer(part), metric) * n for part, n in parts), start=0.0)
+                floor[column] = max(floor[column], least if metric == "latency" else least * NEARLY)
+        floor[IS_SHARP] = 1
 
     def _row(self, situation: Situation) -> int:
         """The row of a situation; layers that are alike share it."""
@@ -225,7 +307,7 @@ class Placer:
             if len(self._situations) > len(self.prices):
                 self.prices = np.concatenate((self.prices, np.full_like(self.prices, np.nan)))
                 self.striped = np.concatenate((self.striped, np.full_like(self.striped, -1)))
-                self.floors = np.concatenate((self.floors, np.zeros_like(self.floors)))
+                self.floors = np.concatenate((self.floors, np.full_like(self.floors, np.nan)))
         return self._row_of[key]
 
     def _alike(self, layer: Layer) -> Layer:
@@ -260,38 +342,3 @@ class Placer:
             if self.program.rooms[smaller] < price.room_bits:
                 break
             self.prices[row, situation, smaller] = price.energy_pj, price.cycles
-
-
-def _widths(options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Ints:
-    """Widths of w, i and, where a layer fixes it, o at every choice. (L, C, 3)"""
-    widths = np.zeros((len(options), max((len(found) for found in options), default=1), 3), dtype=np.int64)
-    for n, found in enumerate(options):
-        for c, layer in enumerate(found):
-            own: Widths = accelerator.resolve_bits(layer.bits, layer.reduction)
-            fixed = 0 if layer.bits is None else layer.bits.o or 0
-            widths[n, c] = own.w, own.i, fixed
-    return widths
-
-
-def _weights(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Floats:
-    """What the weights of a layer at a choice take of the resident memory; infinite where it holds none. (L, C)"""
-    bits = np.full((len(options), max((len(found) for found in options), default=1)), np.inf)
-    keeper = accelerator.keeper
-    if keeper is None or "W" not in keeper.holds:
-        return bits
-    for n in {n for group in plan.groups for n in range(group.first, group.last + 1)}:
-        for c, layer in enumerate(options[n]):
-            task = Task.of(layer, accelerator).without_removed_filters()
-            bits[n, c] = weight_bits(task, keeper, task.layer.elements("W"))
-    return bits
-
-
-def _stored(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Floats:
-    """What the weights of a layer at a choice take of the resident memory while they stay. (L, C)"""
-    bits = np.zeros((len(options), max((len(found) for found in options), default=1)))
-    if (keeper := accelerator.keeper) is not None:
-        for n in {n for readers in plan.stored for n in readers}:
-            for c, layer in enumerate(options[n]):
-                task = Task.of(layer, accelerator).without_removed_filters()
-                bits[n, c] = weight_bits(task, keeper, task.layer.weights)
-    return bits

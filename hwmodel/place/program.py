@@ -1,4 +1,4 @@
-"""A plan in the numbers that the kernel wants."""
+"""A plan, and what may be chosen of its layers, in the numbers that the kernel wants."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.chip.accelerator import Accelerator, Memory, Widths
 from hwmodel.mapper.counting import Floats, Ints
-from hwmodel.nest.task import rooms_of
+from hwmodel.nest.task import Task, rooms_of
+from hwmodel.network.layer import Layer
 from hwmodel.place.groups import Group
 from hwmodel.place.pinning import Weights
 from hwmodel.place.plan import Plan
 from hwmodel.place.stripes import FIELDS, Groups
 from hwmodel.place.tables import BIRTH, CLOSE, DEATH, LAYER, OPEN, VECTOR, Program
+from hwmodel.price.load import weight_bits
 from hwmodel.price.vector import UNKNOWN
 
 
@@ -64,9 +66,9 @@ def program_of(plan: Plan, accelerator: Accelerator, weights: Floats) -> tuple[P
         owner=np.array([vector.owner for vector in plan.vectors], dtype=np.int64),
         work=np.array(work, dtype=np.float64).reshape(-1, 2),
         still=still,
-        memories=np.array([_memory(outer), _memory(keeper)]),
-        rooms=np.array(rooms_of(keeper) if keeper is not None else [math.inf]),
-        size=keeper.size_bits or math.inf if keeper is not None else math.inf,
+        memories=np.array([_memory(outer), _memory(keeper)], dtype=np.float64),
+        rooms=np.array(rooms_of(keeper) if keeper is not None else [math.inf], dtype=np.float64),
+        size=float(keeper.size_bits or math.inf) if keeper is not None else math.inf,
         native=accelerator.native_bits.i,
         leakage=np.array(list(accelerator.leakage_pj.values()), dtype=np.float64),
     )
@@ -194,3 +196,38 @@ def _memory(memory: Memory | None) -> Floats:
         [memory.read_pj_per_bit, memory.write_pj_per_bit, memory.read_bits_per_cycle or math.inf,
          memory.write_bits_per_cycle or math.inf, float(memory.shared_port)]
     )  # fmt: skip
+
+
+def widths_of(options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Ints:
+    """Widths of w, i and, where a layer fixes it, o at every choice. (L, C, 3)"""
+    widths = np.zeros((len(options), max((len(found) for found in options), default=1), 3), dtype=np.int64)
+    for n, found in enumerate(options):
+        for c, layer in enumerate(found):
+            own: Widths = accelerator.resolve_bits(layer.bits, layer.reduction)
+            fixed = 0 if layer.bits is None else layer.bits.o or 0
+            widths[n, c] = own.w, own.i, fixed
+    return widths
+
+
+def group_weights(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Floats:
+    """What the weights of a layer at a choice take of the resident memory; infinite where it holds none. (L, C)"""
+    bits = np.full((len(options), max((len(found) for found in options), default=1)), np.inf)
+    keeper = accelerator.keeper
+    if keeper is None or "W" not in keeper.holds:
+        return bits
+    for n in {n for group in plan.groups for n in range(group.first, group.last + 1)}:
+        for c, layer in enumerate(options[n]):
+            task = Task.of(layer, accelerator).without_removed_filters()
+            bits[n, c] = weight_bits(task, keeper, task.layer.elements("W"))
+    return bits
+
+
+def stored_weights(plan: Plan, options: Sequence[Sequence[Layer]], accelerator: Accelerator) -> Floats:
+    """What the weights of a layer at a choice take of the resident memory while they stay. (L, C)"""
+    bits = np.zeros((len(options), max((len(found) for found in options), default=1)))
+    if (keeper := accelerator.keeper) is not None:
+        for n in {n for readers in plan.stored for n in readers}:
+            for c, layer in enumerate(options[n]):
+                task = Task.of(layer, accelerator).without_removed_filters()
+                bits[n, c] = weight_bits(task, keeper, task.layer.weights)
+    return bits

@@ -9,6 +9,7 @@ import numpy as np
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.place import stripes
+from hwmodel.place.hopes import ask
 from hwmodel.place.stripes import COUNT, FIRST, OUTPUT, Groups, Striped, Trials
 from hwmodel.place.tables import (
     BIRTH,
@@ -18,16 +19,18 @@ from hwmodel.place.tables import (
     Block,
     Choices,
     Program,
+    all_of,
     fill,
     run_vector,
     situation_at,
+    zeros,
 )
-from hwmodel.place.telling import I_INSIDE, O_INSIDE, PRICE, Told, room_of, tell
+from hwmodel.place.telling import I_INSIDE, O_INSIDE, Told, room_of
 
 
 @internal
 def _sum_whole(
-    program: Program, prices: Floats, block: Block, told: Told, layer: int, states: Ints, used: Floats,
+    program: Program, choices: Choices, block: Block, told: Told, layer: int, states: Ints, used: Floats,
     where: Ints, trials: Any, pins: Any,
 ) -> None:  # fmt: skip
     """A layer of the candidates for which it runs whole."""
@@ -35,6 +38,7 @@ def _sum_whole(
     o_mask = 1 << program.slot[out] if out >= 0 and program.slot[out] >= 0 else 0
     i_mask, w_mask = program.i_mask[layer], program.w_mask[layer]
     rooms, size, rows, energy = program.rooms, program.size, block.rows[layer], block.parts[layer, 0]
+    prices = choices.prices
     for b in range(states.shape[0]):
         where[b, layer, 2] = -1
         if trials is not None:
@@ -47,18 +51,18 @@ def _sum_whole(
             room = room_of(rooms, size - used[b])
             where[b, layer, 0], where[b, layer, 1] = situation, room
         if rows[b] < 0:
+            energy[b] = np.nan
             continue
         energy[b] = prices[rows[b], situation, room, 0]
         block.parts[layer, 3, b] += prices[rows[b], situation, room, 1]
-        if np.isnan(energy[b]):
-            block.lacks[b] = True
-            tell(told, PRICE, rows[b], situation, room, 0)
+        if np.isnan(energy[b]) and not block.lacks[b]:
+            ask(choices, told, rows[b], situation, room)
 
 
 @internal
 def _sum_striped(
-    program: Program, fusing: Groups, striped: Striped, prices: Floats, block: Block, trials: Trials, picks: Ints,
-    layer: int, states: Ints, used: Floats, rooms: Ints, where: Ints, b: int,
+    program: Program, fusing: Groups, striped: Striped, choices: Choices, block: Block, trials: Trials, told: Told,
+    picks: Ints, layer: int, states: Ints, used: Floats, rooms: Ints, where: Ints, b: int,
 ) -> None:  # fmt: skip
     """A layer that runs in stripes; rooms (B) are found at the first layer of a group."""
     code = trials.fused[layer, b]
@@ -77,9 +81,17 @@ def _sum_striped(
     ends = (I_INSIDE if mask != 0 and states[b] & mask == mask else 0) | (O_INSIDE if inside else 0)
     situation = stripes.situation_of(member, count, ends, weights)
     where[b, layer, 0], where[b, layer, 1], where[b, layer, 2] = situation, rooms[b], option
-    row = striped.rows[block.rows[layer, b], fusing.heights[option, member]]
-    block.parts[layer, 0, b] = prices[row, situation, rooms[b], 0]
-    block.parts[layer, 3, b] += prices[row, situation, rooms[b], 1]
+    whole, parts = block.rows[layer, b], block.parts[layer]
+    row = striped.rows[whole, fusing.heights[option, member]] if whole >= 0 else -1
+    if row < 0:
+        parts[0, b] = np.nan
+        if whole >= 0 and not block.lacks[b]:
+            stripes.ask_of_stripes(fusing, striped, told, whole, group, member)
+        return
+    parts[0, b] = choices.prices[row, situation, rooms[b], 0]
+    parts[3, b] += choices.prices[row, situation, rooms[b], 1]
+    if np.isnan(parts[0, b]) and not block.lacks[b]:
+        ask(choices, told, row, situation, rooms[b])
 
 
 @internal
@@ -116,10 +128,10 @@ def sum_up(
     and its output are alive at once.
     """
     count = totals.shape[0]
-    states, used, alive = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
-    prices, rooms = choices.prices, np.zeros(count, np.int64)
+    states, used, alive, rooms = all_of(count, 0), zeros(count), zeros(count), all_of(count, 0)
     if pins is not None:
-        used[:] = pins.area[:count]
+        for b in range(count):
+            used[b] = pins.area[b]
     fill(totals, 0.0)
     for layer in range(block.parts.shape[0]):
         fill(block.parts[layer], 0.0)
@@ -130,13 +142,13 @@ def sum_up(
             for b in range(count):
                 totals[b, 2] = max(totals[b, 2], alive[b])
         elif kind == LAYER:
-            _sum_whole(program, prices, block, told, index, states, used, where, trials, pins)
+            _sum_whole(program, choices, block, told, index, states, used, where, trials, pins)
             if fusing is not None:
                 for b in range(count):
                     if trials.fused[index, b] >= 0:
                         _sum_striped(
-                            program, fusing, striped, prices, block, trials, picks, index, states, used, rooms,
-                            where, b,
+                            program, fusing, striped, choices, block, trials, told, picks, index, states, used,
+                            rooms, where, b,
                         )  # fmt: skip
                         group = _of_group(fusing, block, trials.fused[index, b] // 2, index, b)
                         totals[b, 2] = max(totals[b, 2], alive[b] + group)

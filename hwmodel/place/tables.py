@@ -76,12 +76,14 @@ class Choices(NamedTuple):
         rows: (L, C, V, V) by the widths of I and O where they lie: row of the prices, -1 where it has none yet.
         prices: (rows, situations, R, 2) energy [pJ] and cycles; NaN where not known yet, infinite where nothing
             fits.
+        floors: (rows, situations, FLOORS) bounds of them.
     """
 
     widths: Ints
     place: Ints
     rows: Ints
     prices: Floats
+    floors: Floats
 
 
 class Block(NamedTuple):
@@ -91,7 +93,7 @@ class Block(NamedTuple):
         bits, sizes: (T, B) width and size of every tensor [bit].
         own: (L, B) width of outputs that no tensor holds [bit].
         rows: (L, B) of the prices.
-        lacks: (B) something has no price yet.
+        lacks: (B) a row or a bound of some layer is not known yet.
         scores, ties: (S, B) of every state, infinite where it cannot be.
         used: (S, B) what its residents take [bit].
         died: (n, S, B) at the death of a tensor: the state in which it lay inside was the better one.
@@ -122,6 +124,33 @@ def fill(values: Floats, value: float) -> None:
     for n in range(values.shape[0]):
         for b in range(values.shape[1]):
             values[n, b] = value
+
+
+@internal
+def zeros(count: int) -> Floats:
+    """As `np.zeros`, in a fraction of the time to compile."""
+    values = np.empty(count)
+    for n in range(count):
+        values[n] = 0.0
+    return values
+
+
+@internal
+def all_of(count: int, value: int) -> Ints:
+    """As `np.full`, in a fraction of the time to compile."""
+    values = np.empty(count, np.int64)
+    for n in range(count):
+        values[n] = value
+    return values
+
+
+@internal
+def total(values: Floats) -> float:
+    """The sum (n), from the first to the last."""
+    added = 0.0
+    for n in range(values.shape[0]):
+        added += values[n]
+    return added
 
 
 @internal

@@ -15,9 +15,9 @@ Flags = NDArray[np.bool_]
 
 #: Bits of a situation: the operand lies in the resident memory.
 I_INSIDE, O_INSIDE, W_INSIDE = 1, 2, 4
-#: Columns of what is missing: ROW and layer, choice, width of I, width of O; PRICE and row, situation, room, 0; or
-#: STRIPE and row, place of the height, 0, 0.
-ROW, PRICE, STRIPE, MISSING = 0, 1, 2, 5
+#: Columns of what is missing: ROW and layer, choice, width of I, width of O; PRICE and row, situation, room, 0;
+#: STRIPE and row, place of the height, 0, 0; FLOOR and row, 0, 0, 0; or BOUND and row, situation, 0, 0.
+ROW, PRICE, STRIPE, FLOOR, BOUND, MISSING = 0, 1, 2, 3, 4, 5
 
 
 class Told(NamedTuple):

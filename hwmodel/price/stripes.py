@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hwmodel.chip.accelerator import Memory
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.layer import OPERANDS, Layer, Operand
 from hwmodel.network.stripes import stripes
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.load import Load, weight_bits
@@ -66,32 +67,48 @@ def with_load(price: LayerPrice, task: Task) -> LayerPrice:
     )
 
 
-def least(task: Task, rows: int, unwritten: float) -> tuple[float, float]:
-    """The least energy [pJ] and cycles of a task (whole filters already removed) in stripes, whatever the mapping.
+def least(task: Task, rows: int, unwritten: float, stays: Sequence[Sequence[Operand]]) -> list[tuple[float, float]]:
+    """The least energy [pJ] and cycles of a task, whatever the mapping, for every set of operands that stay.
 
     Its MACs, and every stripe moves its weights, the inputs that it needs and its finished outputs at least once,
     all of them through the ports of their homes. Where no zeros are skipped, all PEs are at work at best.
+
+    Args:
+        task: whole filters already removed; its own stay is not looked at.
+        rows: of its outputs that it makes at a time; 0: all.
+        unwritten: fraction of its finished outputs that no memory sees.
+        stays: operands that lie in the resident memory.
     """
-    accelerator = task.accelerator
-    energy, busy = mac_energy(task), {"": 0.0}
+    accelerator, array = task.accelerator, 0.0
     if not accelerator.skipping and nm_pattern(task) is None:
         rate = accelerator.precision.macs_per_cycle(task.widths.w, task.widths.i)
-        busy[""] = task.layer.macs / (accelerator.num_pes * rate)
-    for layer, count in stripes(task.layer, rows):
-        stripe = task.with_layer(layer)
-        moved: tuple[tuple[Operand, float, int], ...] = (
-            ("W", layer.elements("W"), task.widths.w), ("I", _touched(layer), task.widths.i),
-            ("O", layer.elements("O") * (1 - unwritten), task.widths.o),
-        )  # fmt: skip
-        for operand, elements, width in moved:
-            home = task.home(operand)
-            bits = count * (weight_bits(stripe, home, layer.elements("W")) if operand == "W" else elements * width)
-            if operand != "W":
-                bits *= stored_fraction(stripe, home, operand)
+        array = task.layer.macs / (accelerator.num_pes * rate)
+    parts = stripes(task.layer, rows) if rows else ((task.layer, 1),)
+    moves: dict[tuple[Operand, bool], tuple[Memory, float]] = {}
+    for operand in OPERANDS:
+        for stays_here in {operand in stay for stay in stays}:
+            home = task.with_residents((operand,) if stays_here else ()).home(operand)
+            bits = sum(count * _moved(task.with_layer(layer), home, operand) for layer, count in parts)
+            moves[operand, stays_here] = home, bits * (1 - unwritten) if operand == "O" else bits
+    found, macs = [], mac_energy(task)
+    for stay in stays:
+        energy, busy = macs, {"": array}
+        for operand in OPERANDS:
+            home, bits = moves[operand, operand in stay]
             energy += bits * (home.write_pj_per_bit if operand == "O" else home.read_pj_per_bit)
             if operand != "O":
                 busy[home.name] = busy.get(home.name, 0.0) + bits / (home.read_bits_per_cycle or math.inf)
-    return NEARLY * energy, NEARLY * max(busy.values())
+        found.append((NEARLY * energy, float(math.ceil(NEARLY * max(busy.values())))))
+    return found
+
+
+def _moved(task: Task, home: Memory, operand: Operand) -> float:
+    """Bits of an operand of a layer or stripe as its home stores them, each once."""
+    layer, widths = task.layer, task.widths
+    if operand == "W":
+        return weight_bits(task, home, layer.elements("W"))
+    bits = _touched(layer) * widths.i if operand == "I" else layer.elements("O") * widths.o
+    return bits * stored_fraction(task, home, operand)
 
 
 def _touched(layer: Layer) -> int:

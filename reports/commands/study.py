@@ -17,6 +17,20 @@ from reports.commands.options import (
     StrictBitsOption,
 )
 
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Candidates scored at once, each in a process of its own.", show_default=False
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="NAME", help="Of the workers: processes or ray.", show_default=False),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="Of the cluster of ray, or auto.", show_default=False),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
 
@@ -35,6 +49,9 @@ def search(
     strict_bits: StrictBitsOption = False,
     no_fuse: NoFuseOption = False,
     extend: Annotated[bool, typer.Option("--extend", help="Accept a space that contains the old one.")] = False,
+    workers: WorkersOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
     """Search bits and density of every layer: front, report and best.yaml.
@@ -51,6 +68,9 @@ def search(
         fuse=not no_fuse,
         extend=extend,
         json=json,
+        engine=engine,
+        workers=workers,
+        address=address,
     )
 
 
@@ -60,10 +80,21 @@ def resume(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Write a lost or damaged ledger.jsonl again from study.db first.")
     ] = False,
+    workers: WorkersOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
     """Go on with a search that was interrupted."""
-    jobs.resume(run=run, device=device, rebuild=rebuild, json=json)
+    jobs.resume(
+        run=run,
+        device=device,
+        rebuild=rebuild,
+        json=json,
+        engine=engine,
+        workers=workers,
+        address=address,
+    )
 
 
 def report(run: RunArgument, pick: PickOption = None, json: JsonOption = False) -> None:

@@ -10,7 +10,7 @@ from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
 from reports.run.folder import read_candidates
 from reports.units import scaled_label
-from search.front.costs import COSTS
+from search.front.costs import costs_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
 
 
 def _axis(frame: pd.DataFrame, x: str) -> tuple[str, float]:
-    costs = {cost.key: cost for cost in COSTS if cost.key in frame.columns}
+    costs = {cost.key: cost for cost in costs_of(frame.columns)}
     if x not in costs:
         raise ConfigError(
             f"plot_pareto: x must be among {', '.join(costs)}, but got {x!r}.{did_you_mean(x, costs)}"

@@ -13,6 +13,7 @@ from reports.exits import Exit
 from reports.jobs.reporting import reported, show
 from reports.terminal.console import last_words
 from reports.terminal.progress import observing
+from search.executors import Engine
 from search.job import JobResult, resume_job, run_job
 from search.ledger import RunStoppedError, stopping
 from search.observer import Observer
@@ -31,6 +32,9 @@ def search(
     fuse: bool,
     extend: bool,
     json: bool,
+    engine: str | None,
+    workers: int | None,
+    address: str | None,
 ) -> None:
     """Run a specification to its end."""
     chosen = _with_budget(read_spec(spec), trials, qat)
@@ -39,19 +43,32 @@ def search(
     if not fuse:
         chosen = chosen.model_copy(update={"fuse": False})
     folder = run if run is not None else Path("runs") / chosen.name
+    hands = Engine.of(engine, workers, address)
     command = f"hwmodel {' '.join(sys.argv[1:])}"
 
     def job(observer: Observer) -> JobResult:
-        return run_job(chosen, folder, observer=observer, device=device, extend=extend, command=command)
+        return run_job(
+            chosen, folder, observer=observer, device=device, extend=extend, command=command, engine=hands
+        )
 
     _watched(job, folder, name=chosen.name, device=device, json=json)
 
 
-def resume(*, run: Path, device: str | None, rebuild: bool, json: bool) -> None:
+def resume(
+    *,
+    run: Path,
+    device: str | None,
+    rebuild: bool,
+    json: bool,
+    engine: str | None,
+    workers: int | None,
+    address: str | None,
+) -> None:
     """Go on with a run; with `rebuild` after writing its ledger again from study.db."""
+    hands = Engine.of(engine, workers, address)
 
     def job(observer: Observer) -> JobResult:
-        return resume_job(run, observer=observer, device=device, rebuild=rebuild)
+        return resume_job(run, observer=observer, device=device, rebuild=rebuild, engine=hands)
 
     _watched(job, run, name=run.name, device=device, json=json)
 

@@ -111,6 +111,7 @@ def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlT
     costs = [cost for cost in known_costs(candidates) if cost.role != "comparison"]
     titles = {
         "95 %": "Wilson interval of the finest accuracy [%]",
+        "Believed": "what all results together say of its accuracy; the front is over these",
         "Test": "mean over seeds",
         "95 % of test": "Wilson interval of the mean [%]",
         "<Seeds": "finetunings of the candidate, and the standard deviation of their test accuracies",
@@ -126,13 +127,16 @@ def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlT
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
             interval_text(row, "accuracy") or units.MISSING,
+            units.percent(row["believed"]),
             units.percent(row["test_accuracy"]),
             interval_text(row, "test") or units.MISSING,
             seeds_text(row) or units.MISSING,
             str(row["origin"]),
         ]
         rows.append(Row(cells=cells, mark="picked" if row["picked"] else ""))
-    tail = columns("Float", "PTQ", "QAT", "95 %", "Test", "95 % of test", "<Seeds", "<From", titles=titles)
+    tail = columns(
+        "Float", "PTQ", "QAT", "95 %", "Believed", "Test", "95 % of test", "<Seeds", "<From", titles=titles
+    )
     return HtmlTable(columns=[*columns("#", "<Tie", titles=titles), *cost_columns(costs), *tail], rows=rows)
 
 

@@ -21,7 +21,7 @@ from reports.run.warnings import accuracy_warnings, run_warnings
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.front.objective import resolve_objectives
 from search.front.picking import pick
-from search.front.results import Result
+from search.front.results import LESS, Result
 from search.guard.manifest import read_manifest
 from search.ledger import read_results
 from search.materials import read_float_accuracy
@@ -197,7 +197,7 @@ def _picked(
 
 def _baseline(results: Sequence[Result], picked: Result | None) -> tuple[Result | None, str]:
     """The most precise uniform candidate, finetuned if it was, and its name."""
-    done = [result for result in results if result.is_done and "avg_w_bits" in result.costs]
+    done = [r for r in results if r.is_done and r.stage not in LESS and "avg_w_bits" in r.costs]
     uniform = [result for result in done if result.origin == "uniform"]
     pool = uniform or done
     if not pool:
@@ -264,6 +264,7 @@ def _subtitle(spec: SearchSpec | None, results: Sequence[Result], manifest: Mapp
         manifest.get("name", ""),
         f"data {spec.data}" if spec else "",
         f"{counts['ptq']} candidates quantized, {counts['qat']} finetuned",
+        f"{sum(counts[stage] for stage in LESS)} finetuned in part" if any(counts[s] for s in LESS) else "",
         f"seed {manifest['seed']}" if "seed" in manifest else "",
     ]
     return " · ".join(part for part in parts if part)

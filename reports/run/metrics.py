@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from reports import units
-from search.front.costs import Cost, in_tables
+from search.front.costs import Cost, costs_of
 from workloads.training.accuracy import Interval
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def known_costs(candidates: pd.DataFrame) -> list[Cost]:
     """The costs with a column in tables that the candidates carry, objectives first."""
-    return [cost for cost in in_tables() if cost.key in candidates.columns and candidates[cost.key].notna().any()]
+    shown = [cost for cost in costs_of(candidates.columns) if cost.role != "file"]
+    return [cost for cost in shown if candidates[cost.key].notna().any()]
 
 
 def write_cost(cost: Cost, value: float | None) -> str:

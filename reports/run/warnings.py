@@ -53,7 +53,7 @@ def _unfinished(
     if spec is None or tests:
         return []
     num_ptq = sum(result.stage == "ptq" and result.origin not in COMPANIONS for result in results)
-    num_qat = sum(result.stage == "qat" for result in results)
+    num_qat = sum(result.stage == "qat" or result.is_stopped for result in results)
     return [
         f"The run is not finished: {num_ptq} of {spec.search.trials} candidates quantized, "
         f"{num_qat} of {spec.search.qat} finetuned, none tested. hwmodel resume {shlex.quote(str(folder))} goes on."

@@ -32,15 +32,18 @@ if TYPE_CHECKING:
 def front_table(run: Run, width: int = 80) -> Table:
     """The front: costs that may be objectives, validation (PTQ, QAT) and test accuracy; pick and ties marked."""
     costs = [cost for cost in known_costs(run.candidates) if cost.role == "objective"]
-    accuracies = ["PTQ", "QAT", "95 %", "Test"]
+    rows = records(front_rows(run.candidates))
+    believes = any(math.isfinite(row["believed"]) for row in rows)
+    accuracies = ["PTQ", "QAT", "95 %", *(["Believed"] if believes else []), "Test"]
     table = new_table("#", *(cost.short or cost.label for cost in costs), *accuracies, "<", width=width)
-    for row in records(front_rows(run.candidates)):
+    for row in rows:
         cells = [
             str(row["number"]),
             *(write_cost(cost, row[cost.key]) for cost in costs),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
             interval_text(row, "accuracy") or units.MISSING,
+            *([units.percent(row["believed"])] if believes else []),
             units.percent(row["test_accuracy"]),
             "picked" if row["picked"] else "tie" if row["tie"] else "",
         ]

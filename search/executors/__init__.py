@@ -11,6 +11,7 @@ from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from search.executors.base import Executor, Job
+    from search.executors.engine import ENGINES, Engine
     from search.executors.factory import ScorerFactory, factory_of
     from search.executors.inprocess import InProcess
     from search.executors.placing import Place, devices_of, places
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from search.executors.ray import RayExecutor
 
 __all__ = [
+    "ENGINES",
+    "Engine",
     "Executor",
     "InProcess",
     "Job",
@@ -34,6 +37,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "base": ("Executor", "Job"),
+        "engine": ("ENGINES", "Engine"),
         "factory": ("ScorerFactory", "factory_of"),
         "inprocess": ("InProcess",),
         "placing": ("Place", "devices_of", "places"),

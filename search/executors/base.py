@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from search.evaluating import ORDINARY, Ways
 from search.front.results import Stage
 from search.observer import Observer
 from search.scoring import Outcome
@@ -20,15 +21,17 @@ class Job:
 
     Attributes:
         number: of the candidate, for messages.
-        stage: `ptq` or `qat`.
+        stage: of `Stage`.
         config: the candidate.
         seed: of the finetuning; PTQ needs none.
+        ways: how, where not in full.
     """
 
     number: int
     stage: Stage
     config: CompressionConfig
     seed: int = 0
+    ways: Ways = ORDINARY
 
 
 class Executor(ABC):
@@ -38,6 +41,11 @@ class Executor(ABC):
     @abstractmethod
     def width(self) -> int:
         """Jobs that are best given at once."""
+
+    @property
+    def is_exact(self) -> bool:
+        """A candidate scored again, alone, gives the same to the last bit."""
+        return True
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], observer: Observer) -> Iterator[tuple[Job, Outcome]]:

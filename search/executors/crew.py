@@ -172,8 +172,8 @@ class Crew(Executor):
             post.is_ready, self._failed_starts = True, 0
         elif isinstance(reply, Raised):
             self._vacate(post)
-            error = reply.error or RuntimeError("a worker raised what cannot travel")
-            raise error from RemoteError(reply.text)
+            reason = reply.error or RuntimeError("a worker raised what cannot travel")
+            raise reason from RemoteError(reply.text)
         elif post.task is not None:
             task, post.task = post.task, None
             if reply.may_pass:  # its memory, or its device, is not what it was

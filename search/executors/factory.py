@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.errors import ConfigError
-from search.scoring import Evaluate
+from search.evaluating import Evaluate
 from workloads import load_data, load_model, training
 from workloads.training.settings import TrainSettings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from search.evaluating import ORDINARY
 from search.executors.base import Executor, Job
 from search.guard.deadline import OutOfTimeError
 from search.observer import Observer
@@ -25,6 +26,11 @@ class InProcess(Executor):
     def width(self) -> int:
         return self._evaluator.batch_size
 
+    @property
+    def is_exact(self) -> bool:
+        """Candidates that train as one give what they give alone up to rounding."""
+        return self.width == 1
+
     def run(self, jobs: Sequence[Job], observer: Observer) -> Iterator[tuple[Job, Outcome]]:
         at = 0
         while at < len(jobs):
@@ -35,7 +41,7 @@ class InProcess(Executor):
     def _batch(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """The next jobs that are one call: finetunings in a row, or the first."""
         count = 0
-        while count < min(len(jobs), self.width) and jobs[count].stage == "qat":
+        while count < min(len(jobs), self.width) and _is_plain(jobs[count]):
             count += 1
         return jobs[: max(count, 1)]
 
@@ -57,12 +63,17 @@ class InProcess(Executor):
         """The outcome of a candidate of a batch; a failure that may pass is tried once more, alone."""
         if tried.outcome.accuracy is not None or not tell(tried, 1, observer):
             return tried.outcome
-        again = self._evaluator.attempt(job.stage, job.config, job.seed)
+        again = self._evaluator.attempt(job.stage, job.config, job.seed, job.ways)
         if again.outcome.accuracy is None:
             tell(again, 2, observer)
         return replace(again.outcome, wall_s=tried.outcome.wall_s + again.outcome.wall_s)
 
     def _alone(self, job: Job, observer: Observer) -> Outcome:
         if job.stage == "ptq":
-            return self._evaluator.ptq(job.config, observer)
-        return self._evaluator.qat(job.config, job.seed, observer)
+            return self._evaluator.ptq(job.config, observer, job.ways)
+        return self._evaluator.qat(job.config, job.seed, observer, job.ways)
+
+
+def _is_plain(job: Job) -> bool:
+    """A full finetuning that nobody watches: it may be one of a batch."""
+    return job.stage == "qat" and job.ways == ORDINARY

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwmodel.errors import ConfigError
@@ -17,9 +18,10 @@ from search.executors.crew import Crew, Hand, LostError
 from search.executors.factory import MakeEvaluator, pickled
 from search.executors.worker import Reply, Worker
 
+#: A machine that does not answer for so long is not there [s].
+_REACH_S = 10.0
 #: Nothing is reported to Ray's makers.
-_SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-_FAR = 200
+_SILENT = ("RAY_USAGE_STATS_ENABLED", "0")
 
 
 class RayExecutor(Crew):
@@ -30,7 +32,8 @@ class RayExecutor(Crew):
         workers: how many; None is as many as the cluster has room for now.
         address: of the cluster: `auto` or `HOST:PORT`; None starts one on this machine, and ends it afterwards.
         timeout_s: for one try at a candidate [s]; None waits.
-        num_cpus, num_gpus: of each worker; fractions share.
+        num_cpus: of each worker.
+        num_gpus: of each worker, a fraction shares one; None is 1 where the cluster has any, else 0.
 
     Raises:
         ConfigError: Ray is not installed, the cluster is not there or has no room, or the factory cannot be
@@ -45,17 +48,15 @@ class RayExecutor(Crew):
         address: str | None = None,
         timeout_s: float | None = None,
         num_cpus: float = 1.0,
-        num_gpus: float = 0.0,
+        num_gpus: float | None = None,
     ) -> None:
         data = pickled(make_evaluator)
         self._ray, self._is_ours = _connected(address)
         try:
-            room = _room(self._ray, num_cpus, num_gpus)
-            if room < 1:
-                raise ConfigError(
-                    f"workers: each must find {num_cpus:g} CPUs and {num_gpus:g} GPUs on a node, but the cluster "
-                    f"has {_shown(self._ray.cluster_resources())}."
-                )
+            nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            if num_gpus is None:
+                num_gpus = float(any(node.get("GPU") for node in nodes))
+            room = _room(nodes, num_cpus, num_gpus)
             super().__init__(room if workers is None else workers, timeout_s)
             self._factory = self._ray.put(data)
             self._actor = self._ray.remote(
@@ -110,14 +111,15 @@ def _connected(address: str | None) -> tuple[Any, bool]:
     Raises:
         ConfigError: it is not installed, or there is no cluster.
     """
-    for name, value in _SILENT.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault(*_SILENT)
     try:
         import ray
     except ImportError as error:
         raise ConfigError(f"engine ray: needs Ray ({error}). pip install 'hwmodel[ray]'") from error
     if ray.is_initialized():
         return ray, False
+    fix = "Start one: ray start --head; ray start --address HOST:PORT on every other node."
+    _check_reachable(address, fix)
     try:
         ray.init(
             address="local" if address is None else address,
@@ -126,27 +128,44 @@ def _connected(address: str | None) -> tuple[Any, bool]:
             log_to_driver=False,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"engine ray: no cluster at {address!r}: {error}. Start one: ray start --head; "
-            "ray start --address HOST:PORT on every other node."
-        ) from error
+        raise ConfigError(f"engine ray: no cluster at {address!r}: {error}. {fix}") from error
     return ray, True
 
 
-def _room(ray: Any, num_cpus: float, num_gpus: float) -> int:
-    """Workers that the living nodes have room for."""
+def _check_reachable(address: str | None, fix: str) -> None:
+    """Somebody listens there: Ray itself would try for minutes, and then end this process.
+
+    Raises:
+        ConfigError: nobody does.
+    """
+    host, separator, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not (separator and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"engine ray: no cluster at {address!r}: {error}. {fix}") from error
+
+
+def _room(nodes: Sequence[Mapping[str, float]], num_cpus: float, num_gpus: float) -> int:
+    """Workers that these nodes have room for.
+
+    Raises:
+        ConfigError: for none.
+    """
     wanted = {name: amount for name, amount in (("CPU", num_cpus), ("GPU", num_gpus)) if amount > 0}
-    if not wanted:
-        raise ConfigError(f"workers: num_cpus or num_gpus must be above 0, but got {num_cpus:g} and {num_gpus:g}.")
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(min(int(node.get(name, 0) // amount) for name, amount in wanted.items()) for node in alive)
-
-
-def _shown(resources: dict[str, float]) -> str:
-    return ", ".join(f"{resources.get(name, 0):g} {name}s" for name in ("CPU", "GPU"))
+    room = sum(
+        min((int(node.get(name, 0) // amount) for name, amount in wanted.items()), default=0) for node in nodes
+    )
+    if room < 1:
+        has = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
+        raise ConfigError(
+            f"workers: each must find {num_cpus:g} CPUs and {num_gpus:g} GPUs on one node (one of them above 0), "
+            f"but the nodes have: {has}."
+        )
+    return room
 
 
 def _ending(error: Exception) -> str:
-    """How an actor ended: the first words of Ray, which says much."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:_FAR]}{'...' if len(text) > _FAR else ''}"
+    """How an actor ended, in the first line of what Ray says, which is much."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -67,7 +67,7 @@ class Worker:
         try:
             if self._evaluator is None:
                 raise ConfigError("worker: must `begin` before it answers.")
-            tried = self._evaluator.attempt(job.stage, job.config, job.seed)
+            tried = self._evaluator.attempt(job.stage, job.config, job.seed, job.ways)
             return replace(tried, outcome=replace(tried.outcome, model=_portable(tried.outcome.model)))
         except Exception as error:  # as above
             return Raised.by(error)

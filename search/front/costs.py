@@ -6,8 +6,8 @@ specification, it is priced, written into every CSV, a column of every table and
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 #: Where a cost appears beside files and figures, which hold all. `objective`: it may be searched for, and every
@@ -85,6 +85,28 @@ COSTS: tuple[Cost, ...] = (
 def at_chip(key: str, name: str) -> str:
     """The key of a cost on a further accelerator of that name: `energy_pj@tpu_v1`."""
     return f"{key}@{name}"
+
+
+def cost_named(key: str) -> Cost | None:
+    """The cost of a key, of a further accelerator too (`energy_pj@tpu_v1`); None: there is none."""
+    plain, _, chip = key.partition("@")
+    found = next((cost for cost in COSTS if cost.key == plain), None)
+    if found is None or not chip:
+        return found
+    if not found.needs_accelerator:
+        return None
+    return replace(
+        found, key=key, name=at_chip(found.name, chip), label=f"{found.label} ({chip})",
+        short=f"{found.short or found.label} ({chip})", axis=f"{found.axis}, {chip}",
+    )  # fmt: skip
+
+
+def costs_of(columns: Iterable[str]) -> tuple[Cost, ...]:
+    """The costs among the names of columns, in the order of the tables; those of further accelerators last."""
+    names = list(columns)
+    known = [cost for cost in (*in_tables(), *COSTS) if cost.key in names]
+    more = [cost for name in names if "@" in name and (cost := cost_named(name)) is not None]
+    return tuple({cost.key: cost for cost in (*known, *more)}.values())
 
 
 def in_tables() -> tuple[Cost, ...]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from hwmodel.chip.units import parse_quantity
 from hwmodel.errors import ConfigError
-from search.front.costs import COSTS
 from search.front.objective import ACCURACY, Objective, objective_named
 
 _LIMIT = re.compile(r"\s*(<=|>=|<|>)\s*(.+?)\s*")
@@ -120,9 +119,7 @@ def _limit(objective: Objective, bound: str | float) -> Limit:
 
 
 def _quantity(objective: Objective, text: str) -> float:
-    plain = objective.key.partition("@")[0]
-    cost = next(cost for cost in COSTS if cost.key == plain)
-    kind = _QUANTITIES.get(cost.unit)
+    kind = _QUANTITIES.get(objective.unit)
     if kind is None:
         raise ConfigError(f"limits: {objective.name} has no unit, but got {text!r}. Write a number.")
     try:

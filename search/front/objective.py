@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hwmodel.cost import layer_cost
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.layer import Dims, Layer
-from search.front.costs import COSTS
+from search.front.costs import COSTS, at_chip
 from search.front.results import Result
 
 if TYPE_CHECKING:
@@ -73,17 +73,25 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def objective_named(name: str) -> Objective:
-    """The objective of that name (`energy`) or cost key (`energy_pj`).
+    """The objective of that name (`energy`) or cost key (`energy_pj`), on a further accelerator (`energy@tpu_v1`).
 
     Raises:
         ConfigError: there is none; the nearest name is offered.
     """
+    plain, _, chip = name.partition("@")
     for objective in OBJECTIVES.values():
-        if name in (objective.name, objective.key) and name:
-            return objective
+        if plain in (objective.name, objective.key) and plain and (not chip or objective.needs_accelerator):
+            return objective if not chip else _on(objective, chip)
     raise ConfigError(
         f"objectives: must be among {', '.join(OBJECTIVES)}, but got {name!r}.{did_you_mean(name, OBJECTIVES)}"
     )
+
+
+def _on(objective: Objective, chip: str) -> Objective:
+    return replace(
+        objective, name=at_chip(objective.name, chip), key=at_chip(objective.key, chip),
+        label=f"{objective.label} ({chip})",
+    )  # fmt: skip
 
 
 def resolve_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
@@ -106,15 +114,17 @@ def resolve_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
     return objectives
 
 
-def default_objectives(accelerator: Accelerator | None) -> tuple[str, ...]:
+def default_objectives(accelerators: Sequence[Accelerator]) -> tuple[str, ...]:
     """What a search that names none optimises beside accuracy.
 
-    Energy on its accelerator, latency where the energies of that are not known (`has_energies`), and average bits
+    Energy on each accelerator, latency where the energies of that are not known (`has_energies`), and average bits
     without one.
     """
-    if accelerator is None:
+    if not accelerators:
         return (ACCURACY.name, "avg_w_bits")
-    return (ACCURACY.name, "energy" if has_energies(accelerator) else "latency")
+    costs = ["energy" if has_energies(chip) else "latency" for chip in accelerators]
+    further = zip(costs[1:], accelerators[1:], strict=True)
+    return (ACCURACY.name, costs[0], *(at_chip(cost, chip.name) for cost, chip in further))
 
 
 def has_energies(accelerator: Accelerator) -> bool:

@@ -15,13 +15,18 @@ from workloads.training.accuracy import Accuracy, Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-Stage = Literal["ptq", "qat"]
+#: `short`: finetuned for a share of the epochs; `warm`: that, from the weights of another candidate. What is
+#: reported is never one of these two.
+Stage = Literal["ptq", "short", "warm", "qat"]
+#: Stages of less than a full run.
+LESS: tuple[Stage, ...] = ("short", "warm")
 Status = Literal["done", "failed"]
 
 #: Where a candidate came from. `user`: given by hand. `uniform`: the same bits everywhere. `sampler`: proposed by
-#: the #: sampler of the study. `companion`: the PTQ score beside a QAT run. Those of earlier versions:
-#: `sensitivity`, `promoted` #: and `mutation` (in either stage).
-Origin = Literal["uniform", "sampler", "user", "companion", "sensitivity", "promoted", "mutation"]
+#: the sampler of the study. `companion`: the PTQ score beside a QAT run. `promoted`: a full run after a short one.
+#: Those of earlier versions: `sensitivity`, `promoted` and `mutation` (in either stage).
+Origin = Literal["uniform", "sampler", "user", "companion", "promoted", "sensitivity", "mutation"]
+PROMOTED: Literal["promoted"] = "promoted"
 
 #: Origins of PTQ results that a QAT run asked for: they are no trials.
 COMPANIONS: tuple[Origin, ...] = ("companion", "mutation")
@@ -37,7 +42,7 @@ class Result:
 
     Attributes:
         number: position in the ledger, from 0.
-        stage: fidelity, `ptq` or `qat`.
+        stage: fidelity, one of `Stage`.
         point: the candidate in its space, {parameter: value}.
         config: the candidate as `CompressionConfig.to_dict()`.
         key: hash of the configuration; the same candidate has the same key in both stages.
@@ -54,6 +59,9 @@ class Result:
             that others dominate is removed.
         checkpoint_hash: of the content of that file (`workloads.storage.weights.read_hash`), or "".
         origin: who proposed it.
+        share: of the epochs of a full run, for `short` and `warm`.
+        curve: share of a full run, as text -> validation accuracy after it, where it was looked at; one that was
+            ended early is `short`.
     """
 
     number: int
@@ -72,6 +80,8 @@ class Result:
     checkpoint: str = ""
     checkpoint_hash: str = ""
     origin: Origin = "sampler"
+    share: float = 1.0
+    curve: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, kind in (("stage", Stage), ("status", Status), ("origin", Origin)):
@@ -90,6 +100,13 @@ class Result:
         for name in ("number", "seed", "wall_s"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"result {self.number}: {name} must be >= 0, but got {getattr(self, name)!r}.")
+        if not 0 < self.share <= 1 or (self.share < 1) != (self.stage in LESS):
+            raise ConfigError(
+                f"result {self.number}: share must be below 1 for {' and '.join(LESS)}, and else 1, but got "
+                f"{self.share!r} for {self.stage}."
+            )
+        if not all(0 <= value <= 1 for value in self.curve.values()):
+            raise ConfigError(f"result {self.number}: curve must lie in [0, 1], but got {dict(self.curve)}.")
         if self.checkpoint and not _CHECKPOINT.fullmatch(self.checkpoint):
             raise ConfigError(
                 f"result {self.number}: checkpoint must be {CHECKPOINTS}/NUMBER-KEY.safetensors in the run folder, "
@@ -99,6 +116,11 @@ class Result:
     @property
     def is_done(self) -> bool:
         return self.status == "done"
+
+    @property
+    def is_stopped(self) -> bool:
+        """A full run that was ended early: short runs are not looked at on their way."""
+        return self.stage in LESS and bool(self.curve)
 
     @property
     def accuracy(self) -> float:
@@ -113,8 +135,12 @@ class Result:
         return Accuracy(correct=self.correct, total=self.total).interval if self.total else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Plain values, ready for JSON; `share` and `curve` where they say something."""
         data = {item.name: getattr(self, item.name) for item in fields(self)}
+        if self.share == 1:
+            del data["share"]
+        if not self.curve:
+            del data["curve"]
         return {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items()}
 
     @classmethod
@@ -151,15 +177,18 @@ def ties_of(result: Result, others: Sequence[Result]) -> tuple[int, ...]:
 def results_frame(results: Sequence[Result]) -> pd.DataFrame:
     """One row per result: number, stage, origin, status, accuracy, its 95 % interval, the costs, wall_s, key, ...
 
-    The parameters of the candidate follow, each in a column of its own.
+    The parameters of the candidate follow, each in a column of its own; `share`, of the epochs, is there where some
+    were finetuned in part.
     """
     import pandas as pd
 
     costs = list(dict.fromkeys(name for result in results for name in result.costs))
     parameters = list(dict.fromkeys(name for result in results for name in result.point))
+    has_shares = any(result.stage in LESS for result in results)
     rows = [
         {
-            "number": result.number, "stage": result.stage, "origin": result.origin, "status": result.status,
+            "number": result.number, "stage": result.stage, **({"share": result.share} if has_shares else {}),
+            "origin": result.origin, "status": result.status,
             "accuracy": result.accuracy, **interval_columns("accuracy", result.interval),
             "correct": result.correct, "total": result.total, "seed": result.seed,
             **{name: result.costs.get(name) for name in costs},

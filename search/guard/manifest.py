@@ -24,7 +24,13 @@ _KINDS: Mapping[str, type] = {
     "name": str, "seed": int, "objectives": list, "graph": str, "accelerator": str, "context": dict, "space": dict,
 }  # fmt: skip
 #: Keys that an earlier version did not write.
-_LATER: Mapping[str, type] = {"sampler": str, "limits": dict, "sensitivity": bool}
+_LATER: Mapping[str, type] = {
+    "sampler": str,
+    "limits": dict,
+    "sensitivity": bool,
+    "subsets": bool,
+    "fidelities": dict,
+}
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any] | None:
@@ -81,7 +87,10 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
     before, now = old.get("fuse", True), new.get("fuse", True)  # an earlier version knew no other
     if before != now:
         raise ConfigError(f"{study} used fuse {_show(before)}, now {_show(now)}. Choose a new name.")
-    for key in ("sampler", "limits", "sensitivity"):
+    before, now = old.get("fidelities", {}), new.get("fidelities", {})  # an earlier version trained all in full
+    if before != now:
+        raise ConfigError(f"{study} used {_difference('fidelities', before, now)}. Choose a new name.")
+    for key in _LATER:
         if key in old and old[key] != new.get(key, old[key]):
             raise ConfigError(f"{study} used {key} {_show(old[key])}, now {_show(new[key])}. Choose a new name.")
     for key in dict.fromkeys([*old["context"], *new["context"]]):

@@ -61,8 +61,10 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def _hash(record: Mapping[str, Any]) -> str:
-    content = {key: _timeless(value) for key, value in record.items() if key not in TIMES}
+    content = {key: value for key, value in record.items() if key not in TIMES}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    if any(f'"{name}":' in text for name in TIMES):
+        text = json.dumps(_timeless(content), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 

@@ -1,14 +1,16 @@
 """The Optuna studies of a run: a copy of the ledger in `study.db` that Optuna's own tools open unmodified.
 
-The copy is brought up to date when a run is opened and after each result, so a crash between
-ledger and database loses nothing. Whatever does not follow from the ledger (a trial left running by another
-program, a space that has grown) has the study rebuilt; a file that is no database is put aside.
+The copy is brought up to date when a run is opened and after each result (of those scored within one second, after
+the last), so a crash between ledger and database loses nothing. Whatever does not follow from the ledger (a trial
+left running by another program, a space that has grown) has the study rebuilt; a file that is no database is put
+aside.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,9 @@ from search.mirror.studies import MirroredStudies
 from search.propose.sampler import quiet_optuna
 from search.rebuild import DATABASE, is_sound
 from search.space import Space
+
+#: The database lags behind the ledger by so long at most [s].
+LAG_S = 1.0
 
 
 class OptunaMirror:
@@ -51,6 +56,8 @@ class OptunaMirror:
         self._path = folder / DATABASE
         self._server = server
         self._studies = MirroredStudies(_open(self._path), *self._of)
+        self._waiting: list[Result] = []
+        self._written_at = -LAG_S
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +65,11 @@ class OptunaMirror:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            if kind is None or issubclass(kind, KeyboardInterrupt):
+                self.flush()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Release the database."""
@@ -86,15 +97,28 @@ class OptunaMirror:
             self._server.sync(results)
 
     def add(self, result: Result) -> None:
-        """Append one result that is in the ledger.
+        """Append one result that is in the ledger, at once or within a second.
 
         Raises:
             OSError: it cannot be written.
         """
-        with _as_os_error(self._path):
-            self._studies.add(result)
+        self._waiting.append(result)
+        if time.monotonic() - self._written_at >= LAG_S:
+            self.flush()
         if self._server is not None:
             self._server.add(result)
+
+    def flush(self) -> None:
+        """Write what is not in the database yet.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._waiting:
+            with _as_os_error(self._path):
+                self._studies.add(self._waiting)
+            self._waiting = []
+        self._written_at = time.monotonic()
 
 
 def _open(path: Path) -> optuna.storages.RDBStorage:

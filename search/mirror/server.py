@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -82,7 +83,6 @@ class ServerMirror:
         space: the candidates.
         objectives: give directions and metric names.
         observer: is told when the server goes away, and when it is back.
-        retry_s: between two tries to reach it [s].
     """
 
     def __init__(
@@ -93,13 +93,10 @@ class ServerMirror:
         space: Space,
         objectives: Sequence[Objective],
         observer: Observer,
-        *,
-        retry_s: float = RETRY_S,
     ) -> None:
         self._target = target
         self._of = (name, space, tuple(objectives), f"{platform.node()}:{folder.resolve()}")
         self._observer = observer
-        self._retry_s = retry_s
         self._results: list[Result] = []
         self._studies: MirroredStudies | None = None
         self._is_behind = False
@@ -115,11 +112,11 @@ class ServerMirror:
         """Append one result; where the server missed some, all of them, once it answers again."""
         self._results.append(result)
         if self._studies is None or self._is_behind:
-            if time.monotonic() - self._tried_at >= self._retry_s:
+            if time.monotonic() - self._tried_at >= RETRY_S:
                 self._try_sync()
             return
         try:
-            self._studies.add(result)
+            self._studies.add([result])
         except Exception as error:  # a database fails in any way, and the ledger holds everything
             self._gone(error)
 
@@ -153,9 +150,9 @@ class ServerMirror:
     def _gone(self, error: Exception) -> None:
         self._release()
         if not self._is_behind:
-            reason = " ".join(str(getattr(error, "orig", None) or error.__cause__ or error).split())
             self._observer.message(
-                f"mirror {self._target}: is away ({reason}). The search goes on; it catches up when it is back."
+                f"mirror {self._target}: is away ({_reason(error)}). The search goes on; "
+                "it catches up when it is back."
             )
         self._is_behind = True
         self._tried_at = time.monotonic()
@@ -167,6 +164,13 @@ class ServerMirror:
                 studies.close()
             except Exception:  # a connection that is gone may refuse to be closed
                 return
+
+
+def _reason(error: BaseException) -> str:
+    """What the database says, in one line, without what SQLAlchemy and Optuna say around it."""
+    while isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
 def _storage(url: URL) -> optuna.storages.RDBStorage:

@@ -1,16 +1,19 @@
-"""The ledger as two Optuna studies of a storage, `NAME-ptq` and `NAME-qat`: one trial per result, in its order."""
+"""The ledger as Optuna studies of a storage, `NAME-STAGE`: one trial per result of the stage, in its order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import optuna
+from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from hwmodel.errors import ConfigError
 from search.front.objective import Objective
 from search.front.results import Result, Stage
 from search.jsonl import to_line
+from search.mirror.bulk import add_trials, read_trials
 from search.propose.asking import distributions, point_of
 from search.propose.sampler import quiet_optuna
 from search.rebuild import LINE
@@ -60,35 +63,56 @@ class MirroredStudies:
             ConfigError: a study of that name is of another run.
             Exception: of Optuna, SQLAlchemy or the database.
         """
-        for stage in ("ptq", "qat"):
+        for stage in get_args(Stage):
             wanted = [result for result in results if result.stage == stage]
             if wanted or self._study_name(stage) in self._names():
                 self._sync_stage(stage, wanted)
 
-    def add(self, result: Result) -> None:
-        """Append one result that is in the ledger.
+    def add(self, results: Sequence[Result]) -> None:
+        """Append results that are in the ledger, in its order.
 
         Raises:
             ConfigError, Exception: as for `sync`.
         """
-        with quiet_optuna():
-            self._study(result.stage).add_trial(self._trial(result))
+        for stage in get_args(Stage):
+            wanted = [result for result in results if result.stage == stage]
+            if wanted:
+                with quiet_optuna():
+                    add_trials(self._storage, self._study(stage), [self._trial(result) for result in wanted])
 
     def _sync_stage(self, stage: Stage, wanted: Sequence[Result]) -> None:
         with quiet_optuna():
             study = self._study(stage)
-            present = study.get_trials(deepcopy=False)
-            if not self._follows(study, present, wanted):
+            present = self._present(study, wanted)
+            if present is None:
                 self._studies.pop(stage)
                 optuna.delete_study(study_name=self._study_name(stage), storage=self._storage)
-                study, present = self._study(stage), []
-            for result in wanted[len(present) :]:
-                study.add_trial(self._trial(result))
+                study, present = self._study(stage), 0
+            add_trials(self._storage, study, [self._trial(result) for result in wanted[present:]])
+
+    def _present(self, study: optuna.Study, wanted: Sequence[Result]) -> int | None:
+        """How many of the results are there; None where something else is."""
+        directions = [direction.name.lower() for direction in study.directions]
+        if directions != [objective.direction for objective in self._objectives]:
+            return None
+        rows = read_trials(self._storage, study, LINE)
+        if rows is None:  # tables that are not known
+            present = study.get_trials(deepcopy=False)
+            return len(present) if self._follows(study, present, wanted) else None
+        if len(rows) > len(wanted):
+            return None
+        expected = {name: distribution_to_json(d) for name, d in self._distributions.items()}
+        for row, result in zip(rows, wanted, strict=False):
+            values = self._values(result) or []
+            if (row.state, row.note, row.values) != (_state(result).name, to_line(result.to_dict()), values):
+                return None
+            if row.distributions != expected:
+                return None
+        return len(rows)
 
     def _follows(self, study: optuna.Study, present: Sequence[FrozenTrial], wanted: Sequence[Result]) -> bool:
         """The trials are those of the first results."""
-        directions = [direction.name.lower() for direction in study.directions]
-        if directions != [objective.direction for objective in self._objectives] or len(present) > len(wanted):
+        if len(present) > len(wanted):
             return False
         return all(
             trial.state == _state(result)

@@ -15,7 +15,6 @@ for Machine Learning, 2006, section 2.7; the prediction is algorithm 2.1 there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +26,16 @@ from search.propose.problem import Floats, Picks, Prior
 #: Standard deviations of the priors: of the share of a rise that stays, and of the other coefficients.
 SLOPE_SD = 0.25
 INTERCEPT_SD = 0.5
+#: Where the accuracy of the most precise candidate without training is not known.
+UNKNOWN_INTERCEPT_SD = 2.0
 CURVATURE_SD = 0.3
 #: Medians of the log-normal priors of tau_r, tau_a and the noise (in logits), and the width of all three [log].
 SCALES = (0.2, 0.05, 0.05)
 SCALE_WIDTH = 1.0
-#: More observations than this are not needed to fit three scales.
-MAX_FITTED = 128
+#: Numbers of observations at which the scales are fitted anew.
+FITTED_OVER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
+#: Added to every observation's variance, for the numerics.
+JITTER = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,169 +72,180 @@ def no_observations(num_decisions: int) -> Observations:
     return Observations(picks=np.zeros((0, num_decisions), np.int64), y=np.zeros(0), variance=np.zeros(0))
 
 
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else 0.0
-
-
 class AccuracyModel:
     """Posterior over y given observations.
 
     Args:
         prior: what is known without any.
         seen: the observations.
-        scales: (tau_r, tau_a, noise); None fits them.
+        scales: (tau_r, tau_a, noise); None fits them (`fitted_scales`).
     """
 
     def __init__(self, prior: Prior, seen: Observations, scales: Floats | None = None) -> None:
         self._prior = prior
         self._seen = seen
-        self._largest = max(1e-9, float(sum(rise.sum(axis=1).max(initial=0) for rise in prior.rises)))
-        self._basis = self._features(seen.picks)
-        self._left = seen.y - self._basis @ self._means
-        self.scales = self._fitted() if scales is None else scales
+        self._basis = _features(prior, seen.picks)
+        self._means, self._variances = _coefficients(prior, seen)
+        self.scales = fitted_scales(prior, seen) if scales is None else scales
+        self._kernels = _kernels(prior, self.scales)
+        self._coefficients = self._means
+        self._own = [np.zeros(len(kernel)) for kernel in self._kernels]
         if len(seen):
-            self._factor = cho_factor(self._covariance(self.scales, np.arange(len(seen))), lower=True)
-            self._weights = cho_solve(self._factor, self._left)
+            cover = self._between(seen.picks, self._basis, seen.picks, self._basis)
+            cover[np.diag_indices(len(seen))] += seen.variance + self.scales[2] ** 2 + JITTER
+            self._factor = cho_factor(cover, lower=True)
+            weights = cho_solve(self._factor, seen.y - self._basis @ self._means)
+            self._coefficients = self._means + self._variances * (self._basis.T @ weights)
+            self._own = [kernel[:, seen.picks[:, column]] @ weights for column, kernel in enumerate(self._kernels)]
 
     @property
     def noise(self) -> float:
         """Standard deviation of y between training runs, and of what no sum over decisions explains."""
         return float(self.scales[2])
 
-    def believing(self, picks: Picks) -> AccuracyModel:
-        """The model as it would be if candidates scored what it expects of them. `picks`: (n, num_decisions)."""
-        mean = self.mean(picks)
-        seen = Observations(
-            picks=np.concatenate((self._seen.picks, picks)),
-            y=np.concatenate((self._seen.y, mean)),
-            variance=np.concatenate((self._seen.variance, np.full(len(picks), _mean(self._seen.variance)))),
-        )
-        return AccuracyModel(self._prior, seen, self.scales)
+    def mean(self, picks: Picks) -> Floats:
+        """Mean of y. Shape (n,)."""
+        found = _features(self._prior, picks) @ self._coefficients
+        for column, own in enumerate(self._own):
+            found += own[picks[:, column]]
+        return np.asarray(found)
 
     def predict(self, picks: Picks) -> tuple[Floats, Floats]:
         """Mean and standard deviation of y without the noise of a run. Shapes (n,)."""
-        basis = self._features(picks)
-        mean = basis @ self._means
-        variance = (basis**2) @ self._variances + self._own_variance(picks)
-        if len(self._seen):
-            cross = self._between(picks, self._seen.picks, basis, self._basis, self.scales)
-            mean = mean + cross @ self._weights
-            solved = solve_triangular(self._factor[0], cross.T, lower=True)
-            variance = variance - (solved**2).sum(axis=0)
-        return mean, np.sqrt(np.maximum(variance, 1e-12))
-
-    def mean(self, picks: Picks) -> Floats:
-        """Mean of y. Shape (n,)."""
-        basis = self._features(picks)
-        mean = basis @ self._means
-        if len(self._seen):
-            mean = mean + self._between(picks, self._seen.picks, basis, self._basis, self.scales) @ self._weights
-        return np.asarray(mean)
-
-    def effects(self, rng: np.random.Generator | None = None) -> list[Floats]:
-        """What each option adds to y, per decision (num_options,): expected, or drawn (options apart) from the
-        posterior.
-
-        The curvature is left out: it does not add up.
-        """
-        slopes = self._means[1:-1].copy()
-        spread = np.sqrt(self._variances[1:-1])
-        parts = self._kernels(self.scales)
-        own = [np.zeros(len(kernel)) for kernel in parts]
-        if len(self._seen):
-            slopes += self._variances[1:-1] * (self._basis[:, 1:-1].T @ self._weights)
-            own = [kernel[:, self._seen.picks[:, column]] @ self._weights for column, kernel in enumerate(parts)]
-            solved = solve_triangular(self._factor[0], self._basis[:, 1:-1] * self._variances[1:-1], lower=True)
-            spread = np.sqrt(np.maximum(self._variances[1:-1] - (solved**2).sum(axis=0), 0.0))
-        if rng is not None:
-            slopes = np.maximum(slopes + spread * rng.standard_normal(len(slopes)), 0.05)
-            own = [part + np.sqrt(np.diag(kernel)) * rng.standard_normal(len(part))
-                   for part, kernel in zip(own, parts, strict=True)]  # fmt: skip
-        return [rise @ slopes + part for rise, part in zip(self._prior.rises, own, strict=True)]
+        outlook = Outlook(self, picks)
+        return outlook.mean, outlook.deviation
 
     def prior_deviation(self, picks: Picks) -> Floats:
         """Standard deviation of y before any observation: an upper bound of that of `predict`. Shape (n,)."""
-        return np.asarray(np.sqrt((self._features(picks) ** 2) @ self._variances + self._own_variance(picks)))
+        return np.sqrt(self._prior_variance(picks, _features(self._prior, picks)))
 
-    # ---- prior ---------------------------------------------------------------------------------
+    def effects(self, rng: np.random.Generator | None = None) -> list[Floats]:
+        """What each option adds to y, per decision (num_options,): expected, or drawn, each option for itself.
 
-    @cached_property
-    def _means(self) -> Floats:
-        start = self._prior.reference
-        if start is None:
-            start = float(np.median(self._seen.y)) if len(self._seen) else 0.0
-        return np.array([start, *[self._prior.slope] * self._prior.num_kinds, 0.0])
+        The curvature is left out: it does not add up.
+        """
+        slopes, own = self._coefficients[1:-1].copy(), self._own
+        if rng is not None:
+            spread = np.sqrt(self._variances[1:-1])
+            if len(self._seen):
+                solved = solve_triangular(self._factor[0], self._basis[:, 1:-1] * self._variances[1:-1], lower=True)
+                spread = np.sqrt(np.maximum(self._variances[1:-1] - (solved**2).sum(axis=0), 0.0))
+            slopes = np.maximum(slopes + spread * rng.standard_normal(len(slopes)), 0.05)
+            own = [part + np.sqrt(np.diag(kernel)) * rng.standard_normal(len(part))
+                   for part, kernel in zip(own, self._kernels, strict=True)]  # fmt: skip
+        return [rise @ slopes + part for rise, part in zip(self._prior.rises, own, strict=True)]
 
-    @cached_property
-    def _variances(self) -> Floats:
-        intercept = INTERCEPT_SD if self._prior.reference is not None else 2.0
-        return np.array([intercept, *[SLOPE_SD] * self._prior.num_kinds, CURVATURE_SD]) ** 2
+    # ---- covariances ---------------------------------------------------------------------------
 
-    def _features(self, picks: Picks) -> Floats:
-        totals = self._prior.totals(picks)
-        square = totals.sum(axis=1) ** 2 / self._largest
-        return np.concatenate((np.ones((len(picks), 1)), totals, square[:, None]), axis=1)
-
-    @cached_property
-    def _options(self) -> tuple[tuple[Floats, Floats], ...]:
-        """Per decision: covariance of its options' own parts for tau_r = 1 and for tau_a = 1."""
-        found = []
-        for rise in self._prior.rises:
-            whole = rise.sum(axis=1)
-            size = np.abs(rise).sum(axis=1)
-            spread = max(float(np.ptp(whole)), 1e-9)
-            near = np.exp(-np.abs(whole[:, None] - whole[None, :]) / spread)
-            found.append((near * np.outer(size, size), near * 1.0))
-        return tuple(found)
-
-    def _kernels(self, scales: Floats) -> list[Floats]:
-        return [scales[0] ** 2 * first + scales[1] ** 2 * second for first, second in self._options]
-
-    def _own_variance(self, picks: Picks) -> Floats:
-        found = np.zeros(len(picks))
-        for column, kernel in enumerate(self._kernels(self.scales)):
-            found += np.diag(kernel)[picks[:, column]]
-        return found
-
-    def _between(self, a: Picks, b: Picks, basis_a: Floats, basis_b: Floats, scales: Floats) -> Floats:
+    def _between(self, a: Picks, basis_a: Floats, b: Picks, basis_b: Floats) -> Floats:
+        """Prior covariances. Shape (len(a), len(b))."""
         found = (basis_a * self._variances) @ basis_b.T
-        for column, kernel in enumerate(self._kernels(scales)):
+        for column, kernel in enumerate(self._kernels):
             found += kernel[a[:, column]][:, b[:, column]]
         return np.asarray(found)
 
-    # ---- scales --------------------------------------------------------------------------------
+    def _prior_variance(self, picks: Picks, basis: Floats) -> Floats:
+        found = (basis**2) @ self._variances
+        for column, kernel in enumerate(self._kernels):
+            found += np.diag(kernel)[picks[:, column]]
+        return np.asarray(found)
 
-    def _covariance(self, scales: Floats, rows: Picks) -> Floats:
-        picks, basis = self._seen.picks[rows], self._basis[rows]
-        found = self._between(picks, picks, basis, basis, scales)
-        found[np.diag_indices(len(rows))] += self._seen.variance[rows] + scales[2] ** 2 + 1e-8
-        return found
 
-    def _fitted(self) -> Floats:
-        """The scales of largest posterior density."""
-        start = np.log(SCALES)
-        if len(self._seen) < 2:
-            return np.exp(start)
-        rows = np.unique(np.linspace(0, len(self._seen) - 1, min(len(self._seen), MAX_FITTED)).round().astype(int))
-        picks, basis, left = self._seen.picks[rows], self._basis[rows], self._left[rows]
-        fixed = (basis * self._variances) @ basis.T
-        fixed[np.diag_indices(len(rows))] += self._seen.variance[rows] + 1e-8
-        parts = [np.zeros_like(fixed), np.zeros_like(fixed)]
-        for column, pair in enumerate(self._options):
-            chosen = np.ix_(picks[:, column], picks[:, column])
-            parts = [part + kernel[chosen] for part, kernel in zip(parts, pair, strict=True)]
-        parts.append(np.eye(len(rows)))
+class Outlook:
+    """Mean and deviation of y for given candidates, while more and more of them are believed to be run.
 
-        def loss(logs: Floats) -> tuple[float, Floats]:
-            scales = np.exp(2 * logs)
-            factor = cho_factor(fixed + sum(s * part for s, part in zip(scales, parts, strict=True)), lower=True)
-            solved = cho_solve(factor, left)
-            inverse = cho_solve(factor, np.eye(len(rows)))
-            value = 0.5 * left @ solved + np.log(np.diag(factor[0])).sum()
-            value += 0.5 * (((logs - start) / SCALE_WIDTH) ** 2).sum()
-            slope = np.array([s * ((inverse * part).sum() - solved @ part @ solved)
-                              for s, part in zip(scales, parts, strict=True)])  # fmt: skip
-            return float(value), slope + (logs - start) / SCALE_WIDTH**2
+    A candidate that scores what is expected of it moves no mean, and lowers the deviations of those like it.
 
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-7, 2)] * 3, options={"maxiter": 40})
-        return np.asarray(np.exp(found.x))
+    Attributes:
+        mean: (n,).
+    """
+
+    def __init__(self, model: AccuracyModel, picks: Picks) -> None:
+        self._model, self._picks = model, picks
+        self._basis = _features(model._prior, picks)
+        self.mean = model.mean(picks)
+        self._variance = model._prior_variance(picks, self._basis)
+        seen = model._seen
+        self._counting = float(seen.variance.mean()) if len(seen) else 0.0
+        self._solved = np.zeros((0, len(picks)))
+        if len(seen):
+            cross = model._between(seen.picks, model._basis, picks, self._basis)
+            self._solved = solve_triangular(model._factor[0], cross, lower=True)
+            self._variance = self._variance - (self._solved**2).sum(axis=0)
+
+    @property
+    def deviation(self) -> Floats:
+        """Standard deviation (n,)."""
+        return np.sqrt(np.maximum(self._variance, 1e-12))
+
+    def believe(self, index: int) -> None:
+        """One of the candidates is under way."""
+        row = slice(index, index + 1)
+        cross = self._model._between(self._picks[row], self._basis[row], self._picks, self._basis)[0]
+        left = cross - self._solved[:, index] @ self._solved
+        total = max(float(self._variance[index]), 0.0) + self._counting + self._model.noise**2 + JITTER
+        added = left / np.sqrt(total)
+        self._solved = np.concatenate((self._solved, added[None]))
+        self._variance = self._variance - added**2
+
+
+# ---- prior ---------------------------------------------------------------------------------------
+
+
+def _coefficients(prior: Prior, seen: Observations) -> tuple[Floats, Floats]:
+    """Prior means and variances of (b_0, b_1, ..., q)."""
+    start, spread = prior.reference, INTERCEPT_SD
+    if start is None:
+        start, spread = (float(np.median(seen.y)) if len(seen) else 0.0), UNKNOWN_INTERCEPT_SD
+    means = np.array([start, *[prior.slope] * prior.num_kinds, 0.0])
+    return means, np.array([spread, *[SLOPE_SD] * prior.num_kinds, CURVATURE_SD]) ** 2
+
+
+def _features(prior: Prior, picks: Picks) -> Floats:
+    """(1, z_1, ..., z^2 / max z) of candidates. Shape (n, num_kinds + 2)."""
+    totals = prior.totals(picks)
+    square = totals.sum(axis=1) ** 2 / prior.largest
+    return np.concatenate((np.ones((len(picks), 1)), totals, square[:, None]), axis=1)
+
+
+def _kernels(prior: Prior, scales: Floats) -> list[Floats]:
+    """Per decision: covariance of its options' own parts. Shapes (num_options, num_options)."""
+    return [near * (scales[0] ** 2 * np.outer(size, size) + scales[1] ** 2) for near, size in prior.likeness]
+
+
+# ---- scales --------------------------------------------------------------------------------------
+
+
+def fitted_scales(prior: Prior, seen: Observations) -> Floats:
+    """(tau_r, tau_a, noise) of largest posterior density, over the first observations.
+
+    Over how many grows with their number, and not at every one: the scales change slowly.
+    """
+    start = np.log(SCALES)
+    count = max((number for number in FITTED_OVER if number <= len(seen)), default=0)
+    if not count:
+        return np.exp(start)
+    picks, basis = seen.picks[:count], _features(prior, seen.picks[:count])
+    means, variances = _coefficients(prior, seen)
+    left = seen.y[:count] - basis @ means
+    fixed = (basis * variances) @ basis.T
+    fixed[np.diag_indices(count)] += seen.variance[:count] + JITTER
+    parts = [np.zeros_like(fixed), np.zeros_like(fixed), np.eye(count)]
+    for column, (near, size) in enumerate(prior.likeness):
+        chosen = np.ix_(picks[:, column], picks[:, column])
+        parts[0] += (near * np.outer(size, size))[chosen]
+        parts[1] += near[chosen]
+
+    def loss(logs: Floats) -> tuple[float, Floats]:
+        scales = np.exp(2 * logs)
+        factor = cho_factor(fixed + sum(s * part for s, part in zip(scales, parts, strict=True)), lower=True)
+        solved = cho_solve(factor, left)
+        inverse = cho_solve(factor, np.eye(count))
+        value = 0.5 * left @ solved + np.log(np.diag(factor[0])).sum()
+        value += 0.5 * (((logs - start) / SCALE_WIDTH) ** 2).sum()
+        slope = np.array([s * ((inverse * part).sum() - solved @ part @ solved)
+                          for s, part in zip(scales, parts, strict=True)])  # fmt: skip
+        return float(value), slope + (logs - start) / SCALE_WIDTH**2
+
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-7, 2)] * 3, options={"maxiter": 40})
+    return np.asarray(np.exp(found.x))

@@ -17,7 +17,7 @@ high-dimensional search spaces, UAI 2022 (objectives that are known exactly need
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -49,6 +49,10 @@ class Front:
     ideal: Floats
     reference: Floats
     floor: float
+
+    def with_point(self, cost: Floats, accuracy: float) -> Front:
+        """The front with one more candidate. `cost`: (num_costs,)."""
+        return replace(self, costs=np.vstack((self.costs, cost)), accuracy=np.append(self.accuracy, accuracy))
 
     def improvement(self, costs: Floats, mean: Floats, deviation: Floats | None = None) -> Floats:
         """Expected volume that each candidate adds, in shares of the box. Shape (n,).

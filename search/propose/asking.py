@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import NSGAIISampler
 from optuna.trial import FrozenTrial, TrialState
 
 from search.front.objective import Objective
 from search.front.results import Result
 from search.groups import AxisValue
 from search.propose.mutation import mutate_front
-from search.propose.sampler import TOTAL, optuna_sampler, quiet_optuna
+from search.propose.sampler import NSGA2_POPULATION, TOTAL, FrontSampler, History, Layout, optuna_sampler, quiet_optuna
 from search.seeds import derive_seed
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
@@ -40,18 +41,88 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 def point_of(space: Space, result: Result) -> dict[str, AxisValue]:
     """A result's candidate as a point of this space (which may have grown since)."""
+    names = {parameter.name: parameter.values for parameter in space.parameters}
+    if result.point.keys() == names.keys() and all(value in names[name] for name, value in result.point.items()):
+        return dict(result.point)
     return space.point_of(CompressionConfig.from_dict(result.config))
 
 
-class Asker:
-    """Asks one sampler for points that were not scored yet.
+class Asker(Protocol):
+    """Asked for points that were not scored yet."""
+
+    def observe(self, results: Sequence[tuple[Point, Result]]) -> None:
+        """Learn from results, in the order of the ledger; those of one batch together."""
+
+    def propose(self, count: int, seen: frozenset[Indices]) -> list[dict[str, AxisValue]]:
+        """At most `count` points that are not in `seen` (as indices); fewer where the space has no more."""
+
+
+def _only_point(
+    count: int, seen: frozenset[Indices], is_allowed: Callable[[Point], bool]
+) -> list[dict[str, AxisValue]]:
+    """Of a space without a decision: Optuna has nothing to ask about."""
+    return [{}] if count and () not in seen and is_allowed({}) else []
+
+
+class FrontAsker:
+    """Asks `FrontSampler`, in an Optuna study of each batch, with all results as its history.
 
     Args:
         space: the candidates.
         objectives: of the study.
-        name: of the sampler (`search.propose.sampler.SAMPLERS`).
+        layout: of the decisions.
+        make: gives the sampler, from a history.
+        is_allowed: a point is within all limits.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objectives: Sequence[Objective],
+        layout: Layout,
+        make: Callable[[History], FrontSampler],
+        *,
+        is_allowed: Callable[[Point], bool],
+    ) -> None:
+        self._space, self._layout, self._make = space, layout, make
+        self._is_allowed = is_allowed
+        self._directions = [objective.direction for objective in objectives]
+        self._distributions = distributions(space)
+        self._history = History(len(layout.decisions))
+
+    def observe(self, results: Sequence[tuple[Point, Result]]) -> None:
+        for point, result in results:
+            row = self._layout.row(point)
+            if row is not None:
+                self._history.add(row, result.accuracy if result.is_done else None, result.total)
+
+    def propose(self, count: int, seen: frozenset[Indices]) -> list[dict[str, AxisValue]]:
+        if not self._distributions:
+            return _only_point(count, seen, self._is_allowed)
+        sampler = self._make(self._history)
+        sampler.at_once = count
+        with quiet_optuna():
+            study = optuna.create_study(directions=self._directions, sampler=sampler)
+            points = [dict(study.ask(self._distributions).params) for _ in range(count)]
+        found: list[dict[str, AxisValue]] = []
+        taken = set(seen)
+        for point in points:  # an exhausted space is answered at random
+            indices = self._space.indices(point)
+            if indices in taken or not sampler.has_proposed(point):
+                break
+            taken.add(indices)
+            found.append(point)
+        return found
+
+
+class OptunaAsker:
+    """Asks one of Optuna's samplers.
+
+    Args:
+        space: the candidates.
+        objectives: of the study.
+        name: of the sampler.
         seed: of the study and the fidelity.
-        front: makes the sampler `front`; it is kept, its draws depend on the number of the trial.
         is_allowed: a point is within all limits.
     """
 
@@ -62,39 +133,31 @@ class Asker:
         name: str,
         seed: int,
         *,
-        front: Callable[[], BaseSampler],
         is_allowed: Callable[[Point], bool],
     ) -> None:
         self._space, self._objectives = space, tuple(objectives)
         self._name, self._seed = name, seed
         self._is_allowed = is_allowed
         self._distributions = distributions(space)
-        self._own = front() if name == "front" else None
         self._asked: dict[Indices, optuna.Trial] = {}
-        self._batches: list[list[tuple[Point, Result]]] = []
         with quiet_optuna():
             self._study = optuna.create_study(directions=[objective.direction for objective in objectives])
 
     def observe(self, results: Sequence[tuple[Point, Result]]) -> None:
-        """Learn from results, in the order of the ledger; those of one batch together."""
         if not self._distributions:
-            return
-        if self._name == "nsga2":
-            self._batches.append(list(results))
             return
         with quiet_optuna():
             for point, result in results:
-                self._tell(self._asked.pop(self._space.indices(point), None), point, result)
+                if self._name == "nsga2":
+                    self._tell_generation(point, result)
+                else:
+                    self._tell(self._asked.pop(self._space.indices(point), None), point, result)
 
     def propose(self, count: int, seen: frozenset[Indices]) -> list[dict[str, AxisValue]]:
-        """At most `count` points that are not in `seen` (as indices); fewer where the space has no more."""
         if not self._distributions:
-            point: dict[str, AxisValue] = {}
-            return [point] if count and () not in seen and self._is_allowed(point) else []
+            return _only_point(count, seen, self._is_allowed)
         self._drop(self._asked.values())
         self._asked.clear()
-        if self._name == "nsga2":
-            self._live_again()
         taken = set(seen)
         found: list[dict[str, AxisValue]] = []
         rejected: list[optuna.Trial] = []
@@ -118,7 +181,7 @@ class Asker:
     def _next(self, taken: frozenset[Indices], rejected: list[optuna.Trial]) -> dict[str, AxisValue] | None:
         number = len(taken)
         drawn = []
-        for attempt in range(1 if self._own is not None else ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             trial = self._ask(derive_seed(self._seed, "sampler", number, attempt))
             point = dict(trial.params)
             if self._is_free(point, taken):
@@ -133,7 +196,7 @@ class Asker:
 
     def _ask(self, seed: int) -> optuna.Trial:
         with quiet_optuna():
-            self._study.sampler = self._own or optuna_sampler(self._name, seed)
+            self._study.sampler = optuna_sampler(self._name, seed)
             return self._study.ask(self._distributions)
 
     def _is_free(self, point: Point, taken: frozenset[Indices]) -> bool:
@@ -159,17 +222,22 @@ class Asker:
 
     # ---- telling -------------------------------------------------------------------------------
 
-    def _live_again(self) -> None:
-        """A new study, asked for all points so far: NSGA-II notes its generations when it is asked."""
-        with quiet_optuna():
-            self._study = optuna.create_study(directions=[objective.direction for objective in self._objectives])
-            self._study.sampler = optuna_sampler(self._name, self._seed)
-            for batch in self._batches:
-                for point, _ in batch:
-                    self._study.enqueue_trial(dict(point))
-                trials = [self._study.ask(self._distributions) for _ in batch]
-                for trial, (point, result) in zip(trials, batch, strict=True):
-                    self._tell(trial, point, result)
+    def _tell_generation(self, point: Point, result: Result) -> None:
+        """Tell NSGA-II, which learns from the trials of a generation and gives one to those alone that it was asked for.
+
+        Here the generation is that of the trial's turn: it follows from the results, however they came about.
+        """
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING, params=dict(point), distributions=self._distributions
+            )
+        )
+        trial = self._study.get_trials(deepcopy=False)[-1]
+        NSGAIISampler(population_size=NSGA2_POPULATION).get_trial_generation(self._study, trial)
+        if result.is_done:
+            self._study.tell(trial.number, self._values(result))
+        else:
+            self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _tell(self, trial: optuna.Trial | None, point: Point, result: Result) -> None:
         if trial is None:

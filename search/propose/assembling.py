@@ -15,15 +15,16 @@ from search.front.results import Result, Stage
 from search.groups import Group
 from search.propose.accuracy_model import Observations
 from search.propose.asking import distributions
+from search.propose.front import FrontProposer
 from search.propose.many import ManyCosts, PicksOf
 from search.propose.pricing import Pricer
 from search.propose.problem import Floats, Prior, Problem, logit_error
-from search.propose.sampler import FrontSampler, Layout, counting_variance
+from search.propose.sampler import FrontSampler, History, Layout, counting_variance
 from search.propose.sensitivity import Sensitivity
 from search.space import Space
 
 #: Share of a rise that is expected to stay after finetuning, and without.
-SLOPES: dict[Stage, float] = {"ptq": 1.0, "qat": 0.5}
+SLOPES: dict[Stage, float] = {"ptq": 1.0, "short": 0.5, "warm": 0.5, "qat": 0.5}
 #: Where nothing was measured: the rise of a weight width b is this times 4^-b, of activations and densities alike.
 GUESSED_RISE = 8.0
 
@@ -50,6 +51,7 @@ class StudyProblem:
         self.space, self.objectives, self.limits = space, tuple(objectives), limits
         self.picks = PicksOf(space)
         self._pricer, self._sensitivity = pricer, sensitivity
+        self._proposers: dict[Stage, FrontProposer] = {}
 
     def prior(self, stage: Stage) -> Prior:
         """Of the accuracy at one fidelity."""
@@ -80,29 +82,41 @@ class StudyProblem:
             precise=tuple(group.size - 1 for group in self.space.groups),
         )
 
-    def sampler(self, stage: Stage, seed: int) -> FrontSampler:
+    def sampler(self, stage: Stage, seed: int, history: History | None = None) -> FrontSampler:
         """Ours, over the space."""
-        layout = Layout(
+        return FrontSampler(
+            distributions=distributions(self.space),
+            accuracy=self.objectives.index(ACCURACY),
+            seed=seed,
+            proposer=self.proposer(stage),
+            layout=self.layout,
+            history=history,
+        )
+
+    def proposer(self, stage: Stage) -> FrontProposer:
+        """Ours at one fidelity, made once."""
+        if stage not in self._proposers:
+            self._proposers[stage] = FrontProposer(self.problem(stage))
+        return self._proposers[stage]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Groups as decisions."""
+        return Layout(
             [
                 [self._params(column, pick) for pick in range(group.size)]
                 for column, group in enumerate(self.space.groups)
             ]
         )
-        return FrontSampler(
-            distributions=distributions(self.space),
-            accuracy=self.objectives.index(ACCURACY),
-            seed=seed,
-            problem=self.problem(stage),
-            layout=layout,
-        )
 
     def observations(self, results: Sequence[Result]) -> Observations:
         """Of results that are done, in their order."""
-        rows = self.picks.rows([result.point for result in results])
+        accuracy = np.array([result.accuracy for result in results])
+        total = np.array([float(result.total) for result in results])
         return Observations(
-            picks=rows,
-            y=np.array([float(logit_error(result.accuracy, result.total)) for result in results]),
-            variance=np.array([counting_variance(result.accuracy, result.total) for result in results]),
+            picks=self.picks.rows([result.point for result in results]),
+            y=logit_error(accuracy, total),
+            variance=counting_variance(accuracy, total),
         )
 
     @cached_property

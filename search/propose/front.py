@@ -17,7 +17,8 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from search.propose.accuracy_model import AccuracyModel, Observations, nearest_to_front
+from search.front.pareto import non_dominated
+from search.propose.accuracy_model import AccuracyModel, Observations, Outlook, nearest_to_front
 from search.propose.acquisition import Front
 from search.propose.pool import Pool
 from search.propose.problem import Floats, Picks, Problem, accuracy_of
@@ -61,27 +62,58 @@ class FrontProposer:
             waiting: (n, num_decisions), candidates under way.
         """
         model = AccuracyModel(self.problem.prior, self._relevant(seen))
-        blocked = set(taken)
-        chosen: list[tuple[int, ...]] = []
-        reached = seen.picks
-        if waiting is not None and len(waiting):
-            reached, model = np.concatenate((reached, waiting)), model.believing(waiting)
-        precise = np.array(self.problem.precise, dtype=np.int64)
-        if not len(reached) and count and self.pool.is_open(precise) and precise.tobytes() not in blocked:
-            chosen.append(self.problem.precise)
-            blocked.add(precise.tobytes())
-            reached, model = precise[None], model.believing(precise[None])
-        if len(chosen) == count:
-            return chosen
+        under_way = np.zeros((0, len(self.problem.sizes)), np.int64) if waiting is None else waiting
+        reached = np.concatenate((seen.picks, under_way))
         picks, costs = self._candidates(model, reached, seed)
+        outlook = Outlook(model, np.concatenate((under_way, picks)))
+        for index in range(len(under_way)):
+            outlook.believe(index)
+        front, number = self.front(model, reached), len(reached)
+        blocked, chosen = set(taken), list[tuple[int, ...]]()
         while len(chosen) < count:
-            row = self._best(model, reached, picks, costs, blocked)
+            row = self._first(blocked) if not number + len(chosen) else None
             if row is None:
-                break
+                mean = outlook.mean[len(under_way) :]
+                deviation = None if number + len(chosen) < FIRST_RUNS else outlook.deviation[len(under_way) :]
+                best = _free(picks, costs, mean, front.improvement(costs, mean, deviation), blocked)
+                if best is None:
+                    break
+                row = picks[best]
+                outlook.believe(len(under_way) + best)
             chosen.append(tuple(row.tolist()))
             blocked.add(row.tobytes())
-            reached, model = np.concatenate((reached, row[None])), model.believing(row[None])
+            front = front.with_point(self.pool.costs(row[None])[0], float(accuracy_of(model.mean(row[None]))[0]))
         return chosen
+
+    def promote(self, seen: Observations, reached: Picks, waiting: Picks, count: int) -> list[tuple[int, ...]]:
+        """At most `count` of the candidates that wait: those expected to add most to the front of those reached.
+
+        Args:
+            seen: what was scored, at any fidelity.
+            reached: (n, num_decisions), run in full.
+            waiting: (m, num_decisions), each once, run at a lower fidelity only.
+            count: of the answer.
+        """
+        if not len(waiting):
+            return []
+        model = AccuracyModel(self.problem.prior, self._relevant(seen))
+        costs, outlook, front = self.pool.costs(waiting), Outlook(model, waiting), self.front(model, reached)
+        blocked, chosen = set[bytes](), list[tuple[int, ...]]()
+        while len(chosen) < min(count, len(waiting)):
+            deviation = None if len(reached) + len(chosen) < FIRST_RUNS else outlook.deviation
+            best = _free(waiting, costs, outlook.mean, front.improvement(costs, outlook.mean, deviation), blocked)
+            if best is None:
+                break
+            chosen.append(tuple(waiting[best].tolist()))
+            blocked.add(waiting[best].tobytes())
+            front = front.with_point(costs[best], float(accuracy_of(outlook.mean[best])))
+            outlook.believe(best)
+        return chosen
+
+    def _first(self, blocked: AbstractSet[bytes]) -> Picks | None:
+        """The most precise candidate, if it is known, free and within the limits."""
+        row = np.array(self.problem.precise, dtype=np.int64)
+        return row if self.pool.is_open(row) and row.tobytes() not in blocked else None
 
     def _candidates(self, model: AccuracyModel, reached: Picks, seed: int) -> tuple[Picks, Floats]:
         """Those of the pool; of many, those of largest hope."""
@@ -96,18 +128,6 @@ class FrontProposer:
             return picks[kept], costs[kept]
         return picks, costs
 
-    def _best(
-        self, model: AccuracyModel, reached: Picks, picks: Picks, costs: Floats, blocked: AbstractSet[bytes]
-    ) -> Picks | None:
-        """The free candidate of largest gain; equal ones by accuracy, then by cost."""
-        is_first = len(reached) < FIRST_RUNS
-        mean, deviation = model.predict(picks)
-        gain = self.front(model, reached).improvement(costs, mean, None if is_first else deviation)
-        for index in np.lexsort((costs[:, 0], mean, -gain)):
-            if picks[index].tobytes() not in blocked:
-                return np.asarray(picks[index])
-        return None
-
     def _relevant(self, seen: Observations) -> Observations:
         """The observations to learn from: of very many those nearest to the front."""
         if len(seen) <= MAX_LEARNED:
@@ -117,10 +137,20 @@ class FrontProposer:
     def front(self, model: AccuracyModel, reached: Picks) -> Front:
         """Of the posterior means at the candidates that were run."""
         costs = self.pool.costs(reached) if len(reached) else np.zeros((0, self.problem.num_costs))
+        accuracy = accuracy_of(model.mean(reached)) if len(reached) else np.zeros(0)
+        kept = non_dominated(np.column_stack((costs, -accuracy)))
         return Front(
-            costs=costs,
-            accuracy=accuracy_of(model.mean(reached)) if len(reached) else np.zeros(0),
+            costs=costs[kept],
+            accuracy=accuracy[kept],
             ideal=self.pool.ideal,
             reference=self.pool.reference,
             floor=self.problem.floor,
         )
+
+
+def _free(picks: Picks, costs: Floats, mean: Floats, gain: Floats, blocked: AbstractSet[bytes]) -> int | None:
+    """The free candidate of largest gain; equal ones by accuracy, then by cost. None: there is none."""
+    for index in np.lexsort((costs[:, 0], mean, -gain)).tolist():
+        if picks[index].tobytes() not in blocked:
+            return int(index)
+    return None

@@ -16,7 +16,7 @@ from hwmodel.network.choice import FLOAT, remove_filters, surviving_weights
 from hwmodel.table import CostTable
 from search.front.costs import COSTS
 from search.groups import AXES, AxisValue
-from search.propose.pricing import ModelTotals, Pricer
+from search.propose.pricing import Pricer
 from search.propose.problem import Floats, Picks
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
@@ -147,10 +147,10 @@ class ManyCosts:
     # ---- without -------------------------------------------------------------------------------
 
     @cached_property
-    def _parts(self) -> tuple[ModelTotals, list[dict[str, Floats]]]:
+    def _parts(self) -> tuple[dict[str, float], list[dict[str, Floats]]]:
         """What the most precise candidate costs, and per group what each combination adds to that."""
         graph, space = self._pricer.graph, self._picks.space
-        base = ModelTotals.of(graph, self._picks.config([len(found) - 1 for found in self._picks.combinations]))
+        base = self._pricer.costs(self._picks.config([len(found) - 1 for found in self._picks.combinations]))
         weights = sum(layer.weights for layer in graph.weight_layers)
         first = {layer.name for layer in graph.weight_layers}
         parts = []
@@ -173,7 +173,7 @@ class ManyCosts:
         base, parts = self._parts
         found = {}
         for name in ("avg_w_bits", "weight_bits", "bops"):
-            total = np.full(len(picks), float(getattr(base, name)))
+            total = np.full(len(picks), base[name])
             for column, part in enumerate(parts):
                 total += part[name][picks[:, column]]
             found[name] = total

@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from search.front.limits import Limits
-from search.front.objective import Objective
+from search.front.objective import Objective, first_cost
 from search.front.pareto import pareto_front
 from search.front.results import Result, Stage
 from search.guard.manifest import read_manifest
 from search.propose.accuracy_model import AccuracyModel, nearest_to_front
 from search.propose.assembling import StudyProblem
 from search.propose.problem import accuracy_of
-from search.propose.sensitivity import FILE, ScoreCache, Sensitivity, sensitivity_of, single_changes
+from search.propose.scores import FILE, ScoreCache
+from search.propose.sensitivity import Sensitivity, sensitivity_of, single_changes
 from search.space import Space
 from workloads.training.accuracy import Interval
 
@@ -75,11 +76,11 @@ def beliefs_of(
         done = [result for result in results if result.is_done and result.stage == stage]
         if not done:
             continue
-        seen = assembled.observations(done)
         if len(done) > MAX_BELIEVED:
-            first = next(objective for objective in objectives if objective.key)
-            rows = nearest_to_front(np.array([first.value(result) for result in done]), seen.y, MAX_BELIEVED)
-            seen, done = seen.at(rows), [done[row] for row in rows]
+            cost, accuracy = first_cost(objectives), np.array([result.accuracy for result in done])
+            costs = np.array([cost.value(result) for result in done])
+            done = [done[row] for row in nearest_to_front(costs, -accuracy, MAX_BELIEVED)]
+        seen = assembled.observations(done)
         model = AccuracyModel(assembled.prior(stage), seen)
         mean, deviation = model.predict(seen.picks)
         deviation = np.hypot(deviation, model.noise)

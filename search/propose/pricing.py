@@ -65,11 +65,14 @@ class Pricer:
             self.tables: dict[str, Table] = {}
         else:
             self.tables = dict(tables) if isinstance(tables, Mapping) else {"": tables}
+        self._modules = {layer.module for layer in graph.layers}
+        self._first = {layer.name for layer in graph.weight_layers}
+        self._parts: dict[tuple[int, Choice | None], tuple[float, float, float, float]] = {}
 
     def costs(self, config: CompressionConfig) -> dict[str, float]:
         """`Cost.key` -> value."""
         if not self.tables:
-            totals: Any = ModelTotals.of(self.graph, config)
+            totals: Any = self._plain_totals(config)
             return {cost.key: cost.of(totals) for cost in COSTS if not cost.needs_accelerator}
         choices = {module: choice.choice for module, choice in config.layers.items()}
         found: dict[str, float] = {}
@@ -80,6 +83,31 @@ class Pricer:
                     found[cost.key] = cost.of(totals)
                 elif cost.needs_accelerator:
                     found[at_chip(cost.key, name)] = cost.of(totals)
+        return found
+
+    def _plain_totals(self, config: CompressionConfig) -> ModelTotals:
+        """As `ModelTotals.of`, from what each layer adds at each choice."""
+        choices = {module: choice.choice for module, choice in config.layers.items()}
+        is_whole = self._modules.issuperset(choices) and choices.keys() >= set(self.graph.modules)
+        if not is_whole or any(":" in choice.pattern for choice in choices.values()):  # names and blocks to check
+            return ModelTotals.of(self.graph, config)
+        parts = [self._part(index, choices.get(layer.module)) for index, layer in enumerate(self.graph.layers)]
+        weighted, weights, weight_bits, bops = (sum(column) for column in zip(*parts, strict=True))
+        if not weights:
+            return ModelTotals.of(self.graph, config)
+        return ModelTotals(avg_w_bits=weighted / weights, weight_bits=weight_bits, bops=bops)
+
+    def _part(self, index: int, choice: Choice | None) -> tuple[float, float, float, float]:
+        """(weights * bits, weights, surviving weights * bits, bit operations) of one layer."""
+        found = self._parts.get((index, choice))
+        if found is None:
+            layer = self.graph.layers[index]
+            done = layer if choice is None else choice.annotate(layer)
+            bits = _bits(done)
+            own = layer.weights if layer.name in self._first else 0
+            kept = surviving_weights(done) * bits.w if layer.name in self._first else 0
+            found = (own * bits.w, own, kept, remove_filters(done).macs * bits.w * bits.i)
+            self._parts[index, choice] = found
         return found
 
     def table_of(self, key: str) -> tuple[Table | None, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,22 @@ class Prior:
     @property
     def num_kinds(self) -> int:
         return self.rises[0].shape[1] if self.rises else 0
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest sum of rises of any candidate."""
+        return max(1e-9, float(sum(rise.sum(axis=1).max(initial=0) for rise in self.rises)))
+
+    @cached_property
+    def likeness(self) -> tuple[tuple[Floats, Floats], ...]:
+        """Per decision: how alike its options are (num_options, num_options), in (0, 1], and their whole rises."""
+        found = []
+        for rise in self.rises:
+            whole = rise.sum(axis=1)
+            spread = max(float(np.ptp(whole)), 1e-9)
+            near = np.exp(-np.abs(whole[:, None] - whole[None, :]) / spread)
+            found.append((near, np.abs(rise).sum(axis=1)))
+        return tuple(found)
 
     def totals(self, picks: Picks) -> Floats:
         """Summed rises of candidates. Shape (n, num_kinds)."""
@@ -114,7 +131,12 @@ def accuracy_of(logit: Floats | float) -> Floats:
 
 
 def unique_rows(picks: Sequence[Sequence[int]] | Picks, width: int) -> Picks:
-    """The rows, each once, in the order of their first appearance."""
+    """The rows, each once, in the order of their first appearance.
+
+    Rows are told apart by a 64-bit hash: of a million rows one in 40 million is taken for another.
+    """
     matrix = np.asarray(picks, dtype=np.int64).reshape(-1, width)
-    _, first = np.unique(matrix, axis=0, return_index=True)
+    factors = np.random.default_rng(0).integers(2**63, size=width, dtype=np.int64) | 1
+    with np.errstate(over="ignore"):
+        _, first = np.unique(matrix @ factors, return_index=True)
     return matrix[np.sort(first)]

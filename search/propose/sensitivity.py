@@ -6,6 +6,9 @@ of
 weights and activations of a group are changed together, pair by pair: a narrow weight costs more under a narrow
 activation. Densities are changed alone, and their rises added.
 
+Where the evaluator tells images apart, a change is scored beside the reference on as many of them as its rise needs
+(`search.propose.subsets`).
+
 A rise is an estimate: along each axis it is made to fall as the value gets more precise (isotonic regression), and
 never below 0, so that no noise is credited as a gain.
 """
@@ -13,118 +16,28 @@ never below 0, so that no noise is credited as a gain.
 from __future__ import annotations
 
 import itertools
-import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
-from hwmodel.files import write_atomic
+from search.evaluating import Hits, IsEnough
 from search.groups import AxisValue, Group
-from search.guard.seal import seal, unseal
-from search.propose.problem import Floats, logit_error
-from search.scoring import Outcome, accuracy_fields, accuracy_of
+from search.propose.problem import Floats
+from search.propose.scores import ScoreCache
+from search.propose.subsets import Everything, SettledAgainst
+from search.scoring import Outcome
 from search.space import Space
 from workloads.compress.config import CompressionConfig
-from workloads.training.accuracy import Accuracy
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "sensitivity.json"
-SCHEMA_VERSION = 1
 #: Kinds of a rise, in the order of their columns.
 KINDS = ("w_bits", "a_bits", "density")
-#: A score is on disk after so long at most [s]; those that take longer than this are at once.
-FLUSH_S = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Score:
-    """A line of the file: `Outcome` of the configuration `key`, and what was changed for it."""
-
-    key: str
-    parameter: str
-    value: AxisValue | str | None
-    correct: int
-    total: int
-    score: float | None = None
-    error: str
-    wall_s: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.correct <= self.total:
-            raise ConfigError(f"`0 <= correct <= total` must hold, but got {self.correct} of {self.total}.")
-        if self.score is not None and not 0 <= self.score <= 1:
-            raise ConfigError(f"score must lie in [0, 1], but got {self.score}.")
-        if not self.error and not self.total and self.score is None:
-            raise ConfigError(f"{self.key} must hold an accuracy or an error.")
-
-    @property
-    def outcome(self) -> Outcome:
-        accuracy = None if self.error else accuracy_of(asdict(self))
-        return Outcome(accuracy=accuracy, error=self.error, wall_s=self.wall_s)
-
-
-class ScoreCache:
-    """Scores by configuration key in a JSON file, which is written whole: `flush` it, or use it in a `with` block.
-
-    Args:
-        path: the file; made with the first score.
-
-    Raises:
-        ConfigError: the file is not one of these.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._entries: dict[str, _Score] = {}
-        self._written_at = -FLUSH_S
-        self._is_dirty = False
-        if path.exists():
-            try:
-                data = unseal(json.loads(path.read_text(encoding="utf-8")), "the file", "")[0]
-                if data["schema"] != SCHEMA_VERSION:
-                    raise ValueError(f"schema must be {SCHEMA_VERSION}, but is {data['schema']!r}")
-                scores = [read_record(_Score, item) for item in data["scores"]]
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise ConfigError(f"{path}: is damaged: {error} Delete it: it is measured again.") from error
-            self._entries = {score.key: score for score in scores}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._entries
-
-    def get(self, key: str) -> Outcome | None:
-        """The outcome of a configuration, or None."""
-        item = self._entries.get(key)
-        return None if item is None else item.outcome
-
-    def put(self, key: str, outcome: Outcome, parameter: str, value: AxisValue | str | None) -> None:
-        """Keep an outcome, with what was changed for the reader of the file."""
-        self._entries[key] = _Score(
-            key=key,
-            parameter=parameter,
-            value=value,
-            **accuracy_fields(outcome.accuracy),
-            error=outcome.error,
-            wall_s=outcome.wall_s,
-        )
-        self._is_dirty = True
-        if time.monotonic() - self._written_at >= FLUSH_S:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is not on disk yet."""
-        if self._is_dirty:
-            data = {"schema": SCHEMA_VERSION, "scores": [asdict(score) for score in self._entries.values()]}
-            write_atomic(self._path, json.dumps(seal(data), indent=1) + "\n")
-            self._written_at, self._is_dirty = time.monotonic(), False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,19 +94,26 @@ def single_changes(space: Space) -> Iterator[Change]:
                 yield Change(group=group.name, combination=combination, point={**reference, **own})
 
 
+#: Scores configurations at the first fidelity, in their order; the rule ends the scoring of each (None: never).
+Score = Callable[[Sequence[CompressionConfig], IsEnough | None], Iterator[Outcome]]
+
+
 def measure_sensitivity(
     space: Space,
-    score: Callable[[Sequence[CompressionConfig]], Iterator[Outcome]],
+    score: Score,
     cache: ScoreCache,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    subsets: bool = False,
 ) -> Sensitivity:
     """Score every single change that the cache does not hold.
 
     Args:
         space: the candidates.
-        score: the first fidelity; outcomes in the order of the configurations.
+        score: the first fidelity.
         cache: in the run folder.
         progress: called with (done, total).
+        subsets: each on as many images as its rise needs; all of them for the reference.
 
     Raises:
         ConfigError: the most precise configuration cannot be scored, so nothing can.
@@ -203,13 +123,24 @@ def measure_sensitivity(
     missing = [index for index, config in enumerate(configs) if config.key not in cache]
     done = len(changes) - len(missing)
     progress(done, len(changes))
-    try:
-        for index, outcome in zip(missing, score([configs[index] for index in missing]), strict=True):
+
+    def keep(rows: Sequence[int], is_enough: IsEnough | None, reference: Hits | None) -> None:
+        nonlocal done
+        for index, outcome in zip(rows, score([configs[row] for row in rows], is_enough), strict=True):
             if not index and outcome.accuracy is None:
                 raise ConfigError(f"sensitivity: the most precise configuration cannot be scored: {outcome.error}")
-            cache.put(configs[index].key, outcome, changes[index].group, changes[index].value)
+            cache.put(configs[index].key, outcome, changes[index].group, changes[index].value, reference)
             done += 1
             progress(done, len(changes))
+
+    try:
+        if subsets:
+            keep([index for index in missing if not index], Everything(), None)
+            reference = cache.hits(configs[0].key)  # None where an earlier version measured it
+            rule = None if reference is None else SettledAgainst.of(reference)
+            keep([index for index in missing if index], rule, reference)
+        else:
+            keep(missing, None, None)
     finally:
         cache.flush()
     return sensitivity_of(space, cache)
@@ -222,23 +153,15 @@ def sensitivity_of(space: Space, cache: ScoreCache) -> Sensitivity:
         ConfigError: one is missing.
     """
     found: dict[str, dict[tuple[AxisValue, ...], float]] = {group.name: {} for group in space.groups}
-    reference = 0.0
+    first = space.config(space.most_precise).key
     for change in single_changes(space):
-        outcome = cache.get(space.config(change.point).key)
-        if outcome is None:
+        key = space.config(change.point).key
+        if key not in cache:
             raise ConfigError(f"sensitivity: {change.group} {change.value} must be scored first. Resume the run.")
-        if not change.group:
-            reference = _logit(outcome)
-        else:
-            found[change.group][change.combination] = _logit(outcome) - reference
+        if change.group:
+            found[change.group][change.combination] = cache.rise(key, first)
     rises = {group.name: _rises(group, found[group.name]) for group in space.groups}
-    return Sensitivity(reference=reference, rises=rises)
-
-
-def _logit(outcome: Outcome) -> float:
-    """Of the error; a configuration that cannot be scored gets everything wrong."""
-    total = outcome.accuracy.total if isinstance(outcome.accuracy, Accuracy) else 0
-    return float(logit_error(outcome.value or 0.0, total))
+    return Sensitivity(reference=cache.logit(first), rises=rises)
 
 
 def _rises(group: Group, found: Mapping[tuple[AxisValue, ...], float]) -> Floats:

@@ -1,4 +1,4 @@
-"""Tests with transformers and timm, which `.ci/run` installs in an environment of their own (`make extras`)."""
+"""Tests with transformers, timm, Ray and psycopg, which have an environment of their own (`make extras`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 
-MISSING = [name for name in ("transformers", "timm") if importlib.util.find_spec(name) is None]
+MISSING = [name for name in ("transformers", "timm", "ray", "psycopg") if importlib.util.find_spec(name) is None]
 if MISSING and os.environ.get("HWMODEL_EXTRAS"):
     raise RuntimeError(f"{' and '.join(MISSING)} must be installed here: make extras")
 if not MISSING and importlib.util.find_spec("torchvision") is not None:

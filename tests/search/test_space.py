@@ -195,3 +195,41 @@ def test_granularity_reaches_every_quantized_layer_and_leaves_old_spaces_as_they
     assert [choice.granularity for choice in choices[:-1]] == ["channel"] * (len(choices) - 1)
     assert choices[-1].is_float and choices[-1].granularity == "tensor"
     assert "granularity" not in Space.from_graph(graph).to_dict()
+
+
+# ---- values of single layers ---------------------------------------------------------------------
+
+
+def test_single_layers_have_values_of_their_own() -> None:
+    space = Space.from_graph(
+        make_graph(), w_bits=(2, 4, 8), density=(0.5, 1.0), frozen=None, groups={"stage1": ["layer1.*"]},
+        layers={"layer2.*": {"w_bits": [3, 5]}, "layer2.0.conv2": {"density": [1.0]}, "stage1": {"w_bits": [8]}},
+    )  # fmt: skip
+    found = {group.name: (group.w_bits, group.density) for group in space.groups}
+    assert found == {
+        "conv1": ((2, 4, 8), (0.5, 1.0)), "stage1": ((8,), (0.5, 1.0)), "layer2.0.conv1": ((3, 5), (0.5, 1.0)),
+        "layer2.0.conv2": ((2, 4, 8), (1.0,)), "fc": ((2, 4, 8), (0.5, 1.0)),
+    }  # fmt: skip
+    assert Space.from_dict(space.to_dict()).to_dict() == space.to_dict()
+    by_member = Space.from_graph(
+        make_graph(), groups={"stage1": ["layer1.*"]}, layers={"layer1.0.conv1": {"w_bits": [6]}}
+    )
+    assert by_member.groups[0].w_bits == (6,), "a layer speaks for its group"
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ({"layer9": {"w_bits": [4]}}, "layers.*layer9"),
+        (
+            {"layer1.*": {"bits": [4]}},
+            r"layers: 'layer1\.\*': must be among w_bits, a_bits, density, but got 'bits'",
+        ),
+        ({"layer1.*": [4]}, r"layers: 'layer1\.\*' must be values by axis"),
+        ({"layer1.*": {"w_bits": [4]}, "*.conv1": {"w_bits": [8]}}, "disagree on 'layer1.0.conv1'. Name it alone"),
+        ({"layer1.*": {"w_bits": [99]}}, "w_bits must be an integer"),
+    ],
+)
+def test_what_is_no_value_of_a_layer_is_said(layers: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Space.from_graph(make_graph(), layers=layers)

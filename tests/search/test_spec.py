@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hwmodel.errors import HwModelError
+from hwmodel.errors import ConfigError, HwModelError
 from search.space import Space
 from search.spec import parse_spec, read_spec
 from tests.search.helpers import make_graph
@@ -98,3 +98,32 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_bad_files(text: str, message: str) -> None:
     with pytest.raises(HwModelError, match=message):
         parse_spec(text)
+
+
+# ---- several accelerators, limits, samplers ------------------------------------------------------
+
+
+def test_of_several_accelerators_each_has_a_cost() -> None:
+    spec = parse_spec("model: resnet8\naccelerators: [eyeriss, edge_npu]\n")
+    assert spec.accelerator == "eyeriss"
+    assert spec.objectives == ["accuracy", "energy", "energy@edge_npu"]
+    again = parse_spec(spec.to_yaml())
+    assert (again.accelerators, again.objectives) == (spec.accelerators, spec.objectives)
+    with pytest.raises(ConfigError, match="accelerators: must begin with accelerator 'tpu_v1'"):
+        parse_spec("model: resnet8\naccelerator: tpu_v1\naccelerators: [eyeriss, edge_npu]\n")
+
+
+def test_limits_and_samplers_are_checked_when_the_file_is_read() -> None:
+    spec = parse_spec(
+        "model: resnet8\naccelerator: eyeriss\nlimits: {latency: <= 2 ms, accuracy: 0.9}\nsearch: {sampler: tpe}\n"
+    )
+    assert spec.limits == {"latency": "<= 2 ms", "accuracy": 0.9}
+    assert spec.search.sampler == "tpe"
+    for text, message in (
+        ("limits: {latensy: <= 2 ms}", "limits"),
+        ("limits: {latency: <= 2 ms}", "limits: latency needs an accelerator"),
+        ("search: {sampler: frond}", "sampler.*front"),
+        ("objectives: [accuracy, energy@]", "objectives"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            parse_spec(f"model: resnet8\n{text}\n")

@@ -460,3 +460,23 @@ def test_a_study_of_an_earlier_version_was_fused(tmp_path: Path) -> None:
     open_study(tmp_path)
     with pytest.raises(ConfigError, match="used fuse true, now false"):
         open_study(tmp_path, fuse=False)
+
+
+# ---- several accelerators ------------------------------------------------------------------------
+
+
+def test_costs_on_several_accelerators_are_objectives(tmp_path: Path) -> None:
+    study = open_study(
+        tmp_path / "two", accelerator=["eyeriss", "edge_npu"], objectives=["accuracy", "energy", "energy@edge_npu"]
+    )
+    study.run(trials=4, qat=5)
+    for name, key in (("eyeriss", "energy_pj"), ("edge_npu", "energy_pj@edge_npu")):
+        for result in study.results():
+            config = CompressionConfig.from_dict(result.config)
+            cost = evaluate(GRAPH, load_accelerator(name), config)
+            assert result.costs[key] == pytest.approx(cost.energy_pj, rel=1e-12)
+    assert [axis.label for axis in study.objectives] == ["Accuracy", "Energy", "Energy (edge_npu)"]
+    with pytest.raises(ConfigError, match=r"energy@edge_npo needs a further accelerator of that name.*edge_npu"):
+        open_study(tmp_path / "x", accelerator=["eyeriss", "edge_npu"], objectives=["accuracy", "energy@edge_npo"])
+    with pytest.raises(ConfigError, match="each name may be given once, but got eyeriss, eyeriss"):
+        open_study(tmp_path / "y", accelerator=["eyeriss", "eyeriss"])

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -149,12 +149,10 @@ class LayerChoice:
 
         `keep_channels`, `granularity`, `observer` and `rounding` are there only where they are set.
         """
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, default in _OPTIONAL.items():
-            value = values.pop(name)
-            if value != default:
-                values[name] = list(value) if isinstance(value, tuple) else value
-        return values
+        found = dict(_plain(self))
+        if "keep_channels" in found:
+            found["keep_channels"] = list(found["keep_channels"])
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -235,7 +233,7 @@ class CompressionConfig:
             raise ConfigError(
                 f"a configuration must be {{'layers': {{module: choice}}}}, but has keys {sorted(data)}"
             )
-        return cls(_by_name(data["layers"], LayerChoice.from_dict))
+        return cls(_by_name(data["layers"], _choice_of))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON, in the order of construction."""
@@ -244,8 +242,7 @@ class CompressionConfig:
     @cached_property
     def key(self) -> str:
         """16 hex digits of the content; the order of names does not matter."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return config_key(self.to_dict())
 
     def annotate(self, graph: LayerGraph) -> LayerGraph:
         """The graph with bits and densities; modules with weights that are not named become float 32/32.
@@ -291,6 +288,17 @@ class CompressionConfig:
         return (type(self), (dict(self.layers),))
 
 
+@lru_cache(maxsize=4096)
+def _plain(choice: LayerChoice) -> Mapping[str, Any]:
+    """What `LayerChoice.to_dict` copies."""
+    values: dict[str, Any] = {f.name: getattr(choice, f.name) for f in fields(choice)}
+    for name, default in _OPTIONAL.items():
+        value = values.pop(name)
+        if value != default:
+            values[name] = value
+    return MappingProxyType(values)
+
+
 def _by_name(values: Mapping[str, Any], make: Callable[[Any], LayerChoice]) -> dict[str, LayerChoice]:
     choices = {}
     for name, value in values.items():
@@ -299,6 +307,25 @@ def _by_name(values: Mapping[str, Any], make: Callable[[Any], LayerChoice]) -> d
         except ConfigError as error:
             raise ConfigError(f"{name!r}: {error}") from None
     return choices
+
+
+def config_key(data: Mapping[str, Any]) -> str:
+    """16 hex digits of a configuration as `CompressionConfig.to_dict` writes it."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _choice_of(data: Mapping[str, Any]) -> LayerChoice:
+    """`LayerChoice.from_dict`; a run holds few different ones, each a great many times."""
+    try:
+        return _known_choice(tuple((key, type(value), value) for key, value in data.items()))
+    except (TypeError, AttributeError):  # a list among the values, or no mapping
+        return LayerChoice.from_dict(data)
+
+
+@lru_cache(maxsize=4096)
+def _known_choice(items: tuple[tuple[str, type, Any], ...]) -> LayerChoice:
+    return LayerChoice.from_dict({key: value for key, _, value in items})
 
 
 def check_matches(name: str, graph: LayerGraph) -> None:

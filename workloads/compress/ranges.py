@@ -101,7 +101,7 @@ def mse_steps(rows: Tensor, qn: float, qp: float, offset: float, num_candidates:
     reach = _reach(flat.amin(1), flat.amax(1), qn, qp, offset)
     steps = torch.where(reach > 0, reach * _factors(rows.device, num_candidates)[:, None], 1.0)
     at_once = max(1, SEARCH_BLOCK // max(1, flat.numel()))
-    errors = torch.cat([_squared_errors(flat, part, qn, qp, offset, gaps) for part in steps.split(at_once)])
+    errors = torch.cat([_squared_errors(flat, part, qn, qp, offset, gaps) for part in torch.split(steps, at_once)])
     errors = torch.where(errors.isnan(), torch.inf, errors)
     smallest, order = errors.amin(0), torch.arange(len(steps), device=rows.device)[:, None]
     first = torch.where(errors == smallest, order, len(steps) - 1).amin(0)

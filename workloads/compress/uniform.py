@@ -56,6 +56,7 @@ class Ends:
         return cls.many_of_steps(step, qn, qp, offset, beta)[0]
 
     @classmethod
+    @np.errstate(all="ignore")
     def many_of_steps(cls, *grids: Tensor | None) -> list[Self]:
         """Of one grid or several: step, qn, qp, offset and beta, each with a number for every grid."""
         real, least, found = _real(grids[0]), _real(grids[0])(TINY_STEP), []
@@ -67,6 +68,7 @@ class Ends:
         return found
 
     @classmethod
+    @np.errstate(all="ignore")
     def of_clip(cls, alpha: Tensor, qn: Tensor, qp: Tensor, offset: Tensor) -> Self:
         """Of the grid of PACT."""
         real = _real(alpha)
@@ -231,6 +233,7 @@ class _LearnedStep(torch.autograd.Function):
         return grad_x, grad_step, None, None, None, along_offset, None, None
 
 
+@np.errstate(all="ignore")
 def _for_step(residual: Tensor, step: Tensor, offset: Tensor, ends: Ends, num: int) -> Tensor:
     """residual / size * sign(step) / sqrt(num * top), of one grid, in the arithmetic of its tensors. In place."""
     real = _real(step)

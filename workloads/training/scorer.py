@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +14,27 @@ from hwmodel.errors import ConfigError
 from workloads.compress.calibration import calibrate, reestimate_norms
 from workloads.compress.config import CompressionConfig
 from workloads.compress.transform import apply
+from workloads.storage.weights import CarriedState
 from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
+from workloads.training.growing import Hits, IsEnough, growing_hits, num_countable
 from workloads.training.inputs import DataLike, InMemory, SplitSource, feed_of, first_inputs
 from workloads.training.loop import finetune
 from workloads.training.measuring import Metric, MetricValue, measure
-from workloads.training.records import Progress
+from workloads.training.records import EpochRecord, Progress
 from workloads.training.run import Loss
 from workloads.training.settings import TrainSettings
 from workloads.training.together.many import AUTO, Sizes, Trained, check_batch, finetune_many
 from workloads.training.together.train import ProgressOfMany
 
 CALIBRATION_IMAGES = 256
+
+
+class _StoppedError(Exception):
+    """Ends a finetuning that is watched."""
+
+    def __init__(self, score: Accuracy | MetricValue) -> None:
+        self.score = score
 
 
 class Scorer:
@@ -83,7 +93,10 @@ class Scorer:
         Raises:
             ConfigError: the configuration does not fit the model.
         """
-        model = apply(self._model, config, seed=0)
+        return self._compressed(self._model, config)
+
+    def _compressed(self, start: nn.Module, config: CompressionConfig) -> nn.Module:
+        model = apply(start, config, seed=0)
         calibrate(model, self._calibration, weights=False)
         reestimate_norms(model, self._calibration)
         return model
@@ -91,6 +104,18 @@ class Scorer:
     def ptq(self, config: CompressionConfig) -> Accuracy | MetricValue:
         """Validation accuracy without training."""
         return self.validation(self.compressed(config))
+
+    def num_images(self) -> int:
+        """Validation images that `ptq_hits` counts one by one; 0 for a metric, a stream, or targets per token."""
+        return num_countable(self.data.validation) if self.metric is None else 0
+
+    def ptq_hits(self, config: CompressionConfig, is_enough: IsEnough) -> Hits:
+        """Which validation images are right without training, in a fixed order, until `is_enough`. Shape (n,).
+
+        Raises:
+            ConfigError: the configuration does not fit the model, or answers cannot be counted one by one.
+        """
+        return growing_hits(self.compressed(config), self.data.validation, is_enough, self.device)
 
     def qat(
         self, config: CompressionConfig, seed: int = 0, progress: Progress | None = None
@@ -105,8 +130,70 @@ class Scorer:
         Raises:
             ConfigError: the configuration does not fit the model, or training diverged.
         """
-        model = self.compressed(config)
-        settings = replace(self.settings, seed=seed)
+        return self._finetuned(self.compressed(config), replace(self.settings, seed=seed), progress)
+
+    def qat_short(
+        self, config: CompressionConfig, seed: int, share: float, start: CarriedState | None = None
+    ) -> tuple[Accuracy | MetricValue, nn.Module]:
+        """`qat` in a share of the epochs, on the same schedule (`TrainSettings.shortened`).
+
+        Args:
+            config: the candidate.
+            seed: replaces the one of the settings.
+            share: of the epochs, in (0, 1]; one epoch at least.
+            start: weights of a finetuned candidate, under whatever configuration; None starts from the float model.
+
+        Raises:
+            ConfigError: as `qat`, or the weights are of another model.
+        """
+        settings = replace(self.settings, seed=seed).shortened(share)
+        model = self._compressed(self._model if start is None else self._started(start), config)
+        return self._finetuned(model, settings, None)
+
+    def qat_watched(
+        self, config: CompressionConfig, seed: int, shares: Sequence[float], stop: Callable[[float, Any], bool]
+    ) -> tuple[Accuracy | MetricValue, nn.Module]:
+        """`qat`, looked at on its way: the same result to the last bit, unless it is ended early.
+
+        Args:
+            config: the candidate.
+            seed: replaces the one of the settings.
+            shares: of the epochs, after which the validation split is measured; of the last epoch nothing is asked.
+            stop: (share, validation accuracy) -> the run ends here, and this accuracy is its answer.
+
+        Raises:
+            ConfigError: as `qat`.
+        """
+        settings, model = replace(self.settings, seed=seed), self.compressed(config)
+        looks = {max(1, round(settings.epochs * share)): share for share in shares}
+
+        def look(record: EpochRecord) -> None:
+            share = looks.get(record.epoch)
+            if (
+                share is not None
+                and record.epoch < settings.epochs
+                and stop(share, score := self.validation(model))
+            ):
+                raise _StoppedError(score)
+
+        try:
+            return self._finetuned(model, settings, look)
+        except _StoppedError as stopped:
+            return stopped.score, model.eval()
+
+    def _started(self, start: CarriedState) -> nn.Module:
+        """The float model with the weights of a finetuned candidate, without what only compressed models have."""
+        model = copy.deepcopy(self._model)
+        state, own = start.state_dict(), model.state_dict()
+        missing = [name for name, value in own.items() if name not in state or state[name].shape != value.shape]
+        if missing:
+            raise ConfigError(f"start: must hold the weights of this model, but {missing[0]!r} is none of it.")
+        model.load_state_dict({name: state[name] for name in own})
+        return model
+
+    def _finetuned(
+        self, model: nn.Module, settings: TrainSettings, progress: Progress | None
+    ) -> tuple[Accuracy | MetricValue, nn.Module]:
         teacher = self._model if settings.distill_weight > 0 else None
         finetune(
             model, self.data.train, settings, loss=self.loss, teacher=teacher, device=self.device, progress=progress

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from hwmodel.errors import ConfigError, check_keys, check_one_of
@@ -171,6 +171,17 @@ class TrainSettings:
             for index, f in enumerate(fields(self))
             if (value := getattr(self, f.name)) != f.default or index < first_new
         }
+
+    def shortened(self, share: float) -> Self:
+        """The same schedule in a share of the epochs, one at least: warm-up and milestones shrink with it."""
+        if not 0 < share <= 1:
+            raise ConfigError(f"`0 < share <= 1` must hold, but got share={share!r}")
+        return replace(
+            self,
+            epochs=min(self.epochs, max(1, round(self.epochs * share))),
+            warmup_epochs=self.warmup_epochs * share,
+            milestones=tuple(step * share for step in self.milestones),
+        )
 
     @property
     def order_seed(self) -> int:

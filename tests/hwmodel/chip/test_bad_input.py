@@ -25,6 +25,8 @@ def test_dims(dims):
 def test_dims_beyond_exact_counts():
     with pytest.raises(LayerError, match=r"layer 'x': dims: `product <= 2\^53` must hold \(MACs\), but got 1e\+20"):
         Layer(name="x", dims={"K": 10**10, "C": 10**10})
+    with pytest.raises(LayerError, match=r"but got 1e\+400"):  # nor does a float hold it
+        Layer(name="x", dims={"K": 10**400})
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, (1, 0), (1, 2, 3), None, "2"])

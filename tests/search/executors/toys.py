@@ -7,22 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.executors import Job
 from search.observer import Observer
-from tests.search.helpers import Count
+from tests.search.helpers import Count, ToyScorer
 from workloads.compress.config import CompressionConfig
 
-GOOD, ONCE = 8, 1
-#: Weight bits of `fc` -> what the evaluator does.
-DEADS = {"kill": 2, "exit": 3, "hang": 4, "nan": 5, "error": 6, "bug": 7}
+#: What the evaluator does -> weight bits of `fc` that ask for it.
+ACTS = {"good": 8, "kill": 2, "exit": 3, "hang": 4, "nan": 5, "error": 6, "bug": 7, "memory": 9}
 
 
 def config_of(act: str, number: int = 0) -> CompressionConfig:
     """A configuration that makes `Toy` do something; different numbers give different keys."""
-    return CompressionConfig.from_bits({"fc": DEADS.get(act, GOOD), "conv1": 2 + number % 7, "c2": 2 + number // 7})
+    return CompressionConfig.from_bits({"fc": ACTS[act], "conv1": 2 + number % 7, "conv2": 2 + number // 7})
 
 
 def jobs_of(*acts: str) -> list[Job]:
@@ -38,39 +38,73 @@ class Toy:
     """An evaluator, and the factory of itself.
 
     Attributes:
-        folder: where its calls leave traces; a file `spare` there makes every death pass the second time.
+        folder: gets a file per candidate, with a line per try: the process that made it.
+        spare: what kills a worker, or lacks memory, passes at the second try.
         pause_s: of a good candidate [s].
     """
 
     folder: Path
+    spare: bool = False
     pause_s: float = 0.0
 
     def __call__(self) -> Toy:
         return self
 
     def ptq(self, config: CompressionConfig) -> Count | float:
-        act = next((name for name, bits in DEADS.items() if config.layers["fc"].w_bits == bits), "good")
-        mark = self.folder / f"{config.key}.tried"
-        is_first = not mark.exists()
-        with mark.open("a") as file:
+        act = next(name for name, bits in ACTS.items() if config.layers["fc"].w_bits == bits)
+        path = self.folder / config.key
+        with path.open("a") as file:
             file.write(f"{os.getpid()}\n")
-        if is_first or not (self.folder / "spare").exists():
-            if act == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if act == "exit":
-                os._exit(3)
+        if not self.spare or len(tries_of(self.folder, config)) == 1:
+            self._fail(act)
+        time.sleep(self.pause_s)
+        return float("nan") if act == "nan" else Count(correct_of(config))
+
+    def _fail(self, act: str) -> None:
+        if act == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if act == "exit":
+            os._exit(3)
         if act == "hang":
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-            (self.folder / "child.pid").write_text(str(child.pid))
+            (self.folder / "child").write_text(str(child.pid))
             time.sleep(600)
-        if act == "nan":
-            return float("nan")
+        if act == "memory":
+            raise MemoryError
         if act == "error":
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
         if act == "bug":
             raise KeyError("a bug")
-        time.sleep(self.pause_s)
-        return Count(correct_of(config))
+
+
+def tries_of(folder: Path, config: CompressionConfig) -> list[int]:
+    """The process of every try at a candidate."""
+    return [int(line) for line in (folder / config.key).read_text().split()]
+
+
+@dataclass(frozen=True)
+class Fragile:
+    """A toy scorer of which every fourth candidate kills its worker, once.
+
+    Attributes:
+        folder: gets a file per candidate.
+    """
+
+    folder: Path
+
+    def _strike(self, name: str) -> None:
+        path = self.folder / name
+        if int(name[:8], 16) % 4 == 0 and not path.exists():
+            path.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def ptq(self, config: CompressionConfig) -> Count:
+        self._strike(config.key)
+        return ToyScorer().ptq(config)
+
+    def qat(self, config: CompressionConfig, seed: int) -> tuple[Count, None]:
+        self._strike(config.key[::-1])
+        return ToyScorer().qat(config, seed)
 
 
 class Heard(Observer):
@@ -91,11 +125,9 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def within(seconds: float, is_true: object) -> bool:
-    """A condition holds before so many seconds are over."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if is_true():  # type: ignore[operator]
-            return True
+def wait_until(is_true: Callable[[], bool], limit_s: float = 240) -> None:
+    """Wait for a condition; the limit only ends a test that would hang."""
+    end = time.monotonic() + limit_s
+    while not is_true():
+        assert time.monotonic() < end, "it never happens"
         time.sleep(0.05)
-    return False

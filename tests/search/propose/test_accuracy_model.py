@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
-from search.propose.accuracy_model import AccuracyModel, Observations, nearest_to_front, no_observations
+from search.propose.accuracy_model import AccuracyModel, Observations, Outlook, nearest_to_front, no_observations
 from search.propose.problem import Floats, Picks, Prior, accuracy_of, logit_error
 
 SIZES = (3, 4, 2, 3)
@@ -85,9 +85,9 @@ def test_the_posterior_is_that_of_scikit_learn(seed: int) -> None:
 def test_the_scales_are_those_of_largest_posterior_density() -> None:
     rng = np.random.default_rng(1)
     prior = make_prior(rng)
-    picks = draw(rng, 30)
-    y = -2 + 0.3 * prior.totals(picks).sum(axis=1) + rng.normal(0, 0.2, 30)
-    seen = Observations(picks=picks, y=y, variance=np.full(30, 0.001))
+    picks = draw(rng, 32)
+    y = -2 + 0.3 * prior.totals(picks).sum(axis=1) + rng.normal(0, 0.2, 32)
+    seen = Observations(picks=picks, y=y, variance=np.full(32, 0.001))
     best = AccuracyModel(prior, seen).scales
 
     def density(scales: Floats) -> float:
@@ -128,15 +128,25 @@ def test_recovery_of_each_kind_is_learned_apart() -> None:
     assert np.corrcoef(summed, expected)[0, 1] > 0.99
 
 
-def test_believing_changes_no_mean_and_lowers_deviations() -> None:
+def test_believing_is_observing_what_is_expected() -> None:
+    """A candidate that scores its mean moves no mean; the deviations are those of a model that has seen it."""
     rng = np.random.default_rng(3)
-    prior = make_prior(rng)
+    prior, scales = make_prior(rng), np.array([0.3, 0.1, 0.08])
     seen = Observations(picks=draw(rng, 8), y=rng.normal(-1, 0.3, 8), variance=np.full(8, 0.002))
-    model, new = AccuracyModel(prior, seen), draw(rng, 20)
-    after = model.believing(new[:1])
-    assert after.mean(new) == pytest.approx(model.mean(new), abs=1e-9)
-    assert (after.predict(new)[1] <= model.predict(new)[1] + 1e-9).all()
-    assert after.predict(new[:1])[1][0] < 0.9 * model.predict(new[:1])[1][0]
+    model, new = AccuracyModel(prior, seen, scales), draw(rng, 20)
+    outlook = Outlook(model, new)
+    for index in (0, 7):
+        outlook.believe(index)
+    both = new[[0, 7]]
+    after = Observations(
+        picks=np.concatenate((seen.picks, both)),
+        y=np.concatenate((seen.y, model.mean(both))),
+        variance=np.full(10, 0.002),
+    )
+    mean, deviation = AccuracyModel(prior, after, scales).predict(new)
+    assert outlook.mean == pytest.approx(mean, abs=1e-9)
+    assert outlook.deviation == pytest.approx(deviation, abs=1e-7)
+    assert (outlook.deviation <= model.predict(new)[1] + 1e-9).all()
 
 
 def test_logits_are_finite_and_invert() -> None:

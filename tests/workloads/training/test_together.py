@@ -228,7 +228,7 @@ def test_a_teacher_a_loss_and_numbers_as_targets() -> None:
         return nn.functional.multi_margin_loss(outputs, targets)
 
     made = candidates([config(w_bits=w, a_bits=4) for w in (2, 3)], net())
-    assert_same(made, several(2), loss=loss)
+    assert_together(assert_same(made, several(2), loss=loss))
 
 
 def test_frozen_and_unused_parameters_stay() -> None:
@@ -295,9 +295,19 @@ class Dropping(Net):
         return super().forward(self.drop(x))
 
 
+class Ruleless(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + nn.functional.kl_div(x, x.detach().exp(), reduction="batchmean")
+
+
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [(Branching, "many at once"), (Forgetful, "many at once"), (Dropping, "'drop' drops values")],
+    [
+        (Ruleless, "batching rule for aten::kl_div"),
+        (Branching, "many at once"),
+        (Forgetful, "many at once"),
+        (Dropping, "'drop' drops values"),
+    ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_what_cannot_be_one_trains_alone_and_says_so(kind: type[Net], why: str) -> None:
@@ -334,7 +344,7 @@ def test_hooks_and_other_structures_train_apart() -> None:
 
 def test_other_attributes_are_another_structure() -> None:
     first, second, third = net(), net(), net()
-    second.deep.stride = (1, 2)
+    second.deep.padding_mode = "replicate"
     trained = finetune_many([first, second, third], data(), several(), device="cpu", batch=3)
     assert [how.together for how in trained] == [2, 1, 2]
 

@@ -7,6 +7,7 @@ grid are sums over its candidate's part.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def on_step(
 ) -> Tensor:
     """`uniform_quantize`."""
     if is_mapped():
-        out: Tensor = _Step.apply(x, step, qn, qp, offset, beta, num, rounding)
+        out: Tensor = _step(x, step, qn, qp, offset, beta, num, rounding)
         return out
     return uniform_quantize(x, step, qn, qp, offset, num, beta=beta, rounding=rounding)
 
@@ -49,7 +50,7 @@ def on_clip(
 ) -> Tensor:
     """`clip_quantize`."""
     if is_mapped():
-        out: Tensor = _Clip.apply(x, alpha, qn, qp, offset, rounding)
+        out: Tensor = _clip(x, alpha, qn, qp, offset, rounding)
         return out
     return clip_quantize(x, alpha, qn, qp, offset, rounding=rounding)
 
@@ -74,7 +75,7 @@ class _Step(_Mapped):
         step, qn, qp, offset, beta = vectors
         num, rounding = args[6:]
         if _goes_apart(x, vectors) and not isinstance(rounding, Tensor):
-            out: Tensor = _StepsApart.apply(x, step, qn, qp, offset, beta, num, rounding)
+            out: Tensor = _steps_apart(x, step, qn, qp, offset, beta, num, rounding)
             return out, 0
         return uniform_quantize(x, step, qn, qp, offset, num, beta=beta, rounding=rounding), 0
 
@@ -123,7 +124,7 @@ class _StepsApart(torch.autograd.Function):
         clip, sums = torch.ops.aten.hardtanh_backward.grad_input, []
         for index, (g, own, result, ends) in enumerate(zip(grad, x, grad_x, ctx.ends, strict=True)):
             clip(g, own, ends.low, ends.high, grad_input=result)
-            if out is not None:
+            if out is not None and work is not None:
                 clip(own, own, ends.low, ends.high, grad_input=work)
                 sums.append(torch.sub(out[index], work, out=work).mul_(g).sum())
         if out is None:
@@ -134,6 +135,11 @@ class _StepsApart(torch.autograd.Function):
             outside = (grad - grad_x).sum_to_size(beta.shape)
             along_offset, residual = outside * factor, residual - beta * outside
         return grad_x, residual / grid_size(step) * step.sign() * factor, None, None, None, along_offset, None, None
+
+
+_step: Callable[..., Tensor] = _Step.apply
+_clip: Callable[..., Tensor] = _Clip.apply
+_steps_apart: Callable[..., Tensor] = _StepsApart.apply
 
 
 def _like(x: Tensor) -> Tensor:

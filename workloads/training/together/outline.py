@@ -26,9 +26,9 @@ OWN_SETTINGS = (
     "lr", "weight_decay", "schedule", "warmup_epochs", "milestones", "gamma", "lr_floor", "clip_norm", "seed",
     "data_seed",
 )  # fmt: skip
-_INTERNAL = frozenset(vars(nn.Module())) | {"training"}
+_INTERNAL = frozenset(vars(nn.Module())) | {"training", "_compiled_call_impl"}
 #: Of a compressed layer: what its tensors say, or what only setting a grid needs.
-_OF_LAYERS = frozenset({"choice", "pattern", "_owner"})
+_OF_LAYERS = frozenset({"choice", "pattern", "input_quantizer", "weight_quantizer", "_owner"})
 #: Of a quantizer: what its gradients and its rounding follow.
 _OF_QUANTIZERS = ("kind", "axis", "rounding", "symmetric", "follows")
 
@@ -76,8 +76,8 @@ def reason_apart(model: nn.Module, settings: TrainSettings) -> str:
 
 
 def _reason_of(module: nn.Module) -> str:
-    if is_hooked(module):
-        return "has hooks"
+    if is_hooked(module) or module._compiled_call_impl is not None:
+        return "has hooks, or is compiled"
     if isinstance(module, OwnForward):
         return "is a layer with a forward of its own"
     if isinstance(module, Quantizer) and module.rounding == "stochastic":
@@ -102,7 +102,7 @@ def outline(model: nn.Module, settings: TrainSettings) -> Outline:
         fixed[name] = _piece(module, names)
         if isinstance(module, COMPRESSIBLE):
             choices |= {f"{name}.{key}": value for key, value in _choices(module).items()}
-            if len(partners(model, module.weight)) > 1:
+            if len(partners(model, module.get_parameter("weight"))) > 1:
                 fixed[f"{name}, shared"] = (type(module), *_choices(module).values())
     return Outline(fixed, choices)
 
@@ -143,7 +143,7 @@ def _choices(module: nn.Module) -> dict[str, Any]:
 def _rounding(quantizer: Quantizer | None) -> tuple[Any, ...] | None:
     if quantizer is None:
         return None
-    shapes = {key: (tuple(p.shape), p.requires_grad) for key, p in quantizer.named_parameters()}
+    shapes: dict[str, Any] = {key: (tuple(p.shape), p.requires_grad) for key, p in quantizer.named_parameters()}
     shapes |= {key: (tuple(b.shape), b.dtype) for key, b in quantizer.named_buffers()}
     return type(quantizer), *(getattr(quantizer, name, None) for name in _OF_QUANTIZERS), shapes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from workloads.training.together.stack import Stack
-from workloads.training.together.step import Batch, Batches, Task, loss_with, losses_of
+from workloads.training.together.step import Batch, Batches, Task, loss_alone, losses_of
 
+#: How torch begins to say that an op has no rule for a candidate dim, and runs candidate by candidate.
+SLOW = "There is a performance drop"
 #: Of a loss: float noise moves values across the borders of coarse grids, another structure moves it further.
 AGREE = 0.02
 #: Sizes tried grow twofold while a candidate's share of the time falls by this factor at least.
@@ -44,7 +47,9 @@ def look(models: Sequence[nn.Module], task: Task) -> Seen:
     try:
         stack = Stack(models)
         batch = next(Batches(task).epoch())
-        losses, _ = losses_of(stack, batch, task, _copied(stack))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=SLOW)
+            losses, _ = losses_of(stack, batch, task, _copied(stack))
         found = torch.autograd.grad(losses.sum(), list(stack.leaves.values()), allow_unused=True)
     except torch.OutOfMemoryError:
         raise
@@ -54,7 +59,7 @@ def look(models: Sequence[nn.Module], task: Task) -> Seen:
     unused = frozenset(name for name, grad in zip(stack.leaves, found, strict=True) if grad is None)
     apart: dict[int, str] = {}
     for index, (model, loss) in enumerate(zip(models, losses.tolist(), strict=True)):
-        alone = _loss_alone(model, batch, task.part([index]), index)
+        alone = _loss_alone(model, batch, task, index)
         if not abs(loss - alone) <= AGREE * max(1.0, abs(alone)) and torch.isfinite(torch.tensor(alone)):
             apart[index] = f"its first loss would be {loss:.4g} among many, but is {alone:.4g}"
     return Seen(unused=unused, apart=apart)
@@ -65,7 +70,7 @@ def _loss_alone(model: nn.Module, batch: Batch, task: Task, index: int) -> float
     model.train()
     state: dict[str, Tensor] = dict(model.named_parameters())
     state |= {name: buffer.clone() for name, buffer in model.named_buffers()}
-    return float(loss_with(model, state, *batch.of(index), task)[0])
+    return float(loss_alone(model, state, batch, index, task))
 
 
 def _copied(stack: Stack) -> dict[str, Tensor]:

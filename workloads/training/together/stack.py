@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.layers import QuantLayer
+from workloads.compress.layers import COMPRESSIBLE, QuantLayer
 from workloads.compress.quantizers import DoReFaWeight, Quantizer
 from workloads.compress.replacing import replace_modules
 
@@ -41,9 +41,9 @@ class Stack:
         values = {name: self._stacked(name) for name in names}
         self.num_decayed = sum(shapes[name].numel() for name in names if len(shapes[name]) >= 2)
         self.trained = torch.cat([value.reshape(len(self.models), -1) for value in values.values()], 1)
-        parts = self.trained.split([shapes[name].numel() for name in names], 1)
+        parts = torch.split(self.trained, [shapes[name].numel() for name in names], 1)
         self.leaves = {
-            name: part.unflatten(1, shapes[name] or (1,)).reshape(len(self.models), *shapes[name]).detach()
+            name: part.view(len(self.models), *shapes[name]).detach()
             for name, part in zip(names, parts, strict=True)
         }
         for leaf in self.leaves.values():
@@ -97,6 +97,8 @@ def _template(models: Sequence[nn.Module]) -> nn.Module:
     """A copy of the first model, with every quantizer and mask that any of them has."""
     template = copy.deepcopy(models[0])
     for name, module in list(template.named_modules()):
+        if not isinstance(module, COMPRESSIBLE):
+            continue
         rows = [model.get_submodule(name) for model in models]
         layers = [row for row in rows if isinstance(row, QuantLayer)]
         if not layers:

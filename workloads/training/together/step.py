@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -104,23 +103,26 @@ def _stacked(scores: Sequence[Tensor | None]) -> Tensor | None:
 def losses_of(stack: Stack, batch: Batch, task: Task, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """(K,) losses and (K, B, ...) outputs; buffers in `state` move as in a forward pass of each.
 
+    A loss of the user's and that of a teacher are computed one by one: they are small, and may be anything.
+
     Raises:
         Exception: whatever stands against one forward pass for all: a draw, a branch on a value, an op of no rule.
     """
-
-    def one(own: dict[str, Tensor], x: Tensor, y: Tensor, soft: Any) -> tuple[Tensor, Tensor]:
-        return loss_with(stack.template, own, x, y, soft, task)
-
     place = None if batch.is_shared else 1
-    soft_place = None if batch.soft is None else place
-    losses, scores = torch.vmap(one, (0, place, place, soft_place))(state, batch.x, batch.y, batch.soft)
+    scores = torch.vmap(lambda own, x: functional_call(stack.template, own, (x,)), (0, place))(state, batch.x)
+    if task.loss is None and batch.soft is None:
+        losses = torch.vmap(lambda outputs, y: _loss(outputs, y, None, task), (0, place))(scores, batch.y)
+    else:
+        losses = torch.stack([_loss(own, *batch.of(index)[1:], task) for index, own in enumerate(scores)])
     return losses, scores.detach()
 
 
-def loss_with(
-    model: nn.Module, state: dict[str, Tensor], x: Tensor, y: Tensor, soft: Tensor | None, task: Task
-) -> tuple[Tensor, Tensor]:
-    """(loss 0-dim, outputs) of one model with these tensors in the place of its own."""
-    scores = functional_call(model, state, (x,))
+def loss_alone(model: nn.Module, state: dict[str, Tensor], batch: Batch, index: int, task: Task) -> Tensor:
+    """The loss of one candidate's model with these tensors in the place of its own; 0-dim."""
+    x, y, soft = batch.of(index)
+    return _loss(functional_call(model, state, (x,)), y, soft, task)
+
+
+def _loss(scores: Tensor, y: Tensor, soft: Tensor | None, task: Task) -> Tensor:
     loss = loss_of(scores, y, task.common, task.loss)
-    return loss if soft is None else mixed(loss, scores, soft, task.common), scores
+    return loss if soft is None else mixed(loss, scores, soft, task.common)

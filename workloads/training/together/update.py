@@ -52,7 +52,7 @@ class Update:
         Returns:
             (K,) the length of each gradient before it is cut to `clip_norm`.
         """
-        length = gradient.norm(dim=1)
+        length: Tensor = torch.linalg.vector_norm(gradient, dim=1)
         if self.clips:
             share = (self.clip / (length[:, None] + CLIP_EPS)).clamp_max(1.0)
             gradient.mul_(torch.where(self.clip > 0, share, 1.0))
