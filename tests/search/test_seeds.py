@@ -18,6 +18,7 @@ from search.observer import Observer
 from search.propose.asking import ATTEMPTS, Asker, FrontAsker, OptunaAsker
 from search.propose.assembling import StudyProblem
 from search.propose.pricing import Pricer
+from search.propose.sampler import NSGA2_POPULATION
 from search.propose.samplers import SAMPLERS
 from search.seeds import derive_seed
 from search.space import Point, Space
