@@ -19,6 +19,7 @@ from benchmarks.provenance import provenance
 from hwmodel.errors import ConfigError
 from search.seeds import derive_seed
 from workloads.compress import CompressionConfig
+from workloads.data.dataset import Dataset
 from workloads.training import Scorer, pretrain
 
 SEEDS = 2
@@ -47,7 +48,7 @@ def make_table(search: SmallSearch, folder: Path, data_path: Path | None, seeds:
     graph = search.graph(data)
     space = search.space(graph)
     tried = [space.config(point) for point in space.uniform_points()]
-    facts = _facts(search, scorer, data.describe()) | _seconds(scorer, [*tried, *tried])
+    facts = _facts(search, scorer, data) | _seconds(scorer, [*tried, *tried])
     path = folder / f"{search.name}.npz"
     table = Table(
         space=space,
@@ -76,11 +77,12 @@ def _seconds(scorer: Scorer, configs: Sequence[CompressionConfig]) -> dict[str, 
     return {"ptq_seconds": ptq, "qat_seconds": qat}
 
 
-def _facts(search: SmallSearch, scorer: Scorer, data: str) -> dict[str, Any]:
+def _facts(search: SmallSearch, scorer: Scorer, data: Dataset) -> dict[str, Any]:
     reached = scorer.float_accuracy()
     return {
         "name": search.name,
-        "data": data,
+        "data": data.describe(),
+        "input_shape": list(data.input_shape),
         "images": reached.total,
         "float_correct": reached.correct,
         "chance": search.chance,
