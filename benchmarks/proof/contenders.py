@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.proof.tables import Draw, Table
 from search import Study
+from search.executors.inprocess import InProcess
 from search.front.limits import Limits
 from search.front.objective import Objective
 from search.front.pareto import hypervolume
@@ -22,12 +23,13 @@ from search.front.results import Result
 from search.observer import Observer
 from search.propose.acquisition import Front
 from search.propose.assembling import StudyProblem
+from search.propose.measuring import measured
 from search.propose.pricing import Pricer
 from search.propose.pricing import Table as Prices
 from search.propose.problem import Floats, Picks, Problem, accuracy_of, unique_rows
 from search.propose.program import hull_path, sweep
-from search.propose.sensitivity import FILE, ScoreCache, measure_sensitivity
-from search.scoring import Outcome
+from search.propose.scores import FILE, ScoreCache
+from search.scoring import Evaluator
 
 EVEN, PREDICTED = "program, evenly", "program, predicted"
 
@@ -150,11 +152,8 @@ def run_search(setting: Setting, contender: Contender, runs: int, repeat: int, f
 
 def _problem(study: Study, evaluate: Draw) -> tuple[StudyProblem, Problem]:
     """What the sampler `front` would see before its first run."""
-
-    def score(configs: Sequence[object]) -> object:
-        return (Outcome(accuracy=evaluate.ptq(config)) for config in configs)
-
-    sensitivity = measure_sensitivity(study.space, score, ScoreCache(study.folder / FILE))
+    hands = InProcess(Evaluator(evaluate))
+    sensitivity = measured(study.space, hands, ScoreCache(study.folder / FILE), Observer(), 0, number=0)
     assembled = StudyProblem(study.space, study.objectives, Limits(), study.pricer(), sensitivity)
     return assembled, assembled.problem("qat")
 
