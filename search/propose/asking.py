@@ -22,7 +22,15 @@ from search.front.objective import Objective
 from search.front.results import Result
 from search.groups import AxisValue
 from search.propose.mutation import mutate_front
-from search.propose.sampler import NSGA2_POPULATION, TOTAL, FrontSampler, History, Layout, optuna_sampler, quiet_optuna
+from search.propose.sampler import (
+    NSGA2_POPULATION,
+    TOTAL,
+    FrontSampler,
+    History,
+    Layout,
+    optuna_sampler,
+    quiet_optuna,
+)
 from search.seeds import derive_seed
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
@@ -223,7 +231,7 @@ class OptunaAsker:
     # ---- telling -------------------------------------------------------------------------------
 
     def _tell_generation(self, point: Point, result: Result) -> None:
-        """Tell NSGA-II, which learns from the trials of a generation and gives one to those alone that it was asked for.
+        """Tell NSGA-II, which learns from the trials of a generation and gives one to those that it was asked for.
 
         Here the generation is that of the trial's turn: it follows from the results, however they came about.
         """
