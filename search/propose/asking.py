@@ -15,13 +15,22 @@ from typing import Protocol
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import NSGAIISampler
 from optuna.trial import FrozenTrial, TrialState
 
 from search.front.objective import Objective
 from search.front.results import Result
 from search.groups import AxisValue
 from search.propose.mutation import mutate_front
-from search.propose.sampler import TOTAL, FrontSampler, History, Layout, optuna_sampler, quiet_optuna
+from search.propose.sampler import (
+    NSGA2_POPULATION,
+    TOTAL,
+    FrontSampler,
+    History,
+    Layout,
+    optuna_sampler,
+    quiet_optuna,
+)
 from search.seeds import derive_seed
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
@@ -139,27 +148,24 @@ class OptunaAsker:
         self._is_allowed = is_allowed
         self._distributions = distributions(space)
         self._asked: dict[Indices, optuna.Trial] = {}
-        self._batches: list[list[tuple[Point, Result]]] = []
         with quiet_optuna():
             self._study = optuna.create_study(directions=[objective.direction for objective in objectives])
 
     def observe(self, results: Sequence[tuple[Point, Result]]) -> None:
         if not self._distributions:
             return
-        if self._name == "nsga2":
-            self._batches.append(list(results))
-            return
         with quiet_optuna():
             for point, result in results:
-                self._tell(self._asked.pop(self._space.indices(point), None), point, result)
+                if self._name == "nsga2":
+                    self._tell_generation(point, result)
+                else:
+                    self._tell(self._asked.pop(self._space.indices(point), None), point, result)
 
     def propose(self, count: int, seen: frozenset[Indices]) -> list[dict[str, AxisValue]]:
         if not self._distributions:
             return _only_point(count, seen, self._is_allowed)
         self._drop(self._asked.values())
         self._asked.clear()
-        if self._name == "nsga2":
-            self._live_again()
         taken = set(seen)
         found: list[dict[str, AxisValue]] = []
         rejected: list[optuna.Trial] = []
@@ -224,17 +230,22 @@ class OptunaAsker:
 
     # ---- telling -------------------------------------------------------------------------------
 
-    def _live_again(self) -> None:
-        """A new study, asked for all points so far: NSGA-II notes its generations when it is asked."""
-        with quiet_optuna():
-            self._study = optuna.create_study(directions=[objective.direction for objective in self._objectives])
-            self._study.sampler = optuna_sampler(self._name, self._seed)
-            for batch in self._batches:
-                for point, _ in batch:
-                    self._study.enqueue_trial(dict(point))
-                trials = [self._study.ask(self._distributions) for _ in batch]
-                for trial, (point, result) in zip(trials, batch, strict=True):
-                    self._tell(trial, point, result)
+    def _tell_generation(self, point: Point, result: Result) -> None:
+        """Tell NSGA-II, which learns from the trials of a generation and gives one to those that it was asked for.
+
+        Here the generation is that of the trial's turn: it follows from the results, however they came about.
+        """
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING, params=dict(point), distributions=self._distributions
+            )
+        )
+        trial = self._study.get_trials(deepcopy=False)[-1]
+        NSGAIISampler(population_size=NSGA2_POPULATION).get_trial_generation(self._study, trial)
+        if result.is_done:
+            self._study.tell(trial.number, self._values(result))
+        else:
+            self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _tell(self, trial: optuna.Trial | None, point: Point, result: Result) -> None:
         if trial is None:

@@ -18,6 +18,7 @@ from search.observer import Observer
 from search.propose.asking import ATTEMPTS, Asker, FrontAsker, OptunaAsker
 from search.propose.assembling import StudyProblem
 from search.propose.pricing import Pricer
+from search.propose.sampler import NSGA2_POPULATION
 from search.propose.samplers import SAMPLERS
 from search.seeds import derive_seed
 from search.space import Point, Space
@@ -188,6 +189,13 @@ def test_a_study_that_is_opened_again_is_proposed_the_same(sampler: str) -> None
     assert len(set(whole)) == count, "each candidate is new"
     if sampler != "front":  # ours draws nothing in a space that it can list
         assert proposals(1, count, sampler) != whole
+
+
+def test_nsga2_breeds() -> None:
+    """Its first generation is random, the next is not: it was bred from results."""
+    found, drawn = proposals(0, 40, "nsga2"), proposals(0, 40, "random")
+    assert found[:NSGA2_POPULATION] == drawn[:NSGA2_POPULATION]
+    assert sum(a == b for a, b in zip(found[NSGA2_POPULATION:], drawn[NSGA2_POPULATION:], strict=True)) < 5
 
 
 def test_every_attempt_of_a_sampler_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""The search held against complete tables: every candidate of a small search really finetuned."""
