@@ -24,7 +24,7 @@ from search.propose.pool import Pool
 from search.propose.problem import Floats, Picks, Problem, accuracy_of
 
 #: So many runs are chosen by the prediction alone.
-FIRST_RUNS = 6
+FIRST_RUNS = 10
 #: Of more candidates than this only those of largest hope get their deviation computed.
 MAX_SCREENED = 4096
 OPTIMISM = 1.5

@@ -1,4 +1,5 @@
-"""The search benchmark: its tables, its figure of merit, a short run, and that what is quoted of it is what it stored."""
+"""The search benchmark: its tables, its figure of merit, a short run, and that what is quoted of it is what it
+stored."""
 
 from __future__ import annotations
 
@@ -210,7 +211,9 @@ def test_the_programs_optima_are_optima(setting, tmp_path):
         optima.append((problem, program_optima(problem)))
         return optima[0][1][:1]
 
-    run_search(setting, CONTENDERS[1].__class__(name="x", sampler="random", runs=1, choose=keep), 1, 0, tmp_path / "s")
+    run_search(
+        setting, CONTENDERS[1].__class__(name="x", sampler="random", runs=1, choose=keep), 1, 0, tmp_path / "s"
+    )
     problem, picks = optima[0]
     everything = np.array(list(itertools.product(range(3), repeat=3)))
     costs, rises = problem.costs(everything)[:, 0], problem.prior.totals(everything).sum(axis=1)
@@ -221,7 +224,7 @@ def test_the_programs_optima_are_optima(setting, tmp_path):
 
 def test_a_short_comparison(setting):
     rows = compare(setting, next(c for c in CONTENDERS if c.name == PREDICTED), 2)
-    assert [row["runs"] for row in rows] == [b for b in (1, 2, 4, 6, 8, 10, 12, 15, 20, 25)]
+    assert [row["runs"] for row in rows] == [1, 2, 4, 6, 8, 10, 12, 15, 20, 25]
     assert all(len(row["shares"]) == 2 and row["low"] <= row["mean"] <= row["high"] for row in rows)
     ax = draw([*rows, *compare(setting, CONTENDERS[0], 1)])
     assert [line.get_label() for line in ax.lines] == ["hwmodel", "integer program, by predicted hypervolume"]
