@@ -4,7 +4,9 @@ stored."""
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch import nn
 
 from benchmarks import search
 from benchmarks.proof.comparing import compare, mean_interval, settings_of
-from benchmarks.proof.contenders import CONTENDERS, PREDICTED, Setting, program_optima, run_search
+from benchmarks.proof.contenders import CONTENDERS, EVEN, PREDICTED, Setting, program_optima, run_search
 from benchmarks.proof.drawing import draw
 from benchmarks.proof.making import make_table
 from benchmarks.proof.problems import SEARCHES, SmallSearch, noisy_digits
@@ -249,3 +251,43 @@ def test_an_unfinished_table_is_not_compared(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         search.main(["--repeats", "1"])
     assert "`tables` must be complete, but small is not" in capsys.readouterr().err
+
+
+# ---- what is quoted ------------------------------------------------------------------------------
+
+
+def stored_rows():
+    return json.loads((ROOT / "benchmarks" / "results" / "search.json").read_text())["rows"]
+
+
+def test_the_tables_of_the_page_are_the_stored_ones():
+    page = (ROOT / "docs" / "proposing.md").read_text()
+    names = {
+        "**hwmodel**": "front", "integer program, by predicted hypervolume": PREDICTED,
+        "integer program, evenly": EVEN,
+        "TPE": "tpe", "NSGA-II": "nsga2", "Optuna's GP": "gp", "random": "random",
+    }  # fmt: skip
+    means = {(r["table"], r["objective"], r["contender"], r["runs"]): 100 * r["mean"] for r in stored_rows()}
+    seen = 0
+    table_of = r"^\| (digits|CIFAR-10), ([^|]*) \| 12 \| 20 \| 40 \| 80 \| 200 \|\n\|[-|]+\n((?:\|.*\n)+)"
+    for head in re.finditer(table_of, page, re.MULTILINE):
+        table, cost = head[1].replace("CIFAR-10", "cifar10"), "energy" if "energy" in head[2] else "avg_w_bits"
+        for line in head[3].splitlines():
+            name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+            for runs, cell in zip((12, 20, 40, 80, 200), cells, strict=True):
+                found = means.get((table, cost, names[name], runs))
+                assert cell == ("-" if found is None else f"{found:.2f}"), (table, cost, name, runs)
+                seen += found is not None
+    assert seen == 4 * (4 * 3 + 3 * 5), "four that spend 40 runs, three that spend 200"
+
+
+def test_the_finding_of_the_readme_is_the_stored_one():
+    def span(contender, runs):
+        found = [100 * r["mean"] for r in stored_rows() if (r["contender"], r["runs"]) == (contender, runs)]
+        return min(found), max(found)
+
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    ours, tpe, nsga = span("front", 12), span("tpe", 12), span("nsga2", 200)
+    assert f"has {ours[0]:.1f} to {ours[1]:.1f} % of the exact hypervolume" in readme
+    assert f"TPE's {tpe[0]:.0f} to {tpe[1]:.0f} %" in readme
+    assert f"NSGA-II's after 200 finetunings {nsga[0]:.1f} to {nsga[1]:.1f} %" in readme
