@@ -21,9 +21,9 @@ from search.propose.problem import Floats, Picks, Problem, unique_rows
 from search.propose.program import hull_path, sweep
 
 MAX_LISTED = 50_000
-DRAWS = 8
+DRAWS = 4
 #: Rounds of neighbours, how many each makes, of how many parents, and how many candidates go on to the next.
-ROUNDS, NEIGHBOURS, MAX_PARENTS, MAX_KEPT = 6, 8_000, 256, 4_000
+ROUNDS, NEIGHBOURS, MAX_PARENTS, MAX_KEPT = 5, 6_000, 256, 3_000
 #: Candidates of a large space that are priced exactly.
 MAX_PRICED = 1_000
 
