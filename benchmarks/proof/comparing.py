@@ -1,4 +1,4 @@
-"""Every contender on every setting, repeated: shares of the exact front's hypervolume, with intervals of the mean."""
+"""Every contender on every setting, repeated: shares of the exact hypervolume, with intervals of the mean."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def compare(setting: Setting, contender: Contender, repeats: int) -> list[Row]:
         repeats: searches, each with a draw and a seed of its own, the same for all contenders.
     """
     lengths = [contender.runs] if contender.is_nested else [runs for runs in APART if runs <= contender.runs]
-    found: dict[int, list[tuple[float, float]]] = {}
+    found: dict[int, list[tuple[float, float, float]]] = {}
     for repeat in range(repeats):
         for runs in lengths:
             course = _search(setting, contender, runs, repeat)
-            reached = len(course.shares)
-            for budget in [b for b in BUDGETS if b <= reached] if contender.is_nested else [runs]:
-                found.setdefault(budget, []).append((course.shares[budget - 1], course.seconds[budget - 1]))
-    return [_row(setting, contender, budget, np.array(pairs)) for budget, pairs in sorted(found.items())]
+            for budget in [b for b in BUDGETS if b <= len(course.shares)] if contender.is_nested else [runs]:
+                at = budget - 1
+                found.setdefault(budget, []).append((course.shares[at], course.seconds[at], course.overheads[at]))
+    return [_row(setting, contender, budget, np.array(reached)) for budget, reached in sorted(found.items())]
 
 
 def _search(setting: Setting, contender: Contender, runs: int, repeat: int) -> Course:
@@ -60,8 +60,8 @@ def _search(setting: Setting, contender: Contender, runs: int, repeat: int) -> C
         return run_search(setting, contender, runs, repeat, Path(folder) / "study")
 
 
-def _row(setting: Setting, contender: Contender, budget: int, pairs: np.ndarray) -> Row:
-    shares = pairs[:, 0]
+def _row(setting: Setting, contender: Contender, budget: int, reached: np.ndarray) -> Row:
+    shares = reached[:, 0]
     low, high = mean_interval(shares)
     return {
         "table": setting.table.name,
@@ -71,7 +71,8 @@ def _row(setting: Setting, contender: Contender, budget: int, pairs: np.ndarray)
         "mean": round(float(shares.mean()), 5),
         "low": low,
         "high": high,
-        "seconds": round(float(pairs[:, 1].mean()), 3),
+        "seconds": round(float(reached[:, 1].mean()), 3),
+        "overhead_s": round(float(reached[:, 2].mean()), 3),
         "shares": [round(float(share), 5) for share in shares],
     }
 

@@ -98,13 +98,14 @@ class Course(Observer):
         setting: of the search.
         evaluate: its draw.
         shares: of the hypervolume of the exact front, by the returned front after 1, 2, ... runs.
-        seconds: processor time until then: what the search itself took, and what its scores take where they are
-            not looked up.
+        overheads: processor time of the search itself until then [s].
+        seconds: that, and the processor time of its scores where they are not looked up [s].
     """
 
     setting: Setting
     evaluate: Draw
     shares: list[float] = field(default_factory=list)
+    overheads: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     _spent: float = 0.0
     _resumed: float = field(default_factory=time.process_time)
@@ -115,6 +116,7 @@ class Course(Observer):
         self.shares.append(self.setting.share([index[member.key] for member in front]))
         facts, calls = self.setting.table.facts, self.evaluate.calls
         scores = calls["ptq"] * float(facts["ptq_seconds"]) + calls["qat"] * float(facts["qat_seconds"])
+        self.overheads.append(self._spent)
         self.seconds.append(self._spent + scores)
         self._resumed = time.process_time()
 

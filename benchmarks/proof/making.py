@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from workloads.compress import CompressionConfig
 from workloads.data.dataset import Dataset
 from workloads.training import Scorer, pretrain
 
-SEEDS = 2
+SEEDS = 3
 SAVE_EVERY_S = 60.0
 #: Candidates finetuned as one.
 TOGETHER = 32
@@ -96,14 +97,19 @@ def _facts(search: SmallSearch, scorer: Scorer, data: Dataset) -> dict[str, Any]
 
 
 def _continued(path: Path, new: Table) -> Table:
+    """What the file holds of the table; further seeds are added to it."""
     old = read_table(path)
     made = ("data", "images", "float_correct", "qat_images", "float_settings", "qat_settings")
     changed = [name for name in made if old.facts.get(name) != new.facts[name]]
-    if changed or old.space.to_dict() != new.space.to_dict() or old.qat.shape != new.qat.shape:
-        raise ConfigError(
-            f"{path}: was made with other {', '.join(changed) or 'candidates'}. Delete it, or --folder."
-        )
-    return old
+    if old.space.to_dict() != new.space.to_dict():
+        changed.append("candidates")
+    if old.qat.shape[1] > new.qat.shape[1]:
+        changed.append("seeds")
+    if changed:
+        raise ConfigError(f"{path}: was made with other {', '.join(changed)}. Delete it, or choose another folder.")
+    qat = new.qat.copy()
+    qat[:, : old.qat.shape[1]] = old.qat
+    return replace(new, ptq=old.ptq, qat=qat)
 
 
 def _fill(table: Table, scorer: Scorer, path: Path) -> None:

@@ -1,9 +1,11 @@
-"""The search benchmark: its tables, its figure of merit, a short run, and that what is quoted of it is what it stored."""
+"""The search benchmark: its tables, its figure of merit, a short run, and what is quoted of it."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +212,9 @@ def test_the_programs_optima_are_optima(setting, tmp_path):
         optima.append((problem, program_optima(problem)))
         return optima[0][1][:1]
 
-    run_search(setting, CONTENDERS[1].__class__(name="x", sampler="random", runs=1, choose=keep), 1, 0, tmp_path / "s")
+    run_search(
+        setting, CONTENDERS[1].__class__(name="x", sampler="random", runs=1, choose=keep), 1, 0, tmp_path / "s"
+    )
     problem, picks = optima[0]
     everything = np.array(list(itertools.product(range(3), repeat=3)))
     costs, rises = problem.costs(everything)[:, 0], problem.prior.totals(everything).sum(axis=1)
@@ -221,7 +225,7 @@ def test_the_programs_optima_are_optima(setting, tmp_path):
 
 def test_a_short_comparison(setting):
     rows = compare(setting, next(c for c in CONTENDERS if c.name == PREDICTED), 2)
-    assert [row["runs"] for row in rows] == [b for b in (1, 2, 4, 6, 8, 10, 12, 15, 20, 25)]
+    assert [row["runs"] for row in rows] == [1, 2, 4, 6, 8, 10, 12, 15, 20, 25]
     assert all(len(row["shares"]) == 2 and row["low"] <= row["mean"] <= row["high"] for row in rows)
     ax = draw([*rows, *compare(setting, CONTENDERS[0], 1)])
     assert [line.get_label() for line in ax.lines] == ["hwmodel", "integer program, by predicted hypervolume"]
@@ -246,3 +250,48 @@ def test_an_unfinished_table_is_not_compared(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         search.main(["--repeats", "1"])
     assert "`tables` must be complete, but small is not" in capsys.readouterr().err
+
+
+# ---- what is quoted --------------------------------------------------------------------------------
+
+STORED = json.loads((ROOT / "benchmarks" / "results" / "search.json").read_text())
+COLUMNS = [("digits", "avg_w_bits"), ("digits", "energy"), ("cifar10", "avg_w_bits"), ("cifar10", "energy")]
+
+
+def stored(table: str, objective: str, contender: str, runs: int) -> dict:
+    """One row of the results."""
+    wanted = {"table": table, "objective": objective, "contender": contender, "runs": runs}
+    (row,) = [row for row in STORED["rows"] if all(row[key] == value for key, value in wanted.items())]
+    return row
+
+
+def test_the_results_hold_together():
+    """Means and intervals are those of the shares; every contender has ten repetitions of every setting."""
+    for row in STORED["rows"]:
+        assert len(row["shares"]) >= 10
+        assert row["mean"] == pytest.approx(np.mean(row["shares"]), abs=2e-5)
+        assert (row["low"], row["high"]) == pytest.approx(mean_interval(row["shares"]), abs=2e-5)
+    assert {(row["table"], row["objective"]) for row in STORED["rows"]} == set(COLUMNS)
+    assert {row["contender"] for row in STORED["rows"]} == {contender.name for contender in CONTENDERS}
+    assert {"date", "versions", "machine", "seeds", "tables"} <= set(STORED)
+
+
+def test_the_results_are_of_the_committed_tables():
+    for name, facts in STORED["tables"].items():
+        assert facts == dict(read_table(FOLDER / f"{name}.npz").facts)
+
+
+def test_the_table_of_the_page():
+    """docs/proposing.md: shares after 12, 20 and 40 runs, and after 200 where there are some."""
+    text = (ROOT / "docs" / "proposing.md").read_text().split("## Measured")[1].split("\n## ")[0]
+    rows = {cells[0]: cells[1:] for cells in (re.split(r" \| ", line.strip("| ")) for line in text.splitlines()
+            if line.startswith("|"))}  # fmt: skip
+    for contender in CONTENDERS:
+        expected = []
+        for table, objective in COLUMNS:
+            means = [100 * stored(table, objective, contender.name, runs)["mean"] for runs in (12, 20, 40)]
+            cell = " / ".join(f"{mean:.1f}" for mean in means)
+            if contender.runs == 200:
+                cell += f" (200: {100 * stored(table, objective, contender.name, 200)['mean']:.1f})"
+            expected.append(cell)
+        assert rows[f"`{contender.name}`"] == expected, contender.name
