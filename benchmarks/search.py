@@ -1,21 +1,22 @@
 """How many finetunings until a search has the front? Every candidate of small searches was finetuned to know.
 
     python benchmarks/search.py                     all contenders on all tables
-    python benchmarks/search.py --store             write benchmarks/results/search.json and docs/img/search.png
-    python benchmarks/search.py tables digits       finetune every candidate, and write benchmarks/tables/digits.npz
+    python benchmarks/search.py --store             write results/search.json and docs/img/search.png
+    python benchmarks/search.py tables digits       finetune every candidate, and write tables/digits.npz
     python benchmarks/search.py tables cifar10 --data cifar10.npz
 
-The tables hold the accuracy of every candidate, with and without finetuning, by several seeds;
-benchmarks/proof/problems.py says of which networks. A search sees one seed's accuracy of each candidate, drawn anew
-in every repetition; the truth is the mean. The figure of merit is the hypervolume of the *returned* front at its
-true accuracies, in percent of
-that of the exact front: above the accuracy of guessing, below the cost of the most precise candidate. The exact
-front is the best of a thousand noisy means, so a little less than 100 % is all that can be had.
+The tables hold the accuracy of every candidate, with and without finetuning, by several seeds; of which
+networks, says benchmarks/proof/problems.py. A search sees one seed's accuracy of each candidate, drawn anew in
+every repetition; the truth is the mean. The figure of merit is the hypervolume of the *returned* front at its
+true accuracies, in percent of that of the exact front: above the accuracy of guessing, below the cost of the
+most precise candidate. The exact front is the best of a thousand means that are noisy themselves, so a little
+less than 100 % is all that can be had.
 
 Contenders run through `Study` itself and differ in the sampler alone: `front` (the default), Optuna's `tpe`,
 `nsga2`, `gp` and `random`; and two integer programs over the sensitivities, whose optima are run `evenly` along
-their front, or by `predicted` hypervolume. Seconds are of one processor: what the search takes, and what its scores
-take where they are not looked up. The interval is that of the mean (95 %, Student's t over the repetitions).
+their front, or by `predicted` hypervolume. Seconds are of one processor: what the search takes, and what its
+scores take where they are not looked up. The interval is that of the mean (95 %, Student's t over the
+repetitions).
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Every contender on every setting, repeated: shares of the exact front's hypervolume, with intervals of the
-mean."""
+"""Every contender on every setting, repeated: shares of the exact hypervolume, with intervals of the mean."""
 
 from __future__ import annotations
 

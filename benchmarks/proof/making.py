@@ -23,7 +23,7 @@ from workloads.compress import CompressionConfig
 from workloads.data.dataset import Dataset
 from workloads.training import Scorer, pretrain
 
-SEEDS = 2
+SEEDS = 3
 SAVE_EVERY_S = 60.0
 #: Candidates finetuned as one.
 TOGETHER = 32

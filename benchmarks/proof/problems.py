@@ -50,8 +50,7 @@ class Plain(nn.Module):
 
 
 class Residual(nn.Module):
-    """A strided stem of 8 channels, a residual convolution, a strided one to 12, another residual one, a linear
-    layer."""
+    """A strided stem of 8 channels, a residual convolution, a strided one to 12, a residual one, a linear layer."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,4 @@
-"""The search benchmark: its tables, its figure of merit, a short run, and that what is quoted of it is what it
-stored."""
+"""The search benchmark: its tables, its figure of merit, a short run, and what is quoted of it."""
 
 from __future__ import annotations
 
@@ -291,3 +290,18 @@ def test_the_finding_of_the_readme_is_the_stored_one():
     assert f"has {ours[0]:.1f} to {ours[1]:.1f} % of the exact hypervolume" in readme
     assert f"TPE's {tpe[0]:.0f} to {tpe[1]:.0f} %" in readme
     assert f"NSGA-II's after 200 finetunings {nsga[0]:.1f} to {nsga[1]:.1f} %" in readme
+
+
+def test_the_results_hold_together():
+    """Means and intervals are those of the shares; every contender has its repetitions of every setting."""
+    for row in stored_rows():
+        assert len(row["shares"]) >= (4 if row["contender"] == "gp" else 10)
+        assert row["mean"] == pytest.approx(np.mean(row["shares"]), abs=2e-5)
+        assert (row["low"], row["high"]) == pytest.approx(mean_interval(row["shares"]), abs=2e-5)
+    assert {row["contender"] for row in stored_rows()} == {contender.name for contender in CONTENDERS}
+
+
+def test_the_results_are_of_the_committed_tables():
+    stored = json.loads((ROOT / "benchmarks" / "results" / "search.json").read_text())
+    for name, facts in stored["tables"].items():
+        assert facts == dict(read_table(FOLDER / f"{name}.npz").facts)
