@@ -119,7 +119,9 @@ def _run(
     spec, run = materials.spec, materials.folder
     if spec.strict_bits and materials.accelerator is not None:
         check_bits(_annotated(materials), materials.accelerator)
+    server = None if spec.mirror is None else MirrorTarget.parse(spec.mirror)
     study = _study(materials, extend=extend)  # refuses another study before anything is written
+    study.check_limits(watch)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, command)
         write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict()))
@@ -128,10 +130,7 @@ def _run(
             watch.message(note)
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
-            study.run(
-                trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands,
-                server=None if spec.mirror is None else MirrorTarget.parse(spec.mirror),
-            )  # fmt: skip
+            study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
         front = _final_front(study)
         measure_front(materials, front, spec.search.test_seeds, watch)
         picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)

@@ -282,7 +282,7 @@ class Materials:
     def batch_size(self) -> int:
         """Finetunings that train as one; `auto` leaves two thirds of the runs to learn from the first."""
         wanted = self.spec.search.batch
-        return max(1, min(16, self.spec.search.qat // 3)) if wanted == "auto" else wanted
+        return wanted if isinstance(wanted, int) else max(1, min(16, self.spec.search.qat // 3))
 
     def qat_many(self, configs: Sequence[CompressionConfig], seeds: Sequence[int]) -> Any:
         """Second fidelity of several candidates as one (`Scorer.qat_many`)."""

@@ -141,7 +141,9 @@ class Runner:
         from what was known when it began.
         """
         width = self._width(stage)
-        waiting = [item for item in queue if self._is_open(item.point)]
+        given = list(queue)
+        waiting = [item for item in given if self._is_open(item.point)]
+        self._say_outside(given, waiting)
         while waiting:
             waiting = [item for item in waiting if self._setup.space.indices(item.point) not in self._seen[stage]]
             if waiting:
@@ -154,21 +156,28 @@ class Runner:
             results = counted()
             proposed = [n for n, result in enumerate(results) if result.origin == "sampler"]
             begun = len(proposed) % width
-            known = results[: proposed[-begun]] if begun else results
-            asker.observe([(self._points[result.number], _as_told(result)) for result in known[told:]])
-            told = len(known)
-            taken = frozenset(self._space_indices(known))
-            points = asker.propose(width, taken)
-            fresh = [point for point in points if self._setup.space.indices(point) not in self._seen[stage]]
-            if not fresh and begun:  # the batch was finished, with a width of its own: on to the next
-                asker.observe([(self._points[result.number], _as_told(result)) for result in results[told:]])
-                told = len(results)
-                points = asker.propose(width, frozenset(self._space_indices(results)))
+            fresh: list[dict[str, AxisValue]] = []
+            # the batch that was begun; where that was finished, with a width of its own, the next one
+            for known in [*([proposed[-begun]] if begun else []), len(results)]:
+                asker.observe([(self._points[result.number], _as_told(result)) for result in results[told:known]])
+                told = known
+                points = asker.propose(width, frozenset(self._space_indices(results[:known])))
                 fresh = [point for point in points if self._setup.space.indices(point) not in self._seen[stage]]
+                if fresh:
+                    break
             if not fresh:
                 return
             number = results[told - 1].number + 1 if told else 0
             yield [Proposal(point=point, origin="sampler", known=number) for point in fresh]
+
+    def _say_outside(self, given: Sequence[Proposal], waiting: Sequence[Proposal]) -> None:
+        """Candidates given by hand that are not scored."""
+        count = sum(item.origin == "user" for item in given) - sum(item.origin == "user" for item in waiting)
+        if count:
+            limits = ", ".join(str(limit) for limit in self._setup.limits.costs)
+            self._observer.message(
+                f"{count} of the candidates given are outside the limits and not scored: {limits}."
+            )
 
     def _rung_batches(self) -> Iterator[list[Proposal]]:
         """What the plan of the rungs asks for, until it has no more."""

@@ -8,7 +8,7 @@ accelerator: eyeriss
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from hwmodel import load_accelerator
 from hwmodel.chip.units import parse_quantity
@@ -71,7 +71,7 @@ class BudgetSpec(Schema):
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
     timeout: str | float | None = None
-    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    batch: int | str = 1
     subsets: Literal["auto", False] = "auto"
     rungs: list[float] = Field(default_factory=list)
     warm: bool = False
@@ -96,6 +96,13 @@ class BudgetSpec(Schema):
     @property
     def timeout_s(self) -> float | None:
         return None if self.timeout is None else parse_quantity("time", self.timeout)
+
+    @field_validator("batch")
+    @classmethod
+    def _batch_is_a_number(cls, value: int | str) -> int | str:
+        if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ValueError(f"must be 'auto' or an integer >= 1, but got {value!r}")
+        return value
 
     @field_validator("sampler")
     @classmethod

@@ -24,10 +24,11 @@ from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
 from search.propose.posterior import Belief, beliefs_of, believed_front, read_sensitivity
 from search.propose.pricing import Pricer, Table
+from search.propose.reach import check_reachable
 from search.propose.samplers import SAMPLERS
 from search.rebuild import lost_note
 from search.rungs.fidelities import Fidelities, RungReport, read_rungs
-from search.rungs.setup import StudySetup, check_setup, record_of, settle_manifest
+from search.rungs.setup import StudySetup, check_setup, record_of, settle_manifest, settle_width
 from search.runner import Runner
 from search.scoring import Evaluator
 from search.space import Point, Space
@@ -222,6 +223,7 @@ class Study:
             self.space.indices(point)
         observer = as_observer(progress)
         pricer = self.pricer(observer)
+        self.check_limits(observer)
         with contextlib.ExitStack() as held:
             ledger = held.enter_context(writing(self.folder))
             for note in filter(None, (ledger.note, lost_note(self.folder, len(ledger)))):
@@ -232,12 +234,24 @@ class Study:
             mirror = held.enter_context(OptunaMirror(self.folder, self.name, self.space, self.objectives, copies))
             before = len(ledger)
             hands = executor or held.enter_context(InProcess(self._setup.evaluator))
+            note = settle_width(self.folder, hands.width, before)
+            if note:
+                observer.message(note)
             runner = Runner(self._setup, pricer, ledger, mirror, observer, hands)
             if trials:
                 runner.run_ptq(trials, candidates)
             if qat:
                 runner.run_qat(qat, candidates)
             return ledger.results[before:]
+
+    def check_limits(self, observer: Observer | None = None) -> None:
+        """Say at once, before any training, that no candidate is within the limits.
+
+        Raises:
+            ConfigError: so it is; with the least that can be had.
+        """
+        if self._setup.limits.costs:
+            check_reachable(self.space, self._setup.limits, self.pricer(observer))
 
     def pricer(self, observer: Observer | None = None) -> Pricer:
         """Costs of configurations; builds the tables of the accelerators the first time."""

@@ -14,6 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numba
 from numba import njit
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -22,6 +23,8 @@ from hwmodel.network import layer
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _compile: Any = partial(njit, error_model="numpy", no_cfunc_wrapper=True)
+#: The series of numba whose inner classes `_Part` is written for; with others the same code takes longer to compile.
+_KNOWN_NUMBA = ("0", "68")
 
 
 def compiled(function: _Function) -> _Function:
@@ -43,6 +46,8 @@ def compiled(function: _Function) -> _Function:
 
 def internal(function: _Function) -> _Function:
     """What only compiled code calls: it has no wrapper for Python, and becomes machine code with its callers."""
+    if tuple(numba.__version__.split(".")[:2]) != _KNOWN_NUMBA:
+        return cast(_Function, _compile(no_cpython_wrapper=True)(function))
     return cast(_Function, _compile(no_cpython_wrapper=True, pipeline_class=_PartCompiler)(function))
 
 

@@ -12,6 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from hwmodel.chip.units import parse_quantity
 from hwmodel.errors import ConfigError
 from search.front.objective import ACCURACY, Objective, objective_named
@@ -35,9 +38,10 @@ class Limit:
     most: float
     is_strict: bool = False
 
-    def holds(self, value: float) -> bool:
-        """A candidate of this cost is within the limit."""
-        return value < self.most if self.is_strict else value <= self.most
+    def holds(self, value: ArrayLike) -> NDArray[np.bool_]:
+        """Whether candidates of these costs are within the limit. Shape as `value`."""
+        costs = np.asarray(value)
+        return np.asarray(costs < self.most if self.is_strict else costs <= self.most)
 
     def __str__(self) -> str:
         return (

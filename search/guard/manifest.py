@@ -25,6 +25,7 @@ _KINDS: Mapping[str, type] = {
 }  # fmt: skip
 #: Keys that an earlier version did not write.
 _LATER: Mapping[str, type] = {
+    "width": int,
     "sampler": str,
     "limits": dict,
     "sensitivity": bool,

@@ -14,7 +14,7 @@ from search.front.objective import ACCURACY, Objective
 from search.front.results import Result, Stage
 from search.groups import Group
 from search.propose.accuracy_model import Observations
-from search.propose.asking import distributions
+from search.propose.asking import distributions, point_of
 from search.propose.front import FrontProposer
 from search.propose.many import ManyCosts, PicksOf
 from search.propose.pricing import Pricer
@@ -70,7 +70,7 @@ class StudyProblem:
         def is_allowed(values: Floats) -> NDArray[np.bool_]:
             mask = np.ones(len(values), dtype=np.bool_)
             for column, limit in columns:
-                mask &= values[:, column] < limit.most if limit.is_strict else values[:, column] <= limit.most
+                mask &= limit.holds(values[:, column])
             return mask
 
         return Problem(
@@ -114,7 +114,7 @@ class StudyProblem:
         accuracy = np.array([result.accuracy for result in results])
         total = np.array([float(result.total) for result in results])
         return Observations(
-            picks=self.picks.rows([result.point for result in results]),
+            picks=self.picks.rows([point_of(self.space, result) for result in results]),
             y=logit_error(accuracy, total),
             variance=counting_variance(accuracy, total),
         )

@@ -1,12 +1,10 @@
 """Which candidates to finetune next: those expected to add most to the front of accuracy and exact costs.
 
-1. Before any run the accuracy is what the sensitivities predict (`search.propose.accuracy_model`): the first batch
-is the
-   most precise candidate and the greedy choice of predicted hypervolume, which lies on the front of the integer
-   program.
+1. Before any run the accuracy is what the sensitivities predict (`search.propose.accuracy_model`). The first runs
+   are the most precise candidate and the greedy choice of predicted hypervolume, which lies on the front of the
+   integer program.
 2. After that the expected hypervolume improvement over the front of the *posterior means*
-(`search.propose.acquisition`).
-   In a batch the ones chosen count as run, with the accuracy that the model expects of them.
+   (`search.propose.acquisition`). In a batch the ones chosen count as run, with the accuracy that is expected.
 
 Everything is a function of the problem, the observations and the seed.
 """
@@ -68,22 +66,14 @@ class FrontProposer:
         outlook = Outlook(model, np.concatenate((under_way, picks)))
         for index in range(len(under_way)):
             outlook.believe(index)
-        front, number = self.front(model, reached), len(reached)
-        blocked, chosen = set(taken), list[tuple[int, ...]]()
-        while len(chosen) < count:
-            row = self._first(blocked) if not number + len(chosen) else None
-            if row is None:
-                mean = outlook.mean[len(under_way) :]
-                deviation = None if number + len(chosen) < FIRST_RUNS else outlook.deviation[len(under_way) :]
-                best = _free(picks, costs, mean, front.improvement(costs, mean, deviation), blocked)
-                if best is None:
-                    break
-                row = picks[best]
-                outlook.believe(len(under_way) + best)
-            chosen.append(tuple(row.tolist()))
-            blocked.add(row.tobytes())
-            front = front.with_point(self.pool.costs(row[None])[0], float(accuracy_of(model.mean(row[None]))[0]))
-        return chosen
+        front, blocked = self.front(model, reached), set(taken)
+        first = None if len(reached) else self._first(blocked)
+        if first is None or not count:
+            return self._greedy(outlook, len(under_way), picks, costs, front, len(reached), count, blocked)
+        blocked.add(first.tobytes())
+        front = front.with_point(self.pool.costs(first[None])[0], float(accuracy_of(model.mean(first[None]))[0]))
+        rest = self._greedy(outlook, len(under_way), picks, costs, front, 1, count - 1, blocked)
+        return [tuple(first.tolist()), *rest]
 
     def promote(self, seen: Observations, reached: Picks, waiting: Picks, count: int) -> list[tuple[int, ...]]:
         """At most `count` of the candidates that wait: those expected to add most to the front of those reached.
@@ -98,16 +88,39 @@ class FrontProposer:
             return []
         model = AccuracyModel(self.problem.prior, self._relevant(seen))
         costs, outlook, front = self.pool.costs(waiting), Outlook(model, waiting), self.front(model, reached)
-        blocked, chosen = set[bytes](), list[tuple[int, ...]]()
-        while len(chosen) < min(count, len(waiting)):
-            deviation = None if len(reached) + len(chosen) < FIRST_RUNS else outlook.deviation
-            best = _free(waiting, costs, outlook.mean, front.improvement(costs, outlook.mean, deviation), blocked)
+        return self._greedy(outlook, 0, waiting, costs, front, len(reached), count, set())
+
+    def _greedy(
+        self,
+        outlook: Outlook,
+        start: int,
+        picks: Picks,
+        costs: Floats,
+        front: Front,
+        number: int,
+        count: int,
+        blocked: set[bytes],
+    ) -> list[tuple[int, ...]]:
+        """At most `count` free candidates, each of largest gain while those before count as run.
+
+        Args:
+            outlook: on the candidates, from its row `start` on.
+            picks, costs: of the candidates.
+            front: of what is reached.
+            number: of runs before.
+            blocked: rows that are not free; grows.
+        """
+        chosen: list[tuple[int, ...]] = []
+        mean = outlook.mean[start:]
+        while len(chosen) < count:
+            deviation = None if number + len(chosen) < FIRST_RUNS else outlook.deviation[start:]
+            best = _free(picks, costs, mean, front.improvement(costs, mean, deviation), blocked)
             if best is None:
                 break
-            chosen.append(tuple(waiting[best].tolist()))
-            blocked.add(waiting[best].tobytes())
-            front = front.with_point(costs[best], float(accuracy_of(outlook.mean[best])))
-            outlook.believe(best)
+            chosen.append(tuple(picks[best].tolist()))
+            blocked.add(picks[best].tobytes())
+            front = front.with_point(costs[best], float(accuracy_of(mean[best])))
+            outlook.believe(start + best)
         return chosen
 
     def _first(self, blocked: AbstractSet[bytes]) -> Picks | None:

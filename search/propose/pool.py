@@ -45,7 +45,7 @@ class Pool:
         self._known: dict[bytes, Floats] = {}
         self._listed: tuple[Picks, Floats] | None = None
         if problem.size <= MAX_LISTED:
-            self._listed = self._allowed(_all_picks(problem.sizes))
+            self._listed = self._allowed(all_picks(problem.sizes))
             if not len(self._listed[0]):
                 raise ConfigError(f"limits: none of {problem.size} candidates is within them. Relax one.")
             self.ideal, self.reference = _box(self._listed[1], self._precise_cost)
@@ -193,7 +193,8 @@ def _neighbours(parents: Picks, sizes: tuple[int, ...], rng: np.random.Generator
     return children
 
 
-def _all_picks(sizes: tuple[int, ...]) -> Picks:
+def all_picks(sizes: tuple[int, ...]) -> Picks:
+    """Every candidate, the last decision changing fastest. Shape (size, num_decisions)."""
     grid = np.indices(sizes, dtype=np.int64).reshape(len(sizes), -1)
     return np.ascontiguousarray(grid.T)
 

@@ -59,6 +59,27 @@ class StudySetup:
     fidelities: Fidelities = field(default_factory=Fidelities)
 
 
+def settle_width(folder: Path, width: int, num_results: int) -> str:
+    """Note in `study.json` how many candidates a batch has; a sentence where those so far had others, else "".
+
+    Args:
+        folder: of the run, locked.
+        width: of the executor.
+        num_results: in the ledger.
+    """
+    record = read_manifest(folder)
+    if record is None or record.get("width") == width:
+        return ""
+    before = record.get("width")
+    write_manifest(folder, {**record, "width": width})
+    if before is None or not num_results:
+        return ""
+    return (
+        f"Batches were of {before} candidates so far, and are of {width} now: the front may differ from that of a "
+        "run that was never interrupted."
+    )
+
+
 def check_setup(setup: StudySetup) -> None:
     """Refuse fidelities that sampler, evaluator or weights do not go with.
 
@@ -66,6 +87,10 @@ def check_setup(setup: StudySetup) -> None:
         ConfigError: so it is.
     """
     wanted = setup.fidelities
+    if setup.limits.floor and setup.sampler != "front":
+        raise ConfigError(
+            f"limits: accuracy needs the sampler 'front', which it steers, but got {setup.sampler!r}. Leave it out."
+        )
     if wanted.rungs and setup.sampler != "front":
         raise ConfigError(f"rungs: need the sampler 'front', but got {setup.sampler!r}. Use it, or no rungs.")
     if wanted.rungs and not setup.evaluator.has_short:

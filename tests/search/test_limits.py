@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hwmodel.errors import ConfigError
+from hwmodel.network.choice import Choice
 from search.front.limits import Limits, parse_limits
 from search.observer import Observer
+from search.propose import reach
+from search.propose.pricing import Pricer
 from search.space import Space
 from search.study import Study
 from tests.search.helpers import ToyScorer, ToyTable, make_graph
@@ -108,8 +114,62 @@ def test_too_few_within_the_limits_end_the_run_and_none_is_an_error(tmp_path: Pa
     within = sum(energy <= energies[3] for energy in energies)
     assert len([r for r in study.results() if r.stage == "qat"]) == within < 10
     assert f"No further candidate of the 81 within the limits was found: {within} of 10 runs." in said
-    with pytest.raises(ConfigError, match="limits: none of 81 candidates is within them"):
-        open_study(tmp_path / "none", ToyScorer(), limits={"energy": energies[0] / 2}).run(qat=2)
+    scorer, most = ToyScorer(), energies[0] / 2
+    for sampler in ("front", "random"):
+        with pytest.raises(ConfigError, match="must hold for some candidate") as refused:
+            open_study(tmp_path / sampler, scorer, limits={"energy": most}, sampler=sampler).run(qat=2)
+        assert f"energy <= {most:g} pJ must" in str(refused.value)
+        assert f"the least of 81 is {energies[0]:g} pJ. Relax it." in str(refused.value)
+    assert not scorer.ptq_calls, "it is said before a single change is measured"
+
+
+class Opposite:
+    """The fewer bits, the less memory and the more energy."""
+
+    def price(self, choices: Mapping[str, Choice]) -> Any:
+        totals = ToyTable().price(choices)
+        return replace(totals, energy_pj=1e6 / totals.avg_w_bits)
+
+
+@pytest.mark.parametrize("listed", [10**6, 10])
+def test_each_limit_and_all_together_must_be_reachable(listed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "MAX_LISTED", listed)
+    pricer = Pricer(GRAPH, Opposite())
+    costs = [pricer.costs(SPACE.config(point)) for point in SPACE.points()]
+    least = {key: min(cost[key] for cost in costs) for key in ("energy_pj", "memory_bits")}
+    fine: dict[str, str | float] = {"energy": least["energy_pj"], "memory": least["memory_bits"]}
+    for name, key in (("energy", "energy_pj"), ("memory", "memory_bits")):
+        reach.check_reachable(SPACE, parse_limits({name: fine[name]}), pricer)
+        with pytest.raises(
+            ConfigError, match=rf"limits: {name} < .* the least of 81 is {re.escape(format(least[key], '.6g'))}"
+        ):
+            reach.check_reachable(SPACE, parse_limits({name: f"< {least[key]!r}"}), pricer)
+    if listed == 10:  # apart, both can be had: what cannot be listed is not refused for less
+        reach.check_reachable(SPACE, parse_limits(fine), pricer)
+    else:
+        with pytest.raises(ConfigError, match=r"none of 81 candidates is within all of them\. Relax one"):
+            reach.check_reachable(SPACE, parse_limits(fine), pricer)
+
+
+def test_candidates_given_outside_the_limits_are_named(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Watch(Observer):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    study = open_study(tmp_path, ToyScorer(), limits={"avg_w_bits": "<= 4"})
+    low = dict.fromkeys(SPACE.most_precise, 2)
+    study.run(qat=3, candidates=[SPACE.most_precise, low], progress=Watch())
+    assert "1 of the candidates given are outside the limits and not scored: avg_w_bits <= 4 bit." in said
+    assert [r.origin for r in study.results() if r.stage == "qat"].count("user") == 1
+
+
+def test_a_floor_is_refused_where_nobody_heeds_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="limits: accuracy needs the sampler 'front', which it steers, but got 'tpe'"
+    ):
+        open_study(tmp_path, ToyScorer(), limits={"accuracy": 0.9}, sampler="tpe")
 
 
 def test_other_limits_are_another_study(tmp_path: Path) -> None:

@@ -480,3 +480,26 @@ def test_costs_on_several_accelerators_are_objectives(tmp_path: Path) -> None:
         open_study(tmp_path / "x", accelerator=["eyeriss", "edge_npu"], objectives=["accuracy", "energy@edge_npo"])
     with pytest.raises(ConfigError, match="each name may be given once, but got eyeriss, eyeriss"):
         open_study(tmp_path / "y", accelerator=["eyeriss", "eyeriss"])
+
+
+def test_batches_of_another_width_are_said(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Watch(Observer):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    class Many(ToyScorer):
+        batch_size = 3
+
+        def qat_many(self, configs: list[CompressionConfig], seeds: list[int]) -> list[Any]:
+            return [self.qat(config, seed) for config, seed in zip(configs, seeds, strict=True)]
+
+    open_study(tmp_path).run(qat=2, progress=Watch())
+    open_study(tmp_path).run(qat=3, progress=Watch())
+    assert not any("Batches" in text for text in said)
+    open_study(tmp_path, Many()).run(qat=6, progress=Watch())
+    assert [text for text in said if "Batches" in text] == [
+        "Batches were of 1 candidates so far, and are of 3 now: the front may differ from that of a run that was "
+        "never interrupted."
+    ]

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.front.limits import Limits
 from search.front.objective import resolve_objectives
 from search.front.pareto import pareto_front
 from search.front.results import Result
 from search.propose import posterior
+from search.propose.assembling import StudyProblem
 from search.propose.posterior import beliefs_of, believed_front, read_beliefs
 from search.propose.pricing import Pricer
 from search.space import Space
@@ -103,3 +105,23 @@ def test_a_run_folder_tells_the_same_as_its_study(tmp_path: Path) -> None:
     assert other.beliefs() == {} == read_beliefs(other.folder, other.results(), AXES)
     assert other.front() == pareto_front([r for r in other.results() if r.stage == "qat"], AXES, unique=True)
     assert not (tmp_path / "tpe" / "sensitivity.json").exists(), "Optuna's samplers have no use for it"
+
+
+def test_results_of_a_space_that_grew_are_believed_as_what_they_were() -> None:
+    """Activations were 4 bits everywhere; now they may be 4 or 8."""
+    small = Space.from_graph(GRAPH, a_bits=(4,))
+    grown = Space.from_graph(GRAPH, a_bits=(4, 8))
+    results = []
+    for number, point in enumerate(list(small.points())[::7]):
+        config = small.config(point)
+        results.append(
+            Result(
+                number=number, stage="qat", point=point, config=config.to_dict(), key=config.key,
+                correct=300 + number, total=400, costs=Pricer(GRAPH, None).costs(config), seed=1,
+            )
+        )  # fmt: skip
+    seen = StudyProblem(grown, AXES, Limits(), None, None).observations(results)
+    narrow = [
+        list(group.combinations)[pick] for row in seen.picks for group, pick in zip(grown.groups, row, strict=True)
+    ]
+    assert {a_bits for _, a_bits, _ in narrow} == {4}
