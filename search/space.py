@@ -30,6 +30,8 @@ from search.groups import (
     Group,
     Groups,
     Parameter,
+    axis_values,
+    choice_of,
     resolve_frozen,
     resolve_groups,
     resolve_own,
@@ -261,7 +263,7 @@ class Space:
     def _layers(self) -> dict[tuple[AxisValue, ...], LayerChoice]:
         """Every combination of any group, made once."""
         return {
-            combination: _choice(combination, self.pattern, self.quantizer, self.granularity)
+            combination: choice_of(combination, self.pattern, self.quantizer, self.granularity)
             for group in self.groups
             for combination in group.combinations
         }
@@ -323,61 +325,6 @@ class Space:
             f"{len(self.frozen)} layers frozen ({', '.join(self.frozen)})" if self.frozen else "none frozen"
         )
         return "; ".join(parts)
-
-
-def _choice(combination: Sequence[AxisValue], pattern: str, quantizer: str, granularity: str) -> LayerChoice:
-    w_bits, a_bits, density = combination
-    return LayerChoice(
-        w_bits=int(w_bits),
-        a_bits=int(a_bits),
-        density=float(density),
-        pattern="unstructured" if density == 1.0 else pattern,
-        quantizer=quantizer,
-        granularity=granularity,
-    )
-
-
-def axis_values(
-    w_bits: Sequence[int],
-    a_bits: Sequence[int],
-    density: Sequence[float] | None,
-    pattern: str,
-    quantizer: str,
-    granularity: str,
-) -> dict[str, tuple[AxisValue, ...]]:
-    """What a group may choose, axis by axis, rising; every combination is a valid choice.
-
-    Raises:
-        ConfigError: a list is empty, or a value out of range or unknown.
-    """
-    values = {
-        "w_bits": _rising("w_bits", w_bits),
-        "a_bits": _rising("a_bits", a_bits),
-        "density": _densities(density, pattern),
-    }
-    for combination in itertools.product(*values.values()):
-        _choice(combination, pattern, quantizer, granularity)
-    return values
-
-
-def _rising(name: str, values: Sequence[AxisValue]) -> tuple[AxisValue, ...]:
-    if isinstance(values, (int, float, str)):
-        raise ConfigError(f"{name}: must be a list, but got {values!r}. Write [{values}].")
-    if not values:
-        raise ConfigError(f"{name}: must hold at least one value, but is empty.")
-    if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
-        raise ConfigError(f"{name}: must hold numbers, but got {list(values)!r}.")
-    return tuple(sorted(set(values)))
-
-
-def _densities(density: Sequence[float] | None, pattern: str) -> tuple[AxisValue, ...]:
-    block = parse_pattern(pattern)
-    implied = block[0] / block[1] if block else 1.0
-    values = _rising("density", (implied,) if density is None else density)
-    for value in values:
-        if block and value not in (1.0, implied):
-            raise ConfigError(f"density: pattern {pattern!r} allows {implied:g} and 1, but got {value:g}.")
-    return values
 
 
 def _blocked(graph: LayerGraph, modules: tuple[str, ...], pattern: str) -> str:

@@ -17,9 +17,9 @@ from hwmodel.errors import ConfigError, check_one_of
 from search.front.limits import parse_limits
 from search.front.objective import default_objectives, objective_named, resolve_objectives
 from search.front.picking import Rule, parse_rule
-from search.propose.samplers import SAMPLERS
+from search.groups import axis_values
+from search.propose import SAMPLERS
 from search.rungs.fidelities import Fidelities
-from search.space import axis_values
 from workloads.training.settings import TrainSettings
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"

@@ -22,10 +22,10 @@ from search.ledger import Ledger, writing
 from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
+from search.propose import SAMPLERS
 from search.propose.posterior import Belief, beliefs_of, believed_front, read_sensitivity
 from search.propose.pricing import Pricer, Table
 from search.propose.reach import check_reachable
-from search.propose.samplers import SAMPLERS
 from search.rebuild import lost_note
 from search.rungs.fidelities import Fidelities, RungReport, read_rungs
 from search.rungs.setup import StudySetup, check_setup, record_of, settle_manifest, settle_width

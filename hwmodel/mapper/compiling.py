@@ -23,7 +23,7 @@ from hwmodel.network import layer
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _compile: Any = partial(njit, error_model="numpy", no_cfunc_wrapper=True)
-#: The series of numba whose inner classes `_Part` is written for; with others the same code takes longer to compile.
+#: The numba whose inner classes `_Part` is written for; with another the same code takes longer to compile.
 _KNOWN_NUMBA = ("0", "68")
 
 

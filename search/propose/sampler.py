@@ -18,10 +18,10 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hwmodel.errors import ConfigError, check_one_of
+from search.propose import SAMPLERS
 from search.propose.accuracy_model import Observations
 from search.propose.front import FrontProposer
 from search.propose.problem import Floats, Picks, Prior, Problem, logit_error
-from search.propose.samplers import SAMPLERS
 from search.seeds import derive_seed
 
 #: Attribute of a trial: the images that its accuracy was counted over.

@@ -38,7 +38,7 @@ class StudySetup:
         use_sensitivity: measure single changes first.
         save: writes a finetuned model; None writes `.safetensors`.
         fuse: costs are of fused layers, as in `hwmodel.evaluate`.
-        sampler: who proposes, of `search.propose.sampler.SAMPLERS`.
+        sampler: who proposes, of `search.propose.SAMPLERS`.
         limits: no candidate outside is scored.
         subsets: single changes may be scored on a part of the images (`search.propose.subsets`).
         fidelities: of finetuning.

@@ -15,11 +15,11 @@ from search.front.limits import Limits
 from search.front.objective import resolve_objectives
 from search.front.results import Result
 from search.observer import Observer
+from search.propose import SAMPLERS
 from search.propose.asking import ATTEMPTS, Asker, FrontAsker, OptunaAsker
 from search.propose.assembling import StudyProblem
 from search.propose.pricing import Pricer
 from search.propose.sampler import NSGA2_POPULATION
-from search.propose.samplers import SAMPLERS
 from search.seeds import derive_seed
 from search.space import Point, Space
 from search.study import Study

@@ -11,8 +11,8 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hwmodel.errors import ConfigError
+from search.propose import SAMPLERS
 from search.propose.sampler import FrontSampler, Layout, optuna_sampler, quiet_optuna
-from search.propose.samplers import SAMPLERS
 
 SIZES = {"a": 4, "b": 9, "c": 2}
 BITS = (2, 4, 8)
