@@ -14,8 +14,8 @@ _INTRO = """# What was measured
 
 The studies of [examples/studies](../../examples/studies): the questions of the field on real data, each one
 command. `hwmodel studies` lists them; `hwmodel studies --gallery docs/results` writes this page from the records
-beside it (tables, seeds, seconds, versions). Intervals are Wilson's at 95 %; validation chooses, the test images are
-read once.
+beside it (tables, seeds, seconds, versions). Intervals are Wilson's at 95 %; validation chooses, the test images
+are read once.
 """
 
 
