@@ -72,7 +72,7 @@ def said(rows: list[dict[str, Any]]) -> str:
         f"Validation picks {best['lr']:g} with {best['schedule']}: {best['test'].value:.1%} on test after "
         f"{best['processor_seconds']:.0f} s of processor; {other['schedule']} at the same rate gives "
         f"{other['test'].value:.1%} after {other['processor_seconds']:.0f} s ({'a tie' if tie else 'no tie'}), and "
-        f"the better schedule {' and '.join(f'{test.value:.1%} at {lr:g}' for lr, test in rest)}."
+        f"the better schedule gives {' and '.join(f'{test.value:.1%} at {lr:g}' for lr, test in rest)}."
     )
 
 
@@ -80,6 +80,7 @@ def draw(study: Experiment, rows: list[Any], steps: list[Any], curve: list[Any])
     """Loss over the steps, validation over the epochs, test over the rates."""
     left, middle, right = new_panels(3, 13, 4.2)
     plot_lines(steps, "step", "average_loss", "run", left, legend="inside", labels=("Step", "Loss, moving average"))
+    left.set_ylim(top=3.2)  # the first steps at a rate of 1 are beyond
     plot_lines(
         curve, "epoch", "validation", "run", middle, percent=True, legend="none", labels=("Epoch", "Validation [%]")
     )

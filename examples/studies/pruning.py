@@ -27,7 +27,7 @@ STEPS = Stepwise(step=0.1, every=1, final=0.5)
 
 
 def main(study: Experiment) -> None:
-    rates, epochs, short = study.choose(((0.3, 0.5, 0.7, 0.8, 0.9, 0.95), 8, 2), ((0.5,), 2, 1))
+    rates, epochs, short = study.choose(((0.3, 0.5, 0.7, 0.8, 0.9, 0.95), 6, 1), ((0.5,), 2, 1))
     # The weights have seen every training image: what is followed on the way comes from the test files.
     parts = {"train": study.choose(10_000, 128), "validation": 2000}
     data = study.data("cifar10", limit=10_000, normalize="imagenet", validation="test", parts=parts)
