@@ -7,7 +7,6 @@ and `checkpoints/` (`float`, `best` and the QAT front as `.safetensors`).
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
 from search.executors.base import Executor
 from search.executors.engine import Engine
+from search.executors.inprocess import InProcess
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
@@ -32,6 +32,7 @@ from search.mirror.server import MirrorTarget
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
 from search.rebuild import rebuild_ledger
+from search.scoring import Evaluator
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads import compress
@@ -131,8 +132,8 @@ def _run(
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
             study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
-        front = _final_front(study)
-        measure_front(materials, front, spec.search.test_seeds, watch)
+            front = _final_front(study)
+            measure_front(materials, front, spec.search.test_seeds, watch, hands)
         picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
         settle(materials, outputs)
@@ -142,10 +143,11 @@ def _run(
     return outputs, late
 
 
-def _hands(engine: Engine | None, materials: Materials) -> contextlib.AbstractContextManager[Executor | None]:
-    if engine is None:
-        return contextlib.nullcontext()
+def _hands(engine: Engine | None, materials: Materials) -> Executor:
+    """Who scores: candidates, and those of the front with other seeds."""
     limit_s = materials.spec.search.timeout_s
+    if engine is None:
+        return InProcess(Evaluator(materials, limit_s))
     return engine.executor(materials.factory(), device=materials.device, timeout_s=limit_s)
 
 
