@@ -31,6 +31,7 @@ from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.mirror.server import MirrorTarget
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
+from search.propose.posterior import means_of
 from search.rebuild import rebuild_ledger
 from search.scoring import Evaluator
 from search.spec import SearchSpec, read_spec
@@ -134,7 +135,7 @@ def _run(
             study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
             front = _final_front(study)
             measure_front(materials, front, spec.search.test_seeds, watch, hands)
-        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
+        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule, study.beliefs())
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
         settle(materials, outputs)
         late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
@@ -194,7 +195,7 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     study = _study(materials, extend=False)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
-        picked = pick(_final_front(study), study.objectives, rule)
+        picked = pick(_final_front(study), study.objectives, rule, means_of(study.beliefs()))
         outputs = _outputs(materials, study, picked, _rule_text(rule, ""), origin)
         # a resumed run keeps the pick
         settle(materials, outputs, lambda: write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict())))

@@ -7,7 +7,7 @@ import shlex
 
 from reports import units
 from reports.run.folder import Run
-from reports.run.metrics import change, float_test_text, interval_text, known_costs, seeds_text, write_cost
+from reports.run.metrics import change, float_test_text, interval_text, known_costs, seeds_text
 
 
 def cards(run: Run) -> list[dict[str, str]]:
@@ -21,7 +21,7 @@ def cards(run: Run) -> list[dict[str, str]]:
     for cost in known_costs(run.candidates)[:4]:
         value = picked[cost.key]
         note = "" if baseline is None else f"{change(value, baseline[cost.key])} than {run.baseline_name}"
-        found.append(_card(cost.label, write_cost(cost, value), note))
+        found.append(_card(cost.label, cost.written(value), note))
     return found
 
 

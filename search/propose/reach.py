@@ -36,7 +36,7 @@ def check_reachable(space: Space, limits: Limits, pricer: Pricer) -> None:
         column = values[:, keys.index(limit.objective.key)]
         holds = limit.holds(column)
         if not holds.any():
-            least = f"{column.min():.6g} {limit.objective.unit}".rstrip()
+            least = limit.objective.written(float(column.min()))
             raise ConfigError(
                 f"limits: {limit} must hold for some candidate, but the least of {space.size} is {least}. Relax it."
             )

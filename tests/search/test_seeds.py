@@ -106,7 +106,7 @@ def measured(folder: Path, front: list[Result], test_seeds: int, seed: int = 7) 
     scorer = FinalScorer()
     materials: Any = SimpleNamespace(
         folder=folder, scorer=scorer, float_model="model", rebuild=lambda result: "model",
-        as_model=lambda config, found: found, spec=SimpleNamespace(search=SimpleNamespace(seed=seed, timeout_s=None)),
+        as_model=lambda config, found: found, spec=SimpleNamespace(search=SimpleNamespace(seed=seed)),
     )  # fmt: skip
     measure_front(materials, front, test_seeds, Observer(), InProcess(Evaluator(scorer)))
     return scorer
