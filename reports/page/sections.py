@@ -32,6 +32,8 @@ def _card(label: str, value: str, note: str) -> dict[str, str]:
 def _accuracy_note(run: Run) -> str:
     interval = interval_text(run.picked_row, "accuracy")
     parts = [f"95 %: {interval}" if interval else "no count of images, so no interval"]
+    if math.isfinite(run.picked_row["believed"]):
+        parts.append(f"believed {units.percent(run.picked_row['believed'])}")
     if run.float_accuracy is not None:
         score = run.float_accuracy
         parts.append(f"float {units.percent(score.value)} ({score.interval})")

@@ -177,7 +177,7 @@ def test_a_floor_is_refused_where_nobody_heeds_it(tmp_path: Path) -> None:
 
 def test_other_limits_are_another_study(tmp_path: Path) -> None:
     open_study(tmp_path, ToyScorer(), limits={"energy": 1e9}).run(trials=1)
-    with pytest.raises(ConfigError, match="used limits energy <= 1 mJ, now none. Choose a new name"):
+    with pytest.raises(ConfigError, match=r"used limits energy <= 1 mJ, now none\. Choose a new name"):
         open_study(tmp_path, ToyScorer())
     with pytest.raises(ConfigError, match="used sampler 'front', now 'tpe'"):
         open_study(tmp_path, ToyScorer(), limits={"energy": 1e9}, sampler="tpe")
