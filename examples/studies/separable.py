@@ -101,9 +101,9 @@ def main(study: Experiment) -> None:
     dense, separable, small, form = rows[0], rows[2], layer_rows[0], layer_rows[1]
     study.finding(
         f"A separable layer has {small['parameters'] / form['parameters']:.1f} times fewer weights and MACs, as in "
-        f"theory, and takes {small['median_ms'] / form['median_ms']:.1f} times less time; at 1 MB the "
-        f"separable network reaches {separable['test'].value:.1%} with {separable['macs'] / 1e6:.0f} M MACs, the standard one "
-        f"{dense['test'].value:.1%} with {dense['macs'] / 1e6:.0f} M."
+        f"theory, and takes {small['median_ms'] / form['median_ms']:.1f} times less time; at 1 MB the separable "
+        f"network reaches {separable['test'].value:.1%} with {separable['macs'] / 1e6:.0f} M MACs, the standard "
+        f"one {dense['test'].value:.1%} with {dense['macs'] / 1e6:.0f} M."
     )
 
 
