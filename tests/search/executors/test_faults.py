@@ -9,13 +9,11 @@ import errno
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -25,80 +23,27 @@ from search.mirror.local import OptunaMirror
 from search.scoring import Evaluator
 from search.space import Space
 from search.study import Study
-from tests.search.executors.toys import Heard, Toy, config_of, correct_of, is_running, jobs_of, tries_of, wait_until
-from tests.search.helpers import Count, ToyScorer, make_graph
+from tests.search.executors.toys import (
+    Doomed,
+    Given,
+    Heard,
+    Moody,
+    config_of,
+    correct_of,
+    is_running,
+    jobs_of,
+    tries_of,
+    wait_until,
+)
+from tests.search.helpers import ToyScorer, make_graph
 from tests.search.test_interrupt import essence
-from workloads.compress.config import CompressionConfig
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 ROOT = Path(__file__).parents[3]
 TRIALS, QAT, WORKERS = 8, 4, 2
 
 
-def die() -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("it lives")
-
-
 # ---- a worker, at each moment of its life --------------------------------------------------------
-
-
-class Deadly:
-    """Kills whoever pickles it."""
-
-    def __reduce__(self) -> NoReturn:
-        die()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-
-@dataclass(frozen=True)
-class Doomed:
-    """A factory whose first worker dies at a moment: `start`, `ready`, `score`, `answer` or `torn`.
-
-    Attributes:
-        folder: as of `Toy`; gets `dead` when it has happened.
-        moment: of the death.
-    """
-
-    folder: Path
-    moment: str
-
-    def __call__(self) -> Doomed:
-        if self.moment == "start":
-            self.fall()
-        if self.moment == "ready" and not (self.folder / "dead").exists():
-            self._patch("recv_bytes", lambda pipe, *limits: self.fall())
-        return self
-
-    def fall(self) -> None:
-        if not (self.folder / "dead").exists():
-            (self.folder / "dead").touch()
-            die()
-
-    def ptq(self, config: CompressionConfig) -> Count | float:
-        return Toy(self.folder).ptq(config)
-
-    def qat(self, config: CompressionConfig, seed: int) -> Any:
-        found = self.ptq(config)
-        if self.moment == "score":
-            self.fall()
-        if not (self.folder / "dead").exists():
-            if self.moment == "answer":
-                (self.folder / "dead").touch()
-                return found, Deadly()
-            if self.moment == "torn":
-                self._patch("send_bytes", self._half)
-        return found
-
-    def _half(self, pipe: Connection, data: bytes) -> None:
-        """As the pipe frames it, up to the middle."""
-        os.write(pipe.fileno(), struct.pack("!i", len(data)) + data[: len(data) // 2])
-        self.fall()
-
-    def _patch(self, name: str, act: Any) -> None:
-        setattr(Connection, name, act)
 
 
 @pytest.mark.parametrize("moment", ["start", "ready", "score", "answer", "torn"])
@@ -120,32 +65,6 @@ def test_a_worker_dies_at_each_moment_of_its_life(tmp_path: Path, moment: str) -
 # ---- candidates that fail in a worker ------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Moody:
-    """A scorer of which some candidates are nan, out of memory (for good, or once), or diverge.
-
-    Attributes:
-        folder: gets a file per candidate that was out of memory once.
-    """
-
-    folder: Path
-
-    def ptq(self, config: CompressionConfig) -> Count:
-        return ToyScorer().ptq(config)
-
-    def qat(self, config: CompressionConfig, seed: int) -> tuple[Any, None]:
-        mood = int(config.key[:8], 16) % 6
-        first = self.folder / config.key
-        if mood == 0:
-            return float("nan"), None
-        if mood == 1 or (mood == 2 and not first.exists()):
-            first.touch()
-            raise MemoryError("no room for the gradients")
-        if mood == 3:
-            raise ArithmeticError("the loss must be finite, but is nan")
-        return ToyScorer().qat(config, seed)
-
-
 def search(folder: Path, scorer: Any, pool: Executor) -> tuple[Result, ...]:
     graph = make_graph()
     study = Study.create_or_resume(folder, graph=graph, space=Space.from_graph(graph), evaluate=scorer, name="run")
@@ -158,7 +77,7 @@ def test_what_fails_in_a_worker_is_recorded_as_it_is_in_the_driver(tmp_path: Pat
     for name in ("here", "there"):
         scorer = Moody(tmp_path / f"{name} moods")
         scorer.folder.mkdir()
-        with InProcess(Evaluator(scorer)) if name == "here" else Processes(_Given(scorer), 1) as pool:
+        with InProcess(Evaluator(scorer)) if name == "here" else Processes(Given(scorer), 1) as pool:
             graph = make_graph()
             study = Study.create_or_resume(
                 tmp_path / name, graph=graph, space=Space.from_graph(graph), evaluate=scorer, name="run"
@@ -176,20 +95,6 @@ def test_what_fails_in_a_worker_is_recorded_as_it_is_in_the_driver(tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "here moods").iterdir()) == sorted(
         path.name for path in (tmp_path / "there moods").iterdir()
     )
-
-
-@dataclass(frozen=True)
-class _Given:
-    """A factory of what is there, which notes who made it."""
-
-    scorer: Any
-    pids: Path | None = None
-
-    def __call__(self) -> Any:
-        if self.pids is not None:
-            with self.pids.open("a") as file:
-                file.write(f"{os.getpid()}\n")
-        return self.scorer
 
 
 # ---- the driver ----------------------------------------------------------------------------------
@@ -217,13 +122,13 @@ class Full:
 def test_a_full_disk_while_workers_work_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    with Processes(_Given(ToyScorer(), tmp_path / "pids"), WORKERS) as pool:
+    with Processes(Given(ToyScorer(), tmp_path / "pids"), WORKERS) as pool:
         with monkeypatch.context() as patch:
             events = Full(patch, 0, code)
             whole = search(tmp_path / "whole", ToyScorer(), pool)
         assert events.seen > 2 * len(whole), "the ledger and its copy, line by line"
         kept: tuple[Result, ...] = ()
-        for at in [*range(1, 8), 12, 20, 31]:
+        for at in (1, 2, 3, 5, 9, 14, 22):
             with monkeypatch.context() as patch:
                 Full(patch, at, code)
                 try:
@@ -237,22 +142,12 @@ def test_a_full_disk_while_workers_work_loses_nothing(
             assert found[: len(kept)] == kept, "what was written stays"
             kept = found
         assert essence(search(tmp_path / "run", ToyScorer(), pool)) == essence(whole)
-    pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
-    assert len(pids) == WORKERS, "nobody had to be replaced"
-    for pid in pids:
+    for pid in map(int, (tmp_path / "pids").read_text().split()):
         wait_until(lambda pid=pid: not is_running(pid))  # type: ignore[misc]
 
 
 SCRIPT = """
-import json, os, sys, warnings
-from pathlib import Path
-import search.ledger as ledger
-from search.executors import Processes
-from search.mirror.local import OptunaMirror
-from tests.search.executors.test_faults import _Given, WORKERS, search
-from tests.search.helpers import ToyScorer
-
-folder, pids, at = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+import json, os, sys
 
 def deadly(n):
     seen = [0]
@@ -267,6 +162,8 @@ def deadly(n):
             tick()
             return found
         return counted
+    import search.ledger as ledger
+    from search.mirror.local import OptunaMirror
     os.fsync, os.replace, OptunaMirror.add = wrapped(os.fsync), wrapped(os.replace), wrapped(OptunaMirror.add)
     whole = ledger.append_line
     def torn(path, item):
@@ -277,14 +174,20 @@ def deadly(n):
         whole(path, item)
     ledger.append_line = torn
 
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
+if __name__ == "__main__":  # workers import this file, too: nothing heavy above
+    from pathlib import Path
+    from search.executors import Processes
+    from tests.search.executors.test_faults import WORKERS, search
+    from tests.search.executors.toys import Given
+    from tests.search.helpers import ToyScorer
+
+    folder, pids, at = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     ended = []
     for n in at:  # each in a child of its own, which need not import anything
         child = os.fork()
         if not child:
             deadly(n)
-            with Processes(_Given(ToyScorer(), pids), WORKERS) as pool:
+            with Processes(Given(ToyScorer(), pids), WORKERS) as pool:
                 search(folder, ToyScorer(), pool)
             os._exit(0)
         ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -309,6 +212,6 @@ def test_a_driver_killed_at_its_durable_events_leaves_no_worker_and_loses_nothin
     assert len(hands) > WORKERS, "some were at work when their driver was killed"
     for pid in hands:
         wait_until(lambda pid=pid: not is_running(pid))  # type: ignore[misc]
-    with Processes(_Given(ToyScorer()), WORKERS) as pool:
+    with Processes(Given(ToyScorer()), WORKERS) as pool:
         whole = search(tmp_path / "whole", ToyScorer(), pool)
         assert essence(search(tmp_path / "run", ToyScorer(), pool)) == essence(whole)
