@@ -213,6 +213,20 @@ class Given:
         return self.scorer
 
 
+@dataclass(frozen=True)
+class Linear:
+    """A toy scorer whose finetuned models are real: drawn by the seed."""
+
+    def ptq(self, config: CompressionConfig) -> Count:
+        return ToyScorer().ptq(config)
+
+    def qat(self, config: CompressionConfig, seed: int) -> tuple[Count, Any]:
+        import torch
+
+        torch.manual_seed(seed)
+        return ToyScorer().qat(config, seed)[0], torch.nn.Linear(2, 2)
+
+
 class Heard(Observer):
     """Remembers what was said."""
 
