@@ -106,7 +106,8 @@ class Study:
                 run is not continued with others.
             sensitivity: measure single changes first, for the sampler `front` to start from; None does so
                 where `evaluate` has a cheap first fidelity (`.ptq`).
-            save: writes a finetuned model; None writes `.safetensors`.
+            save: writes a finetuned model, given (path, model, notes); None writes `.safetensors`. Workers send no
+                module but its `CarriedState` (`workloads.storage.weights`): `model.state_dict()` is the same.
             timeout_s: a candidate that takes longer at one fidelity is recorded as failed [s]; None waits.
             fuse: layers, pools, concatenations and attentions may be fused, as in `hwmodel.evaluate`; a given
                 `table` decides for itself.

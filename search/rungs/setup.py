@@ -36,7 +36,7 @@ class StudySetup:
         seed: of every proposal and every finetuning.
         evaluator: gives the accuracies.
         use_sensitivity: measure single changes first.
-        save: writes a finetuned model; None writes `.safetensors`.
+        save: writes a finetuned model, or the state of one that a worker trained; None writes `.safetensors`.
         fuse: costs are of fused layers, as in `hwmodel.evaluate`.
         sampler: who proposes, of `search.propose.SAMPLERS`.
         limits: no candidate outside is scored.
