@@ -12,14 +12,17 @@ if TYPE_CHECKING:
     from reports.figures.files import save_figure
     from reports.figures.pareto import plot_pareto
     from reports.figures.pictures import plot_graph
+    from reports.figures.rows import plot_bars, plot_lines
     from reports.page.html import write_report
     from reports.terminal.trees import summary
 
 __all__ = [
+    "plot_bars",
     "plot_breakdown",
     "plot_curves",
     "plot_graph",
     "plot_layers",
+    "plot_lines",
     "plot_pareto",
     "save_figure",
     "summary",
@@ -34,6 +37,7 @@ __getattr__, __dir__ = lazy_exports(
         "figures.files": ("save_figure",),
         "figures.pareto": ("plot_pareto",),
         "figures.pictures": ("plot_graph",),
+        "figures.rows": ("plot_bars", "plot_lines"),
         "page.html": ("write_report",),
         "terminal.trees": ("summary",),
     },
