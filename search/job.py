@@ -21,6 +21,7 @@ from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
+from search.designs.outputs import Sweep
 from search.executors.base import Executor
 from search.executors.engine import Engine
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
@@ -117,8 +118,8 @@ def _run(
 ) -> tuple[RunOutputs, tuple[str, ...]]:
     """All steps of a job: what it leaves, and what is to be said at its end."""
     spec, run = materials.spec, materials.folder
-    if spec.strict_bits and materials.accelerator is not None:
-        check_bits(_annotated(materials), materials.accelerator)
+    for chip in materials.examples if spec.strict_bits else ():
+        check_bits(_annotated(materials), chip)
     server = None if spec.mirror is None else MirrorTarget.parse(spec.mirror)
     study = _study(materials, extend=extend)  # refuses another study before anything is written
     study.check_limits(watch)
@@ -131,9 +132,8 @@ def _run(
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
             study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
-        front = _final_front(study)
-        measure_front(materials, front, spec.search.test_seeds, watch)
-        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
+        measure_front(materials, _final_front(study), spec.search.test_seeds, watch)
+        picked, missed = pick_or_knee(_choices(study), study.objectives, spec.pick_rule)
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
         settle(materials, outputs)
         late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
@@ -192,7 +192,7 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     study = _study(materials, extend=False)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
-        picked = pick(_final_front(study), study.objectives, rule)
+        picked = pick(_choices(study), study.objectives, rule)
         outputs = _outputs(materials, study, picked, _rule_text(rule, ""), origin)
         # a resumed run keeps the pick
         settle(materials, outputs, lambda: write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict())))
@@ -240,6 +240,7 @@ def _notes(materials: Materials) -> tuple[str, ...]:
     return (
         *materials.data_notes,
         *materials.content_notes,
+        *(materials.designs.notes if materials.designs else ()),
         *uncounted,
         *_bits_notes(materials),
         *materials.space.notes,
@@ -256,10 +257,9 @@ def _annotated(materials: Materials) -> Iterator[Layer]:
 
 def _bits_notes(materials: Materials) -> tuple[str, ...]:
     """Which widths of the space are priced as others, each sentence once."""
-    chip = materials.accelerator
-    if chip is None:
-        return ()
-    notes = (spoken_bits_note(Task.of(layer, chip)) for layer in _annotated(materials))
+    notes = (
+        spoken_bits_note(Task.of(layer, chip)) for chip in materials.examples for layer in _annotated(materials)
+    )
     return tuple(dict.fromkeys(note for note in notes if note))
 
 
@@ -269,7 +269,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         materials.folder,
         graph=materials.graph,
         space=materials.space,
-        accelerator=materials.accelerators,
+        accelerator=materials.designs or materials.accelerators,
         evaluate=materials,
         objectives=spec.objectives,
         seed=spec.search.seed,
@@ -296,13 +296,19 @@ def _final_front(study: Study) -> tuple[Result, ...]:
     return front
 
 
+def _choices(study: Study) -> tuple[Result, ...]:
+    """What may be picked: the final front, where the chip has several designs with the costs on each of the front."""
+    front = _final_front(study)
+    return tuple(pair.result for pair in study.design_front()) if study.designs else front
+
+
 def _provenance(materials: Materials, command: str) -> Provenance:
     """What `best.yaml` needs to be rebuilt in another process, and how it came about."""
-    chip, spec = materials.accelerator, materials.spec
+    chip, spec = materials.accelerator or materials.designs, materials.spec
     return Provenance(
         versions=versions(),
         seed=spec.search.seed,
-        accelerator=ChipRecord(name=chip.name, fingerprint=chip.fingerprint) if chip else ChipRecord(),
+        accelerator=ChipRecord.of(chip),
         command=command or _first_command(materials.folder),
         model=MadeWith(name=spec.model, options=materials.model_options),
         data=MadeWith(name=spec.data, options=materials.data_options),
@@ -320,26 +326,28 @@ def _first_command(folder: Path) -> str:
 
 
 def _outputs(materials: Materials, study: Study, picked: Result, rule: str, origin: Provenance) -> RunOutputs:
-    front = _final_front(study)
     float_accuracy = read_float_accuracy(materials.folder)
     if float_accuracy is None:
         raise ConfigError(
             f"{materials.folder}: the float model is not measured yet. hwmodel resume {materials.folder}"
         )
+    sweep = None if study.designs is None else Sweep.of(study, picked)
+    chip = materials.accelerator if sweep is None else sweep.picked.design.accelerator
     return RunOutputs(
         folder=materials.folder,
         graph=materials.graph,
-        accelerator=materials.accelerator,
+        accelerator=chip,
+        sweep=sweep,
         fuse=study.fuse,
         objectives=study.objectives,
         results=study.results(),
-        front=front,
+        front=_choices(study),
         beliefs=study.beliefs(),
         picked=picked,
         rule=rule,
         float_accuracy=float_accuracy,
         tests=read_tests(materials.folder),
-        provenance=origin,
+        provenance=origin.model_copy(update={"accelerator": ChipRecord.of(chip)}),
         huffman_bits=_huffman_bits(materials, picked),
     )
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from hwmodel import load_accelerator
+from hwmodel import load_accelerator, load_designs
+from hwmodel.chip.sweep.designs import has_ranges
 from hwmodel.chip.units import parse_quantity
 from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, field_validator, model_validator, parse_yaml, read_yaml
 from hwmodel.errors import ConfigError, check_one_of
@@ -148,7 +149,7 @@ class SearchSpec(Schema):
         name: of the study and its folder; the name of the file if left out.
         model, model_options: as for `workloads.load_model`; channels and classes follow from the data.
         data, data_options: as for `workloads.load_data`: a name, FILE.npz, a folder of images, FILE.py:function.
-        accelerator: a name or a YAML file; costs such as energy need one.
+        accelerator: a name or a YAML file; costs such as energy need one. A file with ranges is many designs.
         accelerators: several; the first is meant by plain names, the costs of the others are `energy@NAME`.
         objectives: accuracy and costs, of `search.OBJECTIVES`; the first cost orders the front. Left out, accuracy
             and energy with an accelerator (latency where that has no energies), and average bits without.
@@ -288,7 +289,9 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
         if spec.accelerators:
             changes["accelerators"] = paths
         if "objectives" not in spec.model_fields_set:
-            changes["objectives"] = list(default_objectives([load_accelerator(path) for path in paths]))
+            swept = len(paths) == 1 and has_ranges(paths[0])
+            chips = [load_designs(paths[0])[0].accelerator] if swept else [load_accelerator(path) for path in paths]
+            changes["objectives"] = list(default_objectives(chips))
     file, separator, function = spec.model.rpartition(":")
     if separator and file.endswith(".py"):
         changes["model"] = f"{_existing(folder, file, 'model')}:{function}"

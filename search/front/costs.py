@@ -30,6 +30,8 @@ class Cost:
         shown: unit that people read, and the factor to it: ("J", 1e-12).
         role: where it appears.
         needs_accelerator: it depends on one.
+        needs_designs: it tells the designs of a chip file with ranges apart, and is the same for all configurations
+            on one chip, so it is a cost only there.
         compute: from `hwmodel.table.Totals` or a `NetworkCost`; None reads the attribute `key`. Without an
             accelerator it is given `search.propose.pricing.ModelTotals`.
     """
@@ -44,7 +46,12 @@ class Cost:
     shown: tuple[str, float]
     role: Role = "objective"
     needs_accelerator: bool = True
+    needs_designs: bool = False
     compute: Callable[[Any], float] | None = None
+
+    def is_known(self, totals: Any) -> bool:
+        """Totals have it: a table of several designs whose areas are known."""
+        return not self.needs_designs or hasattr(totals, self.key)
 
     def of(self, totals: Any) -> float:
         """The value for one candidate [unit]."""
@@ -78,6 +85,10 @@ COSTS: tuple[Cost, ...] = (
     Cost(
         key="memory_bits", name="memory", unit="bit", label="Memory", axis="Weights and peak activations",
         note="weights and peak activations", shown=("B", 1 / 8),
+    ),
+    Cost(
+        key="area_mm2", name="area", unit="mm^2", label="Area", axis="Area of the chip", note="of the chip",
+        shown=("mm²", 1.0), needs_designs=True,
     ),
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ from search.front.objective import ACCURACY, Objective, objective_named
 
 _LIMIT = re.compile(r"\s*(<=|>=|<|>)\s*(.+?)\s*")
 #: What a unit of `Cost.unit` is called where quantities are parsed.
-_QUANTITIES = {"pJ": "energy", "s": "time", "bit": "size"}
+_QUANTITIES = {"pJ": "energy", "s": "time", "bit": "size", "mm^2": "area"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ def _quantity(objective: Objective, text: str) -> float:
     if kind is None:
         raise ConfigError(f"limits: {objective.name} has no unit, but got {text!r}. Write a number.")
     try:
-        return parse_quantity(kind, text)
+        return parse_quantity(kind, text.replace("mm2", "mm^2"))
     except ValueError as error:
         raise ConfigError(f"limits: {objective.name}: {error}") from None
 

@@ -64,6 +64,11 @@ class Design:
         area = chip_area(self.accelerator)
         return None if area.unknown else area.known_mm2
 
+    @property
+    def area_unknown(self) -> tuple[str, ...]:
+        """Parts whose area is not stated."""
+        return chip_area(self.accelerator).unknown
+
     def to_yaml(self) -> str:
         """The chip file of this design alone."""
         return dump_yaml(substituted(self._base, self._places, self.values), header=_named(self.values))

@@ -1,0 +1,134 @@
+"""The front of configurations and designs: what was finetuned once is priced on every design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwmodel.chip.sweep.designs import Design
+from search.designs.table import DesignTable, Options
+from search.front.objective import Objective, first_cost
+from search.front.pareto import non_dominated
+from search.front.results import Result, interval_columns
+from search.propose.posterior import NO_BELIEFS, Belief, believed_front
+from search.propose.pricing import Pricer
+from workloads.compress.config import CompressionConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnDesign:
+    """A scored configuration on one design.
+
+    Attributes:
+        result: as in the ledger, with the costs of this design.
+        design: that it runs on.
+        believed: accuracy that counts for the front: the posterior mean where there is one.
+    """
+
+    result: Result
+    design: Design
+    believed: float
+
+    def row(self) -> dict[str, Any]:
+        """As tables show it: candidate, design and its values, costs, accuracy with its 95 % interval."""
+        result = self.result
+        return {
+            "number": result.number, "stage": result.stage, "design": self.design.number, **self.design.values,
+            **result.costs, "accuracy": result.accuracy, **interval_columns("accuracy", result.interval),
+            "believed": self.believed, "key": result.key,
+        }  # fmt: skip
+
+
+def design_front(
+    table: DesignTable,
+    results: Sequence[Result],
+    objectives: Sequence[Objective],
+    beliefs: Mapping[int, Belief] = NO_BELIEFS,
+) -> tuple[OnDesign, ...]:
+    """The pairs of a result and a design that no other dominates, cheapest first.
+
+    Of pairs that are equal in every objective the first result on its first design stays.
+
+    Args:
+        table: of the designs; its limits hold for every pair, its objectives are the costs of `objectives`.
+        results: of one stage; failed ones are left out.
+        objectives: accuracy among them.
+        beliefs: number of a result -> what is believed of its accuracy; without one it counts as measured.
+    """
+    pairs = _pairs(table, results, beliefs)
+    if not pairs:
+        return ()
+    losses = np.array([_losses(pair, objectives) for pair in pairs])
+    _, first = np.unique(losses, axis=0, return_index=True)
+    kept = set(first.tolist()) & set(np.flatnonzero(non_dominated(losses)).tolist())
+    cost = first_cost(objectives)
+    chosen = [pairs[index] for index in sorted(kept)]
+    return tuple(sorted(chosen, key=lambda p: (cost.value(p.result), p.result.number, p.design.number)))
+
+
+def worthwhile(
+    table: DesignTable, results: Sequence[Result], beliefs: Mapping[int, Belief] = NO_BELIEFS
+) -> tuple[OnDesign, ...]:
+    """Every result on every design that no other design beats for it (`DesignTable.options`)."""
+    return tuple(_pairs(table, results, beliefs))
+
+
+def configurations(front: Sequence[OnDesign], results: Sequence[Result]) -> tuple[Result, ...]:
+    """The results of a front, each once, as the ledger holds them."""
+    known = {result.number: result for result in results}
+    return tuple(known[number] for number in dict.fromkeys(pair.result.number for pair in front))
+
+
+def front_of_study(
+    pricer: Pricer | None,
+    results: Sequence[Result],
+    objectives: Sequence[Objective],
+    beliefs: Mapping[int, Belief],
+) -> tuple[Result, ...]:
+    """The results that are on the front: with some design, where the chip has several (`design_front`)."""
+    table = None if pricer is None else pricer.designs
+    if table is None:
+        return believed_front(results, objectives, beliefs)
+    return configurations(design_front(table, results, objectives, beliefs), results)
+
+
+def design_frame(pairs: Sequence[OnDesign], front: Sequence[OnDesign]) -> pd.DataFrame:
+    """One row per pair; `front` marks those of the front."""
+    import pandas as pd
+
+    best = {(pair.result.number, pair.design.number) for pair in front}
+    return pd.DataFrame(
+        [{**pair.row(), "front": (pair.result.number, pair.design.number) in best} for pair in pairs]
+    )
+
+
+def _pairs(table: DesignTable, results: Sequence[Result], beliefs: Mapping[int, Belief]) -> list[OnDesign]:
+    done = [result for result in results if result.is_done]
+    pairs = []
+    for result, options in zip(done, table.options([choices_of(result) for result in done]), strict=True):
+        belief = beliefs.get(result.number)
+        believed = result.accuracy if belief is None else belief.mean
+        for at, number in enumerate(options.designs.tolist()):
+            priced = replace(result, costs=_costs_at(options, at))
+            pairs.append(OnDesign(result=priced, design=table.designs[number], believed=believed))
+    return pairs
+
+
+def choices_of(result: Result) -> dict[str, Any]:
+    """The choice of every module, as a table takes it."""
+    config = CompressionConfig.from_dict(result.config)
+    return {module: choice.choice for module, choice in config.layers.items()}
+
+
+def _costs_at(options: Options, at: int) -> dict[str, float]:
+    return {key: float(column[at]) for key, column in options.costs.items()}
+
+
+def _losses(pair: OnDesign, objectives: Sequence[Objective]) -> list[float]:
+    return [-pair.believed if not axis.key else axis.value(pair.result) for axis in objectives]
