@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from reports.figures.bars import plot_breakdown, plot_layers
     from reports.figures.curves import plot_curves
     from reports.figures.files import save_figure
+    from reports.figures.lines import plot_lines
     from reports.figures.pareto import plot_pareto
     from reports.figures.pictures import plot_graph
     from reports.page.html import write_report
@@ -20,6 +21,7 @@ __all__ = [
     "plot_curves",
     "plot_graph",
     "plot_layers",
+    "plot_lines",
     "plot_pareto",
     "save_figure",
     "summary",
@@ -32,6 +34,7 @@ __getattr__, __dir__ = lazy_exports(
         "figures.bars": ("plot_breakdown", "plot_layers"),
         "figures.curves": ("plot_curves",),
         "figures.files": ("save_figure",),
+        "figures.lines": ("plot_lines",),
         "figures.pareto": ("plot_pareto",),
         "figures.pictures": ("plot_graph",),
         "page.html": ("write_report",),

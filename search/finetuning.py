@@ -145,7 +145,10 @@ def finetune_job(
     checkpoints = None
     if checkpoint_every is not None or resume:
         checkpoints = training.Checkpoints(path=state, every=checkpoint_every or 1, resume=resume)
-    before = training.measure_accuracy(compressed, data.validation, device)
+    searched = TrainSettings.from_dict(file.provenance.training or {})
+    before = training.measure_accuracy(
+        compressed, data.validation, device, memory_format=searched.memory_format
+    )  # as it was recorded
     recorded = _recorded(file) if checkpoint is None else None
     watch.stage_started("finetune", 0 if past is None else past["epoch"], settings.epochs)
     teacher = model if settings.distill_weight > 0 else None
@@ -168,8 +171,10 @@ def finetune_job(
         steps=lambda done, total: watch.batch_done("finetune", done, total),
         checkpoints=checkpoints,
     )
-    after = training.measure_accuracy(compressed, data.validation, device)
-    test = training.measure_accuracy(compressed, data.test, device)
+    after, test = (
+        training.measure_accuracy(compressed, split, device, memory_format=settings.memory_format)
+        for split in (data.validation, data.test)
+    )
     notes = {
         "key": file.config.key,
         "validation": str(after),

@@ -49,6 +49,9 @@ def finetune(
     ema: Annotated[float | None, typer.Option("--ema", help="Average the weights, as 0.999.", **_PANEL)] = None,
     clip: Annotated[float | None, typer.Option("--clip", help="Longest gradient.", **_PANEL)] = None,
     amp: Annotated[str | None, typer.Option("--amp", help="Mixed precision: off, bf16 or fp16.", **_PANEL)] = None,
+    memory_format: Annotated[
+        str | None, typer.Option("--memory-format", help="Of images: contiguous or channels_last.", **_PANEL)
+    ] = None,
     compile: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Train through torch.compile.", **_PANEL)
     ] = None,
@@ -82,7 +85,8 @@ def finetune(
         settings={
             "lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule,
             "warmup_epochs": warmup, "label_smoothing": smoothing, "crop": crop, "flip": flip, "cutout": cutout,
-            "ema_decay": ema, "clip_norm": clip, "amp": amp, "compile": compile,
+            "ema_decay": ema, "clip_norm": clip, "amp": amp, "memory_format": memory_format,
+            "compile": compile,
         },
         other=other,
         seed=seed,

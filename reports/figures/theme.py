@@ -45,6 +45,17 @@ def new_axes(width: float, height: float, theme: Theme = LIGHT) -> Axes:
     return figure.add_subplot()
 
 
+def new_panels(count: int, width: float, height: float, theme: Theme = LIGHT) -> list[Axes]:
+    """Axes side by side on a figure of their own [inch], at most three in a row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = -(-count // 3)
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor=theme.paper)
+    FigureCanvasAgg(figure)
+    return [figure.add_subplot(rows, -(-count // rows), index + 1) for index in range(count)]
+
+
 def style_axes(ax: Axes, theme: Theme, grid: str = "both") -> None:
     """Thin frame, light grid behind the data, readable text."""
     ax.set_facecolor(theme.paper)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from reports.jobs.picking import pick, report
     from reports.jobs.pricing import cost
     from reports.jobs.searching import resume, search
+    from reports.jobs.studying import studies
     from reports.jobs.tracing import trace
 
 __all__ = [
     "calibrate", "check_chip", "cost", "diff", "doctor", "export", "finetune", "list_chips", "map_layer", "pick",
-    "report", "resume", "search", "show_chip", "trace",
+    "report", "resume", "search", "show_chip", "studies", "trace",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(
@@ -37,6 +38,7 @@ __getattr__, __dir__ = lazy_exports(
         "picking": ("pick", "report"),
         "pricing": ("cost",),
         "searching": ("resume", "search"),
+        "studying": ("studies",),
         "tracing": ("trace",),
     },
 )

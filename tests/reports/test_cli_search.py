@@ -244,7 +244,8 @@ def test_finetune_takes_training_options_and_resumes(searched: tuple[Path, Resul
     base = ("finetune", "--config", folder / "best.yaml", "-o", output, "--device", "cpu")
     options = (
         "--schedule", "multistep", "--milestones", "1,2", "--lr", 0.02, "--warmup", 0, "--ema", 0.9, "--clip", 1,
-        "--crop", 1, "--flip", "--amp", "bf16", "--set", "gamma=0.5",
+        "--crop", 1, "--flip", "--amp", "bf16", "--memory-format", "channels_last", "--set",
+        "gamma=0.5",
     )  # fmt: skip
     first = run(*base, *options, "--epochs", 2)
     assert first.exit_code == 0, first.output
@@ -260,6 +261,7 @@ def test_finetune_takes_training_options_and_resumes(searched: tuple[Path, Resul
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     notes = read_metadata(output)
     assert json.loads(notes["settings"])["milestones"] == [1.0, 2.0]
+    assert json.loads(notes["settings"])["memory_format"] == "channels_last"
     assert notes["device"].startswith("cpu, ")
     assert float(notes["wall_s"]) >= 0
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, check_one_of
+from workloads.options import check_count
 
 #: How pixels are scaled; see `make_dataset`.
 Normalise = Literal["train", "imagenet", "none"]
@@ -90,6 +91,31 @@ class Dataset:
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
     metric: Callable[[Tensor, Tensor], Tensor | float] | None = None
 
+    def subset(
+        self,
+        *,
+        train: int | None = None,
+        validation: int | None = None,
+        test: int | None = None,
+        seed: int | None = 0,
+    ) -> Self:
+        """A smaller data set for quick studies; `source` says that it is one.
+
+        Args:
+            train, validation, test: items of each split; None keeps all.
+            seed: draws them at random, of each class its share; None takes the first ones in their order.
+
+        Raises:
+            ConfigError: a split that streams, fewer items than asked for, or none.
+        """
+        counts = {"train": train, "validation": validation, "test": test}
+        asked = {name: count for name, count in counts.items() if count is not None}
+        parts: dict[str, Any] = {name: _part(name, getattr(self, name), n, seed) for name, n in asked.items()}
+        how = "the first" if seed is None else f"seed {seed}:"
+        sizes = ", ".join(f"{count:,} {name}" for name, count in asked.items())
+        said = [text for text in (self.source, f"{how} {sizes}" if asked else "") if text]
+        return replace(self, **parts, source="; ".join(said))
+
     def example(self, count: int = 1) -> Tensor:
         """The first inputs of the validation split, (count, ...)."""
         if isinstance(self.validation, Split):
@@ -123,6 +149,38 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<Dataset {self.describe()}>"
+
+
+def _part(name: str, split: Any, count: int, seed: int | None) -> Split:
+    """So many items of a split, at least one: the first, or drawn class by class."""
+    check_count("subset", name, count)
+    if not isinstance(split, Split):
+        raise ConfigError(f"subset: {name} must be in memory, but it streams. Make a smaller DataLoader.")
+    if count > len(split):
+        raise ConfigError(f"subset: `{name} <= {len(split)}` must hold, the items that there are, but got {count}")
+    if seed is None:
+        return split.take(count)
+    chosen = _balanced(split.y, count, check_count("subset", "seed", seed, least=0))
+    return replace(split, x=split.x[chosen], y=split.y[chosen])
+
+
+def _balanced(y: Tensor, count: int, seed: int) -> Tensor:
+    """Indices of `count` items in random order, of each class its share within one item. (count,).
+
+    Targets that are no classes are drawn alike.
+    """
+    order = seeded_order(len(y), seed)
+    if y.dim() != 1 or y.is_floating_point():
+        return order[:count]
+    # An item's place among those of its class, as a share of the class: the lowest shares are wanted.
+    labels = y[order]
+    place = torch.zeros(len(y), dtype=torch.float64)
+    for label in set(labels.tolist()):
+        own = labels == label
+        total = int(own.sum())
+        place[own] = (torch.arange(total, dtype=torch.float64) + 0.5) / total
+    first = torch.argsort(place, stable=True)[:count]
+    return order[first.sort().values]
 
 
 def _size(split: Any) -> str:

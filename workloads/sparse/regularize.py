@@ -239,7 +239,7 @@ def sweep_gamma(
             "gamma": gamma,
             "penalty": float(penalty_of(trained, chosen, names).detach()),
             "density": _density(trained, names, threshold),
-            "accuracy": measure_accuracy(trained, validation).value,
+            "accuracy": measure_accuracy(trained, validation, memory_format=settings.memory_format).value,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

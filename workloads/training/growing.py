@@ -18,6 +18,8 @@ from workloads.placement import device_of
 from workloads.training.device import select_device
 from workloads.training.inputs import EVALUATION_BATCH, InMemory, SplitSource, feed_of
 from workloads.training.measuring import check_scores
+from workloads.training.settings import CONTIGUOUS
+from workloads.training.step.layout import laid_out
 
 #: Which of the first images of the fixed order were answered rightly. Shape (n,).
 Hits = NDArray[np.bool_]
@@ -33,7 +35,12 @@ def num_countable(split: SplitSource) -> int:
 
 
 def growing_hits(
-    model: nn.Module, split: SplitSource, is_enough: IsEnough, device: str | torch.device | None = None
+    model: nn.Module,
+    split: SplitSource,
+    is_enough: IsEnough,
+    device: str | torch.device | None = None,
+    *,
+    memory_format: str = CONTIGUOUS,
 ) -> Hits:
     """Top-1 hits in eval mode over the first images of a fixed random order; modes and device are kept.
 
@@ -45,12 +52,14 @@ def growing_hits(
         split: in memory, with one class per image.
         is_enough: asked after every part but the last.
         device: where to compute; None is where the model is.
+        memory_format: of images, as in `TrainSettings`.
 
     Returns:
         Hits of the images that were seen. Shape (n,).
 
     Raises:
-        ConfigError: a split whose answers cannot be counted one by one, or an absent device.
+        ConfigError: a split whose answers cannot be counted one by one, an absent device, or `channels_last` of
+            other inputs than images.
     """
     total = num_countable(split)
     if not total:
@@ -69,7 +78,7 @@ def growing_hits(
             for stop in part_ends(total):
                 for start in range(len(found), stop, EVALUATION_BATCH):
                     rows = order[start : min(start + EVALUATION_BATCH, stop)]
-                    scores, labels = model(feed.x[rows]), feed.y[rows]
+                    scores, labels = model(laid_out(feed.x[rows], memory_format)), feed.y[rows]
                     check_scores(scores, labels)
                     found = np.concatenate((found, (scores.argmax(-1) == labels).cpu().numpy()))
                 if stop < total and is_enough(found):

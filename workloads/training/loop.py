@@ -123,10 +123,10 @@ def _one_epoch(run: Run, epoch: int, validation: SplitSource | None, metric: Met
     loss, hits = run.epoch(epoch)
     scored = averaged = None
     if validation is not None:
-        scored = measure(run.model, validation, metric=metric)
+        scored = measure(run.model, validation, metric=metric, memory_format=run.settings.memory_format)
         if run.average is not None:
             with run.average.applied(run.model):
-                averaged = measure(run.model, validation, metric=metric)
+                averaged = measure(run.model, validation, metric=metric, memory_format=run.settings.memory_format)
     return EpochRecord(
         epoch=epoch,
         lr=run.settings.rate(epoch),

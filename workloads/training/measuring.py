@@ -15,19 +15,29 @@ from workloads.placement import device_of
 from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
 from workloads.training.inputs import SplitSource, feed_of
+from workloads.training.settings import CONTIGUOUS
+from workloads.training.step.layout import laid_out
 
 
 @torch.inference_mode()
-def measure_accuracy(model: nn.Module, split: SplitSource, device: str | torch.device | None = None) -> Accuracy:
+def measure_accuracy(
+    model: nn.Module,
+    split: SplitSource,
+    device: str | torch.device | None = None,
+    *,
+    memory_format: str = CONTIGUOUS,
+) -> Accuracy:
     """Top-1 accuracy in eval mode; the model's modes and device are as before afterwards.
 
     Args:
         model: images (N, C, H, W) -> scores (N, classes), or tokens (N, T) -> scores (N, T, vocabulary).
         split: images and labels, or tokens and targets; in memory, or a DataLoader.
         device: where to compute; None is where the model is.
+        memory_format: of images, as in `TrainSettings`.
 
     Raises:
-        ConfigError: an empty split, targets that are no classes, or an absent device.
+        ConfigError: an empty split, targets that are no classes, an absent device, or `channels_last` of other
+            inputs than images.
     """
     home = device_of(model)
     target = home if device is None else select_device(device)
@@ -43,7 +53,7 @@ def measure_accuracy(model: nn.Module, split: SplitSource, device: str | torch.d
                         f"accuracy needs classes, integers, but the targets are {y.dtype}. Measure a metric: "
                         "workloads.training.measure."
                     )
-                scores = model(x)
+                scores = model(laid_out(x, memory_format))
                 check_scores(scores, y)
                 correct += int((scores.argmax(-1) == y).sum())
                 total += y.numel()
@@ -126,6 +136,8 @@ def measure(
     split: SplitSource,
     device: str | torch.device | None = None,
     metric: Metric | None = None,
+    *,
+    memory_format: str = CONTIGUOUS,
 ) -> Accuracy | MetricValue:
     """Accuracy where the targets are classes, else a metric; modes and place of the model are kept.
 
@@ -134,22 +146,24 @@ def measure(
         split: in memory, or a DataLoader; of a metric all outputs are kept until the end.
         device: None is where the model is.
         metric: None is top-1 accuracy of integer targets, and `r2` of floating-point ones.
+        memory_format: of images, as in `TrainSettings`.
 
     Raises:
-        ConfigError: an absent device, a split that is none, or a metric that gives no number.
+        ConfigError: an absent device, a split that is none, a metric that gives no number, or `channels_last` of
+            other inputs than images.
     """
     home = device_of(model)
     place = home if device is None else select_device(device)
     chosen = metric or default_metric(split)
     if chosen is None:
-        return measure_accuracy(model, split, device)
+        return measure_accuracy(model, split, device, memory_format=memory_format)
     outputs, targets = [], []
     try:
         model.to(place)
         with modes_kept(model):
             model.eval()
             for x, y in feed_of(split, place).in_order():
-                outputs.append(model(x).cpu())
+                outputs.append(model(laid_out(x, memory_format)).cpu())
                 targets.append(y.cpu())
     finally:
         model.to(home)

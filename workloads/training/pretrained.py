@@ -71,17 +71,23 @@ def pretrain(
         if found == key:
             load_weights(path, model)
             model.eval()
-            return PretrainResult(
-                accuracy=measure(model, data.validation, device, metric), reused=True, training=None
-            )
+            return PretrainResult(accuracy=_measured(model, data, settings, device), reused=True, training=None)
     result = finetune(
         model, data.train, settings, validation=data.validation, loss=loss, metric=metric, device=device,
         progress=progress,
     )  # fmt: skip
-    accuracy = measure(model, data.validation, device, metric)
+    accuracy = _measured(model, data, settings, device)
     notes = {_KEY: key, "settings": json.dumps(settings.to_dict()), "data": data.name, "accuracy": str(accuracy)}
     save_weights(path, model, notes)
     return PretrainResult(accuracy=accuracy, reused=False, training=result)
+
+
+def _measured(
+    model: nn.Module, data: DataLike, settings: TrainSettings, device: str | torch.device | None
+) -> Accuracy | MetricValue:
+    """Of the validation split, in the data's own metric."""
+    metric = getattr(data, "metric", None)
+    return measure(model, data.validation, device, metric, memory_format=settings.memory_format)
 
 
 def _training_key(model: nn.Module, data: DataLike, settings: TrainSettings) -> str:

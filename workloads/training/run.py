@@ -21,6 +21,7 @@ from workloads.training.step.augment import augmented
 from workloads.training.step.diagnose import first_bad_gradient, first_non_finite
 from workloads.training.step.distill import Teacher, soft_targets, with_soft_targets
 from workloads.training.step.ema import WeightAverage
+from workloads.training.step.layout import laid_out
 from workloads.training.step.precision import Precision
 
 #: (outputs, targets) -> 0-dim, with gradients.
@@ -105,7 +106,7 @@ class Run:
 
     def _step(self, x: Tensor, labels: Tensor, place: str) -> tuple[Tensor, Tensor]:
         """(loss 0-dim, outputs) of one batch."""
-        images = augmented(x, self.settings, self.generator)
+        images = laid_out(augmented(x, self.settings, self.generator), self.settings.memory_format)
         self.optimizer.zero_grad(set_to_none=True)
         loss, scores = self._loss(images, labels, self.forward)
         if not torch.isfinite(loss):

@@ -24,6 +24,7 @@ from workloads.training.measuring import Metric, MetricValue, measure
 from workloads.training.records import EpochRecord, Progress
 from workloads.training.run import Loss
 from workloads.training.settings import TrainSettings
+from workloads.training.step.layout import laid_out
 from workloads.training.together.many import AUTO, Sizes, Trained, check_batch, finetune_many
 from workloads.training.together.train import ProgressOfMany
 
@@ -45,7 +46,7 @@ class Scorer:
     Args:
         model: the trained float model.
         data: train, validation and test splits.
-        train: settings of the finetuning in `qat`.
+        train: settings of the finetuning in `qat`; its `memory_format` is that of every score.
         device: None is CUDA where there is one, else the CPU.
         loss, metric: as for `finetune`; None are those of the data set, if it names any. A metric is a share like
             accuracy: 1 is perfect; below 0 a score counts as 0.
@@ -79,7 +80,8 @@ class Scorer:
         self.data = data
         self._model = copy.deepcopy(model).to(self.device).eval()
         self._float: Accuracy | MetricValue | None = None
-        self._calibration = _drawn(data.train, calibration_images).to(self.device)
+        drawn = _drawn(data.train, calibration_images).to(self.device)
+        self._calibration = laid_out(drawn, train.memory_format)
 
     def float_accuracy(self) -> Accuracy | MetricValue:
         """Of the float model on the validation split; measured once."""
@@ -115,7 +117,10 @@ class Scorer:
         Raises:
             ConfigError: the configuration does not fit the model, or answers cannot be counted one by one.
         """
-        return growing_hits(self.compressed(config), self.data.validation, is_enough, self.device)
+        return growing_hits(
+            self.compressed(config), self.data.validation, is_enough, self.device,
+            memory_format=self.settings.memory_format,
+        )  # fmt: skip
 
     def qat(
         self, config: CompressionConfig, seed: int = 0, progress: Progress | None = None
@@ -273,7 +278,7 @@ class Scorer:
         return self._measured(model, self.data.test)
 
     def _measured(self, model: nn.Module, split: SplitSource) -> Accuracy | MetricValue:
-        score = measure(model, split, self.device, self.metric)
+        score = measure(model, split, self.device, self.metric, memory_format=self.settings.memory_format)
         if isinstance(score, Accuracy):
             return score
         if score.value > 1:

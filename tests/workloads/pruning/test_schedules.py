@@ -88,6 +88,7 @@ def test_settings_and_keys_of_before_are_unchanged() -> None:
         {"schedule": "multistep", "milestones": (2.0, 4.5), "gamma": 0.5},
         {"crop": 4, "flip": True, "cutout": 8},
         {"ema_decay": 0.99, "clip_norm": 1.0, "amp": "bf16", "compile": True, "lr_floor": 0.01},
+        {"memory_format": "channels_last"},
     ],
 )
 def test_newer_settings_count_where_they_are_used(changes: dict[str, Any]) -> None:
@@ -99,7 +100,7 @@ def test_newer_settings_count_where_they_are_used(changes: dict[str, Any]) -> No
     assert len(keys) == len(NEW_ALONE & set(changes))
 
 
-NEW_ALONE = {"crop", "flip", "cutout", "ema_decay", "clip_norm", "amp", "compile", "lr_floor"}
+NEW_ALONE = {"crop", "flip", "cutout", "ema_decay", "clip_norm", "amp", "compile", "lr_floor", "memory_format"}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ NEW_ALONE = {"crop", "flip", "cutout", "ema_decay", "clip_norm", "amp", "compile
         ({"schedule": "multistep", "milestones": "15"}, r"milestones must be epochs"),
         ({"schedule": "constant", "lr_floor": 0.1}, r"lr_floor belongs to schedule 'cosine'"),
         ({"amp": "fp8"}, r"amp must be one of off, bf16, fp16, but got 'fp8'"),
+        ({"memory_format": "nhwc"}, r"memory_format must be one of contiguous, channels_last, but got 'nhwc'"),
         ({"flip": 1}, r"flip must be true or false, but got 1"),
         ({"ema_decay": 1.0}, r"ema_decay < 1"),
         ({"clip_norm": -1}, r"0 <= clip_norm"),

@@ -327,6 +327,9 @@ def test_draws_of_a_candidate_streams_and_bfloat16_train_alone() -> None:
         made, (x.float(), y), [replace(own, amp="bf16") for own in several(2)], device="cpu", batch=2
     )
     assert all("amp='bf16'" in how.alone_because for how in half)
+    last = [replace(own, memory_format="channels_last") for own in several(2)]
+    laid = finetune_many(made, (x.float(), y), last, device="cpu", batch=2)
+    assert all("memory_format='channels_last'" in how.alone_because for how in laid)
     loader = DataLoader(TensorDataset(x.float(), y), batch_size=16)
     streamed = finetune_many(made, loader, several(2), device="cpu", batch=2)
     assert all("stream" in how.alone_because for how in streamed)

@@ -19,7 +19,7 @@ from workloads.compress.layers import COMPRESSIBLE, OwnForward, QuantLayer
 from workloads.compress.quantizers import ActivationQuantizer, Quantizer
 from workloads.compress.replacing import is_hooked
 from workloads.compress.tied import TiedEmbedding, partners
-from workloads.training.settings import TrainSettings
+from workloads.training.settings import CONTIGUOUS, TrainSettings
 
 #: Settings that may differ between candidates that train as one.
 OWN_SETTINGS = (
@@ -59,10 +59,9 @@ class Outline:
 
 def reason_apart(model: nn.Module, settings: TrainSettings) -> str:
     """Why a candidate trains alone whatever the others are; "" if nothing known speaks against company."""
-    if settings.amp != "off":
-        return f"amp={settings.amp!r} rounds each candidate's products in its own way"
-    if settings.compile:
-        return "compile=True compiles each candidate alone"
+    how = _reason_of_settings(settings)
+    if how:
+        return how
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         return "nothing is trained"
@@ -73,6 +72,14 @@ def reason_apart(model: nn.Module, settings: TrainSettings) -> str:
         if why:
             return f"{name!r} {why}"
     return ""
+
+
+def _reason_of_settings(settings: TrainSettings) -> str:
+    if settings.amp != "off":
+        return f"amp={settings.amp!r} rounds each candidate's products in its own way"
+    if settings.memory_format != CONTIGUOUS:
+        return f"memory_format={settings.memory_format!r} is of the images of one network"
+    return "compile=True compiles each candidate alone" if settings.compile else ""
 
 
 def _reason_of(module: nn.Module) -> str:

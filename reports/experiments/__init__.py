@@ -1,0 +1,15 @@
+"""The field's experiments as short scripts: steps that resume, tables, figures, and what is known of a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwmodel.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from reports.experiments.experiment import Experiment
+    from reports.experiments.run import run
+
+__all__ = ["Experiment", "run"]
+
+__getattr__, __dir__ = lazy_exports(__name__, {"experiment": ("Experiment",), "run": ("run",)})

@@ -1,0 +1,217 @@
+"""`Experiment`: what a script of a study asks for data, steps, tables and figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hwmodel.errors import ConfigError
+from hwmodel.files import write_atomic
+from reports.experiments.record import Record, today, versions
+from reports.experiments.steps import Steps
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from workloads.data.dataset import Dataset
+
+T = TypeVar("T")
+#: Images per split of the quick version.
+QUICK_IMAGES = {"train": 512, "validation": 200, "test": 200}
+DATA_VARIABLE = "HWMODEL_DATA"
+
+
+@dataclass(kw_only=True)
+class Experiment:
+    """One run of a study.
+
+    Attributes:
+        name: of the study, and of its files.
+        question: that it answers.
+        folder: where its steps, models, tables and figures go.
+        data_folder: where data sets and published weights are looked for; None is the one that HWMODEL_DATA names.
+        quick: the small version, some seconds, whose numbers mean nothing.
+        seed: of all that is drawn.
+        device: None is CUDA where there is one, else the CPU.
+
+    Raises:
+        ConfigError: the folder holds damaged steps.
+    """
+
+    name: str
+    question: str
+    folder: Path
+    data_folder: Path | None = None
+    quick: bool = False
+    seed: int = 0
+    device: str | None = None
+    _finding: str = ""
+    _cuts: list[str] = field(default_factory=list)
+    _data: list[str] = field(default_factory=list)
+    _tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _figures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        from workloads.training.device import select_device
+
+        if self.data_folder is None and os.environ.get(DATA_VARIABLE):
+            self.data_folder = Path(os.environ[DATA_VARIABLE])
+        kind = select_device(self.device).type
+        self._steps = Steps(self.folder, {"quick": self.quick, "seed": self.seed, "device": kind})
+
+    def choose(self, full: T, quick: T) -> T:
+        """The value of this version."""
+        return quick if self.quick else full
+
+    def cut(self, sentence: str) -> None:
+        """Say what was made smaller than the study asks."""
+        self._cuts.append(sentence)
+
+    def once(self, function: Callable[..., Any], **arguments: Any) -> Any:
+        """What the function gives; computed once, see `Steps.once`. Prints a line for the reader."""
+        from reports.terminal.console import say
+
+        shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
+        say(f"{self.name}: {getattr(function, '__name__', 'step')}({shown})")
+        return self._steps.once(function, **arguments)
+
+    def file(self, name: str) -> Path:
+        """A file of this experiment, such as the checkpoint of a model."""
+        return self.folder / name
+
+    def data(self, name: str, **options: Any) -> Dataset:
+        """A data set by name, from the data folder; a balanced part of it in the quick version.
+
+        Args:
+            name, options: as of `load_data`. A file or folder of that name is looked for in the data folder.
+
+        Raises:
+            ConfigError: no such data.
+        """
+        from workloads import load_data
+
+        if self.data_folder is not None and name in ("cifar10", "mnist", "text") and "path" not in options:
+            options["path"] = self._found(_FILES[name])
+        data = load_data(name, **options)
+        if self.quick:
+            data = data.subset(**QUICK_IMAGES, seed=self.seed)
+        if data.describe() not in self._data:
+            self._data.append(data.describe())
+        return data
+
+    def weights(self, name: str) -> Path:
+        """A file of published weights in the data folder, or in its folder `weights`.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        return self._found((name, f"weights/{name}"))
+
+    def _found(self, names: Sequence[str]) -> Path:
+        where = self.data_folder
+        if where is None:
+            raise ConfigError(f"{self.name} needs {names[0]}: give --data FOLDER, or set {DATA_VARIABLE}.")
+        for name in names:
+            if (where / name).exists():
+                return where / name
+        raise ConfigError(
+            f"{self.name}: {where} holds none of {', '.join(names)}. Put one there, or give --data FOLDER."
+        )
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep a table, written as NAME.csv and into the record.
+
+        Args:
+            name: of the table.
+            rows: columns with their units in the name; an accuracy becomes four columns.
+
+        Raises:
+            ConfigError: a value that is no number, text or accuracy.
+        """
+        self._tables[name] = [flat(row) for row in rows]
+
+    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as NAME.csv only: the many points behind a figure."""
+        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv([flat(row) for row in rows]))
+
+    def figure(self, ax: Axes, suffix: str = "") -> None:
+        """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""
+        from reports.figures.files import save_figure
+
+        file = f"{self.name}-{suffix}.png" if suffix else f"{self.name}.png"
+        save_figure(ax, self.folder / file)
+        self._figures.append(file)
+
+    def finding(self, sentence: str) -> None:
+        """The answer, in one sentence with its numbers."""
+        self._finding = sentence
+
+    def finish(self) -> Record:
+        """Write the record and the tables.
+
+        Raises:
+            ConfigError: no finding was said.
+        """
+        from workloads.training.device import device_text, select_device
+
+        if not self._finding:
+            raise ConfigError(f"{self.name}: an experiment ends with a finding. Call `finding(...)`.")
+        for name, rows in self._tables.items():
+            write_atomic(self.folder / f"{self.name}-{name}.csv", _csv(rows))
+        record = Record(
+            name=self.name, question=self.question, finding=self._finding, cuts=tuple(self._cuts), quick=self.quick,
+            date=today(), seconds=round(self._steps.seconds, 1), device=device_text(select_device(self.device)),
+            seed=self.seed, data=tuple(self._data), versions=versions(), tables=self._tables,
+            figures=tuple(self._figures),
+        )  # fmt: skip
+        record.write(self.folder)
+        return record
+
+
+_FILES = {
+    "cifar10": ("cifar10.npz", "cifar-10-binary.tar.gz", "cifar-10-batches-bin"),
+    "mnist": ("mnist.npz", "mnist"),
+    "text": ("tinyshakespeare.txt", "text.txt"),
+}
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of plain values: an accuracy as its share, the ends of its interval, and the images it was counted on.
+
+    Raises:
+        ConfigError: a value that is no number, text or accuracy.
+    """
+    from workloads.training import Accuracy
+
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Accuracy):
+            interval = value.interval
+            found |= {
+                key: round(value.value, 6), f"{key}_low": round(interval.low, 4),
+                f"{key}_high": round(interval.high, 4), f"{key}_images": value.total,
+            }  # fmt: skip
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            found[key] = value
+        else:
+            raise ConfigError(f"column {key!r}: must be a number, a text or an accuracy, but is {value!r:.60}.")
+    return found
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 4]} ..."

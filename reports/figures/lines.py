@@ -1,0 +1,95 @@
+"""Rows of a table as lines: one per group, with the intervals that the rows carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.errors import ConfigError, check_one_of
+from reports.figures import theme as themes
+from reports.figures.theme import Theme, legend_below, new_axes, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKERS = "osD^vPX*"
+_MANY = 40
+
+
+def plot_lines(
+    rows: Sequence[Mapping[str, Any]],
+    x: str,
+    y: str,
+    by: str | None = None,
+    ax: Axes | None = None,
+    *,
+    labels: tuple[str, str] | None = None,
+    log: str = "",
+    percent: bool = False,
+    joined: bool = True,
+    legend: str = "below",
+    theme: Theme = themes.LIGHT,
+) -> Axes:
+    """Lines of y over x.
+
+    Args:
+        rows: of a table, in the order in which they are joined; a row without x or y (absent, None) is left out.
+        x, y: columns; where `Y_low` and `Y_high` stand beside `Y` they are drawn as its interval.
+        by: column whose values make the lines, in order of appearance; None makes one.
+        ax: draws here; None makes a figure of its own. Lines after others take the next colours.
+        labels: of the x and y axis; None writes the columns.
+        log: axes in logarithms: "", "x", "y" or "xy".
+        percent: y is a share, drawn in per cent.
+        joined: draw the line; without, points alone.
+        legend: `below` the axes, `inside` (for panels), or `none`.
+        theme: colours.
+
+    Returns:
+        The axes (`ax` if given).
+
+    Raises:
+        ConfigError: no row has both columns, or another `legend` or `log`.
+    """
+    check_one_of("plot_lines: legend", legend, ("below", "inside", "none"))
+    check_one_of("plot_lines: log", log, ("", "x", "y", "xy"))
+    ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
+    groups: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row.get(x) is not None and row.get(y) is not None:
+            groups.setdefault(row[by] if by else None, []).append(row)
+    if not groups:
+        raise ConfigError(
+            f"plot_lines: no row has {x!r} and {y!r}. Its columns: {', '.join(rows[0]) if rows else 'none'}."
+        )
+    scale = 100.0 if percent else 1.0
+    first = len(ax.get_legend_handles_labels()[0])
+    for number, (name, group) in enumerate(groups.items(), start=first):
+        heights = [row[y] * scale for row in group]
+        ax.errorbar(
+            [row[x] for row in group], heights, yerr=_errors(group, y, scale),
+            color=themes.SERIES[number % len(themes.SERIES)], label=None if name is None else str(name),
+            linestyle="-" if joined else "none", linewidth=1.6, capsize=2.5, elinewidth=1.0, markersize=4.5,
+            marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY else None,
+        )  # fmt: skip
+    for axis, is_log in ((ax.set_xscale, "x" in log), (ax.set_yscale, "y" in log)):
+        if is_log:
+            axis("log")
+    ax.set_xlabel(labels[0] if labels else x.replace("_", " "))
+    ax.set_ylabel(labels[1] if labels else y.replace("_", " "))
+    style_axes(ax, theme)
+    if by is not None and legend == "below":
+        legend_below(ax, theme, columns=min(4, max(1, len(ax.get_legend_handles_labels()[0]))))
+    elif by is not None and legend == "inside":
+        ax.legend(fontsize=8, frameon=False, labelcolor=theme.ink)
+    return ax
+
+
+def _errors(group: Sequence[Mapping[str, Any]], y: str, scale: float) -> list[list[float]] | None:
+    """Below and above each point; None where the rows carry no intervals."""
+    low, high = f"{y}_low", f"{y}_high"
+    if not all(low in row and high in row for row in group):
+        return None
+    return [
+        [max(0.0, row[y] - row[low]) * scale for row in group],
+        [max(0.0, row[high] - row[y]) * scale for row in group],
+    ]

@@ -1,0 +1,210 @@
+"""Steps are taken once, whatever happens; records and listings are read with care."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hwmodel.errors import ConfigError
+from reports import plot_lines
+from reports.experiments import Experiment
+from reports.experiments.gallery import write_gallery
+from reports.experiments.listing import script_of, scripts_in
+from reports.experiments.printing import shown_rows
+from reports.experiments.record import Record
+from reports.experiments.steps import STEPS, Steps
+from workloads.compress import CompressionConfig
+from workloads.training import Accuracy, TrainSettings
+
+SCRIPT = '"""Study {number}. What is {name}?\n\nMore.\n"""\n\nNEEDS = ("mnist",)\n'
+
+
+def experiment(folder, **changes):
+    values = {"name": "one", "question": "What is one?", "folder": folder, "device": "cpu"} | changes
+    return Experiment(**values)
+
+
+class Counted:
+    """A step that counts its calls."""
+
+    __name__ = "counted"
+
+    def __init__(self, answer=1.0):
+        self.calls, self.answer = 0, answer
+
+    def __call__(self, **_arguments):
+        self.calls += 1
+        return self.answer
+
+
+def test_a_step_is_taken_once_and_again_after_a_restart(tmp_path):
+    accuracy = Accuracy(correct=3, total=4)
+    step = Counted({"validation": accuracy, "rows": [1, 2.5, "x", None, True]})
+    for _ in range(3):  # each a new process, as it were
+        steps = Steps(tmp_path, {"seed": 0})
+        assert steps.once(step, bits=(4, 2)) == step.answer
+        assert steps.once(step, bits=[4, 2]) == step.answer
+    assert step.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"bits": 4}, {"bits": 3}),
+        ({"settings": TrainSettings(epochs=1)}, {"settings": TrainSettings(epochs=2)}),
+        (
+            {"config": CompressionConfig.from_bits({"a": 4})},
+            {"config": CompressionConfig.from_bits({"a": 2})},
+        ),
+    ],
+)
+def test_other_arguments_are_another_step(tmp_path, first, second):
+    step, steps = Counted(), Steps(tmp_path, {})
+    steps.once(step, **first)
+    steps.once(step, **second)
+    assert step.calls == 2
+
+
+def test_another_seed_or_version_is_another_step(tmp_path):
+    step = Counted()
+    for changes in ({}, {"seed": 1}, {"quick": True}):
+        experiment(tmp_path, **changes).once(step)
+    assert step.calls == 3
+
+
+def test_a_torn_line_is_cut_and_taken_again(tmp_path):
+    step = Counted()
+    Steps(tmp_path, {}).once(step, a=1)
+    Steps(tmp_path, {}).once(step, a=2)
+    path = tmp_path / STEPS
+    path.write_bytes(path.read_bytes()[:-9])
+    assert Steps(tmp_path, {}).once(step, a=1) == 1.0
+    assert step.calls == 2
+    Steps(tmp_path, {}).once(step, a=2)
+    assert step.calls == 3
+
+
+@pytest.mark.parametrize("change", [lambda line: line.replace("1.0", "2.0"), lambda _line: '{"step": "x"}'])
+def test_a_changed_step_is_refused(tmp_path, change):
+    Steps(tmp_path, {}).once(Counted(), a=1)
+    path = tmp_path / STEPS
+    path.write_text(change(path.read_text().strip()) + "\n")
+    with pytest.raises(ConfigError, match=rf"{STEPS}:1.*start anew"):
+        Steps(tmp_path, {})
+
+
+def test_the_seconds_of_earlier_runs_count(tmp_path):
+    Steps(tmp_path, {}).once(Counted(), a=1)
+    line = json.loads((tmp_path / STEPS).read_text())
+    steps = Steps(tmp_path, {})
+    steps.once(Counted(), a=1)
+    assert steps.seconds == line["seconds"]
+
+
+@pytest.mark.parametrize("answer", [float("nan"), object(), {"a": [float("inf")]}])
+def test_what_no_file_holds_is_refused(tmp_path, answer):
+    with pytest.raises(ConfigError, match=r"counted\(\): .*but got"):
+        Steps(tmp_path, {}).once(Counted(answer))
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    made = experiment(tmp_path)
+    made.table("all", [{"bits": 4, "test": Accuracy(correct=9, total=10)}, {"bits": 2, "published": 0.5}])
+    made.figure(plot_lines([{"x": 1, "y": 2}], "x", "y"))
+    made.cut("One epoch in the place of ten.")
+    made.finding("It is one.")
+    record = made.finish()
+    assert Record.read(tmp_path / "one.json") == record
+    # Wilson for 9 of 10: (0.9 + z2/20 -+ z sqrt(0.09/10 + z2/400)) / (1 + z2/10) = 0.5958 .. 0.9821
+    row = {"bits": 4, "test": 0.9, "test_low": 0.5958, "test_high": 0.9821, "test_images": 10}
+    assert record.tables["all"][0] == row
+    assert shown_rows([row]) == [{"bits": "4", "test": "90.00 % (59.6 to 98.2)"}]
+    assert (tmp_path / "one-all.csv").read_text().splitlines()[1] == "4,0.9,0.5958,0.9821,10,"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"figures": ["../x.png"]}, "beside its figures"),
+        ({"name": "two"}, "have its name"),
+        ({"seconds": -1}, "seconds must be"),
+        ({"tables": {"all": 3}}, "lists of rows"),
+        ({"cuts": [3]}, "must be texts"),
+        ({"more": 1}, "more missing or unknown"),
+    ],
+)
+def test_a_wrong_record_is_refused(tmp_path, change, message):
+    made = experiment(tmp_path)
+    made.finding("It is one.")
+    made.finish()
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ConfigError, match=message):
+        Record.read(path)
+
+
+def test_an_experiment_without_a_finding_is_none(tmp_path):
+    with pytest.raises(ConfigError, match="ends with a finding"):
+        experiment(tmp_path).finish()
+
+
+def test_data_that_is_not_there_is_said(tmp_path, monkeypatch):
+    monkeypatch.delenv("HWMODEL_DATA", raising=False)
+    with pytest.raises(ConfigError, match=r"resnet20_cifar10\.npz: give --data FOLDER"):
+        experiment(tmp_path).weights("resnet20_cifar10.npz")
+    with pytest.raises(ConfigError, match=r"holds none of resnet20_cifar10\.npz, weights/resnet20_cifar10\.npz"):
+        experiment(tmp_path, data_folder=tmp_path).weights("resnet20_cifar10.npz")
+
+
+def test_scripts_say_what_they_ask_and_need(tmp_path):
+    (tmp_path / "b.py").write_text(SCRIPT.format(number=2, name="b"))
+    (tmp_path / "a.py").write_text(SCRIPT.format(number=10, name="a"))
+    found = scripts_in(tmp_path)
+    assert [(s.number, s.name, s.question, s.needs) for s in found] == [
+        (2, "b", "What is b?", ("mnist",)),
+        (10, "a", "What is a?", ("mnist",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"""No study."""', "begins with a docstring"),
+        ("", "begins with"),
+        ('"""Study 1. Is it?"""\nNEEDS = "mnist"\n', "py:2: NEEDS must be"),
+    ],
+)
+def test_a_script_that_says_nothing_is_refused(tmp_path, text, message):
+    (tmp_path / "a.py").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        script_of(tmp_path / "a.py")
+
+
+def test_the_gallery_names_what_is_missing(tmp_path):
+    scripts, results = tmp_path / "scripts", tmp_path / "results"
+    scripts.mkdir()
+    for number, name in enumerate(("one", "two"), start=1):
+        (scripts / f"{name}.py").write_text(SCRIPT.format(number=number, name=name))
+    made = experiment(results)
+    made.table("all", [{"a|b": 0.25}])
+    made.finding("It is one.")
+    made.finish()
+    assert write_gallery(scripts_in(scripts), results) == ["two"]
+    text = (results / "README.md").read_text()
+    assert "## 1. What is one?\n\n**It is one.**" in text
+    assert "| a\\|b |\n| --- |\n| 0.25 |" in text
+
+
+def test_lines_carry_the_intervals_of_their_rows():
+    rows = [
+        {"n": n, "kind": kind, "test": 0.5, "test_low": 0.4, "test_high": 0.7}
+        for kind in ("a", "b")
+        for n in (1, 2)
+    ]
+    ax = plot_lines([*rows, {"n": 3, "kind": "a", "test": None}], "n", "test", "kind", percent=True)
+    assert ax.get_legend_handles_labels()[1] == ["a", "b"]
+    (_, _, (bars,)), _ = ax.containers
+    assert [segment.tolist() for segment in bars.get_segments()] == [[[1, 40], [1, 70]], [[2, 40], [2, 70]]]
+    with pytest.raises(ConfigError, match="no row has 'x'"):
+        plot_lines(rows, "x", "test")
