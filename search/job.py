@@ -297,7 +297,7 @@ def _final_front(study: Study) -> tuple[Result, ...]:
 
 
 def _choices(study: Study) -> tuple[Result, ...]:
-    """What may be picked: the final front, where the chip has several designs with the costs on each of the front."""
+    """What may be picked: the final front, on several designs with the costs on each that is on it."""
     front = _final_front(study)
     return tuple(pair.result for pair in study.design_front()) if study.designs else front
 

@@ -1,4 +1,4 @@
-"""What a run on a chip file with ranges leaves beside the files of every run: `designs.csv` and `best_chip.yaml`."""
+"""What a run on a chip file with ranges leaves beside the files of every run: `designs.csv`, `best_chip.yaml`."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ paths of one mapping change together:
       - memories.sram.size: 64 KiB..256 KiB*2
         memories.sram.read_energy: [0.43 pJ/bit, 0.6 pJ/bit, 0.82 pJ/bit]
 
-A path names sections by their key and entries of lists by their `name` (`axis` in `array`). A combination is checked
-as a file of its own. Those that no chip can be (a buffer too small for its operands) are left out and counted; a
-value that no combination can have is an error.
+A path names sections by their key and entries of lists by their `name` (`axis` in `array`). A combination is
+checked as a file of its own. Those that no chip can be (a buffer too small for its operands) are left out and
+counted; a value that no combination can have is an error.
 """
 
 from __future__ import annotations
