@@ -25,8 +25,8 @@ def known_costs(candidates: pd.DataFrame) -> list[Cost]:
 def write_cost(cost: Cost, value: float | None) -> str:
     """`4.10 mJ`; bits and counts without a unit."""
     unit, factor = cost.shown
-    if unit == "bit":
-        return units.number(value, 3)
+    if unit in ("bit", "mm²"):  # no prefix goes with them
+        return units.number(value, 3) + (" mm²" if unit != "bit" and value is not None else "")
     return units.quantity(None if value is None else value * factor, unit) if unit else units.count(value)
 
 

@@ -72,6 +72,23 @@ def design_front(
     return tuple(sorted(chosen, key=lambda p: (cost.value(p.result), p.result.number, p.design.number)))
 
 
+def every_pair(
+    table: DesignTable, results: Sequence[Result], beliefs: Mapping[int, Belief] = NO_BELIEFS
+) -> tuple[OnDesign, ...]:
+    """Every result that is done on every design, limits or not."""
+    done = [result for result in results if result.is_done]
+    costs = table.costs([choices_of(result) for result in done])
+    return tuple(
+        OnDesign(
+            result=replace(result, costs={key: float(column[row, design.number]) for key, column in costs.items()}),
+            design=design,
+            believed=_believed(result, beliefs),
+        )
+        for row, result in enumerate(done)
+        for design in table.designs
+    )
+
+
 def worthwhile(
     table: DesignTable, results: Sequence[Result], beliefs: Mapping[int, Belief] = NO_BELIEFS
 ) -> tuple[OnDesign, ...]:
@@ -112,12 +129,15 @@ def _pairs(table: DesignTable, results: Sequence[Result], beliefs: Mapping[int, 
     done = [result for result in results if result.is_done]
     pairs = []
     for result, options in zip(done, table.options([choices_of(result) for result in done]), strict=True):
-        belief = beliefs.get(result.number)
-        believed = result.accuracy if belief is None else belief.mean
         for at, number in enumerate(options.designs.tolist()):
             priced = replace(result, costs=_costs_at(options, at))
-            pairs.append(OnDesign(result=priced, design=table.designs[number], believed=believed))
+            pairs.append(OnDesign(result=priced, design=table.designs[number], believed=_believed(result, beliefs)))
     return pairs
+
+
+def _believed(result: Result, beliefs: Mapping[int, Belief]) -> float:
+    belief = beliefs.get(result.number)
+    return result.accuracy if belief is None else belief.mean
 
 
 def choices_of(result: Result) -> dict[str, Any]:

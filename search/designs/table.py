@@ -142,7 +142,7 @@ class DesignTable:
     # ---- every design --------------------------------------------------------------------------
 
     def costs(self, assignments: Sequence[Mapping[str, Choice]]) -> dict[str, Floats]:
-        """All of `Cost.key` that are known, of every candidate on every design. Each (n, num_designs)."""
+        """Every cost that is known, by `Cost.key`, of every candidate on every design. Each (n, num_designs)."""
         rows = self.tables[0].indices(assignments)
         found: dict[str, list[Floats]] = {}
         for totals in self._on_each(rows):
@@ -189,10 +189,9 @@ def check_areas(designs: Designs, keys: Sequence[str]) -> None:
     """
     if "area_mm2" not in keys or designs.has_area:
         return
-    unknown = dict.fromkeys(part for design in designs for part in design.area_unknown)
     raise ConfigError(
-        f"area: needs the area of every part of {designs.name!r}, but there is none of {', '.join(unknown)}. Write "
-        "`area:` there, or leave area out."
+        f"area: needs the area of every part of {designs.name!r}, but there is none of "
+        f"{', '.join(designs.area_unknown)}. Write `area:` there, or leave area out."
     )
 
 

@@ -64,11 +64,6 @@ class Design:
         area = chip_area(self.accelerator)
         return None if area.unknown else area.known_mm2
 
-    @property
-    def area_unknown(self) -> tuple[str, ...]:
-        """Parts whose area is not stated."""
-        return chip_area(self.accelerator).unknown
-
     def to_yaml(self) -> str:
         """The chip file of this design alone."""
         return dump_yaml(substituted(self._base, self._places, self.values), header=_named(self.values))
@@ -106,6 +101,12 @@ class Designs(Sequence[Design]):
         """16 hex digits of everything that enters a cost."""
         text = " ".join(design.accelerator.fingerprint for design in self.designs)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def area_unknown(self) -> tuple[str, ...]:
+        """Parts of some design whose area is not stated."""
+        parts = (part for design in self for part in chip_area(design.accelerator).unknown)
+        return tuple(dict.fromkeys(parts))
 
     @cached_property
     def has_area(self) -> bool:

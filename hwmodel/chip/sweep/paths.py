@@ -9,8 +9,8 @@ from typing import Any
 from hwmodel.chip.yamlfile import Location
 from hwmodel.errors import did_you_mean
 
-#: (path that is swept, keys whose numbers were typed in for one of its values, where they stand). The area of a memory
-#: is stated per size, so it follows.
+#: (path that is swept, keys whose numbers were typed in for one of its values, where they stand). The area of a
+#: memory is stated per size, so it follows.
 _TYPED_IN = (
     (r"memories\.(?P<name>.+)\.size", ("read_energy", "write_energy", "leakage"), "memories.{name}."),
     (r"array\..+\.size", ("mac.leakage", "clock_power"), ""),
