@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from search.designs.explore import Exploration, explore_run
+    from search.codesign.explore import Exploration, explore_run
     from search.finetuning import FinetuneResult, finetune_job
     from search.front.objective import OBJECTIVES, Objective
     from search.front.pareto import hypervolume, knee, non_dominated, pareto_front
@@ -59,7 +59,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "designs.explore": ("Exploration", "explore_run"),
+        "codesign.explore": ("Exploration", "explore_run"),
         "finetuning": ("FinetuneResult", "finetune_job"),
         "groups": ("Group", "Parameter"),
         "job": ("JobResult", "pick_job", "resume_job", "run_job"),

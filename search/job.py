@@ -21,7 +21,8 @@ from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
-from search.designs.outputs import Sweep
+from search.codesign.outputs import Sweep
+from search.codesign.picks import choices, choices_or_all, final_front
 from search.executors.base import Executor
 from search.executors.engine import Engine
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
@@ -132,11 +133,12 @@ def _run(
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
             study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
-        measure_front(materials, _final_front(study), spec.search.test_seeds, watch)
-        picked, missed = pick_or_knee(_choices(study), study.objectives, spec.pick_rule)
+        measure_front(materials, final_front(study), spec.search.test_seeds, watch)
+        offered, elsewhere = choices_or_all(study, spec.search.design)
+        picked, missed = pick_or_knee(offered, study.objectives, spec.pick_rule)
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
         settle(materials, outputs)
-        late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
+        late = tuple(note for note in (elsewhere, missed, _gap_note(materials, outputs)) if note)
         for note in late:
             watch.message(note)
     return outputs, late
@@ -175,10 +177,16 @@ def resume_job(
     return run_job(spec, folder, observer=observer, device=device, engine=engine)
 
 
-def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
+def pick_job(folder: str | Path, rule: Rule, *, design: int | None = None, device: str | None = None) -> Result:
     """Choose another candidate of a finished run: weights, tables and `best.yaml` follow, the old page is removed.
 
     Interrupted anywhere, the folder says so (`search.choosing`), and picking again repairs it.
+
+    Args:
+        folder: of the run.
+        rule: as of `search.pick`.
+        design: number of the design to pick on, where the chip file has ranges; None is any.
+        device: as for `run_job`.
 
     Raises:
         ConfigError: the run has no front yet, or the rule is none.
@@ -187,12 +195,12 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     """
     parse_rule(rule)
     run, spec = Path(folder), _spec_of(folder)
-    spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule})})
+    spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule, "design": design})})
     materials = Materials(spec=spec, folder=run, observer=Observer(), device=device)
     study = _study(materials, extend=False)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
-        picked = pick(_choices(study), study.objectives, rule)
+        picked = pick(choices(study, design), study.objectives, rule)
         outputs = _outputs(materials, study, picked, _rule_text(rule, ""), origin)
         # a resumed run keeps the pick
         settle(materials, outputs, lambda: write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict())))
@@ -205,8 +213,8 @@ def finish_pick(folder: str | Path, *, device: str | None = None) -> Result | No
     Raises:
         HwModelError: as `pick_job`.
     """
-    number = unfinished_pick(folder)
-    return None if number is None else pick_job(folder, number, device=device)
+    found = unfinished_pick(folder)
+    return None if found is None else pick_job(folder, found[0], design=found[1], device=device)
 
 
 def _rule_text(rule: Rule, missed: str) -> str:
@@ -287,21 +295,6 @@ def _study(materials: Materials, *, extend: bool) -> Study:
     )
 
 
-def _final_front(study: Study) -> tuple[Result, ...]:
-    front = study.front()
-    if not front:
-        failed = [result for result in study.results() if not result.is_done]
-        reason = f" The last of {len(failed)} failures: {failed[-1].error}" if failed else ""
-        raise ConfigError(f"{study.folder}: no candidate could be scored.{reason}")
-    return front
-
-
-def _choices(study: Study) -> tuple[Result, ...]:
-    """What may be picked: the final front, on several designs with the costs on each that is on it."""
-    front = _final_front(study)
-    return tuple(pair.result for pair in study.design_front()) if study.designs else front
-
-
 def _provenance(materials: Materials, command: str) -> Provenance:
     """What `best.yaml` needs to be rebuilt in another process, and how it came about."""
     chip, spec = materials.accelerator or materials.designs, materials.spec
@@ -341,7 +334,7 @@ def _outputs(materials: Materials, study: Study, picked: Result, rule: str, orig
         fuse=study.fuse,
         objectives=study.objectives,
         results=study.results(),
-        front=_choices(study),
+        front=choices(study),
         beliefs=study.beliefs(),
         picked=picked,
         rule=rule,

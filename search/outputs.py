@@ -18,7 +18,7 @@ from hwmodel.network.choice import FLOAT, surviving_weights
 from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.tensors import written_bits
-from search.designs.outputs import Sweep
+from search.codesign.outputs import Sweep
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, interval_columns, results_frame, ties_of

@@ -9,7 +9,7 @@ from typing import get_args
 
 from hwmodel.errors import ConfigError
 from search.checkpoints import Checkpoints
-from search.designs.front import front_of_study
+from search.codesign.front import front_of_study
 from search.executors.base import Executor, Job
 from search.front.results import COMPANIONS, PROMOTED, Origin, Result, Stage
 from search.groups import AxisValue

@@ -55,6 +55,7 @@ class BudgetSpec(Schema):
         sampler: who proposes: front (docs/proposing.md), or one of Optuna's: tpe, nsga2, random, gp.
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
+        design: number of the design that it is picked on, where the chip file has ranges; None is any.
         timeout: a candidate that takes longer at one fidelity has failed, `10 min`; None waits.
         batch: finetunings that train as one, or `auto`; equal to those apart up to rounding, so 1, which
             is reproducible to the last bit, is the default.
@@ -71,6 +72,7 @@ class BudgetSpec(Schema):
     sampler: str = "front"
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
+    design: int | None = Field(default=None, ge=0)
     timeout: str | float | None = None
     batch: int | str = 1
     subsets: Literal["auto", False] = "auto"

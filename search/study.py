@@ -12,8 +12,8 @@ from hwmodel.chip.sweep.designs import Designs
 from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
+from search.codesign.front import OnDesign, design_front, front_of_study
 from search.designs.chips import as_accelerators, check_priced, examples_of
-from search.designs.front import OnDesign, design_front, front_of_study
 from search.designs.table import DesignTable
 from search.evaluating import Evaluate
 from search.executors.base import Executor

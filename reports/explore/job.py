@@ -11,7 +11,7 @@ from reports.explore.tables import design_lines, exploration_data, front_table
 from reports.jobs.outputs import check_csv, write_csv
 from reports.terminal.console import emit, emit_json, is_terminal, make_console
 from reports.terminal.tables import print_lines
-from search.designs.explore import explore_run
+from search.codesign.explore import explore_run
 
 
 def explore(*, run: Path, hw: str, objectives: str | None, every: bool, csv: str | None, json: bool) -> None:

@@ -10,7 +10,7 @@ from reports import units
 from reports.run.frames import records
 from reports.run.metrics import write_cost
 from reports.terminal.tables import new_table, safe_text
-from search.designs.explore import Exploration
+from search.codesign.explore import Exploration
 from search.front.costs import Cost, cost_named
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def design_lines(found: Exploration) -> list[tuple[str, str]]:
     names = ", ".join(objective.name for objective in found.objectives)
     text = (
         f"{found.num_configurations} configurations of {found.run} on {len(found.designs)} designs of "
-        f"{found.designs.name}: a front of {len(found.front)} in {names}, on {on_front} of the designs. Accuracy is "
-        "what is believed of the validation split."
+        f"{found.designs.name}: a front of {len(found.front)} in {names}, on {on_front} of the designs. "
+        "Accuracy is what is believed of the validation split."
     )
     return [("", text), *((WARNING, note) for note in found.notes)]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.csvfile import read_csv
 from reports.run.frames import records
-from search.designs.outputs import CHIP, DESIGNS
+from search.codesign.outputs import CHIP, DESIGNS
 from search.front.results import Result
 from search.outputs import PARETO
 

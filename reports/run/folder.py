@@ -20,7 +20,7 @@ from reports.run.candidates import candidate_frame, completed, front_of
 from reports.run.designs import designs_data, on_designs
 from reports.run.method import method_items
 from reports.run.warnings import accuracy_warnings, run_warnings
-from search.designs.outputs import CHIP
+from search.codesign.outputs import CHIP
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.front.objective import resolve_objectives
 from search.front.picking import pick

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hwmodel.csvfile import csv_text
 from hwmodel.files import write_atomic
-from search.designs.front import OnDesign, design_frame, worthwhile
+from search.codesign.front import OnDesign, design_frame, worthwhile
 from search.front.results import Result
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from hwmodel.chip.sweep.designs import Designs, load_designs
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
+from search.codesign.front import OnDesign, choices_of, design_frame, design_front, every_pair
 from search.designs.chips import check_priced
-from search.designs.front import OnDesign, choices_of, design_frame, design_front, every_pair
 from search.designs.table import DesignTable
 from search.front.objective import ACCURACY, Objective, has_energies, resolve_objectives
 from search.front.results import Result
