@@ -39,8 +39,9 @@ def located(base: Mapping[str, Any], path: str) -> Location:
         else:
             first, names = rest.partition(".")[0], names_in(node)
             raise ValueError(
-                f"{path!r} leads nowhere: {first!r} is not among {', '.join(names) or 'nothing'}."
-                f"{did_you_mean(first, names)}"
+                f"{path!r} leads nowhere: {first!r} is not among {', '.join(names)}.{did_you_mean(first, names)}"
+                if names
+                else f"{path!r} leads nowhere: nothing is named before {rest!r}."
             )
     return tuple(found)
 

@@ -74,7 +74,8 @@ def _ratio(unit: str, base: str) -> Fraction:
         return Fraction(1)
     for kind in BASE:
         try:
-            return Fraction(parse_quantity(kind, f"1 {unit}")) / Fraction(parse_quantity(kind, f"1 {base}"))
+            ratio = Fraction(parse_quantity(kind, f"1 {unit}")) / Fraction(parse_quantity(kind, f"1 {base}"))
+            return ratio.limit_denominator(10**15)  # 1e-3, not the nearest float to it
         except ValueError:
             continue
     raise ValueError(f"{unit or 'a bare number'} and {base or 'a bare number'} are not units of one kind")
