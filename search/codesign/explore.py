@@ -120,7 +120,7 @@ def _usual_objectives(designs: Designs) -> list[str]:
 
 def _area_notes(designs: Designs) -> tuple[str, ...]:
     unknown = designs.area_unknown
-    if not unknown:
+    if len(designs) == 1 or not unknown:
         return ()
     return (f"The area of the chip is not known: {', '.join(unknown)} state none (`area:` in the file).",)
 
