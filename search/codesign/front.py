@@ -11,7 +11,7 @@ import numpy as np
 from hwmodel.chip.sweep.designs import Design
 from search.designs.table import DesignTable, Options
 from search.front.objective import Objective, first_cost
-from search.front.pareto import non_dominated
+from search.front.pareto import Losses, non_dominated
 from search.front.results import Result, interval_columns
 from search.propose.posterior import NO_BELIEFS, Belief, believed_front
 from search.propose.pricing import Pricer
@@ -61,15 +61,17 @@ def design_front(
         objectives: accuracy among them.
         beliefs: number of a result -> what is believed of its accuracy; without one it counts as measured.
     """
-    pairs = _pairs(table, results, beliefs)
-    if not pairs:
+    done, options = _options(table, results)
+    losses = [_losses(result, found, objectives, beliefs) for result, found in zip(done, options, strict=True)]
+    matrix = np.concatenate([np.zeros((0, len(objectives))), *losses])
+    if not len(matrix):
         return ()
-    losses = np.array([_losses(pair, objectives) for pair in pairs])
-    _, first = np.unique(losses, axis=0, return_index=True)
-    kept = set(first.tolist()) & set(np.flatnonzero(non_dominated(losses)).tolist())
+    _, first = np.unique(matrix, axis=0, return_index=True)
+    kept = set(first.tolist()) & set(np.flatnonzero(non_dominated(matrix)).tolist())
+    rows = [(n, at) for n, found in enumerate(options) for at in range(len(found.designs))]
+    pairs = [_pair(table, done[n], options[n], at, beliefs) for n, at in (rows[row] for row in sorted(kept))]
     cost = first_cost(objectives)
-    chosen = [pairs[index] for index in sorted(kept)]
-    return tuple(sorted(chosen, key=lambda p: (cost.value(p.result), p.result.number, p.design.number)))
+    return tuple(sorted(pairs, key=lambda p: (cost.value(p.result), p.result.number, p.design.number)))
 
 
 def every_pair(
@@ -93,7 +95,12 @@ def worthwhile(
     table: DesignTable, results: Sequence[Result], beliefs: Mapping[int, Belief] = NO_BELIEFS
 ) -> tuple[OnDesign, ...]:
     """Every result on every design that no other design beats for it (`DesignTable.options`)."""
-    return tuple(_pairs(table, results, beliefs))
+    done, options = _options(table, results)
+    return tuple(
+        _pair(table, result, found, at, beliefs)
+        for result, found in zip(done, options, strict=True)
+        for at in range(len(found.designs))
+    )
 
 
 def configurations(front: Sequence[OnDesign], results: Sequence[Result]) -> tuple[Result, ...]:
@@ -125,14 +132,24 @@ def design_frame(pairs: Sequence[OnDesign], front: Sequence[OnDesign]) -> pd.Dat
     )
 
 
-def _pairs(table: DesignTable, results: Sequence[Result], beliefs: Mapping[int, Belief]) -> list[OnDesign]:
+def _options(table: DesignTable, results: Sequence[Result]) -> tuple[list[Result], list[Options]]:
+    """The results that are done, and the designs that are worth something for each."""
     done = [result for result in results if result.is_done]
-    pairs = []
-    for result, options in zip(done, table.options([choices_of(result) for result in done]), strict=True):
-        for at, number in enumerate(options.designs.tolist()):
-            priced = replace(result, costs=_costs_at(options, at))
-            pairs.append(OnDesign(result=priced, design=table.designs[number], believed=_believed(result, beliefs)))
-    return pairs
+    return done, table.options([choices_of(result) for result in done])
+
+
+def _pair(table: DesignTable, result: Result, options: Options, at: int, beliefs: Mapping[int, Belief]) -> OnDesign:
+    costs = {key: float(column[at]) for key, column in options.costs.items()}
+    design = table.designs[int(options.designs[at])]
+    return OnDesign(result=replace(result, costs=costs), design=design, believed=_believed(result, beliefs))
+
+
+def _losses(
+    result: Result, options: Options, objectives: Sequence[Objective], beliefs: Mapping[int, Belief]
+) -> Losses:
+    """Of one result on its designs, less is better. Shape (m, num_objectives)."""
+    accuracy = np.full(len(options.designs), -_believed(result, beliefs))
+    return np.stack([options.costs[axis.key] if axis.key else accuracy for axis in objectives], axis=1)
 
 
 def _believed(result: Result, beliefs: Mapping[int, Belief]) -> float:
@@ -144,11 +161,3 @@ def choices_of(result: Result) -> dict[str, Any]:
     """The choice of every module, as a table takes it."""
     config = CompressionConfig.from_dict(result.config)
     return {module: choice.choice for module, choice in config.layers.items()}
-
-
-def _costs_at(options: Options, at: int) -> dict[str, float]:
-    return {key: float(column[at]) for key, column in options.costs.items()}
-
-
-def _losses(pair: OnDesign, objectives: Sequence[Objective]) -> list[float]:
-    return [-pair.believed if not axis.key else axis.value(pair.result) for axis in objectives]

@@ -224,7 +224,7 @@ def test_a_finished_run_is_priced_on_other_designs(tmp_path: Path, place: Path, 
 
 
 def test_what_cannot_be_explored_is_said(tmp_path: Path, place: Path) -> None:
-    with pytest.raises(ConfigError, match="holds no finished candidate"):
+    with pytest.raises(ConfigError, match=r"holds no ledger.jsonl"):
         explore_run(tmp_path, designs_in(place))
     study = open_study(tmp_path / "run", designs_in(place))
     study.run(qat=1)
