@@ -27,7 +27,7 @@ from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
 from search.propose import SAMPLERS
-from search.propose.posterior import Belief, beliefs_of, read_sensitivity
+from search.propose.posterior import Belief, beliefs_of, means_of, read_sensitivity
 from search.propose.pricing import Pricer, Table
 from search.propose.reach import check_reachable
 from search.rebuild import lost_note
@@ -370,14 +370,20 @@ class Study:
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
         """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
 
-        Its costs are those on the design that was picked with it, where there are several.
+        Rules read the accuracies of the front: where they are believed (`beliefs`), not the measured ones. The
+        costs are those on the design that was picked with it, where there are several.
 
         Raises:
             ConfigError: an unknown rule, an empty front, or no candidate within the bounds.
         """
+        results, chosen = self._of_stage(stage)
+        beliefs = self.beliefs(results)
         if self.designs is None:
-            return pick(self.front(stage), self.objectives, rule)
-        return pick([pair.result for pair in self.design_front(stage)], self.objectives, rule)
+            front = front_of_study(None, chosen, self.objectives, beliefs)
+        else:
+            pairs = design_front(self.design_table(), chosen, self.objectives, beliefs)
+            front = tuple(pair.result for pair in pairs)
+        return pick(front, self.objectives, rule, means_of(beliefs))
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per result (`search.front.results.results_frame`)."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.network.names import WARNING
 from reports import units
 from reports.run.frames import records
-from reports.run.metrics import write_cost
 from reports.terminal.tables import new_table, safe_text
 from search.codesign.explore import Exploration
 from search.front.costs import Cost, cost_named
@@ -27,7 +26,7 @@ def front_table(found: Exploration, *, every: bool = False, width: int = 80) -> 
             str(row["number"]),
             str(row["design"]),
             *(str(row[path]) for path in found.designs.paths),
-            *(write_cost(cost, row[cost.key]) for cost in costs),
+            *(cost.written(row[cost.key]) for cost in costs),
             units.percent(row["believed"]),
             *(["front" if row["front"] else ""] if every else []),
         ]

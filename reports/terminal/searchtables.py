@@ -22,7 +22,6 @@ from reports.run.metrics import (
     scored_text,
     seeds_text,
     share_text,
-    write_cost,
 )
 from reports.terminal.tables import new_table, safe_text
 
@@ -49,7 +48,7 @@ def front_table(run: Run, width: int = 80) -> Table:
         cells = [
             str(row["number"]),
             *([str(row["design"])] if has_designs else []),
-            *(write_cost(cost, row[cost.key]) for cost in costs),
+            *(cost.written(row[cost.key]) for cost in costs),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
             interval_text(row, "accuracy") or units.MISSING,

@@ -15,7 +15,7 @@ from search.codesign.explore import explore_run
 from search.codesign.front import every_pair
 from search.designs.table import DesignTable
 from search.front.limits import parse_limits
-from search.propose.many import ManyCosts, PicksOf
+from search.propose.many import ManyCosts, layout_of
 from search.propose.pricing import Pricer
 from search.study import Study
 from tests.search.codesign.helpers import (
@@ -106,9 +106,9 @@ def test_a_table_of_designs_is_one_of_reference_designs(place: Path, objectives:
     designs, keys = designs_in(place), [{"energy": "energy_pj", "latency": "latency_s", "area": "area_mm2"}[name]
                                         for name in objectives]  # fmt: skip
     table = DesignTable.build(GRAPH, designs, SPACE.choices(), objectives=keys)
-    picks = PicksOf(SPACE)
-    rows = np.array(list(itertools.product(*(range(len(found)) for found in picks.combinations))))[::7]
-    many = ManyCosts(Pricer(GRAPH, table), picks, KEYS)
+    layout = layout_of(SPACE)
+    rows = np.array(list(itertools.product(*map(range, layout.sizes))))[::7]
+    many = ManyCosts(Pricer(GRAPH, table), SPACE, KEYS)
     costs = many(rows)
     singles = [t.totals(many._indices(table)(rows)) for t in table.tables]
     each = np.stack(
@@ -120,7 +120,7 @@ def test_a_table_of_designs_is_one_of_reference_designs(place: Path, objectives:
     assert (many.least(rows) == each.min(axis=0)).all()
     if len(keys) == 1:
         assert (costs[:, KEYS.index(keys[0])] == each[:, :, KEYS.index(keys[0])].min(axis=0)).all()
-    one = Pricer(GRAPH, table).costs(picks.config(rows[3].tolist()))
+    one = Pricer(GRAPH, table).costs(SPACE.config(layout.params(rows[3].tolist())))
     assert [one[key] for key in KEYS] == costs[3].tolist()
 
 
@@ -133,7 +133,7 @@ def test_limits_leave_designs_out(tmp_path: Path, place: Path) -> None:
     assert {pair.design.area_mm2 for pair in found.design_front()} <= set(areas[:3])
     assert all(result.costs["area_mm2"] <= areas[2] for result in found.results())
     assert parse_limits(limits).costs[0].most == areas[2]
-    with pytest.raises(ConfigError, match=re.escape(f"limits: area <= {areas[0] / 2:g} mm^2 must hold")):
+    with pytest.raises(ConfigError, match=re.escape(f"limits: area <= {areas[0] / 2:.6g} mm² must hold")):
         open_study(tmp_path / "none", designs, limits={"area": areas[0] / 2}).run(qat=2)
 
 
@@ -141,9 +141,9 @@ def test_limits_that_designs_meet_one_by_one_only_are_said_as_such(tmp_path: Pat
     """The smallest chip is too slow and the fastest too large: each limit alone can be met."""
     designs = designs_in(place)
     table = DesignTable.build(GRAPH, designs, SPACE.choices(), objectives=["energy_pj"])
-    picks = PicksOf(SPACE)
-    rows = np.array(list(itertools.product(*(range(len(found)) for found in picks.combinations))))
-    fastest = ManyCosts(Pricer(GRAPH, table), picks, ["latency_s"]).least(rows).min()
+    layout = layout_of(SPACE)
+    rows = np.array(list(itertools.product(*map(range, layout.sizes))))
+    fastest = ManyCosts(Pricer(GRAPH, table), SPACE, ["latency_s"]).least(rows).min()
     limits = {"latency": float(fastest), "area": min(design.area_mm2 for design in designs)}
     with pytest.raises(ConfigError, match=r"limits: none of 81 candidates is within all of them"):
         open_study(tmp_path, designs, limits=limits).run(qat=2)
