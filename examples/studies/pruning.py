@@ -22,8 +22,8 @@ from workloads.training import MagnitudePruner, TrainSettings, finetune, measure
 NEEDS = ("cifar10", "resnet20_cifar10.npz")
 #: Of every convolution in the blocks; the first one and the linear layer stay dense.
 PATTERNS = ("filter", "unstructured")
-#: The usual schedule is 10 % more every ten epochs to 50 %.
-STEPS = Stepwise(step=0.1, every=1, final=0.5)
+#: The usual schedule is 10 % more every ten epochs to 50 %; the last epoch is for the weights that are left.
+STEPS = Stepwise(step=0.1, every=1, final=0.5, start=1)
 
 
 def main(study: Experiment) -> None:
