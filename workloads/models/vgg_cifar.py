@@ -10,23 +10,29 @@ from torch import Tensor, nn
 
 from workloads.models.image_model import ImageModel, conv3x3
 
-#: Output channels of the convolutions; 0 is a 2x2 max pool.
-LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
+#: Output channels of the convolutions as multiples of the first one's; 0 is a 2x2 max pool.
+LAYERS = (1, 1, 0, 2, 2, 0, 4, 4, 4, 0, 8, 8, 8, 0, 8, 8, 8, 0)
 
 
 class VGG16(ImageModel):
-    """Thirteen 3x3 convolutions in `features`, and `classifier`."""
+    """Thirteen 3x3 convolutions in `features`, and `classifier`.
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 10) -> None:
+    Args:
+        in_channels, num_classes: of the data.
+        width: channels of the first convolution, 64 in the paper; the others keep their ratio to it.
+    """
+
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, width: int = 64) -> None:
         super().__init__((in_channels, 32, 32))
         modules: list[nn.Module] = []
         channels = in_channels
-        for width in LAYERS:
-            if width == 0:
+        for multiple in LAYERS:
+            if multiple == 0:
                 modules.append(nn.MaxPool2d(2))
             else:
-                modules += [conv3x3(channels, width), nn.BatchNorm2d(width), nn.ReLU()]
-                channels = width
+                outputs = multiple * width
+                modules += [conv3x3(channels, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
+                channels = outputs
         self.features = nn.Sequential(*modules)
         self.classifier = nn.Linear(channels, num_classes)
         for module in self.features:
