@@ -98,9 +98,9 @@ def main(study: Experiment) -> None:
     study.figure(accuracy)
     before, zero, best, one = (f"{100 * row['test'].value:.2f} %" for row in rows)
     study.finding(
-        f"A VGG-16 of {before} on the test images keeps {best} with gamma {tuned['gamma']:g}, which takes the sum of "
-        f"the first convolution's weights from {free['weight_sum']:.1f} to {tuned['weight_sum']:.1f} (gamma 0: "
-        f"{zero}); gamma 1 leaves {full['weight_sum']:.2f} of it and {one}."
+        f"From a VGG-16 of {before} on the test images, gamma {tuned['gamma']:g} takes the sum of the first "
+        f"convolution's weights from {free['weight_sum']:.1f} (gamma 0, {zero}) to {tuned['weight_sum']:.1f} at "
+        f"{best}; gamma 1 to {full['weight_sum']:.2f} at {one}."
     )
 
 
