@@ -69,7 +69,7 @@ def plot_lines(
             [row[x] for row in group], heights, yerr=_errors(group, y, scale),
             color=themes.SERIES[number % len(themes.SERIES)], label=None if name is None else str(name),
             linestyle="-" if joined else "none", linewidth=1.6, capsize=2.5, elinewidth=1.0, markersize=4.5,
-            marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY else None,
+            marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY or not joined else None,
         )  # fmt: skip
     for axis, is_log in ((ax.set_xscale, "x" in log), (ax.set_yscale, "y" in log)):
         if is_log:

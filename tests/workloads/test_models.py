@@ -1,5 +1,7 @@
 """Sizes of the registered models from their papers, seeds, names, files and options."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,15 @@ def test_weights_of_cifar_resnets(name, n, shortcut):
     graph = trace(load_model(name, shortcut=shortcut), torch.zeros(1, 3, 32, 32))
     assert sum(graph.weights.values()) == resnet_weights(n, projection=shortcut == "projection")
     assert len(graph.weights) == 6 * n + 2 + (2 if shortcut == "projection" else 0)
+
+
+@pytest.mark.parametrize("width", [64, 12])
+def test_weights_of_vgg16(width):
+    """Simonyan & Zisserman, table 1, column D at width 64: each convolution reads what the one before it gives."""
+    ratios = [1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8]
+    channels = [3, *(width * ratio for ratio in ratios)]
+    weights = sum(9 * a * b for a, b in pairwise(channels)) + 10 * channels[-1]
+    assert sum(trace(load_model("vgg16", width=width), torch.zeros(1, 3, 32, 32)).weights.values()) == weights
 
 
 @pytest.mark.parametrize(("stages", "expected"), [((4, 4, 2), 2.5988), ((4, 2, 4), 3.7328), ((2, 4, 4), 4.0087)])
