@@ -24,7 +24,7 @@ from search.space import Space
 from search.spec import SearchSpec
 from workloads import compress, load_data, load_model, model_names, training
 from workloads.compress.config import CompressionConfig
-from workloads.storage.weights import read_hash
+from workloads.storage.weights import CarriedState, read_hash
 from workloads.training.accuracy import Accuracy
 from workloads.training.chance import chance_level, check_learned
 
@@ -301,7 +301,6 @@ class Materials:
     def factory(self) -> ScorerFactory:
         """What makes the scorer in another process; the float model is trained or read here first."""
         from search.executors.factory import ScorerFactory
-        from workloads.storage.weights import CarriedState
 
         _ = self.scorer
         return ScorerFactory(
@@ -321,7 +320,7 @@ class Materials:
             ConfigError: they are missing, damaged, or not those of the ledger.
         """
         path = inside(self.folder, result.checkpoint)
-        model = compress.apply(self.float_model, CompressionConfig.from_dict(result.config), seed=0)
+        model = self._untrained(CompressionConfig.from_dict(result.config))
         compress.load_weights(path, model)
         if result.checkpoint_hash and read_hash(path) != result.checkpoint_hash:
             raise ConfigError(
@@ -329,6 +328,17 @@ class Materials:
                 f"hwmodel resume {self.folder} finetunes it again."
             )
         return model.eval()
+
+    def as_model(self, config: CompressionConfig, found: Any) -> Any:
+        """The finetuned module of an outcome: itself, or made from the state that a worker has sent."""
+        if not isinstance(found, CarriedState):
+            return found
+        model = self._untrained(config)
+        found.load_into(model)
+        return model.eval()
+
+    def _untrained(self, config: CompressionConfig) -> Any:
+        return compress.apply(self.float_model, config, seed=0)
 
     def _new_model(self) -> Any:
         return load_model(self.spec.model, **self.model_options)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from reports import plot_lines
-from reports.experiments import Experiment, flat, run
+from reports.experiments import Experiment, run
 from reports.figures.theme import new_panels
 from reports.units import percent
 from workloads import load_model
@@ -93,7 +93,7 @@ def main(study: Experiment) -> None:
         points += [{"of": kind, "bits": f"{bits} bits", "test": row["test"].value} for kind, row in shown]
     study.table("rounding", table)
     sizes, draws = new_panels(2, 11, 4.2)
-    plot_lines([flat(row) for row in rows[1:]], "ratio_file", "test", "scales_per", sizes, percent=True,
+    plot_lines(rows[1:], "ratio_file", "test", "scales_per", sizes, percent=True,
                labels=("Times smaller in the file, scales per array or channel", "Test [%]"))  # fmt: skip
     plot_lines(points, "of", "test", "bits", draws, percent=True, joined=False, labels=("", "Test [%]"))
     study.figure(sizes)

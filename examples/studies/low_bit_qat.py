@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from reports import plot_lines
-from reports.experiments import Experiment, flat, run
+from reports.experiments import Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate, load_weights
@@ -90,7 +90,7 @@ def main(study: Experiment) -> None:
     study.table("psums of all filters of W4A4 at this pixel", found["W4A4"]["sums"])
     study.cut("2 epochs at 4 bits and 5 at 2 bits, in place of hundreds.")
     accuracy, sums = new_panels(2, 11, 4)
-    plot_lines([flat(row) for row in rows], "model", "test", None, accuracy, percent=True, joined=False,
+    plot_lines(rows, "model", "test", None, accuracy, percent=True, joined=False,
                labels=("", "Test [%]"))  # fmt: skip
     accuracy.axhline(100 * AIM, linestyle=":")
     points = [{"model": name, **pair} for name, one in found.items() for pair in one["sample"]]

@@ -89,10 +89,8 @@ def main(study: Experiment) -> None:
     study.table("models", [{key: row[key] for key in row if key != "validation"} for row in rows])
     study.table("trend", trend)
     accuracy, sums = new_panels(2, 9.6, 3.8)
-    points = [{**row, "validation_low": row["validation"].interval.low, "validation": row["validation"].value,
-               "validation_high": row["validation"].interval.high} for row in trend]  # fmt: skip
-    plot_lines(points, "gamma", "validation", None, accuracy, percent=True, labels=("gamma", "Validation [%]"))
-    plot_lines(points, "gamma", "weight_sum", None, sums, labels=("gamma", "sum |w| of the first convolution"))
+    plot_lines(trend, "gamma", "validation", None, accuracy, percent=True, labels=("gamma", "Validation [%]"))
+    plot_lines(trend, "gamma", "weight_sum", None, sums, labels=("gamma", "sum |w| of the first convolution"))
     for ax in (accuracy, sums):
         ax.set_xscale("symlog", linthresh=0.001)
     study.figure(accuracy)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hwmodel.errors import ConfigError
-from reports import plot_lines
+from reports import plot_bars, plot_lines
 from reports.experiments import Experiment
 from reports.experiments.gallery import write_gallery
 from reports.experiments.listing import script_of, scripts_in
@@ -239,3 +239,17 @@ def test_points_are_drawn_however_many_there_are():
     rows = [{"n": n, "test": n} for n in range(1000)]
     markers = [plot_lines(rows, "n", "test", joined=joined).lines[0].get_marker() for joined in (True, False)]
     assert markers == ["None", "o"]
+
+
+def test_bars_stand_beside_each_other():
+    rows = [
+        {"net": net, "kind": kind, "size": size, "size_low": size - 1, "size_high": size + 2}
+        for net, kind, size in (("a", "x", 3.0), ("a", "y", 4.0), ("b", "x", 5.0))
+    ]
+    ax = plot_bars(rows, "net", "size", "kind", labels=("Network", "Size [MB]"))
+    assert [bar.get_height() for bar in ax.patches] == [3.0, 5.0, 4.0]
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches]
+    assert middles == pytest.approx([-0.2, 0.8, 0.2])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+    with pytest.raises(ConfigError, match="no row has 'none'"):
+        plot_bars(rows, "none", "size")
