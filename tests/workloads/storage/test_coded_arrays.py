@@ -68,7 +68,7 @@ def test_what_has_no_codes_is_refused(arrays, bits, message):
         code_arrays(arrays, bits)
 
 
-@pytest.mark.parametrize("change", ["codes", "scale", "layout", "name"])
+@pytest.mark.parametrize("change", ["codes", "scale", "layout", "name", "codes more"])
 def test_damaged_files_are_refused(change, tmp_path):
     path = tmp_path / "all.npz"
     code_arrays(ARRAYS, 4).save(path)
@@ -76,6 +76,8 @@ def test_damaged_files_are_refused(change, tmp_path):
         parts = dict(held)
     if change == "name":
         path = path.rename(tmp_path / "all.bin")
+    elif change == "codes more":
+        np.savez(path, **{**parts, "codes": np.append(parts["codes"], np.uint8(0))})
     else:
         np.savez(path, **{**parts, change: parts[change][:-1]})
     with pytest.raises(ConfigError, match=r"must end in \.npz" if change == "name" else "is damaged"):
