@@ -1,7 +1,5 @@
 """Sizes of the registered models from their papers, seeds, names, files and options."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -38,21 +36,52 @@ def test_weights_of_cifar_resnets(name, n, shortcut):
     assert len(graph.weights) == 6 * n + 2 + (2 if shortcut == "projection" else 0)
 
 
-@pytest.mark.parametrize("width", [64, 12])
-def test_weights_of_vgg16(width):
-    """Simonyan & Zisserman, table 1, column D at width 64: each convolution reads what the one before it gives."""
-    ratios = [1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8]
-    channels = [3, *(width * ratio for ratio in ratios)]
-    weights = sum(9 * a * b for a, b in pairwise(channels)) + 10 * channels[-1]
-    assert sum(trace(load_model("vgg16", width=width), torch.zeros(1, 3, 32, 32)).weights.values()) == weights
-
-
 @pytest.mark.parametrize(("stages", "expected"), [((4, 4, 2), 2.5988), ((4, 2, 4), 3.7328), ((2, 4, 4), 4.0087)])
 def test_resnet20_average_weight_precision(stages, expected):
     """First convolution and last linear at 32 bits, every stage, its projection shortcut included, at its own."""
     weights = trace(load_model("resnet20"), torch.zeros(1, 3, 32, 32)).weights
     bits = {name: 32 if name in ("conv1", "fc") else stages[int(name[5]) - 1] for name in weights}
     assert round(sum(weights[n] * bits[n] for n in weights) / sum(weights.values()), 4) == expected
+
+
+WIDTHS = {
+    "dscnn": 64, "lenet5": 6, "mobilenetv2": 32, "resnet8": 16, "resnet20": 16, "resnet32": 16, "resnet44": 16,
+    "resnet56": 16, "resnet18": 64, "resnet50": 64, "vgg16": 64,
+}  # fmt: skip
+
+
+def convolutions(model):
+    return [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+
+
+@pytest.mark.parametrize(("name", "standard"), WIDTHS.items())
+def test_width_is_of_the_first_convolution_and_the_others_follow(name, standard):
+    plain, same = load_model(name), load_model(name, width=standard)
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.state_dict().values(), same.state_dict().values(), strict=True)
+    )
+    half, args = load_model_with_input(name, width=standard // 2)
+    assert convolutions(half)[0].out_channels == standard // 2
+    wide, narrow = (sum(p.numel() for p in model.parameters()) for model in (plain, half))
+    linear = 1_280 * 1_000 if name == "mobilenetv2" else 0  # its last layers keep their width
+    assert narrow - linear < 0.5 * (wide - linear)
+    with torch.no_grad():
+        assert half.eval()(*args).shape == plain.eval()(*args).shape
+
+
+def test_every_network_on_images_has_a_width():
+    assert set(WIDTHS) == set(model_names()) - {"transformer"}
+
+
+def test_channels_of_narrow_networks():
+    vgg = [m.out_channels for m in convolutions(load_model("vgg16", width=8))]
+    assert vgg == [8, 8, 16, 16, 32, 32, 32, 64, 64, 64, 64, 64, 64]
+    lenet = load_model("lenet5", width=3)
+    assert [m.out_channels for m in convolutions(lenet)] == [3, 8, 60] and lenet.fc1.out_features == 42
+    mobile = load_model("mobilenetv2", width=16)  # torchvision's mobilenet_v2(width_mult=0.5): 1,968,680
+    assert sum(p.numel() for p in mobile.parameters()) == 1_968_680
+    deep = load_model("resnet50", width=16)
+    assert deep.fc.in_features == 16 * 8 * 4
 
 
 def test_dscnn_macs():

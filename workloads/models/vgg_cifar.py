@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from workloads.models.image_model import ImageModel, conv3x3
 
-#: Output channels of the convolutions as multiples of the first one's; 0 is a 2x2 max pool.
-LAYERS = (1, 1, 0, 2, 2, 0, 4, 4, 4, 0, 8, 8, 8, 0, 8, 8, 8, 0)
+#: Output channels of the convolutions; 0 is a 2x2 max pool.
+LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 
 
 class VGG16(ImageModel):
@@ -19,18 +19,18 @@ class VGG16(ImageModel):
 
     Args:
         in_channels, num_classes: of the data.
-        width: channels of the first convolution, 64 in the paper; the others keep their ratio to it.
+        width: output channels of the first convolution; all others follow, up to 8 times as many.
     """
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 10, width: int = 64) -> None:
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, width: int = LAYERS[0]) -> None:
         super().__init__((in_channels, 32, 32))
         modules: list[nn.Module] = []
         channels = in_channels
-        for multiple in LAYERS:
-            if multiple == 0:
+        for standard in LAYERS:
+            if standard == 0:
                 modules.append(nn.MaxPool2d(2))
             else:
-                outputs = multiple * width
+                outputs = standard // LAYERS[0] * width
                 modules += [conv3x3(channels, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
                 channels = outputs
         self.features = nn.Sequential(*modules)
