@@ -18,8 +18,11 @@ from reports.figures.rows import flat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from torch import nn
 
     from workloads.data.dataset import Dataset
+    from workloads.training import TrainResult, TrainSettings
+    from workloads.training.inputs import SplitSource
 
 T = TypeVar("T")
 #: Images per split of the quick version.
@@ -84,6 +87,34 @@ class Experiment:
     def file(self, name: str) -> Path:
         """A file of this experiment, such as the checkpoint of a model."""
         return self.folder / name
+
+    def train(
+        self, name: str, model: nn.Module, split: SplitSource, settings: TrainSettings, **options: Any
+    ) -> TrainResult:
+        """`finetune` a model in place, on the device of the experiment; prints a line per epoch.
+
+        Its weights end in NAME.safetensors; a killed training goes on behind its last epoch.
+
+        Args:
+            name: of the file.
+            model, split, settings, options: of `finetune`.
+
+        Raises:
+            ConfigError: as `finetune`, or NAME.state.safetensors is of another training.
+        """
+        from reports.terminal.console import say
+        from reports.terminal.progress import epoch_text
+        from workloads.compress import save_weights
+        from workloads.training import Checkpoints, finetune
+
+        state = self.file(f"{name}.state.safetensors")
+        result = finetune(
+            model, split, settings, device=self.device, checkpoints=Checkpoints(path=state, resume=True),
+            progress=lambda record: say(f"{self.name}: {name}: {epoch_text(record, settings.epochs)}"), **options,
+        )  # fmt: skip
+        save_weights(self.file(f"{name}.safetensors"), model)
+        state.unlink()
+        return result
 
     def data(self, name: str, **options: Any) -> Dataset:
         """A data set by name, from the data folder; a balanced part of it in the quick version.

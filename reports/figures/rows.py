@@ -95,7 +95,7 @@ def plot_lines(
             across, heights, yerr=_errors(group, y, scale),
             color=themes.SERIES[number % len(themes.SERIES)], label=None if name is None else str(name),
             linestyle="-" if joined else "none", linewidth=1.6, capsize=2.5, elinewidth=1.0, markersize=4.5,
-            marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY else None,
+            marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY or not joined else None,
         )  # fmt: skip
         for each, place in zip(group, zip(across, heights, strict=True), strict=True):
             if names is not None and each.get(names) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from hwmodel.errors import ConfigError
 from reports import plot_bars, plot_lines
@@ -14,8 +15,8 @@ from reports.experiments.listing import script_of, scripts_in
 from reports.experiments.printing import shown_rows
 from reports.experiments.record import Record
 from reports.experiments.steps import STEPS, Steps
-from workloads.compress import CompressionConfig
-from workloads.training import Accuracy, TrainSettings
+from workloads.compress import CompressionConfig, load_weights
+from workloads.training import Accuracy, TrainHook, TrainSettings
 
 SCRIPT = '"""Study {number}. What is {name}?\n\nMore.\n"""\n\nNEEDS = ("mnist",)\n'
 
@@ -23,6 +24,30 @@ SCRIPT = '"""Study {number}. What is {name}?\n\nMore.\n"""\n\nNEEDS = ("mnist",)
 def experiment(folder, **changes):
     values = {"name": "one", "question": "What is one?", "folder": folder, "device": "cpu"} | changes
     return Experiment(**values)
+
+
+def test_a_training_that_was_killed_goes_on_behind_its_last_epoch(tmp_path):
+    made, x = experiment(tmp_path), torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    split, settings = (x, torch.arange(8) % 2), TrainSettings(epochs=3, batch_size=4)
+    whole, killed, resumed = (torch.nn.Linear(3, 2) for _ in range(3))
+    for model in (killed, resumed):
+        model.load_state_dict(whole.state_dict())
+    seen = []
+
+    class Kill(TrainHook):
+        def before_epoch(self, _model, epoch):
+            if epoch == 3 and not seen:
+                seen.append(epoch)
+                raise KeyboardInterrupt
+
+    made.train("whole", whole, split, settings)
+    with pytest.raises(KeyboardInterrupt):
+        made.train("cut", killed, split, settings, hooks=[Kill()])
+    result = made.train("cut", resumed, split, settings, hooks=[Kill()])
+    assert [record.epoch for record in result.history] == [1, 2, 3] and seen == [3]
+    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["cut.safetensors", "whole.safetensors"]
+    load_weights(tmp_path / "cut.safetensors", killed)
+    assert torch.equal(killed.weight, whole.weight) and torch.equal(resumed.weight, whole.weight)
 
 
 class Counted:
@@ -208,6 +233,12 @@ def test_lines_carry_the_intervals_of_their_rows():
     assert [segment.tolist() for segment in bars.get_segments()] == [[[1, 40], [1, 70]], [[2, 40], [2, 70]]]
     with pytest.raises(ConfigError, match="no row has 'x'"):
         plot_lines(rows, "x", "test")
+
+
+def test_points_are_drawn_however_many_there_are():
+    rows = [{"n": n, "test": n} for n in range(1000)]
+    markers = [plot_lines(rows, "n", "test", joined=joined).lines[0].get_marker() for joined in (True, False)]
+    assert markers == ["None", "o"]
 
 
 def test_bars_stand_beside_each_other():
