@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_keys
 from hwmodel.files import write_atomic
 from reports.experiments.record import Record, today, versions
 from reports.experiments.steps import Steps
@@ -116,22 +116,28 @@ class Experiment:
         state.unlink()
         return result
 
-    def data(self, name: str, **options: Any) -> Dataset:
+    def data(self, name: str, *, parts: Mapping[str, int] | None = None, **options: Any) -> Dataset:
         """A data set by name, from the data folder; a balanced part of it in the quick version.
 
         Args:
             name, options: as of `load_data`. A file or folder of that name is looked for in the data folder.
+            parts: split -> images of it that the study takes, of each class its share; the quick version takes its
+                own where those are fewer. None takes all.
 
         Raises:
-            ConfigError: no such data.
+            ConfigError: no such data, or no such part of it.
         """
         from workloads import load_data
 
         if self.data_folder is not None and name in ("cifar10", "mnist", "text") and "path" not in options:
             options["path"] = self._found(_FILES[name])
         data = load_data(name, **options)
+        wanted = dict(parts or {})
+        check_keys(wanted, QUICK_IMAGES, "split")
         if self.quick:
-            data = data.subset(**QUICK_IMAGES, seed=self.seed)
+            wanted = {split: min(count, wanted.get(split, count)) for split, count in QUICK_IMAGES.items()}
+        if wanted:
+            data = data.subset(**wanted, seed=self.seed)
         if data.describe() not in self._data:
             self._data.append(data.describe())
         return data
@@ -155,21 +161,27 @@ class Experiment:
             f"{self.name}: {where} holds none of {', '.join(names)}. Put one there, or give --data FOLDER."
         )
 
-    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Keep a table, written as NAME.csv and into the record.
 
         Args:
             name: of the table.
             rows: columns with their units in the name; an accuracy becomes four columns.
 
+        Returns:
+            The rows as they are kept, which `plot_lines` draws with their intervals.
+
         Raises:
             ConfigError: a value that is no number, text or accuracy.
         """
         self._tables[name] = [flat(row) for row in rows]
+        return self._tables[name]
 
-    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows as NAME.csv only: the many points behind a figure."""
-        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv([flat(row) for row in rows]))
+    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Write rows as NAME.csv only: the many points behind a figure. Gives them as `table` does."""
+        kept = [flat(row) for row in rows]
+        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv(kept))
+        return kept
 
     def figure(self, ax: Axes, suffix: str = "") -> None:
         """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""

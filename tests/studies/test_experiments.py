@@ -174,6 +174,28 @@ def test_an_experiment_without_a_finding_is_none(tmp_path):
         experiment(tmp_path).finish()
 
 
+@pytest.mark.parametrize(
+    ("quick", "sizes"),
+    [(False, "100 train / 300 validation / 5,600 test"), (True, "100 train / 200 validation / 200 test")],
+)
+def test_a_study_takes_parts_of_its_data(tmp_path, data_folder, quick, sizes):
+    study = experiment(tmp_path, data_folder=data_folder, quick=quick)
+    data = study.data("mnist", parts={"train": 100, "validation": 300})
+    assert data.describe().endswith(f"10 classes, {sizes}")
+    share = study.data("mnist", parts={}).train.y.bincount() * 100 / len(study.data("mnist").train)
+    assert (data.train.y.bincount() - share).abs().max() <= 1
+    with pytest.raises(ConfigError, match=r"unknown split 'tests'\. Did you mean 'test'\?"):
+        study.data("mnist", parts={"tests": 3})
+
+
+def test_rows_come_back_as_they_are_kept(tmp_path):
+    study, rows = experiment(tmp_path), [{"epoch": 1, "test": Accuracy(correct=1, total=2)}]
+    kept = study.curves("epochs", rows)
+    assert kept == study.table("all", rows)
+    assert kept[0].keys() == {"epoch", "test", "test_low", "test_high", "test_images"}
+    assert (tmp_path / "one-epochs.csv").read_text().splitlines()[0] == ",".join(kept[0])
+
+
 def test_data_that_is_not_there_is_said(tmp_path, monkeypatch):
     monkeypatch.delenv("HWMODEL_DATA", raising=False)
     with pytest.raises(ConfigError, match=r"resnet20_cifar10\.npz: give --data FOLDER"):

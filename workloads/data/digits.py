@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from workloads.data.dataset import Dataset, make_dataset, resize
 from workloads.options import check_count
@@ -25,6 +23,8 @@ def digits(seed: int = 0, size: int | None = None, channels: int = 1) -> Dataset
         size: resize to size x size (32 for LeNet-5); None keeps 8x8.
         channels: 3 repeats the grey channel for networks on colour images.
     """
+    from sklearn.datasets import load_digits  # the slowest import of all data sets
+
     check_count("data 'digits'", "seed", seed, least=0)
     check_count("data 'digits'", "channels", channels)
     bundle = load_digits()
@@ -38,6 +38,8 @@ def digits(seed: int = 0, size: int | None = None, channels: int = 1) -> Dataset
 
 def split_indices(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices of train, validation and test, stratified by label: disjoint and complete."""
+    from sklearn.model_selection import train_test_split
+
     everything = np.arange(len(labels))
     rest, test = train_test_split(everything, test_size=TEST, random_state=seed, stratify=labels)
     train, validation = train_test_split(rest, test_size=VALIDATION, random_state=seed, stratify=labels[rest])
