@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from workloads.training.device import device_text, select_device
     from workloads.training.growing import growing_hits, num_countable
     from workloads.training.hooks import TrainHook
+    from workloads.training.ladder import WidthScore, ladder
     from workloads.training.loop import finetune
     from workloads.training.measuring import MetricValue, measure, measure_accuracy, r2
     from workloads.training.pretrained import PretrainResult, pretrain
@@ -63,6 +64,7 @@ __all__ = [
     "TrainSettings",
     "Trained",
     "WeightAverage",
+    "WidthScore",
     "augmented",
     "compile_training",
     "cropped",
@@ -74,6 +76,7 @@ __all__ = [
     "flipped",
     "grid_projection",
     "growing_hits",
+    "ladder",
     "measure",
     "measure_accuracy",
     "num_countable",
@@ -120,6 +123,7 @@ __getattr__, __dir__ = lazy_exports(
             "sparse_regression",
             "sweep_gamma",
         ),
+        "ladder": ("WidthScore", "ladder"),
         "loop": ("finetune",),
         "measuring": ("MetricValue", "measure", "measure_accuracy", "r2"),
         "records": ("EpochRecord", "StepRecord", "TrainResult"),
