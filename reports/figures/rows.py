@@ -1,4 +1,4 @@
-"""Rows of a table as lines: one per group, with the intervals that the rows carry."""
+"""Rows of a table as lines and as bars, with the intervals that the rows carry."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def plot_lines(
     percent: bool = False,
     joined: bool = True,
     legend: str = "below",
+    names: str | None = None,
     theme: Theme = themes.LIGHT,
 ) -> Axes:
     """Lines of y over x.
@@ -41,6 +42,7 @@ def plot_lines(
         log: axes in logarithms: "", "x", "y" or "xy".
         percent: y is a share, drawn in per cent.
         joined: draw the line; without, points alone.
+        names: column that is written beside each point.
         legend: `below` the axes, `inside` (for panels), or `none`.
         theme: colours.
 
@@ -71,9 +73,71 @@ def plot_lines(
             linestyle="-" if joined else "none", linewidth=1.6, capsize=2.5, elinewidth=1.0, markersize=4.5,
             marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY else None,
         )  # fmt: skip
+        for row, height in zip(group, heights, strict=True):
+            if names is not None and row.get(names) is not None:
+                ax.annotate(
+                    str(row[names]), (row[x], height), xytext=(5, 4), textcoords="offset points", fontsize=8,
+                    color=theme.muted,
+                )  # fmt: skip
     for axis, is_log in ((ax.set_xscale, "x" in log), (ax.set_yscale, "y" in log)):
         if is_log:
             axis("log")
+    _finish(ax, x, y, by, labels, legend, theme)
+    return ax
+
+
+def plot_bars(
+    rows: Sequence[Mapping[str, Any]],
+    x: str,
+    y: str,
+    by: str | None = None,
+    ax: Axes | None = None,
+    *,
+    labels: tuple[str, str] | None = None,
+    percent: bool = False,
+    legend: str = "below",
+    theme: Theme = themes.LIGHT,
+) -> Axes:
+    """Bars of y beside each other for every value of x.
+
+    Args:
+        rows: of a table; a row without x or y is left out.
+        x: column that names the groups of bars, in order of appearance.
+        y: column of their heights; where `Y_low` and `Y_high` stand beside it they are drawn as its interval.
+        by: column whose values are the bars of a group, a colour each; None draws one.
+        ax, labels, percent, legend, theme: as of `plot_lines`.
+
+    Returns:
+        The axes (`ax` if given).
+
+    Raises:
+        ConfigError: no row has both columns, or another `legend`.
+    """
+    check_one_of("plot_bars: legend", legend, ("below", "inside", "none"))
+    ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
+    drawn = [row for row in rows if row.get(x) is not None and row.get(y) is not None]
+    if not drawn:
+        raise ConfigError(f"plot_bars: no row has {x!r} and {y!r}.")
+    places = {name: index for index, name in enumerate(dict.fromkeys(row[x] for row in drawn))}
+    kinds = list(dict.fromkeys(row[by] if by else None for row in drawn))
+    width, scale = 0.8 / len(kinds), 100.0 if percent else 1.0
+    for number, kind in enumerate(kinds):
+        group = [row for row in drawn if by is None or row[by] == kind]
+        shift = (number - (len(kinds) - 1) / 2) * width
+        ax.bar(
+            [places[row[x]] + shift for row in group], [row[y] * scale for row in group], width * 0.92,
+            yerr=_errors(group, y, scale), color=themes.SERIES[number % len(themes.SERIES)],
+            label=None if kind is None else str(kind), capsize=2.5, error_kw={"elinewidth": 1.0},
+        )  # fmt: skip
+    ax.set_xticks(list(places.values()), [str(name) for name in places])
+    _finish(ax, x, y, by, labels, legend, theme)
+    return ax
+
+
+def _finish(
+    ax: Axes, x: str, y: str, by: str | None, labels: tuple[str, str] | None, legend: str, theme: Theme
+) -> None:
+    """Names of the axes, style, and the legend."""
     ax.set_xlabel(labels[0] if labels else x.replace("_", " "))
     ax.set_ylabel(labels[1] if labels else y.replace("_", " "))
     style_axes(ax, theme)
@@ -81,7 +145,6 @@ def plot_lines(
         legend_below(ax, theme, columns=min(4, max(1, len(ax.get_legend_handles_labels()[0]))))
     elif by is not None and legend == "inside":
         ax.legend(fontsize=8, frameon=False, labelcolor=theme.ink)
-    return ax
 
 
 def _errors(group: Sequence[Mapping[str, Any]], y: str, scale: float) -> list[list[float]] | None:
