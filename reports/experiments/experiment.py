@@ -123,21 +123,27 @@ class Experiment:
             f"{self.name}: {where} holds none of {', '.join(names)}. Put one there, or give --data FOLDER."
         )
 
-    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Keep a table, written as NAME.csv and into the record.
 
         Args:
             name: of the table.
             rows: columns with their units in the name; an accuracy becomes four columns.
 
+        Returns:
+            The rows as they are kept, which `plot_lines` draws with their intervals.
+
         Raises:
             ConfigError: a value that is no number, text or accuracy.
         """
         self._tables[name] = [flat(row) for row in rows]
+        return self._tables[name]
 
-    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows as NAME.csv only: the many points behind a figure."""
-        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv([flat(row) for row in rows]))
+    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Write rows as NAME.csv only: the many points behind a figure. Gives them as `table` does."""
+        kept = [flat(row) for row in rows]
+        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv(kept))
+        return kept
 
     def figure(self, ax: Axes, suffix: str = "") -> None:
         """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""
