@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from workloads.training.device import device_text, select_device
     from workloads.training.growing import growing_hits, num_countable
     from workloads.training.hooks import TrainHook
-    from workloads.training.ladder import WidthScore, ladder
     from workloads.training.loop import finetune
     from workloads.training.measuring import MetricValue, cross_entropy, measure, measure_accuracy, r2
     from workloads.training.pretrained import PretrainResult, pretrain
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from workloads.training.step.distill import Teacher, distillation_loss
     from workloads.training.step.ema import WeightAverage
     from workloads.training.together.many import Trained, finetune_many
+    from workloads.training.widths import WidthScore, ladder
 
 __all__ = [
     "Accuracy",
@@ -124,7 +124,7 @@ __getattr__, __dir__ = lazy_exports(
             "sparse_regression",
             "sweep_gamma",
         ),
-        "ladder": ("WidthScore", "ladder"),
+        "widths": ("WidthScore", "ladder"),
         "loop": ("finetune",),
         "measuring": ("MetricValue", "cross_entropy", "measure", "measure_accuracy", "r2"),
         "records": ("EpochRecord", "StepRecord", "TrainResult"),
