@@ -21,6 +21,7 @@ from search.front.results import Result
 from search.guard.seal import inside
 from search.materials import Materials
 from search.outputs import BEST_WEIGHTS, RunOutputs
+from search.propose.posterior import Beliefs, means_of
 from workloads import compress
 from workloads.compress.config import CompressionConfig
 
@@ -29,16 +30,19 @@ INTENT = "pick.json"
 PAGE_FILES = ("report.html", "figures/pareto_*.png", "figures/layers.png", "figures/breakdown.png")
 
 
-def pick_or_knee(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule) -> tuple[Result, str]:
+def pick_or_knee(
+    front: Sequence[Result], objectives: Sequence[Objective], rule: Rule, beliefs: Beliefs
+) -> tuple[Result, str]:
     """The candidate of a rule, or the knee and a note where the rule picks none: a search has ended, and keeps it.
 
     Raises:
         ConfigError: the rule is unknown, or the front empty.
     """
+    accuracies = means_of(beliefs)
     try:
-        return pick(front, objectives, rule), ""
+        return pick(front, objectives, rule, accuracies), ""
     except NoCandidateError as error:
-        picked = pick(front, objectives, "knee")
+        picked = pick(front, objectives, "knee", accuracies)
         return picked, f"{error} The knee, candidate {picked.number}, is picked: hwmodel pick chooses another."
 
 

@@ -7,7 +7,6 @@ and `checkpoints/` (`float`, `best` and the QAT front as `.safetensors`).
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
 from search.executors.base import Executor
 from search.executors.engine import Engine
+from search.executors.inprocess import InProcess
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
@@ -31,7 +31,9 @@ from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.mirror.server import MirrorTarget
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
+from search.propose.posterior import means_of
 from search.rebuild import rebuild_ledger
+from search.scoring import Evaluator
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads import compress
@@ -131,9 +133,9 @@ def _run(
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
             study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
-        front = _final_front(study)
-        measure_front(materials, front, spec.search.test_seeds, watch)
-        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
+            front = _final_front(study)
+            measure_front(materials, front, spec.search.test_seeds, watch, hands)
+        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule, study.beliefs())
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
         settle(materials, outputs)
         late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
@@ -142,10 +144,11 @@ def _run(
     return outputs, late
 
 
-def _hands(engine: Engine | None, materials: Materials) -> contextlib.AbstractContextManager[Executor | None]:
-    if engine is None:
-        return contextlib.nullcontext()
+def _hands(engine: Engine | None, materials: Materials) -> Executor:
+    """Who scores: candidates, and those of the front with other seeds."""
     limit_s = materials.spec.search.timeout_s
+    if engine is None:
+        return InProcess(Evaluator(materials, limit_s))
     return engine.executor(materials.factory(), device=materials.device, timeout_s=limit_s)
 
 
@@ -192,7 +195,7 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     study = _study(materials, extend=False)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
-        picked = pick(_final_front(study), study.objectives, rule)
+        picked = pick(_final_front(study), study.objectives, rule, means_of(study.beliefs()))
         outputs = _outputs(materials, study, picked, _rule_text(rule, ""), origin)
         # a resumed run keeps the pick
         settle(materials, outputs, lambda: write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict())))

@@ -22,9 +22,10 @@ from search.jsonl import parse_line
 from search.observer import Observer
 from search.space import Space
 from search.spec import SearchSpec
-from workloads import compress, load_data, load_model, model_names, training
+from workloads import compress, load_data, load_model, training
 from workloads.compress.config import CompressionConfig
-from workloads.storage.weights import read_hash
+from workloads.models import options_for
+from workloads.storage.weights import CarriedState, read_hash
 from workloads.training.accuracy import Accuracy
 from workloads.training.chance import chance_level, check_learned
 
@@ -120,14 +121,7 @@ class Materials:
     @cached_property
     def model_options(self) -> dict[str, Any]:
         """Those of the specification, channels and classes of the data added where the model is built here."""
-        implied: dict[str, Any] = {}
-        shape, classes = self.data.input_shape, self.data.num_classes
-        if self.spec.model in model_names():
-            is_tokens = not self.data.example().is_floating_point()
-            images = {"in_channels": shape[0], "num_classes": classes}
-            implied = {"context": shape[0], "vocab": classes} if is_tokens else images
-        elif self.spec.model.startswith("timm:"):
-            implied = {"in_chans": shape[0], "num_classes": classes}
+        implied = options_for(self.spec.model, self.data)
         return {"seed": self.spec.search.seed, **implied, **self.spec.model_options}
 
     @cached_property
@@ -301,7 +295,6 @@ class Materials:
     def factory(self) -> ScorerFactory:
         """What makes the scorer in another process; the float model is trained or read here first."""
         from search.executors.factory import ScorerFactory
-        from workloads.storage.weights import CarriedState
 
         _ = self.scorer
         return ScorerFactory(
@@ -321,7 +314,7 @@ class Materials:
             ConfigError: they are missing, damaged, or not those of the ledger.
         """
         path = inside(self.folder, result.checkpoint)
-        model = compress.apply(self.float_model, CompressionConfig.from_dict(result.config), seed=0)
+        model = self._untrained(CompressionConfig.from_dict(result.config))
         compress.load_weights(path, model)
         if result.checkpoint_hash and read_hash(path) != result.checkpoint_hash:
             raise ConfigError(
@@ -329,6 +322,17 @@ class Materials:
                 f"hwmodel resume {self.folder} finetunes it again."
             )
         return model.eval()
+
+    def as_model(self, config: CompressionConfig, found: Any) -> Any:
+        """The finetuned module of an outcome: itself, or made from the state that a worker has sent."""
+        if not isinstance(found, CarriedState):
+            return found
+        model = self._untrained(config)
+        found.load_into(model)
+        return model.eval()
+
+    def _untrained(self, config: CompressionConfig) -> Any:
+        return compress.apply(self.float_model, config, seed=0)
 
     def _new_model(self) -> Any:
         return load_model(self.spec.model, **self.model_options)

@@ -151,15 +151,16 @@ class RunOutputs:
         return pd.DataFrame(rows)
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured of the pick; undefined numbers are null, ends of intervals are at 95 %."""
+        """What was measured and is believed of the pick; undefined numbers are null, intervals are at 95 %."""
         test = summarize(self.tests, self.picked.key, self.picked.stage)
-        own = self.picked.interval
+        own, belief = self.picked.interval, self.beliefs.get(self.picked.number)
         validation: dict[str, Any] = {"correct": self.picked.correct, "total": self.picked.total}
         found: dict[str, Any] = {
             "stage": self.picked.stage,
             "candidate": self.picked.number,
             "picked_by": self.rule,
             "validation": validation | _ends(own),
+            "believed": None if belief is None else {"mean": belief.mean, **_ends(belief.interval)},
             "ties": list(ties_of(self.picked, self.front)),
             "float_accuracy": self.float_accuracy.value,
             "float": _ends(self.float_accuracy.interval)

@@ -23,7 +23,7 @@ from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
 from search.propose import SAMPLERS
-from search.propose.posterior import Belief, beliefs_of, believed_front, read_sensitivity
+from search.propose.posterior import Belief, beliefs_of, believed_front, means_of, read_sensitivity
 from search.propose.pricing import Pricer, Table
 from search.propose.reach import check_reachable
 from search.rebuild import lost_note
@@ -288,11 +288,16 @@ class Study:
         Raises:
             ConfigError: an unknown stage.
         """
+        return self._front(stage)[0]
+
+    def _front(self, stage: Stage | None) -> tuple[tuple[Result, ...], dict[int, Belief]]:
+        """The front, and what it was built with."""
         results = self.results()
         if stage is None:
             stage = final_stage(results)
         check_one_of("stage", stage, ("ptq", "qat"))
-        return believed_front([r for r in results if r.stage == stage], self.objectives, self.beliefs(results))
+        beliefs = self.beliefs(results)
+        return believed_front([r for r in results if r.stage == stage], self.objectives, beliefs), beliefs
 
     def beliefs(self, results: Sequence[Result] | None = None) -> dict[int, Belief]:
         """Number of a result -> posterior mean and 95 % interval of its accuracy; none with Optuna's samplers.
@@ -317,10 +322,13 @@ class Study:
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
         """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
 
+        Rules read the accuracies of the front: where they are believed (`beliefs`), not the measured ones.
+
         Raises:
             ConfigError: an unknown rule, an empty front, or no candidate within the bounds.
         """
-        return pick(self.front(stage), self.objectives, rule)
+        front, beliefs = self._front(stage)
+        return pick(front, self.objectives, rule, means_of(beliefs))
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per result (`search.front.results.results_frame`)."""

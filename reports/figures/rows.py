@@ -16,6 +16,29 @@ _MARKERS = "osD^vPX*"
 _MANY = 40
 
 
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of plain values: an accuracy as its share, the ends of its interval, and the images it was counted on.
+
+    Raises:
+        ConfigError: a value that is no number, text or accuracy.
+    """
+    from workloads.training import Accuracy
+
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Accuracy):
+            interval = value.interval
+            found |= {
+                key: round(value.value, 6), f"{key}_low": round(interval.low, 4),
+                f"{key}_high": round(interval.high, 4), f"{key}_images": value.total,
+            }  # fmt: skip
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            found[key] = value
+        else:
+            raise ConfigError(f"column {key!r}: must be a number, a text or an accuracy, but is {value!r:.60}.")
+    return found
+
+
 def plot_lines(
     rows: Sequence[Mapping[str, Any]],
     x: str,
@@ -35,7 +58,7 @@ def plot_lines(
 
     Args:
         rows: of a table, in the order in which they are joined; a row without x or y (absent, None) is left out.
-        x, y: columns; where `Y_low` and `Y_high` stand beside `Y` they are drawn as its interval.
+        x, y: columns; an accuracy is drawn with its interval, as `Y_low` and `Y_high` beside a number are.
         by: column whose values make the lines, in order of appearance; None makes one.
         ax: draws here; None makes a figure of its own. Lines after others take the next colours.
         labels: of the x and y axis; None writes the columns.
@@ -56,7 +79,7 @@ def plot_lines(
     check_one_of("plot_lines: log", log, ("", "x", "y", "xy"))
     ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
     groups: dict[Any, list[Mapping[str, Any]]] = {}
-    for row in rows:
+    for row in map(flat, rows):
         if row.get(x) is not None and row.get(y) is not None:
             groups.setdefault(row[by] if by else None, []).append(row)
     if not groups:
@@ -103,7 +126,7 @@ def plot_bars(
     Args:
         rows: of a table; a row without x or y is left out.
         x: column that names the groups of bars, in order of appearance.
-        y: column of their heights; where `Y_low` and `Y_high` stand beside it they are drawn as its interval.
+        y: column of their heights, with intervals as of `plot_lines`.
         by: column whose values are the bars of a group, a colour each; None draws one.
         ax, labels, percent, legend, theme: as of `plot_lines`.
 
@@ -115,7 +138,7 @@ def plot_bars(
     """
     check_one_of("plot_bars: legend", legend, ("below", "inside", "none"))
     ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
-    drawn = [row for row in rows if row.get(x) is not None and row.get(y) is not None]
+    drawn = [row for row in map(flat, rows) if row.get(x) is not None and row.get(y) is not None]
     if not drawn:
         raise ConfigError(f"plot_bars: no row has {x!r} and {y!r}.")
     places = {name: index for index, name in enumerate(dict.fromkeys(row[x] for row in drawn))}

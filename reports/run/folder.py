@@ -26,7 +26,7 @@ from search.guard.manifest import read_manifest
 from search.ledger import read_results
 from search.materials import read_float_accuracy
 from search.outputs import LAYERS
-from search.propose.posterior import Belief, read_beliefs
+from search.propose.posterior import Belief, means_of, read_beliefs
 from search.spec import SearchSpec
 from workloads.compress import CompressionConfig, ConfigFile, average_precision, precision_definition, read_config
 
@@ -192,7 +192,7 @@ def _picked(
         if found:
             return found[0]
     front = front_of(results, objectives, beliefs)
-    return pick(front, resolve_objectives(objectives)) if front else None
+    return pick(front, resolve_objectives(objectives), accuracies=means_of(beliefs)) if front else None
 
 
 def _baseline(results: Sequence[Result], picked: Result | None) -> tuple[Result | None, str]:

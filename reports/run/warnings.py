@@ -104,7 +104,7 @@ def accuracy_warnings(
         )
     front = front_of(results, objectives, beliefs)
     if spec is not None and front and tests:
-        found.append(pick_or_knee(front, resolve_objectives(objectives), spec.pick_rule)[1])
+        found.append(pick_or_knee(front, resolve_objectives(objectives), spec.pick_rule, beliefs)[1])
     return [text for text in found if text]
 
 

@@ -21,7 +21,6 @@ from reports.run.metrics import (
     scored_text,
     seeds_text,
     share_text,
-    write_cost,
 )
 from reports.terminal.tables import new_table, safe_text
 
@@ -39,7 +38,7 @@ def front_table(run: Run, width: int = 80) -> Table:
     for row in rows:
         cells = [
             str(row["number"]),
-            *(write_cost(cost, row[cost.key]) for cost in costs),
+            *(cost.written(row[cost.key]) for cost in costs),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
             interval_text(row, "accuracy") or units.MISSING,

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from hwmodel.show.quantities import count, engineering, number, quantity, stripped
+
 #: Where a cost appears beside files and figures, which hold all. `objective`: it may be searched for, and every
 #: table has it. `page`: the tables of the HTML page. `comparison`: those that are not of the front. `file`: none.
 Role = Literal["objective", "page", "comparison", "file"]
@@ -49,6 +51,21 @@ class Cost:
     def of(self, totals: Any) -> float:
         """The value for one candidate [unit]."""
         return float(getattr(totals, self.key) if self.compute is None else self.compute(totals))
+
+    def written(self, value: float | None) -> str:
+        """As tables show it: `4.10 mJ`; bits and counts without a unit."""
+        unit, factor = self.shown
+        if unit == "bit":
+            return number(value, 3)
+        return quantity(None if value is None else value * factor, unit) if unit else count(value)
+
+    def in_full(self, value: float) -> str:
+        """In the same unit, with what rounds away in a table: `4.10172 mJ`, `2 ms`, `3.5 bit`."""
+        unit, factor = self.shown
+        if unit in ("", "bit"):
+            return f"{value:.6g} {unit}".rstrip()
+        mantissa, prefix = engineering(value * factor, 6)
+        return f"{stripped(mantissa)} {prefix}{unit}"
 
 
 #: In the order of the columns of the CSV files. Tables show the objectives first (`in_tables`).

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwmodel.errors import ConfigError
 from search.front.limits import Limits
-from search.propose.many import ManyCosts, PicksOf
+from search.propose.many import ManyCosts, layout_of
 from search.propose.pool import MAX_LISTED, all_picks
 from search.propose.pricing import Pricer
 from search.propose.problem import Picks
@@ -25,10 +25,9 @@ def check_reachable(space: Space, limits: Limits, pricer: Pricer) -> None:
     Raises:
         ConfigError: a limit, or all of them together, is out of reach; the least that was found is named.
     """
-    picks = PicksOf(space)
     keys = list(dict.fromkeys(limit.objective.key for limit in limits.costs))
-    costs = ManyCosts(pricer, picks, keys)
-    sizes = tuple(len(found) for found in picks.combinations)
+    costs = ManyCosts(pricer, space, keys)
+    sizes = layout_of(space).sizes
     is_listed = space.size <= MAX_LISTED
     values = costs(all_picks(sizes) if is_listed else _cheapest(sizes, costs))
     within = np.ones(len(values), dtype=np.bool_)
@@ -36,7 +35,7 @@ def check_reachable(space: Space, limits: Limits, pricer: Pricer) -> None:
         column = values[:, keys.index(limit.objective.key)]
         holds = limit.holds(column)
         if not holds.any():
-            least = f"{column.min():.6g} {limit.objective.unit}".rstrip()
+            least = limit.objective.written(float(column.min()))
             raise ConfigError(
                 f"limits: {limit} must hold for some candidate, but the least of {space.size} is {least}. Relax it."
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -22,10 +22,14 @@ class Published:
     """Attributes:
     model: name of the architecture.
     data: name of the data set whose training files it was trained on, all of them.
+    model_options: that the architecture was built with.
+    data_options: how the images were scaled.
     """
 
     model: str
     data: str
+    model_options: Mapping[str, str] = field(default_factory=lambda: {"shortcut": "pad"})
+    data_options: Mapping[str, str] = field(default_factory=lambda: {"normalize": "imagenet"})
 
 
 #: Content -> what it is.

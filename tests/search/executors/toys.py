@@ -60,6 +60,9 @@ class Toy:
         time.sleep(self.pause_s)
         return float("nan") if act == "nan" else Count(correct_of(config))
 
+    def qat(self, config: CompressionConfig, seed: int) -> Count | float:
+        return self.ptq(config)
+
     def _fail(self, act: str) -> None:
         if act == "kill":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ from workloads.training import cross_entropy
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3)])
 def test_cross_entropy_of_classes_and_of_tokens(shape):
-    # log(e^1 + 3 e^0) - 1 where the favoured class is right, log(e^1 + 3 e^0) where it is not: one of three is wrong
+    # log(e^1 + 3 e^0) - 1 where the favoured class is right, without - 1 where it is not: two of six
     targets = torch.tensor([0, 1, 2, 3, 0, 1])
     favoured = torch.tensor([0, 1, 2, 3, 1, 2])
     outputs = torch.nn.functional.one_hot(favoured, 4).float().reshape(*shape, 4)
