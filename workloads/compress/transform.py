@@ -211,11 +211,11 @@ def uniform_config(model: nn.Module, choice: LayerChoice, keep_float: Iterable[s
     for name in keep_float:
         met = [name] if name in names else [known for known in names if fnmatchcase(known, name)]
         if not met:
-            raise ConfigError(matched_none(name, names, place="keep_float"))
+            raise ConfigError(matched_none(name, names, place="keep float"))
         kept.update(met)
     chosen = {name: choice for name in names if name not in kept}
     if not chosen:
-        raise ConfigError(f"keep_float: must leave a layer to compress, but all {len(names)} stay float.")
+        raise ConfigError(f"keep float: must leave a layer to compress, but all {len(names)} stay float.")
     return CompressionConfig(chosen)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hwmodel.errors import ConfigError
 from workloads.compress.calibration import calibrate, reestimate_norms
