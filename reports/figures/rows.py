@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.errors import ConfigError, check_one_of
 from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
+from workloads.training import Accuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,6 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a value that is no number, text or accuracy.
     """
-    from workloads.training import Accuracy
-
     found: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, Accuracy):
@@ -96,10 +95,10 @@ def plot_lines(
             linestyle="-" if joined else "none", linewidth=1.6, capsize=2.5, elinewidth=1.0, markersize=4.5,
             marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY else None,
         )  # fmt: skip
-        for row, height in zip(group, heights, strict=True):
-            if names is not None and row.get(names) is not None:
+        for point, height in zip(group, heights, strict=True):
+            if names is not None and point.get(names) is not None:
                 ax.annotate(
-                    str(row[names]), (row[x], height), xytext=(5, 4), textcoords="offset points", fontsize=8,
+                    str(point[names]), (point[x], height), xytext=(5, 4), textcoords="offset points", fontsize=8,
                     color=theme.muted,
                 )  # fmt: skip
     for axis, is_log in ((ax.set_xscale, "x" in log), (ax.set_yscale, "y" in log)):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.errors import ConfigError
 from hwmodel.network.names import WARNING
 from reports.jobs.arguments import check_among, parse_options, parse_widths
 from reports.jobs.outputs import check_csv, write_csv
 from reports.terminal.console import emit_json, make_console, say
 from reports.terminal.ladders import ladder_rows, ladder_table
 from reports.terminal.tables import print_lines
-from workloads import compress, load_data, load_model, trace, training
+from workloads import compress, trace, training
 from workloads.compress.config import GRANULARITIES, MAX_QUANTIZED_BITS, QUANTIZERS, LayerChoice
+from workloads.models.checkpoint import load_checkpoint
+from workloads.training.chance import chance_level
+from workloads.training.inputs import drawn_inputs
+from workloads.training.scorer import CALIBRATION_IMAGES
 
 if TYPE_CHECKING:
     from workloads.data import Dataset
@@ -84,9 +86,6 @@ def _scores(
     norms: bool, device: str | None,
 ) -> tuple[Accuracy | MetricValue, list[WidthScore]]:  # fmt: skip
     """(score of the float model, score at every width)."""
-    from workloads.training.inputs import drawn_inputs
-    from workloads.training.scorer import CALIBRATION_IMAGES
-
     compress.uniform_config(model, like, kept)  # a wrong name is said before anything is measured
     scored = getattr(data, split)
     full = training.measure(model, scored, device, data.metric)
@@ -101,8 +100,6 @@ def _scores(
 
 def _chance(data: Dataset, split: str) -> float:
     """What the most frequent class scores; of what are no classes, minus infinity."""
-    from workloads.training.chance import chance_level
-
     if data.is_regression or data.metric is not None:
         return float("-inf")
     return chance_level(getattr(data, split)).value
@@ -117,54 +114,3 @@ def _notes(named: Mapping[str, Any], assumed: Sequence[str], full: Accuracy | Me
         *assumed,
         named["precision"],
     ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """What is scored.
-
-    Attributes:
-        model: the trained `nn.Module`, in eval mode.
-        data: the data set.
-        notes: what was assumed of them.
-    """
-
-    model: Any
-    data: Any
-    notes: tuple[str, ...]
-
-
-def load_checkpoint(
-    model: str, weights: Path, data: str, *, split: str, options: Mapping[str, Any], data_options: Mapping[str, Any]
-) -> Checkpoint:
-    """A model with its weights, and its data; what we know of published weights is filled in.
-
-    Args:
-        model, data: names.
-        weights: a file of `load_weights`.
-        split: that will be scored; where the weights have seen all training files, validation is cut from the test
-            files.
-        options, data_options: go before what is filled in.
-
-    Raises:
-        ConfigError: a name is unknown, a file is missing, or they do not fit.
-    """
-    from workloads.models import options_for
-    from workloads.models.published import published
-
-    if not weights.exists():
-        raise ConfigError(f"{weights}: no such file of weights.")
-    known, notes = published(weights), []
-    if known is not None and known.data == data:
-        seen = {"validation": "test"} if split == "validation" else {}
-        data_options = {**known.data_options, **seen, **data_options}
-        notes.append(
-            f"published weights of {known.model}, trained on all training images of {data}: "
-            f"{', '.join(f'{key}={value}' for key, value in data_options.items())}"
-        )
-    if known is not None and known.model == model:
-        options = {**known.model_options, **options}
-    loaded = load_data(data, **data_options)
-    module = load_model(model, **{**options_for(model, loaded), **options})
-    compress.load_weights(weights, module)
-    return Checkpoint(model=module.eval(), data=loaded, notes=tuple(notes))

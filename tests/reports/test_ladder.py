@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 
 from hwmodel.errors import ConfigError
 from reports.cli import app
-from reports.jobs import laddering
 from tests.workloads.compress.compress_models import quadrant_data, quadrant_net
 from workloads import load_data, load_model
 from workloads.compress import minmax_affine, save_weights
+from workloads.models import checkpoint
 from workloads.models.published import Published
 from workloads.training import Accuracy, TrainSettings, finetune
 
@@ -163,11 +163,11 @@ def test_what_is_known_of_published_weights_is_filled_in(tmp_path, monkeypatch, 
     )
     path = save_weights(tmp_path / "w.safetensors", load_model("resnet8", shortcut="pad", in_channels=1))
     asked: list[dict] = []
-    monkeypatch.setattr("workloads.models.published.published", lambda _path: made)
-    monkeypatch.setattr(laddering, "load_data", lambda _name, **options: asked.append(options) or DIGITS)
-    held = laddering.load_checkpoint("resnet8", path, "cifar10", split=split, options={}, data_options=given)
+    monkeypatch.setattr(checkpoint, "published", lambda _path: made)
+    monkeypatch.setattr(checkpoint, "load_data", lambda _name, **options: asked.append(options) or DIGITS)
+    held = checkpoint.load_checkpoint("resnet8", path, "cifar10", split=split, options={}, data_options=given)
     assert asked == [expected]
     assert all(f"{key}={value}" in held.notes[0] for key, value in expected.items())
     named = {"in_channels": 1, "shortcut": "projection"}
     with pytest.raises(ConfigError, match="lacks"):
-        laddering.load_checkpoint("resnet8", path, "cifar10", split=split, options=named, data_options=given)
+        checkpoint.load_checkpoint("resnet8", path, "cifar10", split=split, options=named, data_options=given)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -28,8 +28,8 @@ class Published:
 
     model: str
     data: str
-    model_options: Mapping[str, str]
-    data_options: Mapping[str, str]
+    model_options: Mapping[str, str] = field(default_factory=dict)
+    data_options: Mapping[str, str] = field(default_factory=dict)
 
 
 def _resnet(name: str) -> Published:
