@@ -78,7 +78,8 @@ def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
 def test_help_names_every_command() -> None:
     text = run("--help").stdout
     names = [
-        "trace", "cost", "map", "search", "resume", "report", "export", "diff", "finetune", "ladder", "hw", "doctor",
+        "trace", "cost", "map", "search", "resume", "report", "export", "diff", "finetune", "ladder", "hw",
+        "doctor",
     ]  # fmt: skip
     assert [name for name in names if f" {name} " not in text] == []
 
