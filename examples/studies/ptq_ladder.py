@@ -32,7 +32,7 @@ BEFORE = {6: 0.9174, 5: 0.9123, 4: 0.8807, 3: 0.3465, 2: 0.1000}
 AFTER = {4: 0.9127, 3: 0.9064, 2: 0.8654}
 #: Highest rate, and epochs of each grid that is finetuned, by bits.
 RATES = {4: 0.01, 3: 0.01, 2: 0.02}
-EPOCHS = {"LSQ per channel": {4: 1, 3: 2, 2: 4}, "min-max": {4: 1, 3: 1, 2: 2}}
+EPOCHS = {"LSQ per channel": {4: 1, 3: 1, 2: 3}, "min-max": {4: 1, 3: 1, 2: 1}}
 
 
 def main(study: Experiment) -> None:

@@ -50,7 +50,7 @@ def main(study: Experiment) -> None:
         return measured(tuned, config)
 
     settings = TrainSettings(
-        epochs=study.choose(2, 1), lr=0.01, batch_size=128, warmup_epochs=0.1, crop=4, flip=True, amp="bf16",
+        epochs=1, lr=0.01, batch_size=128, warmup_epochs=0.1, crop=4, flip=True, amp="bf16",
         memory_format="channels_last",
     )  # fmt: skip
     untrained, tuned = [], []
