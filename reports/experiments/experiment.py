@@ -14,7 +14,9 @@ from hwmodel.errors import ConfigError, check_keys
 from hwmodel.files import write_atomic
 from reports.experiments.record import Record, today, versions
 from reports.experiments.steps import Steps
+from reports.figures.files import save_figure
 from reports.figures.rows import flat
+from reports.terminal.console import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,8 +80,6 @@ class Experiment:
 
     def once(self, function: Callable[..., Any], **arguments: Any) -> Any:
         """What the function gives; computed once, see `Steps.once`. Prints a line for the reader."""
-        from reports.terminal.console import say
-
         shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
         say(f"{self.name}: {getattr(function, '__name__', 'step')}({shown})")
         return self._steps.once(function, **arguments)
@@ -185,8 +185,6 @@ class Experiment:
 
     def figure(self, ax: Axes, suffix: str = "") -> None:
         """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""
-        from reports.figures.files import save_figure
-
         file = f"{self.name}-{suffix}.png" if suffix else f"{self.name}.png"
         save_figure(ax, self.folder / file)
         self._figures.append(file)
