@@ -19,7 +19,9 @@ from reports.figures.rows import flat
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from search import Space, Study
     from workloads.data.dataset import Dataset
+    from workloads.training import Scorer
 
 T = TypeVar("T")
 #: Images per split of the quick version.
@@ -80,6 +82,31 @@ class Experiment:
         shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
         say(f"{self.name}: {getattr(function, '__name__', 'step')}({shown})")
         return self._steps.once(function, **arguments)
+
+    def searched(self, space: Space, scorer: Scorer, *, qat: int, trials: int = 0, **options: Any) -> Study:
+        """A search that was run to its end, in the folder `search`; one that was killed goes on.
+
+        Args:
+            space: the candidates.
+            scorer: of the float model; its settings and data belong to the identity of the search.
+            qat, trials: runs, as of `Study.run`.
+            options: of `Study.create_or_resume`.
+
+        Raises:
+            HwModelError: as both; another space, other settings or data need a new folder.
+        """
+        from reports.terminal.progress import LogObserver
+        from search import Study
+        from search.guard.identity import data_hash
+
+        context = {"training": scorer.settings.to_dict(), "data": data_hash(scorer.data)}
+        study = Study.create_or_resume(
+            self.folder / "search", space=space, evaluate=scorer, seed=self.seed, name=self.name, context=context,
+            **options,
+        )  # fmt: skip
+        study.run(trials=trials, qat=qat, progress=LogObserver())
+        self._steps.seconds += sum(result.wall_s for result in study.results())
+        return study
 
     def file(self, name: str) -> Path:
         """A file of this experiment, such as the checkpoint of a model."""
