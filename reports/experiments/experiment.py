@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from search import Space, Study
+    from workloads.compress.config import CompressionConfig
     from workloads.data.dataset import Dataset
     from workloads.training import Scorer
 
@@ -107,6 +108,26 @@ class Experiment:
         study.run(trials=trials, qat=qat, progress=LogObserver())
         self._steps.seconds += sum(result.wall_s for result in study.results())
         return study
+
+    def finetuned(self, scorer: Scorer, config: CompressionConfig, seeds: int = 1) -> dict[str, Any]:
+        """`validation` and `test` of a configuration, means over `seeds` finetunings; each is a step of its own.
+
+        Nothing may be chosen by what comes out: the test split is measured.
+
+        Raises:
+            ConfigError: as `Scorer.qat`.
+        """
+        from workloads.training import Accuracy
+
+        def finetune_and_test(config: Any, seed: int, settings: Any, data: str) -> dict[str, Any]:
+            del settings, data  # part of what was asked
+            score, tuned = scorer.qat(config, seed)
+            return {"validation": score, "test": scorer.test(tuned)}
+
+        asked = {"config": config, "settings": scorer.settings, "data": scorer.data.describe()}
+        runs = [self.once(finetune_and_test, **asked, seed=self.seed + 1 + number) for number in range(seeds)]
+        means = {part: Accuracy.mean(measured[part] for measured in runs) for part in ("validation", "test")}
+        return {**means, "seeds": seeds}
 
     def file(self, name: str) -> Path:
         """A file of this experiment, such as the checkpoint of a model."""
