@@ -40,7 +40,7 @@ Row = dict[str, Any]
 
 
 def main(study: Experiment) -> None:
-    train, images = study.choose((6400, 2500), (128, 100))
+    train, images = study.choose((6400, 2500), (64, 64))
     data = study.data("cifar10", normalize="imagenet", validation="test")
     data = data.subset(train=train, validation=images, test=images)
     model = load_model("resnet20", shortcut="pad")

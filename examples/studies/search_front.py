@@ -27,16 +27,16 @@ COSTS = {
     "bitfusion_uj": ("energy_pj", 1e-6, "Energy per image, Bit Fusion [µJ]"),
     "edge_npu_uj": ("energy_pj@edge_npu", 1e-6, "Energy per image, edge NPU [µJ]"),
 }
+FAST: Any = {"amp": "bf16", "memory_format": "channels_last"}
 ALL = ", dominates all three"
 
 
 def main(study: Experiment) -> None:
-    data = study.data("cifar10", normalize="imagenet", validation="test").subset(train=study.choose(12_800, 128))
+    parts = study.choose({"train": 12_800}, dict.fromkeys(("train", "validation", "test"), 64))
+    data = study.data("cifar10", normalize="imagenet", validation="test").subset(**parts)
     model = load_model("resnet20", shortcut="pad")
     load_weights(study.weights("resnet20_cifar10.npz"), model)
-    settings = TrainSettings(
-        epochs=1, lr=0.01, warmup_epochs=0.1, crop=4, flip=True, amp="bf16", memory_format="channels_last"
-    )
+    settings = TrainSettings(epochs=1, lr=0.01, warmup_epochs=0.1, crop=4, flip=True, **FAST)
     scorer, graph = Scorer(model, data, settings, study.device), trace(model, data.example())
     stages = study.choose(None, {name: f"{name}.*" for name in ("layer1", "layer2", "layer3")})
     space = Space.from_graph(graph, w_bits=study.choose([2, 3, 4, 8], [2, 4]), groups=stages, granularity="channel")
