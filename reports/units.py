@@ -29,7 +29,7 @@ __all__ = [
 
 def scaled_label(label: str, unit: str, largest: float, factor: float) -> tuple[str, float]:
     """(label with unit, factor) so that the largest value has at most three digits before its point."""
-    scale, prefix = prefix_of(largest) if unit != "bit" else (1.0, "")
+    scale, prefix = prefix_of(largest) if unit not in ("bit", "mm²") else (1.0, "")
     return f"{label} [{prefix}{unit}]" if prefix + unit else label, factor / scale
 
 

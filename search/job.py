@@ -20,6 +20,8 @@ from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
+from search.codesign.outputs import Sweep
+from search.codesign.picks import choices, choices_or_all, final_front
 from search.executors.base import Executor
 from search.executors.engine import Engine
 from search.executors.inprocess import InProcess
@@ -119,8 +121,8 @@ def _run(
 ) -> tuple[RunOutputs, tuple[str, ...]]:
     """All steps of a job: what it leaves, and what is to be said at its end."""
     spec, run = materials.spec, materials.folder
-    if spec.strict_bits and materials.accelerator is not None:
-        check_bits(_annotated(materials), materials.accelerator)
+    for chip in materials.examples if spec.strict_bits else ():
+        check_bits(_annotated(materials), chip)
     server = None if spec.mirror is None else MirrorTarget.parse(spec.mirror)
     study = _study(materials, extend=extend)  # refuses another study before anything is written
     study.check_limits(watch)
@@ -133,12 +135,12 @@ def _run(
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
             study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
-            front = _final_front(study)
-            measure_front(materials, front, spec.search.test_seeds, watch, hands)
-        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule, study.beliefs())
+            measure_front(materials, final_front(study), spec.search.test_seeds, watch, hands)
+        offered, elsewhere = choices_or_all(study, spec.search.design)
+        picked, missed = pick_or_knee(offered, study.objectives, spec.pick_rule, study.beliefs())
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
         settle(materials, outputs)
-        late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
+        late = tuple(note for note in (elsewhere, missed, _gap_note(materials, outputs)) if note)
         for note in late:
             watch.message(note)
     return outputs, late
@@ -178,10 +180,16 @@ def resume_job(
     return run_job(spec, folder, observer=observer, device=device, engine=engine)
 
 
-def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
+def pick_job(folder: str | Path, rule: Rule, *, design: int | None = None, device: str | None = None) -> Result:
     """Choose another candidate of a finished run: weights, tables and `best.yaml` follow, the old page is removed.
 
     Interrupted anywhere, the folder says so (`search.choosing`), and picking again repairs it.
+
+    Args:
+        folder: of the run.
+        rule: as of `search.pick`.
+        design: number of the design to pick on, where the chip file has ranges; None is any.
+        device: as for `run_job`.
 
     Raises:
         ConfigError: the run has no front yet, or the rule is none.
@@ -190,12 +198,12 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     """
     parse_rule(rule)
     run, spec = Path(folder), _spec_of(folder)
-    spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule})})
+    spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule, "design": design})})
     materials = Materials(spec=spec, folder=run, observer=Observer(), device=device)
     study = _study(materials, extend=False)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
-        picked = pick(_final_front(study), study.objectives, rule, means_of(study.beliefs()))
+        picked = pick(choices(study, design), study.objectives, rule, means_of(study.beliefs()))
         outputs = _outputs(materials, study, picked, _rule_text(rule, ""), origin)
         # a resumed run keeps the pick
         settle(materials, outputs, lambda: write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict())))
@@ -208,8 +216,8 @@ def finish_pick(folder: str | Path, *, device: str | None = None) -> Result | No
     Raises:
         HwModelError: as `pick_job`.
     """
-    number = unfinished_pick(folder)
-    return None if number is None else pick_job(folder, number, device=device)
+    found = unfinished_pick(folder)
+    return None if found is None else pick_job(folder, found[0], design=found[1], device=device)
 
 
 def _rule_text(rule: Rule, missed: str) -> str:
@@ -243,6 +251,7 @@ def _notes(materials: Materials) -> tuple[str, ...]:
     return (
         *materials.data_notes,
         *materials.content_notes,
+        *(materials.designs.notes if materials.designs else ()),
         *uncounted,
         *_bits_notes(materials),
         *materials.space.notes,
@@ -259,10 +268,9 @@ def _annotated(materials: Materials) -> Iterator[Layer]:
 
 def _bits_notes(materials: Materials) -> tuple[str, ...]:
     """Which widths of the space are priced as others, each sentence once."""
-    chip = materials.accelerator
-    if chip is None:
-        return ()
-    notes = (spoken_bits_note(Task.of(layer, chip)) for layer in _annotated(materials))
+    notes = (
+        spoken_bits_note(Task.of(layer, chip)) for chip in materials.examples for layer in _annotated(materials)
+    )
     return tuple(dict.fromkeys(note for note in notes if note))
 
 
@@ -272,7 +280,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         materials.folder,
         graph=materials.graph,
         space=materials.space,
-        accelerator=materials.accelerators,
+        accelerator=materials.designs or materials.accelerators,
         evaluate=materials,
         objectives=spec.objectives,
         seed=spec.search.seed,
@@ -290,22 +298,13 @@ def _study(materials: Materials, *, extend: bool) -> Study:
     )
 
 
-def _final_front(study: Study) -> tuple[Result, ...]:
-    front = study.front()
-    if not front:
-        failed = [result for result in study.results() if not result.is_done]
-        reason = f" The last of {len(failed)} failures: {failed[-1].error}" if failed else ""
-        raise ConfigError(f"{study.folder}: no candidate could be scored.{reason}")
-    return front
-
-
 def _provenance(materials: Materials, command: str) -> Provenance:
     """What `best.yaml` needs to be rebuilt in another process, and how it came about."""
-    chip, spec = materials.accelerator, materials.spec
+    chip, spec = materials.accelerator or materials.designs, materials.spec
     return Provenance(
         versions=versions(),
         seed=spec.search.seed,
-        accelerator=ChipRecord(name=chip.name, fingerprint=chip.fingerprint) if chip else ChipRecord(),
+        accelerator=ChipRecord.of(chip),
         command=command or _first_command(materials.folder),
         model=MadeWith(name=spec.model, options=materials.model_options),
         data=MadeWith(name=spec.data, options=materials.data_options),
@@ -323,26 +322,28 @@ def _first_command(folder: Path) -> str:
 
 
 def _outputs(materials: Materials, study: Study, picked: Result, rule: str, origin: Provenance) -> RunOutputs:
-    front = _final_front(study)
     float_accuracy = read_float_accuracy(materials.folder)
     if float_accuracy is None:
         raise ConfigError(
             f"{materials.folder}: the float model is not measured yet. hwmodel resume {materials.folder}"
         )
+    sweep = None if study.designs is None else Sweep.of(study, picked)
+    chip = materials.accelerator if sweep is None else sweep.picked.design.accelerator
     return RunOutputs(
         folder=materials.folder,
         graph=materials.graph,
-        accelerator=materials.accelerator,
+        accelerator=chip,
+        sweep=sweep,
         fuse=study.fuse,
         objectives=study.objectives,
         results=study.results(),
-        front=front,
+        front=choices(study),
         beliefs=study.beliefs(),
         picked=picked,
         rule=rule,
         float_accuracy=float_accuracy,
         tests=read_tests(materials.folder),
-        provenance=origin,
+        provenance=origin.model_copy(update={"accelerator": ChipRecord.of(chip)}),
         huffman_bits=_huffman_bits(materials, picked),
     )
 

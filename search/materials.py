@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel import load_accelerator
 from hwmodel.chip.records import read_record
+from hwmodel.chip.sweep.designs import Designs, has_ranges, load_designs
 from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
@@ -159,9 +160,25 @@ class Materials:
 
     @cached_property
     def accelerators(self) -> tuple[Accelerator, ...]:
-        """Those of the specification; the first is meant by plain names."""
+        """Those of the specification; the first is meant by plain names. None where it is several designs."""
+        return () if self.designs else tuple(load_accelerator(name) for name in self._chips)
+
+    @cached_property
+    def designs(self) -> Designs | None:
+        """Of a chip file with ranges."""
+        names = self._chips
+        return load_designs(names[0]) if len(names) == 1 and has_ranges(names[0]) else None
+
+    @property
+    def examples(self) -> tuple[Accelerator, ...]:
+        """The first accelerator, or of several designs those that treat widths differently."""
+        chips = [design.accelerator for design in self.designs or ()]
+        return self.accelerators[:1] or tuple({(c.precision, c.native_bits): c for c in chips}.values())
+
+    @property
+    def _chips(self) -> list[str]:
         first = [] if self.spec.accelerator is None else [self.spec.accelerator]
-        return tuple(load_accelerator(name) for name in self.spec.accelerators or first)
+        return self.spec.accelerators or first
 
     @cached_property
     def space(self) -> Space:

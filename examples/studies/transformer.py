@@ -24,18 +24,19 @@ WIDTHS = {"float": (32, 32), "W8A8": (8, 8), "W4A8": (4, 8), "W4A4": (4, 4)}
 
 def main(study: Experiment) -> None:
     data = study.data("text", context=64)
-    model = load_model("transformer", seed=study.seed, **study.choose({}, {"dim": 16, "heads": 2, "depth": 1}))
+    size = study.choose({}, {"dim": 16, "heads": 2, "depth": 1})
     scratch = TrainSettings(
-        epochs=study.choose(8, 1), lr=2e-3, optimizer="adam", weight_decay=0.05, warmup_epochs=0.5, seed=study.seed
+        epochs=study.choose(4, 1), lr=2e-3, optimizer="adam", weight_decay=0.05, warmup_epochs=0.5, seed=study.seed
     )
     tuning = TrainSettings(epochs=1, lr=3e-4, optimizer="adam", weight_decay=0.05, seed=study.seed)
-    graph = trace(model, data.validation.x[:1])
+    graph = trace(load_model("transformer", **size), data.validation.x[:1])
 
     def measured(trained: Any) -> dict[str, Any]:
         loss = measure(trained, data.test, study.device, cross_entropy)
         return {"loss": loss.value, "test": measure_accuracy(trained, data.test, study.device)}
 
     def quantized(w_bits: int, a_bits: int, settings: TrainSettings) -> dict[str, Any]:
+        model = load_model("transformer", seed=study.seed, **size)
         pretrain(model, data, scratch, study.file("float.safetensors"), device=study.device)
         qmodel = apply(model, config_of(w_bits, a_bits), seed=study.seed)
         calibrate(qmodel, data.train.x[:256])

@@ -90,16 +90,17 @@ def plot_lines(
     first = len(ax.get_legend_handles_labels()[0])
     for number, (name, group) in enumerate(groups.items(), start=first):
         heights = [row[y] * scale for row in group]
+        across = [row[x] for row in group]
         ax.errorbar(
-            [row[x] for row in group], heights, yerr=_errors(group, y, scale),
+            across, heights, yerr=_errors(group, y, scale),
             color=themes.SERIES[number % len(themes.SERIES)], label=None if name is None else str(name),
             linestyle="-" if joined else "none", linewidth=1.6, capsize=2.5, elinewidth=1.0, markersize=4.5,
             marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY else None,
         )  # fmt: skip
-        for row, height in zip(group, heights, strict=True):
-            if names is not None and row.get(names) is not None:
+        for each, place in zip(group, zip(across, heights, strict=True), strict=True):
+            if names is not None and each.get(names) is not None:
                 ax.annotate(
-                    str(row[names]), (row[x], height), xytext=(5, 4), textcoords="offset points", fontsize=8,
+                    str(each[names]), place, xytext=(5, 4), textcoords="offset points", fontsize=8,
                     color=theme.muted,
                 )  # fmt: skip
     for axis, is_log in ((ax.set_xscale, "x" in log), (ax.set_yscale, "y" in log)):

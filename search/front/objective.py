@@ -24,7 +24,7 @@ Direction = Literal["maximize", "minimize"]
 Accuracies = Mapping[int, float]
 AS_MEASURED: Accuracies = {}
 #: What a unit of `Cost.unit` is called where quantities are parsed.
-_QUANTITIES = {"pJ": "energy", "s": "time", "bit": "size"}
+_QUANTITIES = {"pJ": "energy", "s": "time", "bit": "size", "mm^2": "area"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Objective:
             kind = _QUANTITIES.get(self.unit)
         if kind is None:
             raise ValueError(f"must be a number{'' if self.key else ' or a percentage'}, but got {text!r}.")
-        return parse_quantity(kind, text)
+        return parse_quantity(kind, text.replace("mm2", "mm^2"))
 
 
 ACCURACY = Objective(

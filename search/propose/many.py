@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT, remove_filters, surviving_weights
 from hwmodel.table import CostTable
+from search.designs.table import DesignTable
 from search.front.costs import COSTS
 from search.groups import AXES
 from search.propose.pricing import Pricer
@@ -60,12 +61,21 @@ class ManyCosts:
         parts = [self._priced(picks[start : start + AT_ONCE]) for start in range(0, len(picks), AT_ONCE)]
         return np.concatenate(parts)
 
+    def least(self, picks: Picks) -> Floats:
+        """The least of each cost alone over the designs of the chip (n, num_keys); without designs the costs."""
+        found = self(picks)
+        for column, key in enumerate(self._keys):
+            table, plain = self._pricer.table_of(key)
+            if isinstance(table, DesignTable):
+                found[:, column] = table.least(self._indices(table)(picks), plain)
+        return found
+
     def _priced(self, picks: Picks) -> Floats:
         tables: dict[int, dict[str, Floats]] = {}
         found = []
         for key in self._keys:
             table, plain = self._pricer.table_of(key)
-            if isinstance(table, CostTable):
+            if isinstance(table, CostTable | DesignTable):
                 if id(table) not in tables:
                     tables[id(table)] = table.totals(self._indices(table)(picks))
                 found.append(tables[id(table)][plain])
@@ -80,12 +90,14 @@ class ManyCosts:
         table, _ = self._pricer.table_of(key)
         for cost in COSTS:
             if cost.key == plain and (table is not None or not cost.needs_accelerator):
+                if cost.needs_designs and not (isinstance(table, DesignTable) and table.designs.has_area):
+                    break
                 return plain
         raise ConfigError(f"costs: {key!r} cannot be priced here. Give an accelerator.")
 
     # ---- with a table --------------------------------------------------------------------------
 
-    def _indices(self, table: CostTable) -> Callable[[Picks], NDArray[np.int64]]:
+    def _indices(self, table: CostTable | DesignTable) -> Callable[[Picks], NDArray[np.int64]]:
         """Picks -> indices of a table."""
         space = self._space
         choices = space.choices()

@@ -73,7 +73,7 @@ def test_a_pick_that_dies_anywhere_leaves_what_can_be_repaired(
         assert (picked_number(folder), (folder / "report.html").exists()) == (old, True)
         return
     assert disagreements(folder) == []
-    assert (left[0] < 0) == (unfinished_pick(folder) == new)
+    assert (left[0] < 0) == (unfinished_pick(folder) == (new, None))
     finish_pick(folder, device="cpu")
     assert (unfinished_pick(folder), picked_number(folder), disagreements(folder)) == (None, new, [])
 

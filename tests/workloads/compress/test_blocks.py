@@ -56,7 +56,7 @@ def test_channels_side_by_side_change_the_order_alone(kind: str, order: str) -> 
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("kind", KINDS)
 def test_16_bits_are_those_of_32_rounded(kind: str, bits: int, memory_format: torch.memory_format) -> None:
-    """As if the input had been widened, and the output narrowed behind it: steps learn from what was not rounded."""
+    """As if the input had been widened and the output narrowed: steps learn from what was not rounded."""
     made = quantizer(kind, bits)
     x, grad = (t.bfloat16().contiguous(memory_format=memory_format) for t in values())
     wide, half = run(made, x.float(), grad), run(made, x, grad)
