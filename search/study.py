@@ -20,7 +20,7 @@ from search.executors.base import Executor
 from search.executors.inprocess import InProcess
 from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, resolve_objectives
-from search.front.picking import Rule, pick
+from search.front.picking import NoCandidateError, Rule, pick
 from search.front.results import Result, Stage, results_frame
 from search.ledger import Ledger, writing
 from search.mirror.local import OptunaMirror
@@ -36,6 +36,7 @@ from search.rungs.setup import StudySetup, check_setup, record_of, settle_manife
 from search.runner import Runner
 from search.scoring import Evaluator
 from search.space import Point, Space
+from workloads.compress.config import CompressionConfig
 
 #: Key of the first accelerator's table, whose costs have plain names.
 MAIN = ""
@@ -385,6 +386,27 @@ class Study:
             pairs = design_front(self.design_table(), chosen, self.objectives, beliefs)
             front = tuple(pair.result for pair in pairs)
         return pick(front, self.objectives, rule, means_of(beliefs))
+
+    def rival(self, *configs: CompressionConfig) -> Result | None:
+        """The most accurate candidate of the front that costs no more than each of these in any objective, or None.
+
+        Args:
+            configs: of the network, within the space.
+
+        Raises:
+            ConfigError: the chip has several designs, each with costs of its own.
+        """
+        if self.designs is not None:
+            raise ConfigError(
+                f"rival: a configuration must have one cost, but the chip has {len(self.designs)} designs. "
+                "Study one of them."
+            )
+        costs = [self.pricer().costs(config) for config in configs]
+        keys = [axis.key for axis in self.objectives if axis.key]
+        try:
+            return self.pick({key: f"<= {min(one[key] for one in costs)!r}" for key in keys})
+        except NoCandidateError:
+            return None
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per result (`search.front.results.results_frame`)."""

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
+    from search import Space, Study
+    from workloads.compress.config import CompressionConfig
     from workloads.data.dataset import Dataset
-    from workloads.training import TrainResult, TrainSettings
+    from workloads.training import Scorer, TrainResult, TrainSettings
     from workloads.training.inputs import SplitSource
 
 T = TypeVar("T")
@@ -83,6 +85,51 @@ class Experiment:
         shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
         say(f"{self.name}: {getattr(function, '__name__', 'step')}({shown})")
         return self._steps.once(function, **arguments)
+
+    def searched(self, space: Space, scorer: Scorer, *, qat: int, trials: int = 0, **options: Any) -> Study:
+        """A search that was run to its end, in the folder `search`; one that was killed goes on.
+
+        Args:
+            space: the candidates.
+            scorer: of the float model; its settings and data belong to the identity of the search.
+            qat, trials: runs, as of `Study.run`.
+            options: of `Study.create_or_resume`.
+
+        Raises:
+            HwModelError: as both; another space, other settings or data need a new folder.
+        """
+        from reports.terminal.progress import LogObserver
+        from search import Study
+        from search.guard.identity import data_hash
+
+        context = {"training": scorer.settings.to_dict(), "data": data_hash(scorer.data)}
+        study = Study.create_or_resume(
+            self.folder / "search", space=space, evaluate=scorer, seed=self.seed, name=self.name, context=context,
+            **options,
+        )  # fmt: skip
+        study.run(trials=trials, qat=qat, progress=LogObserver())
+        self._steps.seconds += sum(result.wall_s for result in study.results())
+        return study
+
+    def finetuned(self, scorer: Scorer, config: CompressionConfig, seeds: int = 1) -> dict[str, Any]:
+        """`validation` and `test` of a configuration, means over `seeds` finetunings; each is a step of its own.
+
+        Nothing may be chosen by what comes out: the test split is measured.
+
+        Raises:
+            ConfigError: as `Scorer.qat`.
+        """
+        from workloads.training import Accuracy
+
+        def finetune_and_test(config: Any, seed: int, settings: Any, data: str) -> dict[str, Any]:
+            del settings, data  # part of what was asked
+            score, tuned = scorer.qat(config, seed)
+            return {"validation": score, "test": scorer.test(tuned)}
+
+        asked = {"config": config, "settings": scorer.settings, "data": scorer.data.describe()}
+        runs = [self.once(finetune_and_test, **asked, seed=self.seed + 1 + number) for number in range(seeds)]
+        means = {part: Accuracy.mean(measured[part] for measured in runs) for part in ("validation", "test")}
+        return {**means, "seeds": seeds}
 
     def file(self, name: str) -> Path:
         """A file of this experiment, such as the checkpoint of a model."""

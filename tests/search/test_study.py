@@ -69,6 +69,25 @@ def test_the_same_seed_gives_the_same_study_and_another_does_not(tmp_path: Path)
     assert runs[0] != runs[2]
 
 
+def test_a_rival_costs_no_more_in_anything(tmp_path: Path) -> None:
+    study = open_study(tmp_path, table=ToyTable(), objectives=("accuracy", "energy", "avg_w_bits"))
+    study.run(qat=12)
+    wide, narrow = (SPACE.config({p.name: bits for p in SPACE.parameters}) for bits in (4, 2))
+    limits = study.pricer().costs(wide)
+    beliefs = study.beliefs()
+    cheap = [
+        result for result in study.front()
+        if all(result.costs[key] <= limits[key] for key in ("energy_pj", "avg_w_bits"))
+    ]  # fmt: skip
+    best = max(beliefs[result.number].mean for result in cheap)
+    rival = study.rival(wide)
+    assert rival in cheap
+    assert rival is not None and beliefs[rival.number].mean == best
+    assert len({result.number for result in study.front()} - {result.number for result in cheap}) > 0
+    both = study.rival(wide, narrow)  # no more than the cheaper of the two
+    assert both is None or SPACE.point_of(CompressionConfig.from_dict(both.config)) == SPACE.point_of(narrow)
+
+
 def test_a_finished_study_runs_no_more(tmp_path: Path) -> None:
     study = open_study(tmp_path)
     study.run(trials=12, qat=3)
