@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,9 +130,12 @@ def _run(
             watch.message(note)
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
-            study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
+            study.run(
+                trials=spec.search.trials, qat=spec.search.qat, uniform=spec.search.uniform_points(study.space),
+                progress=watch, executor=hands, server=server,
+            )  # fmt: skip
         front = _final_front(study)
-        measure_front(materials, front, spec.search.test_seeds, watch)
+        measure_front(materials, _with_baselines(study, front), spec.search.test_seeds, watch)
         picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
         settle(materials, outputs)
@@ -294,6 +297,12 @@ def _final_front(study: Study) -> tuple[Result, ...]:
         reason = f" The last of {len(failed)} failures: {failed[-1].error}" if failed else ""
         raise ConfigError(f"{study.folder}: no candidate could be scored.{reason}")
     return front
+
+
+def _with_baselines(study: Study, front: Sequence[Result]) -> tuple[Result, ...]:
+    """The front, and the finetuned uniform candidates that are not on it."""
+    known = {result.number for result in front}
+    return (*front, *(r for r in study.results() if r.is_baseline and r.number not in known))
 
 
 def _provenance(materials: Materials, command: str) -> Provenance:
