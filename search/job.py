@@ -2,7 +2,7 @@
 
 The folder: `config.yaml` (the specification as it ran), `graph.json`, `study.json`, `study.db`, `ledger.jsonl`,
 `sensitivity.json`, `float.json`, `test.jsonl`, `pareto.csv`, `candidates.csv`, `layers.csv`, `best.yaml`
-and `checkpoints/` (`float`, `best` and the QAT front as `.safetensors`).
+and `checkpoints/` (`float`, `best`, the QAT front and the uniform ones, as `.safetensors`).
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Study:
 
     The folder holds `ledger.jsonl` (every result; the truth), `study.json` (what the run was made with),
     `study.db` (the same results as two plain Optuna studies, `NAME-ptq` and `NAME-qat`),
-    `sensitivity.json` and `checkpoints/` (the finetuned weights of the QAT front).
+    `sensitivity.json` and `checkpoints/` (the finetuned weights of the QAT front and of the uniform ones).
     """
 
     def __init__(

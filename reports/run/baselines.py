@@ -24,8 +24,8 @@ def most_precise(results: Sequence[Result], picked: Result | None) -> tuple[Resu
         return None, ""
     if not uniform:
         return best, "the most precise candidate"
-    widths = _widths(first)
-    return best, f"uniform {widths[0]}-bit" if widths else "uniform"
+    widths = _common(first, "w_bits")
+    return best, f"uniform {widths}-bit" if widths else "uniform"
 
 
 def nearest_uniform(
@@ -44,15 +44,18 @@ def nearest_uniform(
         return abs(math.log(cost.value(result) / cost.value(picked)))
 
     nearest = min(rivals, key=ratio)
-    widths = _widths(nearest)
-    if nearest.key == picked.key or widths is None:
+    if nearest.key == picked.key:
         return None, ""
-    return nearest, "W{}A{}".format(*widths)
+    return nearest, f"W{_chosen(nearest, 'w_bits')}A{_chosen(nearest, 'a_bits')}"
 
 
-def _widths(result: Result) -> tuple[int, int] | None:
-    """Weight and activation bits of most layers."""
-    found = Counter(
-        (layer.get("w_bits"), layer.get("a_bits")) for layer in result.config.get("layers", {}).values()
-    )
-    return found.most_common(1)[0][0] if found else None
+def _chosen(result: Result, axis: str) -> int | None:
+    """The width that its groups have; frozen layers have others."""
+    values = Counter(value for name, value in result.point.items() if name.endswith(f".{axis}"))
+    return values.most_common(1)[0][0] if values else _common(result, axis)
+
+
+def _common(result: Result, axis: str) -> int | None:
+    """The width that most layers have."""
+    values = Counter(layer.get(axis) for layer in result.config.get("layers", {}).values())
+    return values.most_common(1)[0][0] if values else None

@@ -42,17 +42,18 @@ def _beside_uniform(run: Run) -> str:
     if rival is None:
         return ""
     is_tested = all(math.isfinite(row["test_accuracy"]) for row in (picked, rival))
-    name, key, where = ("test", "test_accuracy", "test") if is_tested else ("accuracy", "accuracy", "validation")
+    name, column, where = ("test", "test_accuracy", "test") if is_tested else ("accuracy",) * 2 + ("validation",)
     first, second = interval_of(picked, name), interval_of(rival, name)
-    gap = (picked[key] - rival[key]) * 100
+    gap = (picked[column] - rival[column]) * 100
     what = f"{abs(gap):.2f} points {'above' if gap > 0 else 'below'}"
     if first is None or second is None or first.overlaps(second):
-        what = "not told apart from"
+        what = "a tie with"
     key = first_cost(resolve_objectives(run.objectives)).key
     cost = next(cost for cost in known_costs(run.candidates) if cost.key == key)
-    takes = f"{write_cost(cost, rival[key])} against {write_cost(cost, picked[key])}"
+    unit = " bit" if cost.shown[0] == "bit" else ""
+    costs = f"at {write_cost(cost, picked[key])} against {write_cost(cost, rival[key])}{unit}"
     both = f"{scored_text(picked, name)} against {scored_text(rival, name)}"
-    return f" On {where} it is {what} uniform {run.rival_name}, finetuned alike, which takes {takes}: {both}."
+    return f" On {where} it is {what} uniform {run.rival_name}, finetuned alike, {costs}: {both}."
 
 
 def _ties(run: Run) -> str:
