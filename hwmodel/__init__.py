@@ -16,6 +16,7 @@ from hwmodel.shown import shown_by
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
     from hwmodel.chip.loader import list_accelerators, load_accelerator
+    from hwmodel.chip.sweep.designs import Design, Designs, load_designs
     from hwmodel.cost import evaluate, find_mapping
     from hwmodel.errors import HwModelError
     from hwmodel.nest.access import OperandAccess, count_accesses
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from hwmodel.table import CostTable, Totals
 
 __all__ = [
-    "Accelerator", "AttentionSummary", "Bits", "Block", "Choice", "CostTable", "Density", "Dims",
-    "HwModelError", "Layer", "LayerCost", "LayerGraph", "LevelMapping", "LiveTensor", "Loop", "Mapping",
+    "Accelerator", "AttentionSummary", "Bits", "Block", "Choice", "CostTable", "Density", "Design", "Designs",
+    "Dims", "HwModelError", "Layer", "LayerCost", "LayerGraph", "LevelMapping", "LiveTensor", "Loop", "Mapping",
     "NetworkCost", "OperandAccess", "Port", "Tensor", "Totals", "Uncounted", "VectorOp", "Weight",
     "attention_summary", "count_accesses", "evaluate", "find_mapping", "list_accelerators", "live_tensors",
-    "load_accelerator", "repeated_blocks", "stored_weights",
+    "load_accelerator", "load_designs", "repeated_blocks", "stored_weights",
 ]  # fmt: skip
 
 keep_old_paths()
@@ -55,6 +56,7 @@ __getattr__, __dir__ = lazy_exports(
         "network.graph": ("LayerGraph", "Port", "Tensor", "Uncounted", "VectorOp"),
         "network.layer": ("Bits", "Density", "Dims", "Layer"),
         "chip.loader": ("list_accelerators", "load_accelerator"),
+        "chip.sweep.designs": ("Design", "Designs", "load_designs"),
         "nest.mapping": ("LevelMapping", "Loop", "Mapping"),
         "price.results": ("LayerCost", "NetworkCost"),
         "table": ("CostTable", "Totals"),

@@ -150,11 +150,24 @@ class CostTable:
         Raises:
             ConfigError: a module is missing or unknown, or a choice is not in the table.
         """
-        row = np.array([[self._position(module, assignment) for module in self.modules]], dtype=np.int64)
-        for module in assignment:
+        return Totals(
+            **{name: float(column[0]) for name, column in self.totals(self.indices([assignment])).items()}
+        )
+
+    def indices(self, assignments: Sequence[Mapping[str, Choice]]) -> Indices:
+        """Candidates as `totals` takes them. Shape (n, len(modules)).
+
+        Args:
+            assignments: of each a choice for every module of `modules`.
+
+        Raises:
+            ConfigError: as `price`.
+        """
+        for module in dict.fromkeys(module for assignment in assignments for module in assignment):
             if module not in self.choices:
                 raise ConfigError(f"assignment: no choices for {module!r}.{did_you_mean(module, self.choices)}")
-        return Totals(**{name: float(column[0]) for name, column in self.totals(row).items()})
+        rows = [[self._position(module, assignment) for module in self.modules] for assignment in assignments]
+        return np.array(rows, dtype=np.int64).reshape(len(assignments), len(self.modules))
 
     def _position(self, module: str, assignment: Mapping[str, Choice]) -> int:
         if module not in assignment:

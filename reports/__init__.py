@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from reports.figures.bars import plot_breakdown, plot_layers
     from reports.figures.curves import plot_curves
     from reports.figures.files import save_figure
-    from reports.figures.lines import plot_lines
     from reports.figures.pareto import plot_pareto
     from reports.figures.pictures import plot_graph
+    from reports.figures.rows import plot_bars, plot_lines
     from reports.page.html import write_report
     from reports.terminal.trees import summary
 
 __all__ = [
+    "plot_bars",
     "plot_breakdown",
     "plot_curves",
     "plot_graph",
@@ -34,9 +35,9 @@ __getattr__, __dir__ = lazy_exports(
         "figures.bars": ("plot_breakdown", "plot_layers"),
         "figures.curves": ("plot_curves",),
         "figures.files": ("save_figure",),
-        "figures.lines": ("plot_lines",),
         "figures.pareto": ("plot_pareto",),
         "figures.pictures": ("plot_graph",),
+        "figures.rows": ("plot_bars", "plot_lines"),
         "page.html": ("write_report",),
         "terminal.trees": ("summary",),
     },

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from hwmodel.errors import HwModelError
-from reports.commands import compression, doctor, finetuning, hardware, model, studies, study
+from reports.commands import compression, doctor, exploring, finetuning, hardware, model, studies, study
 from reports.exits import EXIT_CODES, Exit
 from reports.terminal.console import last_words
 from reports.terminal.interrupts import interruptible
@@ -93,6 +93,7 @@ app.command("search", cls=OnceCommand)(study.search)
 app.command("resume", cls=OnceCommand)(study.resume)
 app.command("report", cls=OnceCommand)(study.report)
 app.command("pick", cls=OnceCommand)(study.pick)
+app.command("explore", cls=QuickCommand)(exploring.explore)
 app.command("export", cls=OnceCommand)(compression.export)
 app.command("diff", cls=OnceCommand)(compression.diff)
 app.command("finetune", cls=OnceCommand)(finetuning.finetune)

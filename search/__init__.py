@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from search.codesign.explore import Exploration, explore_run
     from search.finetuning import FinetuneResult, finetune_job
     from search.front.objective import OBJECTIVES, Objective
     from search.front.pareto import hypervolume, knee, non_dominated, pareto_front
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OBJECTIVES",
+    "Exploration",
     "FinetuneResult",
     "Group",
     "JobResult",
@@ -38,6 +40,7 @@ __all__ = [
     "SearchSpec",
     "Space",
     "Study",
+    "explore_run",
     "finetune_job",
     "hypervolume",
     "knee",
@@ -56,6 +59,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "codesign.explore": ("Exploration", "explore_run"),
         "finetuning": ("FinetuneResult", "finetune_job"),
         "groups": ("Group", "Parameter"),
         "job": ("JobResult", "pick_job", "resume_job", "run_job"),

@@ -15,7 +15,7 @@ from search.scoring import Outcome, accuracy_fields
 from workloads import compress
 from workloads.storage.weights import read_hash, read_tensors
 
-#: Writes a finetuned model: (path, model, metadata).
+#: Writes a finetuned model: (path, model, metadata). That of a worker is a `CarriedState`, with the `state_dict()`.
 Save = Callable[[Path, Any, dict[str, str]], object]
 
 
@@ -25,7 +25,7 @@ class Checkpoints:
 
     Attributes:
         folder: of the run.
-        save: writes a finetuned model; None writes `.safetensors`.
+        save: writes a finetuned model, a module or the state of one; None writes `.safetensors`.
         keeps_all: another run with the same seed may give other weights (`Executor.is_exact`).
     """
 

@@ -21,6 +21,7 @@ from search.front.results import Result
 from search.guard.seal import inside
 from search.materials import Materials
 from search.outputs import BEST_WEIGHTS, RunOutputs
+from search.propose.posterior import Beliefs, means_of
 from workloads import compress
 from workloads.compress.config import CompressionConfig
 
@@ -29,21 +30,24 @@ INTENT = "pick.json"
 PAGE_FILES = ("report.html", "figures/pareto_*.png", "figures/layers.png", "figures/breakdown.png")
 
 
-def pick_or_knee(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule) -> tuple[Result, str]:
+def pick_or_knee(
+    front: Sequence[Result], objectives: Sequence[Objective], rule: Rule, beliefs: Beliefs
+) -> tuple[Result, str]:
     """The candidate of a rule, or the knee and a note where the rule picks none: a search has ended, and keeps it.
 
     Raises:
         ConfigError: the rule is unknown, or the front empty.
     """
+    accuracies = means_of(beliefs)
     try:
-        return pick(front, objectives, rule), ""
+        return pick(front, objectives, rule, accuracies), ""
     except NoCandidateError as error:
-        picked = pick(front, objectives, "knee")
+        picked = pick(front, objectives, "knee", accuracies)
         return picked, f"{error} The knee, candidate {picked.number}, is picked: hwmodel pick chooses another."
 
 
-def unfinished_pick(folder: str | Path) -> int | None:
-    """Number of the candidate whose pick was interrupted, or None.
+def unfinished_pick(folder: str | Path) -> tuple[int, int | None] | None:
+    """Numbers of the candidate whose pick was interrupted and of its design where there are several, or None.
 
     Raises:
         ConfigError: the record is damaged.
@@ -52,9 +56,10 @@ def unfinished_pick(folder: str | Path) -> int | None:
     if not path.exists():
         return None
     try:
-        number = json.loads(path.read_text(encoding="utf-8"))["number"]
-        if isinstance(number, int) and parse_rule(number) == number:
-            return number
+        record = json.loads(path.read_text(encoding="utf-8"))
+        number, design = record["number"], record.get("design")
+        if isinstance(number, int) and parse_rule(number) == number and (design is None or type(design) is int):
+            return number, design
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise ConfigError(f"{path}: is damaged. hwmodel pick {shlex.quote(str(folder))} RULE chooses anew.")
@@ -66,11 +71,13 @@ def refuse_unfinished(config_path: Path) -> None:
     Raises:
         ConfigError: it does, with the command that finishes the pick.
     """
-    number = unfinished_pick(config_path.parent)
-    if number is not None:
+    found = unfinished_pick(config_path.parent)
+    if found is not None:
+        number, design = found
+        option = "" if design is None else f" --design {design}"
         raise ConfigError(
             f"{config_path.parent}: picking candidate {number} was interrupted, so its files may disagree. "
-            f"hwmodel pick {shlex.quote(str(config_path.parent))} {number} finishes it."
+            f"hwmodel pick {shlex.quote(str(config_path.parent))} {number}{option} finishes it."
         )
 
 
@@ -83,7 +90,8 @@ def settle(materials: Materials, outputs: RunOutputs, write_spec: Callable[[], o
         write_spec: writes a specification that has changed with the pick.
     """
     folder = outputs.folder
-    write_atomic(folder / INTENT, json.dumps({"number": outputs.picked.number}) + "\n")
+    design = {} if outputs.sweep is None else {"design": outputs.sweep.picked.design.number}
+    write_atomic(folder / INTENT, json.dumps({"number": outputs.picked.number, **design}) + "\n")
     write_spec()
     for pattern in PAGE_FILES:
         for path in folder.glob(pattern):

@@ -1,8 +1,8 @@
 """The end of a run: the candidates of the final front, and uniform ones, on the test split, with several seeds.
 
 The search never sees the test split. Each candidate's own finetuning counts as the first run; the others repeat
-it with other seeds. Every model is measured once and recorded in `test.jsonl`, so an interrupted end goes
-on where it was.
+it with other seeds, as jobs of the executor that scored the candidates. Every model is measured once, here, and
+recorded in `test.jsonl`, so an interrupted end goes on where it was.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pathlib import Path
 
 from hwmodel.chip.records import read_record
 from hwmodel.errors import ConfigError
+from search.executors.base import Executor, Job
 from search.front.results import Result
 from search.jsonl import append_line, cut_torn_line, read_lines
 from search.materials import Materials, counted
 from search.observer import Observer
-from search.scoring import Evaluator
+from search.scoring import Outcome
 from search.seeds import derive_seed
 from workloads.compress.config import CompressionConfig
 from workloads.training.accuracy import Accuracy, Interval, wilson_interval
@@ -113,26 +114,35 @@ def summarize(records: Sequence[FinalRecord], key: str, stage: str) -> FinalSumm
     return FinalSummary(mean=statistics.fmean(values), sd=deviation, num_seeds=len(values), total=measured[0].total)
 
 
-def measure_front(materials: Materials, front: Sequence[Result], test_seeds: int, observer: Observer) -> None:
+def measure_front(
+    materials: Materials, front: Sequence[Result], test_seeds: int, observer: Observer, executor: Executor
+) -> None:
     """Measure what `test.jsonl` does not hold yet.
 
     Args:
         materials: of the run.
         front: PTQ results are measured once (nothing in them is random), QAT results `test_seeds` times.
         test_seeds: finetunings per candidate.
+        observer: is told what happens.
+        executor: finetunes; what it costs a candidate when a worker dies is as in the search.
     """
     path = materials.folder / TESTS
     cut_torn_line(path)
     done = {(record.key, record.stage, record.run) for record in read_tests(materials.folder)}
-    jobs = [(result, run) for result in front for run in range(test_seeds if result.stage == "qat" else 1)]
-    left = [(result, run) for result, run in jobs if (result.key, result.stage, run) not in done]
-    total = len(jobs) + 1
+    runs = [(result, run) for result in front for run in range(test_seeds if result.stage == "qat" else 1)]
+    left = [(result, run) for result, run in runs if (result.key, result.stage, run) not in done]
+    total = len(runs) + 1
     observer.stage_started("test", total - len(left) - ((FLOAT_KEY, FLOAT_KEY, 0) not in done), total)
     if (FLOAT_KEY, FLOAT_KEY, 0) not in done:
         append_line(path, asdict(_float_model(materials)))
+    seed = materials.spec.search.seed
+    repeated = executor.run([_repeat(result, run, seed) for result, run in left if run], observer)
     for number, (result, run) in enumerate(left, start=total - len(left) + 1):
-        measure = _repeated_run if run else _own_model
-        append_line(path, asdict(measure(materials, result, run, observer)))
+        if run:
+            record = _repeated_run(materials, result, run, *next(repeated))
+        else:
+            record = _own_model(materials, result, observer)
+        append_line(path, asdict(record))
         observer.step("test", number, total)
 
 
@@ -141,7 +151,7 @@ def _float_model(materials: Materials) -> FinalRecord:
     return _record(FLOAT_KEY, FLOAT_KEY, 0, 0, counted(materials.scorer.float_accuracy()), test)
 
 
-def _own_model(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
+def _own_model(materials: Materials, result: Result, observer: Observer) -> FinalRecord:
     """The model of the search, rebuilt from its weights; it must score as recorded."""
     config = CompressionConfig.from_dict(result.config)
     model = materials.rebuild(result) if result.stage == "qat" else materials.scorer.compressed(config)
@@ -151,19 +161,25 @@ def _own_model(materials: Materials, result: Result, run: int, observer: Observe
             f"Candidate {result.number} scored {result.correct}/{result.total} in the search, but its saved "
             f"weights score {validation.correct}/{validation.total} here. Was the run made on another machine?"
         )
-    return _record(result.key, result.stage, run, result.seed, validation, test)
+    return _record(result.key, result.stage, 0, result.seed, validation, test)
 
 
-def _repeated_run(materials: Materials, result: Result, run: int, observer: Observer) -> FinalRecord:
-    """The same configuration finetuned with another seed."""
-    seed = derive_seed(materials.spec.search.seed, "test", result.key, run)
-    outcome = Evaluator(materials.scorer, materials.spec.search.timeout_s).qat(
-        CompressionConfig.from_dict(result.config), seed, observer
+def _repeat(result: Result, run: int, seed: int) -> Job:
+    """The same configuration finetuned with another seed; `seed` is that of the search."""
+    return Job(
+        number=result.number,
+        stage="qat",
+        config=CompressionConfig.from_dict(result.config),
+        seed=derive_seed(seed, "test", result.key, run),
     )
+
+
+def _repeated_run(materials: Materials, result: Result, run: int, job: Job, outcome: Outcome) -> FinalRecord:
+    """What came of one, its model measured here."""
     if outcome.accuracy is None:
-        return FinalRecord(key=result.key, stage=result.stage, run=run, seed=seed, error=outcome.error)
-    test = counted(materials.scorer.test(outcome.model))
-    return _record(result.key, result.stage, run, seed, counted(outcome.accuracy), test)
+        return FinalRecord(key=result.key, stage=result.stage, run=run, seed=job.seed, error=outcome.error)
+    test = counted(materials.scorer.test(materials.as_model(job.config, outcome.model)))
+    return _record(result.key, result.stage, run, job.seed, counted(outcome.accuracy), test)
 
 
 def _record(key: str, stage: str, run: int, seed: int, validation: Accuracy, test: Accuracy) -> FinalRecord:

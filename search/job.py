@@ -7,7 +7,6 @@ and `checkpoints/` (`float`, `best`, the QAT front and the uniform ones, as `.sa
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +20,11 @@ from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import Layer
 from hwmodel.price.strict import check_bits, spoken_bits_note
 from search.choosing import pick_or_knee, settle, unfinished_pick
+from search.codesign.outputs import Sweep
+from search.codesign.picks import choices, choices_or_all, final_front
 from search.executors.base import Executor
 from search.executors.engine import Engine
+from search.executors.inprocess import InProcess
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule, parse_rule, pick
 from search.front.results import Result
@@ -31,7 +33,9 @@ from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.mirror.server import MirrorTarget
 from search.observer import Observer, as_observer
 from search.outputs import BEST_WEIGHTS, RunOutputs
+from search.propose.posterior import means_of
 from search.rebuild import rebuild_ledger
+from search.scoring import Evaluator
 from search.spec import SearchSpec, read_spec
 from search.study import Study
 from workloads import compress
@@ -117,8 +121,8 @@ def _run(
 ) -> tuple[RunOutputs, tuple[str, ...]]:
     """All steps of a job: what it leaves, and what is to be said at its end."""
     spec, run = materials.spec, materials.folder
-    if spec.strict_bits and materials.accelerator is not None:
-        check_bits(_annotated(materials), materials.accelerator)
+    for chip in materials.examples if spec.strict_bits else ():
+        check_bits(_annotated(materials), chip)
     server = None if spec.mirror is None else MirrorTarget.parse(spec.mirror)
     study = _study(materials, extend=extend)  # refuses another study before anything is written
     study.check_limits(watch)
@@ -134,21 +138,23 @@ def _run(
                 trials=spec.search.trials, qat=spec.search.qat, uniform=spec.search.uniform_points(study.space),
                 progress=watch, executor=hands, server=server,
             )  # fmt: skip
-        front = _final_front(study)
-        measure_front(materials, _with_baselines(study, front), spec.search.test_seeds, watch)
-        picked, missed = pick_or_knee(front, study.objectives, spec.pick_rule)
+            tested = _with_baselines(study, final_front(study))
+            measure_front(materials, tested, spec.search.test_seeds, watch, hands)
+        offered, elsewhere = choices_or_all(study, spec.search.design)
+        picked, missed = pick_or_knee(offered, study.objectives, spec.pick_rule, study.beliefs())
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
         settle(materials, outputs)
-        late = tuple(note for note in (missed, _gap_note(materials, outputs)) if note)
+        late = tuple(note for note in (elsewhere, missed, _gap_note(materials, outputs)) if note)
         for note in late:
             watch.message(note)
     return outputs, late
 
 
-def _hands(engine: Engine | None, materials: Materials) -> contextlib.AbstractContextManager[Executor | None]:
-    if engine is None:
-        return contextlib.nullcontext()
+def _hands(engine: Engine | None, materials: Materials) -> Executor:
+    """Who scores: candidates, and those of the front with other seeds."""
     limit_s = materials.spec.search.timeout_s
+    if engine is None:
+        return InProcess(Evaluator(materials, limit_s))
     return engine.executor(materials.factory(), device=materials.device, timeout_s=limit_s)
 
 
@@ -178,10 +184,16 @@ def resume_job(
     return run_job(spec, folder, observer=observer, device=device, engine=engine)
 
 
-def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Result:
+def pick_job(folder: str | Path, rule: Rule, *, design: int | None = None, device: str | None = None) -> Result:
     """Choose another candidate of a finished run: weights, tables and `best.yaml` follow, the old page is removed.
 
     Interrupted anywhere, the folder says so (`search.choosing`), and picking again repairs it.
+
+    Args:
+        folder: of the run.
+        rule: as of `search.pick`.
+        design: number of the design to pick on, where the chip file has ranges; None is any.
+        device: as for `run_job`.
 
     Raises:
         ConfigError: the run has no front yet, or the rule is none.
@@ -190,12 +202,12 @@ def pick_job(folder: str | Path, rule: Rule, *, device: str | None = None) -> Re
     """
     parse_rule(rule)
     run, spec = Path(folder), _spec_of(folder)
-    spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule})})
+    spec = spec.model_copy(update={"search": spec.search.model_copy(update={"pick": rule, "design": design})})
     materials = Materials(spec=spec, folder=run, observer=Observer(), device=device)
     study = _study(materials, extend=False)
     with RunLock(run, JOB_LOCK):
         origin = _provenance(materials, "")
-        picked = pick(_final_front(study), study.objectives, rule)
+        picked = pick(choices(study, design), study.objectives, rule, means_of(study.beliefs()))
         outputs = _outputs(materials, study, picked, _rule_text(rule, ""), origin)
         # a resumed run keeps the pick
         settle(materials, outputs, lambda: write_atomic(run / CONFIG, spec.to_yaml(origin.to_dict())))
@@ -208,8 +220,8 @@ def finish_pick(folder: str | Path, *, device: str | None = None) -> Result | No
     Raises:
         HwModelError: as `pick_job`.
     """
-    number = unfinished_pick(folder)
-    return None if number is None else pick_job(folder, number, device=device)
+    found = unfinished_pick(folder)
+    return None if found is None else pick_job(folder, found[0], design=found[1], device=device)
 
 
 def _rule_text(rule: Rule, missed: str) -> str:
@@ -243,6 +255,7 @@ def _notes(materials: Materials) -> tuple[str, ...]:
     return (
         *materials.data_notes,
         *materials.content_notes,
+        *(materials.designs.notes if materials.designs else ()),
         *uncounted,
         *_bits_notes(materials),
         *materials.space.notes,
@@ -259,10 +272,9 @@ def _annotated(materials: Materials) -> Iterator[Layer]:
 
 def _bits_notes(materials: Materials) -> tuple[str, ...]:
     """Which widths of the space are priced as others, each sentence once."""
-    chip = materials.accelerator
-    if chip is None:
-        return ()
-    notes = (spoken_bits_note(Task.of(layer, chip)) for layer in _annotated(materials))
+    notes = (
+        spoken_bits_note(Task.of(layer, chip)) for chip in materials.examples for layer in _annotated(materials)
+    )
     return tuple(dict.fromkeys(note for note in notes if note))
 
 
@@ -272,7 +284,7 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         materials.folder,
         graph=materials.graph,
         space=materials.space,
-        accelerator=materials.accelerators,
+        accelerator=materials.designs or materials.accelerators,
         evaluate=materials,
         objectives=spec.objectives,
         seed=spec.search.seed,
@@ -290,15 +302,6 @@ def _study(materials: Materials, *, extend: bool) -> Study:
     )
 
 
-def _final_front(study: Study) -> tuple[Result, ...]:
-    front = study.front()
-    if not front:
-        failed = [result for result in study.results() if not result.is_done]
-        reason = f" The last of {len(failed)} failures: {failed[-1].error}" if failed else ""
-        raise ConfigError(f"{study.folder}: no candidate could be scored.{reason}")
-    return front
-
-
 def _with_baselines(study: Study, front: Sequence[Result]) -> tuple[Result, ...]:
     """The front, and the finetuned uniform candidates that are not on it."""
     known = {result.number for result in front}
@@ -307,11 +310,11 @@ def _with_baselines(study: Study, front: Sequence[Result]) -> tuple[Result, ...]
 
 def _provenance(materials: Materials, command: str) -> Provenance:
     """What `best.yaml` needs to be rebuilt in another process, and how it came about."""
-    chip, spec = materials.accelerator, materials.spec
+    chip, spec = materials.accelerator or materials.designs, materials.spec
     return Provenance(
         versions=versions(),
         seed=spec.search.seed,
-        accelerator=ChipRecord(name=chip.name, fingerprint=chip.fingerprint) if chip else ChipRecord(),
+        accelerator=ChipRecord.of(chip),
         command=command or _first_command(materials.folder),
         model=MadeWith(name=spec.model, options=materials.model_options),
         data=MadeWith(name=spec.data, options=materials.data_options),
@@ -329,26 +332,28 @@ def _first_command(folder: Path) -> str:
 
 
 def _outputs(materials: Materials, study: Study, picked: Result, rule: str, origin: Provenance) -> RunOutputs:
-    front = _final_front(study)
     float_accuracy = read_float_accuracy(materials.folder)
     if float_accuracy is None:
         raise ConfigError(
             f"{materials.folder}: the float model is not measured yet. hwmodel resume {materials.folder}"
         )
+    sweep = None if study.designs is None else Sweep.of(study, picked)
+    chip = materials.accelerator if sweep is None else sweep.picked.design.accelerator
     return RunOutputs(
         folder=materials.folder,
         graph=materials.graph,
-        accelerator=materials.accelerator,
+        accelerator=chip,
+        sweep=sweep,
         fuse=study.fuse,
         objectives=study.objectives,
         results=study.results(),
-        front=front,
+        front=choices(study),
         beliefs=study.beliefs(),
         picked=picked,
         rule=rule,
         float_accuracy=float_accuracy,
         tests=read_tests(materials.folder),
-        provenance=origin,
+        provenance=origin.model_copy(update={"accelerator": ChipRecord.of(chip)}),
         huffman_bits=_huffman_bits(materials, picked),
     )
 

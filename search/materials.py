@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel import load_accelerator
 from hwmodel.chip.records import read_record
+from hwmodel.chip.sweep.designs import Designs, has_ranges, load_designs
 from hwmodel.errors import ConfigError, TraceError
 from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
@@ -24,7 +25,7 @@ from search.space import Space
 from search.spec import SearchSpec
 from workloads import compress, load_data, load_model, model_names, training
 from workloads.compress.config import CompressionConfig
-from workloads.storage.weights import read_hash
+from workloads.storage.weights import CarriedState, read_hash
 from workloads.training.accuracy import Accuracy
 from workloads.training.chance import chance_level, check_learned
 
@@ -159,9 +160,25 @@ class Materials:
 
     @cached_property
     def accelerators(self) -> tuple[Accelerator, ...]:
-        """Those of the specification; the first is meant by plain names."""
+        """Those of the specification; the first is meant by plain names. None where it is several designs."""
+        return () if self.designs else tuple(load_accelerator(name) for name in self._chips)
+
+    @cached_property
+    def designs(self) -> Designs | None:
+        """Of a chip file with ranges."""
+        names = self._chips
+        return load_designs(names[0]) if len(names) == 1 and has_ranges(names[0]) else None
+
+    @property
+    def examples(self) -> tuple[Accelerator, ...]:
+        """The first accelerator, or of several designs those that treat widths differently."""
+        chips = [design.accelerator for design in self.designs or ()]
+        return self.accelerators[:1] or tuple({(c.precision, c.native_bits): c for c in chips}.values())
+
+    @property
+    def _chips(self) -> list[str]:
         first = [] if self.spec.accelerator is None else [self.spec.accelerator]
-        return tuple(load_accelerator(name) for name in self.spec.accelerators or first)
+        return self.spec.accelerators or first
 
     @cached_property
     def space(self) -> Space:
@@ -301,7 +318,6 @@ class Materials:
     def factory(self) -> ScorerFactory:
         """What makes the scorer in another process; the float model is trained or read here first."""
         from search.executors.factory import ScorerFactory
-        from workloads.storage.weights import CarriedState
 
         _ = self.scorer
         return ScorerFactory(
@@ -321,7 +337,7 @@ class Materials:
             ConfigError: they are missing, damaged, or not those of the ledger.
         """
         path = inside(self.folder, result.checkpoint)
-        model = compress.apply(self.float_model, CompressionConfig.from_dict(result.config), seed=0)
+        model = self._untrained(CompressionConfig.from_dict(result.config))
         compress.load_weights(path, model)
         if result.checkpoint_hash and read_hash(path) != result.checkpoint_hash:
             raise ConfigError(
@@ -329,6 +345,17 @@ class Materials:
                 f"hwmodel resume {self.folder} finetunes it again."
             )
         return model.eval()
+
+    def as_model(self, config: CompressionConfig, found: Any) -> Any:
+        """The finetuned module of an outcome: itself, or made from the state that a worker has sent."""
+        if not isinstance(found, CarriedState):
+            return found
+        model = self._untrained(config)
+        found.load_into(model)
+        return model.eval()
+
+    def _untrained(self, config: CompressionConfig) -> Any:
+        return compress.apply(self.float_model, config, seed=0)
 
     def _new_model(self) -> Any:
         return load_model(self.spec.model, **self.model_options)

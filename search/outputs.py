@@ -18,6 +18,7 @@ from hwmodel.network.choice import FLOAT, surviving_weights
 from hwmodel.network.frames import layer_row
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.tensors import written_bits
+from search.codesign.outputs import Sweep
 from search.finaltest import FinalRecord, summarize
 from search.front.objective import Objective
 from search.front.results import Result, interval_columns, results_frame, ties_of
@@ -44,11 +45,13 @@ class RunOutputs:
     Attributes:
         folder: where the files go.
         graph: of the model.
-        accelerator: None where costs of one were no objective.
+        accelerator: None where costs of one were no objective; the picked design where the chip has several.
         fuse: costs are of fused layers.
         objectives: of the study.
         results: the whole ledger.
-        front: of the last stage, cheapest first.
+        front: of the last stage, cheapest first; with several designs a candidate stands there with the costs on
+            each design of the front.
+        sweep: the designs of `front` and of the pick, where there are several.
         picked: one of the front.
         rule: that picked it, as text.
         float_accuracy: of the float model on the validation split.
@@ -72,9 +75,14 @@ class RunOutputs:
     huffman_bits: Mapping[str, float] = field(default_factory=dict)
     fuse: bool = True
     beliefs: Mapping[int, Belief] = field(default_factory=dict)
+    sweep: Sweep | None = None
 
     def write(self) -> None:
-        """`pareto.csv`, `candidates.csv`, `layers.csv` and `best.yaml`, each whole or not at all."""
+        """`pareto.csv`, `candidates.csv`, `layers.csv` and `best.yaml`, each whole or not at all; with designs
+        `designs.csv` and `best_chip.yaml`.
+        """
+        if self.sweep is not None:
+            self.sweep.write(self.folder)
         _write_csv(self.folder / PARETO, self.front_frame())
         _write_csv(self.folder / CANDIDATES, results_frame(self.results))
         _write_csv(self.folder / LAYERS, self.layers_frame())
@@ -95,11 +103,12 @@ class RunOutputs:
 
         ties = ties_of(self.picked, self.front)
         rows = []
-        for result in self.front:
+        for position, result in enumerate(self.front):
             test = summarize(self.tests, result.key, result.stage)
             rows.append(
                 {
-                    "number": result.number, "stage": result.stage, **result.costs,
+                    "number": result.number, "stage": result.stage,
+                    **({} if self.sweep is None else self.sweep.columns(position)), **result.costs,
                     "float_accuracy": self.float_accuracy.value,
                     "ptq_accuracy": self.accuracy_of(result.key, "ptq"),
                     "qat_accuracy": self.accuracy_of(result.key, "qat"),
@@ -112,7 +121,7 @@ class RunOutputs:
                     "test_sd": test.sd if test else math.nan,
                     "test_seeds": test.num_seeds if test else 0,
                     "origin": result.origin, "key": result.key, "checkpoint": result.checkpoint,
-                    "picked": result.number == self.picked.number,
+                    "picked": result == self.picked,
                 }
             )  # fmt: skip
         return pd.DataFrame(rows)
@@ -151,15 +160,16 @@ class RunOutputs:
         return pd.DataFrame(rows)
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured of the pick; undefined numbers are null, ends of intervals are at 95 %."""
+        """What was measured and is believed of the pick; undefined numbers are null, intervals are at 95 %."""
         test = summarize(self.tests, self.picked.key, self.picked.stage)
-        own = self.picked.interval
+        own, belief = self.picked.interval, self.beliefs.get(self.picked.number)
         validation: dict[str, Any] = {"correct": self.picked.correct, "total": self.picked.total}
         found: dict[str, Any] = {
             "stage": self.picked.stage,
             "candidate": self.picked.number,
             "picked_by": self.rule,
             "validation": validation | _ends(own),
+            "believed": None if belief is None else {"mean": belief.mean, **_ends(belief.interval)},
             "ties": list(ties_of(self.picked, self.front)),
             "float_accuracy": self.float_accuracy.value,
             "float": _ends(self.float_accuracy.interval)
@@ -169,6 +179,8 @@ class RunOutputs:
             "costs": dict(self.picked.costs),
             "average_precision": precision_definition(),
         }
+        if self.sweep is not None:
+            found["design"] = self.sweep.record()
         if test is not None:
             found["test"] = {
                 "mean": test.mean, **_ends(test.interval), "sd": _finite(test.sd), "seeds": test.num_seeds,

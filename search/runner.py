@@ -9,6 +9,7 @@ from typing import get_args
 
 from hwmodel.errors import ConfigError
 from search.checkpoints import Checkpoints
+from search.codesign.front import front_of_study
 from search.executors.base import Executor, Job
 from search.front.results import COMPANIONS, PROMOTED, Origin, Result, Stage
 from search.groups import AxisValue
@@ -18,7 +19,7 @@ from search.observer import Observer
 from search.propose.asking import Asker, FrontAsker, OptunaAsker, point_of
 from search.propose.assembling import StudyProblem
 from search.propose.measuring import measured
-from search.propose.posterior import beliefs_of, believed_front
+from search.propose.posterior import beliefs_of
 from search.propose.pricing import Pricer
 from search.propose.scores import FILE, ScoreCache
 from search.propose.sensitivity import Sensitivity
@@ -330,9 +331,9 @@ class Runner:
     def _front(self, stage: Stage) -> tuple[Result, ...]:
         results = self._ledger.stage(stage)
         if self._setup.sampler != "front" or stage == "ptq" or not results:
-            return believed_front(results, self._setup.objectives, {})
+            return front_of_study(self._pricer, results, self._setup.objectives, {})
         beliefs = beliefs_of(self._setup.space, self._sensitivity, results, self._setup.objectives)
-        return believed_front(results, self._setup.objectives, beliefs)
+        return front_of_study(self._pricer, results, self._setup.objectives, beliefs)
 
     def _result(
         self, job: Job, item: Proposal, outcome: Outcome, weights: Mapping[str, str] = NO_WEIGHTS

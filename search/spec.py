@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from hwmodel import load_accelerator
+from hwmodel import load_accelerator, load_designs
+from hwmodel.chip.sweep.designs import has_ranges
 from hwmodel.chip.units import parse_quantity
 from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, field_validator, model_validator, parse_yaml, read_yaml
 from hwmodel.errors import ConfigError, check_one_of
@@ -55,6 +56,7 @@ class BudgetSpec(Schema):
         sampler: who proposes: front (docs/proposing.md), or one of Optuna's: tpe, nsga2, random, gp.
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
+        design: number of the design that it is picked on, where the chip file has ranges; None is any.
         timeout: a candidate that takes longer at one fidelity has failed, `10 min`; None waits.
         batch: finetunings that train as one, or `auto`; equal to those apart up to rounding, so 1, which
             is reproducible to the last bit, is the default.
@@ -73,6 +75,7 @@ class BudgetSpec(Schema):
     sampler: str = "front"
     test_seeds: int = Field(default=3, ge=1)
     pick: str | int | dict[str, str | float] = "knee"
+    design: int | None = Field(default=None, ge=0)
     timeout: str | float | None = None
     batch: int | str = 1
     subsets: Literal["auto", False] = "auto"
@@ -156,7 +159,7 @@ class SearchSpec(Schema):
         name: of the study and its folder; the name of the file if left out.
         model, model_options: as for `workloads.load_model`; channels and classes follow from the data.
         data, data_options: as for `workloads.load_data`: a name, FILE.npz, a folder of images, FILE.py:function.
-        accelerator: a name or a YAML file; costs such as energy need one.
+        accelerator: a name or a YAML file; costs such as energy need one. A file with ranges is many designs.
         accelerators: several; the first is meant by plain names, the costs of the others are `energy@NAME`.
         objectives: accuracy and costs, of `search.OBJECTIVES`; the first cost orders the front. Left out, accuracy
             and energy with an accelerator (latency where that has no energies), and average bits without.
@@ -314,7 +317,9 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
         if spec.accelerators:
             changes["accelerators"] = paths
         if "objectives" not in spec.model_fields_set:
-            changes["objectives"] = list(default_objectives([load_accelerator(path) for path in paths]))
+            swept = len(paths) == 1 and has_ranges(paths[0])
+            chips = [load_designs(paths[0])[0].accelerator] if swept else [load_accelerator(path) for path in paths]
+            changes["objectives"] = list(default_objectives(chips))
     file, separator, function = spec.model.rpartition(":")
     if separator and file.endswith(".py"):
         changes["model"] = f"{_existing(folder, file, 'model')}:{function}"

@@ -7,15 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hwmodel import CostTable, load_accelerator
-from hwmodel.errors import ConfigError, check_one_of, did_you_mean
+from hwmodel import CostTable
+from hwmodel.chip.sweep.designs import Designs
+from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
+from search.codesign.front import OnDesign, design_front, front_of_study
+from search.designs.chips import as_accelerators, check_priced, examples_of
+from search.designs.table import DesignTable
 from search.evaluating import Evaluate
 from search.executors.base import Executor
 from search.executors.inprocess import InProcess
 from search.front.limits import parse_limits
-from search.front.objective import Objective, default_objectives, has_energies, resolve_objectives
+from search.front.objective import Objective, default_objectives, resolve_objectives
 from search.front.picking import Rule, pick
 from search.front.results import Result, Stage, results_frame
 from search.ledger import Ledger, writing
@@ -23,7 +27,7 @@ from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
 from search.observer import Observer, as_observer
 from search.propose import SAMPLERS
-from search.propose.posterior import Belief, beliefs_of, believed_front, read_sensitivity
+from search.propose.posterior import Belief, beliefs_of, means_of, read_sensitivity
 from search.propose.pricing import Pricer, Table
 from search.propose.reach import check_reachable
 from search.rebuild import lost_note
@@ -51,12 +55,18 @@ class Study:
     """
 
     def __init__(
-        self, setup: StudySetup, graph: LayerGraph, accelerators: Sequence[Accelerator], table: Table | None
+        self,
+        setup: StudySetup,
+        graph: LayerGraph,
+        accelerators: Sequence[Accelerator] | Designs,
+        table: Table | None,
     ) -> None:
         self._setup = setup
         self._tables: dict[str, Table] = {} if table is None else {MAIN: table}
         self.graph = graph
-        self.accelerators = tuple(accelerators)
+        #: Of a chip file with ranges; then there are no `accelerators`.
+        self.designs = accelerators if isinstance(accelerators, Designs) else None
+        self.accelerators = () if isinstance(accelerators, Designs) else tuple(accelerators)
 
     @classmethod
     def create_or_resume(
@@ -66,7 +76,7 @@ class Study:
         graph: LayerGraph,
         space: Space,
         evaluate: Evaluate,
-        accelerator: Accelerator | str | Sequence[Accelerator | str] | None = None,
+        accelerator: Accelerator | Designs | str | Sequence[Accelerator | str] | None = None,
         objectives: Sequence[str] | None = None,
         table: Table | None = None,
         seed: int = 0,
@@ -94,7 +104,10 @@ class Study:
                 `workloads.training.Scorer`, or a function from a configuration to an accuracy; with
                 `.qat_many(configs, seeds)` and `.batch_size` so many are finetuned as one.
             accelerator: prices the costs that need one, such as energy; a name, a path or an `Accelerator`. Of
-                several the first is meant by plain names; the costs of each further one are `energy@NAME`.
+                several the first is meant by plain names; the costs of each further one are `energy@NAME`. A file
+                with ranges, or its `Designs`, stands alone: the front is over configurations and designs
+                (`design_front`), and a candidate's costs in the ledger are those on its reference design
+                (`search.designs.table`).
             objectives: of `OBJECTIVES`: accuracy (maximised) and any costs (minimised). The first cost orders
                 the front. None is accuracy and energy with an accelerator (latency where it has no energies),
                 accuracy and average bits without.
@@ -106,7 +119,8 @@ class Study:
                 run is not continued with others.
             sensitivity: measure single changes first, for the sampler `front` to start from; None does so
                 where `evaluate` has a cheap first fidelity (`.ptq`).
-            save: writes a finetuned model; None writes `.safetensors`.
+            save: writes a finetuned model, given (path, model, notes); None writes `.safetensors`. Workers send no
+                module but its `CarriedState` (`workloads.storage.weights`): `model.state_dict()` is the same.
             timeout_s: a candidate that takes longer at one fidelity is recorded as failed [s]; None waits.
             fuse: layers, pools, concatenations and attentions may be fused, as in `hwmodel.evaluate`; a given
                 `table` decides for itself.
@@ -130,9 +144,9 @@ class Study:
         """
         folder = Path(folder)
         chips = as_accelerators(accelerator)
-        axes = resolve_objectives(default_objectives(chips) if objectives is None else objectives)
+        axes = resolve_objectives(default_objectives(examples_of(chips)) if objectives is None else objectives)
         bounds = parse_limits(limits)
-        _check_priced([*axes, *(limit.objective for limit in bounds.costs)], chips, has_table=table is not None)
+        check_priced([*axes, *(limit.objective for limit in bounds.costs)], chips, has_table=table is not None)
         check_one_of("sampler", sampler, SAMPLERS)
         evaluator = Evaluator(evaluate, timeout_s)
         setup = StudySetup(
@@ -170,7 +184,7 @@ class Study:
 
     @property
     def accelerator(self) -> Accelerator | None:
-        """The first, or only one."""
+        """The first, or only one; None where the chip has several designs."""
         return self.accelerators[0] if self.accelerators else None
 
     @property
@@ -258,6 +272,17 @@ class Study:
     def pricer(self, observer: Observer | None = None) -> Pricer:
         """Costs of configurations; builds the tables of the accelerators the first time."""
         watch = observer or Observer()
+        if self.designs is not None and MAIN not in self._tables:
+            watch.stage_started("table", 0, len(self.designs))
+            self._tables[MAIN] = DesignTable.build(
+                self.graph,
+                self.designs,
+                self.space.choices(),
+                objectives=[objective.key for objective in self.objectives if objective.key],
+                limits=self._setup.limits,
+                fuse=self.fuse,
+                progress=lambda done, total: watch.step("table", done, total),
+            )
         for position, chip in enumerate(self.accelerators):
             name = chip.name if position else MAIN
             if name not in self._tables:
@@ -282,7 +307,7 @@ class Study:
 
         With the sampler `front` the accuracies are what is believed of them (`beliefs`), not single measurements: a
         front of maxima of noise is optimistic. With Optuna's they are as measured. Of results equal in every
-        objective the first stays.
+        objective the first stays. On a chip of several designs: those that are on `design_front`.
 
         Args:
             stage: `ptq` or `qat`; None is `qat` where it has results.
@@ -290,11 +315,40 @@ class Study:
         Raises:
             ConfigError: an unknown stage.
         """
+        results, chosen = self._of_stage(stage)
+        pricer = self.pricer() if self.designs else None
+        return front_of_study(pricer, chosen, self.objectives, self.beliefs(results))
+
+    def design_front(self, stage: Stage | None = None) -> tuple[OnDesign, ...]:
+        """The pairs of a result and a design that no other pair dominates, cheapest first.
+
+        Args:
+            stage: as for `front`.
+
+        Raises:
+            ConfigError: an unknown stage, or the chip has no ranges.
+        """
+        results, chosen = self._of_stage(stage)
+        return design_front(self.design_table(), chosen, self.objectives, self.beliefs(results))
+
+    def design_table(self) -> DesignTable:
+        """Costs on every design.
+
+        Raises:
+            ConfigError: the chip has no ranges.
+        """
+        table = self.pricer().designs if self.designs else None
+        if table is None:
+            raise ConfigError(f"{self.folder}: the accelerator has no ranges, so there is one design. Use front().")
+        return table
+
+    def _of_stage(self, stage: Stage | None) -> tuple[tuple[Result, ...], list[Result]]:
+        """All results, and those of a stage."""
         results = self.results()
         if stage is None:
             stage = final_stage(results)
         check_one_of("stage", stage, ("ptq", "qat"))
-        return believed_front([r for r in results if r.stage == stage], self.objectives, self.beliefs(results))
+        return results, [result for result in results if result.stage == stage]
 
     def beliefs(self, results: Sequence[Result] | None = None) -> dict[int, Belief]:
         """Number of a result -> posterior mean and 95 % interval of its accuracy; none with Optuna's samplers.
@@ -319,10 +373,20 @@ class Study:
     def pick(self, rule: Rule = "knee", stage: Stage | None = None) -> Result:
         """One candidate of the front: `knee`, `accurate`, `cheapest`, `{"accuracy": ">=0.95"}` or a number.
 
+        Rules read the accuracies of the front: where they are believed (`beliefs`), not the measured ones. The
+        costs are those on the design that was picked with it, where there are several.
+
         Raises:
             ConfigError: an unknown rule, an empty front, or no candidate within the bounds.
         """
-        return pick(self.front(stage), self.objectives, rule)
+        results, chosen = self._of_stage(stage)
+        beliefs = self.beliefs(results)
+        if self.designs is None:
+            front = front_of_study(None, chosen, self.objectives, beliefs)
+        else:
+            pairs = design_front(self.design_table(), chosen, self.objectives, beliefs)
+            front = tuple(pair.result for pair in pairs)
+        return pick(front, self.objectives, rule, means_of(beliefs))
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per result (`search.front.results.results_frame`)."""
@@ -331,51 +395,10 @@ class Study:
     def __repr__(self) -> str:
         results = self.results()
         done = sum(result.is_done for result in results)
-        return f"Study({self.name!r}, {done} results, {len(results) - done} failed, front {len(self.front())})"
+        found = f"{len(self.designs)} designs" if self.designs else f"front {len(self.front())}"
+        return f"Study({self.name!r}, {done} results, {len(results) - done} failed, {found})"
 
 
 def final_stage(results: Sequence[Result]) -> Stage:
     """`qat` where a QAT run succeeded, else `ptq`."""
     return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"
-
-
-def as_accelerators(
-    accelerator: Accelerator | str | Sequence[Accelerator | str] | None,
-) -> tuple[Accelerator, ...]:
-    """One, several or none, loaded.
-
-    Raises:
-        ConfigError: two have the same name.
-    """
-    given: Sequence[Accelerator | str]
-    if accelerator is None:
-        given = ()
-    elif isinstance(accelerator, Sequence) and not isinstance(accelerator, str):
-        given = accelerator
-    else:
-        given = (accelerator,)
-    chips = tuple(load_accelerator(item) if isinstance(item, str) else item for item in given)
-    names = [chip.name for chip in chips]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ConfigError(f"accelerator: each name may be given once, but got {', '.join(names)}. Rename one.")
-    return chips
-
-
-def _check_priced(objectives: Sequence[Objective], chips: Sequence[Accelerator], *, has_table: bool) -> None:
-    further = {chip.name: chip for chip in chips[1:]}
-    for objective in objectives:
-        name = objective.name.partition("@")[2]
-        if name and name not in further:
-            raise ConfigError(
-                f"objectives: {objective.name} needs a further accelerator of that name, but there are "
-                f"{', '.join(further) or 'none'}. The first is meant by plain names.{did_you_mean(name, further)}"
-            )
-        chip = further[name] if name else (chips[0] if chips else None)
-        if objective.needs_accelerator and chip is None and not has_table:
-            raise ConfigError(f"objectives: {objective.name} needs an accelerator. Give one, such as 'eyeriss'.")
-        if objective.key.startswith("energy_pj") and chip is not None and not has_energies(chip):
-            raise ConfigError(
-                f"objectives: energy needs energies, but {chip.name!r} has none: every candidate would cost 0 pJ. "
-                "Use latency."
-            )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hwmodel import load_accelerator
+from hwmodel import load_accelerator, load_designs
 from search import read_spec
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +28,10 @@ def test_an_example_runs(path, tmp_path):
 
 def test_the_files_of_the_examples_are_valid():
     assert load_accelerator(ROOT / "examples" / "my_chip.yaml").num_pes == 64
+    designs = load_designs(ROOT / "examples" / "npu_ranges.yaml")
+    assert len(designs) == 12
+    assert designs.has_area
+    assert designs.notes == ()
     assert read_spec(ROOT / "examples" / "demo.yaml").name == "demo"
 
 

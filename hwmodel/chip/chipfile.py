@@ -178,7 +178,7 @@ class _Vector(Schema):
 
 
 class ChipFile(Schema):
-    """One file."""
+    """One file. `sweep` is taken out before (`hwmodel.chip.sweep`): one chip has no ranges."""
 
     name: Said
     kind: Literal["spatial", "loop_nest", "gpu", "cpu"] = "spatial"
@@ -203,6 +203,7 @@ class ChipFile(Schema):
     timing: TimingSection | None = None
     roofline: RooflineSection | None = None
     notes: tuple[str, ...] = ()
+    sweep: None = None
 
     @model_validator(mode="after")
     def _check(self) -> ChipFile:

@@ -13,7 +13,7 @@ from hwmodel.chip.rules import check_possible
 from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
-from hwmodel.chip.yamlfile import read_yaml
+from hwmodel.chip.yamlfile import Document, read_document
 from hwmodel.errors import AcceleratorError, nearest
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, Bits
 
@@ -25,12 +25,37 @@ def list_accelerators() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+#: Section of a chip file that makes it many chips.
+SWEEP = "sweep"
+
+
 @cache
 def _load(path: Path, _modified: float) -> Accelerator:
-    builder = _Builder(read_yaml(path, ChipFile, AcceleratorError), path)
-    chip = builder.build()
-    check_possible(chip, builder.fail)
-    return chip
+    document = read_document(path, AcceleratorError)
+    if SWEEP in document.data:
+        raise AcceleratorError(
+            f"{document.at((SWEEP,))} has ranges, so it is many designs, and one is needed here. hwmodel search "
+            f"takes them all as its accelerator, hwmodel explore --run RUN --hw {path} prices a run on each, and "
+            "load_designs(path) lists them."
+        )
+    return build_chip(document, document.validated(ChipFile))
+
+
+def build_chip(document: Document, chip: ChipFile, note: str = "") -> Accelerator:
+    """The accelerator of a validated file.
+
+    Args:
+        document: where it was read.
+        chip: what it says.
+        note: ends every message.
+
+    Raises:
+        AcceleratorError: the sections do not add up to a machine.
+    """
+    builder = _Builder(chip, document, note)
+    built = builder.build()
+    check_possible(built, builder.fail)
+    return built
 
 
 def load_accelerator(name: str | Path) -> Accelerator:
@@ -41,7 +66,18 @@ def load_accelerator(name: str | Path) -> Accelerator:
 
     Raises:
         AcceleratorError: no preset has the name (the nearest is offered), or the file breaks a rule
-            (message: `file:line:column`, the rule, the value, the fix).
+            (message: `file:line:column`, the rule, the value, the fix), or has ranges
+            (`hwmodel.chip.sweep.load_designs`).
+    """
+    path = chip_path(name)
+    return _load(path, path.stat().st_mtime)
+
+
+def chip_path(name: str | Path) -> Path:
+    """The file of a preset, or the path itself.
+
+    Raises:
+        AcceleratorError: no preset has the name (the nearest is offered), or there is no such file.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -52,21 +88,21 @@ def load_accelerator(name: str | Path) -> Accelerator:
             raise AcceleratorError(f"No accelerator {str(name)!r}. {hint}hwmodel hw list shows all.")
     elif not path.is_file():
         raise AcceleratorError(f"{path}: no such file. hwmodel hw list shows the accelerators that have a name.")
-    return _load(path, path.stat().st_mtime)
+    return path
 
 
 class _Builder:
     """Turns a validated file into an `Accelerator`; checks what one field alone cannot tell."""
 
-    def __init__(self, chip: ChipFile, path: Path) -> None:
+    def __init__(self, chip: ChipFile, document: Document, note: str) -> None:
         self.chip = chip
-        self.path = path
-        self.lines = path.read_text(encoding="utf-8-sig").splitlines()
+        self.place, self.note = document.place, note
+        self.lines = document.text.splitlines()
 
     def fail(self, key: str, message: str) -> AcceleratorError:
         """An error placed at the first line that mentions `key`."""
         line = next((n for n, text in enumerate(self.lines, 1) if key in text), 1)
-        return AcceleratorError(f"{self.path}:{line} {message}")
+        return AcceleratorError(f"{self.place}:{line} {message}{self.note}")
 
     def build(self) -> Accelerator:
         chip = self.chip

@@ -50,13 +50,13 @@ USUAL: dict[tuple[str, str], float] = {
     ("mac_rate", "TFLOP/s"): 5e11, ("mac_rate", "TOP/s"): 5e11,
 }  # fmt: skip
 
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 #: `um^2`, `mm**2`, `mm²`; never a number: a file states a quantity, it does not compute one.
 _FACTOR = r"[^\W\d_]{1,24}(?:\s?(?:\^|\*\*)\s?[1-9]|[²³])?"
 #: `bit`, or `(64 bit)` where an energy is stated per word.
 _PER = rf"{_FACTOR}|\(\s*(?P<per>(?!0)\d{{1,9}})?\s*(?P<word>{_FACTOR})\s*\)"
-_BARE = re.compile(rf"\s*{_NUMBER}\s*")
-_QUANTITY = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>{_FACTOR})\s*(?:/\s*(?P<divisor>{_PER}))?\s*")
+_BARE = re.compile(rf"\s*{NUMBER}\s*")
+_QUANTITY = re.compile(rf"\s*(?P<number>{NUMBER})\s*(?P<unit>{_FACTOR})\s*(?:/\s*(?P<divisor>{_PER}))?\s*")
 #: Characters of a quantity.
 MAX_LENGTH = 100
 #: Base units: beyond them nothing is a machine, and a product of a few of them is still finite.

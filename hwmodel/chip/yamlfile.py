@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -21,7 +22,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from hwmodel.chip.yamllimits import INTEGER_LIMIT, MAX_BYTES, LimitedComposer, LimitedScanner, check_text, cut
 from hwmodel.errors import ConfigError, HwModelError, did_you_mean
 
-__all__ = ["Field", "Schema", "dump_yaml", "field_validator", "model_validator", "parse_yaml", "read_yaml"]
+__all__ = [
+    "Document", "Field", "Location", "Schema", "dump_yaml", "field_validator", "model_validator", "parse_document",
+    "parse_yaml", "read_document", "read_yaml",
+]  # fmt: skip
 
 
 class Schema(BaseModel):
@@ -36,6 +40,60 @@ Location = tuple[int | str, ...]
 MAX_PROBLEMS = 20
 
 
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A YAML file that was read but not validated.
+
+    Attributes:
+        place: its name in messages.
+        text: as it was read.
+        tree: what it says, with the positions of everything.
+        data: the same as plain values.
+        error: the class to raise.
+    """
+
+    place: str
+    text: str
+    tree: Any
+    data: dict[str, Any]
+    error: type[HwModelError]
+
+    def at(self, location: Location) -> str:
+        """`file:line:column` of the deepest part of a location that the file has."""
+        line, column = _position(self.tree, location)
+        return f"{self.place}:{line}:{column}"
+
+    def validated(
+        self,
+        model: type[Model],
+        data: Mapping[str, Any] | None = None,
+        *,
+        moved: Mapping[Location, Location] | None = None,
+        note: str = "",
+    ) -> Model:
+        """The file as a record.
+
+        Args:
+            model: the pydantic model of its top level.
+            data: other values than its own; messages place them where the file has them.
+            moved: where else in the file such a value stands.
+            note: ends every message.
+
+        Raises:
+            HwModelError: (`error`) an unknown key or an invalid value.
+        """
+        try:
+            return model.model_validate(self.data if data is None else data)
+        except ValidationError as problem:
+            found = (
+                _message(details, self.tree, model, self.place, moved or {}) + note for details in problem.errors()
+            )
+            messages = list(dict.fromkeys(found))
+            if len(messages) > MAX_PROBLEMS:
+                messages[MAX_PROBLEMS:] = [f"{self.place}: and {len(messages) - MAX_PROBLEMS} more"]
+            raise self.error("\n".join(messages)) from None
+
+
 def read_yaml(path: str | Path, model: type[Model], error: type[HwModelError] = ConfigError) -> Model:
     """Read and validate one YAML file.
 
@@ -48,6 +106,22 @@ def read_yaml(path: str | Path, model: type[Model], error: type[HwModelError] = 
         HwModelError: (as `error`) the file is absent, is not YAML, breaks a limit, sets a key twice, has an unknown
             key or an invalid value. The message starts with `file:line:column` and ends with the fix.
     """
+    return read_document(path, error).validated(model)
+
+
+def parse_yaml(
+    text: str, model: type[Model], place: str = "<text>", error: type[HwModelError] = ConfigError
+) -> Model:
+    """As `read_yaml`, from text; `place` stands for the file name in messages."""
+    return parse_document(text, place, error).validated(model)
+
+
+def read_document(path: str | Path, error: type[HwModelError] = ConfigError) -> Document:
+    """Read one YAML file, whatever its keys.
+
+    Raises:
+        HwModelError: as `read_yaml`, but for keys and values.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -56,26 +130,20 @@ def read_yaml(path: str | Path, model: type[Model], error: type[HwModelError] = 
         raise error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
     except UnicodeDecodeError as problem:
         raise error(f"{path}: is not UTF-8 text (byte {problem.start})") from problem
-    return parse_yaml(text, model, place=str(path), error=error)
+    return parse_document(text, str(path), error)
 
 
-def parse_yaml(
-    text: str, model: type[Model], place: str = "<text>", error: type[HwModelError] = ConfigError
-) -> Model:
-    """As `read_yaml`, from text; `place` stands for the file name in messages."""
+def parse_document(text: str, place: str = "<text>", error: type[HwModelError] = ConfigError) -> Document:
+    """As `read_document`, from text."""
     tree = _load(text, place, error)
     if not isinstance(tree, Mapping):
         raise error(f"{place}:1 must be a mapping of keys to values, but is {_kind(tree)}")
     try:
-        return model.model_validate(_plain(tree, ()))
+        data = _plain(tree, ())
     except _NotPlainError as problem:
         line, column = _position(tree, problem.location)
         raise error(f"{place}:{line}:{column} {_path(problem.location)}: {problem}") from None
-    except ValidationError as problem:
-        messages = list(dict.fromkeys(_message(details, tree, model, place) for details in problem.errors()))
-        if len(messages) > MAX_PROBLEMS:
-            messages[MAX_PROBLEMS:] = [f"{place}: and {len(messages) - MAX_PROBLEMS} more"]
-        raise error("\n".join(messages)) from None
+    return Document(place=place, text=text, tree=tree, data=data, error=error)
 
 
 def dump_yaml(data: Mapping[str, Any], header: str = "") -> str:
@@ -193,9 +261,12 @@ def _path(location: Location) -> str:
     return text
 
 
-def _message(details: ErrorDetails, tree: Any, model: type[BaseModel], place: str) -> str:
+def _message(
+    details: ErrorDetails, tree: Any, model: type[BaseModel], place: str, moved: Mapping[Location, Location]
+) -> str:
     location = details["loc"]
-    line, column = _position(tree, location)
+    stated = next((moved[location[:n]] for n in range(len(location), 0, -1) if location[:n] in moved), location)
+    line, column = _position(tree, stated)
     where = f"{place}:{line}:{column}"
     inside = f" in {_path(location[:-1])}" if len(location) > 1 else ""
     if details["type"] == "extra_forbidden":

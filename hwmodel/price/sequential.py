@@ -17,7 +17,7 @@ def price_operations(task: Task, machine: LoopNest, *, last: bool) -> LayerPrice
     Args:
         task: on a sequential machine.
         machine: its operations per innermost iteration.
-        last: it is the last layer of its network (`bias_additions: last` counts one per output, with or without a bias).
+        last: it is the last layer of its network (`bias_additions: last` counts one per output, biased or not).
 
     Returns:
         Energy keyed ("mul", "") and ("add", ""); a cycle per operation; no traffic.

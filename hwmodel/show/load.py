@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from hwmodel.network.names import times
+from hwmodel.show.quantities import quantity
 
 if TYPE_CHECKING:
     from hwmodel.price.results import NetworkCost
@@ -19,6 +20,6 @@ def load_lines(cost: NetworkCost) -> list[str]:
     reading = sum(item.layer.weights > 0 for item in cost.layers)
     return [
         f"weights of {len(load.layers)} of {times(reading, 'layer')} stay in {load.memory} "
-        f"({math.ceil(load.bits / 8):,} B): loaded once for {load.energy_pj:,.0f} pJ in {load.cycles:,} cycles, "
-        "which no total has"
+        f"({math.ceil(load.bits / 8):,} B): loaded once for {quantity(load.energy_pj * 1e-12, 'J')} in "
+        f"{load.cycles:,} cycles, which no total has"
     ]

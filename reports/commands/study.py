@@ -105,8 +105,12 @@ def report(run: RunArgument, pick: PickOption = None, json: JsonOption = False) 
 def pick(
     run: RunArgument,
     rule: Annotated[str, typer.Argument(metavar="RULE", help=f"{PICK_RULES}.", show_default=False)],
+    design: Annotated[
+        int | None,
+        typer.Option("--design", min=0, help="On this design, where the chip has several.", show_default=False),
+    ] = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Choose another point of the front: best.yaml, its weights, the tables and the report follow."""
-    jobs.pick(run=run, rule=rule, device=device, json=json)
+    jobs.pick(run=run, rule=rule, design=design, device=device, json=json)

@@ -14,6 +14,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from reports.experiments.record import Record, today, versions
 from reports.experiments.steps import Steps
+from reports.figures.rows import flat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -178,29 +179,6 @@ _FILES = {
     "mnist": ("mnist.npz", "mnist"),
     "text": ("tinyshakespeare.txt", "text.txt"),
 }
-
-
-def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of plain values: an accuracy as its share, the ends of its interval, and the images it was counted on.
-
-    Raises:
-        ConfigError: a value that is no number, text or accuracy.
-    """
-    from workloads.training import Accuracy
-
-    found: dict[str, Any] = {}
-    for key, value in row.items():
-        if isinstance(value, Accuracy):
-            interval = value.interval
-            found |= {
-                key: round(value.value, 6), f"{key}_low": round(interval.low, 4),
-                f"{key}_high": round(interval.high, 4), f"{key}_images": value.total,
-            }  # fmt: skip
-        elif value is None or isinstance(value, (bool, int, float, str)):
-            found[key] = value
-        else:
-            raise ConfigError(f"column {key!r}: must be a number, a text or an accuracy, but is {value!r:.60}.")
-    return found
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

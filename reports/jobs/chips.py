@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwmodel import list_accelerators, load_accelerator
+from hwmodel import list_accelerators, load_accelerator, load_designs
+from hwmodel.chip.sweep.designs import has_ranges
 from hwmodel.errors import AcceleratorError
-from hwmodel.network.names import OK
+from hwmodel.network.names import OK, WARNING
 from reports.terminal.chips import (
     area_data,
     area_lines,
     chip_data,
     chip_lines,
+    designs_table,
     energy_lines,
     list_table,
     memory_data,
@@ -51,8 +53,26 @@ def check_chip(*, file: Path, json: bool) -> None:
         raise AcceleratorError(
             f"{file}: must be a .yaml file. hwmodel hw show NAME shows the ones that have a name."
         )
+    if has_ranges(file):
+        _check_designs(file, json=json)
+        return
     chip = load_accelerator(file)
     if json:
         emit_json({"file": str(file), "valid": True, "name": chip.name, **chip_data(chip)})
         return
     print_lines(make_console(), [(OK, f"{file} is valid"), *chip_lines(chip)])
+
+
+def _check_designs(file: Path, *, json: bool) -> None:
+    """Of a file with ranges every design is checked."""
+    designs = load_designs(file)
+    if json:
+        rows = [{"number": d.number, "values": dict(d.values), **chip_data(d.accelerator)} for d in designs]
+        emit_json(
+            {"file": str(file), "valid": True, "name": designs.name, "notes": list(designs.notes), "designs": rows}
+        )
+        return
+    console = make_console()
+    print_lines(console, [(OK, f"{file} is valid: {len(designs)} designs of {designs.name}")])
+    console.print(designs_table(designs, console.width))
+    print_lines(console, [(WARNING, note) for note in designs.notes])

@@ -29,15 +29,15 @@ def check_csv(csv: str | None, *, json: bool) -> None:
         raise typer.BadParameter("give either --csv - or --json: both go to stdout", param_hint="--csv")
 
 
-def write_csv(frame: pd.DataFrame, csv: str) -> None:
-    """A frame as CSV into a file, or on stdout where that is `-`."""
+def write_csv(frame: pd.DataFrame, csv: str, what: str = "layers") -> None:
+    """A frame, one row for each of `what`, as CSV into a file, or on stdout where that is `-`."""
     text = csv_text(frame)
     if csv == "-":
         emit(text.removesuffix("\n"))
     else:
         with writing(csv, "--csv"):
             write_atomic(csv, text)
-        say(f"{csv}: {len(frame)} layers")
+        say(f"{csv}: {len(frame)} {what}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 from reports.jobs.reporting import reported, show
 from reports.page.html import REPORT
 from reports.run.folder import Run
-from reports.run.metrics import known_costs, scored_text, write_cost
+from reports.run.metrics import known_costs, picked_text
 from reports.terminal.console import emit_json, make_console, say
 from reports.terminal.tables import print_lines
 from search.job import finish_pick, pick_job
@@ -19,10 +19,10 @@ from search.ledger import LEDGER
 from search.outputs import BEST, picked_number
 
 
-def pick(*, run: Path, rule: str, device: str | None, json: bool) -> None:
+def pick(*, run: Path, rule: str, design: int | None, device: str | None, json: bool) -> None:
     """Choose another candidate; weights, tables, `best.yaml` and the page follow."""
     before = picked_number(run)
-    pick_job(run, rule, device=device)
+    pick_job(run, rule, design=design, device=device)
     found = reported(run)
     if json:
         emit_json(_data(found, before))
@@ -62,9 +62,9 @@ def _lines(run: Run, before: int | None) -> list[str]:
     """What is picked now, what ties with it, and what follows it; the last line says what to type next."""
     row = run.picked_row
     was = "" if before is None else " (as before)" if before == row["number"] else f" (was #{before})"
-    costs = [write_cost(cost, row[cost.key]) + (" bits" if cost.shown[0] == "bit" else "") for cost in _shown(run)]
-    lines = [f"#{row['number']} picked{was}: {', '.join([scored_text(row, 'accuracy'), *costs])}{_saving(run)}"]
-    ties = [f"#{number}" for number in run.candidates.loc[run.candidates["tie"], "number"]]
+    costs = [cost.written(row[cost.key]) + (" bits" if cost.shown[0] == "bit" else "") for cost in _shown(run)]
+    lines = [f"#{row['number']} picked{was}: {', '.join([picked_text(row), *costs])}{_saving(run)}"]
+    ties = [f"#{number}" for number in run.candidates.loc[run.candidates["tie"], "number"].unique()]
     if ties:
         lines.append(f"In accuracy a tie with {', '.join(ties)} of the front: their 95 % intervals overlap.")
     folder = shlex.quote(str(run.folder))
@@ -91,8 +91,8 @@ def _data(run: Run, before: int | None) -> dict[str, Any]:
     row = run.picked_row
     return {
         "run": str(run.folder), "picked": int(row["number"]), "was": before, "accuracy": row["accuracy"],
-        "low": row["accuracy_low"], "high": row["accuracy_high"],
-        "ties": [int(number) for number in run.candidates.loc[run.candidates["tie"], "number"]],
+        "low": row["accuracy_low"], "high": row["accuracy_high"], "believed": row["believed"],
+        "ties": [int(number) for number in run.candidates.loc[run.candidates["tie"], "number"].unique()],
         "costs": {cost.key: row[cost.key] for cost in known_costs(run.candidates)},
         "config": f"{run.folder}/{BEST}", "report": f"{run.folder}/{REPORT}",
     }  # fmt: skip

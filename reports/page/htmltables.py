@@ -19,7 +19,6 @@ from reports.run.metrics import (
     points,
     seeds_text,
     share_text,
-    write_cost,
 )
 from search.front.costs import Cost
 
@@ -88,9 +87,7 @@ def comparison_table(
     ]
     for cost in costs:
         before, after = baseline[cost.key], picked[cost.key]
-        rows.append(
-            Row(cells=[cost.label, write_cost(cost, before), write_cost(cost, after), change(after, before)])
-        )
+        rows.append(Row(cells=[cost.label, cost.written(before), cost.written(after), change(after, before)]))
     return HtmlTable(columns=columns("<", name, "Picked", "Change"), rows=rows)
 
 
@@ -122,7 +119,7 @@ def front_table(candidates: pd.DataFrame, float_accuracy: float | None) -> HtmlT
         cells = [
             str(row["number"]),
             "picked" if row["picked"] else "tie" if row["tie"] else "",
-            *(write_cost(cost, row[cost.key]) for cost in costs),
+            *(cost.written(row[cost.key]) for cost in costs),
             units.percent(float_accuracy),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
@@ -158,7 +155,7 @@ def _candidate_row(row: Mapping[str, Any], costs: Sequence[Cost], has_errors: bo
         str(row["stage"]).upper(),
         str(row["origin"]),
         "failed" if failed else units.percent(row["accuracy"]),
-        *(write_cost(cost, row[cost.key]) for cost in costs),
+        *(cost.written(row[cost.key]) for cost in costs),
         units.seconds(row.get("wall_s")),
         str(row["key"])[:8],
         *([str(row["error"])[:400]] if has_errors else []),

@@ -7,7 +7,7 @@ import shlex
 
 from reports import units
 from reports.run.folder import Run
-from reports.run.metrics import change, float_test_text, interval_text, known_costs, seeds_text, write_cost
+from reports.run.metrics import change, float_test_text, interval_text, known_costs, seeds_text
 
 
 def cards(run: Run) -> list[dict[str, str]]:
@@ -21,7 +21,7 @@ def cards(run: Run) -> list[dict[str, str]]:
     for cost in known_costs(run.candidates)[:4]:
         value = picked[cost.key]
         note = "" if baseline is None else f"{change(value, baseline[cost.key])} than {run.baseline_name}"
-        found.append(_card(cost.label, write_cost(cost, value), note))
+        found.append(_card(cost.label, cost.written(value), note))
     return found
 
 
@@ -32,6 +32,8 @@ def _card(label: str, value: str, note: str) -> dict[str, str]:
 def _accuracy_note(run: Run) -> str:
     interval = interval_text(run.picked_row, "accuracy")
     parts = [f"95 %: {interval}" if interval else "no count of images, so no interval"]
+    if math.isfinite(run.picked_row["believed"]):
+        parts.append(f"believed {units.percent(run.picked_row['believed'])}")
     if run.float_accuracy is not None:
         score = run.float_accuracy
         parts.append(f"float {units.percent(score.value)} ({score.interval})")

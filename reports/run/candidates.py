@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reports.run.designs import OnDesign
 from search.front.costs import in_tables
 from search.front.objective import resolve_objectives
 from search.front.results import Result, results_frame, ties_of
@@ -30,6 +31,7 @@ def candidate_frame(
     objectives: Sequence[str],
     picked: int = -1,
     beliefs: Mapping[int, Belief] = NO_BELIEFS,
+    pairs: Sequence[OnDesign] = (),
 ) -> pd.DataFrame:
     """Every result of a study as a row, the front over `objectives` marked.
 
@@ -40,17 +42,25 @@ def candidate_frame(
         objectives: names, accuracy among them.
         picked: number of the candidate that was picked.
         beliefs: by number of a result; they decide the front (`search.propose.posterior`).
+        pairs: the front of a finished run on several designs: a result on it has a row for each of its designs, and
+            the column `design` says which; the costs of other rows are those on their reference design.
 
     Returns:
         The columns of `search.front.results.results_frame`, and `front`, `picked`, `tie` (on the front, with an
         accuracy not told apart from that of the picked one), `ptq_accuracy`, `qat_accuracy` (of the same
         configuration in either stage), `believed` and the ends of its interval, and the empty ones of `COLUMNS`.
     """
-    frame = completed(results_frame(results))
-    front = front_of(results, objectives, beliefs)
+    front: Sequence[Result] = [pair.result for pair in pairs] or front_of(results, objectives, beliefs)
     chosen = next((result for result in results if result.number == picked), None)
-    frame["front"] = frame["number"].isin([result.number for result in front])
+    on_front = {result.number for result in front}
+    if pairs:
+        results = [*(result for result in results if result.number not in on_front), *front]
+    frame = completed(results_frame(results))
+    frame["front"] = frame["number"].isin(on_front)
     frame["picked"] = frame["number"] == picked
+    if pairs:
+        frame["design"] = [*([-1] * (len(results) - len(pairs))), *(pair.design for pair in pairs)]
+        frame["picked"] = [*([False] * (len(results) - len(pairs))), *(pair.is_picked for pair in pairs)]
     frame["tie"] = frame["number"].isin(() if chosen is None else ties_of(chosen, front))
     for name, value in believed_columns(beliefs, frame["number"]).items():
         frame[name] = value

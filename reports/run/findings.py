@@ -14,7 +14,7 @@ def finding(run: Run) -> str:
     """One sentence on what the search found; what the images do not tell apart is called a tie."""
     candidates, picked = run.candidates, run.picked_row
     failed = int((candidates["status"] == "failed").sum())
-    scored = f"{len(candidates) - failed} scores of {candidates['key'].nunique()} configurations"
+    scored = f"{candidates['number'].nunique() - failed} scores of {candidates['key'].nunique()} configurations"
     tail = f", {failed} failed" if failed else ""
     if picked is None:
         return f"{scored}{tail}. No configuration is picked yet."
@@ -58,7 +58,7 @@ def _beside_uniform(run: Run) -> str:
 
 def _ties(run: Run) -> str:
     """Which of the front tie with the pick."""
-    numbers = [str(number) for number in run.candidates.loc[run.candidates["tie"], "number"]]
+    numbers = [str(number) for number in run.candidates.loc[run.candidates["tie"], "number"].unique()]
     if not numbers:
         return ""
     return f" In accuracy it ties with {', '.join(numbers)} of the front."

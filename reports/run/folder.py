@@ -10,15 +10,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwmodel import evaluate, load_accelerator
+from hwmodel import evaluate, load_accelerator, load_designs
+from hwmodel.chip.sweep.designs import Designs, has_ranges
 from hwmodel.chip.yamlfile import read_yaml
 from hwmodel.csvfile import read_csv
 from hwmodel.errors import ConfigError
 from hwmodel.network.graph import LayerGraph
 from reports.run.baselines import most_precise, nearest_uniform
 from reports.run.candidates import candidate_frame, completed, front_of
+from reports.run.designs import designs_data, on_designs
 from reports.run.method import method_items
 from reports.run.warnings import accuracy_warnings, run_warnings
+from search.codesign.outputs import CHIP
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
 from search.front.objective import resolve_objectives
 from search.front.picking import pick
@@ -27,7 +30,7 @@ from search.guard.manifest import read_manifest
 from search.ledger import read_results
 from search.materials import read_float_accuracy
 from search.outputs import LAYERS
-from search.propose.posterior import Belief, read_beliefs
+from search.propose.posterior import Belief, means_of, read_beliefs
 from search.spec import SearchSpec
 from workloads.compress import CompressionConfig, ConfigFile, average_precision, precision_definition, read_config
 
@@ -63,6 +66,7 @@ class Run:
         subtitle: one line under the title.
         version: of hwmodel, now.
         has_config: the picked configuration is in `best.yaml`.
+        designs: of a chip file with ranges: how many, their paths, and the values of the picked one.
     """
 
     folder: Path
@@ -86,6 +90,7 @@ class Run:
     subtitle: str = ""
     version: str = ""
     has_config: bool = False
+    designs: Mapping[str, Any] | None = None
 
 
 def read_run(source: Any) -> Run:
@@ -105,14 +110,18 @@ def read_run(source: Any) -> Run:
     spec = read_yaml(folder / "config.yaml", SearchSpec) if (folder / "config.yaml").exists() else None
     best = read_config(folder / "best.yaml") if (folder / "best.yaml").exists() else None
     graph = _graph(folder, study)
-    chip = _accelerator(spec, study)
+    source_chip = _accelerator(spec, study)
+    pairs = on_designs(folder, results) if isinstance(source_chip, Designs) else ()
+    chip = _picked_chip(folder) if isinstance(source_chip, Designs) else source_chip
     objectives = tuple(manifest.get("objectives", ("accuracy", "avg_w_bits")))
     beliefs = read_beliefs(folder, results, resolve_objectives(objectives))
     picked = _picked(results, objectives, best, beliefs)
     tests = read_tests(folder)
     float_accuracy, float_test = read_float_accuracy(folder), summarize(tests, "float", "float")
     candidates = _with_tests(
-        candidate_frame(results, objectives, -1 if picked is None else picked.number, beliefs), results, tests
+        candidate_frame(results, objectives, -1 if picked is None else picked.number, beliefs, pairs),
+        results,
+        tests,
     )
     candidates.attrs["float_accuracy"] = None if float_accuracy is None else float_accuracy.value
     baseline, baseline_name = most_precise(results, picked)
@@ -140,12 +149,16 @@ def read_run(source: Any) -> Run:
         precision_definition=_sentence(precision_definition()),
         method=method_items(spec, best, tests, float_accuracy),
         warnings=[
-            *run_warnings(spec, results, tests, manifest, chip, notes, folder=folder),
-            *accuracy_warnings(spec, best, results, tests, float_accuracy, objectives, beliefs),
+            *run_warnings(spec, results, tests, manifest, source_chip, notes, folder=folder),
+            *(source_chip.notes if isinstance(source_chip, Designs) else ()),
+            *accuracy_warnings(
+                spec, best, results, tests, float_accuracy, objectives, beliefs, [pair.result for pair in pairs]
+            ),
         ],
         subtitle=_subtitle(spec, results, manifest),
         version=version("hwmodel"),
         has_config=best is not None,
+        designs=designs_data(source_chip, best) if isinstance(source_chip, Designs) else None,
     )
 
 
@@ -179,11 +192,20 @@ def _graph(folder: Path, study: Any) -> LayerGraph:
     return graph
 
 
-def _accelerator(spec: SearchSpec | None, study: Any) -> Accelerator | None:
-    if spec is not None:
-        return None if spec.accelerator is None else load_accelerator(spec.accelerator)
-    chip: Accelerator | None = getattr(study, "accelerator", None)
-    return chip
+def _accelerator(spec: SearchSpec | None, study: Any) -> Accelerator | Designs | None:
+    if spec is None:
+        found: Accelerator | Designs | None = getattr(study, "designs", None) or getattr(study, "accelerator", None)
+        return found
+    if spec.accelerator is None:
+        return None
+    swept = not spec.accelerators and has_ranges(spec.accelerator)
+    return load_designs(spec.accelerator) if swept else load_accelerator(spec.accelerator)
+
+
+def _picked_chip(folder: Path) -> Accelerator | None:
+    """The picked design of a chip file with ranges; None before there is one."""
+    path = folder / CHIP
+    return load_accelerator(path) if path.exists() else None
 
 
 def _picked(
@@ -199,7 +221,7 @@ def _picked(
         if found:
             return found[0]
     front = front_of(results, objectives, beliefs)
-    return pick(front, resolve_objectives(objectives)) if front else None
+    return pick(front, resolve_objectives(objectives), accuracies=means_of(beliefs)) if front else None
 
 
 def _with_tests(frame: pd.DataFrame, results: Sequence[Result], tests: Sequence[FinalRecord]) -> pd.DataFrame:
@@ -220,7 +242,11 @@ def _with_tests(frame: pd.DataFrame, results: Sequence[Result], tests: Sequence[
 
 
 def _row(frame: pd.DataFrame, result: Result | None) -> Any:
-    return None if result is None else frame[frame["number"] == result.number].iloc[0]
+    """The row of a result, on the picked design where it stands on several."""
+    if result is None:
+        return None
+    rows = frame[frame["number"] == result.number]
+    return (rows[rows["picked"]] if rows["picked"].any() else rows).iloc[0]
 
 
 def _layers(graph: LayerGraph, config: CompressionConfig, cost: NetworkCost | None) -> pd.DataFrame:

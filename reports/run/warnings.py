@@ -18,6 +18,7 @@ from workloads.training.chance import gap_note
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
+    from hwmodel.chip.sweep.designs import Designs
     from search.spec import SearchSpec
     from workloads.compress import ConfigFile
 
@@ -27,7 +28,7 @@ def run_warnings(
     results: Sequence[Result],
     tests: Sequence[FinalRecord],
     manifest: Mapping[str, Any],
-    chip: Accelerator | None,
+    chip: Accelerator | Designs | None,
     notes: Sequence[str],
     *,
     folder: Path,
@@ -60,7 +61,7 @@ def _unfinished(
     ]
 
 
-def _changed(manifest: Mapping[str, Any], chip: Accelerator | None) -> list[str]:
+def _changed(manifest: Mapping[str, Any], chip: Accelerator | Designs | None) -> list[str]:
     used = str(manifest.get("accelerator", ""))
     if chip is None or not used or chip.fingerprint in used or "(" not in used:
         return []
@@ -89,6 +90,7 @@ def accuracy_warnings(
     float_accuracy: Accuracy | None,
     objectives: Sequence[str],
     beliefs: Mapping[int, Belief] = NO_BELIEFS,
+    pairs: Sequence[Result] = (),
 ) -> list[str]:
     """What limits the accuracies: memory instead of validation, scores without counts, a rule that none met."""
     found = []
@@ -102,9 +104,9 @@ def accuracy_warnings(
             f"{len(bare)} of {len(results)} scores are fractions without a count of images: they have no interval, "
             "and which of them tie is not known."
         )
-    front = front_of(results, objectives, beliefs)
+    front = pairs or front_of(results, objectives, beliefs)
     if spec is not None and front and tests:
-        found.append(pick_or_knee(front, resolve_objectives(objectives), spec.pick_rule)[1])
+        found.append(pick_or_knee(front, resolve_objectives(objectives), spec.pick_rule, beliefs)[1])
     return [text for text in found if text]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hwmodel.chip.accelerator import Accelerator
+    from hwmodel.chip.sweep.designs import Designs
 
 
 def list_table(chips: Mapping[str, Accelerator], width: int) -> Table:
@@ -27,6 +28,16 @@ def list_table(chips: Mapping[str, Accelerator], width: int) -> Table:
             safe_text(name, "bold"), f"{native.w}/{native.i}", str(chip.num_pes), units.frequency(chip.clock_hz),
             safe_text(chip.description),
         )  # fmt: skip
+    return table
+
+
+def designs_table(designs: Designs, width: int) -> Table:
+    """One row per design: what is swept, its PEs and its area where that is known."""
+    table = new_table("Design", *designs.paths, "PEs", "Area [mm²]", width=width)
+    for design in designs:
+        values = (str(design.values[path]) for path in designs.paths)
+        cells = (str(design.number), *values, str(design.accelerator.num_pes), units.number(design.area_mm2))
+        table.add_row(*(safe_text(cell) for cell in cells))
     return table
 
 

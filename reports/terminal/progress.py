@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import safe_name
 from reports import units
-from reports.run.metrics import write_cost
 from reports.terminal.console import is_terminal, make_console, say
 from reports.terminal.interrupts import check
 from reports.terminal.tables import safe_text
@@ -41,7 +40,7 @@ def cost_text(result: Result) -> str:
     if cost is None:
         return "-"
     value = result.costs[cost.key]
-    return f"{value:.2f} bits" if cost.shown[0] == "bit" else write_cost(cost, value)
+    return f"{value:.2f} bits" if cost.shown[0] == "bit" else cost.written(value)
 
 
 def front_text(front: tuple[Result, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.network.names import OK, WARNING
 from reports import units
 from reports.run.candidates import front_rows
+from reports.run.designs import designs_text
 from reports.run.findings import finding
 from reports.run.folder import Run
 from reports.run.frames import records
@@ -21,7 +22,6 @@ from reports.run.metrics import (
     scored_text,
     seeds_text,
     share_text,
-    write_cost,
 )
 from reports.terminal.tables import new_table, safe_text
 
@@ -35,11 +35,20 @@ def front_table(run: Run, width: int = 80) -> Table:
     rows = records(front_rows(run.candidates))
     believes = any(math.isfinite(row["believed"]) for row in rows)
     accuracies = ["PTQ", "QAT", "95 %", *(["Believed"] if believes else []), "Test"]
-    table = new_table("#", *(cost.short or cost.label for cost in costs), *accuracies, "<", width=width)
+    has_designs = "design" in run.candidates.columns
+    table = new_table(
+        "#",
+        *(["Design"] if has_designs else []),
+        *(cost.short or cost.label for cost in costs),
+        *accuracies,
+        "<",
+        width=width,
+    )
     for row in rows:
         cells = [
             str(row["number"]),
-            *(write_cost(cost, row[cost.key]) for cost in costs),
+            *([str(row["design"])] if has_designs else []),
+            *(cost.written(row[cost.key]) for cost in costs),
             units.percent(row["ptq_accuracy"]),
             units.percent(row["qat_accuracy"]),
             interval_text(row, "accuracy") or units.MISSING,
@@ -76,6 +85,8 @@ def precision_table(run: Run, width: int = 80) -> Table:
 def run_lines(run: Run) -> list[tuple[str, str]]:
     """What was found, with the definition of average precision, warnings, and what to type next."""
     lines = [("", finding(run))]
+    if run.designs is not None:
+        lines.append(("", designs_text(run.designs)))
     if run.float_accuracy is not None:
         lines.append(("", f"float model: {run.float_accuracy} on the validation split"))
     if run.picked_row is not None and math.isfinite(run.picked_row["test_accuracy"]):
@@ -113,6 +124,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "picked": None if picked is None else int(picked["number"]),
         "average_precision_bits": run.average_precision,
         "average_precision_definition": run.precision_definition,
+        "designs": run.designs,
         "warnings": list(run.warnings),
         "report": f"{run.folder}/report.html",
         "config": f"{run.folder}/best.yaml" if run.has_config else None,

@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from hwmodel.show.quantities import count, engineering, number, quantity, stripped
+
+#: Units of `Cost.shown` that no prefix goes with.
+WITHOUT_PREFIX = ("bit", "mm²")
 #: Where a cost appears beside files and figures, which hold all. `objective`: it may be searched for, and every
 #: table has it. `page`: the tables of the HTML page. `comparison`: those that are not of the front. `file`: none.
 Role = Literal["objective", "page", "comparison", "file"]
@@ -30,6 +34,8 @@ class Cost:
         shown: unit that people read, and the factor to it: ("J", 1e-12).
         role: where it appears.
         needs_accelerator: it depends on one.
+        needs_designs: it tells the designs of a chip file with ranges apart, and is the same for all configurations
+            on one chip, so it is a cost only there.
         compute: from `hwmodel.table.Totals` or a `NetworkCost`; None reads the attribute `key`. Without an
             accelerator it is given `search.propose.pricing.ModelTotals`.
     """
@@ -44,11 +50,31 @@ class Cost:
     shown: tuple[str, float]
     role: Role = "objective"
     needs_accelerator: bool = True
+    needs_designs: bool = False
     compute: Callable[[Any], float] | None = None
+
+    def is_known(self, totals: Any) -> bool:
+        """Totals have it: a table of several designs whose areas are known."""
+        return not self.needs_designs or hasattr(totals, self.key)
 
     def of(self, totals: Any) -> float:
         """The value for one candidate [unit]."""
         return float(getattr(totals, self.key) if self.compute is None else self.compute(totals))
+
+    def written(self, value: float | None) -> str:
+        """As tables show it: `4.10 mJ`; bits and counts without a unit."""
+        unit, factor = self.shown
+        if unit in WITHOUT_PREFIX:
+            return number(value, 3) + ("" if unit == "bit" or value is None else f" {unit}")
+        return quantity(None if value is None else value * factor, unit) if unit else count(value)
+
+    def in_full(self, value: float) -> str:
+        """In the same unit, with what rounds away in a table: `4.10172 mJ`, `2 ms`, `3.5 bit`."""
+        unit, factor = self.shown
+        if unit in ("", *WITHOUT_PREFIX):
+            return f"{value:.6g} {unit}".rstrip()
+        mantissa, prefix = engineering(value * factor, 6)
+        return f"{stripped(mantissa)} {prefix}{unit}"
 
 
 #: In the order of the columns of the CSV files. Tables show the objectives first (`in_tables`).
@@ -78,6 +104,10 @@ COSTS: tuple[Cost, ...] = (
     Cost(
         key="memory_bits", name="memory", unit="bit", label="Memory", axis="Weights and peak activations",
         note="weights and peak activations", shown=("B", 1 / 8),
+    ),
+    Cost(
+        key="area_mm2", name="area", unit="mm^2", label="Area", axis="Area of the chip", note="of the chip",
+        shown=("mm²", 1.0), needs_designs=True,
     ),
 )  # fmt: skip
 

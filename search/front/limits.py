@@ -15,13 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hwmodel.chip.units import parse_quantity
 from hwmodel.errors import ConfigError
 from search.front.objective import ACCURACY, Objective, objective_named
 
 _LIMIT = re.compile(r"\s*(<=|>=|<|>)\s*(.+?)\s*")
-#: What a unit of `Cost.unit` is called where quantities are parsed.
-_QUANTITIES = {"pJ": "energy", "s": "time", "bit": "size"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +41,7 @@ class Limit:
         return np.asarray(costs < self.most if self.is_strict else costs <= self.most)
 
     def __str__(self) -> str:
-        return (
-            f"{self.objective.name} {'<' if self.is_strict else '<='} {self.most:g} {self.objective.unit}".rstrip()
-        )
+        return f"{self.objective.name} {'<' if self.is_strict else '<='} {self.objective.written(self.most)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +59,10 @@ class Limits:
     def outside(self, costs: Mapping[str, float]) -> tuple[Limit, ...]:
         """The limits that a candidate of these costs breaks."""
         return tuple(limit for limit in self.costs if not limit.holds(costs[limit.objective.key]))
+
+    def __str__(self) -> str:
+        floor = [f"{ACCURACY.name} >= {ACCURACY.written(self.floor)}"] if self.floor else []
+        return ", ".join([*map(str, self.costs), *floor])
 
     def to_dict(self) -> dict[str, str]:
         """As `parse_limits` reads it."""
@@ -114,29 +113,18 @@ def _limit(objective: Objective, bound: str | float) -> Limit:
     if sign.startswith(">"):
         raise ConfigError(f"limits: {objective.name} is a cost: bound it from above, but got {bound!r}.")
     try:
-        most = float(text)
-    except ValueError:
-        most = _quantity(objective, text)
+        most = objective.parsed(text)
+    except ValueError as error:
+        raise ConfigError(f"limits: {objective.name}: {error}") from None
     if not math.isfinite(most):
         raise ConfigError(f"limits: {objective.name} must be finite, but got {bound!r}.")
     return Limit(objective=objective, most=most, is_strict=sign == "<")
 
 
-def _quantity(objective: Objective, text: str) -> float:
-    kind = _QUANTITIES.get(objective.unit)
-    if kind is None:
-        raise ConfigError(f"limits: {objective.name} has no unit, but got {text!r}. Write a number.")
-    try:
-        return parse_quantity(kind, text)
-    except ValueError as error:
-        raise ConfigError(f"limits: {objective.name}: {error}") from None
-
-
 def _floor(bound: str | float) -> float:
     sign, text = _split(ACCURACY.name, bound, ">=")
-    is_percent = text.endswith("%")
     try:
-        value = float(text.removesuffix("%")) / (100.0 if is_percent else 1.0)
+        value = ACCURACY.parsed(text)
     except ValueError:
         value = math.nan
     if sign.startswith("<") or not 0 <= value <= 1:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodel.chip.units import parse_quantity
 from hwmodel.cost import layer_cost
 from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.layer import Dims, Layer
-from search.front.costs import COSTS, at_chip
+from search.front.costs import COSTS, at_chip, cost_named
 from search.front.results import Result
 
 if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
 
 Direction = Literal["maximize", "minimize"]
+#: Number of a result -> the accuracy that counts, where it is not the measured one.
+Accuracies = Mapping[int, float]
+AS_MEASURED: Accuracies = {}
+#: What a unit of `Cost.unit` is called where quantities are parsed.
+_QUANTITIES = {"pJ": "energy", "s": "time", "bit": "size", "mm^2": "area"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +47,43 @@ class Objective:
     label: str
     needs_accelerator: bool
 
-    def value(self, result: Result) -> float:
+    def value(self, result: Result, accuracies: Accuracies = AS_MEASURED) -> float:
         """The value of this objective in a result that is done.
+
+        Args:
+            result: itself.
+            accuracies: by number of a result, what counts in place of measured ones.
 
         Raises:
             ConfigError: the result holds no such cost.
         """
         if not self.key:
-            return result.accuracy
+            return accuracies.get(result.number, result.accuracy)
         if self.key not in result.costs:
             raise ConfigError(
                 f"candidate {result.number}: has no {self.key!r}, only {', '.join(sorted(result.costs))}."
             )
         return result.costs[self.key]
+
+    def written(self, value: float) -> str:
+        """A value as messages show it, in the unit of the tables: `2 ms`, `4.10172 mJ`; accuracy as a share."""
+        cost = cost_named(self.key)
+        return f"{value:.6g}" if cost is None else cost.in_full(value)
+
+    def parsed(self, text: str) -> float:
+        """A value as people write it: a number in `unit`, or with a unit of its own (`2 ms`, `64 KiB`, `95 %`).
+
+        Raises:
+            ValueError: it is none.
+        """
+        is_percent = not self.key and text.endswith("%")
+        try:
+            return float(text.removesuffix("%")) / 100 if is_percent else float(text)
+        except ValueError:
+            kind = _QUANTITIES.get(self.unit)
+        if kind is None:
+            raise ValueError(f"must be a number{'' if self.key else ' or a percentage'}, but got {text!r}.")
+        return parse_quantity(kind, text.replace("mm2", "mm^2"))
 
 
 ACCURACY = Objective(
@@ -150,12 +180,16 @@ def signs(objectives: Sequence[Objective]) -> NDArray[np.float64]:
     return np.array([1.0 if objective.direction == "minimize" else -1.0 for objective in objectives])
 
 
-def values_of(results: Sequence[Result], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+def values_of(
+    results: Sequence[Result], objectives: Sequence[Objective], accuracies: Accuracies = AS_MEASURED
+) -> NDArray[np.float64]:
     """Raw values of the objectives. Shape (num_results, num_objectives)."""
-    values = [[objective.value(result) for objective in objectives] for result in results]
+    values = [[objective.value(result, accuracies) for objective in objectives] for result in results]
     return np.array(values, dtype=np.float64).reshape(len(results), len(objectives))
 
 
-def losses_of(results: Sequence[Result], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+def losses_of(
+    results: Sequence[Result], objectives: Sequence[Objective], accuracies: Accuracies = AS_MEASURED
+) -> NDArray[np.float64]:
     """As `values_of`, with signs flipped where needed so that less is better everywhere."""
-    return values_of(results, objectives) * signs(objectives)
+    return values_of(results, objectives, accuracies) * signs(objectives)

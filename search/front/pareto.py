@@ -10,13 +10,13 @@ characterizing the knee of the Pareto curve, Structural Optimization 1999 (knee:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwmodel.errors import ConfigError
-from search.front.objective import Objective, first_cost, losses_of, resolve_objectives
+from search.front.objective import AS_MEASURED, Accuracies, Objective, first_cost, losses_of, resolve_objectives
 from search.front.results import Result
 
 Losses = NDArray[np.float64]
@@ -138,7 +138,7 @@ def pareto_front(
     objectives: Sequence[str | Objective],
     *,
     unique: bool = False,
-    accuracies: Mapping[int, float] | None = None,
+    accuracies: Accuracies = AS_MEASURED,
 ) -> tuple[Result, ...]:
     """The results that no other dominates, cheapest first (by the first cost), then by number.
 
@@ -152,10 +152,7 @@ def pareto_front(
     done = [result for result in results if result.is_done]
     if not done:
         return ()
-    losses = losses_of(done, axes)
-    for column, axis in enumerate(axes):
-        if not axis.key and accuracies:
-            losses[:, column] = [-accuracies.get(result.number, result.accuracy) for result in done]
+    losses = losses_of(done, axes, accuracies)
     chosen = np.flatnonzero(non_dominated(losses))
     column = axes.index(first_cost(axes))
     ordered = sorted(chosen, key=lambda index: (losses[index, column], done[index].number))

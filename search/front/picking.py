@@ -1,4 +1,8 @@
-"""Choosing one candidate of a front: by a rule, by a bound, or by number."""
+"""Choosing one candidate of a front: by a rule, by a bound, or by number.
+
+Every rule reads the accuracies that the front was built with: where they are believed, a measured one that is
+higher picks nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hwmodel.errors import ConfigError, did_you_mean
-from search.front.objective import ACCURACY, Objective, first_cost, losses_of, objective_named
+from search.front.objective import (
+    ACCURACY,
+    AS_MEASURED,
+    Accuracies,
+    Objective,
+    first_cost,
+    losses_of,
+    objective_named,
+)
 from search.front.pareto import knee
 from search.front.results import Result
 
@@ -17,7 +29,7 @@ RULES = ("knee", "accurate", "cheapest")
 #: A rule, bounds such as `{"accuracy": ">=0.95"}` or `"accuracy>=0.95"`, or the number of a candidate.
 Rule = str | int | Mapping[str, str | float]
 
-_BOUND = re.compile(r"\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+_BOUND = re.compile(r"\s*(>=|<=|>|<)\s*(.+?)\s*")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
@@ -41,11 +53,11 @@ class Bound:
     sign: str
     limit: float
 
-    def holds(self, result: Result) -> bool:
-        return _COMPARE[self.sign](self.objective.value(result), self.limit)
+    def holds(self, result: Result, accuracies: Accuracies = AS_MEASURED) -> bool:
+        return _COMPARE[self.sign](self.objective.value(result, accuracies), self.limit)
 
     def __str__(self) -> str:
-        return f"{self.objective.name} {self.sign} {self.limit:g}"
+        return f"{self.objective.name} {self.sign} {self.objective.written(self.limit)}"
 
 
 def parse_rule(rule: Rule) -> str | int | tuple[Bound, ...]:
@@ -65,7 +77,12 @@ def parse_rule(rule: Rule) -> str | int | tuple[Bound, ...]:
     return rule if rule in RULES else _unknown(rule)
 
 
-def pick(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule = "knee") -> Result:
+def pick(
+    front: Sequence[Result],
+    objectives: Sequence[Objective],
+    rule: Rule = "knee",
+    accuracies: Accuracies = AS_MEASURED,
+) -> Result:
     """One candidate of a front.
 
     Args:
@@ -74,6 +91,7 @@ def pick(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule = 
         rule: `knee` (farthest from the chord between the ends); `accurate` (highest accuracy, then the
             cheapest); `cheapest` (lowest first cost, then the most accurate); bounds: of the candidates
             that meet them all the cheapest if accuracy is bounded, else the most accurate; a number.
+        accuracies: that the front was built with, by number of a result; without one it counts as measured.
 
     Raises:
         ConfigError: the front is empty, or the rule unknown.
@@ -85,14 +103,20 @@ def pick(front: Sequence[Result], objectives: Sequence[Objective], rule: Rule = 
         raise ConfigError("pick: the front is empty: no candidate was scored. Run the study first.")
     cost = first_cost(objectives)
     if isinstance(wanted, tuple):
-        return _bounded(front, cost, wanted)
+        return _bounded(front, cost, wanted, accuracies)
     if isinstance(wanted, int):
         return _numbered(front, wanted)
     if wanted == "knee":
-        return front[knee(losses_of(front, objectives))]
-    if wanted == "accurate":
-        return max(front, key=lambda result: (result.accuracy, -cost.value(result), -result.number))
-    return min(front, key=lambda result: (cost.value(result), -result.accuracy, result.number))
+        return front[knee(losses_of(front, objectives, accuracies))]
+    return (_most_accurate if wanted == "accurate" else _cheapest)(front, cost, accuracies)
+
+
+def _most_accurate(front: Sequence[Result], cost: Objective, accuracies: Accuracies) -> Result:
+    return max(front, key=lambda r: (ACCURACY.value(r, accuracies), -cost.value(r), -r.number))
+
+
+def _cheapest(front: Sequence[Result], cost: Objective, accuracies: Accuracies) -> Result:
+    return min(front, key=lambda r: (cost.value(r), -ACCURACY.value(r, accuracies), r.number))
 
 
 def _unknown(rule: object) -> str:
@@ -117,18 +141,24 @@ def _numbered(front: Sequence[Result], number: int) -> Result:
     raise NoCandidateError(f"pick: candidate {number} is not on the front, which holds {numbers}.")
 
 
-def _bounded(front: Sequence[Result], cost: Objective, bounds: Sequence[Bound]) -> Result:
+def _bounded(front: Sequence[Result], cost: Objective, bounds: Sequence[Bound], accuracies: Accuracies) -> Result:
     left = list(front)
     for bound in bounds:
-        kept = [result for result in left if bound.holds(result)]
+        kept = [result for result in left if bound.holds(result, accuracies)]
         if not kept:
-            values = [bound.objective.value(result) for result in left]
-            best = max(values) if bound.sign.startswith(">") else min(values)
-            raise NoCandidateError(f"pick: none of {len(left)} candidates has {bound}; the best has {best:.6g}.")
+            best = _nearest(left, bound, accuracies)
+            raise NoCandidateError(f"pick: none of {len(left)} candidates has {bound}; the best has {best}.")
         left = kept
-    if any(bound.objective is ACCURACY for bound in bounds):
-        return min(left, key=lambda result: (cost.value(result), -result.accuracy, result.number))
-    return max(left, key=lambda result: (result.accuracy, -cost.value(result), -result.number))
+    is_accurate = any(bound.objective is ACCURACY for bound in bounds)
+    return (_cheapest if is_accurate else _most_accurate)(left, cost, accuracies)
+
+
+def _nearest(front: Sequence[Result], bound: Bound, accuracies: Accuracies) -> str:
+    """The value that comes nearest to a bound; of a believed accuracy also what was measured there."""
+    best = (max if bound.sign.startswith(">") else min)(front, key=lambda r: bound.objective.value(r, accuracies))
+    text = bound.objective.written(bound.objective.value(best, accuracies))
+    is_believed = bound.objective is ACCURACY and best.number in accuracies
+    return f"{text} (believed; measured {ACCURACY.written(best.accuracy)})" if is_believed else text
 
 
 def _bound(name: str, bound: str | float) -> Bound:
@@ -148,9 +178,9 @@ def _sign_and_limit(objective: Objective, bound: str | float) -> tuple[str, floa
     if isinstance(bound, (int, float)) and not isinstance(bound, bool):
         return (">=" if objective.direction == "maximize" else "<="), float(bound)
     match = _BOUND.fullmatch(bound) if isinstance(bound, str) else None
+    if match is None:
+        raise ConfigError(f"pick: {objective.name} must be bounded as in '>=0.95', but got {bound!r}.")
     try:
-        if match:
-            return match[1], float(match[2])
-    except ValueError:
-        pass
-    raise ConfigError(f"pick: {objective.name} must be bounded as in '>=0.95', but got {bound!r}.")
+        return match[1], objective.parsed(match[2])
+    except ValueError as error:
+        raise ConfigError(f"pick: {objective.name}: {error}") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
+from search.front.limits import parse_limits
 from search.groups import AXES
 from search.guard.seal import seal, unseal
 
@@ -93,7 +94,8 @@ def check_same(old: Record, new: Record, *, num_results: int, extend: bool) -> b
         raise ConfigError(f"{study} used {_difference('fidelities', before, now)}. Choose a new name.")
     for key in _LATER:
         if key in old and old[key] != new.get(key, old[key]):
-            raise ConfigError(f"{study} used {key} {_show(old[key])}, now {_show(new[key])}. Choose a new name.")
+            before, now = (_show_limits(r[key]) if key == "limits" else _show(r[key]) for r in (old, new))
+            raise ConfigError(f"{study} used {key} {before}, now {now}. Choose a new name.")
     for key in dict.fromkeys([*old["context"], *new["context"]]):
         if key == CONTENT and key not in old["context"]:  # of an earlier version
             continue
@@ -157,6 +159,11 @@ def _difference(key: str, old: Any, new: Any) -> str:
             if old.get(inner) != new.get(inner):
                 return _difference(f"{key}.{inner}", old.get(inner), new.get(inner))
     return f"{key} {_show(old)}, now {_show(new)}"
+
+
+def _show_limits(record: Mapping[str, str]) -> str:
+    """In the units of the tables."""
+    return str(parse_limits(record)) or "none"
 
 
 def _show(value: Any, limit: int = 120) -> str:

@@ -22,12 +22,12 @@ from search.front.objective import Objective
 from search.front.results import Result
 from search.groups import AxisValue
 from search.propose.mutation import mutate_front
+from search.propose.problem import Layout
 from search.propose.sampler import (
     NSGA2_POPULATION,
     TOTAL,
     FrontSampler,
     History,
-    Layout,
     optuna_sampler,
     quiet_optuna,
 )

@@ -16,10 +16,10 @@ from search.groups import Group
 from search.propose.accuracy_model import Observations
 from search.propose.asking import distributions, point_of
 from search.propose.front import FrontProposer
-from search.propose.many import ManyCosts, PicksOf
+from search.propose.many import ManyCosts, layout_of
 from search.propose.pricing import Pricer
 from search.propose.problem import Floats, Prior, Problem, logit_error
-from search.propose.sampler import FrontSampler, History, Layout, counting_variance
+from search.propose.sampler import FrontSampler, History, counting_variance
 from search.propose.sensitivity import Sensitivity
 from search.space import Space
 
@@ -49,7 +49,7 @@ class StudyProblem:
         sensitivity: Sensitivity | None,
     ) -> None:
         self.space, self.objectives, self.limits = space, tuple(objectives), limits
-        self.picks = PicksOf(space)
+        self.layout = layout_of(space)
         self._pricer, self._sensitivity = pricer, sensitivity
         self._proposers: dict[Stage, FrontProposer] = {}
 
@@ -75,7 +75,7 @@ class StudyProblem:
 
         return Problem(
             prior=self.prior(stage),
-            costs=ManyCosts(self._pricer, self.picks, keys),
+            costs=ManyCosts(self._pricer, self.space, keys),
             num_costs=len(costs),
             is_allowed=is_allowed if columns else None,
             floor=self.limits.floor,
@@ -99,22 +99,12 @@ class StudyProblem:
             self._proposers[stage] = FrontProposer(self.problem(stage))
         return self._proposers[stage]
 
-    @cached_property
-    def layout(self) -> Layout:
-        """Groups as decisions."""
-        return Layout(
-            [
-                [self._params(column, pick) for pick in range(group.size)]
-                for column, group in enumerate(self.space.groups)
-            ]
-        )
-
     def observations(self, results: Sequence[Result]) -> Observations:
         """Of results that are done, in their order."""
         accuracy = np.array([result.accuracy for result in results])
         total = np.array([float(result.total) for result in results])
         return Observations(
-            picks=self.picks.rows([point_of(self.space, result) for result in results]),
+            picks=self.layout.rows([point_of(self.space, result) for result in results]),
             y=logit_error(accuracy, total),
             variance=counting_variance(accuracy, total),
         )
@@ -130,13 +120,6 @@ class StudyProblem:
         if not kept.any():
             kept[0] = True
         return tuple(np.asarray(rise[:, kept]) for rise in found)
-
-    def _params(self, column: int, pick: int) -> dict[str, float]:
-        names = {parameter.name for parameter in self.space.parameters}
-        group = self.space.groups[column]
-        combination = self.picks.combinations[column][pick]
-        values = zip(("w_bits", "a_bits", "density"), combination, strict=True)
-        return {f"{group.name}.{axis}": value for axis, value in values if f"{group.name}.{axis}" in names}
 
 
 def _guessed(group: Group, num_groups: int) -> Floats:

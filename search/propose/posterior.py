@@ -45,7 +45,13 @@ class Belief:
     interval: Interval
 
 
-NO_BELIEFS: Mapping[int, Belief] = {}
+Beliefs = Mapping[int, Belief]
+NO_BELIEFS: Beliefs = {}
+
+
+def means_of(beliefs: Beliefs) -> dict[int, float]:
+    """Number of a result -> the accuracy that counts: fronts and picks are made with it."""
+    return {number: belief.mean for number, belief in beliefs.items()}
 
 
 def believed_columns(beliefs: Mapping[int, Belief], numbers: Iterable[int]) -> dict[str, list[float]]:
@@ -100,8 +106,7 @@ def believed_front(
         objectives: of the study.
         beliefs: of the results; without one a result counts as measured.
     """
-    means = {number: belief.mean for number, belief in beliefs.items()}
-    return pareto_front(results, objectives, unique=True, accuracies=means)
+    return pareto_front(results, objectives, unique=True, accuracies=means_of(beliefs))
 
 
 def read_beliefs(

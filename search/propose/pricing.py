@@ -10,6 +10,7 @@ from hwmodel.errors import ConfigError, did_you_mean
 from hwmodel.network.choice import FLOAT, Choice, remove_filters, surviving_weights
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Bits, Layer
+from search.designs.table import DesignTable
 from search.front.costs import COSTS, at_chip
 from workloads.compress.config import CompressionConfig
 from workloads.compress.precision import average_precision
@@ -79,6 +80,8 @@ class Pricer:
         for position, (name, table) in enumerate(self.tables.items()):
             totals = table.price(choices)
             for cost in COSTS:
+                if not cost.is_known(totals):
+                    continue
                 if not position:
                     found[cost.key] = cost.of(totals)
                 elif cost.needs_accelerator:
@@ -109,6 +112,12 @@ class Pricer:
             found = (own * bits.w, own, kept, remove_filters(done).macs * bits.w * bits.i)
             self._parts[index, choice] = found
         return found
+
+    @property
+    def designs(self) -> DesignTable | None:
+        """The table of the first accelerator, where that is a chip of several designs."""
+        first = next(iter(self.tables.values()), None)
+        return first if isinstance(first, DesignTable) else None
 
     def table_of(self, key: str) -> tuple[Table | None, str]:
         """The table that prices a cost key, and the key without its accelerator.

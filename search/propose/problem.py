@@ -9,9 +9,10 @@ is a parameter.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,62 @@ from hwmodel.errors import ConfigError
 
 Picks = NDArray[np.int64]
 Floats = NDArray[np.float64]
+#: Parameters of a candidate by name.
+Params = Mapping[str, Any]
 
 #: A share without a count is taken as one of so many images: an error below 1e-4 is not told from none.
 NOMINAL_IMAGES = 5000
+
+
+class Layout:
+    """Which parameters decide together, and their options: candidates by name, and as picks.
+
+    Args:
+        decisions: per decision its options, each a value for every parameter of the decision; all options of a
+            decision name the same parameters, or none.
+    """
+
+    def __init__(self, decisions: Sequence[Sequence[Params]]) -> None:
+        self.decisions = [list(options) for options in decisions]
+        self._names = [tuple(options[0]) for options in self.decisions]
+        self._positions = [
+            {tuple(option[name] for name in names): n for n, option in enumerate(options)}
+            for names, options in zip(self._names, self.decisions, strict=True)
+        ]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Options of each decision."""
+        return tuple(len(options) for options in self.decisions)
+
+    def row(self, params: Params) -> tuple[int, ...] | None:
+        """The picks of one candidate; None where it lacks a parameter or has another value."""
+        found = []
+        for names, positions in zip(self._names, self._positions, strict=True):
+            try:
+                found.append(positions[tuple(params[name] for name in names)])
+            except KeyError:
+                return None
+        return tuple(found)
+
+    def rows(self, candidates: Sequence[Params]) -> Picks:
+        """The picks of many. Shape (n, num_decisions).
+
+        Raises:
+            ConfigError: one is none of these.
+        """
+        found = [self.row(params) for params in candidates]
+        if None in found:
+            raise ConfigError(f"candidate: {dict(candidates[found.index(None)])} is not in the space.")
+        return np.array(found, dtype=np.int64).reshape(len(found), len(self.decisions))
+
+    def params(self, row: Sequence[int]) -> dict[str, Any]:
+        """Inverse of `row`."""
+        return {
+            name: value
+            for options, pick in zip(self.decisions, row, strict=True)
+            for name, value in options[pick].items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

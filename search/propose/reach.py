@@ -8,7 +8,7 @@ import numpy as np
 
 from hwmodel.errors import ConfigError
 from search.front.limits import Limits
-from search.propose.many import ManyCosts, PicksOf
+from search.propose.many import ManyCosts, layout_of
 from search.propose.pool import MAX_LISTED, all_picks
 from search.propose.pricing import Pricer
 from search.propose.problem import Picks
@@ -25,22 +25,21 @@ def check_reachable(space: Space, limits: Limits, pricer: Pricer) -> None:
     Raises:
         ConfigError: a limit, or all of them together, is out of reach; the least that was found is named.
     """
-    picks = PicksOf(space)
     keys = list(dict.fromkeys(limit.objective.key for limit in limits.costs))
-    costs = ManyCosts(pricer, picks, keys)
-    sizes = tuple(len(found) for found in picks.combinations)
+    costs = ManyCosts(pricer, space, keys)
+    sizes = layout_of(space).sizes
     is_listed = space.size <= MAX_LISTED
-    values = costs(all_picks(sizes) if is_listed else _cheapest(sizes, costs))
+    tried = all_picks(sizes) if is_listed else _cheapest(sizes, costs)
+    values, least_values = costs(tried), costs.least(tried)
     within = np.ones(len(values), dtype=np.bool_)
     for limit in limits.costs:
-        column = values[:, keys.index(limit.objective.key)]
-        holds = limit.holds(column)
-        if not holds.any():
-            least = f"{column.min():.6g} {limit.objective.unit}".rstrip()
+        column = least_values[:, keys.index(limit.objective.key)]
+        if not limit.holds(column).any():
+            least = limit.objective.written(float(column.min()))
             raise ConfigError(
                 f"limits: {limit} must hold for some candidate, but the least of {space.size} is {least}. Relax it."
             )
-        within &= holds
+        within &= limit.holds(values[:, keys.index(limit.objective.key)])
     if is_listed and not within.any():
         raise ConfigError(f"limits: none of {space.size} candidates is within all of them. Relax one.")
 
@@ -53,7 +52,7 @@ def _cheapest(sizes: tuple[int, ...], costs: ManyCosts) -> Picks:
         changed = np.repeat(base[None], sum(sizes), axis=0)
         for column, size in enumerate(sizes):
             changed[starts[column] : starts[column + 1], column] = np.arange(size)
-        values = costs(changed)
+        values = costs.least(changed)
         best = [[int(np.argmin(values[a:b, cost])) for a, b in itertools.pairwise(starts)]
                 for cost in range(values.shape[1])]  # fmt: skip
         rows += [changed, np.array(best, dtype=np.int64)]

@@ -21,15 +21,13 @@ from hwmodel.errors import ConfigError, check_one_of
 from search.propose import SAMPLERS
 from search.propose.accuracy_model import Observations
 from search.propose.front import FrontProposer
-from search.propose.problem import Floats, Picks, Prior, Problem, logit_error
+from search.propose.problem import Floats, Layout, Params, Picks, Prior, Problem, logit_error
 from search.seeds import derive_seed
 
 #: Attribute of a trial: the images that its accuracy was counted over.
 TOTAL = "total"
 NSGA2_POPULATION = 20
 STARTUP_TRIALS = 10
-
-Params = Mapping[str, Any]
 
 
 @contextlib.contextmanager
@@ -66,48 +64,13 @@ def optuna_sampler(name: str, seed: int) -> BaseSampler:
         return optuna.samplers.RandomSampler(seed=seed)
 
 
-class Layout:
-    """Which parameters decide together, and their options.
+def layout_of(distributions: Mapping[str, BaseDistribution]) -> Layout:
+    """One decision per parameter, in the order of the names.
 
-    Args:
-        decisions: per decision its options, each a value for every parameter of the decision; all options of a
-            decision name the same parameters.
+    Raises:
+        ConfigError: a parameter has no finite list of values.
     """
-
-    def __init__(self, decisions: Sequence[Sequence[Params]]) -> None:
-        self.decisions = [list(options) for options in decisions]
-        self._names = [tuple(options[0]) for options in self.decisions]
-        self._positions = [
-            {tuple(option[name] for name in names): n for n, option in enumerate(options)}
-            for names, options in zip(self._names, self.decisions, strict=True)
-        ]
-
-    @classmethod
-    def of(cls, distributions: Mapping[str, BaseDistribution]) -> Layout:
-        """One decision per parameter, in the order of the names.
-
-        Raises:
-            ConfigError: a parameter has no finite list of values.
-        """
-        return cls([[{name: value} for value in _values(name, d)] for name, d in sorted(distributions.items())])
-
-    def row(self, params: Params) -> tuple[int, ...] | None:
-        """The picks of one candidate; None where it lacks a parameter or has another value."""
-        found = []
-        for names, positions in zip(self._names, self._positions, strict=True):
-            try:
-                found.append(positions[tuple(params[name] for name in names)])
-            except KeyError:
-                return None
-        return tuple(found)
-
-    def params(self, row: Sequence[int]) -> dict[str, Any]:
-        """Inverse of `row`."""
-        return {
-            name: value
-            for options, pick in zip(self.decisions, row, strict=True)
-            for name, value in options[pick].items()
-        }
+    return Layout([[{name: value} for value in _values(name, d)] for name, d in sorted(distributions.items())])
 
 
 def _values(name: str, distribution: BaseDistribution) -> list[Any]:
@@ -242,7 +205,7 @@ class FrontSampler(BaseSampler):
 
     def _ready(self, search_space: Mapping[str, BaseDistribution], num_costs: int) -> tuple[FrontProposer, Layout]:
         if self._layout is None:
-            self._layout = Layout.of(search_space)
+            self._layout = layout_of(search_space)
         if self._proposer is None:
             self._proposer = FrontProposer(self._problem(self._layout, num_costs))
         return self._proposer, self._layout

@@ -124,7 +124,7 @@ class RungPlan:
             return []
         accuracy = np.array([result.accuracy for _, result in results])
         total = np.array([float(result.total) for _, result in results])
-        rows = self._problem.picks.rows([point for point, _ in results]).tolist()
+        rows = self._problem.layout.rows([point for point, _ in results]).tolist()
         return [
             _Entry(
                 row=tuple(row),
@@ -179,7 +179,7 @@ class RungPlan:
             left = [row for row in wanted if row not in there]
             if left:
                 return Batch(
-                    share=share, known=len(before), points=tuple(self._problem.picks.point(row) for row in left)
+                    share=share, known=len(before), points=tuple(self._problem.layout.params(row) for row in left)
                 )
         return None
 

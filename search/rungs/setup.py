@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.chip.sweep.designs import Designs
 from hwmodel.errors import ConfigError
 from hwmodel.network.graph import LayerGraph
 from search.checkpoints import Save
@@ -36,7 +37,7 @@ class StudySetup:
         seed: of every proposal and every finetuning.
         evaluator: gives the accuracies.
         use_sensitivity: measure single changes first.
-        save: writes a finetuned model; None writes `.safetensors`.
+        save: writes a finetuned model, or the state of one that a worker trained; None writes `.safetensors`.
         fuse: costs are of fused layers, as in `hwmodel.evaluate`.
         sampler: who proposes, of `search.propose.SAMPLERS`.
         limits: no candidate outside is scored.
@@ -108,13 +109,15 @@ def check_setup(setup: StudySetup) -> None:
 def record_of(
     setup: StudySetup,
     graph: LayerGraph,
-    accelerators: Sequence[Accelerator],
+    accelerators: Sequence[Accelerator] | Designs,
     table: Table | None,
     context: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What `study.json` holds."""
     chip = "none" if table is None else "a given table"
-    if accelerators:
+    if isinstance(accelerators, Designs):
+        chip = f"{accelerators.name}, {len(accelerators)} designs ({accelerators.fingerprint})"
+    elif accelerators:
         chip = ", ".join(f"{item.name} ({item.fingerprint})" for item in accelerators)
     return {
         "name": setup.name,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from search.front.results import Result
+from search.propose.asking import point_of
 from search.propose.assembling import StudyProblem
 from search.space import Point
 
@@ -22,9 +23,9 @@ def nearest(problem: StudyProblem, point: Point, trained: Sequence[Result]) -> R
     """
     if not trained:
         return None
-    own = problem.picks.row(point)
-    rows = problem.picks.rows([result.point for result in trained])
+    (own,) = problem.layout.rows([point])
+    rows = problem.layout.rows([point_of(problem.space, result) for result in trained])
     sizes = [rise.sum(axis=1) for rise in problem.rises]
     apart = sum(np.abs(size[rows[:, n]] - size[own[n]]) for n, size in enumerate(sizes))
-    differing = (rows != np.array(own)).sum(axis=1)
+    differing = (rows != own).sum(axis=1)
     return trained[int(np.lexsort((differing, np.broadcast_to(apart, len(rows))))[0])]

@@ -20,8 +20,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from reports.cli import app
+from search.front.objective import resolve_objectives
 from search.front.results import ties_of
 from search.ledger import read_results
+from search.propose.posterior import read_beliefs
 from workloads.compress import read_config
 from workloads.storage.weights import read_metadata
 
@@ -313,13 +315,21 @@ def test_another_pick_and_everything_follows(searched: tuple[Path, Result], tmp_
     old, new = _picked(folder), next(number for number in front if number != _picked(folder))
     shown = run("pick", folder, new, "--device", "cpu").stdout
     picked = next(item for item in read_results(folder) if item.number == new)
+    belief = read_beliefs(folder, read_results(folder), resolve_objectives(["accuracy", "avg_w_bits", "energy"]))[
+        new
+    ]
     assert shown.startswith(
-        f"#{new} picked (was #{old}): {picked.accuracy * 100:.2f} % (95 %: {picked.interval}), "
+        f"#{new} picked (was #{old}): {picked.accuracy * 100:.2f} % measured (95 %: {picked.interval}), "
+        f"{belief.mean * 100:.2f} % believed, "
     )
+    assert read_config(folder / "best.yaml").metrics["believed"] == {
+        "mean": belief.mean, "low": belief.interval.low, "high": belief.interval.high,
+    }  # fmt: skip
     assert f"best.yaml, weights, tables and report.html follow it. hwmodel export {folder} -f qonnx" in shown
     assert _places_of(folder) == {new}
     data = json.loads(run("pick", folder, old, "--json", "--device", "cpu").stdout)
     assert (data["picked"], data["was"], _places_of(folder)) == (old, new, {old})
+    assert 0 < data["believed"] < 1
     assert data["ties"] == list(ties_of(next(r for r in read_results(folder) if r.number == old), [picked]))
     before, uniform = (next(r for r in read_results(folder) if test(r)) for test in (
         lambda r: r.number == old, lambda r: r.origin == "uniform" and r.costs["avg_w_bits"] == 8

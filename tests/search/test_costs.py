@@ -90,7 +90,7 @@ def test_keys_and_names_are_distinct_and_no_other_list_names_a_cost() -> None:
     )
 
 
-@pytest.mark.parametrize("cost", COSTS, ids=lambda cost: cost.key)
+@pytest.mark.parametrize("cost", [cost for cost in COSTS if not cost.needs_designs], ids=lambda cost: cost.key)
 def test_table_and_evaluation_give_every_cost_alike(cost: Cost) -> None:
     graph, chip = make_graph(), load_accelerator("loop_nest")
     space = Space.from_graph(graph, w_bits=(3, 8), density=(0.5, 1.0))

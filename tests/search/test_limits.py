@@ -66,7 +66,9 @@ def test_what_is_no_limit_is_said(limits: dict[str, Any], message: str) -> None:
 def test_limits_survive_a_round_trip() -> None:
     limits = parse_limits({"latency": "<= 2 ms", "memory": "< 64 KiB", "accuracy": 0.9})
     assert parse_limits(limits.to_dict()) == limits
-    assert [str(limit) for limit in limits.costs] == ["latency <= 0.002 s", "memory < 524288 bit"]
+    assert [str(limit) for limit in limits.costs] == ["latency <= 2 ms", "memory < 65.536 kB"]
+    assert str(limits) == "latency <= 2 ms, memory < 65.536 kB, accuracy >= 0.9"
+    assert (str(Limits()), str(parse_limits({"energy": 4.1e6}))) == ("", "energy <= 4.1 µJ")
 
 
 def open_study(folder: Path, scorer: ToyScorer, **options: Any) -> Study:
@@ -118,8 +120,8 @@ def test_too_few_within_the_limits_end_the_run_and_none_is_an_error(tmp_path: Pa
     for sampler in ("front", "random"):
         with pytest.raises(ConfigError, match="must hold for some candidate") as refused:
             open_study(tmp_path / sampler, scorer, limits={"energy": most}, sampler=sampler).run(qat=2)
-        assert f"energy <= {most:g} pJ must" in str(refused.value)
-        assert f"the least of 81 is {energies[0]:g} pJ. Relax it." in str(refused.value)
+        assert f"energy <= {most / 1e6:g} µJ must" in str(refused.value)
+        assert f"the least of 81 is {energies[0] / 1e6:g} µJ. Relax it." in str(refused.value)
     assert not scorer.ptq_calls, "it is said before a single change is measured"
 
 
@@ -137,11 +139,12 @@ def test_each_limit_and_all_together_must_be_reachable(listed: int, monkeypatch:
     pricer = Pricer(GRAPH, Opposite())
     costs = [pricer.costs(SPACE.config(point)) for point in SPACE.points()]
     least = {key: min(cost[key] for cost in costs) for key in ("energy_pj", "memory_bits")}
+    shown = {"energy": f"{least['energy_pj'] / 1e3:g} nJ", "memory": f"{least['memory_bits'] / 8e3:g} kB"}
     fine: dict[str, str | float] = {"energy": least["energy_pj"], "memory": least["memory_bits"]}
     for name, key in (("energy", "energy_pj"), ("memory", "memory_bits")):
         reach.check_reachable(SPACE, parse_limits({name: fine[name]}), pricer)
         with pytest.raises(
-            ConfigError, match=rf"limits: {name} < .* the least of 81 is {re.escape(format(least[key], '.6g'))}"
+            ConfigError, match=rf"limits: {name} < .* the least of 81 is {re.escape(shown[name])}\. Relax it"
         ):
             reach.check_reachable(SPACE, parse_limits({name: f"< {least[key]!r}"}), pricer)
     if listed == 10:  # apart, both can be had: what cannot be listed is not refused for less
@@ -174,7 +177,7 @@ def test_a_floor_is_refused_where_nobody_heeds_it(tmp_path: Path) -> None:
 
 def test_other_limits_are_another_study(tmp_path: Path) -> None:
     open_study(tmp_path, ToyScorer(), limits={"energy": 1e9}).run(trials=1)
-    with pytest.raises(ConfigError, match="used limits"):
+    with pytest.raises(ConfigError, match=r"used limits energy <= 1 mJ, now none\. Choose a new name"):
         open_study(tmp_path, ToyScorer())
     with pytest.raises(ConfigError, match="used sampler 'front', now 'tpe'"):
         open_study(tmp_path, ToyScorer(), limits={"energy": 1e9}, sampler="tpe")

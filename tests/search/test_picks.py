@@ -73,7 +73,7 @@ def test_a_pick_that_dies_anywhere_leaves_what_can_be_repaired(
         assert (picked_number(folder), (folder / "report.html").exists()) == (old, True)
         return
     assert disagreements(folder) == []
-    assert (left[0] < 0) == (unfinished_pick(folder) == new)
+    assert (left[0] < 0) == (unfinished_pick(folder) == (new, None))
     finish_pick(folder, device="cpu")
     assert (unfinished_pick(folder), picked_number(folder), disagreements(folder)) == (None, new, [])
 
@@ -86,7 +86,7 @@ def test_a_rule_that_none_meets_ends_with_the_knee_and_says_so(job: JobResult, t
     again = run_job(spec, folder, device="cpu")
     assert again.picked == job.picked  # which is the knee
     assert any("energy <= 1" in note and "The knee" in note for note in again.messages)
-    assert read_config(folder / "best.yaml").metrics["picked_by"] == "knee, as none meets energy <= 1"
+    assert read_config(folder / "best.yaml").metrics["picked_by"] == "knee, as none meets energy <= 1 pJ"
     with pytest.raises(ConfigError, match="none of"):
         pick_job(folder, "energy<=1", device="cpu")
 

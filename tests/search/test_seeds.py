@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
+from search.executors import InProcess
 from search.finaltest import measure_front, read_tests
 from search.front.limits import Limits
 from search.front.objective import resolve_objectives
@@ -20,6 +21,7 @@ from search.propose.asking import ATTEMPTS, Asker, FrontAsker, OptunaAsker
 from search.propose.assembling import StudyProblem
 from search.propose.pricing import Pricer
 from search.propose.sampler import NSGA2_POPULATION
+from search.scoring import Evaluator
 from search.seeds import derive_seed
 from search.space import Point, Space
 from search.study import Study
@@ -104,9 +106,9 @@ def measured(folder: Path, front: list[Result], test_seeds: int, seed: int = 7) 
     scorer = FinalScorer()
     materials: Any = SimpleNamespace(
         folder=folder, scorer=scorer, float_model="model", rebuild=lambda result: "model",
-        spec=SimpleNamespace(search=SimpleNamespace(seed=seed, timeout_s=None)),
+        as_model=lambda config, found: found, spec=SimpleNamespace(search=SimpleNamespace(seed=seed)),
     )  # fmt: skip
-    measure_front(materials, front, test_seeds, Observer())
+    measure_front(materials, front, test_seeds, Observer(), InProcess(Evaluator(scorer)))
     return scorer
 
 

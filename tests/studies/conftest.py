@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from workloads import load_model
 
@@ -21,10 +20,10 @@ def data_folder(tmp_path_factory):
             noise = draw.integers(-40, 40, (count, *shape), dtype=np.int16)
             arrays |= {f"x_{part}": (patterns[labels] + noise).astype(np.uint8), f"y_{part}": labels}
         np.savez(folder / f"{name}.npz", **arrays)
-    torch.manual_seed(0)
-    state = load_model("resnet20", shortcut="pad").state_dict()
     (folder / "weights").mkdir()
-    np.savez(folder / "weights" / "resnet20_cifar10.npz", **{name: value.numpy() for name, value in state.items()})
+    for name in ("resnet20", "resnet56"):
+        state = load_model(name, shortcut="pad").state_dict()
+        np.savez(folder / "weights" / f"{name}_cifar10.npz", **{key: value.numpy() for key, value in state.items()})
     words = ("the quick brown fox jumps over a lazy dog and runs away from all of them again " * 3000).encode()
     (folder / "tinyshakespeare.txt").write_bytes(words[:200_000])
     return folder

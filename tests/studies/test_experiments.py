@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hwmodel.errors import ConfigError
-from reports import plot_lines
+from reports import plot_bars, plot_lines
 from reports.experiments import Experiment
 from reports.experiments.gallery import write_gallery
 from reports.experiments.listing import script_of, scripts_in
@@ -208,3 +208,17 @@ def test_lines_carry_the_intervals_of_their_rows():
     assert [segment.tolist() for segment in bars.get_segments()] == [[[1, 40], [1, 70]], [[2, 40], [2, 70]]]
     with pytest.raises(ConfigError, match="no row has 'x'"):
         plot_lines(rows, "x", "test")
+
+
+def test_bars_stand_beside_each_other():
+    rows = [
+        {"net": net, "kind": kind, "size": size, "size_low": size - 1, "size_high": size + 2}
+        for net, kind, size in (("a", "x", 3.0), ("a", "y", 4.0), ("b", "x", 5.0))
+    ]
+    ax = plot_bars(rows, "net", "size", "kind", labels=("Network", "Size [MB]"))
+    assert [bar.get_height() for bar in ax.patches] == [3.0, 5.0, 4.0]
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches]
+    assert middles == pytest.approx([-0.2, 0.8, 0.2])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+    with pytest.raises(ConfigError, match="no row has 'none'"):
+        plot_bars(rows, "none", "size")

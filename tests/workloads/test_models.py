@@ -44,6 +44,46 @@ def test_resnet20_average_weight_precision(stages, expected):
     assert round(sum(weights[n] * bits[n] for n in weights) / sum(weights.values()), 4) == expected
 
 
+WIDTHS = {
+    "dscnn": 64, "lenet5": 6, "mobilenetv2": 32, "resnet8": 16, "resnet20": 16, "resnet32": 16, "resnet44": 16,
+    "resnet56": 16, "resnet18": 64, "resnet50": 64, "vgg16": 64,
+}  # fmt: skip
+
+
+def convolutions(model):
+    return [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+
+
+@pytest.mark.parametrize(("name", "standard"), WIDTHS.items())
+def test_width_is_of_the_first_convolution_and_the_others_follow(name, standard):
+    plain, same = load_model(name), load_model(name, width=standard)
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.state_dict().values(), same.state_dict().values(), strict=True)
+    )
+    half, args = load_model_with_input(name, width=standard // 2)
+    assert convolutions(half)[0].out_channels == standard // 2
+    wide, narrow = (sum(p.numel() for p in model.parameters()) for model in (plain, half))
+    linear = 1_280 * 1_000 if name == "mobilenetv2" else 0  # its last layers keep their width
+    assert narrow - linear < 0.5 * (wide - linear)
+    with torch.no_grad():
+        assert half.eval()(*args).shape == plain.eval()(*args).shape
+
+
+def test_every_network_on_images_has_a_width():
+    assert set(WIDTHS) == set(model_names()) - {"transformer"}
+
+
+def test_channels_of_narrow_networks():
+    vgg = [m.out_channels for m in convolutions(load_model("vgg16", width=8))]
+    assert vgg == [8, 8, 16, 16, 32, 32, 32, 64, 64, 64, 64, 64, 64]
+    lenet = load_model("lenet5", width=3)
+    assert [m.out_channels for m in convolutions(lenet)] == [3, 8, 60] and lenet.fc1.out_features == 42
+    mobile = load_model("mobilenetv2", width=16)  # torchvision's mobilenet_v2(width_mult=0.5): 1,968,680
+    assert sum(p.numel() for p in mobile.parameters()) == 1_968_680
+    deep = load_model("resnet50", width=16)
+    assert deep.fc.in_features == 16 * 8 * 4
+
+
 def test_dscnn_macs():
     """MLPerf Tiny keyword spotting: 25x5 pixels, 10x4 filters, then four of 3x3 depthwise and 1x1."""
     pixels, width = 25 * 5, 64

@@ -15,7 +15,7 @@ from hwmodel.errors import ConfigError
 from tests.workloads.compress.compress_models import images, tiny_net
 from workloads import load_model
 from workloads.compress import CompressionConfig, apply, calibrate
-from workloads.rewrite import count, to_grouped, to_low_rank, to_separable
+from workloads.rewrite import SeparableConv2d, count, to_grouped, to_low_rank, to_separable
 from workloads.rewrite.depthwise import depthwise_conv
 from workloads.rewrite.factors import Candidate, factorize, rank_for_energy, ranks_for_budget
 
@@ -434,3 +434,29 @@ def test_singular_values_of_a_batch():
     for index, matrix in enumerate(matrices):
         error = float((matrix - left[index] @ right[index]).norm())
         assert error == pytest.approx(float(torch.linalg.svdvals(matrix)[2:].norm()))
+
+
+@pytest.mark.parametrize("form", ["groups", "loop", "unfold"])
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2, "padding": 1}, {"dilation": 2, "padding": "same", "multiplier": 3, "bias": False}]
+)
+def test_a_separable_convolution_to_construct_is_two_plain_ones(form, options):
+    torch.manual_seed(0)
+    layer = SeparableConv2d(4, 6, 3, form=form, **options)
+    x = torch.randn(2, 4, 9, 7)
+    depthwise, pointwise = layer.depthwise.weight, layer.pointwise.weight
+    plain = {key: value for key, value in options.items() if key in ("stride", "padding", "dilation")}
+    middle = torch.nn.functional.conv2d(x, depthwise, groups=4, **plain)
+    expected = torch.einsum("kc,bcyx->bkyx", pointwise[:, :, 0, 0], middle)
+    if layer.pointwise.bias is not None:
+        expected = expected + layer.pointwise.bias[:, None, None]
+    assert torch.allclose(layer(x), expected, atol=1e-6)
+    m = options.get("multiplier", 1)
+    assert sum(p.numel() for p in layer.parameters()) == 4 * m * (9 + 6) + 6 * options.get("bias", True)
+
+
+def test_a_separable_convolution_refuses_what_it_cannot_be():
+    with pytest.raises(ConfigError, match="form must be"):
+        SeparableConv2d(4, 6, 3, form="magic")
+    with pytest.raises(ConfigError, match="multiplier must be"):
+        SeparableConv2d(4, 6, 3, multiplier=0)

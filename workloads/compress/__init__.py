@@ -35,9 +35,9 @@ if TYPE_CHECKING:
         UniformWeight,
         minmax_affine,
     )
+    from workloads.compress.quantizers.uniform import COMPILE_OPTIONS, clip_quantize, uniform_quantize
     from workloads.compress.ranges import mse_step
     from workloads.compress.transform import apply, quantized_layers, uncompressible
-    from workloads.compress.uniform import COMPILE_OPTIONS, clip_quantize, uniform_quantize
     from workloads.storage.codelength import huffman_table
     from workloads.storage.huffman import HuffmanCode, entropy_bits
     from workloads.storage.statefile import CompressedState, load_compressed, save_compressed
@@ -120,7 +120,7 @@ __getattr__, __dir__ = lazy_exports(
             "minmax_affine",
         ),
         "ranges": ("mse_step",),
-        "uniform": ("COMPILE_OPTIONS", "clip_quantize", "uniform_quantize"),
+        "quantizers.uniform": ("COMPILE_OPTIONS", "clip_quantize", "uniform_quantize"),
         ".storage.statefile": ("CompressedState", "load_compressed", "save_compressed"),
         "transform": ("apply", "quantized_layers", "uncompressible"),
     },

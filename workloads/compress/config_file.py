@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from hwmodel.chip.yamlfile import Field, Schema, dump_yaml, model_validator, parse_yaml, read_yaml
 from hwmodel.errors import ConfigError
@@ -16,6 +16,10 @@ from hwmodel.files import write_atomic
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.patterns import is_pattern
+
+if TYPE_CHECKING:
+    from hwmodel.chip.accelerator import Accelerator
+    from hwmodel.chip.sweep.designs import Designs
 
 SCHEMA_VERSION = 1
 _NOT_YAML = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npz", ".safetensors"})
@@ -34,6 +38,11 @@ class ChipRecord(Schema):
 
     name: str = ""
     fingerprint: str = ""
+
+    @classmethod
+    def of(cls, chip: Accelerator | Designs | None) -> Self:
+        """Of an accelerator, of all designs of a chip file with ranges, or none."""
+        return cls() if chip is None else cls(name=chip.name, fingerprint=chip.fingerprint)
 
 
 class Provenance(Schema, extra="allow"):

@@ -25,7 +25,6 @@ from workloads.compress.own_forward import Met, Operands, called_with, is_own, o
 from workloads.compress.patterns import expand, is_pattern
 from workloads.compress.prune import build_mask
 from workloads.compress.quantizers import (
-    HALF,
     ActivationQuantizer,
     WeightQuantizer,
     activation_quantizer,
@@ -169,14 +168,9 @@ class QuantLayer(nn.Module):
         return bias * self.mask.flatten(1).any(1)
 
     def effective_input(self, x: Tensor) -> Tensor:
-        """The input that is multiplied. The shape of `x`.
-
-        Under autocast the grid is computed in 32 bits: bfloat16 has no room for 8-bit codes and their fractions.
-        """
+        """The input that is multiplied. The shape and type of `x`; the grid is computed in at least 32 bits."""
         if self.input_quantizer is None:
             return x
-        if x.dtype in HALF and torch.is_autocast_enabled(x.device.type):
-            x = x.float()
         out: Tensor = self.input_quantizer(x)
         return out
 

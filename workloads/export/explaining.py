@@ -12,6 +12,7 @@ from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import ConfigError, GraphError, check_names
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
+from hwmodel.show.quantities import quantity
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.grid import Grid
 from workloads.compress.layers import COMPRESSIBLE, QuantLayer
@@ -126,7 +127,8 @@ class LayerExplanation:
         if self.macs is not None and self.macs_share is not None:
             lines.append(f"  MACs     {self.macs:,}, {100 * self.macs_share:.3g} % of the network")
         if self.energy_pj is not None and self.energy_share is not None:
-            lines.append(f"  energy   {self.energy_pj:,.4g} pJ, {100 * self.energy_share:.3g} % of the network")
+            energy = quantity(self.energy_pj * 1e-12, "J", 4)
+            lines.append(f"  energy   {energy}, {100 * self.energy_share:.3g} % of the network")
         if self.cycles is not None and self.cycles_share is not None:
             lines.append(f"  latency  {self.cycles:,.0f} cycles, {100 * self.cycles_share:.3g} % of the network")
         return "\n".join(lines)

@@ -25,7 +25,12 @@ class SeparableConv(nn.Module):
 
 
 class DSCNN(ImageModel):
-    """49 frames of 10 coefficients -> 12 words; a 10x4 convolution, four separable ones, a linear layer."""
+    """49 frames of 10 coefficients -> 12 words; a 10x4 convolution, four separable ones, a linear layer.
+
+    Args:
+        in_channels, num_classes: of the data.
+        width: channels of all layers.
+    """
 
     def __init__(self, in_channels: int = 1, num_classes: int = 12, width: int = 64) -> None:
         super().__init__((in_channels, 49, 10))

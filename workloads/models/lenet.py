@@ -12,6 +12,7 @@ from workloads.models.image_model import ImageModel
 
 Activation = Literal["tanh", "relu"]
 Pool = Literal["average", "max"]
+FIRST_CHANNELS = 6
 
 
 class LeNet5(ImageModel):
@@ -22,6 +23,7 @@ class LeNet5(ImageModel):
 
     Args:
         in_channels, num_classes: of the data.
+        width: output channels of the first convolution; all others follow in proportion, rounded.
         activation: `tanh`, or the `relu` of most later versions.
         pool: `average`, or the `max` of most later versions. Neither changes a weight or a MAC.
 
@@ -33,21 +35,23 @@ class LeNet5(ImageModel):
         self,
         in_channels: int = 1,
         num_classes: int = 10,
+        width: int = FIRST_CHANNELS,
         activation: Activation = "tanh",
         pool: Pool = "average",
     ) -> None:
         check_one_of("activation", activation, get_args(Activation))
         check_one_of("pool", pool, get_args(Pool))
         super().__init__((in_channels, 32, 32))
+        second, third, fourth = (max(1, round(c * width / FIRST_CHANNELS)) for c in (16, 120, 84))
         pooling = nn.AvgPool2d if pool == "average" else nn.MaxPool2d
         self.activate = torch.tanh if activation == "tanh" else nn.functional.relu
-        self.conv1 = nn.Conv2d(in_channels, 6, 5)
+        self.conv1 = nn.Conv2d(in_channels, width, 5)
         self.pool1 = pooling(2)
-        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.conv2 = nn.Conv2d(width, second, 5)
         self.pool2 = pooling(2)
-        self.conv3 = nn.Conv2d(16, 120, 5)
-        self.fc1 = nn.Linear(120, 84)
-        self.fc2 = nn.Linear(84, num_classes)
+        self.conv3 = nn.Conv2d(second, third, 5)
+        self.fc1 = nn.Linear(third, fourth)
+        self.fc2 = nn.Linear(fourth, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, 32, 32) -> (N, num_classes)."""

@@ -61,7 +61,8 @@ def load_model(name: str, *, seed: int = 0, **options: Any) -> nn.Module:
             `bert` for its default configuration), or `FILE.py:function`, a function of the options
             that returns a module, or a module and a tuple of example arguments.
         seed: of the initial weights. The global random state is left as it was.
-        options: of the model, such as `num_classes`, `in_channels`, `shortcut` (CIFAR ResNets).
+        options: of the model, such as `num_classes`, `in_channels`, `shortcut` (CIFAR ResNets); `width` of every
+            network on images is the output channels of its first convolution, and all other layers follow.
 
     Raises:
         ConfigError: unknown name or option (with the nearest one), timm not installed, a file that

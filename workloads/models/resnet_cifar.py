@@ -60,7 +60,7 @@ class ResNetCifar(ImageModel):
         shortcut: at the two changes of stage: `projection`, a 1x1 convolution with batch norm (option
             B of the paper), or `pad`, without weights (option A).
         in_channels, num_classes: of the data.
-        width: channels of the first stage.
+        width: output channels of the first convolution, and w.
 
     Raises:
         ConfigError: an unknown shortcut.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from workloads.models.image_model import ImageModel, conv1x1, conv3x3
 
-WIDTHS = (64, 128, 256, 512)
+FIRST_CHANNELS, STAGES = 64, 4
 
 
 class BasicBlock(nn.Module):
@@ -61,6 +61,7 @@ class ResNet(ImageModel):
         depths: blocks per stage.
         num_classes: of the data.
         in_channels: of the data.
+        width: output channels of the first convolution, and of the first stage; each further stage doubles it.
     """
 
     def __init__(
@@ -69,24 +70,25 @@ class ResNet(ImageModel):
         depths: tuple[int, int, int, int],
         num_classes: int = 1000,
         in_channels: int = 3,
+        width: int = FIRST_CHANNELS,
     ) -> None:
         super().__init__((in_channels, 224, 224))
-        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        channels = 64
-        for index, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True)):
-            blocks = []
+        channels = width
+        for index, depth in enumerate(depths):
+            blocks, own = [], width * 2**index
             for position in range(depth):
-                blocks.append(block(channels, width, 2 if index > 0 and position == 0 else 1))
-                channels = width * block.expansion
+                blocks.append(block(channels, own, 2 if index > 0 and position == 0 else 1))
+                channels = own * block.expansion
             self.add_module(f"layer{index + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, num_classes)."""
         x = self.maxpool(nn.functional.relu(self.bn1(self.conv1(x))))
-        for index in range(len(WIDTHS)):
+        for index in range(STAGES):
             x = self.get_submodule(f"layer{index + 1}")(x)
         logits: Tensor = self.fc(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
         return logits
@@ -98,11 +100,11 @@ def _downsample(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     return nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
 
 
-def resnet18(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
-    """ResNet-18: 11,689,512 parameters with 1,000 classes."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), num_classes, in_channels)
+def resnet18(num_classes: int = 1000, in_channels: int = 3, width: int = FIRST_CHANNELS) -> ResNet:
+    """ResNet-18: 11,689,512 parameters with 1,000 classes at its width of 64."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), num_classes, in_channels, width)
 
 
-def resnet50(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
-    """ResNet-50: 25,557,032 parameters with 1,000 classes."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), num_classes, in_channels)
+def resnet50(num_classes: int = 1000, in_channels: int = 3, width: int = FIRST_CHANNELS) -> ResNet:
+    """ResNet-50: 25,557,032 parameters with 1,000 classes at its width of 64."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), num_classes, in_channels, width)

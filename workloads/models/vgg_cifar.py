@@ -15,18 +15,24 @@ LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 
 
 
 class VGG16(ImageModel):
-    """Thirteen 3x3 convolutions in `features`, and `classifier`."""
+    """Thirteen 3x3 convolutions in `features`, and `classifier`.
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 10) -> None:
+    Args:
+        in_channels, num_classes: of the data.
+        width: output channels of the first convolution; all others follow, up to 8 times as many.
+    """
+
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, width: int = LAYERS[0]) -> None:
         super().__init__((in_channels, 32, 32))
         modules: list[nn.Module] = []
         channels = in_channels
-        for width in LAYERS:
-            if width == 0:
+        for standard in LAYERS:
+            if standard == 0:
                 modules.append(nn.MaxPool2d(2))
             else:
-                modules += [conv3x3(channels, width), nn.BatchNorm2d(width), nn.ReLU()]
-                channels = width
+                outputs = standard // LAYERS[0] * width
+                modules += [conv3x3(channels, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
+                channels = outputs
         self.features = nn.Sequential(*modules)
         self.classifier = nn.Linear(channels, num_classes)
         for module in self.features:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from workloads.rewrite.lora import LoRALayer, add_lora, lora_layers, merge_lora
     from workloads.rewrite.lowrank import LowRank, to_low_rank
     from workloads.rewrite.report import Counts, LayerChange, RewriteReport, count
-    from workloads.rewrite.separable import SeparableConv, to_separable
+    from workloads.rewrite.separable import SeparableConv, SeparableConv2d, to_separable
 
 __all__ = [
     "Counts",
@@ -21,6 +21,7 @@ __all__ = [
     "LowRank",
     "RewriteReport",
     "SeparableConv",
+    "SeparableConv2d",
     "add_lora",
     "count",
     "load_lora",
@@ -41,6 +42,6 @@ __getattr__, __dir__ = lazy_exports(
         "lora": ("LoRALayer", "add_lora", "lora_layers", "merge_lora"),
         "lowrank": ("LowRank", "to_low_rank"),
         "report": ("Counts", "LayerChange", "RewriteReport", "count"),
-        "separable": ("SeparableConv", "to_separable"),
+        "separable": ("SeparableConv", "SeparableConv2d", "to_separable"),
     },
 )

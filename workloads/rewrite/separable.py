@@ -35,6 +35,44 @@ class SeparableConv(nn.Sequential):
     """`depthwise`, then `pointwise`: each input channel has `multiplier` filters, each output mixes them all."""
 
 
+class SeparableConv2d(SeparableConv):
+    """A depthwise-separable convolution to construct: (B, C, IY, IX) -> (B, K, OY, OX).
+
+    C m (FY FX + K) weights in the place of C K FY FX, and as many times OY OX MACs.
+
+    Args:
+        in_channels, out_channels: C and K.
+        kernel_size, stride, padding, dilation: of the depthwise part, as of `nn.Conv2d`.
+        multiplier: m, depthwise filters per input channel.
+        bias: of the pointwise part; the depthwise one has none.
+        form: how the depthwise part computes: `groups`, or without it `loop` or `unfold`; one state dict for all.
+
+    Raises:
+        ConfigError: an unknown form, or a multiplier below 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | str = 0,
+        dilation: int | tuple[int, int] = 1,
+        multiplier: int = 1,
+        bias: bool = True,
+        form: Form = "groups",
+    ) -> None:
+        if not is_integer(multiplier, 1):
+            raise ConfigError(f"multiplier must be an integer >= 1, but got {multiplier!r}")
+        middle = in_channels * multiplier
+        depthwise = nn.Conv2d(
+            in_channels, middle, kernel_size, stride, padding, dilation, groups=in_channels, bias=False
+        )
+        pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias)
+        super().__init__(OrderedDict(depthwise=depthwise_conv(depthwise, form), pointwise=pointwise))
+
+
 def to_separable(
     model: nn.Module,
     example: Any,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from workloads.training.growing import growing_hits, num_countable
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
-    from workloads.training.measuring import MetricValue, measure, measure_accuracy, r2
+    from workloads.training.measuring import MetricValue, cross_entropy, measure, measure_accuracy, r2
     from workloads.training.pretrained import PretrainResult, pretrain
     from workloads.training.records import EpochRecord, StepRecord, TrainResult
     from workloads.training.scorer import Scorer
@@ -66,6 +66,7 @@ __all__ = [
     "augmented",
     "compile_training",
     "cropped",
+    "cross_entropy",
     "cut_out",
     "device_text",
     "distillation_loss",
@@ -121,7 +122,7 @@ __getattr__, __dir__ = lazy_exports(
             "sweep_gamma",
         ),
         "loop": ("finetune",),
-        "measuring": ("MetricValue", "measure", "measure_accuracy", "r2"),
+        "measuring": ("MetricValue", "cross_entropy", "measure", "measure_accuracy", "r2"),
         "records": ("EpochRecord", "StepRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
         "scorer": ("Scorer",),

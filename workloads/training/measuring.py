@@ -117,6 +117,20 @@ def r2(outputs: Tensor, targets: Tensor) -> float:
     return 1 - float((wide - outputs.double()).square().sum()) / spread
 
 
+def cross_entropy(outputs: Tensor, targets: Tensor) -> float:
+    """Mean cross-entropy of classes [nat]; divided by ln 2 it is in bits.
+
+    Args:
+        outputs: scores (..., classes).
+        targets: (...), integers.
+
+    Raises:
+        ConfigError: shapes that do not fit.
+    """
+    check_scores(outputs, targets)
+    return float(nn.functional.cross_entropy(outputs.flatten(0, -2).double(), targets.flatten()))
+
+
 def check_same_shape(outputs: Tensor, targets: Tensor) -> None:
     """Outputs of a regression lie beside their targets: (N, 1) beside (N,) would broadcast to (N, N).
 

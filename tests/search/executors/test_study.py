@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hwmodel.errors import ConfigError
-from search.executors import Engine, Processes, factory_of
+from search.executors import Engine, InProcess, Processes, factory_of
 from search.job import resume_job, run_job
+from search.scoring import Evaluator
 from search.space import Space
 from search.study import Study
-from tests.search.executors.toys import Fragile, is_running, wait_until
+from tests.search.executors.toys import Fragile, Given, Linear, is_running, wait_until
 from tests.search.helpers import make_graph
 from tests.search.test_interrupt import essence
 from tests.search.test_materials import DATA, MODEL, SPEC
@@ -81,6 +83,30 @@ def test_a_job_with_one_worker_leaves_what_one_without_does(tmp_path: Path) -> N
         assert mine.read_bytes() == theirs.read_bytes()
     resume_job(tmp_path / "there", device="cpu", engine=Engine(workers=2))
     assert records(tmp_path / "there") == records(tmp_path / "here"), "finished before anybody was asked"
+
+
+def test_a_save_of_ones_own_is_given_a_state_by_workers(tmp_path: Path) -> None:
+    kinds, saved = [], []
+    for name, pool in (("here", InProcess(Evaluator(Linear()))), ("there", Processes(Given(Linear()), 1))):
+        kind: set[str] = set()
+
+        def save(path: Path, model: Any, notes: dict[str, str], kind: set[str] = kind) -> None:
+            kind.add(type(model).__name__)
+            torch.save(model.state_dict(), path)
+
+        graph, folder = make_graph(), tmp_path / name
+        study = Study.create_or_resume(
+            folder, graph=graph, space=Space.from_graph(graph), evaluate=Linear(), name="run", save=save
+        )
+        with pool:
+            study.run(trials=2, qat=2, executor=pool)
+        kinds.append(kind)
+        saved.append({path.name: torch.load(path) for path in (folder / "checkpoints").iterdir()})
+    assert kinds == [{"Linear"}, {"CarriedState"}]
+    assert saved[0].keys() == saved[1].keys() and saved[0]
+    for name, state in saved[0].items():
+        assert state.keys() == saved[1][name].keys() == {"weight", "bias"}
+        assert all(torch.equal(value, saved[1][name][key]) for key, value in state.items())
 
 
 def test_an_engine_is_what_was_asked_for() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, NoReturn
 
 from search.executors import Job
 from search.observer import Observer
@@ -60,6 +63,9 @@ class Toy:
         time.sleep(self.pause_s)
         return float("nan") if act == "nan" else Count(correct_of(config))
 
+    def qat(self, config: CompressionConfig, seed: int) -> Count | float:
+        return self.ptq(config)
+
     def _fail(self, act: str) -> None:
         if act == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -105,6 +111,120 @@ class Fragile:
     def qat(self, config: CompressionConfig, seed: int) -> tuple[Count, None]:
         self._strike(config.key[::-1])
         return ToyScorer().qat(config, seed)
+
+
+def die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("it lives")
+
+
+class Deadly:
+    """Kills whoever pickles it."""
+
+    def __reduce__(self) -> NoReturn:
+        die()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """A factory whose first worker dies at a moment: `start`, `ready`, `score`, `answer` or `torn`.
+
+    Attributes:
+        folder: as of `Toy`; gets `dead` when it has happened.
+        moment: of the death.
+    """
+
+    folder: Path
+    moment: str
+
+    def __call__(self) -> Doomed:
+        if self.moment == "start":
+            self.fall()
+        if self.moment == "ready" and not (self.folder / "dead").exists():
+            setattr(Connection, "recv_bytes", lambda pipe: self.fall())  # noqa: B010
+        return self
+
+    def fall(self) -> None:
+        if not (self.folder / "dead").exists():
+            (self.folder / "dead").touch()
+            die()
+
+    def ptq(self, config: CompressionConfig) -> Count | float:
+        return Toy(self.folder).ptq(config)
+
+    def qat(self, config: CompressionConfig, seed: int) -> Any:
+        found = self.ptq(config)
+        if self.moment == "score":
+            self.fall()
+        if not (self.folder / "dead").exists():
+            if self.moment == "answer":
+                (self.folder / "dead").touch()
+                return found, Deadly()
+            if self.moment == "torn":
+
+                def half(pipe: Connection, data: bytes) -> None:  # as the pipe frames it, up to the middle
+                    os.write(pipe.fileno(), struct.pack("!i", len(data)) + data[: len(data) // 2])
+                    self.fall()
+
+                setattr(Connection, "send_bytes", half)  # noqa: B010
+        return found
+
+
+@dataclass(frozen=True)
+class Moody:
+    """A scorer of which some candidates are nan, out of memory (for good, or once), or diverge.
+
+    Attributes:
+        folder: gets a file per candidate that was out of memory once.
+    """
+
+    folder: Path
+
+    def ptq(self, config: CompressionConfig) -> Count:
+        return ToyScorer().ptq(config)
+
+    def qat(self, config: CompressionConfig, seed: int) -> tuple[Any, None]:
+        mood = int(config.key[:8], 16) % 6
+        first = self.folder / config.key
+        if mood == 0:
+            return float("nan"), None
+        if mood == 1 or (mood == 2 and not first.exists()):
+            first.touch()
+            raise MemoryError("no room for the gradients")
+        if mood == 3:
+            raise ArithmeticError("the loss must be finite, but is nan")
+        return ToyScorer().qat(config, seed)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A factory of what is there, which notes who made it."""
+
+    scorer: Any
+    pids: Path | None = None
+
+    def __call__(self) -> Any:
+        if self.pids is not None:
+            with self.pids.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+        return self.scorer
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A toy scorer whose finetuned models are real: drawn by the seed."""
+
+    def ptq(self, config: CompressionConfig) -> Count:
+        return ToyScorer().ptq(config)
+
+    def qat(self, config: CompressionConfig, seed: int) -> tuple[Count, Any]:
+        import torch
+
+        torch.manual_seed(seed)
+        return ToyScorer().qat(config, seed)[0], torch.nn.Linear(2, 2)
 
 
 class Heard(Observer):

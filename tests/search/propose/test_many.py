@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from hwmodel import CostTable, load_accelerator
 from hwmodel.errors import ConfigError
-from search.propose.many import ManyCosts, PicksOf
+from search.propose.many import ManyCosts, layout_of
 from search.propose.pricing import Pricer, Table
 from search.space import Space
 from tests.search.helpers import ToyTable, make_graph
+from workloads.compress.config import CompressionConfig
 
 GRAPH = make_graph()
 SPACES = {
@@ -24,20 +27,30 @@ PLAIN = ("avg_w_bits", "weight_bits", "bops")
 ON_CHIP = (*PLAIN, "energy_pj", "latency_s", "cycles", "memory_bits")
 
 
-def some_rows(picks: PicksOf, count: int = 25) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def some_rows(space: Space, count: int = 25) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     rng = np.random.default_rng(0)
-    return np.stack([rng.integers(len(found), size=count) for found in picks.combinations], axis=1)
+    return np.stack([rng.integers(size, size=count) for size in layout_of(space).sizes], axis=1)
+
+
+def config_of(space: Space, row: Sequence[int]) -> CompressionConfig:
+    return space.config(layout_of(space).params(row))
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_points_and_picks_translate(name: str) -> None:
-    picks = PicksOf(SPACES[name])
-    rows = some_rows(picks)
-    points = [picks.point(row) for row in rows.tolist()]
-    assert picks.rows(points).tolist() == rows.tolist()
-    for point in points:
-        assert set(point) == {parameter.name for parameter in SPACES[name].parameters}
-        SPACES[name].config(point)
+    space = SPACES[name]
+    layout, rows = layout_of(space), some_rows(space)
+    points = [layout.params(row) for row in rows.tolist()]
+    assert layout.rows(points).tolist() == rows.tolist()
+    for point, row in zip(points, rows.tolist(), strict=True):
+        assert set(point) == {parameter.name for parameter in space.parameters}
+        config = space.config(point)
+        for group, choices, pick in zip(space.groups, space.group_choices, row, strict=True):
+            assert {config.layers[module].choice for module in group.modules} == {choices[pick]}
+    lacking = dict(list(points[0].items())[1:])
+    assert layout.row(lacking) is None
+    with pytest.raises(ConfigError, match=r"candidate: .* is not in the space"):
+        layout.rows([points[0], lacking])
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -47,20 +60,20 @@ def test_many_costs_are_those_of_each(name: str, chip: str) -> None:
     table: Table | None = None
     if chip:
         table = CostTable.build(GRAPH, load_accelerator(chip), space.choices())
-    pricer, picks, keys = Pricer(GRAPH, table), PicksOf(space), ON_CHIP if chip else PLAIN
-    rows = some_rows(picks)
-    found = ManyCosts(pricer, picks, keys)(rows)
+    pricer, keys = Pricer(GRAPH, table), ON_CHIP if chip else PLAIN
+    rows = some_rows(space)
+    found = ManyCosts(pricer, space, keys)(rows)
     for row, costs in zip(rows.tolist(), found, strict=True):
-        expected = pricer.costs(picks.config(row))
+        expected = pricer.costs(config_of(space, row))
         assert costs == pytest.approx([expected[key] for key in keys], rel=1e-12)
 
 
 def test_a_table_of_the_users_own_is_asked_one_by_one() -> None:
-    pricer, picks = Pricer(GRAPH, ToyTable()), PicksOf(SPACES["bits"])
-    rows = some_rows(picks, 5)
-    found = ManyCosts(pricer, picks, ("energy_pj", "avg_w_bits"))(rows)
+    pricer, space = Pricer(GRAPH, ToyTable()), SPACES["bits"]
+    rows = some_rows(space, 5)
+    found = ManyCosts(pricer, space, ("energy_pj", "avg_w_bits"))(rows)
     for row, costs in zip(rows.tolist(), found, strict=True):
-        expected = pricer.costs(picks.config(row))
+        expected = pricer.costs(config_of(space, row))
         assert costs.tolist() == [expected["energy_pj"], expected["avg_w_bits"]]
 
 
@@ -69,12 +82,12 @@ def test_several_chips_have_keys_of_their_own() -> None:
     tables = {
         name: CostTable.build(GRAPH, load_accelerator(name), space.choices()) for name in ("eyeriss", "edge_npu")
     }
-    pricer, picks = Pricer(GRAPH, tables), PicksOf(space)
-    rows = some_rows(picks, 5)
+    pricer = Pricer(GRAPH, tables)
+    rows = some_rows(space, 5)
     keys = ("energy_pj", "energy_pj@edge_npu", "latency_s@edge_npu")
-    found = ManyCosts(pricer, picks, keys)(rows)
+    found = ManyCosts(pricer, space, keys)(rows)
     for row, costs in zip(rows.tolist(), found, strict=True):
-        config = picks.config(row)
+        config = config_of(space, row)
         both = pricer.costs(config)
         assert costs.tolist() == [both[key] for key in keys]
         alone = Pricer(GRAPH, tables["edge_npu"]).costs(config)
@@ -83,9 +96,9 @@ def test_several_chips_have_keys_of_their_own() -> None:
     with pytest.raises(
         ConfigError, match=r"needs the accelerator 'edge_npo', but there are eyeriss, edge_npu\. .*edge_npu"
     ):
-        ManyCosts(pricer, picks, ("energy_pj@edge_npo",))
+        ManyCosts(pricer, space, ("energy_pj@edge_npo",))
 
 
 def test_a_cost_that_needs_a_chip_is_refused_without_one() -> None:
     with pytest.raises(ConfigError, match="costs: 'energy_pj' cannot be priced here"):
-        ManyCosts(Pricer(GRAPH, None), PicksOf(SPACES["bits"]), ("energy_pj",))
+        ManyCosts(Pricer(GRAPH, None), SPACES["bits"], ("energy_pj",))

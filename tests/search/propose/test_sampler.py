@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from hwmodel.errors import ConfigError
 from search.propose import SAMPLERS
-from search.propose.sampler import FrontSampler, Layout, optuna_sampler, quiet_optuna
+from search.propose.sampler import FrontSampler, layout_of, optuna_sampler, quiet_optuna
 
 SIZES = {"a": 4, "b": 9, "c": 2}
 BITS = (2, 4, 8)
@@ -110,12 +110,12 @@ def test_a_parameter_outside_the_space_is_drawn_by_its_trial() -> None:
 
 
 def test_layouts() -> None:
-    layout = Layout.of({"i": IntDistribution(2, 6, step=2), "f": FloatDistribution(0.0, 0.5, step=0.25)})
+    layout = layout_of({"i": IntDistribution(2, 6, step=2), "f": FloatDistribution(0.0, 0.5, step=0.25)})
     assert layout.params((2, 1)) == {"f": 0.5, "i": 4}, "in the order of the names"
     assert layout.row({"i": 4, "f": 0.5, "other": 1}) == (2, 1)
     assert layout.row({"i": 5, "f": 0.5}) is None and layout.row({"i": 4}) is None
     with pytest.raises(ConfigError, match="x: must have a finite list of values"):
-        Layout.of({"x": FloatDistribution(0, 1)})
+        layout_of({"x": FloatDistribution(0, 1)})
     with pytest.raises(ConfigError, match="costs must be a function"):
         make_study(FrontSampler(distributions=SPACE)).ask(SPACE)
 

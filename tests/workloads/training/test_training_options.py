@@ -150,7 +150,7 @@ def test_grids_are_computed_in_32_bits_under_autocast(data: Data) -> None:
     x = torch.rand(64, layer.in_features).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = layer.effective_input(x)
-    assert torch.equal(out, layer.effective_input(x.float()))
+    assert torch.equal(out, layer.effective_input(x.float()).bfloat16())
 
 
 def test_fp16_wants_cuda_and_a_scale_that_works(data: Data) -> None:

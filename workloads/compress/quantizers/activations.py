@@ -11,11 +11,11 @@ from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.config import MAX_QUANTIZED_BITS, OBSERVERS, QUANTIZERS
 from workloads.compress.grid import Grid, along, integer_range
 from workloads.compress.observer import RangeObserver
-from workloads.compress.quantizers.base import Quantizer
+from workloads.compress.quantizers.base import Quantizer, wide
 from workloads.compress.quantizers.learned import signed_grid
 from workloads.compress.quantizers.mapped import on_clip, on_step
+from workloads.compress.quantizers.uniform import clip_size, grid_size
 from workloads.compress.ranges import affine_steps, symmetric_steps
-from workloads.compress.uniform import clip_size, grid_size
 
 AFFINE = ("minmax", "affine", "lsq+")
 LEARNED_STEP = ("lsq", "lsq+")
@@ -55,6 +55,7 @@ class ActivationQuantizer(Quantizer):
     step: Tensor
     alpha: Tensor
     beta: Tensor
+    widens = True
 
     def __init__(
         self,
@@ -94,10 +95,10 @@ class ActivationQuantizer(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.observer is not None:
-            self.observer.update(x)
+            self.observer.update(wide(x))
             return x
         if not self._is_set:
-            self._set_from(x)
+            self._set_from(wide(x))
         return super().forward(x)
 
     def stand_in(self, x: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ class Quantizer(nn.Module):
     bits: Tensor
     #: Candidates that train as one differ here in what their widths do: the bits are read from the buffer.
     mixed: bool = False
+    #: `quantize` takes 16 bits as they are, and computes in 32.
+    widens: bool = False
 
     def __init__(self, bits: int, rounding: str = "nearest") -> None:
         super().__init__()
@@ -46,7 +48,7 @@ class Quantizer(nn.Module):
         self.register_buffer("bits", torch.tensor(bits))
 
     def quantize(self, x: Tensor) -> Tensor:
-        """`x`, of at least 32 bits, on the grid of 0..16 bits."""
+        """`x`, of at least 32 bits unless it `widens`, on the grid of 0..16 bits."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,7 +61,7 @@ class Quantizer(nn.Module):
         return self.mixed or (torch.compiler.is_compiling() and not torch.compiler.is_exporting())
 
     def _on_grid(self, x: Tensor) -> Tensor:
-        out = self.quantize(wide(x))
+        out = self.quantize(x if self.widens else wide(x))
         return out if out.dtype == x.dtype else out.to(x.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

@@ -10,9 +10,9 @@ from workloads.compress.grid import Grid, along, integer_range
 from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.drawn import WeightQuantizer
 from workloads.compress.quantizers.mapped import on_step
+from workloads.compress.quantizers.uniform import grid_size
 from workloads.compress.quantizers.weights import WEIGHT_SAMPLE
 from workloads.compress.ranges import symmetric_steps
-from workloads.compress.uniform import grid_size
 
 THREE_SIGMA = "three_sigma"
 

@@ -1,6 +1,6 @@
 """Rounding with learned grids, also inside `torch.vmap`, where one call works for many candidates.
 
-Inside, the functions of `workloads.compress.uniform` run on the tensors beneath: a candidate dim goes in front, and
+Inside, the functions of `quantizers/uniform.py` run on the tensors beneath: a candidate dim goes in front, and
 every grid has its own place along it. Each candidate gets what it would get alone, gradients included: sums over a
 grid are sums over its candidate's part.
 """
@@ -13,15 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workloads.compress.uniform import (
-    Ends,
-    clip_quantize,
-    grid_size,
-    is_mapped,
-    put_on_grid,
-    top_of,
-    uniform_quantize,
-)
+from workloads.compress.quantizers.base import wide
+from workloads.compress.quantizers.blocks import Ends, is_mapped, put_on_grid
+from workloads.compress.quantizers.uniform import clip_quantize, grid_size, top_of, uniform_quantize
 
 #: Elements of a candidate from which its part is worked on by itself.
 APART = 4096
@@ -40,7 +34,7 @@ def on_step(
 ) -> Tensor:
     """`uniform_quantize`."""
     if is_mapped():
-        out: Tensor = _step(x, step, qn, qp, offset, beta, num, rounding)
+        out: Tensor = _step(wide(x), step, qn, qp, offset, beta, num, rounding)
         return out
     return uniform_quantize(x, step, qn, qp, offset, num, beta=beta, rounding=rounding)
 
@@ -50,7 +44,7 @@ def on_clip(
 ) -> Tensor:
     """`clip_quantize`."""
     if is_mapped():
-        out: Tensor = _clip(x, alpha, qn, qp, offset, rounding)
+        out: Tensor = _clip(wide(x), alpha, qn, qp, offset, rounding)
         return out
     return clip_quantize(x, alpha, qn, qp, offset, rounding=rounding)
 

@@ -24,8 +24,8 @@ from workloads.compress.grid import (
 from workloads.compress.observer import RangeObserver
 from workloads.compress.quantizers.drawn import WeightQuantizer
 from workloads.compress.quantizers.mapped import on_step
+from workloads.compress.quantizers.uniform import to_grid
 from workloads.compress.ranges import affine_grid, affine_steps, symmetric_steps
-from workloads.compress.uniform import to_grid
 
 WEIGHT_SAMPLE = 1 << 18
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
-from workloads.compress.uniform import COMPILE_OPTIONS
+from workloads.compress.quantizers.uniform import COMPILE_OPTIONS
 
 BACKEND = "inductor"
 _CXX = ("g++", "clang++", "c++")

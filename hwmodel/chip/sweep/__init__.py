@@ -1,0 +1,1 @@
+"""Ranges in a chip file: the chips that it stands for."""

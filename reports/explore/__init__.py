@@ -1,0 +1,1 @@
+"""`hwmodel explore`: designs of a chip, and what runs on them."""
