@@ -14,12 +14,19 @@ from hwmodel.errors import ConfigError, check_keys
 from hwmodel.files import write_atomic
 from reports.experiments.record import Record, today, versions
 from reports.experiments.steps import Steps
+from reports.figures.files import save_figure
 from reports.figures.rows import flat
+from reports.terminal.console import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from torch import nn
 
+    from search import Space, Study
+    from workloads.compress.config import CompressionConfig
     from workloads.data.dataset import Dataset
+    from workloads.training import Scorer, TrainResult, TrainSettings
+    from workloads.training.inputs import SplitSource
 
 T = TypeVar("T")
 #: Images per split of the quick version.
@@ -75,15 +82,87 @@ class Experiment:
 
     def once(self, function: Callable[..., Any], **arguments: Any) -> Any:
         """What the function gives; computed once, see `Steps.once`. Prints a line for the reader."""
-        from reports.terminal.console import say
-
         shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
         say(f"{self.name}: {getattr(function, '__name__', 'step')}({shown})")
         return self._steps.once(function, **arguments)
 
+    def searched(self, space: Space, scorer: Scorer, *, qat: int, trials: int = 0, **options: Any) -> Study:
+        """A search that was run to its end, in the folder `search`; one that was killed goes on.
+
+        Args:
+            space: the candidates.
+            scorer: of the float model; its settings and data belong to the identity of the search.
+            qat, trials: runs, as of `Study.run`.
+            options: of `Study.create_or_resume`.
+
+        Raises:
+            HwModelError: as both; another space, other settings or data need a new folder.
+        """
+        from reports.terminal.progress import LogObserver
+        from search import Study
+        from search.guard.identity import data_hash
+
+        context = {"training": scorer.settings.to_dict(), "data": data_hash(scorer.data)}
+        study = Study.create_or_resume(
+            self.folder / "search", space=space, evaluate=scorer, seed=self.seed, name=self.name, context=context,
+            **options,
+        )  # fmt: skip
+        study.run(trials=trials, qat=qat, progress=LogObserver())
+        self._steps.seconds += sum(result.wall_s for result in study.results())
+        return study
+
+    def finetuned(self, scorer: Scorer, config: CompressionConfig, seeds: int = 1) -> dict[str, Any]:
+        """`validation` and `test` of a configuration, means over `seeds` finetunings; each is a step of its own.
+
+        Nothing may be chosen by what comes out: the test split is measured.
+
+        Raises:
+            ConfigError: as `Scorer.qat`.
+        """
+        from search.guard.identity import data_hash
+        from workloads.training import Accuracy
+
+        def finetune_and_test(config: Any, seed: int, settings: Any, data: Any) -> dict[str, Any]:
+            del settings, data  # part of what was asked
+            score, tuned = scorer.qat(config, seed)
+            return {"validation": score, "test": scorer.test(tuned)}
+
+        asked = {"config": config, "settings": scorer.settings, "data": data_hash(scorer.data)}
+        runs = [self.once(finetune_and_test, **asked, seed=self.seed + 1 + number) for number in range(seeds)]
+        means = {part: Accuracy.mean(measured[part] for measured in runs) for part in ("validation", "test")}
+        return {**means, "seeds": seeds}
+
     def file(self, name: str) -> Path:
         """A file of this experiment, such as the checkpoint of a model."""
         return self.folder / name
+
+    def train(
+        self, name: str, model: nn.Module, split: SplitSource, settings: TrainSettings, **options: Any
+    ) -> TrainResult:
+        """`finetune` a model in place, on the device of the experiment; prints a line per epoch.
+
+        Its weights end in NAME.safetensors; a killed training goes on behind its last epoch.
+
+        Args:
+            name: of the file.
+            model, split, settings, options: of `finetune`.
+
+        Raises:
+            ConfigError: as `finetune`, or NAME.state.safetensors is of another training.
+        """
+        from reports.terminal.console import say
+        from reports.terminal.progress import epoch_text
+        from workloads.compress import save_weights
+        from workloads.training import Checkpoints, finetune
+
+        state = self.file(f"{name}.state.safetensors")
+        result = finetune(
+            model, split, settings, device=self.device, checkpoints=Checkpoints(path=state, resume=True),
+            progress=lambda record: say(f"{self.name}: {name}: {epoch_text(record, settings.epochs)}"), **options,
+        )  # fmt: skip
+        save_weights(self.file(f"{name}.safetensors"), model)
+        state.unlink()
+        return result
 
     def data(self, name: str, *, parts: Mapping[str, int] | None = None, **options: Any) -> Dataset:
         """A data set by name, from the data folder; a balanced part of it in the quick version.
@@ -154,8 +233,6 @@ class Experiment:
 
     def figure(self, ax: Axes, suffix: str = "") -> None:
         """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""
-        from reports.figures.files import save_figure
-
         file = f"{self.name}-{suffix}.png" if suffix else f"{self.name}.png"
         save_figure(ax, self.folder / file)
         self._figures.append(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from hwmodel.errors import ConfigError
 from reports import plot_bars, plot_lines
@@ -14,8 +15,11 @@ from reports.experiments.listing import script_of, scripts_in
 from reports.experiments.printing import shown_rows
 from reports.experiments.record import Record
 from reports.experiments.steps import STEPS, Steps
-from workloads.compress import CompressionConfig
-from workloads.training import Accuracy, TrainSettings
+from search import Space
+from tests.search.helpers import ToyScorer, make_graph
+from workloads.compress import CompressionConfig, load_weights
+from workloads.data.dataset import make_dataset
+from workloads.training import Accuracy, TrainHook, TrainSettings
 
 SCRIPT = '"""Study {number}. What is {name}?\n\nMore.\n"""\n\nNEEDS = ("mnist",)\n'
 
@@ -23,6 +27,30 @@ SCRIPT = '"""Study {number}. What is {name}?\n\nMore.\n"""\n\nNEEDS = ("mnist",)
 def experiment(folder, **changes):
     values = {"name": "one", "question": "What is one?", "folder": folder, "device": "cpu"} | changes
     return Experiment(**values)
+
+
+def test_a_training_that_was_killed_goes_on_behind_its_last_epoch(tmp_path):
+    made, x = experiment(tmp_path), torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    split, settings = (x, torch.arange(8) % 2), TrainSettings(epochs=3, batch_size=4)
+    whole, killed, resumed = (torch.nn.Linear(3, 2) for _ in range(3))
+    for model in (killed, resumed):
+        model.load_state_dict(whole.state_dict())
+    seen = []
+
+    class Kill(TrainHook):
+        def before_epoch(self, _model, epoch):
+            if epoch == 3 and not seen:
+                seen.append(epoch)
+                raise KeyboardInterrupt
+
+    made.train("whole", whole, split, settings)
+    with pytest.raises(KeyboardInterrupt):
+        made.train("cut", killed, split, settings, hooks=[Kill()])
+    result = made.train("cut", resumed, split, settings, hooks=[Kill()])
+    assert [record.epoch for record in result.history] == [1, 2, 3] and seen == [3]
+    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["cut.safetensors", "whole.safetensors"]
+    load_weights(tmp_path / "cut.safetensors", killed)
+    assert torch.equal(killed.weight, whole.weight) and torch.equal(resumed.weight, whole.weight)
 
 
 class Counted:
@@ -144,6 +172,52 @@ def test_a_wrong_record_is_refused(tmp_path, change, message):
         Record.read(path)
 
 
+class Scored(ToyScorer):
+    """A scorer of tiny data; the test accuracy is half of that on validation."""
+
+    def __init__(self, **settings):
+        super().__init__()
+        self.settings, self.tests = TrainSettings(**settings), 0
+        self.data = make_dataset("tiny", ((torch.ones(4, 1, 2, 2), torch.tensor([0, 1, 0, 1])),) * 3, 2, "")
+
+    def qat(self, config, seed):
+        count, _ = super().qat(config, seed)
+        return Accuracy(correct=count.correct, total=1000), count.correct
+
+    def test(self, model):
+        self.tests += 1
+        return Accuracy(correct=model // 2, total=1000)
+
+
+def test_a_configuration_is_finetuned_once_per_seed(tmp_path):
+    graph = make_graph()
+    config = Space.from_graph(graph).config(Space.from_graph(graph).most_precise)
+    scorer = Scored()
+    for _ in range(2):
+        scores = experiment(tmp_path, seed=3).finetuned(scorer, config, seeds=2)
+    assert [seed for _, seed in scorer.qat_calls] == [4, 5]
+    assert scorer.tests == 2
+    # 980 of 1,000 less the seed modulo 3: 979 and 978; of tests the halves, 489 and 489
+    assert scores == {
+        "validation": Accuracy(correct=978, total=1000),
+        "test": Accuracy(correct=489, total=1000), "seeds": 2,
+    }  # fmt: skip
+    experiment(tmp_path, seed=3).finetuned(other := Scored(epochs=2), config)
+    assert len(other.qat_calls) == 1
+
+
+def test_a_search_is_run_to_its_end_once(tmp_path):
+    graph = make_graph()
+    space, scorer = Space.from_graph(graph), Scored()
+    for _ in range(2):
+        made = experiment(tmp_path)
+        found = made.searched(space, scorer, qat=3, graph=graph)
+    assert [result.stage for result in found.results()].count("qat") == len(scorer.qat_calls) == 3
+    assert made._steps.seconds == sum(result.wall_s for result in found.results()) > 0
+    with pytest.raises(ConfigError, match="training"):
+        experiment(tmp_path).searched(space, Scored(epochs=3), qat=3, graph=graph)
+
+
 def test_an_experiment_without_a_finding_is_none(tmp_path):
     with pytest.raises(ConfigError, match="ends with a finding"):
         experiment(tmp_path).finish()
@@ -230,6 +304,12 @@ def test_lines_carry_the_intervals_of_their_rows():
     assert [segment.tolist() for segment in bars.get_segments()] == [[[1, 40], [1, 70]], [[2, 40], [2, 70]]]
     with pytest.raises(ConfigError, match="no row has 'x'"):
         plot_lines(rows, "x", "test")
+
+
+def test_points_are_drawn_however_many_there_are():
+    rows = [{"n": n, "test": n} for n in range(1000)]
+    markers = [plot_lines(rows, "n", "test", joined=joined).lines[0].get_marker() for joined in (True, False)]
+    assert markers == ["None", "o"]
 
 
 def test_bars_stand_beside_each_other():
