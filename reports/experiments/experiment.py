@@ -56,7 +56,6 @@ class Experiment:
     device: str | None = None
     _finding: str = ""
     _cuts: list[str] = field(default_factory=list)
-    _data: list[str] = field(default_factory=list)
     _tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _figures: list[str] = field(default_factory=list)
 
@@ -132,8 +131,8 @@ class Experiment:
         data = load_data(name, **options)
         if self.quick:
             data = data.subset(**QUICK_IMAGES, seed=self.seed)
-        if data.describe() not in self._data:
-            self._data.append(data.describe())
+        if data.describe() not in self._steps.data:
+            self._steps.data.append(data.describe())
         return data
 
     def weights(self, name: str) -> Path:
@@ -198,7 +197,7 @@ class Experiment:
         record = Record(
             name=self.name, question=self.question, finding=self._finding, cuts=tuple(self._cuts), quick=self.quick,
             date=today(), seconds=round(self._steps.seconds, 1), device=device_text(select_device(self.device)),
-            seed=self.seed, data=tuple(self._data), versions=versions(), tables=self._tables,
+            seed=self.seed, data=tuple(self._steps.data), versions=versions(), tables=self._tables,
             figures=tuple(self._figures),
         )  # fmt: skip
         record.write(self.folder)
