@@ -97,12 +97,12 @@ def main(study: Experiment) -> None:
                labels=("Times smaller in the file, scales per array or channel", "Test [%]"))  # fmt: skip
     plot_lines(points, "of", "test", "bits", draws, percent=True, joined=False, labels=("", "Test [%]"))
     study.figure(sizes)
-    times = ", ".join(f"{row['ratio']:.1f}" for row in rows[-len(BITS) :])
-    left = ", ".join(percent(row["test"].value) for row in rows[-len(BITS) :])
+    said = ", ".join(f"{row['ratio']:.1f} times at {percent(row['test'].value)}" for row in rows[-len(BITS) :])
     study.finding(
-        f"Codes of 8, 4, 2 bits, scales per channel, make the network of {percent(plain.value)} {times} times "
-        f"smaller at {left}; at 2 bits draws reach {percent(fmean(tests))} (deviation {percent(stdev(tests))}), "
-        f"the nearest codes {percent(near['test'].value)}, the draws' mean {percent(mean['test'].value)}."
+        f"Codes of 8, 4, 2 bits, scales per channel, make the network of {percent(plain.value)} smaller: {said}; "
+        f"at 2 bits draws reach {percent(fmean(tests))} (deviation {percent(stdev(tests))}), the "
+        f"nearest codes {percent(near['test'].value)}, and the mean of the draws, of more than 2 bits, "
+        f"{percent(mean['test'].value)}."
     )
 
 

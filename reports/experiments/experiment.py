@@ -60,7 +60,6 @@ class Experiment:
     device: str | None = None
     _finding: str = ""
     _cuts: list[str] = field(default_factory=list)
-    _data: list[str] = field(default_factory=list)
     _tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _figures: list[str] = field(default_factory=list)
 
@@ -183,11 +182,17 @@ class Experiment:
         wanted = dict(parts or {})
         check_keys(wanted, QUICK_IMAGES, "split")
         if self.quick:
+<<<<<<< HEAD
             wanted = {split: min(count, wanted.get(split, count)) for split, count in QUICK_IMAGES.items()}
         if wanted:
             data = data.subset(**wanted, seed=self.seed)
         if data.describe() not in self._data:
             self._data.append(data.describe())
+=======
+            data = data.subset(**QUICK_IMAGES, seed=self.seed)
+        if data.describe() not in self._steps.data:
+            self._steps.data.append(data.describe())
+>>>>>>> quant
         return data
 
     def weights(self, name: str) -> Path:
@@ -256,7 +261,7 @@ class Experiment:
         record = Record(
             name=self.name, question=self.question, finding=self._finding, cuts=tuple(self._cuts), quick=self.quick,
             date=today(), seconds=round(self._steps.seconds, 1), device=device_text(select_device(self.device)),
-            seed=self.seed, data=tuple(self._data), versions=versions(), tables=self._tables,
+            seed=self.seed, data=tuple(self._steps.data), versions=versions(), tables=self._tables,
             figures=tuple(self._figures),
         )  # fmt: skip
         record.write(self.folder)

@@ -27,6 +27,7 @@ class Steps:
 
     Attributes:
         seconds: wall clock of the steps that this run asked for, those of earlier runs included.
+        data: what these steps saw, as the caller says it; a step of an earlier run brings what was said then.
 
     Raises:
         ConfigError: the file is damaged.
@@ -36,6 +37,7 @@ class Steps:
         self._path = folder / STEPS
         self._common = dict(common)
         self.seconds = 0.0
+        self.data: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
         cut_torn_line(self._path)
         self._taken: dict[str, dict[str, Any]] = {}
@@ -61,11 +63,17 @@ class Steps:
         if key not in self._taken:
             start = time.perf_counter()
             answer = _plain(f"{name}()", function(**arguments))
-            line = {**asked, "seconds": round(time.perf_counter() - start, 3), "answer": answer}
+            line = {
+                **asked,
+                "seconds": round(time.perf_counter() - start, 3),
+                "answer": answer,
+                "data": list(self.data),
+            }
             append_line(self._path, line)
             self._taken[key] = line
         line = self._taken[key]
         self.seconds += line["seconds"]
+        self.data += [text for text in line.get("data", ()) if text not in self.data]
         return _revived(line["answer"])
 
 

@@ -101,6 +101,19 @@ def test_another_seed_or_version_is_another_step(tmp_path):
     assert step.calls == 3
 
 
+def test_data_of_steps_that_were_taken_earlier_stays_known(tmp_path):
+    for _ in range(2):
+        made = experiment(tmp_path)
+
+        def looked(made=made):
+            return len(made.data("digits").test)
+
+        made.once(looked)
+        made.finding("It is one.")
+        record = made.finish()
+    assert len(record.data) == 1 and record.data[0].startswith("digits")
+
+
 def test_a_torn_line_is_cut_and_taken_again(tmp_path):
     step = Counted()
     Steps(tmp_path, {}).once(step, a=1)
