@@ -182,17 +182,11 @@ class Experiment:
         wanted = dict(parts or {})
         check_keys(wanted, QUICK_IMAGES, "split")
         if self.quick:
-<<<<<<< HEAD
             wanted = {split: min(count, wanted.get(split, count)) for split, count in QUICK_IMAGES.items()}
         if wanted:
             data = data.subset(**wanted, seed=self.seed)
-        if data.describe() not in self._data:
-            self._data.append(data.describe())
-=======
-            data = data.subset(**QUICK_IMAGES, seed=self.seed)
         if data.describe() not in self._steps.data:
             self._steps.data.append(data.describe())
->>>>>>> quant
         return data
 
     def weights(self, name: str) -> Path:
