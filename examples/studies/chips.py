@@ -8,6 +8,7 @@ products of 4 and 8 bits (A100, 1,024 images at once). Validation chooses the ch
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from scipy.stats import spearmanr
@@ -66,7 +67,7 @@ def main(study: Experiment) -> None:
         for row, value in zip(rows, energy, strict=True):
             row |= {f"{chip}_uj": round(value / count * 1e-6, 3), chip: round(value / energy[0], 4)}
     good = [row for row in rows if row["validation"].value >= rows[0]["validation"].value - MARGIN]
-    best = {chip: min(good, key=lambda row, chip=chip: float(row[chip])) for chip in CHIPS}
+    best = {chip: min(good, key=itemgetter(chip)) for chip in CHIPS}
     for row in rows:
         row["chosen"] = ", ".join(chip for chip in CHIPS if best[chip] is row)
     order = spearmanr([[row[chip] for chip in CHIPS] for row in rows]).statistic

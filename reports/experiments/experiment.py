@@ -117,14 +117,15 @@ class Experiment:
         Raises:
             ConfigError: as `Scorer.qat`.
         """
+        from search.guard.identity import data_hash
         from workloads.training import Accuracy
 
-        def finetune_and_test(config: Any, seed: int, settings: Any, data: str) -> dict[str, Any]:
+        def finetune_and_test(config: Any, seed: int, settings: Any, data: Any) -> dict[str, Any]:
             del settings, data  # part of what was asked
             score, tuned = scorer.qat(config, seed)
             return {"validation": score, "test": scorer.test(tuned)}
 
-        asked = {"config": config, "settings": scorer.settings, "data": scorer.data.describe()}
+        asked = {"config": config, "settings": scorer.settings, "data": data_hash(scorer.data)}
         runs = [self.once(finetune_and_test, **asked, seed=self.seed + 1 + number) for number in range(seeds)]
         means = {part: Accuracy.mean(measured[part] for measured in runs) for part in ("validation", "test")}
         return {**means, "seeds": seeds}
