@@ -52,7 +52,7 @@ class Study:
 
     The folder holds `ledger.jsonl` (every result; the truth), `study.json` (what the run was made with),
     `study.db` (the same results as two plain Optuna studies, `NAME-ptq` and `NAME-qat`),
-    `sensitivity.json` and `checkpoints/` (the finetuned weights of the QAT front).
+    `sensitivity.json` and `checkpoints/` (the finetuned weights of the QAT front and of the uniform ones).
     """
 
     def __init__(
@@ -206,6 +206,7 @@ class Study:
         progress: Observer | Callable[[Result], object] | None = None,
         *,
         candidates: Sequence[Point] = (),
+        uniform: Sequence[Point] = (),
         executor: Executor | None = None,
         server: MirrorTarget | None = None,
     ) -> tuple[Result, ...]:
@@ -215,9 +216,10 @@ class Study:
 
         Args:
             trials: PTQ candidates in total: `candidates`, the uniform ones, and the sampler's.
-            qat: QAT runs in total: `candidates`, and the sampler's.
+            qat: QAT runs in total: `candidates`, `uniform`, and the sampler's.
             progress: an `Observer`, or a function of each new `Result`.
             candidates: points of the space to score first, at either fidelity.
+            uniform: points to finetune next, to compare with (`Space.uniform_point`): their weights are kept.
             executor: scores the candidates, `width` at once (`search.executors`); None scores here, one after
                 another. It is not closed. The front is the same for the same width.
             server: is sent a copy of the Optuna studies.
@@ -234,7 +236,7 @@ class Study:
                 raise ConfigError(f"run: `{name} >= 0` must hold (an integer), but got {name}={value!r}.")
         if qat and not self._setup.evaluator.has_qat:
             raise ConfigError("run: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
-        for point in candidates:
+        for point in (*candidates, *uniform):
             self.space.indices(point)
         observer = as_observer(progress)
         pricer = self.pricer(observer)
@@ -256,7 +258,7 @@ class Study:
             if trials:
                 runner.run_ptq(trials, candidates)
             if qat:
-                runner.run_qat(qat, candidates)
+                runner.run_qat(qat, candidates, uniform)
             return ledger.results[before:]
 
     def check_limits(self, observer: Observer | None = None) -> None:

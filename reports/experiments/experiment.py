@@ -10,19 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_keys
 from hwmodel.files import write_atomic
 from reports.experiments.record import Record, today, versions
 from reports.experiments.steps import Steps
+from reports.figures.files import save_figure
 from reports.figures.rows import flat
+from reports.terminal.console import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from torch import nn
 
     from search import Space, Study
     from workloads.compress.config import CompressionConfig
     from workloads.data.dataset import Dataset
-    from workloads.training import Scorer
+    from workloads.training import Scorer, TrainResult, TrainSettings
+    from workloads.training.inputs import SplitSource
 
 T = TypeVar("T")
 #: Images per split of the quick version.
@@ -78,8 +82,6 @@ class Experiment:
 
     def once(self, function: Callable[..., Any], **arguments: Any) -> Any:
         """What the function gives; computed once, see `Steps.once`. Prints a line for the reader."""
-        from reports.terminal.console import say
-
         shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
         say(f"{self.name}: {getattr(function, '__name__', 'step')}({shown})")
         return self._steps.once(function, **arguments)
@@ -134,22 +136,56 @@ class Experiment:
         """A file of this experiment, such as the checkpoint of a model."""
         return self.folder / name
 
-    def data(self, name: str, **options: Any) -> Dataset:
+    def train(
+        self, name: str, model: nn.Module, split: SplitSource, settings: TrainSettings, **options: Any
+    ) -> TrainResult:
+        """`finetune` a model in place, on the device of the experiment; prints a line per epoch.
+
+        Its weights end in NAME.safetensors; a killed training goes on behind its last epoch.
+
+        Args:
+            name: of the file.
+            model, split, settings, options: of `finetune`.
+
+        Raises:
+            ConfigError: as `finetune`, or NAME.state.safetensors is of another training.
+        """
+        from reports.terminal.console import say
+        from reports.terminal.progress import epoch_text
+        from workloads.compress import save_weights
+        from workloads.training import Checkpoints, finetune
+
+        state = self.file(f"{name}.state.safetensors")
+        result = finetune(
+            model, split, settings, device=self.device, checkpoints=Checkpoints(path=state, resume=True),
+            progress=lambda record: say(f"{self.name}: {name}: {epoch_text(record, settings.epochs)}"), **options,
+        )  # fmt: skip
+        save_weights(self.file(f"{name}.safetensors"), model)
+        state.unlink()
+        return result
+
+    def data(self, name: str, *, parts: Mapping[str, int] | None = None, **options: Any) -> Dataset:
         """A data set by name, from the data folder; a balanced part of it in the quick version.
 
         Args:
             name, options: as of `load_data`. A file or folder of that name is looked for in the data folder.
+            parts: split -> images of it that the study takes, of each class its share; the quick version takes its
+                own where those are fewer. None takes all.
 
         Raises:
-            ConfigError: no such data.
+            ConfigError: no such data, or no such part of it.
         """
         from workloads import load_data
 
         if self.data_folder is not None and name in ("cifar10", "mnist", "text") and "path" not in options:
             options["path"] = self._found(_FILES[name])
         data = load_data(name, **options)
+        wanted = dict(parts or {})
+        check_keys(wanted, QUICK_IMAGES, "split")
         if self.quick:
-            data = data.subset(**QUICK_IMAGES, seed=self.seed)
+            wanted = {split: min(count, wanted.get(split, count)) for split, count in QUICK_IMAGES.items()}
+        if wanted:
+            data = data.subset(**wanted, seed=self.seed)
         if data.describe() not in self._data:
             self._data.append(data.describe())
         return data
@@ -173,26 +209,30 @@ class Experiment:
             f"{self.name}: {where} holds none of {', '.join(names)}. Put one there, or give --data FOLDER."
         )
 
-    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Keep a table, written as NAME.csv and into the record.
 
         Args:
             name: of the table.
             rows: columns with their units in the name; an accuracy becomes four columns.
 
+        Returns:
+            The rows as they are kept, which `plot_lines` draws with their intervals.
+
         Raises:
             ConfigError: a value that is no number, text or accuracy.
         """
         self._tables[name] = [flat(row) for row in rows]
+        return self._tables[name]
 
-    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows as NAME.csv only: the many points behind a figure."""
-        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv([flat(row) for row in rows]))
+    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Write rows as NAME.csv only: the many points behind a figure. Gives them as `table` does."""
+        kept = [flat(row) for row in rows]
+        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv(kept))
+        return kept
 
     def figure(self, ax: Axes, suffix: str = "") -> None:
         """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""
-        from reports.figures.files import save_figure
-
         file = f"{self.name}-{suffix}.png" if suffix else f"{self.name}.png"
         save_figure(ax, self.folder / file)
         self._figures.append(file)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.errors import ConfigError, check_one_of
 from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
+from workloads.training import Accuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,6 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a value that is no number, text or accuracy.
     """
-    from workloads.training import Accuracy
-
     found: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, Accuracy):
@@ -95,7 +94,7 @@ def plot_lines(
             across, heights, yerr=_errors(group, y, scale),
             color=themes.SERIES[number % len(themes.SERIES)], label=None if name is None else str(name),
             linestyle="-" if joined else "none", linewidth=1.6, capsize=2.5, elinewidth=1.0, markersize=4.5,
-            marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY else None,
+            marker=_MARKERS[number % len(_MARKERS)] if len(group) <= _MANY or not joined else None,
         )  # fmt: skip
         for each, place in zip(group, zip(across, heights, strict=True), strict=True):
             if names is not None and each.get(names) is not None:

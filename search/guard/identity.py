@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workloads.data import Split
-
-if TYPE_CHECKING:
-    from workloads.training.inputs import DataLike
+from workloads.training.inputs import DataLike
 
 _DIGITS = 16
 #: Of a stream: reading all of it to know it would cost an epoch.

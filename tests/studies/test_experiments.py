@@ -17,9 +17,9 @@ from reports.experiments.record import Record
 from reports.experiments.steps import STEPS, Steps
 from search import Space
 from tests.search.helpers import ToyScorer, make_graph
-from workloads.compress import CompressionConfig
+from workloads.compress import CompressionConfig, load_weights
 from workloads.data.dataset import make_dataset
-from workloads.training import Accuracy, TrainSettings
+from workloads.training import Accuracy, TrainHook, TrainSettings
 
 SCRIPT = '"""Study {number}. What is {name}?\n\nMore.\n"""\n\nNEEDS = ("mnist",)\n'
 
@@ -27,6 +27,30 @@ SCRIPT = '"""Study {number}. What is {name}?\n\nMore.\n"""\n\nNEEDS = ("mnist",)
 def experiment(folder, **changes):
     values = {"name": "one", "question": "What is one?", "folder": folder, "device": "cpu"} | changes
     return Experiment(**values)
+
+
+def test_a_training_that_was_killed_goes_on_behind_its_last_epoch(tmp_path):
+    made, x = experiment(tmp_path), torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    split, settings = (x, torch.arange(8) % 2), TrainSettings(epochs=3, batch_size=4)
+    whole, killed, resumed = (torch.nn.Linear(3, 2) for _ in range(3))
+    for model in (killed, resumed):
+        model.load_state_dict(whole.state_dict())
+    seen = []
+
+    class Kill(TrainHook):
+        def before_epoch(self, _model, epoch):
+            if epoch == 3 and not seen:
+                seen.append(epoch)
+                raise KeyboardInterrupt
+
+    made.train("whole", whole, split, settings)
+    with pytest.raises(KeyboardInterrupt):
+        made.train("cut", killed, split, settings, hooks=[Kill()])
+    result = made.train("cut", resumed, split, settings, hooks=[Kill()])
+    assert [record.epoch for record in result.history] == [1, 2, 3] and seen == [3]
+    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["cut.safetensors", "whole.safetensors"]
+    load_weights(tmp_path / "cut.safetensors", killed)
+    assert torch.equal(killed.weight, whole.weight) and torch.equal(resumed.weight, whole.weight)
 
 
 class Counted:
@@ -199,6 +223,28 @@ def test_an_experiment_without_a_finding_is_none(tmp_path):
         experiment(tmp_path).finish()
 
 
+@pytest.mark.parametrize(
+    ("quick", "sizes"),
+    [(False, "100 train / 300 validation / 5,600 test"), (True, "100 train / 200 validation / 200 test")],
+)
+def test_a_study_takes_parts_of_its_data(tmp_path, data_folder, quick, sizes):
+    study = experiment(tmp_path, data_folder=data_folder, quick=quick)
+    data = study.data("mnist", parts={"train": 100, "validation": 300})
+    assert data.describe().endswith(f"10 classes, {sizes}")
+    share = study.data("mnist", parts={}).train.y.bincount() * 100 / len(study.data("mnist").train)
+    assert (data.train.y.bincount() - share).abs().max() <= 1
+    with pytest.raises(ConfigError, match=r"unknown split 'tests'\. Did you mean 'test'\?"):
+        study.data("mnist", parts={"tests": 3})
+
+
+def test_rows_come_back_as_they_are_kept(tmp_path):
+    study, rows = experiment(tmp_path), [{"epoch": 1, "test": Accuracy(correct=1, total=2)}]
+    kept = study.curves("epochs", rows)
+    assert kept == study.table("all", rows)
+    assert kept[0].keys() == {"epoch", "test", "test_low", "test_high", "test_images"}
+    assert (tmp_path / "one-epochs.csv").read_text().splitlines()[0] == ",".join(kept[0])
+
+
 def test_data_that_is_not_there_is_said(tmp_path, monkeypatch):
     monkeypatch.delenv("HWMODEL_DATA", raising=False)
     with pytest.raises(ConfigError, match=r"resnet20_cifar10\.npz: give --data FOLDER"):
@@ -258,6 +304,12 @@ def test_lines_carry_the_intervals_of_their_rows():
     assert [segment.tolist() for segment in bars.get_segments()] == [[[1, 40], [1, 70]], [[2, 40], [2, 70]]]
     with pytest.raises(ConfigError, match="no row has 'x'"):
         plot_lines(rows, "x", "test")
+
+
+def test_points_are_drawn_however_many_there_are():
+    rows = [{"n": n, "test": n} for n in range(1000)]
+    markers = [plot_lines(rows, "n", "test", joined=joined).lines[0].get_marker() for joined in (True, False)]
+    assert markers == ["None", "o"]
 
 
 def test_bars_stand_beside_each_other():

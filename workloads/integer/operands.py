@@ -35,6 +35,7 @@ class LayerIntegers:
         scale_w: float64, 0-dim or (K,).
         psum_int: int64, x_int conv w_int.
         psum: float64, scale_x * scale_w * psum_int.
+        computed: float64, what the layer itself computes in its own floating point, without bias.
     """
 
     name: str
@@ -44,6 +45,16 @@ class LayerIntegers:
     scale_w: Tensor
     psum_int: Tensor
     psum: Tensor
+    computed: Tensor
+
+    @property
+    def error(self) -> PsumError:
+        """`psum` beside `computed`."""
+        difference = (self.psum - self.computed).abs()
+        return PsumError(
+            layer=self.name, psums=difference.numel(), max_error=float(difference.max()),
+            mean_error=float(difference.mean()), max_psum=float(self.psum.abs().max()),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +161,7 @@ def psum_errors(qmodel: nn.Module, x: Tensor) -> tuple[PsumError, ...]:
     """
     layers = dict(quantized_layers(qmodel))
     inputs = capture_inputs(qmodel, layers, x)
-    return tuple(_error(name, layer, inputs[name]) for name, layer in layers.items())
+    return tuple(_integers(name, layer, inputs[name]).error for name, layer in layers.items())
 
 
 def psum_error_table(errors: tuple[PsumError, ...]) -> pd.DataFrame:
@@ -174,8 +185,9 @@ def _integers(name: str, layer: QuantLayer, x: Tensor) -> LayerIntegers:
     psum_int = dot(layer, x_int, w_int)
     psum = psum_int.double() * spread(scale_x * scale_w, layer, psum_int.dim())
     return LayerIntegers(
-        name=name, x_int=x_int, w_int=w_int, scale_x=scale_x, scale_w=scale_w, psum_int=psum_int, psum=psum
-    )
+        name=name, x_int=x_int, w_int=w_int, scale_x=scale_x, scale_w=scale_w, psum_int=psum_int, psum=psum,
+        computed=_computed(layer, x),
+    )  # fmt: skip
 
 
 def spread(per_channel: Tensor, layer: nn.Module, dims: int) -> Tensor:
@@ -183,21 +195,12 @@ def spread(per_channel: Tensor, layer: nn.Module, dims: int) -> Tensor:
     return along(per_channel, -1 if isinstance(layer, nn.Linear) else 1, dims)
 
 
-@torch.no_grad()
-def _error(name: str, layer: QuantLayer, x: Tensor) -> PsumError:
-    integers = _integers(name, layer, x)
+def _computed(layer: QuantLayer, x: Tensor) -> Tensor:
+    """What the layer gives in eval mode, without its bias. float64."""
+    with modes_kept(layer):
+        out: Tensor = layer.eval()(x).double()
     bias = layer.effective_bias()
-    computed = layer(x).double()
-    if bias is not None:
-        computed = computed - spread(bias.double(), layer, computed.dim())
-    difference = (integers.psum - computed).abs()
-    return PsumError(
-        layer=name,
-        psums=difference.numel(),
-        max_error=float(difference.max()),
-        mean_error=float(difference.mean()),
-        max_psum=float(integers.psum.abs().max()),
-    )
+    return out if bias is None else out - spread(bias.double(), layer, out.dim())
 
 
 @contextmanager

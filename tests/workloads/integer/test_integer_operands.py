@@ -26,7 +26,21 @@ def test_a_layer_by_hand():
     assert float(found.scale_w) == step_w and float(found.scale_x) == step_x
     assert found.psum_int.tolist() == [[127 * 255 - 100 * 9]]
     assert found.psum.tolist() == [[(127 * 255 - 100 * 9) * step_w * step_x]]
-    assert psum_errors(qmodel, x)[0].max_error == 0.0
+    assert found.computed.tolist() == found.psum.tolist()
+    assert psum_errors(qmodel, x) == (found.error,) and found.error.max_error == 0.0
+
+
+def test_psums_beside_those_of_a_layer_with_a_bias():
+    """w = 1/2 (code 1 of the step 1/2), x = 3, bias 5: the psum is 3/2, the layer's output 13/2."""
+    model = nn.Sequential(nn.Linear(1, 1))
+    model[0].weight.data, model[0].bias.data = torch.tensor([[0.5]]), torch.tensor([5.0])
+    qmodel = apply(model, CompressionConfig({"0": LayerChoice(w_bits=2, a_bits=2, quantizer="symmetric")}))
+    x = torch.tensor([[3.0]])
+    calibrate(qmodel, x)
+    found = layer_integers(qmodel.train(), "0", x)
+    assert qmodel(x).item() == 6.5 and qmodel[0].training
+    assert found.computed.tolist() == found.psum.tolist() == [[1.5]]
+    assert (found.error.psums, found.error.max_psum, found.error.mean_error) == (1, 1.5, 0.0)
 
 
 @pytest.mark.parametrize("granularity", ["tensor", "channel"])
