@@ -42,8 +42,8 @@ Row = dict[str, Any]
 
 def main(study: Experiment) -> None:
     train, images = study.choose((6400, 2500), (64, 64))
-    data = study.data("cifar10", normalize="imagenet", validation="test")
-    data = data.subset(train=train, validation=images, test=images)
+    parts = {"train": train, "validation": images, "test": images}
+    data = study.data("cifar10", parts=parts, normalize="imagenet", validation="test")
     model = load_model("resnet20", shortcut="pad")
     load_weights(study.weights("resnet20_cifar10.npz"), model)
     settings = TrainSettings(
