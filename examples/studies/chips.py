@@ -8,6 +8,7 @@ products of 4 and 8 bits (A100, 1,024 images at once). Validation chooses the ch
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from scipy.stats import spearmanr
@@ -41,8 +42,8 @@ Row = dict[str, Any]
 
 def main(study: Experiment) -> None:
     train, images = study.choose((6400, 2500), (64, 64))
-    data = study.data("cifar10", normalize="imagenet", validation="test")
-    data = data.subset(train=train, validation=images, test=images)
+    parts = {"train": train, "validation": images, "test": images}
+    data = study.data("cifar10", parts=parts, normalize="imagenet", validation="test")
     model = load_model("resnet20", shortcut="pad")
     load_weights(study.weights("resnet20_cifar10.npz"), model)
     settings = TrainSettings(
@@ -66,7 +67,7 @@ def main(study: Experiment) -> None:
         for row, value in zip(rows, energy, strict=True):
             row |= {f"{chip}_uj": round(value / count * 1e-6, 3), chip: round(value / energy[0], 4)}
     good = [row for row in rows if row["validation"].value >= rows[0]["validation"].value - MARGIN]
-    best = {chip: min(good, key=lambda row, chip=chip: float(row[chip])) for chip in CHIPS}
+    best = {chip: min(good, key=itemgetter(chip)) for chip in CHIPS}
     for row in rows:
         row["chosen"] = ", ".join(chip for chip in CHIPS if best[chip] is row)
     order = spearmanr([[row[chip] for chip in CHIPS] for row in rows]).statistic
