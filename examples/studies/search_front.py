@@ -32,7 +32,7 @@ ALL = ", dominates all three"
 
 
 def main(study: Experiment) -> None:
-    parts = study.choose({"train": 12_800}, dict.fromkeys(("train", "validation", "test"), 64))
+    parts = study.choose({"train": 9_600}, dict.fromkeys(("train", "validation", "test"), 64))
     data = study.data("cifar10", parts=parts, normalize="imagenet", validation="test")
     model = load_model("resnet20", shortcut="pad")
     load_weights(study.weights("resnet20_cifar10.npz"), model)
