@@ -381,7 +381,7 @@ def test_an_interrupted_pick_is_finished_by_the_next_command(searched: tuple[Pat
     [
         ("kne", "Did you mean 'knee'?"),
         ("99", "candidate 99 is not on the front"),
-        ("accuracy>1e-9x", "must be bounded"),
+        ("accuracy>1e-9x", "must be a number or a percentage"),
     ],
 )
 def test_a_pick_of_nothing_changes_nothing(searched: tuple[Path, Result], rule: str, said: str) -> None:
