@@ -13,7 +13,17 @@ import typer
 from typer.core import TyperGroup
 
 from hwmodel.errors import HwModelError
-from reports.commands import compression, doctor, exploring, finetuning, hardware, model, studies, study
+from reports.commands import (
+    compression,
+    doctor,
+    exploring,
+    finetuning,
+    hardware,
+    laddering,
+    model,
+    studies,
+    study,
+)
 from reports.exits import EXIT_CODES, Exit
 from reports.terminal.console import last_words
 from reports.terminal.interrupts import interruptible
@@ -97,6 +107,7 @@ app.command("explore", cls=QuickCommand)(exploring.explore)
 app.command("export", cls=OnceCommand)(compression.export)
 app.command("diff", cls=OnceCommand)(compression.diff)
 app.command("finetune", cls=OnceCommand)(finetuning.finetune)
+app.command("ladder", cls=OnceCommand)(laddering.ladder)
 app.command("studies", cls=OnceCommand)(studies.studies)
 app.add_typer(hardware.app, name="hw", help="Accelerators: list, show, check.")
 app.command("doctor", cls=OnceCommand)(doctor.doctor)

@@ -1,4 +1,4 @@
-"""The end of a run: the candidates of the final front on the test split, with several seeds.
+"""The end of a run: the candidates of the final front, and uniform ones, on the test split, with several seeds.
 
 The search never sees the test split. Each candidate's own finetuning counts as the first run; the others repeat
 it with other seeds, as jobs of the executor that scored the candidates. Every model is measured once, here, and

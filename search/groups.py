@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -236,6 +237,18 @@ def axis_values(
     for combination in itertools.product(*values.values()):
         choice_of(combination, pattern, quantizer, granularity)
     return values
+
+
+def widths_of(name: str) -> tuple[int, int]:
+    """(w_bits, a_bits) of a name such as W4A8.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    match = re.fullmatch(r"W(\d{1,2})A(\d{1,2})", name)
+    if match is None:
+        raise ConfigError(f"uniform: must be widths such as W4A8, weight and activation bits, but got {name!r}.")
+    return int(match[1]), int(match[2])
 
 
 def _rising(name: str, values: Sequence[AxisValue]) -> tuple[AxisValue, ...]:

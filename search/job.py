@@ -2,14 +2,14 @@
 
 The folder: `config.yaml` (the specification as it ran), `graph.json`, `study.json`, `study.db`, `ledger.jsonl`,
 `sensitivity.json`, `float.json`, `test.jsonl`, `pareto.csv`, `candidates.csv`, `layers.csv`, `best.yaml`
-and `checkpoints/` (`float`, `best` and the QAT front as `.safetensors`).
+and `checkpoints/` (`float`, `best`, the QAT front and the uniform ones, as `.safetensors`).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,8 +134,12 @@ def _run(
             watch.message(note)
         _ = materials.scorer  # the float model: its failure is no candidate's
         with _hands(engine, materials) as hands:
-            study.run(trials=spec.search.trials, qat=spec.search.qat, progress=watch, executor=hands, server=server)
-            measure_front(materials, final_front(study), spec.search.test_seeds, watch, hands)
+            study.run(
+                trials=spec.search.trials, qat=spec.search.qat, uniform=spec.search.uniform_points(study.space),
+                progress=watch, executor=hands, server=server,
+            )  # fmt: skip
+            tested = _with_baselines(study, final_front(study))
+            measure_front(materials, tested, spec.search.test_seeds, watch, hands)
         offered, elsewhere = choices_or_all(study, spec.search.design)
         picked, missed = pick_or_knee(offered, study.objectives, spec.pick_rule, study.beliefs())
         outputs = _outputs(materials, study, picked, _rule_text(spec.pick_rule, missed), origin)
@@ -296,6 +300,12 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         sampler=spec.search.sampler,
         limits=spec.limits,
     )
+
+
+def _with_baselines(study: Study, front: Sequence[Result]) -> tuple[Result, ...]:
+    """The front, and the finetuned uniform candidates that are not on it."""
+    known = {result.number for result in front}
+    return (*front, *(r for r in study.results() if r.is_baseline and r.number not in known))
 
 
 def _provenance(materials: Materials, command: str) -> Provenance:

@@ -23,8 +23,9 @@ from search.jsonl import parse_line
 from search.observer import Observer
 from search.space import Space
 from search.spec import SearchSpec
-from workloads import compress, load_data, load_model, model_names, training
+from workloads import compress, load_data, load_model, training
 from workloads.compress.config import CompressionConfig
+from workloads.models import options_for
 from workloads.storage.weights import CarriedState, read_hash
 from workloads.training.accuracy import Accuracy
 from workloads.training.chance import chance_level, check_learned
@@ -121,14 +122,7 @@ class Materials:
     @cached_property
     def model_options(self) -> dict[str, Any]:
         """Those of the specification, channels and classes of the data added where the model is built here."""
-        implied: dict[str, Any] = {}
-        shape, classes = self.data.input_shape, self.data.num_classes
-        if self.spec.model in model_names():
-            is_tokens = not self.data.example().is_floating_point()
-            images = {"in_channels": shape[0], "num_classes": classes}
-            implied = {"context": shape[0], "vocab": classes} if is_tokens else images
-        elif self.spec.model.startswith("timm:"):
-            implied = {"in_chans": shape[0], "num_classes": classes}
+        implied = options_for(self.spec.model, self.data)
         return {"seed": self.spec.search.seed, **implied, **self.spec.model_options}
 
     @cached_property

@@ -88,14 +88,15 @@ class Runner:
         queue += [Proposal(point=point, origin="uniform") for point in uniform]
         self._run("ptq", trials, queue, lambda: self._trials)
 
-    def run_qat(self, count: int, candidates: Sequence[Point] = ()) -> None:
-        """Finetune the candidates given, then those that the sampler proposes, until `count` are in the ledger."""
+    def run_qat(self, count: int, candidates: Sequence[Point] = (), uniform: Sequence[Point] = ()) -> None:
+        """Finetune the candidates given, the uniform ones, then those of the sampler, until `count` are there."""
         if len(self._finetuned) < count and self._setup.sampler == "front":
             _ = self._problem
         self._observer.stage_started("qat", min(len(self._finetuned), count), count)
-        self._checkpoints.keep(self._ledger.stage("qat"), self._front("qat"))  # a killed run may have left some
+        self._checkpoints.keep(self._ledger.stage("qat"), self._kept())  # a killed run may have left some
         self._restore_checkpoints()
         queue = [Proposal(point=dict(point), origin="user") for point in candidates]
+        queue += [Proposal(point=dict(point), origin="uniform") for point in uniform]
         self._run("qat", count, queue, lambda: self._finetuned)
         self._restore_checkpoints()
         if self._setup.fidelities.rungs:
@@ -144,7 +145,8 @@ class Runner:
         width = self._width(stage)
         given = list(queue)
         waiting = [item for item in given if self._is_open(item.point)]
-        self._say_outside(given, waiting)
+        asked: tuple[Origin, ...] = ("user", "uniform") if stage == "qat" else ("user",)
+        self._say_outside(given, waiting, asked)
         while waiting:
             waiting = [item for item in waiting if self._setup.space.indices(item.point) not in self._seen[stage]]
             if waiting:
@@ -171,9 +173,11 @@ class Runner:
             number = results[told - 1].number + 1 if told else 0
             yield [Proposal(point=point, origin="sampler", known=number) for point in fresh]
 
-    def _say_outside(self, given: Sequence[Proposal], waiting: Sequence[Proposal]) -> None:
+    def _say_outside(
+        self, given: Sequence[Proposal], waiting: Sequence[Proposal], asked: tuple[Origin, ...]
+    ) -> None:
         """Candidates given by hand that are not scored."""
-        count = sum(item.origin == "user" for item in given) - sum(item.origin == "user" for item in waiting)
+        count = sum(item.origin in asked for item in given) - sum(item.origin in asked for item in waiting)
         if count:
             limits = ", ".join(str(limit) for limit in self._setup.limits.costs)
             self._observer.message(
@@ -215,7 +219,7 @@ class Runner:
             self._commit(result)
             front = self._front(stage)
             if stage == "qat":
-                self._checkpoints.keep(self._ledger.stage("qat"), front)
+                self._checkpoints.keep(self._ledger.stage("qat"), self._kept(front))
             self._observer.candidate_done(result, len(counted()), total, front)
 
     def _trained(self) -> tuple[Result, ...]:
@@ -295,12 +299,12 @@ class Runner:
     # ---- weights -------------------------------------------------------------------------------
 
     def _restore_checkpoints(self) -> None:
-        """Finetune again what the front has lost the weights of.
+        """Finetune again what the front and the baselines have lost the weights of.
 
         Raises:
             ConfigError: the same seed gives other weights here.
         """
-        for result in self._front("qat"):
+        for result in self._kept():
             wrong = self._checkpoints.wrong(result) if result.checkpoint else ""
             if not wrong:
                 continue
@@ -314,6 +318,13 @@ class Runner:
                         f"{self._setup.folder}: {wrong}, and finetuning candidate {result.number} again gives "
                         "other weights on this machine. Restore the file, or choose a new name."
                     )
+
+    def _kept(self, front: Sequence[Result] | None = None) -> tuple[Result, ...]:
+        """Whose weights stay: those of the front, and of the uniform ones, which are tested beside it."""
+        first = self._front("qat") if front is None else front
+        known = {result.number for result in first}
+        others = (result for result in self._ledger.stage("qat") if result.is_baseline)
+        return (*first, *(result for result in others if result.number not in known))
 
     # ---- results -------------------------------------------------------------------------------
 

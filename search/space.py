@@ -177,14 +177,19 @@ class Space:
         A group that lacks a value takes its nearest above, else its largest.
         """
         bits = itertools.product(*(self._all_values(axis)[::-1] for axis in ("w_bits", "a_bits")))
-        wanted: list[dict[str, AxisValue]] = [{"w_bits": w, "a_bits": a} for w, a in bits]
-        wanted += [{"density": density} for density in self._all_values("density")[-2::-1]]
-        points = [
-            {p.name: _at_least(p.values, target[p.axis]) if p.axis in target else p.values[-1]
-             for p in self.parameters}
-            for target in wanted
-        ]  # fmt: skip
+        points = [self.uniform_point(w_bits=w, a_bits=a) for w, a in bits]
+        points += [self.uniform_point(density=density) for density in self._all_values("density")[-2::-1]]
         return [point for index, point in enumerate(points) if point not in points[:index]]
+
+    def uniform_point(self, **wanted: AxisValue) -> dict[str, AxisValue]:
+        """The same value in every group, by axis, and its most precise one on the others.
+
+        A group that lacks a value takes its nearest above, else its largest.
+        """
+        return {
+            p.name: _at_least(p.values, wanted[p.axis]) if p.axis in wanted else p.values[-1]
+            for p in self.parameters
+        }
 
     def _all_values(self, axis: str) -> list[AxisValue]:
         return sorted({value for group in self.groups for value in group.values(axis)})

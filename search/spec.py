@@ -18,9 +18,10 @@ from hwmodel.errors import ConfigError, check_one_of
 from search.front.limits import parse_limits
 from search.front.objective import default_objectives, objective_named, resolve_objectives
 from search.front.picking import Rule, parse_rule
-from search.groups import axis_values
+from search.groups import AxisValue, axis_values, widths_of
 from search.propose import SAMPLERS
 from search.rungs.fidelities import Fidelities
+from search.space import Space
 from workloads.training.settings import TrainSettings
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -61,6 +62,8 @@ class BudgetSpec(Schema):
             is reproducible to the last bit, is the default.
         subsets: `auto` scores single changes on as many validation images as they need, where there are many; false
             on all.
+        uniform: the same bits everywhere, `[W8A8, W4A4]`, finetuned first and tested with the front, to compare
+            with; they count among `qat`.
         rungs: shares of the epochs of a finetuning, rising: short runs before full ones (`search.rungs`).
         warm: short runs start from the nearest candidate of the front; full ones never do.
         stop_at: shares of a full run after which one that cannot reach the front is ended.
@@ -76,6 +79,7 @@ class BudgetSpec(Schema):
     timeout: str | float | None = None
     batch: int | str = 1
     subsets: Literal["auto", False] = "auto"
+    uniform: list[str] = Field(default_factory=list)
     rungs: list[float] = Field(default_factory=list)
     warm: bool = False
     stop_at: list[float] = Field(default_factory=list)
@@ -88,6 +92,10 @@ class BudgetSpec(Schema):
     def _fidelities_are_valid(self) -> BudgetSpec:
         _ = self.fidelities
         return self
+
+    def uniform_points(self, space: Space) -> list[dict[str, AxisValue]]:
+        """The points of `uniform`."""
+        return [space.uniform_point(w_bits=w, a_bits=a) for w, a in map(widths_of, self.uniform)]
 
     @field_validator("timeout")
     @classmethod
@@ -217,6 +225,24 @@ class SearchSpec(Schema):
             missing = [name for name in names if objective_named(name).needs_accelerator]
             if missing and self.accelerator is None:
                 raise ConfigError(f"{key}: {missing[0]} needs an accelerator. Give one, such as 'eyeriss'.")
+        return self
+
+    @model_validator(mode="after")
+    def _uniform_widths_are_in_the_space(self) -> SearchSpec:
+        """Noticed here, not after the training."""
+        names = self.search.uniform
+        if len(names) > self.search.qat or len(set(names)) < len(names):
+            raise ConfigError(
+                f"search.uniform: must be different widths, at most as many as qat={self.search.qat}, among which "
+                f"they count, but got {', '.join(names)}."
+            )
+        for name in names:
+            for axis, width in zip(("w_bits", "a_bits"), widths_of(name), strict=True):
+                values = getattr(self.space, axis)
+                if width not in values:
+                    raise ConfigError(
+                        f"search.uniform: {name} must have {axis} of the space, {values}, but has {width}."
+                    )
         return self
 
     @model_validator(mode="after")

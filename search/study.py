@@ -20,7 +20,7 @@ from search.executors.base import Executor
 from search.executors.inprocess import InProcess
 from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, resolve_objectives
-from search.front.picking import Rule, pick
+from search.front.picking import NoCandidateError, Rule, pick
 from search.front.results import Result, Stage, results_frame
 from search.ledger import Ledger, writing
 from search.mirror.local import OptunaMirror
@@ -36,6 +36,7 @@ from search.rungs.setup import StudySetup, check_setup, record_of, settle_manife
 from search.runner import Runner
 from search.scoring import Evaluator
 from search.space import Point, Space
+from workloads.compress.config import CompressionConfig
 
 #: Key of the first accelerator's table, whose costs have plain names.
 MAIN = ""
@@ -51,7 +52,7 @@ class Study:
 
     The folder holds `ledger.jsonl` (every result; the truth), `study.json` (what the run was made with),
     `study.db` (the same results as two plain Optuna studies, `NAME-ptq` and `NAME-qat`),
-    `sensitivity.json` and `checkpoints/` (the finetuned weights of the QAT front).
+    `sensitivity.json` and `checkpoints/` (the finetuned weights of the QAT front and of the uniform ones).
     """
 
     def __init__(
@@ -205,6 +206,7 @@ class Study:
         progress: Observer | Callable[[Result], object] | None = None,
         *,
         candidates: Sequence[Point] = (),
+        uniform: Sequence[Point] = (),
         executor: Executor | None = None,
         server: MirrorTarget | None = None,
     ) -> tuple[Result, ...]:
@@ -214,9 +216,10 @@ class Study:
 
         Args:
             trials: PTQ candidates in total: `candidates`, the uniform ones, and the sampler's.
-            qat: QAT runs in total: `candidates`, and the sampler's.
+            qat: QAT runs in total: `candidates`, `uniform`, and the sampler's.
             progress: an `Observer`, or a function of each new `Result`.
             candidates: points of the space to score first, at either fidelity.
+            uniform: points to finetune next, to compare with (`Space.uniform_point`): their weights are kept.
             executor: scores the candidates, `width` at once (`search.executors`); None scores here, one after
                 another. It is not closed. The front is the same for the same width.
             server: is sent a copy of the Optuna studies.
@@ -233,7 +236,7 @@ class Study:
                 raise ConfigError(f"run: `{name} >= 0` must hold (an integer), but got {name}={value!r}.")
         if qat and not self._setup.evaluator.has_qat:
             raise ConfigError("run: evaluate has no .qat(config, seed). Use qat=0, or a Scorer.")
-        for point in candidates:
+        for point in (*candidates, *uniform):
             self.space.indices(point)
         observer = as_observer(progress)
         pricer = self.pricer(observer)
@@ -255,7 +258,7 @@ class Study:
             if trials:
                 runner.run_ptq(trials, candidates)
             if qat:
-                runner.run_qat(qat, candidates)
+                runner.run_qat(qat, candidates, uniform)
             return ledger.results[before:]
 
     def check_limits(self, observer: Observer | None = None) -> None:
@@ -385,6 +388,27 @@ class Study:
             pairs = design_front(self.design_table(), chosen, self.objectives, beliefs)
             front = tuple(pair.result for pair in pairs)
         return pick(front, self.objectives, rule, means_of(beliefs))
+
+    def rival(self, *configs: CompressionConfig) -> Result | None:
+        """The most accurate candidate of the front that costs no more than each of these in any objective, or None.
+
+        Args:
+            configs: of the network, within the space.
+
+        Raises:
+            ConfigError: the chip has several designs, each with costs of its own.
+        """
+        if self.designs is not None:
+            raise ConfigError(
+                f"rival: a configuration must have one cost, but the chip has {len(self.designs)} designs. "
+                "Study one of them."
+            )
+        costs = [self.pricer().costs(config) for config in configs]
+        keys = [axis.key for axis in self.objectives if axis.key]
+        try:
+            return self.pick({key: f"<= {min(one[key] for one in costs)!r}" for key in keys})
+        except NoCandidateError:
+            return None
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per result (`search.front.results.results_frame`)."""

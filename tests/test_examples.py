@@ -60,3 +60,14 @@ def test_the_programs_of_proposing_run(tmp_path):
     run([sys.executable, "own0.py"], tmp_path)
     front = run([sys.executable, "own1.py"], tmp_path)
     assert front.startswith("[(") and front.count("(") >= 4
+
+
+def test_the_readme_shows_the_demo_as_it_is():
+    """The widths and images of its table are those of the file that `make demo` runs."""
+    text = " ".join((ROOT / "README.md").read_text().split())
+    spec = read_spec(ROOT / "examples" / "demo.yaml")
+    table = text[text.index("`make demo` searches") : text.index("## Your own model")]
+    assert f"({spec.data_options['test']} images" in table
+    named = re.findall(r"uniform (W\d+A\d+)", table)
+    assert named and set(named) <= set(spec.search.uniform)
+    assert f"mean of {spec.search.test_seeds} seeds" in table

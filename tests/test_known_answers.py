@@ -47,10 +47,19 @@ def test_minmax_ladder():
 @pytest.mark.parametrize(
     ("sums", "total"), [((18, 18, 18, 18, 18), 402_692_880), ((18, 16, 16, 18, 16), 395_774_080)]
 )
-def test_loop_nest_energy_of_lenet5(sums, total):
-    """N_mul * b_mul^2 + N_add * b_add at batch 4: 3 and 3 per MAC of a convolution, 1 and 1 of a linear layer."""
+@pytest.mark.parametrize(
+    ("options", "has_bias"), [({}, True), ({}, False), ({"activation": "relu", "pool": "max"}, True)]
+)
+def test_loop_nest_energy_of_lenet5(sums, total, options, has_bias):
+    """N_mul * b_mul^2 + N_add * b_add at batch 4: 3 and 3 per MAC of a convolution, 1 and 1 of a linear layer.
+
+    The biases of the last layer count even where the model has none.
+    """
     batch, products = 4, 8
-    graph = trace(load_model("lenet5"), torch.zeros(batch, 1, 32, 32))
+    model = load_model("lenet5", **options)
+    if not has_bias:
+        model.fc2.bias = None
+    graph = trace(model, torch.zeros(batch, 1, 32, 32))
     macs = (28 * 28 * 6 * 25, 10 * 10 * 16 * 150, 120 * 400, 120 * 84, 84 * 10)
     per_mac = (3, 3, 3, 1, 1)
     expected = [batch * n * k * (products**2 + b) for n, k, b in zip(macs, per_mac, sums, strict=True)]

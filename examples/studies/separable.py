@@ -69,7 +69,7 @@ def layers(repeats: int) -> list[dict[str, Any]]:
         rows.append({
             "layer": name, "parameters": size.parameters, "theory": theory, "macs": size.macs,
             "macs_theory": theory * SIZE * SIZE, "median_ms": round(statistics.median(times), 3),
-            "difference": None if name == "standard" else float((out - made["groups"](x)).abs().max()),
+            "difference": None if name == "standard" else float((out - made["groups"](x)).detach().abs().max()),
         })  # fmt: skip
     return rows
 

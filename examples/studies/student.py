@@ -35,9 +35,9 @@ def student(seed: int) -> nn.Module:
 
 
 def main(study: Experiment) -> None:
-    data = study.data("cifar10", normalize="imagenet", **study.choose({"limit": 20_000}, {}))
+    data = study.data("cifar10", normalize="imagenet", **study.choose({"limit": 10_000}, {}))
     fast: dict[str, Any] = {"crop": 4, "shift": 0, "flip": True, "amp": "bf16", "memory_format": "channels_last"}
-    settings = TrainSettings.from_scratch(epochs=study.choose(8, 1), seed=study.seed, **fast)
+    settings = TrainSettings.from_scratch(epochs=study.choose(6, 1), seed=study.seed, **fast)
 
     def scratch_teacher() -> nn.Module:
         model = load_model("resnet20", seed=study.seed)
@@ -77,7 +77,7 @@ def main(study: Experiment) -> None:
         rows.append(study.once(taught, by=by, settings=chosen))
     study.table("networks", rows)
     study.cut("222,000 parameters, not 265,000: at 8 bits with scales and norms those do not fit into 0.28 MB.")
-    study.cut("20,000 of the 45,000 training images and 8 epochs, for the students and the scratch teacher.")
+    study.cut("10,000 of the 45,000 training images and 6 epochs, for the students and the scratch teacher.")
     study.figure(plot_lines(rows, "mb", "test", "network", log="x", percent=True, joined=False,
                             labels=("File [MB], logarithmic", "Test accuracy [%]")))  # fmt: skip
     scratch, better, lone, by_scratch, by_better = rows

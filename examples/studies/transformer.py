@@ -26,7 +26,7 @@ def main(study: Experiment) -> None:
     data = study.data("text", context=64)
     size = study.choose({}, {"dim": 16, "heads": 2, "depth": 1})
     scratch = TrainSettings(
-        epochs=study.choose(8, 1), lr=2e-3, optimizer="adam", weight_decay=0.05, warmup_epochs=0.5, seed=study.seed
+        epochs=study.choose(4, 1), lr=2e-3, optimizer="adam", weight_decay=0.05, warmup_epochs=0.5, seed=study.seed
     )
     tuning = TrainSettings(epochs=1, lr=3e-4, optimizer="adam", weight_decay=0.05, seed=study.seed)
     graph = trace(load_model("transformer", **size), data.validation.x[:1])

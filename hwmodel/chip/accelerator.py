@@ -148,7 +148,8 @@ class LoopNest:
 
     Attributes:
         multiplications, additions: (convolution, linear) per MAC.
-        bias_additions: which layers add their bias: `none`, `last`, `all`.
+        bias_additions: `none`; `last`: one per output of the last layer, whether it has a bias or not; `all`: every
+            bias that there is.
         pj_per_bit2, pj_per_bit: energy of a multiplication per bit^2 and of an addition per bit.
     """
 

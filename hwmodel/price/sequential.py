@@ -17,14 +17,14 @@ def price_operations(task: Task, machine: LoopNest, *, last: bool) -> LayerPrice
     Args:
         task: on a sequential machine.
         machine: its operations per innermost iteration.
-        last: it is the last layer of its network (`bias_additions: last` adds its biases).
+        last: it is the last layer of its network (`bias_additions: last` counts one per output, biased or not).
 
     Returns:
         Energy keyed ("mul", "") and ("add", ""); a cycle per operation; no traffic.
     """
     layer, widths = task.layer, task.widths
     kind = 0 if layer.kind == "conv" else 1
-    adds_bias = layer.has_bias and (machine.bias_additions == "all" or (machine.bias_additions == "last" and last))
+    adds_bias = last if machine.bias_additions == "last" else layer.has_bias and machine.bias_additions == "all"
     multiplications = machine.multiplications[kind] * layer.macs
     additions = machine.additions[kind] * layer.macs + (layer.elements("O") if adds_bias else 0)
     cycles = multiplications + additions

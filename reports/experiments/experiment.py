@@ -10,18 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, check_keys
 from hwmodel.files import write_atomic
 from reports.experiments.record import Record, today, versions
 from reports.experiments.steps import Steps
+from reports.figures.files import save_figure
 from reports.figures.rows import flat
+from reports.terminal.console import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
+    from search import Space, Study
+    from workloads.compress.config import CompressionConfig
     from workloads.data.dataset import Dataset
-    from workloads.training import TrainResult, TrainSettings
+    from workloads.training import Scorer, TrainResult, TrainSettings
     from workloads.training.inputs import SplitSource
 
 T = TypeVar("T")
@@ -77,11 +81,55 @@ class Experiment:
 
     def once(self, function: Callable[..., Any], **arguments: Any) -> Any:
         """What the function gives; computed once, see `Steps.once`. Prints a line for the reader."""
-        from reports.terminal.console import say
-
         shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
         say(f"{self.name}: {getattr(function, '__name__', 'step')}({shown})")
         return self._steps.once(function, **arguments)
+
+    def searched(self, space: Space, scorer: Scorer, *, qat: int, trials: int = 0, **options: Any) -> Study:
+        """A search that was run to its end, in the folder `search`; one that was killed goes on.
+
+        Args:
+            space: the candidates.
+            scorer: of the float model; its settings and data belong to the identity of the search.
+            qat, trials: runs, as of `Study.run`.
+            options: of `Study.create_or_resume`.
+
+        Raises:
+            HwModelError: as both; another space, other settings or data need a new folder.
+        """
+        from reports.terminal.progress import LogObserver
+        from search import Study
+        from search.guard.identity import data_hash
+
+        context = {"training": scorer.settings.to_dict(), "data": data_hash(scorer.data)}
+        study = Study.create_or_resume(
+            self.folder / "search", space=space, evaluate=scorer, seed=self.seed, name=self.name, context=context,
+            **options,
+        )  # fmt: skip
+        study.run(trials=trials, qat=qat, progress=LogObserver())
+        self._steps.seconds += sum(result.wall_s for result in study.results())
+        return study
+
+    def finetuned(self, scorer: Scorer, config: CompressionConfig, seeds: int = 1) -> dict[str, Any]:
+        """`validation` and `test` of a configuration, means over `seeds` finetunings; each is a step of its own.
+
+        Nothing may be chosen by what comes out: the test split is measured.
+
+        Raises:
+            ConfigError: as `Scorer.qat`.
+        """
+        from search.guard.identity import data_hash
+        from workloads.training import Accuracy
+
+        def finetune_and_test(config: Any, seed: int, settings: Any, data: Any) -> dict[str, Any]:
+            del settings, data  # part of what was asked
+            score, tuned = scorer.qat(config, seed)
+            return {"validation": score, "test": scorer.test(tuned)}
+
+        asked = {"config": config, "settings": scorer.settings, "data": data_hash(scorer.data)}
+        runs = [self.once(finetune_and_test, **asked, seed=self.seed + 1 + number) for number in range(seeds)]
+        means = {part: Accuracy.mean(measured[part] for measured in runs) for part in ("validation", "test")}
+        return {**means, "seeds": seeds}
 
     def file(self, name: str) -> Path:
         """A file of this experiment, such as the checkpoint of a model."""
@@ -115,22 +163,28 @@ class Experiment:
         state.unlink()
         return result
 
-    def data(self, name: str, **options: Any) -> Dataset:
+    def data(self, name: str, *, parts: Mapping[str, int] | None = None, **options: Any) -> Dataset:
         """A data set by name, from the data folder; a balanced part of it in the quick version.
 
         Args:
             name, options: as of `load_data`. A file or folder of that name is looked for in the data folder.
+            parts: split -> images of it that the study takes, of each class its share; the quick version takes its
+                own where those are fewer. None takes all.
 
         Raises:
-            ConfigError: no such data.
+            ConfigError: no such data, or no such part of it.
         """
         from workloads import load_data
 
         if self.data_folder is not None and name in ("cifar10", "mnist", "text") and "path" not in options:
             options["path"] = self._found(_FILES[name])
         data = load_data(name, **options)
+        wanted = dict(parts or {})
+        check_keys(wanted, QUICK_IMAGES, "split")
         if self.quick:
-            data = data.subset(**QUICK_IMAGES, seed=self.seed)
+            wanted = {split: min(count, wanted.get(split, count)) for split, count in QUICK_IMAGES.items()}
+        if wanted:
+            data = data.subset(**wanted, seed=self.seed)
         if data.describe() not in self._steps.data:
             self._steps.data.append(data.describe())
         return data
@@ -154,26 +208,30 @@ class Experiment:
             f"{self.name}: {where} holds none of {', '.join(names)}. Put one there, or give --data FOLDER."
         )
 
-    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Keep a table, written as NAME.csv and into the record.
 
         Args:
             name: of the table.
             rows: columns with their units in the name; an accuracy becomes four columns.
 
+        Returns:
+            The rows as they are kept, which `plot_lines` draws with their intervals.
+
         Raises:
             ConfigError: a value that is no number, text or accuracy.
         """
         self._tables[name] = [flat(row) for row in rows]
+        return self._tables[name]
 
-    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows as NAME.csv only: the many points behind a figure."""
-        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv([flat(row) for row in rows]))
+    def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Write rows as NAME.csv only: the many points behind a figure. Gives them as `table` does."""
+        kept = [flat(row) for row in rows]
+        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv(kept))
+        return kept
 
     def figure(self, ax: Axes, suffix: str = "") -> None:
         """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""
-        from reports.figures.files import save_figure
-
         file = f"{self.name}-{suffix}.png" if suffix else f"{self.name}.png"
         save_figure(ax, self.folder / file)
         self._figures.append(file)

@@ -21,7 +21,9 @@ MANY_POINTS = 1500
 
 
 def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", theme: Theme = themes.LIGHT) -> Axes:
-    """Accuracy over one cost: every candidate, the front, the picked one, and the float accuracy.
+    """Accuracy over one cost: every candidate, the front, the picked one, uniform bits, and the float accuracy.
+
+    Where front and uniform candidates were tested, intervals are drawn around those accuracies only.
 
     Args:
         source: a run folder, a `Study`, a sequence of `Result`, or a frame of candidates as
@@ -43,6 +45,7 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
     _draw_candidates(ax, done, x, scale, theme)
     _draw_front(ax, done, x, scale, theme)
     _draw_tests(ax, done, x, scale)
+    _draw_uniform(ax, done, x, scale)
     _draw_float(ax, frame.attrs.get("float_accuracy"), theme)
     ax.set_xlabel(label)
     ax.set_ylabel("Accuracy [%]")
@@ -84,14 +87,16 @@ def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme
         return
     best = front["accuracy"].cummax()
     corner = front[front["accuracy"] >= best]
+    untested = front[front["test_accuracy"].isna()]
     ax.step(
         corner[x] * scale, corner["accuracy"] * 100, where="post", color=theme.front, linewidth=1.6,
-        label="Pareto front, 95 % intervals", zorder=3,
+        label="Pareto front, 95 % intervals" if len(untested) else "Pareto front (validation)", zorder=3,
     )  # fmt: skip
-    ax.errorbar(
-        front[x] * scale, front["accuracy"] * 100, yerr=_bars(front, "accuracy", "accuracy"), fmt="none",
-        ecolor=theme.front, elinewidth=1.0, capsize=2.5, alpha=0.8, zorder=3,
-    )  # fmt: skip
+    if len(untested):
+        ax.errorbar(
+            untested[x] * scale, untested["accuracy"] * 100, yerr=_bars(untested, "accuracy", "accuracy"),
+            fmt="none", ecolor=theme.front, elinewidth=1.0, capsize=2.5, alpha=0.8, zorder=3,
+        )  # fmt: skip
     picked = front[front["picked"]]
     if len(picked):
         ax.scatter(
@@ -107,14 +112,28 @@ def _bars(rows: pd.DataFrame, accuracy: str, name: str) -> list[list[float]]:
 
 
 def _draw_tests(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
-    tested = done[done["test_accuracy"].notna()]
+    """The front on the test split."""
+    tested = done[done["test_accuracy"].notna() & done["front"]]
     if len(tested):
         ax.errorbar(
             tested[x] * scale, tested["test_accuracy"] * 100, yerr=_bars(tested, "test_accuracy", "test"), fmt="D",
-            markersize=6,
-            markerfacecolor="none", color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
-            label="test split, mean over seeds",
+            markersize=6, markerfacecolor="none", color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
+            label="front on the test split, 95 %",
         )  # fmt: skip
+
+
+def _draw_uniform(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
+    """The same bits everywhere, finetuned: what a search has to beat. On the test split where they were tested."""
+    rows = done[(done["origin"] == "uniform") & (done["stage"] == "qat")].sort_values(x)
+    if not len(rows):
+        return
+    is_tested = bool(rows["test_accuracy"].notna().all())
+    name, interval = ("test_accuracy", "test") if is_tested else ("accuracy", "accuracy")
+    ax.errorbar(
+        rows[x] * scale, rows[name] * 100, yerr=_bars(rows, name, interval), marker="s", linestyle=(0, (1, 2)),
+        linewidth=1.2, markersize=6, color=themes.PURPLE, elinewidth=1.2, capsize=3, zorder=5,
+        label="uniform bits on the test split, 95 %" if is_tested else "uniform bits, finetuned, 95 %",
+    )  # fmt: skip
 
 
 def _draw_float(ax: Axes, accuracy: float | None, theme: Theme) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hwmodel.errors import ConfigError, check_one_of
 from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
+from workloads.training import Accuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,6 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a value that is no number, text or accuracy.
     """
-    from workloads.training import Accuracy
-
     found: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, Accuracy):

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from reports.jobs.calibrating import calibrate
     from reports.jobs.checking import doctor
     from reports.jobs.chips import check_chip, list_chips, show_chip
-    from reports.jobs.comparing import diff
+    from reports.jobs.configs import diff
     from reports.jobs.exporting import export
     from reports.jobs.finetuning import finetune
+    from reports.jobs.laddering import ladder
     from reports.jobs.mapping import map_layer
     from reports.jobs.picking import pick, report
     from reports.jobs.pricing import cost
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from reports.jobs.tracing import trace
 
 __all__ = [
-    "calibrate", "check_chip", "cost", "diff", "doctor", "explore", "export", "finetune", "list_chips",
+    "calibrate", "check_chip", "cost", "diff", "doctor", "explore", "export", "finetune", "ladder", "list_chips",
     "map_layer", "pick", "report", "resume", "search", "show_chip", "studies", "trace",
 ]  # fmt: skip
 
@@ -32,10 +33,11 @@ __getattr__, __dir__ = lazy_exports(
         "calibrating": ("calibrate",),
         "checking": ("doctor",),
         "chips": ("check_chip", "list_chips", "show_chip"),
-        "comparing": ("diff",),
+        "configs": ("diff",),
         ".explore.job": ("explore",),
         "exporting": ("export",),
         "finetuning": ("finetune",),
+        "laddering": ("ladder",),
         "mapping": ("map_layer",),
         "picking": ("pick", "report"),
         "pricing": ("cost",),

@@ -91,6 +91,17 @@ def _value(text: str) -> Any:
     return text
 
 
+def parse_widths(text: str, highest: int) -> list[int]:
+    """`8,4,2` as widths [bit], each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= highest for part in parts) or len(set(parts)) < len(parts):
+        raise typer.BadParameter(
+            f"must be different integers in 1..{highest} with commas between, as 8,4,2, but got {text!r}",
+            param_hint="--bits",
+        )
+    return [int(part) for part in parts]
+
+
 def parse_milestones(text: str | None) -> list[float] | None:
     """`15,25` as epochs."""
     if text is None:

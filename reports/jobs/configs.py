@@ -1,4 +1,4 @@
-"""A configuration file as the commands read it, and as text in another format."""
+"""A configuration file as the commands read it, as text in another format, and beside another (`hwmodel diff`)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hwmodel.chip.yamlfile import dump_yaml
 from hwmodel.csvfile import safe_cell
 from hwmodel.errors import ConfigError
-from reports.terminal.console import plain
+from reports.terminal.console import emit_json, make_console, plain
+from reports.terminal.tables import print_lines
 from workloads.compress import ConfigFile, read_config
+from workloads.compress import diff as differences
 
 
 def config_path(source: Path) -> Path:
@@ -71,3 +74,15 @@ def weights_path(path: Path, file: ConfigFile) -> str | None:
     candidates = [path.parent / str(named)] if named else []
     candidates.append(path.with_suffix(".safetensors"))
     return next((str(candidate) for candidate in candidates if candidate.is_file()), None)
+
+
+def diff(*, first: Path, second: Path, json: bool) -> None:
+    """Show what differs, one line per layer and field."""
+    one, two = (read_config(config_path(path)).config for path in (first, second))
+    found = differences(one, two)
+    if json:
+        emit_json([asdict(item) for item in found])
+        return
+    modules = len({item.module for item in found})
+    total = f"{len(found)} differences in {modules} of {len(one.layers)} layers"
+    print_lines(make_console(), [("", text) for text in (*map(str, found), total)])

@@ -118,7 +118,7 @@ def _add_candidates(page: dict[str, Any], run: Run) -> None:
     page["front_note"] = (
         "Accuracy is on the validation split. PTQ: quantized after training. QAT: finetuned while quantized. "
         "The front compares candidates of one fidelity: the finetuned ones, if there are any. "
-        f"Test: measured once, for the front only. {run.precision_definition}"
+        f"Test: measured once, at the end. {run.precision_definition}"
     )
     page["front_figures"] = [
         _figure(

@@ -57,7 +57,8 @@ def method(run: Run) -> list[dict[str, str]]:
         (
             "Splits",
             "The search sees the training and validation splits only. "
-            "The test split is measured once, at the end, for the front.",
+            "The test split is measured once, at the end, for the front"
+            f"{' and the uniform widths of the search file' if run.rival_row is not None else ''}.",
         ),
         (
             "Intervals and ties",

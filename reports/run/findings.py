@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from reports.run.candidates import front_rows
 from reports.run.folder import Run
-from reports.run.metrics import interval_of, scored_text
+from reports.run.metrics import interval_of, known_costs, scored_text
+from search.front.objective import first_cost, resolve_objectives
 
 
 def finding(run: Run) -> str:
@@ -16,7 +19,7 @@ def finding(run: Run) -> str:
     if picked is None:
         return f"{scored}{tail}. No configuration is picked yet."
     text = f"{scored}{tail}; {len(front_rows(candidates))} on the front. Picked: candidate {int(picked['number'])}"
-    return f"{text}{_beside_float(run)}.{_ties(run)}"
+    return f"{text}{_beside_float(run)}.{_ties(run)}{_beside_uniform(run)}"
 
 
 def _beside_float(run: Run) -> str:
@@ -31,6 +34,26 @@ def _beside_float(run: Run) -> str:
         return f", a tie with the float model: {both}"
     side = "above" if gap > 0 else "below"
     return f", {abs(gap) * 100:.2f} points {side} the float model: {both}"
+
+
+def _beside_uniform(run: Run) -> str:
+    """The pick against the uniform candidate of nearest cost, on the test split where both were tested."""
+    picked, rival = run.picked_row, run.rival_row
+    if rival is None:
+        return ""
+    is_tested = all(math.isfinite(row["test_accuracy"]) for row in (picked, rival))
+    name, column, where = ("test", "test_accuracy", "test") if is_tested else ("accuracy",) * 2 + ("validation",)
+    first, second = interval_of(picked, name), interval_of(rival, name)
+    gap = (picked[column] - rival[column]) * 100
+    what = f"{abs(gap):.2f} points {'above' if gap > 0 else 'below'}"
+    if first is None or second is None or first.overlaps(second):
+        what = "a tie with"
+    key = first_cost(resolve_objectives(run.objectives)).key
+    cost = next(cost for cost in known_costs(run.candidates) if cost.key == key)
+    unit = " bit" if cost.shown[0] == "bit" else ""
+    costs = f"at {cost.written(picked[key])} against {cost.written(rival[key])}{unit}"
+    both = f"{scored_text(picked, name)} against {scored_text(rival, name)}"
+    return f" On {where} it is {what} uniform {run.rival_name}, finetuned alike, {costs}: {both}."
 
 
 def _ties(run: Run) -> str:

@@ -16,6 +16,7 @@ from hwmodel.chip.yamlfile import read_yaml
 from hwmodel.csvfile import read_csv
 from hwmodel.errors import ConfigError
 from hwmodel.network.graph import LayerGraph
+from reports.run.baselines import most_precise, nearest_uniform
 from reports.run.candidates import candidate_frame, completed, front_of
 from reports.run.designs import designs_data, on_designs
 from reports.run.method import method_items
@@ -53,8 +54,9 @@ class Run:
         candidates: as `reports.run.candidates.candidate_frame`, and the test accuracies that were measured.
         float_accuracy: of the float model on the validation split.
         float_test: of the float model on the test split.
-        picked_row, baseline_row: rows of `candidates`; None where there is none.
-        baseline_name: of the baseline.
+        picked_row, baseline_row, rival_row: rows of `candidates`; None where there is none. The rival is the
+            finetuned uniform candidate of nearest cost.
+        baseline_name, rival_name: of these.
         layers: one row per layer of the picked configuration, priced if there is an accelerator.
         cost: of the picked configuration.
         average_precision: of the picked configuration [bit].
@@ -77,6 +79,8 @@ class Run:
     picked_row: Any = None
     baseline_row: Any = None
     baseline_name: str = ""
+    rival_row: Any = None
+    rival_name: str = ""
     layers: pd.DataFrame | None = None
     cost: NetworkCost | None = None
     average_precision: float = math.nan
@@ -120,7 +124,8 @@ def read_run(source: Any) -> Run:
         tests,
     )
     candidates.attrs["float_accuracy"] = None if float_accuracy is None else float_accuracy.value
-    baseline, baseline_name = _baseline(results, picked)
+    baseline, baseline_name = most_precise(results, picked)
+    rival, rival_name = nearest_uniform(results, picked, resolve_objectives(objectives))
     config = None if picked is None else CompressionConfig.from_dict(picked.config)
     fuse = getattr(study, "fuse", True) if spec is None else spec.fuse
     cost = None if config is None or chip is None else evaluate(graph, chip, config, fuse=fuse)
@@ -136,6 +141,8 @@ def read_run(source: Any) -> Run:
         picked_row=_row(candidates, picked),
         baseline_row=_row(candidates, baseline),
         baseline_name=baseline_name,
+        rival_row=_row(candidates, rival),
+        rival_name=rival_name,
         layers=None if config is None else _with_code_lengths(_layers(graph, config, cost), folder, best),
         cost=cost,
         average_precision=math.nan if config is None else average_precision(graph, config),
@@ -215,27 +222,6 @@ def _picked(
             return found[0]
     front = front_of(results, objectives, beliefs)
     return pick(front, resolve_objectives(objectives), accuracies=means_of(beliefs)) if front else None
-
-
-def _baseline(results: Sequence[Result], picked: Result | None) -> tuple[Result | None, str]:
-    """The most precise uniform candidate, finetuned if it was, and its name."""
-    done = [r for r in results if r.is_done and r.stage not in LESS and "avg_w_bits" in r.costs]
-    uniform = [result for result in done if result.origin == "uniform"]
-    pool = uniform or done
-    if not pool:
-        return None, ""
-    first = max(pool, key=lambda result: result.costs["avg_w_bits"])
-    same = [result for result in done if result.key == first.key]
-    best = next((result for result in reversed(same) if result.stage == "qat"), first)
-    if picked is not None and best.key == picked.key:
-        return None, ""
-    return best, _uniform_name(first) if uniform else "the most precise candidate"
-
-
-def _uniform_name(result: Result) -> str:
-    """`uniform 8-bit`, by the width that most layers have."""
-    widths = Counter(layer.get("w_bits") for layer in result.config.get("layers", {}).values())
-    return f"uniform {widths.most_common(1)[0][0]}-bit" if widths else "uniform"
 
 
 def _with_tests(frame: pd.DataFrame, results: Sequence[Result], tests: Sequence[FinalRecord]) -> pd.DataFrame:

@@ -118,6 +118,11 @@ class Result:
         return self.status == "done"
 
     @property
+    def is_baseline(self) -> bool:
+        """The same bits everywhere, finetuned as the candidates of the search were."""
+        return self.is_done and self.stage == "qat" and self.origin == "uniform"
+
+    @property
     def is_stopped(self) -> bool:
         """A full run that was ended early: short runs are not looked at on their way."""
         return self.stage in LESS and bool(self.curve)

@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from workloads.data import Dataset, Split
+from workloads.data import Split
+from workloads.training.inputs import DataLike
 
 _DIGITS = 16
 #: Of a stream: reading all of it to know it would cost an epoch.
@@ -25,7 +26,7 @@ def code_hash(name: str) -> str:
     return file_hash(path) if separator and path.endswith(".py") else ""
 
 
-def data_hash(data: Dataset) -> dict[str, str]:
+def data_hash(data: DataLike) -> dict[str, str]:
     """Split -> 16 hex digits of its arrays; `STREAM` for a loader."""
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     return {name: _split_hash(split) for name, split in splits.items()}

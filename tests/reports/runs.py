@@ -39,7 +39,9 @@ def make_results() -> list[Result]:
         costs = {"avg_w_bits": bits_mean, "energy_pj": bits * 1e6, "latency_s": bits * 1e-4}
         results.append(
             Result(
-                number=number, stage=stage, config=config.to_dict(), key=config.key, costs=costs,
+                number=number, stage=stage,
+                point={"mid.w_bits": bits} if (stage, origin) == ("qat", "uniform") else {},
+                config=config.to_dict(), key=config.key, costs=costs,
                 status="done" if done else "failed", error="" if done else ERROR, origin=origin,
                 correct=correct or 0, total=TOTAL if done else 0, wall_s=0.25,
             )

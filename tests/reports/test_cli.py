@@ -63,7 +63,7 @@ def model_file(tmp_path: Path) -> str:
 # ---- help and usage ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [(), ("cost",), ("search",), ("hw",)])
+@pytest.mark.parametrize("command", [(), ("cost",), ("ladder",), ("search",), ("hw",)])
 def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
     code = (
         "import sys\nfrom reports.cli import app\n"
@@ -77,7 +77,10 @@ def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
 
 def test_help_names_every_command() -> None:
     text = run("--help").stdout
-    names = ["trace", "cost", "map", "search", "resume", "report", "export", "diff", "finetune", "hw", "doctor"]
+    names = [
+        "trace", "cost", "map", "search", "resume", "report", "export", "diff", "finetune", "ladder", "hw",
+        "doctor",
+    ]  # fmt: skip
     assert [name for name in names if f" {name} " not in text] == []
 
 

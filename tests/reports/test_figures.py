@@ -83,7 +83,25 @@ def test_pareto_shows_float_and_test_accuracy() -> None:
     ax = plot_pareto(frame)
     labels = ax.get_legend_handles_labels()[1]
     assert "float, 97.00 %" in labels
-    assert "test split, mean over seeds" in labels
+    assert "front on the test split, 95 %" in labels
+
+
+def test_pareto_draws_uniform_bits_beside_the_front() -> None:
+    """On the validation split while none is tested, then front and uniform ones on the test split alone."""
+    from reports.run.folder import read_candidates
+
+    frame = read_candidates(make_results())
+    uniform = frame["key"].isin(["k4.0", "k8.0"]) & (frame["stage"] == "qat")
+    frame.loc[uniform, "origin"] = "uniform"
+    bars = {box.get_label(): box for box in plot_pareto(frame).containers}
+    assert bars["uniform bits, finetuned, 95 %"].lines[0].get_xydata().tolist() == [[4.0, 95.0], [8.0, 92.5]]
+    frame.loc[uniform | frame["front"], ["test_accuracy", "test_low", "test_high"]] = (0.91, 0.9, 0.93)
+    bars = {box.get_label(): box for box in plot_pareto(frame).containers}
+    drawn = {label: box.lines[0].get_xydata().tolist() for label, box in bars.items()}
+    assert drawn == {
+        "front on the test split, 95 %": [[2.0, 91.0], [4.0, 91.0]],
+        "uniform bits on the test split, 95 %": [[4.0, 91.0], [8.0, 91.0]],
+    }
 
 
 def test_an_unknown_axis_is_answered_with_the_nearest() -> None:

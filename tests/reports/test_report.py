@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +21,11 @@ from reports.run.candidates import front_rows
 from reports.run.findings import finding
 from reports.run.folder import read_run
 from reports.terminal.searchtables import run_data, run_lines
+from search.finaltest import FinalRecord
 from search.front.results import Result as LedgerResult
 from search.guard.manifest import read_manifest, write_manifest
 from search.ledger import Ledger
+from tests.reports import runs
 from tests.reports.conftest import NASTY, make_graph
 from tests.reports.runs import ERROR, TOTAL, make_config, make_results, write_run
 from workloads.compress import average_precision
@@ -144,6 +147,31 @@ def test_layers_are_priced_under_the_picked_configuration(folder: Path, page: Pa
     for layer in cost.layers:
         assert units.energy(layer.energy_pj) in page.text
         assert f"{layer.energy_pj / cost.energy_pj * 100:.1f} %" in page.text
+
+
+def test_the_pick_stands_beside_the_uniform_bits_of_nearest_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 8 and 3 bits beside a pick of 4, whose average is nearer to that of 3: 4.82 to 4.02 and 8 bit."""
+    more = (("qat", 8, 190, "uniform"), ("qat", 3, 150, "uniform"), ("ptq", 4, 180, "uniform"))
+    monkeypatch.setattr(runs, "ROWS", (*runs.ROWS, *more))
+    folder = write_run(tmp_path / "tiny")
+    run = read_run(folder)
+    assert (run.rival_name, run.rival_row["number"]) == ("W3A8", 7)
+    low = [(432 * 8 + 2304 * bits + 160 * 8) / (432 + 2304 + 160) for bits in (4, 3)]
+    picked, rival = wilson_interval(188, TOTAL), wilson_interval(150, TOTAL)
+    assert finding(run).endswith(
+        f" On validation it is 19.00 points above uniform W3A8, finetuned alike, at {low[0]:.3f} against "
+        f"{low[1]:.3f} bit: 94.00 % (95 %: {picked}) against 75.00 % (95 %: {rival})."
+    )
+    record = FinalRecord(
+        key=make_config(3).key, stage="qat", run=0, correct=178, total=TOTAL, validation_correct=150,
+        validation_total=TOTAL,
+    )  # fmt: skip
+    with (folder / "test.jsonl").open("a") as file:
+        file.write(json.dumps(asdict(record)) + "\n")
+    assert "On test it is a tie with uniform W3A8" in finding(read_run(folder))  # 182 and 178 of 200
+    assert (write_report(folder)).exists()
 
 
 def test_the_baseline_is_the_most_precise_uniform(folder: Path) -> None:

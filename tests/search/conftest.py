@@ -26,7 +26,7 @@ data: synthetic
 data_options: {{shape: [1, 8, 8], num_classes: 4, train: 96, validation: 60, test: 50}}
 accelerator: loop_nest
 objectives: [accuracy, energy]
-search: {{trials: {trials}, qat: {qat}, test_seeds: 2}}
+search: {{trials: {trials}, qat: {qat}, test_seeds: 2, uniform: {uniform}}}
 training:
   float: {{epochs: 10, batch_size: 16, optimizer: adam, lr: 0.01}}
   qat: {{epochs: {epochs}, batch_size: 16}}
@@ -36,7 +36,8 @@ QAT, TEST_SEEDS = 4, 2
 
 def make_spec(folder: Path, *, trials: int = 7, qat: int = QAT, epochs: int = 1) -> SearchSpec:
     (folder / "net.py").write_text(NET)
-    return parse_spec(SPEC.format(trials=trials, qat=qat, epochs=epochs), folder=folder)
+    text = SPEC.format(trials=trials, qat=qat, epochs=epochs, uniform="[W4A8]" if qat else "[]")
+    return parse_spec(text, folder=folder)
 
 
 @pytest.fixture(scope="session")

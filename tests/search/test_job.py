@@ -64,7 +64,8 @@ def test_the_front_is_tested_once_per_seed(job: JobResult) -> None:
     records = read_tests(job.folder)
     runs = Counter((record.key, record.run) for record in records)
     assert set(runs.values()) == {1}
-    assert set(runs) == {("float", 0), *((r.key, run) for r in job.front for run in range(TEST_SEEDS))}
+    tested = {r.key for r in (*job.front, *read_results(job.folder)) if r in job.front or r.is_baseline}
+    assert set(runs) == {("float", 0), *((key, run) for key in tested for run in range(TEST_SEEDS))}
     assert {record.total for record in records} == {50}
     own = {record.key: record for record in records if record.run == 0 and record.stage == "qat"}
     for result in job.front:  # the saved weights score what the search recorded, to the last image
@@ -76,9 +77,18 @@ def test_the_front_is_tested_once_per_seed(job: JobResult) -> None:
     assert summary.sd == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2))
 
 
-def test_only_the_front_keeps_its_weights(job: JobResult) -> None:
+def test_uniform_widths_are_finetuned_first(job: JobResult) -> None:
+    first = next(r for r in read_results(job.folder) if r.stage == "qat")
+    widths = [(choice["w_bits"], choice["a_bits"]) for choice in first.config["layers"].values()]
+    assert first.is_baseline
+    assert widths == [(8, 8), (4, 8), (4, 8), (8, 8)]  # the first and the last layer are frozen
+
+
+def test_only_the_front_and_the_uniform_ones_keep_their_weights(job: JobResult) -> None:
     kept = {path.name for path in (job.folder / "checkpoints").iterdir()}
-    own = pareto_front([r for r in read_results(job.folder) if r.stage == "qat"], ["accuracy", "energy"])
+    results = read_results(job.folder)
+    own = pareto_front([r for r in results if r.stage == "qat"], ["accuracy", "energy"])
+    own = (*own, *(r for r in results if r.is_baseline))
     assert kept == {"float.safetensors", "best.safetensors", *(Path(r.checkpoint).name for r in own)}
 
 

@@ -96,6 +96,17 @@ def test_uniform_points_cover_every_width() -> None:
     assert densities == [{1.0}, {1.0}, {1.0}, {0.5}]
 
 
+def test_a_uniform_point_takes_what_a_group_has() -> None:
+    layers = {"layer1.0.conv2": {"w_bits": [4, 8]}}
+    space = Space.from_graph(GRAPH, w_bits=(2, 8), a_bits=(4, 8), density=(0.5, 1.0), layers=layers)
+    own = space.uniform_point(w_bits=2, a_bits=4)
+    assert {value for name, value in own.items() if name.endswith("a_bits")} == {4}
+    assert {value for name, value in own.items() if name.endswith("density")} == {1.0}, "the most precise"
+    widths = {name: value for name, value in own.items() if name.endswith("w_bits")}
+    assert widths.pop("layer1.0.conv2.w_bits") == 4, "the nearest above"
+    assert set(widths.values()) == {2}
+
+
 def test_nm_pattern_leaves_layers_dense_whose_channels_it_does_not_divide() -> None:
     space = Space.from_graph(GRAPH, frozen=None, density=(1.0, 0.5), pattern="2:4")
     by_name = {group.name: group.density for group in space.groups}

@@ -92,6 +92,17 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("model: a\nspace: {granularity: chanel}\n", r":2:1 space: .*'chanel'"),
         ("model: a\nspace: {w_bits: [2, 40]}\n", r":2:1 space: .*40"),
         ("model: a\nspace: {density: [0.0]}\n", r":2:1 space: .*0"),
+        ("model: a\nsearch: {uniform: [W40A]}\n", r"uniform: must be widths such as W4A8, .*got 'W40A'"),
+        (
+            "model: a\nsearch: {uniform: [W3A8]}\n",
+            r"search\.uniform: W3A8 must have w_bits .*\[2, 4, 8\]",
+        ),
+        (
+            "model: a\nsearch: {uniform: [W4A4]}\n",
+            r"search\.uniform: W4A4 must have a_bits .*, but has 4",
+        ),
+        ("model: a\nsearch: {uniform: [W4A8, W4A8]}\n", r"search\.uniform: must be different widths"),
+        ("model: a\nsearch: {uniform: [W4A8, W8A8], qat: 1}\n", r"search\.uniform: .*at most as many as qat=1"),
         ("model: a\ncheckpoint: none.safetensors\n", "checkpoint: 'none.safetensors' is not a file"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from torch import nn
 
 from hwmodel import Layer, LayerGraph, Port, Tensor, VectorOp, evaluate, load_accelerator
 from hwmodel.errors import ConfigError
@@ -69,12 +70,74 @@ def test_the_same_seed_gives_the_same_study_and_another_does_not(tmp_path: Path)
     assert runs[0] != runs[2]
 
 
+def test_a_rival_costs_no_more_in_anything(tmp_path: Path) -> None:
+    study = open_study(tmp_path, table=ToyTable(), objectives=("accuracy", "energy", "avg_w_bits"))
+    study.run(qat=12)
+    wide, narrow = (SPACE.config({p.name: bits for p in SPACE.parameters}) for bits in (4, 2))
+    limits = study.pricer().costs(wide)
+    beliefs = study.beliefs()
+    cheap = [
+        result for result in study.front()
+        if all(result.costs[key] <= limits[key] for key in ("energy_pj", "avg_w_bits"))
+    ]  # fmt: skip
+    best = max(beliefs[result.number].mean for result in cheap)
+    rival = study.rival(wide)
+    assert rival in cheap
+    assert rival is not None and beliefs[rival.number].mean == best
+    assert len({result.number for result in study.front()} - {result.number for result in cheap}) > 0
+    both = study.rival(wide, narrow)  # no more than the cheaper of the two
+    assert both is None or SPACE.point_of(CompressionConfig.from_dict(both.config)) == SPACE.point_of(narrow)
+
+
 def test_a_finished_study_runs_no_more(tmp_path: Path) -> None:
     study = open_study(tmp_path)
     study.run(trials=12, qat=3)
     assert study.run(trials=12, qat=3) == ()
     more = study.run(trials=14, qat=3)
     assert [r.stage for r in more] == ["ptq"] * 2
+
+
+class SavingScorer(ToyScorer):
+    """Finetuning gives a model whose weight is its seed."""
+
+    def qat(self, config: CompressionConfig, seed: int) -> tuple[Count, nn.Module]:
+        model = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(model.weight, seed % 97)
+        return super().qat(config, seed)[0], model
+
+
+def test_uniform_points_are_finetuned_first_and_keep_their_weights(tmp_path: Path) -> None:
+    """Those of 2 bits in every layer but the last cost more and are worse than nothing: no front has them."""
+    poor = {**SPACE.uniform_point(w_bits=8), "layer2.0.conv2.w_bits": 2}
+    uniform = [SPACE.uniform_point(w_bits=4), poor]
+    scorer = SavingScorer()
+    study = open_study(tmp_path, scorer)
+    study.run(trials=8, qat=6, uniform=uniform)
+    finetuned = [r for r in study.results() if r.stage == "qat"]
+    assert [r.origin for r in finetuned] == ["uniform"] * 2 + ["sampler"] * 4
+    assert [dict(r.point) for r in finetuned[:2]] == uniform
+    assert [r.is_baseline for r in finetuned] == [True] * 2 + [False] * 4
+    assert finetuned[1].number not in {r.number for r in study.front("qat")}
+    weights = tmp_path / finetuned[1].checkpoint
+    before = weights.read_bytes()
+    study.run(trials=8, qat=6, uniform=uniform)
+    assert len(scorer.qat_calls) == 6
+    weights.unlink()
+    study.run(trials=8, qat=6, uniform=uniform)
+    assert len(scorer.qat_calls) == 7 and weights.read_bytes() == before
+
+
+def test_uniform_points_outside_the_limits_are_said(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Watch(Observer):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    study = open_study(tmp_path, limits={"avg_w_bits": "<= 5"})
+    study.run(trials=3, qat=2, uniform=[SPACE.uniform_point(w_bits=b) for b in (8, 2)], progress=Watch())
+    assert [r.origin for r in study.results() if r.stage == "qat"] == ["uniform", "sampler"]
+    assert [text for text in said if text.startswith("1 of the candidates given are outside the limits")]
 
 
 def test_few_runs_reach_the_exact_front_of_an_additive_problem(tmp_path: Path) -> None:

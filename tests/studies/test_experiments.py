@@ -15,7 +15,10 @@ from reports.experiments.listing import script_of, scripts_in
 from reports.experiments.printing import shown_rows
 from reports.experiments.record import Record
 from reports.experiments.steps import STEPS, Steps
+from search import Space
+from tests.search.helpers import ToyScorer, make_graph
 from workloads.compress import CompressionConfig, load_weights
+from workloads.data.dataset import make_dataset
 from workloads.training import Accuracy, TrainHook, TrainSettings
 
 SCRIPT = '"""Study {number}. What is {name}?\n\nMore.\n"""\n\nNEEDS = ("mnist",)\n'
@@ -182,9 +185,77 @@ def test_a_wrong_record_is_refused(tmp_path, change, message):
         Record.read(path)
 
 
+class Scored(ToyScorer):
+    """A scorer of tiny data; the test accuracy is half of that on validation."""
+
+    def __init__(self, **settings):
+        super().__init__()
+        self.settings, self.tests = TrainSettings(**settings), 0
+        self.data = make_dataset("tiny", ((torch.ones(4, 1, 2, 2), torch.tensor([0, 1, 0, 1])),) * 3, 2, "")
+
+    def qat(self, config, seed):
+        count, _ = super().qat(config, seed)
+        return Accuracy(correct=count.correct, total=1000), count.correct
+
+    def test(self, model):
+        self.tests += 1
+        return Accuracy(correct=model // 2, total=1000)
+
+
+def test_a_configuration_is_finetuned_once_per_seed(tmp_path):
+    graph = make_graph()
+    config = Space.from_graph(graph).config(Space.from_graph(graph).most_precise)
+    scorer = Scored()
+    for _ in range(2):
+        scores = experiment(tmp_path, seed=3).finetuned(scorer, config, seeds=2)
+    assert [seed for _, seed in scorer.qat_calls] == [4, 5]
+    assert scorer.tests == 2
+    # 980 of 1,000 less the seed modulo 3: 979 and 978; of tests the halves, 489 and 489
+    assert scores == {
+        "validation": Accuracy(correct=978, total=1000),
+        "test": Accuracy(correct=489, total=1000), "seeds": 2,
+    }  # fmt: skip
+    experiment(tmp_path, seed=3).finetuned(other := Scored(epochs=2), config)
+    assert len(other.qat_calls) == 1
+
+
+def test_a_search_is_run_to_its_end_once(tmp_path):
+    graph = make_graph()
+    space, scorer = Space.from_graph(graph), Scored()
+    for _ in range(2):
+        made = experiment(tmp_path)
+        found = made.searched(space, scorer, qat=3, graph=graph)
+    assert [result.stage for result in found.results()].count("qat") == len(scorer.qat_calls) == 3
+    assert made._steps.seconds == sum(result.wall_s for result in found.results()) > 0
+    with pytest.raises(ConfigError, match="training"):
+        experiment(tmp_path).searched(space, Scored(epochs=3), qat=3, graph=graph)
+
+
 def test_an_experiment_without_a_finding_is_none(tmp_path):
     with pytest.raises(ConfigError, match="ends with a finding"):
         experiment(tmp_path).finish()
+
+
+@pytest.mark.parametrize(
+    ("quick", "sizes"),
+    [(False, "100 train / 300 validation / 5,600 test"), (True, "100 train / 200 validation / 200 test")],
+)
+def test_a_study_takes_parts_of_its_data(tmp_path, data_folder, quick, sizes):
+    study = experiment(tmp_path, data_folder=data_folder, quick=quick)
+    data = study.data("mnist", parts={"train": 100, "validation": 300})
+    assert data.describe().endswith(f"10 classes, {sizes}")
+    share = study.data("mnist", parts={}).train.y.bincount() * 100 / len(study.data("mnist").train)
+    assert (data.train.y.bincount() - share).abs().max() <= 1
+    with pytest.raises(ConfigError, match=r"unknown split 'tests'\. Did you mean 'test'\?"):
+        study.data("mnist", parts={"tests": 3})
+
+
+def test_rows_come_back_as_they_are_kept(tmp_path):
+    study, rows = experiment(tmp_path), [{"epoch": 1, "test": Accuracy(correct=1, total=2)}]
+    kept = study.curves("epochs", rows)
+    assert kept == study.table("all", rows)
+    assert kept[0].keys() == {"epoch", "test", "test_low", "test_high", "test_images"}
+    assert (tmp_path / "one-epochs.csv").read_text().splitlines()[0] == ",".join(kept[0])
 
 
 def test_data_that_is_not_there_is_said(tmp_path, monkeypatch):

@@ -135,6 +135,18 @@ def test_options_change_the_model():
     assert model.conv1.weight.shape == (4, 1, 3, 3)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("pool", ["average", "max"])
+def test_the_variants_of_lenet5(activation, pool):
+    """Convolution, activation, 2x2 pool, twice; then three more layers of weights, the last without activation."""
+    model, (x,) = load_model_with_input("lenet5", batch=2, activation=activation, pool=pool)
+    act = {"tanh": torch.tanh, "relu": torch.relu}[activation]
+    shrink = {"average": torch.nn.functional.avg_pool2d, "max": torch.nn.functional.max_pool2d}[pool]
+    hidden = shrink(act(model.conv2(shrink(act(model.conv1(x)), 2))), 2)
+    expected = model.fc2(act(model.fc1(act(model.conv3(hidden)).flatten(1))))
+    torch.testing.assert_close(model(x), expected)
+
+
 def test_input_shape_is_without_the_batch():
     _, (example,) = load_model_with_input("resnet8", (3, 8, 8), batch=5)
     assert example.shape == (5, 3, 8, 8)
@@ -149,6 +161,8 @@ def test_input_shape_is_without_the_batch():
         ("resnet20", {"shortcuts": "pad"}, "has no option 'shortcuts'. Did you mean 'shortcut'?"),
         ("resnet20", {"shortcut": "padd"}, "must be one of projection, pad, but got 'padd'. Did you mean 'pad'?"),
         ("lenet5", {"num_classes": 0}, "`num_classes >= 1` must hold (an integer), but got num_classes=0"),
+        ("lenet5", {"activation": "rely"}, "must be one of tanh, relu, but got 'rely'. Did you mean 'relu'?"),
+        ("lenet5", {"pool": "min"}, "must be one of average, max, but got 'min'"),
         ("transformer", {"dim": 10, "heads": 4}, "dim must be a multiple of heads"),
         ("absent.py:net", {}, "no such file"),
         ("net.py", {}, "Write net.py:FUNCTION"),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from workloads.compress.quantizers.uniform import COMPILE_OPTIONS, clip_quantize, uniform_quantize
     from workloads.compress.ranges import mse_step
-    from workloads.compress.transform import apply, quantized_layers, uncompressible
+    from workloads.compress.transform import apply, quantized_layers, uncompressible, uniform_config
     from workloads.storage.codedarrays import CodedArrays, code_arrays
     from workloads.storage.codelength import huffman_table
     from workloads.storage.huffman import HuffmanCode, entropy_bits
@@ -94,6 +94,7 @@ __all__ = [
     "save_weights",
     "set_bits",
     "uncompressible",
+    "uniform_config",
     "uniform_quantize",
     "write_config",
 ]
@@ -126,6 +127,6 @@ __getattr__, __dir__ = lazy_exports(
         "ranges": ("mse_step",),
         "quantizers.uniform": ("COMPILE_OPTIONS", "clip_quantize", "uniform_quantize"),
         ".storage.statefile": ("CompressedState", "load_compressed", "save_compressed"),
-        "transform": ("apply", "quantized_layers", "uncompressible"),
+        "transform": ("apply", "quantized_layers", "uncompressible", "uniform_config"),
     },
 )

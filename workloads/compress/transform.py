@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
 
-from hwmodel.errors import ConfigError
+from hwmodel.errors import ConfigError, matched_none
 from workloads.compress.config import CompressionConfig, LayerChoice
 from workloads.compress.layers import COMPRESSIBLE, OwnForward, QuantLayer, from_float, named_choices
 from workloads.compress.own_forward import is_own, own_call
@@ -191,6 +192,31 @@ def uncompressible(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
         except ConfigError as error:
             reasons[name] = str(error)
     return reasons
+
+
+def uniform_config(model: nn.Module, choice: LayerChoice, keep_float: Iterable[str] = ()) -> CompressionConfig:
+    """One choice for every layer that `apply` compresses.
+
+    Args:
+        model: float.
+        choice: of each.
+        keep_float: names and shell patterns of layers that stay float.
+
+    Raises:
+        ConfigError: a name or pattern matches no layer (the nearest is offered), or no layer is left.
+    """
+    inner = unwrapped(model)
+    names = [name for name, module in inner.named_modules() if isinstance(module, COMPRESSIBLE)]
+    kept = set(uncompressible(inner, names))
+    for name in keep_float:
+        met = [name] if name in names else [known for known in names if fnmatchcase(known, name)]
+        if not met:
+            raise ConfigError(matched_none(name, names, place="keep float"))
+        kept.update(met)
+    chosen = {name: choice for name in names if name not in kept}
+    if not chosen:
+        raise ConfigError(f"keep float: must leave a layer to compress, but all {len(names)} stay float.")
+    return CompressionConfig(chosen)
 
 
 def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:

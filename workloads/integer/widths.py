@@ -38,6 +38,7 @@ class AccumulatorWidths:
         network_accuracy: with `network`.
         tolerance: accuracy may fall by so much, 0 .. 1.
         overflow, chunk: of `Accumulator`.
+        sums: what the partial sums were like on the data.
     """
 
     layers: Mapping[str, int]
@@ -48,6 +49,15 @@ class AccumulatorWidths:
     tolerance: float
     overflow: str
     chunk: int
+    sums: tuple[PsumStatistics, ...]
+
+    @property
+    def registers(self) -> dict[str, Accumulator]:
+        """Accumulators of `layers`, for `IntegerNetwork.with_registers`."""
+        return {
+            name: Accumulator(bits=bits, overflow=self.overflow, chunk=self.chunk)
+            for name, bits in self.layers.items()
+        }
 
 
 class _Scorer:
@@ -162,6 +172,7 @@ def smallest_widths(
         tolerance=tolerance,
         overflow=overflow,
         chunk=chunk,
+        sums=statistics,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -22,18 +22,28 @@ class Published:
     """Attributes:
     model: name of the architecture.
     data: name of the data set whose training files it was trained on, all of them.
+    model_options: that the architecture was built with.
+    data_options: how the images were scaled.
     """
 
     model: str
     data: str
+    model_options: Mapping[str, str] = field(default_factory=dict)
+    data_options: Mapping[str, str] = field(default_factory=dict)
+
+
+def _resnet(name: str) -> Published:
+    return Published(
+        model=name, data="cifar10", model_options={"shortcut": "pad"}, data_options={"normalize": "imagenet"}
+    )
 
 
 #: Content -> what it is.
 _KNOWN = {
-    "8774c60a920d5a0a": Published(model="resnet20", data="cifar10"),
-    "9ec474b53effea05": Published(model="resnet32", data="cifar10"),
-    "82262fd9c3007d89": Published(model="resnet44", data="cifar10"),
-    "0f7d278ba70dc82d": Published(model="resnet56", data="cifar10"),
+    "8774c60a920d5a0a": _resnet("resnet20"),
+    "9ec474b53effea05": _resnet("resnet32"),
+    "82262fd9c3007d89": _resnet("resnet44"),
+    "0f7d278ba70dc82d": _resnet("resnet56"),
 }
 
 

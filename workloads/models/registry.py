@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from workloads.models.transformer import TransformerLM
 from workloads.models.vgg_cifar import VGG16
 from workloads.options import call_with_options, check_count
 from workloads.userfile import function_of
+
+if TYPE_CHECKING:
+    from workloads.data.dataset import Dataset
 
 _LOOKALIKES = str.maketrans("oil", "011")
 _COUNTS = ("in_channels", "num_classes", "width", "vocab", "dim", "depth", "heads", "context", "image_size")
@@ -111,6 +114,18 @@ def load_model_with_input(
             "the batch, or --input 1,3,32,32 on the command line; or let the function return (module, (example,))."
         )
     return model, own
+
+
+def options_for(name: str, data: Dataset) -> dict[str, Any]:
+    """Options that fit a model built by name to a data set: channels and classes, or context and vocabulary."""
+    shape, classes = tuple(data.input_shape), data.num_classes
+    if name.startswith("timm:"):
+        return {"in_chans": shape[0], "num_classes": classes}
+    if name not in _MODELS:
+        return {}
+    if data.example().is_floating_point():
+        return {"in_channels": shape[0], "num_classes": classes}
+    return {"context": shape[0], "vocab": classes}
 
 
 def load_pretrained_npz(model: nn.Module, path: str | Path) -> None:

@@ -1,12 +1,15 @@
-"""Batch norms that stay as they are while the rest trains."""
+"""What stays as it is while the rest trains: parameters, and batch norms with their running statistics."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 from torch import nn
 
+from hwmodel.network.patterns import matching
 from workloads.compress.replacing import replace_modules
+from workloads.wrappers import copied
 
 
 class FrozenNorm(nn.Module):
@@ -33,6 +36,43 @@ _FROZEN: dict[type[nn.Module], type[Any]] = {
     nn.BatchNorm2d: FrozenBatchNorm2d,
     nn.BatchNorm3d: FrozenBatchNorm3d,
 }
+
+
+def freeze(model: nn.Module, train: str | Iterable[str], *, norms: bool = True) -> nn.Module:
+    """A copy that trains by some of its parameters alone.
+
+    Args:
+        model: not changed.
+        train: names or shell patterns of the modules or parameters that train, such as `fc` or `layer3.*`.
+        norms: batch norms without a trained parameter keep their running statistics too; without, these go on
+            to follow the data in train mode.
+
+    Raises:
+        ConfigError: a name matches nothing.
+    """
+    result = copied(model)
+    kept = [result.get_parameter(name) for name in parameters_named(result, train)]
+    result.requires_grad_(False)
+    for parameter in kept:
+        parameter.requires_grad_(True)
+    return freeze_norms(result) if norms else result
+
+
+def thaw(model: nn.Module) -> nn.Module:
+    """A copy in which everything trains again, running statistics included."""
+    return thaw_norms(copied(model)).requires_grad_(True)
+
+
+def parameters_named(model: nn.Module, patterns: str | Iterable[str]) -> list[str]:
+    """Names of the parameters that patterns meet, themselves or by their module.
+
+    Raises:
+        ConfigError: a pattern meets nothing.
+    """
+    parameters = [name for name, _ in model.named_parameters()]
+    owners = [name for name, _ in model.named_modules() if name]
+    met = matching(patterns, [*owners, *parameters], "modules and parameters") if patterns else []
+    return [name for name in parameters if any(f"{name}.".startswith(f"{chosen}.") for chosen in met)]
 
 
 def freeze_norms(model: nn.Module) -> nn.Module:

@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwmodel.errors import ConfigError
-from hwmodel.network.patterns import matching
 from workloads.compress.config import LayerChoice
 from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLayer, QuantLinear, from_float
 from workloads.compress.replacing import must_be_called, replace_modules
 from workloads.options import is_integer
-from workloads.rewrite.frozen import freeze_norms, thaw_norms
+from workloads.rewrite.frozen import freeze_norms, parameters_named, thaw_norms
 from workloads.rewrite.report import RewriteReport, make_report
 from workloads.rewrite.select import (
     CONVOLUTIONS,
@@ -172,7 +171,7 @@ def add_lora(
     result = copied(model)
     selection = select_layers(result, ADAPTABLE, lambda _: None, layers, skip)
     spec = LoRASpec(rank=rank, alpha=float(rank if alpha is None else alpha), dropout=dropout)
-    trained = _parameters_named(result, train)
+    trained = parameters_named(result, train)
     notes = {
         name: (describe(layer), f"{describe(layer)} + LoRA({rank})", 0.0)
         for name, layer in selection.layers.items()
@@ -237,14 +236,6 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALayer]]:
     for name, module in model.named_modules():
         if isinstance(module, LoRALayer):
             yield name, module
-
-
-def _parameters_named(model: nn.Module, patterns: str | Iterable[str]) -> list[str]:
-    """Names of the parameters that patterns meet, themselves or by their module."""
-    parameters = [name for name, _ in model.named_parameters()]
-    owners = [name for name, _ in model.named_modules() if name]
-    met = matching(patterns, [*owners, *parameters], "modules and parameters") if patterns else []
-    return [name for name in parameters if any(f"{name}.".startswith(f"{chosen}.") for chosen in met)]
 
 
 def _plain(base: Any) -> nn.Module:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from workloads.training.step.distill import Teacher, distillation_loss
     from workloads.training.step.ema import WeightAverage
     from workloads.training.together.many import Trained, finetune_many
+    from workloads.training.widths import WidthScore, ladder
 
 __all__ = [
     "Accuracy",
@@ -63,6 +64,7 @@ __all__ = [
     "TrainSettings",
     "Trained",
     "WeightAverage",
+    "WidthScore",
     "augmented",
     "compile_training",
     "cropped",
@@ -75,6 +77,7 @@ __all__ = [
     "flipped",
     "grid_projection",
     "growing_hits",
+    "ladder",
     "measure",
     "measure_accuracy",
     "num_countable",
@@ -121,6 +124,7 @@ __getattr__, __dir__ = lazy_exports(
             "sparse_regression",
             "sweep_gamma",
         ),
+        "widths": ("WidthScore", "ladder"),
         "loop": ("finetune",),
         "measuring": ("MetricValue", "cross_entropy", "measure", "measure_accuracy", "r2"),
         "records": ("EpochRecord", "StepRecord", "TrainResult"),

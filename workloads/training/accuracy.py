@@ -8,7 +8,9 @@ right, which sqrt(p (1 - p) / n) has not.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from hwmodel.errors import ConfigError
 
@@ -76,6 +78,19 @@ class Accuracy:
                 "`0 <= correct <= total` and `total >= 1` must hold, "
                 f"but got correct={self.correct}, total={self.total}"
             )
+
+    @classmethod
+    def mean(cls, accuracies: Iterable[Accuracy]) -> Self:
+        """Of several models on the same images, to the nearest hit: its interval is that of the images.
+
+        Raises:
+            ConfigError: none, or counted on different numbers of images.
+        """
+        counted = list(accuracies)
+        totals = sorted({accuracy.total for accuracy in counted})
+        if len(totals) != 1:
+            raise ConfigError(f"a mean accuracy must be of one number of images, but got {totals}")
+        return cls(correct=round(sum(accuracy.correct for accuracy in counted) / len(counted)), total=totals[0])
 
     @property
     def value(self) -> float:

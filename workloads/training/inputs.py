@@ -212,6 +212,19 @@ def first_inputs(split: SplitSource, count: int) -> Tensor:
     return torch.cat(found)[:count]
 
 
+def drawn_inputs(split: SplitSource, count: int) -> Tensor:
+    """`count` inputs at random with a fixed seed, on the CPU; of a stream, its first.
+
+    Raises:
+        ConfigError: as `feed_of`.
+    """
+    feed = feed_of(split, torch.device("cpu"))
+    if not isinstance(feed, InMemory):
+        return first_inputs(split, count)
+    order = torch.randperm(len(feed.x), generator=torch.Generator().manual_seed(0))
+    return feed.x[order[:count]]
+
+
 def own_generator(loader: Any) -> torch.Generator | None:
     """What a loader orders its batches by, unless it is torch's global random state."""
     found = getattr(loader, "generator", None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hwmodel.errors import ConfigError
 from workloads.compress.calibration import calibrate, reestimate_norms
@@ -18,7 +18,7 @@ from workloads.storage.weights import CarriedState
 from workloads.training.accuracy import Accuracy
 from workloads.training.device import select_device
 from workloads.training.growing import Hits, IsEnough, growing_hits, num_countable
-from workloads.training.inputs import DataLike, InMemory, SplitSource, feed_of, first_inputs
+from workloads.training.inputs import DataLike, SplitSource, drawn_inputs
 from workloads.training.loop import finetune
 from workloads.training.measuring import Metric, MetricValue, measure
 from workloads.training.records import EpochRecord, Progress
@@ -80,7 +80,7 @@ class Scorer:
         self.data = data
         self._model = copy.deepcopy(model).to(self.device).eval()
         self._float: Accuracy | MetricValue | None = None
-        drawn = _drawn(data.train, calibration_images).to(self.device)
+        drawn = drawn_inputs(data.train, calibration_images).to(self.device)
         self._calibration = laid_out(drawn, train.memory_format)
 
     def float_accuracy(self) -> Accuracy | MetricValue:
@@ -287,11 +287,3 @@ class Scorer:
                 "Turn an error into one: 1 - error / error of the mean."
             )
         return replace(score, value=max(0.0, score.value))
-
-
-def _drawn(split: SplitSource, count: int) -> Tensor:
-    feed = feed_of(split, torch.device("cpu"))
-    if not isinstance(feed, InMemory):
-        return first_inputs(split, count)
-    order = torch.randperm(len(feed.x), generator=torch.Generator().manual_seed(0))
-    return feed.x[order[:count]]

@@ -30,7 +30,7 @@ from workloads.integer import (
     wrap,
 )
 from workloads.integer.accumulate import accumulate, signed_bits
-from workloads.training import TrainSettings, finetune
+from workloads.training import TrainSettings, finetune, measure_accuracy
 
 VALUES = st.lists(st.tuples(st.integers(-128, 127), st.integers(0, 255)), min_size=1, max_size=12)
 
@@ -177,8 +177,13 @@ def test_the_smallest_widths_keep_the_accuracy(overflow):
     sweep = sweep_widths(network, split, [found.network, found.network - 1], overflow=overflow, chunk=3)
     assert sweep["correct"][0] == found.network_accuracy.correct
     assert sweep["accuracy"][1] < found.baseline.value - 0.02
-    for item in record_psums(network, split.x, chunk=3):
+    assert found.sums == record_psums(network, split.x, chunk=3)
+    for item in found.sums:
         assert found.layers[item.layer] <= item.prefix_bits
+    assert found.registers == {
+        name: Accumulator(bits=bits, overflow=overflow, chunk=3) for name, bits in found.layers.items()
+    }
+    assert measure_accuracy(network.with_registers(found.registers), split) == found.accuracy
 
 
 def test_widths_lower_the_energy_of_partial_sums():

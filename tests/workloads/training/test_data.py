@@ -48,6 +48,19 @@ def test_digits():
     assert data.describe().endswith("1×8×8, 10 classes, 1,077 train / 360 validation / 360 test")
 
 
+def test_digits_in_other_parts():
+    data = load_data("digits", validation=300, test=700)
+    assert [len(split) for split in splits(data)] == [797, 300, 700]
+    assert torch.bincount(data.test.y).min() >= 66  # 174 scans of the rarest class: its share is 67.8
+    for options, message in (
+        ({"test": 9}, "`test >= 10` must hold"),
+        ({"validation": 0}, "`validation >= 10` must hold"),
+        ({"validation": 900, "test": 888}, r"`validation \+ test <= 1787` must hold"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_data("digits", **options)
+
+
 def test_digits_keep_image_and_label_together():
     """Undo the normalisation: every image with its label is one of the scans."""
     bundle = load_digits()

@@ -211,6 +211,15 @@ def test_accuracy_is_a_count() -> None:
             Accuracy(correct=correct, total=total)
 
 
+def test_a_mean_accuracy_stays_a_count_of_the_same_images() -> None:
+    mean = Accuracy.mean([Accuracy(correct=90, total=100), Accuracy(correct=93, total=100)] * 2)
+    assert mean in (Accuracy(correct=91, total=100), Accuracy(correct=92, total=100))  # of 91.5
+    assert Accuracy.mean(Accuracy(correct=n, total=10) for n in (3, 4, 8)) == Accuracy(correct=5, total=10)
+    for wrong in ([], [Accuracy(correct=1, total=2), Accuracy(correct=1, total=3)]):
+        with pytest.raises(ConfigError, match="one number of images"):
+            Accuracy.mean(wrong)
+
+
 def test_measuring_counts_hits_and_keeps_modes(data: Data) -> None:
     model = quadrant_net().train()
     model.fc.eval()
