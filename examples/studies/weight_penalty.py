@@ -70,8 +70,8 @@ class Work:
 
 
 def main(study: Experiment) -> None:
-    work = Work(study, study.choose(16, 4))
-    scratch = TrainSettings.from_scratch(epochs=study.choose(8, 1), shift=0, seed=study.seed, **FAST)
+    work = Work(study, study.choose(24, 4))
+    scratch = TrainSettings.from_scratch(epochs=study.choose(20, 1), shift=0, seed=study.seed, **FAST)
     short = TrainSettings(epochs=1, lr=0.01, weight_decay=5e-4, warmup_epochs=0.1, seed=study.seed, **FAST)
     study.cut(
         f"VGG-16 with {work.width} channels in place of 64 and one linear layer, trained {scratch.epochs} epochs; "

@@ -15,7 +15,7 @@ _INTRO = """# What was measured
 The studies of [examples/studies](../../examples/studies): the questions of the field on real data, each one
 command. `hwmodel studies` lists them; `hwmodel studies --gallery docs/results` writes this page from the records
 beside it (tables, seeds, seconds, versions). Intervals are Wilson's at 95 %; validation chooses, the test images
-are read once.
+are read once. Times are those of a machine of two cores that did other things as well.
 """
 
 
@@ -42,7 +42,7 @@ def write_gallery(scripts: Sequence[Script], folder: Path) -> list[str]:
 def _part(script: Script, record: Record) -> str:
     lines = [f"## {script.number}. {record.question}", "", f"**{record.finding}**", ""]
     if record.figures:
-        lines += [f"![{record.finding}]({record.figures[0]})", ""]
+        lines += [f"![{record.question}]({record.figures[0]})", ""]
     for name, rows in record.tables.items():
         if len(rows) <= LONGEST:
             lines += [f"{name}:", "", *_markdown(shown_rows(rows)), ""]
