@@ -20,6 +20,8 @@ from workloads.training.records import Progress, TrainResult
 from workloads.training.settings import TrainSettings
 
 _KEY = "pretrain_key"
+#: The same of the weights that came out: a model that was trained so is not trained again.
+_END = "pretrain_end"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ def pretrain(
     """Train a model in place on the training split, or read it if the same training was done before.
 
     "The same" is the same settings, data and initial weights; a checkpoint of another training is
-    written anew.
+    written anew. A model that holds the result of this training already stays as it is.
 
     Args:
         model: with its initial weights.
@@ -65,10 +67,10 @@ def pretrain(
     path, key = Path(checkpoint), _training_key(model, data, settings)
     loss, metric = getattr(data, "loss", None), getattr(data, "metric", None)
     if path.exists():
-        found = read_metadata(path).get(_KEY)
-        if found is None:
+        notes = read_metadata(path)
+        if _KEY not in notes:
             raise ConfigError(f"{path} exists but was not written by pretrain. Choose another name.")
-        if found == key:
+        if key in (notes[_KEY], notes.get(_END)):
             load_weights(path, model)
             model.eval()
             return PretrainResult(accuracy=_measured(model, data, settings, device), reused=True, training=None)
@@ -77,7 +79,8 @@ def pretrain(
         progress=progress,
     )  # fmt: skip
     accuracy = _measured(model, data, settings, device)
-    notes = {_KEY: key, "settings": json.dumps(settings.to_dict()), "data": data.name, "accuracy": str(accuracy)}
+    end = _training_key(model, data, settings)
+    notes = {_KEY: key, _END: end, "settings": json.dumps(settings.to_dict()), "data": data.name, "accuracy": str(accuracy)}
     save_weights(path, model, notes)
     return PretrainResult(accuracy=accuracy, reused=False, training=result)
 

@@ -290,6 +290,15 @@ def test_the_same_training_is_done_once(data: Data, tmp_path: Path) -> None:
     assert torch.equal(flat(first), flat(second))
 
 
+def test_a_model_that_was_trained_so_is_not_trained_on(data: Data, tmp_path: Path) -> None:
+    path, model = tmp_path / "float.safetensors", quadrant_net()
+    pretrain(model, data, SETTINGS, path, device="cpu")
+    before, file = flat(model), path.read_bytes()
+    assert pretrain(model, data, SETTINGS, path, device="cpu").reused
+    assert torch.equal(flat(model), before)
+    assert path.read_bytes() == file
+
+
 @pytest.mark.parametrize("what", ["settings", "weights", "data", "labels"])
 def test_another_training_is_done_anew(data: Data, tmp_path: Path, what: str) -> None:
     path, short = tmp_path / "float.safetensors", replace(SETTINGS, epochs=1)
