@@ -6,7 +6,7 @@ import math
 
 from reports.run.candidates import front_rows
 from reports.run.folder import Run
-from reports.run.metrics import interval_of, known_costs, scored_text, write_cost
+from reports.run.metrics import interval_of, known_costs, scored_text
 from search.front.objective import first_cost, resolve_objectives
 
 
@@ -51,7 +51,7 @@ def _beside_uniform(run: Run) -> str:
     key = first_cost(resolve_objectives(run.objectives)).key
     cost = next(cost for cost in known_costs(run.candidates) if cost.key == key)
     unit = " bit" if cost.shown[0] == "bit" else ""
-    costs = f"at {write_cost(cost, picked[key])} against {write_cost(cost, rival[key])}{unit}"
+    costs = f"at {cost.written(picked[key])} against {cost.written(rival[key])}{unit}"
     both = f"{scored_text(picked, name)} against {scored_text(rival, name)}"
     return f" On {where} it is {what} uniform {run.rival_name}, finetuned alike, {costs}: {both}."
 
