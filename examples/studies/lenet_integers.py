@@ -10,7 +10,7 @@ from typing import Any
 
 from hwmodel import evaluate, load_accelerator
 from reports import plot_lines
-from reports.experiments import Experiment, flat, run
+from reports.experiments import Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model, trace
 from workloads.compress import CompressionConfig, apply, calibrate, load_weights
@@ -76,7 +76,7 @@ def main(study: Experiment) -> None:
     for name, table in zip(TABLES, (layers, accuracy, sums, rows, energy), strict=True):
         study.table(name, table)
     left, right = new_panels(2, 10.5, 4.2)
-    plot_lines([flat(row) for row in rows], "bits", "test", "clamped", left, percent=True, legend="inside")
+    plot_lines(rows, "bits", "test", "clamped", left, percent=True, legend="inside")
     safe = [{"layer": row["layer"], "bits": row[of], "safe for": of} for of in list(sums[0])[4:] for row in sums]
     plot_lines(safe, "layer", "bits", "safe for", right, legend="inside", labels=("", "Bits of the sums"))
     left.set(xlabel="Bits of every sum", ylabel="Test accuracy [%]")
