@@ -81,7 +81,8 @@ def pretrain(
     accuracy = _measured(model, data, settings, device)
     end = _training_key(model, data, settings)
     notes = {
-        _KEY: key, _END: end, "settings": json.dumps(settings.to_dict()), "data": data.name, "accuracy": str(accuracy)
+        _KEY: key, _END: end, "settings": json.dumps(settings.to_dict()), "data": data.name,
+        "accuracy": str(accuracy),
     }  # fmt: skip
     save_weights(path, model, notes)
     return PretrainResult(accuracy=accuracy, reused=False, training=result)
