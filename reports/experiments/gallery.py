@@ -48,7 +48,7 @@ def _part(script: Script, record: Record) -> str:
             lines += [f"{name}:", "", *_markdown(shown_rows(rows)), ""]
         else:
             lines += [f"{name}: {len(rows)} rows, in [{record.name}.json]({record.name}.json).", ""]
-    lines += [f"Cut: {cut}" for cut in record.cuts]
+    lines += [f"- Cut: {cut}" for cut in record.cuts]
     made = f"{record.seconds / 60:.1f} min on {record.device}, seed {record.seed}, {record.date}"
     lines += ["", f"`python examples/studies/{script.path.name}`: {made}; torch {record.versions.get('torch')}."]
     lines += [f"Data: {'; '.join(record.data) or 'embedded'}.", ""]

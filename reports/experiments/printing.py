@@ -10,6 +10,8 @@ from reports.experiments.record import Record
 from reports.terminal.console import make_console
 from reports.terminal.tables import new_table, safe_text
 
+#: Columns of accuracies without a count: those of others, and wishes.
+_SHARES = ("published", "aim")
 #: Rows of a table that a reader still reads.
 LONGEST = 16
 
@@ -39,12 +41,14 @@ def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def _shown_row(row: Mapping[str, Any]) -> dict[str, str]:
     cells: dict[str, str] = {}
+    has_accuracies = any(key.endswith("_images") for key in row)
     for key, value in row.items():
         if f"{key}_images" in row:
             low, high = row[f"{key}_low"] * 100, row[f"{key}_high"] * 100
             cells[key.replace("_", " ")] = f"{value * 100:.2f} % ({low:.1f} to {high:.1f})"
         elif not any(key == f"{other}{end}" for other in row for end in ("_low", "_high", "_images")):
-            cells[key.replace("_", " ")] = _shown(value)
+            is_share = has_accuracies and key in _SHARES and value is not None and value <= 1
+            cells[key.replace("_", " ")] = f"{value * 100:.2f} %" if is_share else _shown(value)
     return cells
 
 

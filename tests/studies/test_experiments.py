@@ -337,3 +337,10 @@ def test_bars_stand_beside_each_other():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
     with pytest.raises(ConfigError, match="no row has 'none'"):
         plot_bars(rows, "none", "size")
+
+
+def test_a_published_accuracy_stands_in_per_cent_beside_a_measured_one():
+    measured = {"test": 0.5, "test_low": 0.4, "test_high": 0.6, "test_images": 100}
+    assert shown_rows([{**measured, "published": 0.9127}])[0]["published"] == "91.27 %"
+    assert shown_rows([{**measured, "published": None}])[0]["published"] == "-"
+    assert shown_rows([{"energy": 1.5, "published": 402_692_880}])[0]["published"] == "402,692,880"
