@@ -41,6 +41,7 @@ class Checkpoints:
         path = inside(self.folder, name)
         fields = accuracy_fields(outcome.accuracy)
         notes = {"key": key, "correct": str(fields["correct"]), "total": str(fields["total"])}
+        path.parent.mkdir(parents=True, exist_ok=True)  # a user's own `save` need not know the folder
         (self.save or compress.save_weights)(path, outcome.model, notes)
         found = ""
         with contextlib.suppress(ConfigError):  # a user's own `save` may write another kind of file

@@ -147,7 +147,7 @@ def run_search(setting: Setting, contender: Contender, runs: int, repeat: int, f
     points = []
     if contender.choose is not None:
         assembled, problem = _problem(study, evaluate)
-        points = [assembled.picks.point(row) for row in contender.choose(problem, runs).tolist()]
+        points = [assembled.layout.params(row) for row in contender.choose(problem, runs).tolist()]
     study.run(qat=runs, candidates=points, progress=course)
     return course
 

@@ -17,12 +17,15 @@ from reports.experiments.steps import Steps
 from reports.figures.files import save_figure
 from reports.figures.rows import flat
 from reports.terminal.console import say
+from reports.terminal.progress import LogObserver, epoch_text
+from search import Study
+from search.guard.identity import data_hash
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
-    from search import Space, Study
+    from search import Space
     from workloads.compress.config import CompressionConfig
     from workloads.data.dataset import Dataset
     from workloads.training import Scorer, TrainResult, TrainSettings
@@ -97,9 +100,6 @@ class Experiment:
         Raises:
             HwModelError: as both; another space, other settings or data need a new folder.
         """
-        from reports.terminal.progress import LogObserver
-        from search import Study
-        from search.guard.identity import data_hash
 
         context = {"training": scorer.settings.to_dict(), "data": data_hash(scorer.data)}
         study = Study.create_or_resume(
@@ -118,7 +118,6 @@ class Experiment:
         Raises:
             ConfigError: as `Scorer.qat`.
         """
-        from search.guard.identity import data_hash
         from workloads.training import Accuracy
 
         def finetune_and_test(config: Any, seed: int, settings: Any, data: Any) -> dict[str, Any]:
@@ -149,8 +148,6 @@ class Experiment:
         Raises:
             ConfigError: as `finetune`, or NAME.state.safetensors is of another training.
         """
-        from reports.terminal.console import say
-        from reports.terminal.progress import epoch_text
         from workloads.compress import save_weights
         from workloads.training import Checkpoints, finetune
 

@@ -29,7 +29,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("swept")
     (place / "net.py").write_text(NET)
     chip_file(place)
-    text = SPEC.format(trials=5, qat=4, epochs=1).replace("accelerator: loop_nest", "accelerator: npu.yaml")
+    text = SPEC.format(trials=5, qat=4, epochs=1, uniform="[]").replace(
+        "accelerator: loop_nest", "accelerator: npu.yaml"
+    )
     text = text.replace("[accuracy, energy]", "[accuracy, energy, latency, area]").replace(
         "test_seeds: 2", "test_seeds: 1"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -101,7 +102,9 @@ def test_a_save_of_ones_own_is_given_a_state_by_workers(tmp_path: Path) -> None:
         with pool:
             study.run(trials=2, qat=2, executor=pool)
         kinds.append(kind)
-        saved.append({path.name: torch.load(path) for path in (folder / "checkpoints").iterdir()})
+        saved.append(
+            {path.name: torch.load(io.BytesIO(path.read_bytes())) for path in (folder / "checkpoints").iterdir()}
+        )
     assert kinds == [{"Linear"}, {"CarriedState"}]
     assert saved[0].keys() == saved[1].keys() and saved[0]
     for name, state in saved[0].items():
