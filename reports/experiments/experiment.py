@@ -179,7 +179,10 @@ class Experiment:
         wanted = dict(parts or {})
         check_keys(wanted, QUICK_IMAGES, "split")
         if self.quick:
-            wanted = {split: min(count, wanted.get(split, count)) for split, count in QUICK_IMAGES.items()}
+            wanted = {
+                split: min(count, wanted.get(split, count), len(getattr(data, split)))
+                for split, count in QUICK_IMAGES.items()
+            }
         if wanted:
             data = data.subset(**wanted, seed=self.seed)
         if data.describe() not in self._steps.data:
