@@ -1,18 +1,15 @@
-"""The command `hwmodel`: its commands, and how every one of them ends (`reports.exits`).
+"""The command `hwmodel`: its commands, and how every one of them ends (`reports.terminal.endings`).
 
 Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from hwmodel.errors import HwModelError
 from reports.commands import (
     compression,
     doctor,
@@ -24,9 +21,8 @@ from reports.commands import (
     studies,
     study,
 )
-from reports.exits import EXIT_CODES, Exit
-from reports.terminal.console import last_words
-from reports.terminal.interrupts import interruptible
+from reports.exits import EXIT_CODES
+from reports.terminal.endings import ended
 from reports.terminal.once import OnceCommand
 from reports.terminal.quick import QuickCommand
 
@@ -35,37 +31,11 @@ class Commands(TyperGroup):
     """The top-level group: turns the errors of users into one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            with interruptible():
-                result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
-        except BrokenPipeError:
-            _drop_stdout()
-            raise typer.Exit(Exit.DONE) from None
-        except KeyboardInterrupt:
-            last_words("Interrupted.")
-            raise typer.Exit(Exit.INTERRUPTED) from None
-        except HwModelError as error:
-            if ctx.params.get("debug"):
-                raise
-            last_words(f"Error: {error}")
-            raise typer.Exit(Exit.INVALID) from None
-        except OSError as error:  # a full disk, a folder without rights: nothing of ours is wrong
-            if ctx.params.get("debug"):
-                raise
-            last_words(f"Error: {error}")
-            raise typer.Exit(Exit.INVALID) from None
+        with ended(debug=bool(ctx.params.get("debug"))):
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
-
-
-def _drop_stdout() -> None:
-    """The reader of the pipe is gone (`| head`): what is still buffered goes nowhere, quietly."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
 
 
 app = typer.Typer(

@@ -21,7 +21,7 @@ from search.executors.inprocess import InProcess
 from search.front.limits import parse_limits
 from search.front.objective import Objective, default_objectives, resolve_objectives
 from search.front.picking import NoCandidateError, Rule, pick
-from search.front.results import Result, Stage, results_frame
+from search.front.results import Result, Stage, final_stage, results_frame
 from search.ledger import Ledger, writing
 from search.mirror.local import OptunaMirror
 from search.mirror.server import MirrorTarget, ServerMirror
@@ -419,8 +419,3 @@ class Study:
         done = sum(result.is_done for result in results)
         found = f"{len(self.designs)} designs" if self.designs else f"front {len(self.front())}"
         return f"Study({self.name!r}, {done} results, {len(results) - done} failed, {found})"
-
-
-def final_stage(results: Sequence[Result]) -> Stage:
-    """`qat` where a QAT run succeeded, else `ptq`."""
-    return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"

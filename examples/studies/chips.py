@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from hwmodel import CostTable, load_accelerator
 from reports import plot_lines
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
 from search import Space
 from workloads import load_model, trace
@@ -46,9 +46,7 @@ def main(study: Experiment) -> None:
     data = study.data("cifar10", parts=parts, normalize="imagenet", validation="test")
     model = load_model("resnet20", shortcut="pad")
     load_weights(study.weights("resnet20_cifar10.npz"), model)
-    settings = TrainSettings(
-        epochs=1, lr=0.01, warmup_epochs=0.1, crop=4, flip=True, amp="bf16", memory_format="channels_last"
-    )
+    settings = TrainSettings(epochs=1, lr=0.01, warmup_epochs=0.1, **FAST)
     scorer = Scorer(model, data, settings, study.device)
     graphs = {count: trace(model, data.example().expand(count, -1, -1, -1)) for count in (1, 1024)}
     space = Space.from_graph(

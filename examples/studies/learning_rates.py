@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from reports import plot_lines
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model
 from workloads.training import TrainSettings, finetune, measure_accuracy
@@ -23,8 +23,8 @@ SCHEDULES = ("multistep", "cosine")
 def settings_of(lr: float, schedule: str, epochs: int, seed: int) -> TrainSettings:
     quarters = [epochs * part / 4 for part in (1, 2, 3)] if schedule == "multistep" else []
     return TrainSettings(
-        epochs=epochs, lr=lr, schedule=schedule, milestones=tuple(quarters), gamma=0.1, warmup_epochs=0, crop=4,
-        flip=True, amp="bf16", memory_format="channels_last", seed=seed,
+        epochs=epochs, lr=lr, schedule=schedule, milestones=tuple(quarters), gamma=0.1, warmup_epochs=0,
+        seed=seed, **FAST,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from reports import plot_lines
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model
 from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate, load_weights
@@ -26,7 +26,6 @@ SECOND = "layer1.0.conv1"
 PIXEL = 16  # row and column of the sums that are shown
 PUBLISHED = 0.9173  # of the float weights: Idelbayev, github.com/akamaster/pytorch_resnet_cifar10
 AIM = 0.90
-FAST = {"batch_size": 128, "crop": 4, "flip": True, "amp": "bf16", "memory_format": "channels_last"}
 #: name -> bits of the blocks, weights and image of the first convolution, epochs; fixed beforehand.
 MODELS = {"W4A4": (4, 32, 32, 2), "W2A2 image 2": (2, 2, 2, 5), "W2A2 image 8": (2, 2, 8, 5)}
 
@@ -82,7 +81,7 @@ def main(study: Experiment) -> None:
     free = study.once(work.published)
     rows: list[dict[str, Any]] = [{"model": "float", "epochs": 0, "test": free, "published": PUBLISHED}]
     for name, (*_, full) in MODELS.items():
-        settings = TrainSettings(epochs=study.choose(full, 1), lr=0.02, seed=study.seed, **FAST)
+        settings = TrainSettings(epochs=study.choose(full, 1), lr=0.02, seed=study.seed, batch_size=128, **FAST)
         found[name] = one = study.once(work.trained, name=name, settings=settings)
         rows.append({"model": name, "epochs": settings.epochs, "aim": AIM, **one["row"]})
     study.table("models", rows)

@@ -12,11 +12,12 @@ from typing import Any
 from torch import nn
 
 from reports import plot_lines
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import GREY, new_panels
 from workloads import load_model
 from workloads.compress import load_weights
 from workloads.compress.pruning import OneShot, Stepwise
+from workloads.rewrite import count
 from workloads.training import MagnitudePruner, TrainSettings, finetune, measure_accuracy
 
 NEEDS = ("cifar10", "resnet20_cifar10.npz")
@@ -37,7 +38,7 @@ def main(study: Experiment) -> None:
     )
     settings = TrainSettings(
         epochs=epochs, lr=0.01, schedule="multistep", milestones=(epochs - 1,), warmup_epochs=0, batch_size=128,
-        crop=4, flip=True, amp="bf16", memory_format="channels_last", seed=study.seed,
+        seed=study.seed, **FAST,
     )  # fmt: skip
 
     def pruned(pattern: str | None, rate: float | None, settings: TrainSettings) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def main(study: Experiment) -> None:
         ).history
         alive = sum(int(parameter.count_nonzero()) for parameter in model.parameters())
         return {
-            "parameters": alive, "remaining": alive / sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": alive, "remaining": alive / count(model, data.example()).parameters,
             "test": measure_accuracy(model, data.test, study.device, memory_format=settings.memory_format),
             "epochs": [{"epoch": record.epoch, "validation": record.validation} for record in history],
         }  # fmt: skip

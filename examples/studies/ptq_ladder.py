@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from reports import plot_lines
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model
 from workloads.compress import LayerChoice, load_weights, uniform_config
@@ -67,8 +67,8 @@ def main(study: Experiment) -> None:
     for name, epochs in EPOCHS.items():
         for bits in study.choose([4, 3, 2], [4]):
             settings = TrainSettings(
-                epochs=study.choose(epochs[bits], 1), lr=RATES[bits], batch_size=128, warmup_epochs=0.1, crop=4,
-                flip=True, amp="bf16", memory_format="channels_last",
+                epochs=study.choose(epochs[bits], 1), lr=RATES[bits], batch_size=128, warmup_epochs=0.1,
+                **FAST,
             )  # fmt: skip
             end = {"test": study.once(after, name=name, bits=bits, settings=settings), "published": AFTER[bits]}
             tuned.append({"grid": name, "bits": bits, "epochs": settings.epochs, **end})

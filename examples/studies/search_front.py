@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from reports import plot_lines
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
 from search import Space
 from workloads import load_model, trace
@@ -27,7 +27,6 @@ COSTS = {
     "bitfusion_uj": ("energy_pj", 1e-6, "Energy per image, Bit Fusion [µJ]"),
     "edge_npu_uj": ("energy_pj@edge_npu", 1e-6, "Energy per image, edge NPU [µJ]"),
 }
-FAST: Any = {"amp": "bf16", "memory_format": "channels_last"}
 ALL = ", dominates all three"
 
 
@@ -36,7 +35,7 @@ def main(study: Experiment) -> None:
     data = study.data("cifar10", parts=parts, normalize="imagenet", validation="test")
     model = load_model("resnet20", shortcut="pad")
     load_weights(study.weights("resnet20_cifar10.npz"), model)
-    settings = TrainSettings(epochs=1, lr=0.01, warmup_epochs=0.1, crop=4, flip=True, **FAST)
+    settings = TrainSettings(epochs=1, lr=0.01, warmup_epochs=0.1, **FAST)
     scorer, graph = Scorer(model, data, settings, study.device), trace(model, data.example())
     stages = study.choose(None, {name: f"{name}.*" for name in ("layer1", "layer2", "layer3")})
     space = Space.from_graph(graph, w_bits=study.choose([2, 3, 4, 8], [2, 4]), groups=stages, granularity="channel")

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from reports import plot_bars
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
 from workloads.rewrite import SeparableConv2d, count, to_grouped, to_separable
 from workloads.training import TrainSettings, finetune, measure_accuracy
@@ -76,8 +76,7 @@ def layers(repeats: int) -> list[dict[str, Any]]:
 
 def main(study: Experiment) -> None:
     data = study.data("cifar10", **study.choose({"limit": 20_000}, {}))
-    fast: dict[str, Any] = {"crop": 4, "shift": 0, "flip": True, "amp": "bf16", "memory_format": "channels_last"}
-    settings = TrainSettings.from_scratch(epochs=study.choose(10, 1), seed=study.seed, **fast)
+    settings = TrainSettings.from_scratch(epochs=study.choose(10, 1), seed=study.seed, **FAST)
 
     def trained(kind: str, width: int, settings: TrainSettings) -> dict[str, Any]:
         model = network(kind, width, study.seed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from reports import plot_bars, plot_lines
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model, trace
 from workloads.compress import CompressionConfig, apply, average_precision, load_weights
@@ -50,8 +50,7 @@ def main(study: Experiment) -> None:
         return measured(tuned, config)
 
     settings = TrainSettings(
-        epochs=1, lr=0.01, batch_size=128, warmup_epochs=0.1, crop=4, flip=True, amp="bf16",
-        memory_format="channels_last",
+        epochs=1, lr=0.01, batch_size=128, warmup_epochs=0.1, **FAST,
     )  # fmt: skip
     untrained, tuned = [], []
     for bits, published in STAGES.items():

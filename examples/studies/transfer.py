@@ -17,7 +17,7 @@ from reports.experiments import Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model
 from workloads.compress import load_weights
-from workloads.rewrite import add_lora, freeze, new_head
+from workloads.rewrite import add_lora, count, freeze, new_head
 from workloads.training import TrainSettings, finetune, measure_accuracy
 
 NEEDS = ("mnist", "resnet20_cifar10.npz")
@@ -58,7 +58,7 @@ def main(study: Experiment) -> None:
             runs.append((result, rate, model))
         result, rate, model = max(runs, key=lambda one: one[0].history[-1].validation)
         return {
-            "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad), "lr": rate,
+            "trainable": count(model, data.example()).trainable, "lr": rate,
             "validation": result.history[-1].validation, "seconds": round(result.wall_s, 1),
             "test": measure_accuracy(model, data.test, study.device, memory_format=settings.memory_format),
             "epochs": [{"epoch": e.epoch, "loss": e.loss, "validation": e.validation} for e in result.history],

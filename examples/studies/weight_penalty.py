@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from reports import plot_lines
-from reports.experiments import Experiment, run
+from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model
 from workloads.compress import load_weights
@@ -25,7 +25,6 @@ FIRST = ("features.0",)
 GAMMAS = (0.0, 0.001, 0.003, 0.01, 0.1, 1.0)
 #: The tuned gamma is the largest one that loses no more on the validation images than this, fixed beforehand.
 ALLOWED = 0.005
-FAST = {"batch_size": 128, "crop": 4, "flip": True, "amp": "bf16", "memory_format": "channels_last"}
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,12 @@ class Work:
 
 def main(study: Experiment) -> None:
     work = Work(study, study.choose(24, 4))
-    scratch = TrainSettings.from_scratch(epochs=study.choose(20, 1), shift=0, seed=study.seed, **FAST)
-    short = TrainSettings(epochs=1, lr=0.01, weight_decay=5e-4, warmup_epochs=0.1, seed=study.seed, **FAST)
+    scratch = TrainSettings.from_scratch(
+        epochs=study.choose(20, 1), shift=0, seed=study.seed, batch_size=128, **FAST
+    )
+    short = TrainSettings(
+        epochs=1, lr=0.01, weight_decay=5e-4, warmup_epochs=0.1, seed=study.seed, batch_size=128, **FAST
+    )
     study.cut(
         f"VGG-16 with {work.width} channels in place of 64 and one linear layer, trained {scratch.epochs} epochs; "
         f"{short.epochs} epoch of finetuning for each gamma."

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from reports.experiments.experiment import Experiment
+    from reports.experiments.experiment import FAST, Experiment
     from reports.experiments.run import run
 
-__all__ = ["Experiment", "run"]
+__all__ = ["FAST", "Experiment", "run"]
 
-__getattr__, __dir__ = lazy_exports(__name__, {"experiment": ("Experiment",), "run": ("run",)})
+__getattr__, __dir__ = lazy_exports(__name__, {"experiment": ("FAST", "Experiment"), "run": ("run",)})

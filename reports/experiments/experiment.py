@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hwmodel.csvfile import csv_text
 from hwmodel.errors import ConfigError, check_keys
 from hwmodel.files import write_atomic
 from reports.experiments.record import Record, today, versions
@@ -19,9 +18,11 @@ from reports.figures.rows import flat
 from reports.terminal.console import say
 from reports.terminal.progress import LogObserver, epoch_text
 from search import Study
-from search.guard.identity import data_hash
+from search.guard.identity import data_hash, place_hash
+from workloads.data.arrays import FILES
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from torch import nn
 
@@ -35,6 +36,10 @@ T = TypeVar("T")
 #: Images per split of the quick version.
 QUICK_IMAGES = {"train": 512, "validation": 200, "test": 200}
 DATA_VARIABLE = "HWMODEL_DATA"
+#: Need of a study -> the names under which it lies in the data folder; a file of weights also in `weights`.
+NEEDS = {**FILES, "text": ("tinyshakespeare.txt", "text.txt")}
+#: Settings of a CIFAR-10 training on a machine that multiplies bf16: crops and mirrored images.
+FAST: Mapping[str, Any] = {"crop": 4, "shift": 0, "flip": True, "amp": "bf16", "memory_format": "channels_last"}
 
 
 @dataclass(kw_only=True)
@@ -49,9 +54,10 @@ class Experiment:
         quick: the small version, some seconds, whose numbers mean nothing.
         seed: of all that is drawn.
         device: None is CUDA where there is one, else the CPU.
+        needs: data sets and files of weights, which must be there; steps taken with others are taken again.
 
     Raises:
-        ConfigError: the folder holds damaged steps.
+        ConfigError: the folder holds damaged steps, or something that is needed is missing.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Experiment:
     quick: bool = False
     seed: int = 0
     device: str | None = None
+    needs: tuple[str, ...] = ()
     _finding: str = ""
     _cuts: list[str] = field(default_factory=list)
     _tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -72,7 +79,8 @@ class Experiment:
         if self.data_folder is None and os.environ.get(DATA_VARIABLE):
             self.data_folder = Path(os.environ[DATA_VARIABLE])
         kind = select_device(self.device).type
-        self._steps = Steps(self.folder, {"quick": self.quick, "seed": self.seed, "device": kind})
+        files = {need: place_hash(self._found(need)) for need in self.needs}
+        self._steps = Steps(self.folder, {"quick": self.quick, "seed": self.seed, "device": kind, "files": files})
 
     def choose(self, full: T, quick: T) -> T:
         """The value of this version."""
@@ -100,7 +108,6 @@ class Experiment:
         Raises:
             HwModelError: as both; another space, other settings or data need a new folder.
         """
-
         context = {"training": scorer.settings.to_dict(), "data": data_hash(scorer.data)}
         study = Study.create_or_resume(
             self.folder / "search", space=space, evaluate=scorer, seed=self.seed, name=self.name, context=context,
@@ -173,8 +180,8 @@ class Experiment:
         """
         from workloads import load_data
 
-        if self.data_folder is not None and name in ("cifar10", "mnist", "text") and "path" not in options:
-            options["path"] = self._found(_FILES[name])
+        if name in NEEDS and "path" not in options:
+            options["path"] = self._found(name)
         data = load_data(name, **options)
         wanted = dict(parts or {})
         check_keys(wanted, QUICK_IMAGES, "split")
@@ -195,10 +202,11 @@ class Experiment:
         Raises:
             ConfigError: there is none.
         """
-        return self._found((name, f"weights/{name}"))
+        return self._found(name)
 
-    def _found(self, names: Sequence[str]) -> Path:
-        where = self.data_folder
+    def _found(self, need: str) -> Path:
+        """Where a data set or a file of weights lies."""
+        where, names = self.data_folder, NEEDS.get(need, (need, f"weights/{need}"))
         if where is None:
             raise ConfigError(f"{self.name} needs {names[0]}: give --data FOLDER, or set {DATA_VARIABLE}.")
         for name in names:
@@ -227,7 +235,7 @@ class Experiment:
     def curves(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Write rows as NAME.csv only: the many points behind a figure. Gives them as `table` does."""
         kept = [flat(row) for row in rows]
-        write_atomic(self.folder / f"{self.name}-{name}.csv", _csv(kept))
+        write_atomic(self.folder / f"{self.name}-{name}.csv", csv_text(_frame(kept)))
         return kept
 
     def figure(self, ax: Axes, suffix: str = "") -> None:
@@ -251,7 +259,7 @@ class Experiment:
         if not self._finding:
             raise ConfigError(f"{self.name}: an experiment ends with a finding. Call `finding(...)`.")
         for name, rows in self._tables.items():
-            write_atomic(self.folder / f"{self.name}-{name}.csv", _csv(rows))
+            write_atomic(self.folder / f"{self.name}-{name}.csv", csv_text(_frame(rows)))
         record = Record(
             name=self.name, question=self.question, finding=self._finding, cuts=tuple(self._cuts), quick=self.quick,
             date=today(), seconds=round(self._steps.seconds, 1), device=device_text(select_device(self.device)),
@@ -262,20 +270,11 @@ class Experiment:
         return record
 
 
-_FILES = {
-    "cifar10": ("cifar10.npz", "cifar-10-binary.tar.gz", "cifar-10-batches-bin"),
-    "mnist": ("mnist.npz", "mnist"),
-    "text": ("tinyshakespeare.txt", "text.txt"),
-}
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Values as they are, missing ones empty: a whole number stays one beside them."""
+    import pandas as pd
 
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return pd.DataFrame(rows, dtype=object).fillna("")
 
 
 def _short(value: Any, limit: int = 60) -> str:

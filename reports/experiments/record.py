@@ -117,10 +117,11 @@ def today() -> str:
 
 def versions() -> dict[str, str | None]:
     """Of Python and of what computes."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+    return {"python": platform.python_version(), **{name: version_of(name) for name in _PACKAGES}}
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Of a distribution; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from hwmodel.errors import HwModelError
-from reports.exits import Exit
 from reports.experiments.experiment import Experiment
 from reports.experiments.listing import script_of
 from reports.experiments.printing import print_record
-from reports.terminal.console import last_words
+from reports.terminal.endings import ended
 from reports.terminal.once import OnceCommand
 from search.ledger import RunLock
+
+
+class _Script(OnceCommand):
+    """Ends as the commands of `hwmodel` do."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with ended(interrupted="Interrupted. The same command goes on behind the last step."):
+            return super().invoke(ctx)
 
 
 def run(body: Callable[[Experiment], None]) -> None:
@@ -28,7 +33,7 @@ def run(body: Callable[[Experiment], None]) -> None:
     script = script_of(Path(body.__code__.co_filename))
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-    @app.command(cls=OnceCommand, help=f"{script.question}\n\nNeeds {script.needs_text}.")
+    @app.command(cls=_Script, help=f"{script.question}\n\nNeeds {script.needs_text}.")
     def command(
         quick: Annotated[
             bool, typer.Option("--quick", help="Seconds, on a part of the data: shows that it runs.")
@@ -55,19 +60,10 @@ def run(body: Callable[[Experiment], None]) -> None:
         with RunLock(folder):
             experiment = Experiment(
                 name=script.name, question=script.question, folder=folder, data_folder=data, quick=quick, seed=seed,
-                device=device,
+                device=device, needs=script.needs,
             )  # fmt: skip
             body(experiment)
             record = experiment.finish()
         print_record(record, folder)
 
-    try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except KeyboardInterrupt:
-        last_words("Interrupted. The same command goes on behind the last step.")
-        sys.exit(Exit.INTERRUPTED)
-    except HwModelError as error:
-        last_words(f"Error: {error}")
-        sys.exit(Exit.INVALID)
+    app()

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from reports.run.designs import OnDesign
 from search.front.costs import in_tables
 from search.front.objective import resolve_objectives
-from search.front.results import Result, results_frame, ties_of
+from search.front.results import Result, final_stage, results_frame, ties_of
 from search.propose.posterior import NO_BELIEFS, Belief, believed_columns, believed_front
-from search.study import final_stage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from search.codesign.front import OnDesign, choices_of, design_frame, design_fro
 from search.designs.chips import check_priced
 from search.designs.table import DesignTable
 from search.front.objective import ACCURACY, Objective, has_energies, resolve_objectives
-from search.front.results import Result
+from search.front.results import Result, final_stage
 from search.guard.manifest import read_manifest
 from search.ledger import read_results
 from search.propose.posterior import NO_BELIEFS, read_beliefs
@@ -83,7 +83,7 @@ def explore_run(
     axes = resolve_objectives(_usual_objectives(designs) if objectives is None else objectives)
     check_priced(axes, designs, has_table=False)
     known = read_results(folder)
-    stage = "qat" if any(result.is_done and result.stage == "qat" for result in known) else "ptq"
+    stage = final_stage(known)
     done = [result for result in known if result.is_done and result.stage == stage]
     if not done:
         raise ConfigError(f"{folder}: holds no finished candidate. hwmodel resume {folder} goes on with it.")

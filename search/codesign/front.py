@@ -10,10 +10,10 @@ import numpy as np
 
 from hwmodel.chip.sweep.designs import Design
 from search.designs.table import DesignTable, Options
-from search.front.objective import Objective, first_cost
+from search.front.objective import ACCURACY, Accuracies, Objective, first_cost
 from search.front.pareto import Losses, non_dominated
 from search.front.results import Result, interval_columns
-from search.propose.posterior import NO_BELIEFS, Belief, believed_front
+from search.propose.posterior import NO_BELIEFS, Belief, believed_front, means_of
 from search.propose.pricing import Pricer
 from workloads.compress.config import CompressionConfig
 
@@ -62,14 +62,15 @@ def design_front(
         beliefs: number of a result -> what is believed of its accuracy; without one it counts as measured.
     """
     done, options = _options(table, results)
-    losses = [_losses(result, found, objectives, beliefs) for result, found in zip(done, options, strict=True)]
+    accuracies = means_of(beliefs)
+    losses = [_losses(result, found, objectives, accuracies) for result, found in zip(done, options, strict=True)]
     matrix = np.concatenate([np.zeros((0, len(objectives))), *losses])
     if not len(matrix):
         return ()
     _, first = np.unique(matrix, axis=0, return_index=True)
     kept = set(first.tolist()) & set(np.flatnonzero(non_dominated(matrix)).tolist())
     rows = [(n, at) for n, found in enumerate(options) for at in range(len(found.designs))]
-    pairs = [_pair(table, done[n], options[n], at, beliefs) for n, at in (rows[row] for row in sorted(kept))]
+    pairs = [_pair(table, done[n], options[n], at, accuracies) for n, at in (rows[row] for row in sorted(kept))]
     cost = first_cost(objectives)
     return tuple(sorted(pairs, key=lambda p: (cost.value(p.result), p.result.number, p.design.number)))
 
@@ -79,12 +80,13 @@ def every_pair(
 ) -> tuple[OnDesign, ...]:
     """Every result that is done on every design, limits or not."""
     done = [result for result in results if result.is_done]
+    accuracies = means_of(beliefs)
     costs = table.costs([choices_of(result) for result in done])
     return tuple(
         OnDesign(
             result=replace(result, costs={key: float(column[row, design.number]) for key, column in costs.items()}),
             design=design,
-            believed=_believed(result, beliefs),
+            believed=ACCURACY.value(result, accuracies),
         )
         for row, result in enumerate(done)
         for design in table.designs
@@ -96,8 +98,9 @@ def worthwhile(
 ) -> tuple[OnDesign, ...]:
     """Every result on every design that no other design beats for it (`DesignTable.options`)."""
     done, options = _options(table, results)
+    accuracies = means_of(beliefs)
     return tuple(
-        _pair(table, result, found, at, beliefs)
+        _pair(table, result, found, at, accuracies)
         for result, found in zip(done, options, strict=True)
         for at in range(len(found.designs))
     )
@@ -138,23 +141,16 @@ def _options(table: DesignTable, results: Sequence[Result]) -> tuple[list[Result
     return done, table.options([choices_of(result) for result in done])
 
 
-def _pair(table: DesignTable, result: Result, options: Options, at: int, beliefs: Mapping[int, Belief]) -> OnDesign:
+def _pair(table: DesignTable, result: Result, options: Options, at: int, accuracies: Accuracies) -> OnDesign:
     costs = {key: float(column[at]) for key, column in options.costs.items()}
     design = table.designs[int(options.designs[at])]
-    return OnDesign(result=replace(result, costs=costs), design=design, believed=_believed(result, beliefs))
+    return OnDesign(result=replace(result, costs=costs), design=design, believed=ACCURACY.value(result, accuracies))
 
 
-def _losses(
-    result: Result, options: Options, objectives: Sequence[Objective], beliefs: Mapping[int, Belief]
-) -> Losses:
+def _losses(result: Result, options: Options, objectives: Sequence[Objective], accuracies: Accuracies) -> Losses:
     """Of one result on its designs, less is better. Shape (m, num_objectives)."""
-    accuracy = np.full(len(options.designs), -_believed(result, beliefs))
+    accuracy = np.full(len(options.designs), -ACCURACY.value(result, accuracies))
     return np.stack([options.costs[axis.key] if axis.key else accuracy for axis in objectives], axis=1)
-
-
-def _believed(result: Result, beliefs: Mapping[int, Belief]) -> float:
-    belief = beliefs.get(result.number)
-    return result.accuracy if belief is None else belief.mean
 
 
 def choices_of(result: Result) -> dict[str, Any]:

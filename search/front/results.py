@@ -203,3 +203,8 @@ def results_frame(results: Sequence[Result]) -> pd.DataFrame:
         for result in results
     ]  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def final_stage(results: Sequence[Result]) -> Stage:
+    """`qat` where a QAT run succeeded, else `ptq`."""
+    return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"

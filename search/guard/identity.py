@@ -20,6 +20,16 @@ def file_hash(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
 
 
+def place_hash(path: Path) -> str:
+    """16 hex digits of a file's bytes, or of the names and bytes of all files in a folder."""
+    if path.is_file():
+        return file_hash(path)
+    digest = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        digest.update(f"{file.relative_to(path)} {file_hash(file)}\n".encode())
+    return digest.hexdigest()[:_DIGITS]
+
+
 def code_hash(name: str) -> str:
     """Of the file of `FILE.py:function`; "" for other names. Modules that it imports are not covered."""
     path, separator, _ = name.rpartition(":")

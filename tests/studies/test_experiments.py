@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -264,6 +266,62 @@ def test_data_that_is_not_there_is_said(tmp_path, monkeypatch):
         experiment(tmp_path).weights("resnet20_cifar10.npz")
     with pytest.raises(ConfigError, match=r"holds none of resnet20_cifar10\.npz, weights/resnet20_cifar10\.npz"):
         experiment(tmp_path, data_folder=tmp_path).weights("resnet20_cifar10.npz")
+
+
+def test_other_files_are_other_steps(tmp_path):
+    data, step = tmp_path / "data", Counted()
+    (data / "weights").mkdir(parents=True)
+    (data / "weights" / "w.npz").write_bytes(b"one")
+    (data / "mnist").mkdir()
+    (data / "mnist" / "images").write_bytes(b"one")
+    needs = {"data_folder": data, "needs": ("w.npz", "mnist")}
+    for _ in range(2):
+        experiment(tmp_path, **needs).once(step)
+    assert step.calls == 1
+    for number, file in enumerate(("weights/w.npz", "mnist/images"), start=2):
+        (data / file).write_bytes(b"two")
+        experiment(tmp_path, **needs).once(step)
+        assert step.calls == number
+    (data / "weights" / "w.npz").unlink()
+    with pytest.raises(ConfigError, match=r"one: .*data holds none of w\.npz, weights/w\.npz"):
+        experiment(tmp_path, **needs)
+
+
+SMALL = """\"\"\"Study 1. Is it?\"\"\"
+from reports.experiments import run
+
+NEEDS = ("w.npz",)
+
+
+def main(study):
+    study.finding("It is.")
+
+
+if __name__ == "__main__":
+    run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--quik"], 2, "No such option: --quik"),
+        (["--data", "."], 3, "Error: small: . holds none of w.npz, weights/w.npz"),
+        (["--data", "data", "-o", "file"], 3, "Error: "),
+        (["--data", "data"], 0, ""),
+    ],
+)
+def test_a_script_ends_as_a_command_does(tmp_path, arguments, code, said):
+    (tmp_path / "small.py").write_text(SMALL)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "w.npz").write_bytes(b"")
+    (tmp_path / "file").write_text("no folder")
+    answer = subprocess.run(
+        [sys.executable, "small.py", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == code, answer.stderr
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_scripts_say_what_they_ask_and_need(tmp_path):

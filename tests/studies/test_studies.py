@@ -53,3 +53,22 @@ def test_the_gallery_is_that_of_its_records():
     known = {f"{record.name}.json" for _, record in records} | {f for _, r in records for f in r.figures}
     assert {path.name for path in RESULTS.iterdir()} - {"README.md"} == known
     assert not any(record.quick for _, record in records)
+
+
+def table_of(name, table):
+    return Record.read(RESULTS / f"{name}.json").tables[table]
+
+
+def test_results_that_have_a_known_answer_have_it():
+    """The published ends of the regression, the ladder that study 1 repeats, and the energies of LeNet-5."""
+    ends = {row["method"]: [row[f"x{n}"] for n in range(5)] for row in table_of("sparse_regression", "3 equations")}
+    assert ends["gradient descent"] == pytest.approx([-0.7476, 2.3894, -0.1226, 0.0313, -1.5649], abs=1.5e-4)
+    for name in ("pruned to two", *(f"trimmed L1 {gamma}" for gamma in (1, 2, 5, 10))):
+        assert ends[name] == pytest.approx([0, 3, 0, 0, -1], abs=1e-4)
+    for cut, first, last in ((0.01, 2.95, -0.9583), (0.02, 2.9, -0.9167), (0.04, 2.8, -0.8333)):
+        assert ends[f"proximal {cut}"] == pytest.approx([0, first, 0, 0, last], abs=1e-4)
+    ladder = {row["bits"]: row["test"] for row in table_of("ptq_ladder", "before") if row["grid"] == "min-max"}
+    assert ladder == {6: 0.9174, 5: 0.9123, 4: 0.8807, 3: 0.3465, 2: 0.1000}
+    energies = {row["sums"]: row["bit operations"] for row in table_of("lenet_integers", "energy")}
+    assert energies["18/18/18/18/18"] == 402_692_880
+    assert energies["18/16/16/18/16"] == 395_774_080

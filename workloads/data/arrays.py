@@ -23,6 +23,8 @@ from workloads.options import check_count
 
 VALIDATION = 5000
 FOLDER_VARIABLE = "HWMODEL_DATA"
+#: Data set -> the names under which its files lie in a folder of data sets.
+FILES = {"cifar10": ("cifar10.npz", ARCHIVE, FOLDER), "mnist": ("mnist.npz", "mnist")}
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -52,7 +54,7 @@ def mnist(
         ConfigError: no file, or not one of this form.
     """
     what = "data 'mnist'"
-    found = _find(what, ("mnist.npz", "mnist"), path)
+    found = _find(what, FILES["mnist"], path)
     arrays = checked(what, found, read_idx_folder(found) if found.is_dir() else read_npz(found, KEYS), (28, 28))
     check_count(what, "size", size)
     check_count(what, "channels", channels)
@@ -82,7 +84,7 @@ def cifar10(
         ConfigError: no file, or not one of this form.
     """
     what = "data 'cifar10'"
-    found = _find(what, ("cifar10.npz", ARCHIVE, FOLDER), path)
+    found = _find(what, FILES["cifar10"], path)
     arrays = checked(what, found, read_binary(found) if is_binary(found) else read_npz(found, KEYS), (32, 32, 3))
     images = [torch.from_numpy(arrays[key]).permute(0, 3, 1, 2) for key in ("x_train", "x_test")]
     return _with_validation("cifar10", images, arrays, seed, limit, None, normalize, validation)
