@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from search.executors.engine import Engine
 from search.executors.inprocess import InProcess
 from search.finaltest import FLOAT_KEY, FinalSummary, measure_front, read_tests, summarize
 from search.front.picking import Rule, parse_rule, pick
-from search.front.results import Result
+from search.front.results import Result, with_baselines
 from search.ledger import RunLock, stopping
 from search.materials import FLOAT_WEIGHTS, Materials, read_float_accuracy
 from search.mirror.server import MirrorTarget
@@ -138,7 +138,7 @@ def _run(
                 trials=spec.search.trials, qat=spec.search.qat, uniform=spec.search.uniform_points(study.space),
                 progress=watch, executor=hands, server=server,
             )  # fmt: skip
-            tested = _with_baselines(study, final_front(study))
+            tested = with_baselines(final_front(study), study.results())
             measure_front(materials, tested, spec.search.test_seeds, watch, hands)
         offered, elsewhere = choices_or_all(study, spec.search.design)
         picked, missed = pick_or_knee(offered, study.objectives, spec.pick_rule, study.beliefs())
@@ -300,12 +300,6 @@ def _study(materials: Materials, *, extend: bool) -> Study:
         sampler=spec.search.sampler,
         limits=spec.limits,
     )
-
-
-def _with_baselines(study: Study, front: Sequence[Result]) -> tuple[Result, ...]:
-    """The front, and the finetuned uniform candidates that are not on it."""
-    known = {result.number for result in front}
-    return (*front, *(r for r in study.results() if r.is_baseline and r.number not in known))
 
 
 def _provenance(materials: Materials, command: str) -> Provenance:

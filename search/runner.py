@@ -11,7 +11,7 @@ from hwmodel.errors import ConfigError
 from search.checkpoints import Checkpoints
 from search.codesign.front import front_of_study
 from search.executors.base import Executor, Job
-from search.front.results import COMPANIONS, PROMOTED, Origin, Result, Stage
+from search.front.results import COMPANIONS, PROMOTED, Origin, Result, Stage, with_baselines
 from search.groups import AxisValue
 from search.ledger import Ledger
 from search.mirror.local import OptunaMirror
@@ -322,9 +322,7 @@ class Runner:
     def _kept(self, front: Sequence[Result] | None = None) -> tuple[Result, ...]:
         """Whose weights stay: those of the front, and of the uniform ones, which are tested beside it."""
         first = self._front("qat") if front is None else front
-        known = {result.number for result in first}
-        others = (result for result in self._ledger.stage("qat") if result.is_baseline)
-        return (*first, *(result for result in others if result.number not in known))
+        return with_baselines(first, self._ledger.results)
 
     # ---- results -------------------------------------------------------------------------------
 

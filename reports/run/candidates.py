@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.run.designs import OnDesign
+from reports.run.designs import DesignRow
 from search.front.costs import in_tables
 from search.front.objective import resolve_objectives
 from search.front.results import Result, final_stage, results_frame, ties_of
@@ -30,7 +30,7 @@ def candidate_frame(
     objectives: Sequence[str],
     picked: int = -1,
     beliefs: Mapping[int, Belief] = NO_BELIEFS,
-    pairs: Sequence[OnDesign] = (),
+    pairs: Sequence[DesignRow] = (),
 ) -> pd.DataFrame:
     """Every result of a study as a row, the front over `objectives` marked.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnDesign:
+class DesignRow:
     """A result of the front on one of its designs.
 
     Attributes:
@@ -33,25 +33,21 @@ class OnDesign:
     is_picked: bool
 
 
-def on_designs(folder: Path, results: Sequence[Result]) -> tuple[OnDesign, ...]:
+def on_designs(folder: Path, results: Sequence[Result]) -> tuple[DesignRow, ...]:
     """The front of a finished run; none before its end."""
     path = folder / PARETO
     if not path.exists():
         return ()
     known = {result.number: result for result in results}
     return tuple(
-        OnDesign(
-            result=replace(known[row["number"]], costs={key: row[key] for key in _costs(known[row["number"]])}),
+        DesignRow(
+            result=replace(known[row["number"]], costs={key: row[key] for key in known[row["number"]].costs}),
             design=int(row["design"]),
             is_picked=bool(row["picked"]),
         )
         for row in records(read_csv(path))
         if row["number"] in known
     )
-
-
-def _costs(result: Result) -> list[str]:
-    return list(result.costs)
 
 
 def designs_data(designs: Designs, best: ConfigFile | None) -> dict[str, Any]:

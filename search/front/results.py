@@ -208,3 +208,9 @@ def results_frame(results: Sequence[Result]) -> pd.DataFrame:
 def final_stage(results: Sequence[Result]) -> Stage:
     """`qat` where a QAT run succeeded, else `ptq`."""
     return "qat" if any(result.is_done and result.stage == "qat" for result in results) else "ptq"
+
+
+def with_baselines(front: Sequence[Result], results: Sequence[Result]) -> tuple[Result, ...]:
+    """The front, and the finetuned uniform candidates that are not on it."""
+    known = {result.number for result in front}
+    return (*front, *(result for result in results if result.is_baseline and result.number not in known))
