@@ -389,24 +389,30 @@ class Study:
             front = tuple(pair.result for pair in pairs)
         return pick(front, self.objectives, rule, means_of(beliefs))
 
-    def rival(self, *configs: CompressionConfig) -> Result | None:
-        """The most accurate candidate of the front that costs no more than each of these in any objective, or None.
+    def rival(self, *configs: CompressionConfig, costs: Sequence[str] | None = None) -> Result | None:
+        """The most accurate candidate of the front that costs no more than each of these, or None.
 
         Args:
             configs: of the network, within the space.
+            costs: keys of the costs compared; None is every objective.
 
         Raises:
-            ConfigError: the chip has several designs, each with costs of its own.
+            ConfigError: the chip has several designs, each with costs of its own, or a key is no objective.
         """
         if self.designs is not None:
             raise ConfigError(
                 f"rival: a configuration must have one cost, but the chip has {len(self.designs)} designs. "
                 "Study one of them."
             )
-        costs = [self.pricer().costs(config) for config in configs]
-        keys = [axis.key for axis in self.objectives if axis.key]
+        known = [axis.key for axis in self.objectives if axis.key]
+        keys = list(known if costs is None else costs)
+        if unknown := [key for key in keys if key not in known]:
+            raise ConfigError(
+                f"rival: costs must be objectives ({', '.join(known)}), but got {', '.join(unknown)}."
+            )
+        found = [self.pricer().costs(config) for config in configs]
         try:
-            return self.pick({key: f"<= {min(one[key] for one in costs)!r}" for key in keys})
+            return self.pick({key: f"<= {min(one[key] for one in found)!r}" for key in keys})
         except NoCandidateError:
             return None
 
