@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
     from hwmodel.chip.loader import list_accelerators, load_accelerator
     from hwmodel.chip.sweep.designs import Design, Designs, load_designs
+    from hwmodel.chip.writing import write_accelerator
     from hwmodel.cost import evaluate, find_mapping
     from hwmodel.errors import HwModelError
     from hwmodel.nest.access import OperandAccess, count_accesses
@@ -35,8 +36,12 @@ __all__ = [
     "Dims", "HwModelError", "Layer", "LayerCost", "LayerGraph", "LevelMapping", "LiveTensor", "Loop", "Mapping",
     "NetworkCost", "OperandAccess", "Port", "Tensor", "Totals", "Uncounted", "VectorOp", "Weight",
     "attention_summary", "count_accesses", "evaluate", "find_mapping", "list_accelerators", "live_tensors",
-    "load_accelerator", "load_designs", "repeated_blocks", "stored_weights",
+    "load_accelerator", "load_designs", "repeated_blocks", "stored_weights", "write_accelerator",
 ]  # fmt: skip
+
+
+#: One place for the release, which the installed package is made of.
+__version__ = "0.2.0"
 
 keep_old_paths()
 shown_by(
@@ -57,6 +62,7 @@ __getattr__, __dir__ = lazy_exports(
         "network.layer": ("Bits", "Density", "Dims", "Layer"),
         "chip.loader": ("list_accelerators", "load_accelerator"),
         "chip.sweep.designs": ("Design", "Designs", "load_designs"),
+        "chip.writing": ("write_accelerator",),
         "nest.mapping": ("LevelMapping", "Loop", "Mapping"),
         "price.results": ("LayerCost", "NetworkCost"),
         "table": ("CostTable", "Totals"),

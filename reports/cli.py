@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hwmodel import __version__
 from reports.commands import (
     compression,
     doctor,
@@ -50,9 +51,7 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
-
-        typer.echo(f"hwmodel {version('hwmodel')}")
+        typer.echo(f"hwmodel {__version__}")
         raise typer.Exit()
 
 

@@ -11,7 +11,7 @@ from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from search.codesign.explore import Exploration, explore_run
-    from search.finetuning import FinetuneResult, finetune_job
+    from search.finetuning import FinetuneResult, finetune_job, load_best
     from search.front.objective import OBJECTIVES, Objective
     from search.front.pareto import hypervolume, knee, non_dominated, pareto_front
     from search.front.picking import pick
@@ -44,6 +44,7 @@ __all__ = [
     "finetune_job",
     "hypervolume",
     "knee",
+    "load_best",
     "non_dominated",
     "pareto_front",
     "parse_spec",
@@ -60,7 +61,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "codesign.explore": ("Exploration", "explore_run"),
-        "finetuning": ("FinetuneResult", "finetune_job"),
+        "finetuning": ("FinetuneResult", "finetune_job", "load_best"),
         "groups": ("Group", "Parameter"),
         "job": ("JobResult", "pick_job", "resume_job", "run_job"),
         "ledger": ("RunLockedError", "read_results"),

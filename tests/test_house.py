@@ -42,7 +42,7 @@ DISTRIBUTION = {
 #: The folders of hwmodel, bottom first; the files at its root below all folders, and those above: the public verbs.
 FOLDERS = ("network", "chip", "nest", "price", "mapper", "place", "show", "interop")
 BASE, FACE = (
-    {"errors", "csvfile", "files", "lazy", "moved", "shown"},
+    {"errors", "csvfile", "deprecated", "files", "lazy", "moved", "shown"},
     {"cost", "table", "explain", "warm", "__init__"},
 )
 #: Python files in one folder; one with more wants folders of its own.

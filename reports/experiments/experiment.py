@@ -241,7 +241,7 @@ class Experiment:
     def figure(self, ax: Axes, suffix: str = "") -> None:
         """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""
         file = f"{self.name}-{suffix}.png" if suffix else f"{self.name}.png"
-        save_figure(ax, self.folder / file)
+        save_figure(self.folder / file, ax)
         self._figures.append(file)
 
     def finding(self, sentence: str) -> None:

@@ -60,7 +60,7 @@ def finetune(
                 checkpoint_every=checkpoint_every,
                 resume=resume,
                 device=device,
-                observer=observer,
+                progress=observer,
             )
     except KeyboardInterrupt:
         say(f"The last whole epoch is kept: {hint}.")
@@ -78,4 +78,4 @@ def _draw(result: FinetuneResult) -> Path | None:
     """The curves beside their CSV; None where nothing was trained."""
     if not result.training.history:
         return None
-    return save_figure(plot_curves(result.training), result.curves.with_suffix(".png"))
+    return save_figure(result.curves.with_suffix(".png"), plot_curves(result.training))

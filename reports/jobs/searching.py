@@ -48,7 +48,7 @@ def search(
 
     def job(observer: Observer) -> JobResult:
         return run_job(
-            chosen, folder, observer=observer, device=device, extend=extend, command=command, engine=hands
+            chosen, folder, progress=observer, device=device, extend=extend, command=command, engine=hands
         )
 
     _watched(job, folder, name=chosen.name, device=device, json=json)
@@ -68,7 +68,7 @@ def resume(
     hands = Engine.of(engine, workers, address)
 
     def job(observer: Observer) -> JobResult:
-        return resume_job(run, observer=observer, device=device, rebuild=rebuild, engine=hands)
+        return resume_job(run, progress=observer, device=device, rebuild=rebuild, engine=hands)
 
     _watched(job, run, name=run.name, device=device, json=json)
 

@@ -171,7 +171,7 @@ def _add_memory(page: dict[str, Any], run: Run, cost: NetworkCost) -> None:
 def _figure(run: Run, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
     """One figure in light and dark for the page, and as PNG in the folder."""
     light = draw(theme=theme.LIGHT)
-    save_figure(light, run.folder / "figures" / f"{name}.png")
+    save_figure(run.folder / "figures" / f"{name}.png", light)
     return {
         "light": _data_uri(figure_bytes(light, "svg")),
         "dark": _data_uri(figure_bytes(draw(theme=theme.DARK), "svg")),

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from workloads.training.accuracy import Accuracy
     from workloads.training.checkpoints import Checkpoints, read_state, write_state
     from workloads.training.device import device_text, select_device
-    from workloads.training.growing import growing_hits, num_countable
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
     from workloads.training.measuring import MetricValue, cross_entropy, measure, measure_accuracy, r2
     from workloads.training.pretrained import PretrainResult, pretrain
     from workloads.training.records import EpochRecord, StepRecord, TrainResult
+    from workloads.training.run import DivergedError
+    from workloads.training.scored import Scored
     from workloads.training.scorer import Scorer
     from workloads.training.settings import TrainSettings
     from workloads.training.step.augment import augmented, cropped, cut_out, flipped, shifted
@@ -47,6 +48,7 @@ __all__ = [
     "AdmmHook",
     "ChannelPruner",
     "Checkpoints",
+    "DivergedError",
     "EpochRecord",
     "MagnitudePruner",
     "MaskHook",
@@ -55,6 +57,7 @@ __all__ = [
     "PenaltyHook",
     "PretrainResult",
     "ProximalHook",
+    "Scored",
     "Scorer",
     "SparseSolution",
     "StepRecord",
@@ -76,11 +79,9 @@ __all__ = [
     "finetune_many",
     "flipped",
     "grid_projection",
-    "growing_hits",
     "ladder",
     "measure",
     "measure_accuracy",
-    "num_countable",
     "penalty",
     "penalty_of",
     "pretrain",
@@ -105,7 +106,6 @@ __getattr__, __dir__ = lazy_exports(
         "device": ("device_text", "select_device"),
         "step.distill": ("Teacher", "distillation_loss"),
         "step.ema": ("WeightAverage",),
-        "growing": ("growing_hits", "num_countable"),
         "hooks": ("TrainHook",),
         ".sparse": (
             "AdmmHook",
@@ -129,8 +129,14 @@ __getattr__, __dir__ = lazy_exports(
         "measuring": ("MetricValue", "cross_entropy", "measure", "measure_accuracy", "r2"),
         "records": ("EpochRecord", "StepRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
+        "run": ("DivergedError",),
+        "scored": ("Scored",),
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),
         "together.many": ("Trained", "finetune_many"),
+    },
+    old={
+        "growing_hits": "workloads.training.growing.growing_hits",
+        "num_countable": "workloads.training.growing.num_countable",
     },
 )
