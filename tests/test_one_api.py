@@ -30,8 +30,6 @@ RENAMED = [
     ("workloads.rewrite", "count", "workloads.compress.pruning", "model_size"),
     ("workloads.rewrite", "Counts", "workloads.compress.pruning", "ModelSize"),
     ("workloads.models", "load_pretrained_npz", "workloads.models.registry", "load_pretrained_npz"),
-    ("workloads.training", "growing_hits", "workloads.training.growing", "growing_hits"),
-    ("workloads.training", "num_countable", "workloads.training.growing", "num_countable"),
     ("workloads.compress", "mse_step", "workloads.compress.ranges", "mse_step"),
     ("workloads.compress", "clip_quantize", "workloads.compress.quantizers.uniform", "clip_quantize"),
     ("workloads.compress", "uniform_quantize", "workloads.compress.quantizers.uniform", "uniform_quantize"),

@@ -209,9 +209,9 @@ def test_finetune_trains_and_writes(job: JobResult, tmp_path: Path) -> None:
     assert again.reproduced is None  # other weights than those of the record
 
 
-@pytest.mark.parametrize("place", ["", "best.yaml"])
-def test_the_picked_model_in_one_call(job: JobResult, place: str) -> None:
-    model = load_best(job.folder / place)
+@pytest.mark.parametrize("name", ["", "best.yaml"])
+def test_the_picked_model_in_one_call(job: JobResult, name: str) -> None:
+    model = load_best(job.folder / name)
     assert not model.training
     assert dict(quantized_layers(model)).keys() == read_config(job.folder / "best.yaml").config.layers.keys()
     data = load_data("synthetic", shape=[1, 8, 8], num_classes=4, train=96, validation=60, test=50)

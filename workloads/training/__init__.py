@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workloads.training.accuracy import Accuracy
     from workloads.training.checkpoints import Checkpoints, read_state, write_state
     from workloads.training.device import device_text, select_device
+    from workloads.training.growing import growing_hits, num_countable
     from workloads.training.hooks import TrainHook
     from workloads.training.loop import finetune
     from workloads.training.measuring import MetricValue, cross_entropy, measure, measure_accuracy, r2
@@ -79,9 +80,11 @@ __all__ = [
     "finetune_many",
     "flipped",
     "grid_projection",
+    "growing_hits",
     "ladder",
     "measure",
     "measure_accuracy",
+    "num_countable",
     "penalty",
     "penalty_of",
     "pretrain",
@@ -106,6 +109,7 @@ __getattr__, __dir__ = lazy_exports(
         "device": ("device_text", "select_device"),
         "step.distill": ("Teacher", "distillation_loss"),
         "step.ema": ("WeightAverage",),
+        "growing": ("growing_hits", "num_countable"),
         "hooks": ("TrainHook",),
         ".sparse": (
             "AdmmHook",
@@ -134,9 +138,5 @@ __getattr__, __dir__ = lazy_exports(
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),
         "together.many": ("Trained", "finetune_many"),
-    },
-    old={
-        "growing_hits": "workloads.training.growing.growing_hits",
-        "num_countable": "workloads.training.growing.num_countable",
     },
 )
