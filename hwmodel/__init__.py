@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from hwmodel.network.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
     from hwmodel.network.layer import Bits, Density, Dims, Layer
     from hwmodel.price.results import LayerCost, NetworkCost
+    from hwmodel.show.beside import compare_costs
     from hwmodel.table import CostTable, Totals
 
 __all__ = [
     "Accelerator", "AttentionSummary", "Bits", "Block", "Choice", "CostTable", "Density", "Design", "Designs",
     "Dims", "HwModelError", "Layer", "LayerCost", "LayerGraph", "LevelMapping", "LiveTensor", "Loop", "Mapping",
     "NetworkCost", "OperandAccess", "Port", "Tensor", "Totals", "Uncounted", "VectorOp", "Weight",
-    "attention_summary", "count_accesses", "evaluate", "find_mapping", "list_accelerators", "live_tensors",
-    "load_accelerator", "load_designs", "repeated_blocks", "stored_weights",
+    "attention_summary", "compare_costs", "count_accesses", "evaluate", "find_mapping", "list_accelerators",
+    "live_tensors", "load_accelerator", "load_designs", "repeated_blocks", "stored_weights",
 ]  # fmt: skip
 
 keep_old_paths()
@@ -59,6 +60,7 @@ __getattr__, __dir__ = lazy_exports(
         "chip.sweep.designs": ("Design", "Designs", "load_designs"),
         "nest.mapping": ("LevelMapping", "Loop", "Mapping"),
         "price.results": ("LayerCost", "NetworkCost"),
+        "show.beside": ("compare_costs",),
         "table": ("CostTable", "Totals"),
     },
 )

@@ -80,6 +80,14 @@ def cost(
         Path | None, typer.Option("--config", metavar="best.yaml", help="A configuration file.", show_default=False)
     ] = None,
     optimize: OptimizeOption = "energy",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            help="What several accelerators are compared by: energy, latency or edp; default: as --optimize.",
+            show_default=False,
+        ),
+    ] = None,
     strict_bits: StrictBitsOption = False,
     no_fuse: NoFuseOption = False,
     input: InputOption = None,
@@ -104,6 +112,7 @@ def cost(
         memory=memory,
         config=config,
         optimize=optimize,
+        by=by,
         strict_bits=strict_bits,
         fuse=not no_fuse,
         input=input,
