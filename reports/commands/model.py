@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from reports import jobs
+from reports.commands import completing
 from reports.commands.options import (
     ContextOption,
     CsvOption,
@@ -86,6 +87,7 @@ def cost(
             "--by",
             help="What several accelerators are compared by: energy, latency or edp; default: as --optimize.",
             show_default=False,
+            autocompletion=completing.objectives,
         ),
     ] = None,
     strict_bits: StrictBitsOption = False,
@@ -136,6 +138,7 @@ def map_layer(
             metavar="LAYER",
             help="MODEL:LAYER, or loop bounds as K=64,C=64,OY=56,OX=56,FY=3,FX=3.",
             show_default=False,
+            autocompletion=completing.layers,
         ),
     ],
     hw: HardwareOption,
@@ -146,7 +149,11 @@ def map_layer(
     compare: Annotated[
         str | None,
         typer.Option(
-            "--compare", metavar="NAME|FILE", help="A second accelerator, side by side.", show_default=False
+            "--compare",
+            metavar="NAME|FILE",
+            help="A second accelerator, side by side.",
+            show_default=False,
+            autocompletion=completing.accelerators,
         ),
     ] = None,
     export: Annotated[

@@ -1,0 +1,1 @@
+"""Runs beside runs, and a network on several accelerators."""
