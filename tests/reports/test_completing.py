@@ -19,14 +19,8 @@ HWMODEL = [sys.executable, "-c", "import sys; sys.argv[0] = 'hwmodel'; from repo
 
 def completed(line: str, folder: Path) -> list[str]:
     """The words that bash is offered for the last one of a line."""
-    words = line.split(" ")
-    position = str(len(words) - 1)
+    position = str(line.count(" "))
     env = {**os.environ, "_HWMODEL_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": position}
-        **os.environ,
-        "_HWMODEL_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
-    }
     answer = subprocess.run(HWMODEL, env=env, cwd=folder, capture_output=True, text=True, check=True)
     return answer.stdout.split("\n")[:-1]
 
