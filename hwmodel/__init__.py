@@ -41,7 +41,13 @@ __all__ = [
 
 keep_old_paths()
 shown_by(
-    {"LayerGraph": ("hwmodel.show.notebook", "graph_html"), "NetworkCost": ("hwmodel.show.notebook", "cost_html")}
+    {
+        "LayerGraph": ("hwmodel.show.notebook", "graph_html"),
+        "NetworkCost": ("hwmodel.show.notebook", "cost_html"),
+        "Accelerator": ("hwmodel.show.values", "accelerator_html"),
+        "Mapping": ("hwmodel.show.values", "mapping_html"),
+        "LayerCost": ("hwmodel.show.values", "layer_cost_html"),
+    }
 )
 __getattr__, __dir__ = lazy_exports(
     __name__,

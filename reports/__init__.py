@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from reports.figures.bars import plot_breakdown, plot_layers
     from reports.figures.curves import plot_curves
     from reports.figures.files import save_figure
+    from reports.figures.occupancy import plot_memory
     from reports.figures.pareto import plot_pareto
     from reports.figures.pictures import plot_graph
+    from reports.figures.roofline import plot_roofline
     from reports.figures.rows import plot_bars, plot_lines
+    from reports.figures.traffic import plot_traffic
     from reports.page.html import write_report
     from reports.terminal.trees import summary
 
@@ -23,7 +26,10 @@ __all__ = [
     "plot_graph",
     "plot_layers",
     "plot_lines",
+    "plot_memory",
     "plot_pareto",
+    "plot_roofline",
+    "plot_traffic",
     "save_figure",
     "summary",
     "write_report",
@@ -36,8 +42,11 @@ __getattr__, __dir__ = lazy_exports(
         "figures.curves": ("plot_curves",),
         "figures.files": ("save_figure",),
         "figures.pareto": ("plot_pareto",),
+        "figures.occupancy": ("plot_memory",),
         "figures.pictures": ("plot_graph",),
+        "figures.roofline": ("plot_roofline",),
         "figures.rows": ("plot_bars", "plot_lines"),
+        "figures.traffic": ("plot_traffic",),
         "page.html": ("write_report",),
         "terminal.trees": ("summary",),
     },

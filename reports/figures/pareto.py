@@ -55,6 +55,40 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
     return ax
 
 
+def plot_costs(source: Any, ax: Axes | None = None, *, x: str, y: str, theme: Theme = themes.LIGHT) -> Axes:
+    """One cost over another: every candidate, those of the front, and the picked one.
+
+    Args:
+        source, ax, x, theme: as of `plot_pareto`.
+        y: another column of costs.
+
+    Raises:
+        ConfigError: `x` or `y` is no cost of these results.
+    """
+    frame = read_candidates(source)
+    (label, scale), (above, factor) = _axis(frame, x), _axis(frame, y)
+    ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
+    done = frame[frame["status"] == "done"]
+    for rows, size, colour, name in (
+        (done[~done["front"]], 22, themes.ORANGE, "candidates"),
+        (done[done["front"]], 36, theme.front, "Pareto front, of all objectives"),
+    ):
+        ax.scatter(
+            rows[x] * scale, rows[y] * factor, s=size, color=colour, linewidths=0, label=name, alpha=0.7,
+            rasterized=len(rows) > MANY_POINTS,
+        )  # fmt: skip
+    picked = done[done["picked"]]
+    ax.scatter(
+        picked[x] * scale, picked[y] * factor, s=190, facecolors="none", linewidths=2.0,
+        edgecolors=themes.VERMILION, label="picked",
+    )  # fmt: skip
+    ax.set_xlabel(label)
+    ax.set_ylabel(above)
+    style_axes(ax, theme)
+    legend_below(ax, theme, columns=3)
+    return ax
+
+
 def _axis(frame: pd.DataFrame, x: str) -> tuple[str, float]:
     costs = {cost.key: cost for cost in costs_of(frame.columns)}
     if x not in costs:
