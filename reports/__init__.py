@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from reports.compare.runs import compare_runs
+    from reports.compare.sheet import write_comparison
     from reports.figures.bars import plot_breakdown, plot_layers
     from reports.figures.curves import plot_curves
     from reports.figures.files import save_figure
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from reports.terminal.trees import summary
 
 __all__ = [
+    "compare_runs",
     "plot_bars",
     "plot_breakdown",
     "plot_curves",
@@ -32,12 +35,15 @@ __all__ = [
     "plot_traffic",
     "save_figure",
     "summary",
+    "write_comparison",
     "write_report",
 ]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "compare.runs": ("compare_runs",),
+        "compare.sheet": ("write_comparison",),
         "figures.bars": ("plot_breakdown", "plot_layers"),
         "figures.curves": ("plot_curves",),
         "figures.files": ("save_figure",),

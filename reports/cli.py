@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from reports.commands import (
+    comparing,
     compression,
     doctor,
     exploring,
@@ -73,6 +74,7 @@ app.command("search", cls=OnceCommand)(study.search)
 app.command("resume", cls=OnceCommand)(study.resume)
 app.command("report", cls=OnceCommand)(study.report)
 app.command("pick", cls=OnceCommand)(study.pick)
+app.command("compare", cls=OnceCommand)(comparing.compare)
 app.command("explore", cls=QuickCommand)(exploring.explore)
 app.command("export", cls=OnceCommand)(compression.export)
 app.command("diff", cls=OnceCommand)(compression.diff)

@@ -1,1 +1,1 @@
-"""Runs beside runs, and a network on several accelerators."""
+"""`hwmodel compare`: finished and unfinished runs beside each other."""

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import typer
 
 import hwmodel
-from reports.compare.beside import Priced, beside, beside_data, beside_frame, named
 from reports.jobs.arguments import check_input, check_phase, parse_objective, parse_options
 from reports.jobs.choices import check_choices, file_config, model_options, uniform_choices
 from reports.jobs.models import phase_traced, traced
 from reports.jobs.outputs import check_csv, write_csv
+from reports.live.waiting import waiting
+from reports.terminal.beside import Priced, beside, beside_data, beside_frame, named
 from reports.terminal.console import emit_json, make_console
 from reports.terminal.memories import fit_lines, memory_data, weight_table
 from reports.terminal.tables import print_lines
 from reports.terminal.totals import cost_data, cost_lines
 from reports.terminal.trees import summary
-from reports.terminal.waiting import waiting
 
 if TYPE_CHECKING:
     from hwmodel import NetworkCost

@@ -17,7 +17,7 @@ from hwmodel.errors import ConfigError
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph, Uncounted
 from reports.cli import app
-from reports.compare.beside import AT_LEAST, NOTED, Priced, beside, beside_data, named
+from reports.terminal.beside import AT_LEAST, NOTED, Priced, beside, beside_data, named
 from tests.reports.conftest import make_graph
 from workloads import load_data, load_model, trace
 from workloads.data.dataset import Dataset

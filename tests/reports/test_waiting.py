@@ -10,7 +10,7 @@ import pytest
 
 from hwmodel import evaluate, load_accelerator
 from hwmodel.network.graph import LayerGraph
-from reports.terminal.waiting import waiting
+from reports.live.waiting import waiting
 
 
 class Terminal(io.StringIO):
