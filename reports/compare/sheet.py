@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from reports.compare.runs import Comparison
-from reports.compare.tables import difference_rows, notes, summary_rows
+from reports.compare.tables import difference_rows, notes, summary_rows, turned
 from reports.figures.fronts import plot_fronts
 from reports.figures.progress import plot_history
 from reports.page.htmltables import HtmlTable, Row, columns
@@ -15,6 +15,9 @@ from reports.run.frames import records
 from reports.run.metrics import bits_text
 from reports.sheets.sheet import Picture, Section, Sheet, write_sheet
 from search.front.costs import Cost
+
+#: So many runs stand as columns of the first table; more are its rows.
+MAX_COLUMNS = 4
 
 
 def write_comparison(found: Comparison, path: str | Path) -> Path:
@@ -29,9 +32,10 @@ def write_comparison(found: Comparison, path: str | Path) -> Path:
 
 def comparison_sheet(found: Comparison) -> Sheet:
     """The page as values."""
-    names = [item.name for item in found.runs]
+    names, rows = [item.name for item in found.runs], summary_rows(found)
+    table = _table(turned(rows) if len(rows) <= MAX_COLUMNS else rows)
     sections = [
-        Section(id="runs", title="Runs", tables=[_table(summary_rows(found))], notes=notes(found)),
+        Section(id="runs", title="Runs", tables=[table], notes=notes(found)),
         _fronts(found),
         _volume(found),
         _differences(found),

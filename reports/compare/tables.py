@@ -11,6 +11,7 @@ from reports import units
 from reports.compare.runs import Compared, Comparison
 from reports.run.frames import records
 from reports.run.metrics import interval_text
+from reports.run.volume import MARGIN
 from reports.terminal.tables import new_table, print_lines, safe_text
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def notes(found: Comparison) -> list[str]:
         names = ", ".join(objective.name for objective in found.objectives)
         lines.append(
             f"Hypervolume of {names}, {found.stage.upper()} results, accuracies as measured: the share of the box "
-            f"from the best values of all runs to the worst, the reference point: {found.box.reference()}."
+            f"from the best values of all runs to {MARGIN:.0%} of their range beyond the worst, the reference "
+            f"point: {found.box.reference()}."
         )
     return lines
 
@@ -99,7 +101,7 @@ def cut(value: str) -> str:
 
 def print_rows(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
     """A row per line where that fits the screen, else a column per row, else row by row with a line per cell."""
-    turned = _turned(rows)
+    turned = turned(rows)
     for shown in (rows, turned):
         headers = list(shown[0])
         widths = [max(_width(text) for text in (header, *(row[header] for row in shown))) for header in headers]
@@ -114,7 +116,7 @@ def print_rows(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
         print_lines(console, [*([("", "")] if number else []), *lines])
 
 
-def _turned(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def turned(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     """Rows as columns, named by their first cells."""
     first, *headers = rows[0]
     return [{first: header, **{row[first]: row[header] for row in rows}} for header in headers]

@@ -67,8 +67,8 @@ def _draw_front(ax: Axes, rows: pd.DataFrame, key: str, scale: float, name: str,
     )  # fmt: skip
     ax.errorbar(
         rows[key] * scale, rows["accuracy"] * 100, yerr=error_bars(rows, "accuracy", "accuracy"),
-        fmt=_MARKERS[number % len(_MARKERS)], color=colour, markersize=5.5, elinewidth=1.0, capsize=2.5, alpha=0.85,
-        label=plain_label(name),
+        fmt=_MARKERS[number % len(_MARKERS)], color=colour, elinewidth=1.0, capsize=2.5 + number, alpha=0.85,
+        markersize=max(8.5 - 1.5 * number, 4), label=plain_label(name),
     )  # fmt: skip
     picked = rows[rows["picked"]]
     ax.scatter(

@@ -13,6 +13,9 @@ from search.front.objective import Objective, losses_of, signs
 from search.front.pareto import hypervolume, non_dominated
 from search.front.results import Result
 
+#: The reference point lies this part of the range beyond the worst values, so that these still count for something.
+MARGIN = 0.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
@@ -20,7 +23,7 @@ class Box:
 
     Attributes:
         objectives: its axes.
-        best, worst: losses at the two corners, (num_objectives,).
+        best, worst: losses at the two corners, (num_objectives,); the worst one `MARGIN` beyond what was found.
     """
 
     objectives: tuple[Objective, ...]
@@ -34,7 +37,8 @@ class Box:
         if not done:
             return None
         losses = losses_of(done, objectives)
-        return cls(objectives=tuple(objectives), best=losses.min(axis=0), worst=losses.max(axis=0))
+        best, worst = losses.min(axis=0), losses.max(axis=0)
+        return cls(objectives=tuple(objectives), best=best, worst=worst + MARGIN * (worst - best))
 
     def volume(self, results: Sequence[Result]) -> float:
         """The share of the box that results dominate, by accuracies as measured, in [0, 1]."""
