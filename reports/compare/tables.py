@@ -101,8 +101,7 @@ def cut(value: str) -> str:
 
 def print_rows(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
     """A row per line where that fits the screen, else a column per row, else row by row with a line per cell."""
-    turned = turned(rows)
-    for shown in (rows, turned):
+    for shown in (rows, turned(rows)):
         headers = list(shown[0])
         widths = [max(_width(text) for text in (header, *(row[header] for row in shown))) for header in headers]
         if sum(widths) + 2 * len(widths) <= console.width:
