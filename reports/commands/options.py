@@ -61,6 +61,10 @@ CsvOption = Annotated[
         "--csv", metavar="FILE|-", help="Write one row per layer as CSV; - is stdout.", show_default=False
     ),
 ]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE.html", help="Write a page with figures and tables.", show_default=False),
+]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Name the ops priced as memory only, or free.")
 ]

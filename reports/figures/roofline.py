@@ -98,6 +98,11 @@ def outer_bytes_per_s(accelerator: Accelerator) -> float | None:
     return sum(known) * accelerator.clock_hz / 8 if len(known) == len(ports) else None
 
 
+def counts_traffic(cost: NetworkCost, accelerator: Accelerator) -> bool:
+    """Some layer moves bytes to or from the outermost memory."""
+    return any(outer_bytes(item, accelerator) for item in cost.layers)
+
+
 def outer_bytes(item: LayerCost, accelerator: Accelerator) -> float:
     """Traffic of a layer to the outermost memory [byte]."""
     outer = {memory.name for memory in accelerator.levels[-1].memories} if accelerator.levels else set()

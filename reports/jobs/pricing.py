@@ -14,8 +14,9 @@ import hwmodel
 from reports.jobs.arguments import check_input, check_phase, parse_objective, parse_options
 from reports.jobs.choices import check_choices, file_config, model_options, uniform_choices
 from reports.jobs.models import phase_traced, traced
-from reports.jobs.outputs import check_csv, write_csv
+from reports.jobs.outputs import check_csv, check_output, write_csv, write_page
 from reports.live.waiting import waiting
+from reports.sheets.costs import cost_sheet
 from reports.terminal.beside import Priced, beside, beside_data, beside_frame, named
 from reports.terminal.console import emit_json, make_console
 from reports.terminal.memories import fit_lines, memory_data, weight_table
@@ -43,6 +44,7 @@ def cost(
     config: Path | None,
     optimize: str,
     by: str | None,
+    html: Path | None,
     strict_bits: bool,
     fuse: bool,
     input: str | None,
@@ -63,6 +65,7 @@ def cost(
     check_input(model, input)
     parse_options(option)
     check_csv(csv, json=json)
+    check_output(html, (".html",), "--html")
     check_phase(phase, context, with_shape=input is not None, measured=measure_density is not None)
     check_beside(hw, memory=memory, by=by)
     chips = [hwmodel.load_accelerator(name) for name in hw]
@@ -83,7 +86,7 @@ def cost(
             costs.append(
                 hwmodel.evaluate(graph, chip, choices, objective, strict_bits=strict_bits, fuse=fuse, progress=tell)
             )
-    shown = Shown(depth=depth, fold=not unfold, verbose=verbose, csv=csv, json=json)
+    shown = Shown(depth=depth, fold=not unfold, verbose=verbose, csv=csv, html=html, json=json)
     if len(chips) > 1:
         _show_beside(named(hw, chips, costs), graph, compared, shown)
     else:
@@ -92,31 +95,40 @@ def cost(
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """How a price is shown: levels of modules, equal blocks in one line, names of cheap ops; as CSV, as JSON."""
+    """How a price is shown: levels of modules, equal blocks in one line, names of cheap ops; as CSV, page, JSON."""
 
     depth: int | None
     fold: bool
     verbose: bool
     csv: str | None
+    html: Path | None
     json: bool
 
 
 def _show_beside(items: Sequence[Priced], graph: LayerGraph, by: Objective, how: Shown) -> None:
     """Several accelerators side by side."""
+    tree = beside(items, graph, by, depth=how.depth, fold=how.fold, verbose=how.verbose)
     if how.csv is not None:
         write_csv(beside_frame(items, by), how.csv)
+    if how.html is not None:
+        write_page(cost_sheet(graph.name, items, tree), how.html)
     if how.json:
         emit_json(beside_data(items, graph, by))
     elif how.csv != "-":
-        beside(items, graph, by, depth=how.depth, fold=how.fold, verbose=how.verbose).print(make_console())
+        tree.print(make_console())
 
 
 def _show_one(
     priced: NetworkCost, graph: LayerGraph, accelerator: Accelerator, how: Shown, *, memory: bool
 ) -> None:
     """One accelerator: the tree with all columns, and what is stored where."""
+    notes = cost_lines(priced, graph, accelerator=accelerator, verbose=how.verbose)
+    tree = summary(priced, how.depth, name=graph.name, fold=how.fold, notes=notes)
     if how.csv is not None:
         write_csv(priced.to_dataframe(), how.csv)
+    if how.html is not None:
+        one = Priced(name=accelerator.name, accelerator=accelerator, cost=priced)
+        write_page(cost_sheet(graph.name, [one], tree), how.html)
     if how.json:
         extra = {"memory": memory_data(graph, priced, accelerator)} if memory else {}
         emit_json({"accelerator": accelerator.name, **cost_data(priced, graph), **extra})
@@ -124,8 +136,7 @@ def _show_one(
     if how.csv == "-":
         return
     console = make_console()
-    notes = cost_lines(priced, graph, accelerator=accelerator, verbose=how.verbose)
-    summary(priced, how.depth, name=graph.name, fold=how.fold, notes=notes).print(console)
+    tree.print(console)
     if memory:
         print_lines(console, [("", "")])
         console.print(weight_table(graph, width=console.width))

@@ -180,8 +180,13 @@ def _value(line: Line, item: Priced, by: Objective) -> float:
 
 def _text(value: float, by: Objective) -> str:
     if by == "edp":
-        return f"{value:.3g}"
+        return _product(value)
     return units.energy(value) if by == "energy" else units.seconds(value)
+
+
+def _product(edp: float) -> str:
+    """Energy × time [pJ s] as `4.28 nJ s`."""
+    return units.quantity(edp * 1e-12, "J s")
 
 
 def _times(value: float) -> str:
@@ -201,7 +206,7 @@ def _notes(
     items: Sequence[Priced], graph: LayerGraph, by: Objective, *, is_noted: bool, verbose: bool, folded: bool
 ) -> list[tuple[str, str]]:
     """What the columns say, the totals of each accelerator, and what limits the comparison."""
-    said = {"energy": "energy", "latency": "time", "edp": "energy × time [pJ s]"}[by]
+    said = {"energy": "energy", "latency": "time", "edp": "energy × time"}[by]
     first = safe_name(items[0].name)
     notes = [("", FOLDED)] if folded else []
     notes.append(("", f"{said} per layer; ratio: to {first}; best: takes least, {first} / best behind it"))
@@ -227,7 +232,7 @@ def _totals(items: Sequence[Priced]) -> list[tuple[str, str]]:
         parts = [
             (f"energy {units.energy(cost.energy_pj)}", ratio(cost.energy_pj, first.energy_pj)),
             (f"latency {units.seconds(cost.latency_s)} @ {clock}", ratio(cost.latency_s, first.latency_s)),
-            (f"energy × time {edp:.3g} pJ s", ratio(edp, first_edp)),
+            (f"energy × time {_product(edp)}", ratio(edp, first_edp)),
             (f"memory {units.data_size(cost.memory_bits)}", ratio(cost.memory_bits, first.memory_bits)),
         ]
         shown = [f"{text} ({_times(times)})" if item is not items[0] else text for text, times in parts]
