@@ -55,6 +55,40 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
     return ax
 
 
+def plot_costs(source: Any, ax: Axes | None = None, *, x: str, y: str, theme: Theme = themes.LIGHT) -> Axes:
+    """One cost over another: every candidate, those of the front, and the picked one.
+
+    Args:
+        source, ax, x, theme: as of `plot_pareto`.
+        y: another column of costs.
+
+    Raises:
+        ConfigError: `x` or `y` is no cost of these results.
+    """
+    frame = read_candidates(source)
+    (label, scale), (above, factor) = _axis(frame, x), _axis(frame, y)
+    ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
+    done = frame[frame["status"] == "done"]
+    for rows, size, colour, name in (
+        (done[~done["front"]], 22, themes.ORANGE, "candidates"),
+        (done[done["front"]], 36, theme.front, "Pareto front, of all objectives"),
+    ):
+        ax.scatter(
+            rows[x] * scale, rows[y] * factor, s=size, color=colour, linewidths=0, label=name, alpha=0.7,
+            rasterized=len(rows) > MANY_POINTS,
+        )  # fmt: skip
+    picked = done[done["picked"]]
+    ax.scatter(
+        picked[x] * scale, picked[y] * factor, s=190, facecolors="none", linewidths=2.0,
+        edgecolors=themes.VERMILION, label="picked",
+    )  # fmt: skip
+    ax.set_xlabel(label)
+    ax.set_ylabel(above)
+    style_axes(ax, theme)
+    legend_below(ax, theme, columns=3)
+    return ax
+
+
 def _axis(frame: pd.DataFrame, x: str) -> tuple[str, float]:
     costs = {cost.key: cost for cost in costs_of(frame.columns)}
     if x not in costs:
@@ -94,7 +128,7 @@ def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme
     )  # fmt: skip
     if len(untested):
         ax.errorbar(
-            untested[x] * scale, untested["accuracy"] * 100, yerr=_bars(untested, "accuracy", "accuracy"),
+            untested[x] * scale, untested["accuracy"] * 100, yerr=error_bars(untested, "accuracy", "accuracy"),
             fmt="none", ecolor=theme.front, elinewidth=1.0, capsize=2.5, alpha=0.8, zorder=3,
         )  # fmt: skip
     picked = front[front["picked"]]
@@ -105,7 +139,7 @@ def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme
         )  # fmt: skip
 
 
-def _bars(rows: pd.DataFrame, accuracy: str, name: str) -> list[list[float]]:
+def error_bars(rows: pd.DataFrame, accuracy: str, name: str) -> list[list[float]]:
     """How far each interval reaches down and up [%]; nothing where there is none."""
     down, up = rows[accuracy] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[accuracy]
     return [(side.clip(lower=0).fillna(0.0) * 100).tolist() for side in (down, up)]
@@ -116,8 +150,8 @@ def _draw_tests(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
     tested = done[done["test_accuracy"].notna() & done["front"]]
     if len(tested):
         ax.errorbar(
-            tested[x] * scale, tested["test_accuracy"] * 100, yerr=_bars(tested, "test_accuracy", "test"), fmt="D",
-            markersize=6, markerfacecolor="none", color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
+            tested[x] * scale, tested["test_accuracy"] * 100, yerr=error_bars(tested, "test_accuracy", "test"),
+            fmt="D", markersize=6, markerfacecolor="none", color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
             label="front on the test split, 95 %",
         )  # fmt: skip
 
@@ -130,7 +164,7 @@ def _draw_uniform(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
     is_tested = bool(rows["test_accuracy"].notna().all())
     name, interval = ("test_accuracy", "test") if is_tested else ("accuracy", "accuracy")
     ax.errorbar(
-        rows[x] * scale, rows[name] * 100, yerr=_bars(rows, name, interval), marker="s", linestyle=(0, (1, 2)),
+        rows[x] * scale, rows[name] * 100, yerr=error_bars(rows, name, interval), marker="s", linestyle=(0, (1, 2)),
         linewidth=1.2, markersize=6, color=themes.PURPLE, elinewidth=1.2, capsize=3, zorder=5,
         label="uniform bits on the test split, 95 %" if is_tested else "uniform bits, finetuned, 95 %",
     )  # fmt: skip
