@@ -1,0 +1,50 @@
+"""How Sphinx builds the site: `make docs`. It looks at no network."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from docs.generate import write_pages  # noqa: E402
+
+project = "hwmodel"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "generate", "**/__pycache__"]
+source_suffix = {".md": "markdown"}
+html_theme = "furo"
+html_title = "hwmodel"
+html_copy_source = False
+html_show_sphinx = False
+
+myst_heading_anchors = 4
+myst_links_external_new_tab = True
+
+autodoc_typehints = "none"  # Args say what they are
+autodoc_member_order = "bysource"
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+nitpicky = False
+
+
+def as_rst(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Docstrings are plain text with code between backticks: nothing else in them is markup.
+
+    Source of the event: sphinx.ext.autodoc, `autodoc-process-docstring`; it runs before napoleon's.
+    """
+    code = re.compile(r"(`+[^`]+`+)")
+    for number, line in enumerate(lines):
+        parts = code.split(line)
+        parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
+        parts[1::2] = [f"``{part.strip('`')}``" for part in parts[1::2]]
+        lines[number] = "".join(parts)
+
+
+def setup(app: Any) -> None:
+    """Writes the generated pages before Sphinx looks for pages."""
+    app.connect("autodoc-process-docstring", as_rst, priority=100)
+    write_pages(HERE / "reference" / "_generated")
