@@ -36,15 +36,26 @@ def as_rst(app: Any, what: str, name: str, obj: object, options: object, lines: 
 
     Source of the event: sphinx.ext.autodoc, `autodoc-process-docstring`; it runs before napoleon's.
     """
-    code = re.compile(r"(`+[^`]+`+)")
-    for number, line in enumerate(lines):
-        parts = code.split(line)
-        parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
-        parts[1::2] = [f"``{part.strip('`')}``" for part in parts[1::2]]
-        lines[number] = "".join(parts)
+    parts = re.split(r"(`+[^`]+`+)", "\n".join(lines))
+    parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
+    parts[1::2] = [f"``{part.strip('`')}``" for part in parts[1::2]]
+    lines[:] = "".join(parts).split("\n")
+
+
+def keep_inside(app: Any, page: str, source: list[str]) -> None:
+    """A link to a file of the project that is not a page of the site becomes its path."""
+
+    def plain(link: re.Match[str]) -> str:
+        target = (HERE / page).parent.joinpath(link[2]).resolve()
+        if re.match(r"\w+:", link[2]) or target.is_relative_to(HERE):
+            return link[0]
+        return f"{link[1]} (`{target.relative_to(HERE.parent)}`)"
+
+    source[0] = re.sub(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)[^)\s]*\)", plain, source[0])
 
 
 def setup(app: Any) -> None:
-    """Writes the generated pages before Sphinx looks for pages."""
+    """Writes the generated pages before Sphinx looks for pages, and connects the rest."""
     app.connect("autodoc-process-docstring", as_rst, priority=100)
+    app.connect("source-read", keep_inside)
     write_pages(HERE / "reference" / "_generated")

@@ -48,7 +48,7 @@ def _entries(package: ModuleType, told: set[int]) -> list[str]:
             if id(thing) in told:
                 continue
             told.add(id(thing))
-        kind = "autoclass" if inspect.isclass(thing) else "autofunction" if inspect.isroutine(thing) else "autodata"
+        kind = "autoclass" if inspect.isclass(thing) else "autofunction" if inspect.isroutine(thing) else "py:data"
         members = "\n   :members:" if kind == "autoclass" else ""
         parts.append(f"```{{eval-rst}}\n.. {kind}:: {package.__name__}.{name}{members}\n```\n")
     return parts

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 REMARK = re.compile(r"<!-- (not run|numbers vary|part of a search file|part of a chip file)(?:: (.+?))? -->", re.S)
 NEED_A_REASON = ("not run", "numbers vary")
 #: The first line of a block that is a file: `# net.py`, `# my.yaml: what it is`.
-FILE = re.compile(r"# ([\w./-]+\.(?:py|yaml))(?=$|:| )")
+FILE = re.compile(r"# ([\w./-]+\.(?:py|yaml))(?=[:\s])")
 LANGUAGES = ("python", "console", "yaml", "text")
 
 
