@@ -38,7 +38,8 @@ def as_rst(app: Any, what: str, name: str, obj: object, options: object, lines: 
     """
     parts = re.split(r"(`+[^`]+`+)", "\n".join(lines))
     parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
-    parts[1::2] = [f"``{part.strip('`')}``" for part in parts[1::2]]
+    ends = ["\\ " if after[:1].isalnum() else "" for after in parts[2::2]]  # RST wants no letter right behind code
+    parts[1::2] = [f"``{part.strip('`')}``{end}" for part, end in zip(parts[1::2], ends, strict=True)]
     lines[:] = "".join(parts).split("\n")
 
 
