@@ -6,7 +6,8 @@
 - `yaml`: a whole file is read by what reads such files; a part of one is read in the frame of a small whole one.
 - A block whose first line is the name of a file (`# net.py`) is that file.
 
-`...` in an output stands for any text. A remark `numbers vary` lets every number be another one.
+`...` in an output stands for any text. A remark `numbers vary` lets every number be another one, and with it where lines
+and columns break.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tests.docs.blocks import ROOT, Block, read_blocks
 
 #: Columns of the terminal that the commands of the pages print on.
 WIDTH = 100
-#: What the remark `numbers vary` lets differ: numbers, with the white space that lines columns up.
+#: What the remark `numbers vary` lets differ.
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 #: Small whole files, in which parts are read.
 SEARCH_FRAME = {"model": "resnet8", "data": "digits", "accelerator": "edge_npu"}
@@ -52,7 +53,7 @@ def matches(shown: str, printed: str, *, any_number: bool = False) -> bool:
     """Whether a program printed what the page shows, `...` standing for any text."""
     shown, printed = normal(shown), normal(printed)
     if any_number:
-        shown, printed = (re.sub(r"[ \t]+", " ", NUMBER.sub("0", text)) for text in (shown, printed))
+        shown, printed = (re.sub(r"\s+", " ", NUMBER.sub("0", text)) for text in (shown, printed))
     pattern = ".*".join(re.escape(part) for part in shown.split("..."))
     return re.fullmatch(pattern, printed, re.DOTALL) is not None
 
