@@ -6,8 +6,8 @@
 - `yaml`: a whole file is read by what reads such files; a part of one is read in the frame of a small whole one.
 - A block whose first line is the name of a file (`# net.py`) is that file.
 
-`...` in an output stands for any text. A remark `numbers vary` lets every number be another one, and with it where lines
-and columns break.
+`...` in an output stands for any text. A remark `numbers vary` lets every number be another one, and with it where
+lines and columns break.
 """
 
 from __future__ import annotations
