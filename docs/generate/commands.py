@@ -14,7 +14,7 @@ from docs.generate.tables import code, table
 from reports.cli import app
 
 #: What stands for a value of a type whose option names none.
-VALUES = {bool: "", int: "INT", float: "FLOAT", str: "TEXT", Path: "FILE"}
+VALUES: dict[object, str] = {bool: "", int: "INT", float: "FLOAT", str: "TEXT", Path: "FILE"}
 
 
 def walk(command: Any = None, name: str = "hwmodel") -> Iterator[tuple[str, Any]]:

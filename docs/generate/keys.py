@@ -20,6 +20,9 @@ from workloads.training import TrainSettings
 #: Keys that a run writes into its copy of the file.
 WRITTEN_BY_RUNS = frozenset({"provenance"})
 
+#: The record of a number format, of which a `Format` is made.
+FORMATS: object = typing.get_args(FormatSection)[0]
+
 
 def keys_of_searches() -> str:
     """The page of `hwmodel search FILE`."""
@@ -73,7 +76,7 @@ def _fields(model: type[BaseModel], hidden: frozenset[str]) -> str:
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
     """What the docstring of a record says of its keys, or that of what the keys are arguments of."""
-    if model is FormatSection:
+    if model is FORMATS:
         said = section_of(Format, "Attributes")
         named = [field for field in dataclasses.fields(Format) if "key" in field.metadata]
         return {field.metadata["key"]: said[field.name] for field in named}
