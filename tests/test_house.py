@@ -26,6 +26,7 @@ HOME = {
     "torch": "workloads", "sklearn": "workloads", "safetensors": "workloads", "timm": "workloads",
     "transformers": "workloads", "onnx": "workloads", "onnxruntime": "workloads", "google": "workloads",
     "optuna": "search", "scipy": "search", "sqlalchemy": "search", "ray": "search", "psycopg": "search",
+    "markupsafe": "reports", "plotly": "reports",
     "matplotlib": "reports", "jinja2": "reports", "rich": "reports", "typer": "reports", "click": "reports",
 }  # fmt: skip
 #: Import name -> distribution name, where they differ.

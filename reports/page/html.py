@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from hwmodel.files import write_atomic
 from hwmodel.network.names import safe_name
 from reports.figures import theme
@@ -16,7 +18,10 @@ from reports.figures.files import figure_bytes, save_figure
 from reports.figures.occupancy import plot_memory
 from reports.figures.pareto import plot_pareto
 from reports.page import htmltables, sections
-from reports.run.findings import finding
+from reports.page.data import page_data
+from reports.page.embed import json_text, policy, script
+from reports.run.alerts import alerts
+from reports.run.findings import decision, finding
 from reports.run.folder import Run, read_run
 from reports.run.metrics import known_costs
 from reports.terminal.placement import placement_lines
@@ -36,8 +41,8 @@ COMPARISON_NOTE = (
 def write_report(run: Any) -> Path:
     """Write `report.html` and `figures/*.png` into the folder of a run.
 
-    The page needs no network: styles and figures are inside, there is no script, and every name is
-    escaped.
+    The page needs no network: styles, script, data and figures are inside, and every name is escaped. Without
+    scripts it shows pictures and tables.
 
     Args:
         run: the folder, or an object with a `.folder` (a `Study`).
@@ -80,13 +85,15 @@ def context(run: Run) -> dict[str, Any]:
     page: dict[str, Any] = {
         "title": f"{run.graph.name} on {run.accelerator.name}" if run.accelerator else run.graph.name,
         "subtitle": run.subtitle,
-        "warnings": run.warnings,
+        "policy": policy(),
+        "alerts": [*alerts(run), *run.warnings],
+        "decision": decision(run),
         "cards": sections.cards(run),
         "summary": finding(run),
         "comparison": _comparison(run),
         "comparison_note": COMPARISON_NOTE,
         "front": None, "layers": None, "breakdown_figure": None, "memory_figure": None,
-        "candidates": None,
+        "candidates": None, "data": None, "script": None,
         "method": sections.method(run),
         "sources": sections.sources(run),
         "commands": sections.commands(run),
@@ -129,11 +136,11 @@ def _add_candidates(page: dict[str, Any], run: Run) -> None:
         if cost.name in run.objectives
     ]  # fmt: skip
     page["candidates"] = htmltables.candidates_table(run.candidates)
+    page["candidates_note"] = f"{len(run.candidates):,} scores. All of them are in candidates.csv and ledger.jsonl."
     shown = min(len(run.candidates), htmltables.MAX_ROWS)
-    rest = f" The first {shown} of {len(run.candidates)} are here," if shown < len(run.candidates) else ""
-    page["candidates_note"] = (
-        f"{len(run.candidates)} scores.{rest} All of them are in candidates.csv and ledger.jsonl."
-    )
+    is_cut = shown < len(run.candidates)
+    page["candidates_cut"] = f"The first {shown} of {len(run.candidates)} are here." if is_cut else ""
+    page["data"], page["script"] = Markup(json_text(page_data(run))), Markup(script())
 
 
 def _add_layers(page: dict[str, Any], run: Run) -> None:
@@ -173,15 +180,18 @@ def _figure(run: Run, name: str, draw: Callable[..., Axes], caption: str) -> dic
     light = draw(theme=theme.LIGHT)
     save_figure(light, run.folder / "figures" / f"{name}.png")
     return {
-        "light": _data_uri(figure_bytes(light, "svg")),
-        "dark": _data_uri(figure_bytes(draw(theme=theme.DARK), "svg")),
+        "light": _data_uri(light),
+        "dark": _data_uri(draw(theme=theme.DARK)),
         "alt": caption,
         "caption": caption,
     }
 
 
-def _data_uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+def _data_uri(ax: Axes) -> str:
+    """Lines, or pixels where these take less: a picture of thousands of points does."""
+    kinds = {"svg+xml": figure_bytes(ax, "svg"), "png": figure_bytes(ax, "png")}
+    kind = min(kinds, key=lambda name: len(kinds[name]))
+    return f"data:image/{kind};base64,{base64.b64encode(kinds[kind]).decode()}"
 
 
 def _contents(page: dict[str, Any]) -> list[dict[str, str]]:
@@ -190,8 +200,8 @@ def _contents(page: dict[str, Any]) -> list[dict[str, str]]:
         "summary": ("Summary", True),
         "front": ("Pareto front", page["front"]),
         "layers": ("Layers", page["layers"]),
-        "cost": ("Cost", page["breakdown_figure"]),
         "memory": ("Memory", page["memory_figure"]),
+        "choices": ("Choices", page["data"]),
         "candidates": ("Candidates", page["candidates"]),
         "method": ("Method", True),
         "next": ("Next", True),
