@@ -33,6 +33,16 @@ def figure_bytes(ax: Axes, kind: str = "png") -> bytes:
     return buffer.getvalue()
 
 
+def few_colours(png: bytes, count: int = 64) -> bytes:
+    """A PNG with at most `count` colours: a third of the bytes, to stand inside a page."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").quantize(count).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
 def _write_out(figure: Figure) -> set[str]:
     """Replaces the characters that no font draws by their escapes (`\\u4f60`), and returns them."""
     from matplotlib.text import Text

@@ -25,8 +25,8 @@ class Axis(TypedDict):
     """One axis.
 
     `label` carries the unit, `short` does not. `better` is `high` or `low`. `digits` are those after the point.
-    `low` and `high` are the ends of the 95 % intervals where there are any, `limit` the bound of the search. All
-    values are [unit], one per candidate.
+    `in_front`: a column of the table of the front. `low` and `high` are the ends of the 95 % intervals where there
+    are any, `limit` the bound of the search. All values are [unit], one per candidate.
     """
 
     key: str
@@ -36,6 +36,7 @@ class Axis(TypedDict):
     better: str
     digits: int
     is_objective: bool
+    in_front: bool
     values: list[Value]
     low: list[Value]
     high: list[Value]
@@ -56,7 +57,7 @@ def _accuracies(run: Run) -> list[Axis]:
     return [
         {
             "key": key, "label": f"{name} [%]", "short": name, "unit": "%", "better": "high", "digits": 2,
-            "is_objective": key == "accuracy",
+            "is_objective": key == "accuracy", "in_front": True,
             "values": _scaled(frame[key], 100, 2),
             "low": _scaled(frame[f"{interval}_low"], 100, 2),
             "high": _scaled(frame[f"{interval}_high"], 100, 2),
@@ -75,6 +76,7 @@ def _cost_axis(frame: pd.DataFrame, cost: Cost, run: Run) -> Axis:
     return {
         "key": cost.key, "label": label, "short": cost.label, "unit": _unit_in(label), "better": "low",
         "digits": digits, "is_objective": cost.name in run.objectives,
+        "in_front": cost.role != "comparison",
         "values": _scaled(frame[cost.key], scale, digits), "low": [], "high": [],
         "limit": _limit(limit, scale, digits),
     }  # fmt: skip

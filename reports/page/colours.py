@@ -7,7 +7,6 @@ measures both.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TypedDict
 
 from reports.figures import theme
@@ -30,19 +29,23 @@ class Colours(TypedDict):
     scale: list[str]
 
 
-#: Cividis (Nunez, Anderton and Renslow, PLOS ONE 2018), nine steps: even to every kind of colour vision.
-CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#fee838"]
+#: Cividis (Nunez, Anderton and Renslow, PLOS ONE 2018), even to every kind of colour vision: the part that stands
+#: out of each paper, the most striking colour last.
+ON_WHITE = ["#918c78", "#7f7c75", "#707173", "#5f636e", "#4c556c", "#31446b", "#123570", "#00224e"]
+ON_DARK = ["#707173", "#7f7c75", "#918c78", "#a59c74", "#b8ab6e", "#ccbb64", "#e4cf52", "#fee838"]
 
 LIGHT: Colours = {
     "ptq": "#c27a00", "qat": "#0072b2", "test": "#00805c", "uniform": "#b0508a", "picked": "#d55e00",
-    "dimmed": "#8a8f98", **{name: asdict(theme.LIGHT)[name] for name in ("ink", "muted", "grid", "paper")},
-    "series": ["#0072b2", "#c27a00", "#4c4f56", "#b0508a", "#00a37a", "#7a3b00", "#5b9bd5"], "scale": CIVIDIS,
-}  # type: ignore[typeddict-item]  # fmt: skip
+    "dimmed": "#8a8f98", "ink": theme.LIGHT.ink, "muted": theme.LIGHT.muted, "grid": theme.LIGHT.grid,
+    "paper": theme.LIGHT.paper, "scale": ON_WHITE,
+    "series": ["#0072b2", "#c27a00", "#4c4f56", "#b0508a", "#00a37a", "#7a3b00", "#5b9bd5"],
+}  # fmt: skip
 DARK: Colours = {
     "ptq": "#e69f00", "qat": "#56b4e9", "test": "#2fc79a", "uniform": "#cc79a7", "picked": "#ff7f2a",
-    "dimmed": "#7d8590", **{name: asdict(theme.DARK)[name] for name in ("ink", "muted", "grid", "paper")},
-    "series": ["#56b4e9", "#e69f00", "#c9ced6", "#cc79a7", "#009e73", "#f5e08a", "#4f74b8"], "scale": CIVIDIS,
-}  # type: ignore[typeddict-item]  # fmt: skip
+    "dimmed": "#7d8590", "ink": theme.DARK.ink, "muted": theme.DARK.muted, "grid": theme.DARK.grid,
+    "paper": theme.DARK.paper, "scale": ON_DARK,
+    "series": ["#56b4e9", "#e69f00", "#c9ced6", "#cc79a7", "#009e73", "#f5e08a", "#4f74b8"],
+}  # fmt: skip
 
 
 def colours() -> dict[str, Colours]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from hwmodel.chip.yamlfile import dump_yaml
+from hwmodel.network.names import safe_name
 from reports.run.folder import Run
 from workloads.compress import CompressionConfig, LayerChoice
 from workloads.compress.config_file import SCHEMA_VERSION
@@ -62,7 +63,7 @@ def configs_of(run: Run, numbers: Sequence[int]) -> Configs:
     width = 1 if len(alphabet) <= len(DIGITS) else 2
     position = {key: number for number, key in enumerate(layers)}
     return {
-        "modules": modules,
+        "modules": [safe_name(name) for name in modules],
         "keys": [yaml_key(name) for name in modules],
         "choices": [_choice(choice) for choice in alphabet],
         "digits": DIGITS,

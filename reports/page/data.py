@@ -13,6 +13,7 @@ from reports.page.colours import Colours, colours
 from reports.page.configs import Configs, configs_of
 from reports.page.history import History, histories
 from reports.page.prices import Prices, prices_of
+from reports.run.candidates import front_rows
 from reports.run.folder import Run
 from reports.run.frames import records
 from reports.run.metrics import seeds_text
@@ -97,7 +98,7 @@ def page_data(run: Run) -> PageData:
     return {
         "axes": axes_of(run),
         "candidates": _candidates(frame),
-        "front": _rows(frame, frame["front"]),
+        "front": [int(row) for row in front_rows(frame).index],
         "ties": _rows(frame, frame["tie"]),
         "picked": next(iter(_rows(frame, frame["picked"])), -1),
         "final_stage": "qat" if ((frame["stage"] == "qat") & (frame["status"] == "done")).any() else "ptq",
@@ -157,8 +158,8 @@ def _front_row(row: Any) -> FrontRow:
 def _changes(run: Run) -> list[Change]:
     return [
         {
-            "group": change.group, "choice": _choice_text(change.combination), "rise": round(change.rise, 3),
-            "images": change.total,
+            "group": safe_name(change.group), "choice": _choice_text(change.combination),
+            "rise": round(change.rise, 3), "images": change.total,
         }
         for change in run.changes
         if math.isfinite(change.rise)

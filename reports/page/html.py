@@ -14,7 +14,7 @@ from hwmodel.files import write_atomic
 from hwmodel.network.names import safe_name
 from reports.figures import theme
 from reports.figures.bars import breakdown_frame, plot_breakdown, plot_layers
-from reports.figures.files import figure_bytes, save_figure
+from reports.figures.files import few_colours, figure_bytes
 from reports.figures.occupancy import plot_memory
 from reports.figures.pareto import plot_pareto
 from reports.page import htmltables, sections
@@ -92,6 +92,7 @@ def context(run: Run) -> dict[str, Any]:
         "summary": finding(run),
         "comparison": _comparison(run),
         "comparison_note": COMPARISON_NOTE,
+        "comparison_title": f"The pick beside {run.baseline_name}",
         "front": None, "layers": None, "breakdown_figure": None, "memory_figure": None,
         "candidates": None, "data": None, "script": None,
         "method": sections.method(run),
@@ -177,21 +178,18 @@ def _add_memory(page: dict[str, Any], run: Run, cost: NetworkCost) -> None:
 
 def _figure(run: Run, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
     """One figure in light and dark for the page, and as PNG in the folder."""
-    light = draw(theme=theme.LIGHT)
-    save_figure(light, run.folder / "figures" / f"{name}.png")
+    light = figure_bytes(draw(theme=theme.LIGHT))
+    write_atomic(run.folder / "figures" / f"{name}.png", light)
     return {
         "light": _data_uri(light),
-        "dark": _data_uri(draw(theme=theme.DARK)),
+        "dark": _data_uri(figure_bytes(draw(theme=theme.DARK))),
         "alt": caption,
         "caption": caption,
     }
 
 
-def _data_uri(ax: Axes) -> str:
-    """Lines, or pixels where these take less: a picture of thousands of points does."""
-    kinds = {"svg+xml": figure_bytes(ax, "svg"), "png": figure_bytes(ax, "png")}
-    kind = min(kinds, key=lambda name: len(kinds[name]))
-    return f"data:image/{kind};base64,{base64.b64encode(kinds[kind]).decode()}"
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(few_colours(png)).decode()}"
 
 
 def _contents(page: dict[str, Any]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What the layers of the front cost, each price once: the page shows the layers of whichever candidate is chosen."""
+"""What the layers of the front cost, each price once: the page shows those of any of its candidates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from hwmodel import evaluate
-from hwmodel.network.names import out_shape
+from hwmodel.network.names import out_shape, safe_name
+from hwmodel.price.results import LEAKAGE
 from reports import units
 from reports.run.folder import Run
 from reports.units import scaled_label
@@ -45,11 +46,11 @@ class Prices(TypedDict):
 
 
 def layer_rows(run: Run, modules: Sequence[str]) -> list[LayerRow]:
-    """The layers of the network, in order."""
+    """The layers of the network, in order; `modules` are shown names, as those of `Configs`."""
     position = {name: index for index, name in enumerate(modules)}
     return [
         {
-            "name": layer.name, "module": position.get(layer.module, -1), "out": out_shape(layer),
+            "name": safe_name(layer.name), "module": position.get(safe_name(layer.module), -1), "out": out_shape(layer),
             "weights": layer.weights, "macs": units.count(layer.macs),
         }
         for layer in run.graph.layers
@@ -101,7 +102,7 @@ def _wanted(run: Run) -> list[tuple[int, int]]:
 
 
 def _levels(item: LayerCost) -> list[str]:
-    return ["leakage" if kind == "leakage" else place for place, kind in item.energy_breakdown]
+    return [LEAKAGE if kind == LEAKAGE else place for place, kind in item.energy_breakdown]
 
 
 def _price(item: LayerCost, levels: Sequence[str], scale: float) -> tuple[float | str, ...]:

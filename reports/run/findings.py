@@ -67,11 +67,12 @@ def _accuracy_text(run: Run) -> str:
     if score is None:
         return text
     reference = score.mean if isinstance(score, FinalSummary) else score.value
-    said = f"{abs(value - reference) * 100:.2f} points {'above' if value > reference else 'below'} float, "
-    said += "how sure is not known" if own is None else "beyond noise"
+    float_text = f"float ({units.percent(reference)})"
     if own is not None and own.overlaps(score.interval):
-        said = "within noise of float"
-    return f"{text}, {said} ({units.percent(reference)})"
+        return f"{text}, within noise of {float_text}"
+    side = "above" if value > reference else "below"
+    sure = "how sure is not known" if own is None else "beyond noise"
+    return f"{text}, {abs(value - reference) * 100:.2f} points {side} {float_text}: {sure}"
 
 
 def _next_best(run: Run) -> str:

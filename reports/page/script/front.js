@@ -179,7 +179,7 @@ function floatLine() {
 function floatLabel() {
   if (store.y !== "accuracy" || !data.float) return [];
   return [{
-    xref: "paper", x: 1, y: data.float.value, xanchor: "right", yanchor: "bottom", showarrow: false,
+    xref: "paper", x: 0.005, y: data.float.value, xanchor: "left", yanchor: "bottom", showarrow: false,
     text: `float ${fixed(data.float.value, 2, "%")}`, font: { size: 11, color: palette().muted },
   }];
 }

@@ -15,7 +15,8 @@ function drawSensitivity(node) {
   const scale = palette().scale;
   const isNew = !node.data;
   const drawn = Plotly.react(node, [{
-    type: "heatmap", x: choices.map((_, index) => index), y: groups.map((_, index) => index), z, hoverinfo: "none", xgap: 2, ygap: 2,
+    type: "heatmap", x: choices.map((_, index) => index), y: groups.map((_, index) => index), z, hoverinfo: "none", texttemplate: z.flat().length <= 160 ? "%{z:.2f}" : "",
+    xgap: 2, ygap: 2,
     zmin: 0, colorscale: scale.map((color, index) => [index / (scale.length - 1), color]), hoverongaps: false,
     colorbar: { title: { text: "Rise of the logit of the error", side: "right" }, thickness: 12, outlinewidth: 0 },
   }], layout({

@@ -127,7 +127,8 @@ function compared(a, b, sign) {
 }
 
 function setUpTables() {
-  const costs = data.axes.filter((axis) => axis.better === "low").map(axisColumn);
+  const costs = data.axes.filter((axis) => axis.better === "low");
+  const isFirst = (axis) => axis.is_objective;
   const number = { title: "#", isNumber: true, value: (row) => all.number[row], text: (row) => String(all.number[row]) };
   const design = all.design.length ? [numberColumn("Design", (row) => (all.design[row] < 0 ? null : all.design[row]), 0)] : [];
   const mark = textColumn("Mark", (row) => marksOf(row).filter((word) => word !== "front").join(", "));
@@ -135,14 +136,15 @@ function setUpTables() {
     ? [axisColumn(axisOf.test_accuracy), intervalColumn("95 % of test", "test_accuracy"), textColumn("Seeds", (row) => data.more[row].seeds || MISSING)] : [];
   const believed = "believed" in axisOf ? [axisColumn(axisOf.believed)] : [];
   new CandidateTable("front-table", data.front, [
-    number, ...design, mark, ...costs, numberColumn("PTQ [%]", (row) => data.more[row].ptq, 2),
-    numberColumn("QAT [%]", (row) => data.more[row].qat, 2), intervalColumn("95 %", "accuracy"), ...believed, ...tested,
-    textColumn("From", originOf),
+    number, ...design, mark, ...costs.filter(isFirst).map(axisColumn),
+    numberColumn("PTQ [%]", (row) => data.more[row].ptq, 2), numberColumn("QAT [%]", (row) => data.more[row].qat, 2),
+    intervalColumn("95 %", "accuracy"), ...believed, ...tested,
+    ...costs.filter((axis) => axis.in_front && !isFirst(axis)).map(axisColumn), textColumn("From", originOf),
   ]);
   const failed = Object.keys(all.errors).length ? [textColumn("Error", (row) => all.errors[row] ?? "")] : [];
   const seconds = all.seconds.length ? [numberColumn("Time [s]", (row) => all.seconds[row], 2)] : [];
   new CandidateTable("all-table", rows, [
     number, ...design, textColumn("Stage", (row) => stageOf(row).toUpperCase()), textColumn("From", originOf),
-    axisColumn(axisOf.accuracy), ...costs, ...seconds, textColumn("Key", (row) => all.key[row]), ...failed,
+    axisColumn(axisOf.accuracy), ...costs.map(axisColumn), ...seconds, textColumn("Key", (row) => all.key[row]), ...failed,
   ]);
 }

@@ -16,6 +16,7 @@ function setUpTheme() {
   addEventListener("beforeprint", () => {
     before = store.theme;
     change({ theme: "light" });
+    for (const one of document.querySelectorAll("details.printed")) one.open = true;
     for (const one of charts) {
       if (!one.isDrawn) one.draw();
       if (one.node.clientWidth) Plotly.relayout(one.node, { width: Math.min(one.node.clientWidth, PAPER_WIDTH) });
