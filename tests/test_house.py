@@ -223,7 +223,8 @@ def test_every_package_is_installed():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in files()}
     assert folders == set(setuptools["packages"])
-    for room, pattern in (("hwmodel", "accelerators/*.yaml"), ("reports", "page/templates/*.j2")):
+    page = [("reports", f"page/{name}") for name in ("templates/*.j2", "templates/*.css", "script/*.js")]
+    for room, pattern in (("hwmodel", "accelerators/*.yaml"), *page):
         assert pattern in setuptools["package-data"][room]
         assert list((ROOT / room).glob(pattern))
 

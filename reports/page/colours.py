@@ -35,13 +35,13 @@ ON_WHITE = ["#918c78", "#7f7c75", "#707173", "#5f636e", "#4c556c", "#31446b", "#
 ON_DARK = ["#707173", "#7f7c75", "#918c78", "#a59c74", "#b8ab6e", "#ccbb64", "#e4cf52", "#fee838"]
 
 LIGHT: Colours = {
-    "ptq": "#c27a00", "qat": "#0072b2", "test": "#00805c", "uniform": "#b0508a", "picked": "#d55e00",
+    "ptq": "#c27a00", "qat": "#0072b2", "test": "#00805c", "uniform": "#b0508a", "picked": "#a50f15",
     "dimmed": "#8a8f98", "ink": theme.LIGHT.ink, "muted": theme.LIGHT.muted, "grid": theme.LIGHT.grid,
     "paper": theme.LIGHT.paper, "scale": ON_WHITE,
-    "series": ["#0072b2", "#c27a00", "#4c4f56", "#b0508a", "#00a37a", "#7a3b00", "#5b9bd5"],
+    "series": ["#0072b2", "#c27a00", "#4c4f56", "#b0508a", "#00a37a", "#7a3b00", "#8a2be2"],
 }  # fmt: skip
 DARK: Colours = {
-    "ptq": "#e69f00", "qat": "#56b4e9", "test": "#2fc79a", "uniform": "#cc79a7", "picked": "#ff7f2a",
+    "ptq": "#e69f00", "qat": "#56b4e9", "test": "#2fc79a", "uniform": "#cc79a7", "picked": "#f2294f",
     "dimmed": "#7d8590", "ink": theme.DARK.ink, "muted": theme.DARK.muted, "grid": theme.DARK.grid,
     "paper": theme.DARK.paper, "scale": ON_DARK,
     "series": ["#56b4e9", "#e69f00", "#c9ced6", "#cc79a7", "#009e73", "#f5e08a", "#4f74b8"],

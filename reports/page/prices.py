@@ -46,12 +46,12 @@ class Prices(TypedDict):
 
 
 def layer_rows(run: Run, modules: Sequence[str]) -> list[LayerRow]:
-    """The layers of the network, in order; `modules` are shown names, as those of `Configs`."""
+    """The layers of the network, in order; `modules` are those of `Configs`."""
     position = {name: index for index, name in enumerate(modules)}
     return [
         {
-            "name": safe_name(layer.name), "module": position.get(safe_name(layer.module), -1), "out": out_shape(layer),
-            "weights": layer.weights, "macs": units.count(layer.macs),
+            "name": safe_name(layer.name), "module": position.get(safe_name(layer.module), -1),
+            "out": out_shape(layer), "weights": layer.weights, "macs": units.count(layer.macs),
         }
         for layer in run.graph.layers
     ]  # fmt: skip

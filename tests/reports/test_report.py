@@ -39,7 +39,7 @@ LOADING = {"src", "srcset", "href", "data", "poster", "action", "background"}
 
 
 class Page(HTMLParser):
-    """Tags, what they load, ids, and the text, as a browser reads them."""
+    """Tags, what they load, ids, and the text but for scripts, as a browser without them reads them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -61,7 +61,8 @@ class Page(HTMLParser):
                 self.handlers.append(name)
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.tags[-1:] != ["script"]:
+            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_the_page_loads_nothing(page: Page, html: str) -> None:
     assert len([load for load in page.loads if load.startswith("data:")]) >= 8  # four figures, light and dark
     assert not {"iframe", "object", "embed", "link", "base", "form"} & set(page.tags)
     assert not re.search(r"@import|url\(", html[: html.index("<script")])
-    assert "default-src 'none'" in html
+    assert "default-src 'none'" in html_module.unescape(html)
     assert len(html) < 6e6
 
 

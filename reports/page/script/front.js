@@ -80,10 +80,11 @@ function frontGroups(known, region) {
     points(`front over ${objectiveAxes.length} objectives, validation`, front, {
       ...marker("rgba(0,0,0,0)", 14, { line: { color: colour.qat, width: 1.6 } }), ...bars(front, "accuracy", colour.qat),
     }),
-    ...tests(front, region),
+    ...tests("front, test split (drawn to the right)", front, region, colour.test),
     points("uniform bits, finetuned", uniform, {
       ...marker(colour.uniform, 9, { symbol: "square-open", line: { width: 1.8 } }),
     }),
+    ...tests("uniform bits, test split", uniform.filter((row) => !isFront.has(row)), region, colour.uniform),
     points("picked", known.filter((row) => row === data.picked), {
       ...marker("rgba(0,0,0,0)", 22, { line: { color: colour.picked, width: 2.4 } }),
     }),
@@ -119,14 +120,13 @@ function bars(found, key, color) {
   };
 }
 
-/** Validation shown: the front on the test split too, a little to the right. */
-function tests(front, region) {
+/** Validation shown: the test split too, a little to the right. */
+function tests(name, pool, region, color) {
   if (store.y !== "accuracy" || !("test_accuracy" in axisOf)) return [];
-  const tested = front.filter((row) => valueOf(row, "test_accuracy") !== null);
+  const tested = pool.filter((row) => valueOf(row, "test_accuracy") !== null);
   const span = store.isWhole ? extent(rows.map((row) => valueOf(row, store.x))) : region.x;
-  const color = palette().test;
   const { low, high, values } = axisOf.test_accuracy;
-  const made = points("front, test split (drawn to the right)", tested, {
+  const made = points(name, tested, {
     marker: { color, size: 8, symbol: "diamond-open", line: { width: 1.6 } },
     y: tested.map((row) => values[row]),
     error_y: {
