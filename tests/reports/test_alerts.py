@@ -113,7 +113,8 @@ def test_limits_that_the_pick_misses(make: Make) -> None:
     """The pick has 4 µJ and 94 %."""
     (alert,) = alerts(make(limits={"energy": "<= 3 uJ", "latency": "<= 1 s", "accuracy": ">= 95 %"}))
     assert alert == (
-        "Candidate #4 misses limits of the search: energy <= 3 µJ (it has 4 µJ); accuracy >= 95.00 % (it has 94.00 %)."
+        "Candidate #4 misses limits of the search: energy <= 3 µJ (it has 4 µJ); "
+        "accuracy >= 95.00 % (it has 94.00 %)."
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.chromium import MISSING, PATIENCE_S, chromium
 from hwmodel.network.names import safe_name
 from reports import write_report
 from reports.cli import app
@@ -26,38 +27,21 @@ from tests.reports.conftest import NASTY
 from tests.reports.runs import make_config, write_run
 from workloads.compress import read_config
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+pytest.importorskip("selenium", reason="selenium is not installed")
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver: apt install chromium-driver"
-    ),
+    pytest.mark.skipif(bool(MISSING), reason=MISSING),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-)  # fmt: skip
-WAIT_S = 120
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    os.environ["SE_OFFLINE"] = "true"
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    found.set_page_load_timeout(WAIT_S)
-    yield found
-    found.quit()
+def driver() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +67,7 @@ class Browser:
         return self
 
     def wait(self, condition: str) -> None:
-        WebDriverWait(self.driver, WAIT_S).until(lambda driver: driver.execute_script(condition))
+        WebDriverWait(self.driver, PATIENCE_S).until(lambda driver: driver.execute_script(condition))
 
     def run(self, code: str, *arguments: Any) -> Any:
         return self.driver.execute_script(code, *arguments)

@@ -1,8 +1,8 @@
 """The colours of the charts, measured: contrast to the paper, and how far apart colour-blind eyes see them.
 
 Simulation: Machado, Oliveira and Fernandes, A physiologically-based model for simulation of color vision
-deficiency, IEEE TVCG 15(6), 2009, table 1, severity 1.0, on linear RGB. Difference: CIE 1976 (L*a*b*), D65, where 2.3 is just
-noticeable (Mahy et al., Color Research and Application 19(2), 1994).
+deficiency, IEEE TVCG 15(6), 2009, table 1, severity 1.0, on linear RGB. Difference: CIE 1976 (L*a*b*), D65, where
+2.3 is just noticeable (Mahy et al., Color Research and Application 19(2), 1994).
 """
 
 from __future__ import annotations
