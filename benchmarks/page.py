@@ -1,9 +1,9 @@
 """How large the report of a large run is, and how fast Chromium opens it.
 
 A run of ResNet-20 on Bit Fusion with made-up accuracies: candidates drawn at random over three objectives, real
-costs, a fifth of them finetuned, the front tested. The page is opened several times in one browser, whose start is not
-counted; the time is from the start of the navigation to the first drawn chart, on the clock (beside the machine's load)
-and on the processor (of the page's main thread: what a crowded machine does not change).
+costs, a fifth of them finetuned, the front tested. The page is opened several times in one browser, whose start is
+not counted; the time is from the start of the navigation to the first drawn chart: on the clock (beside the
+machine's load), and on the processor (of the page's main thread: what a crowded machine does not change).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from hwmodel.files import write_atomic
-from hwmodel.network.names import safe_name
+from hwmodel.network.names import safe_name, shortened
 from reports.figures import theme
 from reports.figures.bars import breakdown_frame, plot_breakdown, plot_layers
 from reports.figures.files import few_colours, figure_bytes
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from hwmodel import NetworkCost
 
 REPORT = "report.html"
+#: Letters of a cell; the whole is its title.
+NAME_LENGTH = 80
 COMPARISON_NOTE = (
     "Accuracies are measured. Energy, latency and memory come from the cost model, each configuration "
     "under its own best mapping."
@@ -72,6 +74,8 @@ def render(run: Run) -> str:
         trim_blocks=True,
         finalize=_printable,
     )
+    environment.filters["is_long"] = lambda text: shortened(text, NAME_LENGTH) != text
+    environment.filters["short"] = lambda text: shortened(text, NAME_LENGTH)
     return environment.get_template("report.html.j2").render(report=context(run)) + "\n"
 
 
