@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypedDict
 
 from reports import units
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: A number as the page shows it; None where nothing is known.
 Value = float | None
 #: Digits that tell values apart where the smallest of a column is shown.
-SIGNIFICANT = 3
+SIGNIFICANT = 4
 
 
 class Axis(TypedDict):
@@ -92,11 +92,11 @@ def _limit(limit: Limit | None, scale: float, digits: int) -> Value:
     return None if limit is None else math.ceil(limit.most * scale * 10**digits) / 10**digits
 
 
-def digits_of(values: Sequence[float]) -> int:
+def digits_of(values: Iterable[float]) -> int:
     """Digits after the point that leave the smallest value above zero `SIGNIFICANT` ones, at most six."""
     least = min((value for value in values if value > 0), default=1.0)
     return min(max(SIGNIFICANT - 1 - math.floor(math.log10(least)), 0), 6)
 
 
-def _scaled(values: Sequence[float], scale: float, digits: int) -> list[Value]:
+def _scaled(values: Iterable[float], scale: float, digits: int) -> list[Value]:
     return [round(value * scale, digits) if math.isfinite(value) else None for value in values]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hwmodel.files import write_atomic
 from hwmodel.network.names import safe_name, shortened
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 #: Letters of a cell; the whole is its title.
 NAME_LENGTH = 80
+#: The space between a number and its unit, where no line may end.
+NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=%|[npµmkMG]?[JsB]\b)")
 COMPARISON_NOTE = (
     "Accuracies are measured. Energy, latency and memory come from the cost model, each configuration "
     "under its own best mapping."
@@ -75,6 +78,7 @@ def render(run: Run) -> str:
         finalize=_printable,
     )
     environment.filters["is_long"] = lambda text: shortened(text, NAME_LENGTH) != text
+    environment.filters["unbroken"] = _unbroken
     environment.filters["short"] = lambda text: shortened(text, NAME_LENGTH)
     return environment.get_template("report.html.j2").render(report=context(run)) + "\n"
 
@@ -82,6 +86,11 @@ def render(run: Run) -> str:
 def _printable(value: Any) -> Any:
     """Text without control characters, which no page may hold; markup of a macro stays as it is."""
     return safe_name(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _unbroken(text: str) -> Markup:
+    """The text with numbers that stay beside their units."""
+    return Markup(NUMBER_AND_UNIT.sub("&nbsp;", str(escape(safe_name(text)))))
 
 
 def context(run: Run) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _wanted(run: Run) -> list[tuple[int, int]]:
     if "design" in frame.columns:
         shown &= (frame["design"] == frame.loc[frame["picked"], "design"].max()) | frame["picked"]
     chosen = frame[shown & (frame["status"] == "done")].sort_values(["picked", "front"], ascending=False)
-    return [(int(row), int(number)) for row, number in chosen["number"].head(MAX_PRICED).items()]
+    return list(zip(chosen.index.tolist(), chosen["number"].tolist(), strict=True))[:MAX_PRICED]
 
 
 def _levels(item: LayerCost) -> list[str]:

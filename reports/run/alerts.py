@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from hwmodel.network.graph import LayerGraph, Port
+from hwmodel.network.graph import LayerGraph, Port, Tensor
 from reports import units
 from reports.run.candidates import front_rows
 from reports.run.folder import Run
@@ -34,7 +34,8 @@ def alerts(run: Run) -> list[str]:
 def num_classes(graph: LayerGraph) -> int | None:
     """Size of the last dimension of what the model gives out; None where the graph does not say."""
     ends = [node.name for node in graph.nodes if isinstance(node, Port) and node.kind == "output"]
-    shapes = [tensor.shape for _, _, tensor in graph.digraph.in_edges(ends, data="tensor")]
+    edges: list[tuple[str, str, Tensor]] = list(graph.digraph.in_edges(ends, data="tensor"))
+    shapes = [tensor.shape for _, _, tensor in edges]
     return int(shapes[0][-1]) if len(shapes) == 1 and shapes[0] else None
 
 

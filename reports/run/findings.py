@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from reports import units
 from reports.run.candidates import front_rows
 from reports.run.folder import Run
+from reports.run.frames import records
 from reports.run.metrics import interval_of, known_costs, scored_text
 from search.finaltest import FinalSummary
 from search.front.costs import Cost
@@ -77,12 +78,16 @@ def _accuracy_text(run: Run) -> str:
 
 def _next_best(run: Run) -> str:
     """What the same rule picks of the rest of the front; the knee where it was a number or none meets it."""
-    number, believed = run.picked_row["number"], run.candidates.set_index("number")["believed"]
+    number = run.picked_row["number"]
     on_front = set(front_rows(run.candidates)["number"]) - {number}
     rest = [result for result in run.results if result.number in on_front]
     if not rest:
         return " There is no other on the front."
-    beliefs = {key: float(value) for key, value in believed.items() if math.isfinite(value)}
+    beliefs = {
+        int(row["number"]): float(row["believed"])
+        for row in records(front_rows(run.candidates))
+        if math.isfinite(row["believed"])
+    }
     result, rule = _picked_of(rest, run, beliefs)
     costs = [_amount(cost, result.costs[cost.key]) for cost in _decided_costs(run)]
     numbers = ", ".join([*costs, f"{units.percent(result.accuracy)} on validation"])

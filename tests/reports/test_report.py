@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.tags[-1:] != ["script"]:
-            self.text += data
+            self.text += data.replace("\u00a0", " ")
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ function frontGroups(known, region) {
     points("beyond the limits", known.filter((row) => !within.has(row)), marker(colour.dimmed, 5, { opacity: 0.35 })),
     points("quantized (PTQ)", of("ptq"), marker(colour.ptq, 6, { opacity: 0.55 })),
     points("finetuned in part", part, marker(colour.ptq, 6, { symbol: "triangle-up", opacity: 0.7 })),
-    points("finetuned (QAT)", of("qat"), marker(colour.qat, 8)),
+    points("finetuned (QAT)", of("qat"), marker(colour.qat, of("qat").length > 200 ? 6 : 8, { opacity: 0.85 })),
     projection(known.filter((row) => stageOf(row) === data.final_stage)),
     points(`front over ${objectiveAxes.length} objectives, validation`, front, {
       ...marker("rgba(0,0,0,0)", 14, { line: { color: colour.qat, width: 1.6 } }), ...bars(front, "accuracy", colour.qat),

@@ -1,5 +1,5 @@
 // Parallel coordinates: a line per finetuned candidate over the layers, its height the weight bits, its colour the accuracy.
-const MAX_LINES = 400, MAX_LAYERS = 60;
+const MAX_LINES = 150, MAX_LAYERS = 60;
 
 function setUpParallel() {
   chart("parallel-chart", ["chosen", "limits"], drawParallel);
@@ -13,7 +13,7 @@ function drawParallel(node) {
   const scale = palette().scale;
   const binOf = (row) => Math.min(Math.floor(((valueOf(row, "accuracy") - low) / (high - low || 1)) * scale.length), scale.length - 1);
   const drawn = Plotly.react(node, [
-    ...scale.map((color, bin) => lines(best.filter((row) => binOf(row) === bin && isWithin(row)), modules, { color, width: 1.2 }, 0.75)),
+    ...scale.map((color, bin) => lines(best.filter((row) => binOf(row) === bin && isWithin(row)), modules, { color, width: best.length > 50 ? 0.8 : 1.2 }, 0.8)),
     lines(best.filter((row) => !isWithin(row)), modules, { color: palette().dimmed, width: 0.6 }, 0.25),
     lines([store.chosen], modules, { color: palette().picked, width: 3 }, 1),
     colourBar(scale, low, high),

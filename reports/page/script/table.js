@@ -18,6 +18,11 @@ function intervalColumn(title, key) {
   return { title, isNumber: true, value: (row) => axisOf[key].low[row] ?? null, text: (row) => interval(row, key) || MISSING };
 }
 
+/** A column that paper has no room for. */
+const minor = (column) => ({ ...column, isMinor: true });
+
+const classOf = (column) => (column.isNumber ? "right" : "left") + (column.isMinor ? " minor" : "");
+
 class CandidateTable {
   constructor(id, pool, columns) {
     Object.assign(this, { box: byId(id), pool, columns, sortedBy: null, isRising: true, words: "", shown: PAGE, at: 0 });
@@ -39,7 +44,7 @@ class CandidateTable {
 
   head(column, index) {
     const sort = button(column.title, () => this.sort(index), { class: "sort" });
-    return el("th", { scope: "col", class: column.isNumber ? "right" : "left", "aria-sort": "none" }, sort);
+    return el("th", { scope: "col", class: classOf(column), "aria-sort": "none" }, sort);
   }
 
   sort(index) {
@@ -82,7 +87,7 @@ class CandidateTable {
     const cells = this.columns.map((column) => {
       const text = column.text(row);
       const short = shortened(text, 60);
-      return el("td", { class: column.isNumber ? "right" : "left", title: short === text ? null : text }, short);
+      return el("td", { class: classOf(column), title: short === text ? null : text }, short);
     });
     return el("tr", { "data-row": row, tabindex: -1 }, ...cells);
   }
@@ -133,13 +138,14 @@ function setUpTables() {
   const design = all.design.length ? [numberColumn("Design", (row) => (all.design[row] < 0 ? null : all.design[row]), 0)] : [];
   const mark = textColumn("Mark", (row) => marksOf(row).filter((word) => word !== "front").join(", "));
   const tested = "test_accuracy" in axisOf
-    ? [axisColumn(axisOf.test_accuracy), intervalColumn("95 % of test", "test_accuracy"), textColumn("Seeds", (row) => data.more[row].seeds || MISSING)] : [];
+    ? [axisColumn(axisOf.test_accuracy), intervalColumn("95 % of test", "test_accuracy"), minor(textColumn("Seeds", (row) => data.more[row].seeds || MISSING))] : [];
   const believed = "believed" in axisOf ? [axisColumn(axisOf.believed)] : [];
   new CandidateTable("front-table", data.front, [
     number, ...design, mark, ...costs.filter(isFirst).map(axisColumn),
     numberColumn("PTQ [%]", (row) => data.more[row].ptq, 2), numberColumn("QAT [%]", (row) => data.more[row].qat, 2),
     intervalColumn("95 %", "accuracy"), ...believed, ...tested,
-    ...costs.filter((axis) => axis.in_front && !isFirst(axis)).map(axisColumn), textColumn("From", originOf),
+    ...costs.filter((axis) => axis.in_front && !isFirst(axis)).map(axisColumn).map(minor),
+    minor(textColumn("From", originOf)),
   ]);
   const failed = Object.keys(all.errors).length ? [textColumn("Error", (row) => all.errors[row] ?? "")] : [];
   const seconds = all.seconds.length ? [numberColumn("Time [s]", (row) => all.seconds[row], 2)] : [];
