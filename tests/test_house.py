@@ -26,6 +26,7 @@ HOME = {
     "torch": "workloads", "sklearn": "workloads", "safetensors": "workloads", "timm": "workloads",
     "transformers": "workloads", "onnx": "workloads", "onnxruntime": "workloads", "google": "workloads",
     "optuna": "search", "scipy": "search", "sqlalchemy": "search", "ray": "search", "psycopg": "search",
+    "markupsafe": "reports", "plotly": "reports",
     "matplotlib": "reports", "jinja2": "reports", "rich": "reports", "typer": "reports", "click": "reports",
 }  # fmt: skip
 #: Import name -> distribution name, where they differ.
@@ -243,7 +244,8 @@ def test_every_package_is_installed():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in files()}
     assert folders == set(setuptools["packages"])
-    for room, pattern in (("hwmodel", "accelerators/*.yaml"), ("reports", "page/templates/*.j2")):
+    page = [("reports", f"page/{name}") for name in ("templates/*.j2", "templates/*.css", "script/*.js")]
+    for room, pattern in (("hwmodel", "accelerators/*.yaml"), *page):
         assert pattern in setuptools["package-data"][room]
         assert list((ROOT / room).glob(pattern))
 

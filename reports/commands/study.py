@@ -97,9 +97,14 @@ def resume(
     )
 
 
-def report(run: RunArgument, pick: PickOption = None, json: JsonOption = False) -> None:
+def report(
+    run: RunArgument,
+    pick: PickOption = None,
+    open: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    json: JsonOption = False,
+) -> None:
     """Write report.html and the figures of a run again, and show its front."""
-    jobs.report(run=run, pick=pick, json=json)
+    jobs.report(run=run, pick=pick, open=open, json=json)
 
 
 def pick(
