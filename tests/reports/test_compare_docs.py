@@ -1,4 +1,4 @@
-"""docs/compare.md: its Python runs as printed, in one notebook, and its console block says what the command says."""
+"""docs/compare.md: its Python runs as printed, as one notebook, and its console block is what the command prints."""
 
 from __future__ import annotations
 
