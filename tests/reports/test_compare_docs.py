@@ -1,4 +1,4 @@
-"""docs/compare.md: its Python runs as printed, as one notebook, and its console block is what the command prints."""
+"""docs/compare.md: its Python runs as printed, its console block is what the command prints, its options exist."""
 
 from __future__ import annotations
 
