@@ -86,10 +86,10 @@ def write_sheet(path: Path, sheet: Sheet) -> Path:
 
 def render(sheet: Sheet) -> str:
     """A page as text: no network, no script, every name escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("reports.sheets"),
+        loader=ChoiceLoader([PackageLoader("reports.sheets"), PackageLoader("reports.page")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
