@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from hwmodel.network.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
     from hwmodel.network.layer import Bits, Density, Dims, Layer
     from hwmodel.price.results import LayerCost, NetworkCost
+    from hwmodel.show.beside import compare_costs
     from hwmodel.table import CostTable, Totals
 
 __all__ = [
     "Accelerator", "AttentionSummary", "Bits", "Block", "Choice", "CostTable", "Density", "Design", "Designs",
     "Dims", "HwModelError", "Layer", "LayerCost", "LayerGraph", "LevelMapping", "LiveTensor", "Loop", "Mapping",
     "NetworkCost", "OperandAccess", "Port", "Tensor", "Totals", "Uncounted", "VectorOp", "Weight",
-    "attention_summary", "count_accesses", "evaluate", "find_mapping", "list_accelerators", "live_tensors",
-    "load_accelerator", "load_designs", "repeated_blocks", "stored_weights", "write_accelerator",
+    "attention_summary", "compare_costs", "count_accesses", "evaluate", "find_mapping", "list_accelerators",
+    "live_tensors", "load_accelerator", "load_designs", "repeated_blocks", "stored_weights", "write_accelerator",
 ]  # fmt: skip
 
 
@@ -45,7 +46,13 @@ __version__ = "0.2.0"
 
 keep_old_paths()
 shown_by(
-    {"LayerGraph": ("hwmodel.show.notebook", "graph_html"), "NetworkCost": ("hwmodel.show.notebook", "cost_html")}
+    {
+        "LayerGraph": ("hwmodel.show.notebook", "graph_html"),
+        "NetworkCost": ("hwmodel.show.notebook", "cost_html"),
+        "Accelerator": ("hwmodel.show.values", "accelerator_html"),
+        "Mapping": ("hwmodel.show.values", "mapping_html"),
+        "LayerCost": ("hwmodel.show.values", "layer_cost_html"),
+    }
 )
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -65,6 +72,7 @@ __getattr__, __dir__ = lazy_exports(
         "chip.writing": ("write_accelerator",),
         "nest.mapping": ("LevelMapping", "Loop", "Mapping"),
         "price.results": ("LayerCost", "NetworkCost"),
+        "show.beside": ("compare_costs",),
         "table": ("CostTable", "Totals"),
     },
 )

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from hwmodel import __version__
 from reports.commands import (
+    comparing,
     compression,
     doctor,
     exploring,
@@ -72,6 +73,7 @@ app.command("search", cls=OnceCommand)(study.search)
 app.command("resume", cls=OnceCommand)(study.resume)
 app.command("report", cls=OnceCommand)(study.report)
 app.command("pick", cls=OnceCommand)(study.pick)
+app.command("compare", cls=OnceCommand)(comparing.compare)
 app.command("explore", cls=QuickCommand)(exploring.explore)
 app.command("export", cls=OnceCommand)(compression.export)
 app.command("diff", cls=OnceCommand)(compression.diff)

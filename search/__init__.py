@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwmodel.lazy import lazy_exports
+from hwmodel.shown import shown_by
 
 if TYPE_CHECKING:
     from search.codesign.explore import Exploration, explore_run
@@ -57,6 +58,7 @@ __all__ = [
     "run_job",
 ]
 
+shown_by({"Study": ("search.show.notebook", "study_html")})
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {

@@ -14,6 +14,7 @@ from reports.commands.options import (
     JsonOption,
     NoFuseOption,
     PickOption,
+    RunArgument,
     StrictBitsOption,
 )
 
@@ -31,7 +32,6 @@ AddressOption = Annotated[
     str | None,
     typer.Option("--address", metavar="HOST:PORT", help="Of the cluster of ray, or auto.", show_default=False),
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
 
 def search(
@@ -97,9 +97,14 @@ def resume(
     )
 
 
-def report(run: RunArgument, pick: PickOption = None, json: JsonOption = False) -> None:
+def report(
+    run: RunArgument,
+    pick: PickOption = None,
+    open: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    json: JsonOption = False,
+) -> None:
     """Write report.html and the figures of a run again, and show its front."""
-    jobs.report(run=run, pick=pick, json=json)
+    jobs.report(run=run, pick=pick, open=open, json=json)
 
 
 def pick(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.network.names import safe_name
+from hwmodel.network.names import safe_name, shortened
 from hwmodel.price.results import LEAKAGE
 from reports import units
 from reports.figures import theme as themes
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from hwmodel import NetworkCost
+
+#: Letters of a name that fit beside its bar.
+NAME_LENGTH = 38
 
 
 def plot_layers(layers: pd.DataFrame, ax: Axes | None = None, *, theme: Theme = themes.LIGHT) -> Axes:
@@ -123,12 +126,7 @@ def _label_step(num_rows: int) -> int:
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Layer names on the y axis, first layer on top, as plain text (a `$` starts no formula)."""
     step = _label_step(len(names))
-    ax.set_yticks(range(0, len(names), step), [_shorten(safe_name(name)) for name in names[::step]])
+    ax.set_yticks(range(0, len(names), step), [shortened(safe_name(name), NAME_LENGTH) for name in names[::step]])
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.set_ylim(len(names) - 0.4, -0.6)
-
-
-def _shorten(name: str, length: int = 38) -> str:
-    """The end of a long dotted name says more than its start."""
-    return name if len(name) <= length else "…" + name[-(length - 1) :]

@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 FIGURE_KINDS = ("png", "svg", "pdf")
+#: Fonts with the characters that the usual one lacks (Chinese, Japanese, Korean, then emoji), the first one first.
+FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Yu Gothic",
+    "Malgun Gothic", "Apple SD Gothic Neo", "Arial Unicode MS", "Noto Emoji", "Noto Sans Symbols2", "Symbola",
+    "Segoe UI Emoji", "Unifont", "Unifont Upper",
+)  # fmt: skip
 
 
 def figure_bytes(ax: Axes, kind: str = "png") -> bytes:
     """The figure of some axes as `png`, `svg` or `pdf`; the same figure gives the same bytes."""
     import matplotlib as mpl
 
+    _add_fonts(ax.figure.figure)
     missing = _write_out(ax.figure.figure)
     if missing:
         shown = ", ".join(f"{char} (U+{ord(char):04X})" for char in sorted(missing)[:5])
@@ -32,6 +40,31 @@ def figure_bytes(ax: Axes, kind: str = "png") -> bytes:
     with mpl.rc_context({"svg.hashsalt": "hwmodel", "svg.fonttype": "path"}):
         ax.figure.figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
     return buffer.getvalue()
+
+
+def few_colours(png: bytes, count: int = 64) -> bytes:
+    """A PNG with at most `count` colours: a third of the bytes, to stand inside a page."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").quantize(count).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def _add_fonts(figure: Figure) -> None:
+    """Texts beyond ASCII may also use the `FALLBACKS` that are installed."""
+    from matplotlib.font_manager import fontManager
+    from matplotlib.text import Text
+
+    foreign = [text for text in figure.findobj(Text) if not text.get_text().isascii()]
+    if not foreign:
+        return
+    names = set(fontManager.get_font_names())
+    present = [name for name in FALLBACKS if name in names]
+    labels = [axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    for text in (*foreign, *labels):
+        text.set_fontfamily([*text.get_fontfamily(), *present])
 
 
 def _write_out(figure: Figure) -> set[str]:

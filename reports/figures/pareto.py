@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hwmodel.errors import ConfigError, did_you_mean
+from hwmodel.network.names import times
 from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
 from reports.run.folder import read_candidates
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 
 #: More points than this are drawn as pixels inside a vector file.
 MANY_POINTS = 1500
+#: The test is drawn right of the validation by this share of the width of the front.
+TEST_SHIFT = 0.012
 
 
 def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", theme: Theme = themes.LIGHT) -> Axes:
     """Accuracy over one cost: every candidate, the front, the picked one, uniform bits, and the float accuracy.
 
-    Where front and uniform candidates were tested, intervals are drawn around those accuracies only.
+    Members of the front are ringed; the dashed steps are the best in these two axes alone. Test accuracies stand a
+    little right of the validation ones. What lies outside the view is counted.
 
     Args:
         source: a run folder, a `Study`, a sequence of `Result`, or a frame of candidates as
@@ -50,7 +54,41 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
     ax.set_xlabel(label)
     ax.set_ylabel("Accuracy [%]")
     style_axes(ax, theme)
-    _focus(ax, done)
+    _focus(ax, done, x, scale)
+    legend_below(ax, theme, columns=3)
+    return ax
+
+
+def plot_costs(source: Any, ax: Axes | None = None, *, x: str, y: str, theme: Theme = themes.LIGHT) -> Axes:
+    """One cost over another: every candidate, those of the front, and the picked one.
+
+    Args:
+        source, ax, x, theme: as of `plot_pareto`.
+        y: another column of costs.
+
+    Raises:
+        ConfigError: `x` or `y` is no cost of these results.
+    """
+    frame = read_candidates(source)
+    (label, scale), (above, factor) = _axis(frame, x), _axis(frame, y)
+    ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
+    done = frame[frame["status"] == "done"]
+    for rows, size, colour, name in (
+        (done[~done["front"]], 22, themes.ORANGE, "candidates"),
+        (done[done["front"]], 36, theme.front, "Pareto front, of all objectives"),
+    ):
+        ax.scatter(
+            rows[x] * scale, rows[y] * factor, s=size, color=colour, linewidths=0, label=name, alpha=0.7,
+            rasterized=len(rows) > MANY_POINTS,
+        )  # fmt: skip
+    picked = done[done["picked"]]
+    ax.scatter(
+        picked[x] * scale, picked[y] * factor, s=190, facecolors="none", linewidths=2.0,
+        edgecolors=themes.VERMILION, label="picked",
+    )  # fmt: skip
+    ax.set_xlabel(label)
+    ax.set_ylabel(above)
+    style_axes(ax, theme)
     legend_below(ax, theme, columns=3)
     return ax
 
@@ -81,44 +119,59 @@ def _draw_candidates(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: 
 
 
 def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme) -> None:
-    """The best accuracy that each cost can buy, as steps, with the 95 % intervals."""
+    """Members of the front ringed, with their 95 % intervals, and what is best in these two axes alone, dashed.
+
+    A front over more objectives has members that others dominate in two of them.
+    """
     front = done[done["front"]].sort_values([x, "accuracy"])
     if not len(front):
         return
-    best = front["accuracy"].cummax()
-    corner = front[front["accuracy"] >= best]
-    untested = front[front["test_accuracy"].isna()]
+    steps = projection(done[done["stage"].isin(front["stage"])], x)
     ax.step(
-        corner[x] * scale, corner["accuracy"] * 100, where="post", color=theme.front, linewidth=1.6,
-        label="Pareto front, 95 % intervals" if len(untested) else "Pareto front (validation)", zorder=3,
+        steps[x] * scale, steps["accuracy"] * 100, where="post", color=theme.muted, linewidth=1.2,
+        linestyle=(0, (4, 3)), label="best in these two axes (projection)", zorder=3,
     )  # fmt: skip
-    if len(untested):
-        ax.errorbar(
-            untested[x] * scale, untested["accuracy"] * 100, yerr=_bars(untested, "accuracy", "accuracy"),
-            fmt="none", ecolor=theme.front, elinewidth=1.0, capsize=2.5, alpha=0.8, zorder=3,
-        )  # fmt: skip
+    ax.errorbar(
+        front[x] * scale, front["accuracy"] * 100, yerr=error_bars(front, "accuracy", "accuracy"), fmt="o",
+        markersize=9,
+        markerfacecolor="none", color=theme.front, markeredgewidth=1.3, elinewidth=1.0, capsize=2.5, zorder=4,
+        label="front, validation, 95 %",
+    )  # fmt: skip
     picked = front[front["picked"]]
     if len(picked):
         ax.scatter(
-            picked[x] * scale, picked["accuracy"] * 100, s=190, facecolors="none", linewidths=2.0,
+            picked[x] * scale, picked["accuracy"] * 100, s=240, facecolors="none", linewidths=2.0,
             edgecolors=themes.VERMILION, label="picked", zorder=6,
         )  # fmt: skip
 
 
-def _bars(rows: pd.DataFrame, accuracy: str, name: str) -> list[list[float]]:
+def projection(rows: pd.DataFrame, x: str) -> pd.DataFrame:
+    """The rows that are more accurate than every cheaper one, cheapest first."""
+    ordered = rows.sort_values([x, "accuracy"], ascending=[True, False])
+    return ordered[ordered["accuracy"] > ordered["accuracy"].cummax().shift(fill_value=-math.inf)]
+
+
+def _right_of(done: pd.DataFrame, x: str) -> float:
+    """How far right of the validation the test is drawn, in the unit of `x`."""
+    front = done.loc[done["front"], x]
+    return TEST_SHIFT * float(front.max() - front.min()) if len(front) else 0.0
+
+
+def error_bars(rows: pd.DataFrame, accuracy: str, name: str) -> list[list[float]]:
     """How far each interval reaches down and up [%]; nothing where there is none."""
     down, up = rows[accuracy] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[accuracy]
     return [(side.clip(lower=0).fillna(0.0) * 100).tolist() for side in (down, up)]
 
 
 def _draw_tests(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
-    """The front on the test split."""
+    """The front on the test split, a little to the right: its intervals and those of validation stand apart."""
     tested = done[done["test_accuracy"].notna() & done["front"]]
     if len(tested):
         ax.errorbar(
-            tested[x] * scale, tested["test_accuracy"] * 100, yerr=_bars(tested, "test_accuracy", "test"), fmt="D",
-            markersize=6, markerfacecolor="none", color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
-            label="front on the test split, 95 %",
+            (tested[x] + _right_of(done, x)) * scale, tested["test_accuracy"] * 100,
+            yerr=error_bars(tested, "test_accuracy", "test"), fmt="D", markersize=6, markerfacecolor="none",
+            color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
+            label="front on the test split (drawn to the right), 95 %",
         )  # fmt: skip
 
 
@@ -129,10 +182,11 @@ def _draw_uniform(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
         return
     is_tested = bool(rows["test_accuracy"].notna().all())
     name, interval = ("test_accuracy", "test") if is_tested else ("accuracy", "accuracy")
+    shift = _right_of(done, x) if is_tested else 0.0
     ax.errorbar(
-        rows[x] * scale, rows[name] * 100, yerr=_bars(rows, name, interval), marker="s", linestyle=(0, (1, 2)),
-        linewidth=1.2, markersize=6, color=themes.PURPLE, elinewidth=1.2, capsize=3, zorder=5,
-        label="uniform bits on the test split, 95 %" if is_tested else "uniform bits, finetuned, 95 %",
+        (rows[x] + shift) * scale, rows[name] * 100, yerr=error_bars(rows, name, interval), marker="s",
+        linestyle=(0, (1, 2)), linewidth=1.2, markersize=6, color=themes.PURPLE, elinewidth=1.2, capsize=3,
+        zorder=5, label="uniform bits on the test split, 95 %" if is_tested else "uniform bits, finetuned, 95 %",
     )  # fmt: skip
 
 
@@ -144,21 +198,25 @@ def _draw_float(ax: Axes, accuracy: float | None, theme: Theme) -> None:
         )  # fmt: skip
 
 
-def _focus(ax: Axes, done: pd.DataFrame) -> None:
-    """Keep the scale of the front: failures far below it are cut off, and that is said."""
+def _focus(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
+    """Show where the front and uniform bits lie: what is far below or beside them is cut off, and counted."""
     front = done[done["front"]]
     if not len(front):
         return
     top = min(ax.get_ylim()[1], 100.5)  # an error bar may reach above 100 %, the scale need not
-    ax.set_ylim(top=top)
     lowest = float(front["accuracy"].min()) * 100
-    floor = lowest - max(1.5 * (top - lowest), 5.0)
-    hidden = int((done["accuracy"] * 100 < floor).sum())
-    if hidden == 0:
-        return
+    floor = max(lowest - max(1.5 * (top - lowest), 5.0), ax.get_ylim()[0])
+    shown = done.loc[done["front"] | ((done["origin"] == "uniform") & (done["stage"] == "qat")), x] * scale
+    room = 0.08 * float(shown.max() - shown.min()) or 0.1 * float(shown.max())
+    left, right = (
+        max(float(shown.min()) - room, ax.get_xlim()[0]),
+        min(float(shown.max()) + room, ax.get_xlim()[1]),
+    )
+    is_outside = (done["accuracy"] * 100 < floor) | ~(done[x] * scale).between(left, right)
     ax.set_ylim(floor, top)
-    plural = "s" if hidden > 1 else ""
-    ax.annotate(
-        f"{hidden} candidate{plural} below {floor:.0f} % not shown", (1.0, 1.01), xycoords="axes fraction",
-        fontsize=8, color=themes.GREY, ha="right",
-    )  # fmt: skip
+    ax.set_xlim(left, right)
+    if hidden := int(is_outside.sum()):
+        ax.annotate(
+            f"{times(hidden, 'candidate')} outside this view not shown", (1.0, 1.01), xycoords="axes fraction",
+            fontsize=8, color=themes.GREY, ha="right",
+        )  # fmt: skip

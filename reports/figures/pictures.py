@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.network.names import safe_name
+from hwmodel.network.names import safe_name, shortened
 from reports import units
 from reports.figures import theme as themes
 from reports.figures.cells import Point, Spot
@@ -114,7 +114,7 @@ def _frame(ax: Axes, frame: Frame, theme: Theme, scale: float) -> None:
         ax, frame.left, frame.top, width, height, facecolor=theme.grid, edgecolor=theme.muted, alpha=0.55,
         linewidth=0.7 * scale, zorder=1,
     )  # fmt: skip
-    title = _shortened(frame.title, int(width / 0.062))
+    title = shortened(frame.title, int(width / 0.062))
     _text(ax, frame.left + 0.07, frame.top + 0.1, title, 7, theme.ink, scale, fontweight="bold")
 
 
@@ -139,8 +139,8 @@ def _node(ax: Axes, item: Item, spot: Spot, most: float, theme: Theme, scale: fl
         ax, left, spot.top, spot.width, spot.height, facecolor=theme.paper, edgecolor=colour,
         linewidth=1.1 * scale, zorder=4,
     )  # fmt: skip
-    _text(ax, left + 0.06, spot.top + 0.1, _shortened(item.label, LABEL_LENGTH), 6.6, theme.ink, scale)
-    _text(ax, left + 0.06, spot.top + 0.225, _shortened(item.detail, DETAIL_LENGTH), 5.6, theme.muted, scale)
+    _text(ax, left + 0.06, spot.top + 0.1, shortened(item.label, LABEL_LENGTH), 6.6, theme.ink, scale)
+    _text(ax, left + 0.06, spot.top + 0.225, shortened(item.detail, DETAIL_LENGTH), 5.6, theme.muted, scale)
     if item.share:
         share = units.percent(item.share, 1) if item.share >= 0.0005 else "< 0.1 %"
         _text(ax, spot.right - 0.06, spot.top + 0.1, share, 5.6, theme.muted, scale, ha="right")
@@ -169,7 +169,7 @@ def _header(ax: Axes, graph: LayerGraph, left: float, theme: Theme, scale: float
     bound = " (LOWER BOUND)" if graph.is_lower_bound else ""
     weights = sum(graph.weights.values())
     totals = f"{len(graph.layers)} layers · {units.count(weights)} weights · {units.count(graph.macs)} MACs{bound}"
-    _text(ax, left, -HEADER + 0.02, _shortened(safe_name(graph.name), 60), 9, theme.ink, scale, fontweight="bold")
+    _text(ax, left, -HEADER + 0.02, shortened(safe_name(graph.name), 60), 9, theme.ink, scale, fontweight="bold")
     _text(ax, left, -HEADER + 0.19, totals, 7, theme.muted, scale)
 
 
@@ -182,8 +182,3 @@ def _legend(ax: Axes, placement: Placement, left: float, theme: Theme, scale: fl
         _text(ax, x + 0.13, y, label, 6, theme.muted, scale)
         x += 0.3 + 0.052 * len(label)
     _text(ax, x, y, "bar: share of the MACs", 6, theme.muted, scale)
-
-
-def _shortened(text: str, length: int) -> str:
-    """The end of a long name says more than its start."""
-    return text if len(text) <= length else "…" + text[-(length - 1) :]

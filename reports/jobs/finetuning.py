@@ -12,8 +12,8 @@ from reports.jobs.arguments import parse_milestones, parse_options
 from reports.jobs.choices import say_code
 from reports.jobs.configs import config_path
 from reports.jobs.picking import picked_run
+from reports.live.progress import observing
 from reports.terminal.console import emit_json, make_console, say
-from reports.terminal.progress import observing
 from reports.terminal.tables import print_lines
 from reports.terminal.trainings import finetune_data, finetune_lines
 from search.finetuning import FinetuneResult, finetune_job

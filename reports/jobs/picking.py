@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ def pick(*, run: Path, rule: str, design: int | None, device: str | None, json: 
         print_lines(make_console(), [("", text) for text in _lines(found, before)])
 
 
-def report(*, run: Path, pick: str | None, json: bool) -> None:
+def report(*, run: Path, pick: str | None, open: bool, json: bool) -> None:
     """Write the page and the figures of a run again, and show its front."""
     picked_run(run, pick)
     show(reported(run), json=json)
+    page = (run / REPORT).resolve()
+    if open and not webbrowser.open(page.as_uri()):
+        say(f"No browser could be opened: open {page} in one.")
 
 
 def picked_run(source: Path, rule: str | None, device: str | None = None) -> None:

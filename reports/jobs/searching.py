@@ -11,8 +11,8 @@ import typer
 
 from reports.exits import Exit
 from reports.jobs.reporting import reported, show
+from reports.live.progress import observing
 from reports.terminal.console import last_words
-from reports.terminal.progress import observing
 from search.executors import Engine
 from search.job import JobResult, resume_job, run_job
 from search.ledger import RunStoppedError, stopping

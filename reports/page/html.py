@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup, escape
+
 from hwmodel.files import write_atomic
-from hwmodel.network.names import safe_name
+from hwmodel.network.names import safe_name, shortened
 from reports.figures import theme
 from reports.figures.bars import breakdown_frame, plot_breakdown, plot_layers
-from reports.figures.files import figure_bytes, save_figure
+from reports.figures.files import few_colours, figure_bytes
 from reports.figures.occupancy import plot_memory
 from reports.figures.pareto import plot_pareto
 from reports.page import htmltables, sections
-from reports.run.findings import finding
+from reports.page.data import page_data
+from reports.page.embed import json_text, policy, script
+from reports.run.alerts import alerts
+from reports.run.findings import decision, finding
 from reports.run.folder import Run, read_run
 from reports.run.metrics import known_costs
 from reports.terminal.placement import placement_lines
@@ -27,6 +33,10 @@ if TYPE_CHECKING:
     from hwmodel import NetworkCost
 
 REPORT = "report.html"
+#: Letters of a cell; the whole is its title.
+NAME_LENGTH = 80
+#: The space between a number and its unit, where no line may end.
+NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=%|[npµmkMG]?[JsB]\b)")
 COMPARISON_NOTE = (
     "Accuracies are measured. Energy, latency and memory come from the cost model, each configuration "
     "under its own best mapping."
@@ -36,8 +46,8 @@ COMPARISON_NOTE = (
 def write_report(run: Any) -> Path:
     """Write `report.html` and `figures/*.png` into the folder of a run.
 
-    The page needs no network: styles and figures are inside, there is no script, and every name is
-    escaped.
+    The page needs no network: styles, script, data and figures are inside, and every name is escaped. Without
+    scripts it shows pictures and tables.
 
     Args:
         run: the folder, or an object with a `.folder` (a `Study`).
@@ -67,6 +77,9 @@ def render(run: Run) -> str:
         trim_blocks=True,
         finalize=_printable,
     )
+    environment.filters["is_long"] = lambda text: shortened(text, NAME_LENGTH) != text
+    environment.filters["unbroken"] = _unbroken
+    environment.filters["short"] = lambda text: shortened(text, NAME_LENGTH)
     return environment.get_template("report.html.j2").render(report=context(run)) + "\n"
 
 
@@ -75,18 +88,26 @@ def _printable(value: Any) -> Any:
     return safe_name(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
+def _unbroken(text: str) -> Markup:
+    """The text with numbers that stay beside their units."""
+    return Markup(NUMBER_AND_UNIT.sub("&nbsp;", str(escape(safe_name(text)))))
+
+
 def context(run: Run) -> dict[str, Any]:
     """Everything that the template shows, as text, rows and figures."""
     page: dict[str, Any] = {
         "title": f"{run.graph.name} on {run.accelerator.name}" if run.accelerator else run.graph.name,
         "subtitle": run.subtitle,
-        "warnings": run.warnings,
+        "policy": policy(),
+        "alerts": [*alerts(run), *run.warnings],
+        "decision": decision(run),
         "cards": sections.cards(run),
         "summary": finding(run),
         "comparison": _comparison(run),
         "comparison_note": COMPARISON_NOTE,
+        "comparison_title": f"The pick beside {run.baseline_name}",
         "front": None, "layers": None, "breakdown_figure": None, "memory_figure": None,
-        "candidates": None,
+        "candidates": None, "data": None, "script": None,
         "method": sections.method(run),
         "sources": sections.sources(run),
         "commands": sections.commands(run),
@@ -129,11 +150,11 @@ def _add_candidates(page: dict[str, Any], run: Run) -> None:
         if cost.name in run.objectives
     ]  # fmt: skip
     page["candidates"] = htmltables.candidates_table(run.candidates)
+    page["candidates_note"] = f"{len(run.candidates):,} scores. All of them are in candidates.csv and ledger.jsonl."
     shown = min(len(run.candidates), htmltables.MAX_ROWS)
-    rest = f" The first {shown} of {len(run.candidates)} are here," if shown < len(run.candidates) else ""
-    page["candidates_note"] = (
-        f"{len(run.candidates)} scores.{rest} All of them are in candidates.csv and ledger.jsonl."
-    )
+    is_cut = shown < len(run.candidates)
+    page["candidates_cut"] = f"The first {shown} of {len(run.candidates)} are here." if is_cut else ""
+    page["data"], page["script"] = Markup(json_text(page_data(run))), Markup(script())
 
 
 def _add_layers(page: dict[str, Any], run: Run) -> None:
@@ -170,18 +191,18 @@ def _add_memory(page: dict[str, Any], run: Run, cost: NetworkCost) -> None:
 
 def _figure(run: Run, name: str, draw: Callable[..., Axes], caption: str) -> dict[str, str]:
     """One figure in light and dark for the page, and as PNG in the folder."""
-    light = draw(theme=theme.LIGHT)
-    save_figure(run.folder / "figures" / f"{name}.png", light)
+    light = figure_bytes(draw(theme=theme.LIGHT))
+    write_atomic(run.folder / "figures" / f"{name}.png", light)
     return {
-        "light": _data_uri(figure_bytes(light, "svg")),
-        "dark": _data_uri(figure_bytes(draw(theme=theme.DARK), "svg")),
+        "light": _data_uri(light),
+        "dark": _data_uri(figure_bytes(draw(theme=theme.DARK))),
         "alt": caption,
         "caption": caption,
     }
 
 
-def _data_uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(few_colours(png)).decode()}"
 
 
 def _contents(page: dict[str, Any]) -> list[dict[str, str]]:
@@ -190,8 +211,8 @@ def _contents(page: dict[str, Any]) -> list[dict[str, str]]:
         "summary": ("Summary", True),
         "front": ("Pareto front", page["front"]),
         "layers": ("Layers", page["layers"]),
-        "cost": ("Cost", page["breakdown_figure"]),
         "memory": ("Memory", page["memory_figure"]),
+        "choices": ("Choices", page["data"]),
         "candidates": ("Candidates", page["candidates"]),
         "method": ("Method", True),
         "next": ("Next", True),

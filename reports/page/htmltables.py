@@ -25,8 +25,8 @@ from search.front.costs import Cost
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Rows of the table of all candidates; the rest is in candidates.csv.
-MAX_ROWS = 3000
+#: Rows of the table of all candidates where no script runs; the rest is in candidates.csv.
+MAX_ROWS = 500
 
 
 @dataclass(frozen=True, kw_only=True)

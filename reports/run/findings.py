@@ -1,13 +1,111 @@
-"""What a search found, in a sentence."""
+"""What a search found: the sentence that decides, and the one that explains it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
+from reports import units
 from reports.run.candidates import front_rows
 from reports.run.folder import Run
+from reports.run.frames import records
 from reports.run.metrics import interval_of, known_costs, scored_text
+from search.finaltest import FinalSummary
+from search.front.costs import Cost
 from search.front.objective import first_cost, resolve_objectives
+from search.front.picking import NoCandidateError, parse_rule, pick
+from search.front.results import Result
+
+
+def decision(run: Run) -> str:
+    """What to deploy, what it costs, how sure its accuracy is, and what else: the first thing that anybody reads.
+
+    `Deploy #60: 1.61 µJ (−26 %), 47.0 µs (−3 %), against uniform 8-bit; accuracy 98.20 % on the test split (95 %:
+    96.4 to 99.2), within noise of float (98.90 %). Next best by the same rule (knee): #44, 1.40 µJ, 44.0 µs, ...`
+    """
+    row = run.picked_row
+    if row is None:
+        return "There is nothing to deploy yet: no configuration is picked."
+    verb = "Deploy" if run.has_config else "The run goes on; so far its knee is"
+    costs = [_cost_text(run, cost) for cost in _decided_costs(run)]
+    reference = f", against {run.baseline_name}" if run.baseline_row is not None and costs else ""
+    paid = f"{', '.join(costs)}{reference}" if costs else "no cost was an objective"
+    return f"{verb} #{row['number']}{_design_text(run)}: {paid}; accuracy {_accuracy_text(run)}.{_next_best(run)}"
+
+
+def _decided_costs(run: Run) -> list[Cost]:
+    """Those that the search optimised, those with a unit first."""
+    costs = [cost for cost in known_costs(run.candidates) if cost.name in run.objectives]
+    return sorted(costs, key=lambda cost: cost.shown[0] == "bit")
+
+
+def _amount(cost: Cost, value: float) -> str:
+    return f"{cost.written(value)}{' bits' if cost.shown[0] == 'bit' else ''}"
+
+
+def _cost_text(run: Run, cost: Cost) -> str:
+    """`1.61 µJ (−26 %)`."""
+    text = _amount(cost, run.picked_row[cost.key])
+    before = math.nan if run.baseline_row is None else run.baseline_row[cost.key]
+    if not before > 0:
+        return text
+    share = round((run.picked_row[cost.key] / before - 1) * 100)
+    return f"{text} ({'−' if share < 0 else '+'}{abs(share)} %)"
+
+
+def _design_text(run: Run) -> str:
+    return f" on design {int(run.picked_row['design'])}" if "design" in run.candidates.columns else ""
+
+
+def _accuracy_text(run: Run) -> str:
+    """`98.20 % on the test split (95 %: 96.4 to 99.2), within noise of float (98.89 %)`; else on validation."""
+    row = run.picked_row
+    is_tested = math.isfinite(row["test_accuracy"])
+    name, split = ("test", "test") if is_tested else ("accuracy", "validation")
+    value, own = row["test_accuracy" if is_tested else "accuracy"], interval_of(row, name)
+    text = f"{units.percent(value)} on the {split} split" + (f" (95 %: {own})" if own is not None else "")
+    score = run.float_test if is_tested else run.float_accuracy
+    if score is None:
+        return text
+    reference = score.mean if isinstance(score, FinalSummary) else score.value
+    float_text = f"float ({units.percent(reference)})"
+    if own is not None and own.overlaps(score.interval):
+        return f"{text}, within noise of {float_text}"
+    side = "above" if value > reference else "below"
+    sure = "how sure is not known" if own is None else "beyond noise"
+    return f"{text}, {abs(value - reference) * 100:.2f} points {side} {float_text}: {sure}"
+
+
+def _next_best(run: Run) -> str:
+    """What the same rule picks of the rest of the front; the knee where it was a number or none meets it."""
+    number = run.picked_row["number"]
+    on_front = set(front_rows(run.candidates)["number"]) - {number}
+    rest = [result for result in run.results if result.number in on_front]
+    if not rest:
+        return " There is no other on the front."
+    beliefs = {
+        int(row["number"]): float(row["believed"])
+        for row in records(front_rows(run.candidates))
+        if math.isfinite(row["believed"])
+    }
+    result, rule = _picked_of(rest, run, beliefs)
+    costs = [_amount(cost, result.costs[cost.key]) for cost in _decided_costs(run)]
+    numbers = ", ".join([*costs, f"{units.percent(result.accuracy)} on validation"])
+    return f" Next best by the same rule ({rule}): #{result.number}, {numbers}."
+
+
+def _picked_of(rest: Sequence[Result], run: Run, accuracies: Mapping[int, float]) -> tuple[Result, str]:
+    objectives = resolve_objectives(run.objectives)
+    if isinstance(run.rule, int) or isinstance(parse_rule(run.rule), int):
+        return pick(rest, objectives, "knee", accuracies), "knee"
+    try:
+        return pick(rest, objectives, run.rule, accuracies), _rule_text(run.rule)
+    except NoCandidateError:
+        return pick(rest, objectives, "knee", accuracies), "knee"
+
+
+def _rule_text(rule: str | Mapping[str, str | float]) -> str:
+    return rule if isinstance(rule, str) else ", ".join(f"{name} {bound}" for name, bound in dict(rule).items())
 
 
 def finding(run: Run) -> str:

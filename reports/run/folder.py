@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,16 @@ from reports.run.method import method_items
 from reports.run.warnings import accuracy_warnings, run_warnings
 from search.codesign.outputs import CHIP
 from search.finaltest import FinalRecord, FinalSummary, read_tests, summarize
+from search.front.limits import Limits, parse_limits
 from search.front.objective import resolve_objectives
-from search.front.picking import pick
+from search.front.picking import Rule, pick
 from search.front.results import LESS, Result
 from search.guard.manifest import read_manifest
 from search.ledger import read_results
 from search.materials import read_float_accuracy
 from search.outputs import LAYERS
 from search.propose.posterior import Belief, means_of, read_beliefs
+from search.propose.scores import MeasuredChange, read_changes
 from search.spec import SearchSpec
 from workloads.compress import CompressionConfig, ConfigFile, average_precision, precision_definition, read_config
 
@@ -65,6 +67,12 @@ class Run:
         subtitle: one line under the title.
         version: of hwmodel, now.
         has_config: the picked configuration is in `best.yaml`.
+        results: the ledger.
+        rule: that the run picks by.
+        limits: of the search.
+        fuse: costs are of fused layers.
+        provenance: of `best.yaml`, as its file holds it; empty before there is one.
+        changes: what every single change of a group cost without training, as far as it was measured.
         designs: of a chip file with ranges: how many, their paths, and the values of the picked one.
     """
 
@@ -89,6 +97,12 @@ class Run:
     subtitle: str = ""
     version: str = ""
     has_config: bool = False
+    results: Sequence[Result] = ()
+    rule: Rule = "knee"
+    limits: Limits = field(default_factory=Limits)
+    fuse: bool = True
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    changes: Sequence[MeasuredChange] = ()
     designs: Mapping[str, Any] | None = None
 
 
@@ -157,6 +171,12 @@ def read_run(source: Any) -> Run:
         subtitle=_subtitle(spec, results, manifest),
         version=__version__,
         has_config=best is not None,
+        results=results,
+        rule="knee" if spec is None else spec.pick_rule,
+        limits=parse_limits(None if spec is None else spec.limits),
+        fuse=fuse,
+        provenance={} if best is None else best.provenance.to_dict(),
+        changes=read_changes(folder),
         designs=designs_data(source_chip, best) if isinstance(source_chip, Designs) else None,
     )
 

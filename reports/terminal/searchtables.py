@@ -7,7 +7,7 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hwmodel.network.names import OK, WARNING
+from hwmodel.network.names import OK, WARNING, safe_name, shortened
 from reports import units
 from reports.run.candidates import front_rows
 from reports.run.designs import designs_text
@@ -27,6 +27,9 @@ from reports.terminal.tables import new_table, safe_text
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+#: Letters of a layer's name in a table; `--json` and layers.csv have the whole.
+NAME_LENGTH = 40
 
 
 def front_table(run: Run, width: int = 80) -> Table:
@@ -78,7 +81,7 @@ def precision_table(run: Run, width: int = 80) -> Table:
         ]
         if priced:
             cells += [units.energy(row["energy_pj"]), share_text(row["energy_pj"], total)]
-        table.add_row(safe_text(row["layer"]), *cells)
+        table.add_row(safe_text(shortened(safe_name(row["layer"]), NAME_LENGTH)), *cells)
     return table
 
 

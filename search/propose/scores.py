@@ -87,6 +87,32 @@ class _Score:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasuredChange:
+    """What one group at one combination costs, all else most precise.
+
+    Attributes:
+        group: that was changed.
+        combination: weight bits, activation bits and density.
+        rise: of the logit of the error; 0 is no change, and noise may lie below.
+        total: images seen.
+    """
+
+    group: str
+    combination: tuple[float, ...]
+    rise: float
+    total: int
+
+
+def read_changes(folder: Path) -> tuple[MeasuredChange, ...]:
+    """The single changes that a run has measured; none where it has measured none.
+
+    Raises:
+        ConfigError: their file is damaged.
+    """
+    return ScoreCache(folder / FILE).changes() if (folder / FILE).exists() else ()
+
+
 class ScoreCache:
     """Scores by configuration key in a JSON file, which is written whole: `flush` it at the end.
 
@@ -146,6 +172,22 @@ class ScoreCache:
     def images(self) -> list[int]:
         """Images seen by each change whose images were told apart."""
         return [item.total for item in self._entries.values() if item.pairs is not None]
+
+    def changes(self) -> tuple[MeasuredChange, ...]:
+        """Every change beside the reference, in the order of measuring; none without a reference."""
+        reference = next((item.key for item in self._entries.values() if not item.parameter), None)
+        if reference is None:
+            return ()
+        return tuple(
+            MeasuredChange(
+                group=item.parameter,
+                combination=tuple(float(value) for value in str(item.value).split(",")),
+                rise=self.rise(item.key, reference),
+                total=item.total,
+            )
+            for item in self._entries.values()
+            if item.parameter
+        )
 
     def put(
         self,

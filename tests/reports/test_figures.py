@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from hwmodel.errors import ConfigError
 from reports import plot_breakdown, plot_layers, plot_pareto, save_figure
-from reports.figures.files import figure_bytes
+from reports.figures.files import FALLBACKS, figure_bytes
+from reports.figures.pareto import TEST_SHIFT
 from search.front.results import Result
 from workloads.training import Accuracy
 
@@ -83,7 +84,7 @@ def test_pareto_shows_float_and_test_accuracy() -> None:
     ax = plot_pareto(frame)
     labels = ax.get_legend_handles_labels()[1]
     assert "float, 97.00 %" in labels
-    assert "front on the test split, 95 %" in labels
+    assert "front on the test split (drawn to the right), 95 %" in labels
 
 
 def test_pareto_draws_uniform_bits_beside_the_front() -> None:
@@ -98,10 +99,26 @@ def test_pareto_draws_uniform_bits_beside_the_front() -> None:
     frame.loc[uniform | frame["front"], ["test_accuracy", "test_low", "test_high"]] = (0.91, 0.9, 0.93)
     bars = {box.get_label(): box for box in plot_pareto(frame).containers}
     drawn = {label: box.lines[0].get_xydata().tolist() for label, box in bars.items()}
+    shift = TEST_SHIFT * (4.0 - 2.0)
     assert drawn == {
-        "front on the test split, 95 %": [[2.0, 91.0], [4.0, 91.0]],
-        "uniform bits on the test split, 95 %": [[4.0, 91.0], [8.0, 91.0]],
+        "front, validation, 95 %": [[2.0, 90.0], [4.0, 95.0]],
+        "front on the test split (drawn to the right), 95 %": [[2.0 + shift, 91.0], [4.0 + shift, 91.0]],
+        "uniform bits on the test split, 95 %": [[4.0 + shift, 91.0], [8.0 + shift, 91.0]],
     }
+
+
+def test_members_of_a_front_over_more_objectives_are_ringed_and_the_projection_is_dashed() -> None:
+    """The second member is dominated in these two axes: it costs more and scores less, but is faster."""
+    from reports.run.folder import read_candidates
+
+    frame = read_candidates(make_results())
+    frame["front"] = frame["stage"] == "qat"
+    ax = plot_pareto(frame)
+    ringed = next(box for box in ax.containers if box.get_label() == "front, validation, 95 %").lines[0]
+    assert ringed.get_xydata().tolist() == [[2.0, 90.0], [4.0, 95.0], [8.0, 92.5]]
+    steps = next(line for line in ax.lines if line.get_label() == "best in these two axes (projection)")
+    assert steps.get_xydata().tolist() == [[2.0, 90.0], [4.0, 95.0]]
+    assert steps.get_linestyle() == "--"
 
 
 def test_an_unknown_axis_is_answered_with_the_nearest() -> None:
@@ -112,10 +129,14 @@ def test_an_unknown_axis_is_answered_with_the_nearest() -> None:
 def test_candidates_far_below_are_cut_off_and_said() -> None:
     chance = Result(number=5, stage="ptq", key="bad", correct=10, total=200, costs={"avg_w_bits": 2.0})
     ax = plot_pareto([*make_results(), chance])
-    floor = ax.get_ylim()[0]
+    floor, (left, right) = ax.get_ylim()[0], ax.get_xlim()
     assert 5.0 < floor < 90.0  # 5 % is out, the lowest point of the front is in
-    below = sum(100 * result.accuracy < floor for result in [*make_results(), chance])
-    assert any(text.get_text().startswith(f"{below} candidate") for text in ax.texts)
+    assert left < 2.0 and 4.0 < right < 8.0  # 8 bits are right of the front
+    outside = sum(
+        100 * result.accuracy < floor or not left <= result.costs["avg_w_bits"] <= right
+        for result in [*make_results(), chance]
+    )
+    assert any(text.get_text().startswith(f"{outside} candidates outside") for text in ax.texts)
 
 
 def test_layers_draws_bits_and_bits_times_density() -> None:
@@ -143,9 +164,21 @@ def test_breakdown_stacks_the_levels_of_each_layer() -> None:
 def test_any_name_is_plain_text() -> None:
     ax = plot_layers(layer_frame(2))
     label = ax.get_yticklabels()[0]
-    assert NASTY.endswith(label.get_text().removeprefix("…"))
+    assert label.get_text() == NASTY[:19] + "…" + NASTY[-18:]
     assert not label.get_parse_math()
     assert "<script" not in figure_bytes(ax, "svg").decode()
+
+
+def test_characters_that_the_usual_font_lacks_are_drawn_by_another() -> None:
+    from matplotlib.font_manager import fontManager
+
+    if not set(FALLBACKS) & set(fontManager.get_font_names()):
+        pytest.skip(f"needs one of the fonts {', '.join(FALLBACKS)}")
+    frame = layer_frame(2)
+    frame.loc[0, "layer"] = "卷积层.conv"
+    ax = plot_layers(frame)
+    assert figure_bytes(ax).startswith(b"\x89PNG")  # a warning would be an error here
+    assert ax.get_yticklabels()[0].get_text() == "卷积层.conv"
 
 
 def test_files_are_whole_and_of_the_right_kind(tmp_path: Path) -> None:
