@@ -23,7 +23,8 @@ def study_html(study: Study) -> str:
     believed = study.beliefs()
     notes = [f"{len(front) - MAX_ROWS} more of the front are not shown."] if len(front) > MAX_ROWS else []
     if believed:
-        notes.append("The front is over believed accuracies (docs/proposing.md); the accuracies here are measured.")
+        page = "docs/explain/proposing.md"
+        notes.append(f"The front is over believed accuracies ({page}); the accuracies here are measured.")
     headers = ["#", "<Stage", "<From", "Accuracy", "95 %", *(cost.label for cost in costs)]
     rows = [_cells(result, costs) for result in front[:MAX_ROWS]]
     chips = ", ".join(chip.name for chip in study.accelerators) or "no accelerator"
