@@ -15,7 +15,6 @@ from tests.docs.running import PageRun, commands, matches, read_as_file
 NOT_RUN = {
     "README.md": 3,
     "docs/architecture.md": 1,
-    "docs/explain/compare.md": 1,
     "docs/explain/export.md": 2,
     "docs/explain/onnx.md": 1,
     "docs/explain/quantizers.md": 1,
