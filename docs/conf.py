@@ -34,9 +34,14 @@ nitpicky = False
 def as_rst(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Docstrings are plain text with code between backticks: nothing else in them is markup.
 
+    An entry of several names (`a, b: text`) becomes one of each, which napoleon knows.
+
     Source of the event: sphinx.ext.autodoc, `autodoc-process-docstring`; it runs before napoleon's.
     """
-    parts = re.split(r"(`+[^`]+`+)", "\n".join(lines))
+    entry = re.compile(r"^    ((?:\w+, )+\w+)(:.*(?:\n {8}.*)*)", re.MULTILINE)
+    each = "\n".join(lines)
+    each = entry.sub(lambda m: "\n".join(f"    {name}{m[2]}" for name in m[1].split(", ")), each)
+    parts = re.split(r"(`+[^`]+`+)", each)
     parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
     ends = ["\\ " if after[:1].isalnum() else "" for after in parts[2::2]]  # RST wants no letter right behind code
     parts[1::2] = [f"``{part.strip('`')}``{end}" for part, end in zip(parts[1::2], ends, strict=True)]
