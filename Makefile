@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: install demo test extras lint check bench clean
+.PHONY: install demo test docs extras lint check bench clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,13 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
+
+# The site of the documentation, in docs/_build/html; a warning is an error. It needs no network once it is installed.
+docs: install
+	$(BIN)/python -c 'import furo, myst_parser, sphinx' 2>/dev/null || \
+	  $(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	@echo "The documentation is at $(abspath docs/_build/html)/index.html"
 
 # transformers, timm, Ray and psycopg may move the versions of other packages, so they have an environment of their
 # own. It reads the packages of the first one, and those that are newer here come first. timm's dependencies are there.
@@ -56,4 +63,4 @@ bench: install
 	for file in $(filter-out benchmarks/fidelity.py benchmarks/pretrained.py benchmarks/provenance.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(EXTRAS) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) runs build docs/_build docs/reference/_generated dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

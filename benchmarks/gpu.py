@@ -26,7 +26,7 @@ import torch
 from benchmarks.replays import gemm
 from benchmarks.replays.figures import figures_path
 from hwmodel.price.fit import predict_seconds
-from workloads.calibrate import calibrate
+from workloads.calibrate import calibrate_device
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
 NOT_MEASURED = "not measured"
@@ -49,7 +49,7 @@ def a100(path: Path) -> Any:
 
 def calibration(device: str, count: int, seed: int) -> Any:
     start = time.perf_counter()
-    result = calibrate(device, count=count, seed=seed)
+    result = calibrate_device(device, count=count, seed=seed)
     seconds = time.perf_counter() - start
     groups: dict[str, list[float]] = defaultdict(list)
     for sample in result.held_out:

@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         print(f"stored in {store('search', data).name}")
         drawn = [row for row in rows if (row["table"], row["objective"]) in DRAWN]
-        print(f"drawn in {save_figure(draw(drawn), FIGURE).name}")
+        print(f"drawn in {save_figure(FIGURE, draw(drawn)).name}")
     return 0
 
 

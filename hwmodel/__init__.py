@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
     from hwmodel.chip.loader import list_accelerators, load_accelerator
     from hwmodel.chip.sweep.designs import Design, Designs, load_designs
+    from hwmodel.chip.writing import write_accelerator
     from hwmodel.cost import evaluate, find_mapping
     from hwmodel.errors import HwModelError
     from hwmodel.nest.access import OperandAccess, count_accesses
@@ -28,19 +29,30 @@ if TYPE_CHECKING:
     from hwmodel.network.graph import LayerGraph, Port, Tensor, Uncounted, VectorOp
     from hwmodel.network.layer import Bits, Density, Dims, Layer
     from hwmodel.price.results import LayerCost, NetworkCost
+    from hwmodel.show.beside import compare_costs
     from hwmodel.table import CostTable, Totals
 
 __all__ = [
     "Accelerator", "AttentionSummary", "Bits", "Block", "Choice", "CostTable", "Density", "Design", "Designs",
     "Dims", "HwModelError", "Layer", "LayerCost", "LayerGraph", "LevelMapping", "LiveTensor", "Loop", "Mapping",
     "NetworkCost", "OperandAccess", "Port", "Tensor", "Totals", "Uncounted", "VectorOp", "Weight",
-    "attention_summary", "count_accesses", "evaluate", "find_mapping", "list_accelerators", "live_tensors",
-    "load_accelerator", "load_designs", "repeated_blocks", "stored_weights",
+    "attention_summary", "compare_costs", "count_accesses", "evaluate", "find_mapping", "list_accelerators",
+    "live_tensors", "load_accelerator", "load_designs", "repeated_blocks", "stored_weights", "write_accelerator",
 ]  # fmt: skip
+
+
+#: One place for the release, which the installed package is made of.
+__version__ = "0.2.0"
 
 keep_old_paths()
 shown_by(
-    {"LayerGraph": ("hwmodel.show.notebook", "graph_html"), "NetworkCost": ("hwmodel.show.notebook", "cost_html")}
+    {
+        "LayerGraph": ("hwmodel.show.notebook", "graph_html"),
+        "NetworkCost": ("hwmodel.show.notebook", "cost_html"),
+        "Accelerator": ("hwmodel.show.values", "accelerator_html"),
+        "Mapping": ("hwmodel.show.values", "mapping_html"),
+        "LayerCost": ("hwmodel.show.values", "layer_cost_html"),
+    }
 )
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -57,8 +69,10 @@ __getattr__, __dir__ = lazy_exports(
         "network.layer": ("Bits", "Density", "Dims", "Layer"),
         "chip.loader": ("list_accelerators", "load_accelerator"),
         "chip.sweep.designs": ("Design", "Designs", "load_designs"),
+        "chip.writing": ("write_accelerator",),
         "nest.mapping": ("LevelMapping", "Loop", "Mapping"),
         "price.results": ("LayerCost", "NetworkCost"),
+        "show.beside": ("compare_costs",),
         "table": ("CostTable", "Totals"),
     },
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as MappingType
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from typing import Protocol
@@ -224,6 +225,30 @@ def _notes(task: Task) -> tuple[str, ...]:
     return tuple(notes)
 
 
+@dataclass
+class _Told:
+    """Layers that have a price: each is told once, however often it is priced in other situations."""
+
+    total: int
+    progress: Callable[[int, int], object] | None
+    known: set[str] = field(default_factory=set)
+
+    def priced(self, situation: Situation) -> None:
+        if self.progress is not None and situation.layer.name not in self.known:
+            self.known.add(situation.layer.name)
+            self.progress(len(self.known), self.total)
+
+    def after(self, price: Callable[[Situation], Price]) -> Callable[[Situation], Price]:
+        """The function, which tells when it is done."""
+
+        def priced(situation: Situation) -> Price:
+            found = price(situation)
+            self.priced(situation)
+            return found
+
+        return priced
+
+
 def evaluate(
     graph: LayerGraph | Layer,
     accelerator: Accelerator,
@@ -232,6 +257,7 @@ def evaluate(
     *,
     strict_bits: bool = False,
     fuse: bool = True,
+    progress: Callable[[int, int], object] | None = None,
 ) -> NetworkCost:
     """Cost of a network, layer by layer, each with its best mapping.
 
@@ -247,6 +273,7 @@ def evaluate(
             kernel where the chip's library has that; else each operation reads and writes memory. On chips with a
             memory where tensors stay, convolutions may run in stripes with those behind them
             (`hwmodel.place.groups`).
+        progress: is told (layers that have a price, layers) as they get their first one.
 
     Raises:
         PrecisionError: `strict_bits`, and it has none for the widths of some layer.
@@ -261,13 +288,15 @@ def evaluate(
     if strict_bits:
         check_bits(graph.layers, accelerator)
     plan = Plan.of(graph, accelerator, fuse=fuse, stay=not alone)
-    placed = place_network(plan, accelerator, optimize, partial(price_situation, accelerator, optimize))
+    told = _Told(len(plan.layers), progress)
+    placed = place_network(plan, accelerator, optimize, told.after(partial(price_situation, accelerator, optimize)))
     vectors = vector_costs(plan, accelerator, placed)
-    costs = tuple(
-        situation_cost(item, accelerator, optimize, vectors.get(n)) for n, item in enumerate(placed.situations)
-    )
+    costs = []
+    for n, item in enumerate(placed.situations):
+        costs.append(situation_cost(item, accelerator, optimize, vectors.get(n)))
+        told.priced(item)
     return NetworkCost(
-        layers=costs,
+        layers=tuple(costs),
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
         activation_bits=float(placed.peak_bits(plan)),

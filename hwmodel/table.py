@@ -60,7 +60,7 @@ class CostTable:
     Build it with `CostTable.build`. Modules without choices (matmuls of two activations that no
     configuration names) stay as the graph annotates them. What a layer costs between its neighbours (the width and
     the place of its input and output, and the room that is left) is priced when the first candidate needs it
-    (Lemmas 19 and 20 of docs/mapper.md).
+    (Lemmas 19 and 20 of docs/explain/mapper.md).
 
     Attributes:
         modules: those that have choices, in order of first appearance.

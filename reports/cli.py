@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hwmodel import __version__
 from reports.commands import (
+    comparing,
     compression,
     doctor,
     exploring,
@@ -50,9 +52,7 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
-
-        typer.echo(f"hwmodel {version('hwmodel')}")
+        typer.echo(f"hwmodel {__version__}")
         raise typer.Exit()
 
 
@@ -73,6 +73,7 @@ app.command("search", cls=OnceCommand)(study.search)
 app.command("resume", cls=OnceCommand)(study.resume)
 app.command("report", cls=OnceCommand)(study.report)
 app.command("pick", cls=OnceCommand)(study.pick)
+app.command("compare", cls=OnceCommand)(comparing.compare)
 app.command("explore", cls=QuickCommand)(exploring.explore)
 app.command("export", cls=OnceCommand)(compression.export)
 app.command("diff", cls=OnceCommand)(compression.diff)

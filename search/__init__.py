@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwmodel.lazy import lazy_exports
+from hwmodel.shown import shown_by
 
 if TYPE_CHECKING:
     from search.codesign.explore import Exploration, explore_run
-    from search.finetuning import FinetuneResult, finetune_job
+    from search.finetuning import FinetuneResult, finetune_job, load_best
     from search.front.objective import OBJECTIVES, Objective
     from search.front.pareto import hypervolume, knee, non_dominated, pareto_front
     from search.front.picking import pick
@@ -44,6 +45,7 @@ __all__ = [
     "finetune_job",
     "hypervolume",
     "knee",
+    "load_best",
     "non_dominated",
     "pareto_front",
     "parse_spec",
@@ -56,11 +58,12 @@ __all__ = [
     "run_job",
 ]
 
+shown_by({"Study": ("search.show.notebook", "study_html")})
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "codesign.explore": ("Exploration", "explore_run"),
-        "finetuning": ("FinetuneResult", "finetune_job"),
+        "finetuning": ("FinetuneResult", "finetune_job", "load_best"),
         "groups": ("Group", "Parameter"),
         "job": ("JobResult", "pick_job", "resume_job", "run_job"),
         "ledger": ("RunLockedError", "read_results"),

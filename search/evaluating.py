@@ -50,14 +50,17 @@ ORDINARY = Ways()
 
 @runtime_checkable
 class PtqEvaluator(Protocol):
-    """Scores a configuration without training: an `Accuracy` (`.correct`, `.total`) or a fraction."""
+    """Scores a configuration without training: (accuracy, module), or the accuracy alone.
+
+    An accuracy has `.correct` and `.total`, as `Accuracy` has, or is a fraction.
+    """
 
     def ptq(self, config: CompressionConfig, /) -> Any: ...
 
 
 @runtime_checkable
 class QatEvaluator(Protocol):
-    """Scores a configuration after finetuning: (accuracy, module), or the accuracy alone."""
+    """Scores a configuration after finetuning: the same answers as of `ptq`; a module that is given is kept."""
 
     def qat(self, config: CompressionConfig, seed: int, /) -> Any: ...
 

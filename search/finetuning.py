@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.deprecated import old_keywords
 from hwmodel.errors import ConfigError
 from search.choosing import refuse_unfinished
 from search.front.results import Result
 from search.observer import Observer, as_observer
+from search.outputs import BEST
 from workloads import compress, load_data, load_model, training
 from workloads.compress.config_file import ConfigFile, MadeWith, check_model, read_config
 from workloads.training.accuracy import Accuracy
 from workloads.training.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from workloads.training import EpochRecord, TrainResult
 
 
@@ -90,6 +94,25 @@ def rebuild(config_path: str | Path, checkpoint: str | Path | None = None) -> Re
     return Rebuilt(file=file, model=model, compressed=compressed, data=data)
 
 
+def load_best(path: str | Path, checkpoint: str | Path | None = None) -> nn.Module:
+    """The compressed model that a search picked, with its weights, in eval mode: ready to run, train or export.
+
+    Args:
+        path: of a run, or of its `best.yaml` (or another configuration that says how it was made).
+        checkpoint: its weights; None takes those that the file names, beside it.
+
+    Raises:
+        ConfigError: the file does not say how it was made, is of another model, or a file is missing or no
+            `.safetensors`.
+
+    Example:
+        >>> model = load_best("runs/demo")  # doctest: +SKIP
+    """
+    found = Path(path)
+    compressed: nn.Module = rebuild(found / BEST if found.is_dir() else found, checkpoint).compressed
+    return compressed
+
+
 def model_of(file: ConfigFile, path: str | Path) -> Any:
     """The float model of a file, with initial weights; None where the file does not name one.
 
@@ -100,6 +123,7 @@ def model_of(file: ConfigFile, path: str | Path) -> Any:
     return None if made is None else load_model(made.name, **made.options)
 
 
+@old_keywords(observer="progress")
 def finetune_job(
     config_path: str | Path,
     checkpoint: str | Path | None = None,
@@ -111,7 +135,7 @@ def finetune_job(
     checkpoint_every: int | None = None,
     resume: bool = False,
     device: str | None = None,
-    observer: Observer | Callable[[Result], object] | None = None,
+    progress: Observer | Callable[[Result], object] | None = None,
 ) -> FinetuneResult:
     """Train the configuration of a file further.
 
@@ -126,13 +150,13 @@ def finetune_job(
             resumed; None writes none.
         resume: go on from that state, with its settings; `changes` may then extend `epochs` only.
         device: None is CUDA where there is one, else the CPU.
-        observer: its `batch_done` is called after each step, `epoch_done` and `step` after each epoch.
+        progress: an `Observer`: `batch_done` is called after each step, `epoch_done` and `step` after each epoch.
 
     Raises:
         ConfigError: the file does not say how it was made, is of another model, or a file is missing or no
             `.safetensors`.
     """
-    path, watch = Path(config_path), as_observer(observer)
+    path, watch = Path(config_path), as_observer(progress)
     target = path.parent / "finetuned.safetensors" if output is None else Path(output)
     if target.suffix != ".safetensors":
         raise ConfigError(f"{target}: must end in .safetensors.")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwmodel.deprecated import old_keywords
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from hwmodel.nest.task import Task
@@ -78,11 +79,12 @@ class JobResult:
     wall_s: float
 
 
+@old_keywords(observer="progress")
 def run_job(
     spec: SearchSpec | str | Path,
     folder: str | Path | None = None,
     *,
-    observer: Observer | Callable[[Result], object] | None = None,
+    progress: Observer | Callable[[Result], object] | None = None,
     device: str | None = None,
     extend: bool = False,
     command: str = "",
@@ -95,7 +97,7 @@ def run_job(
     Args:
         spec: a specification, or its file.
         folder: of the run; None is `runs/NAME` beside the caller.
-        observer: is told what happens; the job itself never prints.
+        progress: an `Observer`, or a function of each new `Result`; the job itself never prints.
         device: None is CUDA where there is one, else the CPU.
         extend: the space may contain the one that the folder was made with.
         command: that started the job, for the record.
@@ -109,7 +111,7 @@ def run_job(
     start = time.perf_counter()
     spec = spec if isinstance(spec, SearchSpec) else read_spec(spec)
     run = Path("runs") / spec.name if folder is None else Path(folder)
-    watch = as_observer(observer)
+    watch = as_observer(progress)
     materials = Materials(spec=spec, folder=run, observer=watch, device=device)
     with stopping(run):
         outputs, late = _run(materials, watch, extend=extend, command=command, engine=engine)
@@ -158,10 +160,11 @@ def _hands(engine: Engine | None, materials: Materials) -> Executor:
     return engine.executor(materials.factory(), device=materials.device, timeout_s=limit_s)
 
 
+@old_keywords(observer="progress")
 def resume_job(
     folder: str | Path,
     *,
-    observer: Observer | Callable[[Result], object] | None = None,
+    progress: Observer | Callable[[Result], object] | None = None,
     device: str | None = None,
     rebuild: bool = False,
     engine: Engine | None = None,
@@ -169,7 +172,7 @@ def resume_job(
     """Go on with the run in a folder, as it was specified.
 
     Args:
-        folder, observer, device, engine: as for `run_job`.
+        folder, progress, device, engine: as for `run_job`.
         rebuild: first write a lost or damaged ledger again from `study.db`.
 
     Raises:
@@ -180,8 +183,8 @@ def resume_job(
     if rebuild:
         with stopping(folder):
             kept = rebuild_ledger(folder)
-        as_observer(observer).message(f"{folder}: the ledger holds {kept} results.")
-    return run_job(spec, folder, observer=observer, device=device, engine=engine)
+        as_observer(progress).message(f"{folder}: the ledger holds {kept} results.")
+    return run_job(spec, folder, progress=progress, device=device, engine=engine)
 
 
 def pick_job(folder: str | Path, rule: Rule, *, design: int | None = None, device: str | None = None) -> Result:

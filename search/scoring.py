@@ -183,7 +183,7 @@ class Evaluator:
             return lambda: _with_hits(target.ptq_hits(config, is_enough))
         if stage == "ptq":
             call: Any = target.ptq if isinstance(target, PtqEvaluator) else target
-            return lambda: Outcome(accuracy=to_accuracy(call(config)))
+            return lambda: replace(_with_model(call(config)), model=None)
         if ways.share < 1:
             if not isinstance(target, ShortEvaluator):
                 raise ConfigError("rungs: evaluate has no .qat_short(config, seed, share, start). Use no rungs.")

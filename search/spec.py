@@ -53,7 +53,7 @@ class BudgetSpec(Schema):
         trials: candidates scored without training.
         qat: candidates finetuned.
         seed: of every proposal, initial weight and training.
-        sampler: who proposes: front (docs/proposing.md), or one of Optuna's: tpe, nsga2, random, gp.
+        sampler: who proposes: front (docs/explain/proposing.md), or one of Optuna's: tpe, nsga2, random, gp.
         test_seeds: finetunings per candidate of the final front, the search's own among them.
         pick: which candidate becomes `best.yaml`.
         design: number of the design that it is picked on, where the chip file has ranges; None is any.
@@ -129,7 +129,12 @@ class BudgetSpec(Schema):
 
 
 class TrainingSpec(Schema):
-    """Changes to the settings of the two trainings, by the names of `TrainSettings`."""
+    """Changes to the settings of the two trainings, by the names of `TrainSettings`.
+
+    Attributes:
+        float: of the float model, where no checkpoint is given.
+        qat: of every finetuning.
+    """
 
     float: dict[str, Any] = Field(default_factory=dict)
     qat: dict[str, Any] = Field(default_factory=dict)

@@ -11,6 +11,7 @@ from hwmodel import CostTable
 from hwmodel.chip.sweep.designs import Designs
 from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.network.graph import LayerGraph
+from hwmodel.shown import Shown
 from search.checkpoints import Save
 from search.codesign.front import OnDesign, design_front, front_of_study
 from search.designs.chips import as_accelerators, check_priced, examples_of
@@ -35,6 +36,7 @@ from search.rungs.fidelities import Fidelities, RungReport, read_rungs
 from search.rungs.setup import StudySetup, check_setup, record_of, settle_manifest, settle_width
 from search.runner import Runner
 from search.scoring import Evaluator
+from search.show.plots import StudyPlots
 from search.space import Point, Space
 from workloads.compress.config import CompressionConfig
 
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from hwmodel.chip.accelerator import Accelerator
 
 
-class Study:
+class Study(Shown, StudyPlots):
     """Candidates of a space, scored at two fidelities and kept in a run folder. Use `create_or_resume`.
 
     The folder holds `ledger.jsonl` (every result; the truth), `study.json` (what the run was made with),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwmodel.shown import shown_by
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -21,6 +23,10 @@ __all__ = [
     "data_names", "decode_workloads", "load_data", "load_model", "load_model_with_input",
     "measure_activation_density", "model_names", "trace", "trace_onnx",
 ]  # fmt: skip
+
+shown_by(
+    {"CompressionConfig": ("workloads.notebook", "config_html"), "Dataset": ("workloads.notebook", "data_html")}
+)
 
 
 def trace(model: nn.Module, *args: Any, **kwargs: Any) -> LayerGraph:

@@ -116,7 +116,7 @@ def _fill(table: Table, scorer: Scorer, path: Path) -> None:
     """Every score that is missing: all without training, then all of the first seed, then of the next."""
     saver = _Saver(table, path)
     for row in np.flatnonzero(table.ptq == MISSING).tolist():
-        table.ptq[row] = scorer.ptq(table.configs[row]).correct
+        table.ptq[row] = scorer.ptq(table.configs[row]).accuracy.correct
         saver.step("without training")
     todo = [(row, seed) for seed, row in np.argwhere(table.qat.T == MISSING).tolist()]
     for start in range(0, len(todo), TOGETHER):

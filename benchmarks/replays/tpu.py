@@ -6,7 +6,7 @@ pixels) as equal 3x3 convolutions. CNN1 is left out: the paper does not describe
 are the chip's own, 8 bit.
 
 The model prices matrix layers only; activations stay in the unified buffer. The table's `non_matrix_pct` and
-`raw_stalls_pct` are cycles that it does not know; see docs/silicon.md.
+`raw_stalls_pct` are cycles that it does not know; see docs/explain/silicon.md.
 """
 
 from __future__ import annotations

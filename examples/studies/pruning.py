@@ -16,8 +16,7 @@ from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import GREY, new_panels
 from workloads import load_model
 from workloads.compress import load_weights
-from workloads.compress.pruning import OneShot, Stepwise
-from workloads.rewrite import count
+from workloads.compress.pruning import OneShot, Stepwise, model_size
 from workloads.training import MagnitudePruner, TrainSettings, finetune, measure_accuracy
 
 NEEDS = ("cifar10", "resnet20_cifar10.npz")
@@ -52,7 +51,7 @@ def main(study: Experiment) -> None:
         ).history
         alive = sum(int(parameter.count_nonzero()) for parameter in model.parameters())
         return {
-            "parameters": alive, "remaining": alive / count(model, data.example()).parameters,
+            "parameters": alive, "remaining": alive / model_size(model, data.example()).parameters,
             "test": measure_accuracy(model, data.test, study.device, memory_format=settings.memory_format),
             "epochs": [{"epoch": record.epoch, "validation": record.validation} for record in history],
         }  # fmt: skip

@@ -16,7 +16,8 @@ from torch import nn
 from reports import plot_bars
 from reports.experiments import FAST, Experiment, run
 from reports.figures.theme import new_panels
-from workloads.rewrite import SeparableConv2d, count, to_grouped, to_separable
+from workloads.compress.pruning import model_size
+from workloads.rewrite import SeparableConv2d, to_grouped, to_separable
 from workloads.training import TrainSettings, finetune, measure_accuracy
 
 NEEDS = ("cifar10",)
@@ -60,7 +61,7 @@ def layers(repeats: int) -> list[dict[str, Any]]:
         if name != "standard":
             layer.load_state_dict(made["groups"].state_dict())
         theory = C * K * 9 if name == "standard" else C * (9 + K)
-        size, times = count(layer, x[:1]), []
+        size, times = model_size(layer, x[:1]), []
         for _ in range(repeats):
             start = time.perf_counter()
             with torch.inference_mode():
@@ -81,7 +82,7 @@ def main(study: Experiment) -> None:
     def trained(kind: str, width: int, settings: TrainSettings) -> dict[str, Any]:
         model = network(kind, width, study.seed)
         finetune(model, data.train, settings, device=study.device)
-        size = count(model, data.example())
+        size = model_size(model, data.example())
         return {"kind": kind, "width": width, "parameters": size.parameters, "mb": size.parameters * 4 / 1e6,
                 "macs": size.macs, "test": measure_accuracy(model, data.test, study.device)}  # fmt: skip
 

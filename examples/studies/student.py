@@ -15,7 +15,8 @@ from reports import plot_lines
 from reports.experiments import FAST, Experiment, run
 from workloads import load_model
 from workloads.compress import load_compressed, load_weights, save_compressed
-from workloads.rewrite import SeparableConv2d, count
+from workloads.compress.pruning import model_size
+from workloads.rewrite import SeparableConv2d
 from workloads.training import TrainSettings, finetune, measure_accuracy, pretrain
 
 NEEDS = ("cifar10", "resnet56_cifar10.npz")
@@ -58,7 +59,7 @@ def main(study: Experiment) -> None:
         small = student(study.seed)
         load_compressed(file, small)
         return {
-            "network": f"student, teacher: {by}", "parameters": count(model, data.example()).parameters,
+            "network": f"student, teacher: {by}", "parameters": model_size(model, data.example()).parameters,
             "mb": file.stat().st_size / 1e6,
             "test_float": measure_accuracy(model, data.test, study.device),
             "test": measure_accuracy(small, data.test, study.device),
@@ -67,7 +68,7 @@ def main(study: Experiment) -> None:
     def alone(name: str) -> dict[str, Any]:
         model = (scratch_teacher if name == "scratch ResNet-20" else better_teacher)()
         accuracy = measure_accuracy(model, data.test, study.device)
-        size = count(model, data.example()).parameters
+        size = model_size(model, data.example()).parameters
         return {"network": name, "parameters": size, "mb": size * 4 / 1e6, "test_float": accuracy, "test": accuracy}
 
     rows = [study.once(alone, name=name) for name in teachers if name != "none"]

@@ -7,6 +7,7 @@ stage, the head alone, and adapters of low rank. What is frozen keeps its norm s
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +18,9 @@ from reports.experiments import Experiment, run
 from reports.figures.theme import new_panels
 from workloads import load_model
 from workloads.compress import load_weights
-from workloads.rewrite import add_lora, count, freeze, new_head
-from workloads.training import TrainSettings, finetune, measure_accuracy
+from workloads.compress.pruning import model_size
+from workloads.rewrite import add_lora, freeze, new_head
+from workloads.training import DivergedError, TrainSettings, finetune, measure_accuracy
 
 NEEDS = ("mnist", "resnet20_cifar10.npz")
 RATES = (0.01, 0.1)
@@ -50,15 +52,17 @@ def main(study: Experiment) -> None:
     }
 
     def adapted(method: str, rates: list[float], settings: TrainSettings) -> dict[str, Any]:
-        """The rate with the best last epoch; only its network is tested."""
+        """The rate with the best last epoch; only its network is tested. A rate that diverges is no candidate."""
         runs: list[Any] = []
         for rate in rates:
             model, how = methods[method](), replace(settings, lr=rate)
-            result = finetune(model, data.train, how, validation=data.validation, device=study.device)
-            runs.append((result, rate, model))
+            with suppress(DivergedError):
+                result = finetune(model, data.train, how, validation=data.validation, device=study.device)
+                runs.append((result, rate, model))
         result, rate, model = max(runs, key=lambda one: one[0].history[-1].validation)
         return {
-            "trainable": count(model, data.example()).trainable, "lr": rate,
+            "trainable": model_size(model, data.example()).trainable, "lr": rate,
+            "diverged": len(rates) - len(runs),
             "validation": result.history[-1].validation, "seconds": round(result.wall_s, 1),
             "test": measure_accuracy(model, data.test, study.device, memory_format=settings.memory_format),
             "epochs": [{"epoch": e.epoch, "loss": e.loss, "validation": e.validation} for e in result.history],

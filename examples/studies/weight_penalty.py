@@ -70,7 +70,7 @@ class Work:
 
 def main(study: Experiment) -> None:
     work = Work(study, study.choose(24, 4))
-    scratch = TrainSettings.from_scratch(epochs=study.choose(20, 1), seed=study.seed, batch_size=128, **FAST)
+    scratch = TrainSettings.from_scratch(epochs=study.choose(16, 1), seed=study.seed, batch_size=128, **FAST)
     short = TrainSettings(
         epochs=1, lr=0.01, weight_decay=5e-4, warmup_epochs=0.1, seed=study.seed, batch_size=128, **FAST
     )

@@ -16,6 +16,7 @@ from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
 from hwmodel.network.layer import Bits, DimName, Operand
+from hwmodel.shown import Shown
 
 Kind = Literal["spatial", "loop_nest", "gpu", "cpu"]
 Dataflow = Literal["free", "row_stationary"]
@@ -180,7 +181,7 @@ _SAID = ("description", "source", "notes", "mac_source", "vector_source")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accelerator:
+class Accelerator(Shown):
     """A target chip.
 
     Attributes:

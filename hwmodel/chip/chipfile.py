@@ -46,13 +46,33 @@ Small = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class _EnergyRow(Schema):
+    """A measured energy.
+
+    Attributes:
+        w, i: widths of the operands.
+        energy: of one MAC at them.
+    """
+
     w: OperandWidth
     i: OperandWidth
     energy: Energy
 
 
 class MacSection(Schema):
-    """The section `mac`."""
+    """The multiplier of a PE, and the adder behind it.
+
+    Attributes:
+        w, i: native widths of weights and inputs.
+        accumulator: width of a partial sum; left out, it follows from the layer.
+        precision: few bits bring nothing (`fixed`), more products at once (`fusion`), fewer cycles (`bit_serial`).
+        brick: of `fusion`: the smallest multiplier.
+        serial: of `bit_serial`: operands that stream bit by bit.
+        energy: of one MAC at the native widths.
+        energies: measured ones at other widths.
+        area: of one PE's arithmetic.
+        leakage: power of the arithmetic of the whole array, whatever it does.
+        source: where the numbers come from.
+    """
 
     w: OperandWidth
     i: OperandWidth
@@ -91,7 +111,16 @@ class MacSection(Schema):
 
 
 class AxisSection(Schema):
-    """One entry of `array`."""
+    """An axis of PEs.
+
+    Attributes:
+        axis: its name.
+        size: PEs along it.
+        dims: loops that may be unrolled along it.
+        fused: narrow widths of `fusion` lengthen it.
+        weight_cells: a weight of b bits takes b + so many places of it.
+        full: loops that must be unrolled along it whole.
+    """
 
     axis: Said
     size: Count
@@ -108,7 +137,31 @@ class AxisSection(Schema):
 
 
 class MemorySection(Schema):
-    """One entry of `memories`."""
+    """A memory, innermost first in the list.
+
+    Attributes:
+        name: unique in the file.
+        level: memories of one level change their tiles together; left out, a level of its own.
+        per: one in every PE (`pe`), or one for all.
+        holds: operands that pass through it; the others bypass it.
+        bypass: those of them that may skip it where a mapping gains from that.
+        resident: operands of a network that may lie here whole: I and O between layers, W between inferences.
+        size: of one instance.
+        read_energy: of a bit that is read.
+        write_energy: of a bit that is written; left out, that of reading.
+        bandwidth: of one port for both directions; left out, never limiting.
+        read_bandwidth, write_bandwidth: of a port for each direction.
+        double_buffered: half of it is filled while the other half is read.
+        compressed: operands whose zeros are not stored here.
+        formats: how they may be stored instead; the smallest is taken.
+        area: per size.
+        leakage: power of one instance, whatever it does.
+        bank: an operand takes whole banks of this size (row stationary only).
+        network: width of the network that fills this memory in every PE (row stationary only).
+        network_energy: of a bit that the network brings into or out of one PE (row stationary only).
+        exclusive: operands that the array cannot compute beside while they move (row stationary only).
+        source: where the numbers come from.
+    """
 
     name: Said
     level: str = ""
@@ -158,11 +211,27 @@ class MemorySection(Schema):
 
 
 class _Operations(Schema):
+    """Operations of one step.
+
+    Attributes:
+        multiplications, additions: how many.
+    """
+
     multiplications: Small
     additions: Small
 
 
 class _LoopNest(Schema):
+    """Bit operations of a sequential loop nest.
+
+    Attributes:
+        conv, linear: operations of one step of a layer of this kind.
+        bias_additions: whether a bias is added never, with the last product, or with all.
+        multiply_energy_per_bit2: of a multiplication, times both widths.
+        add_energy_per_bit: of an addition, times its width.
+        source: where the numbers come from.
+    """
+
     conv: _Operations
     linear: _Operations
     bias_additions: Literal["none", "last", "all"] = "none"
@@ -172,13 +241,48 @@ class _LoopNest(Schema):
 
 
 class _Vector(Schema):
+    """What does the operations without MACs.
+
+    Attributes:
+        lanes: operations per cycle.
+        energy: of one.
+        source: where the numbers come from.
+    """
+
     lanes: Count
     energy: Energy = 0.0
     source: str = ""
 
 
 class ChipFile(Schema):
-    """One file. `sweep` is taken out before (`hwmodel.chip.sweep`): one chip has no ranges."""
+    """One file. `sweep` is taken out before (`hwmodel.chip.sweep`): one chip has no ranges.
+
+    Attributes:
+        name: of the chip.
+        kind: a `spatial` array, a `gpu` or `cpu` with a `roofline`, or a sequential `loop_nest`.
+        description: one line for the list.
+        source: where it comes from.
+        clock: frequency.
+        technology: node, such as 28 nm.
+        mac: the multiplier; not of a GPU or CPU.
+        array: axes of PEs; left out, there is one PE.
+        host_unfolds: convolutions over at most so many channels come unfolded.
+        memories: innermost first; the outermost holds all three operands.
+        diagonal: PEs on a diagonal share inputs; else axes are networks of their own, first outermost.
+        temporal: loops that may run inside a level; left out, all.
+        order: fixed loop order of a level, outer to inner.
+        gating: operands whose zeros save the energy of a MAC.
+        skipping: operands whose zeros save its cycle too.
+        nm: patterns of weights that run at N / M of the cycles.
+        dataflow: `free`, or `row_stationary`, the rules of Eyeriss.
+        clock_power: of the clock network while the array runs (row stationary only).
+        vector: operations without MACs.
+        loop_nest: of the kind of that name.
+        timing: cycles in closed form, of systolic arrays and streamed engines.
+        roofline: of a GPU or CPU.
+        notes: sentences that every cost of this chip carries.
+        sweep: ranges: one file, many chips (accelerators.md).
+    """
 
     name: Said
     kind: Literal["spatial", "loop_nest", "gpu", "cpu"] = "spatial"

@@ -16,17 +16,30 @@ from pydantic import Field as Constraint
 from hwmodel.chip.fields import Width, quantity
 from hwmodel.chip.yamlfile import Schema
 
-Unit = tuple[Any, Callable[[Any], Any]]
+Written = Callable[[Any], Any]
+Unit = tuple[Any, Written, Written]
 
-#: What a file may write, and how it is written from a value.
-TEXT: Unit = (str, str)
-FLAG: Unit = (bool, bool)
-BITS: Unit = (Width, lambda bits: f"{bits} bit")
-RATE: Unit = (Annotated[float, quantity("mac_rate", positive=True)], lambda rate: f"{rate / 1e9:.6g} GMAC/s")
-TIME: Unit = (Annotated[float, quantity("time")], lambda seconds: f"{seconds * 1e6:.6g} us")
-BANDWIDTH: Unit = (Annotated[float, quantity("bandwidth", positive=True)], lambda rate: f"{rate / 8e9:.6g} GB/s")
-FRACTION: Unit = (Annotated[float, Constraint(gt=0.0, le=1.0)], lambda value: float(f"{value:.6g}"))
-SPEED_UP: Unit = (Annotated[float, Constraint(ge=1.0)], float)
+#: What a file may write, how it is written of a measured value, and how to the last bit.
+TEXT: Unit = (str, str, str)
+FLAG: Unit = (bool, bool, bool)
+BITS: Unit = (Width, lambda bits: f"{bits} bit", lambda bits: f"{bits} bit")
+RATE: Unit = (
+    Annotated[float, quantity("mac_rate", positive=True)],
+    lambda rate: f"{rate / 1e9:.6g} GMAC/s",
+    lambda rate: f"{rate!r} MAC/s",
+)
+TIME: Unit = (
+    Annotated[float, quantity("time")],
+    lambda seconds: f"{seconds * 1e6:.6g} us",
+    lambda seconds: f"{seconds!r} s",
+)
+BANDWIDTH: Unit = (
+    Annotated[float, quantity("bandwidth", positive=True)],
+    lambda rate: f"{rate / 8e9:.6g} GB/s",
+    lambda rate: f"{rate!r} bit/s",
+)
+FRACTION: Unit = (Annotated[float, Constraint(gt=0.0, le=1.0)], lambda value: float(f"{value:.6g}"), float)
+SPEED_UP: Unit = (Annotated[float, Constraint(ge=1.0)], float, float)
 
 
 def _said(key: str, unit: Unit, default: Any = MISSING, *, instead: str = "", measured: bool = True) -> Any:
@@ -85,12 +98,21 @@ class Format:
 
 
 def written(fmt: Format) -> dict[str, Any]:
-    """A measured format as its file says it, key by key."""
+    """A measured format as its file says it, key by key; numbers to six digits."""
+    return _written(fmt, 1)
+
+
+def written_exactly(fmt: Format) -> dict[str, Any]:
+    """A format as a file says it that is read back to the last bit."""
+    return _written(fmt, 2)
+
+
+def _written(fmt: Format, how: int) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for item in _said_fields():
         value, silent = getattr(fmt, item.name), _when_silent(item, vars(fmt))
         if value is not None and (item.metadata["measured"] or value != silent):
-            data[item.metadata["key"]] = item.metadata["unit"][1](value)
+            data[item.metadata["key"]] = item.metadata["unit"][how](value)
     return data
 
 

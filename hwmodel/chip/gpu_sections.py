@@ -22,6 +22,10 @@ class TimingSection(Schema):
 
     `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
     matrix engine with an axis each for OX, K and C, whose passes do not overlap.
+
+    Attributes:
+        kind: of array.
+        dataflow: of `systolic`: which operand stays.
     """
 
     kind: Literal["systolic", "streamed"]
@@ -36,7 +40,25 @@ class TimingSection(Schema):
 
 
 class RooflineSection(Schema):
-    """`roofline:` of the kinds gpu and cpu."""
+    """`roofline:` of the kinds gpu and cpu.
+
+    Attributes:
+        cores: multiprocessors, or cores.
+        native: format of layers without bits.
+        formats: number formats; a layer runs in the narrowest one that has its bits.
+        tiles: output pixels times filters that one core makes at a time.
+        granule: reductions are padded to it.
+        channel_block: channels are stored in blocks of so many.
+        cache: size of the last cache.
+        cache_bandwidth: of the last cache.
+        fill: until the first operands of a tile arrive.
+        launch: of every kernel.
+        wait: of the host, once per network.
+        overlap: a kernel reads while it computes.
+        board_power: at the sustained peak.
+        idle_power: drawn whatever it does.
+        source: where the numbers come from.
+    """
 
     cores: int = Field(ge=1, le=2**31)
     native: str

@@ -8,7 +8,7 @@ FX) are disjoint. So with A = r * s a metric inside the buffer's tile T is at le
 where F_x is what operand x costs without reuse, A_c and U_c are the parts of A and T over the dims that do not
 index c: a line in 1/U_c per pair. Where the buffer's loops leave all of c in place, reuse goes on into the loops of
 DRAM and U_c is that part of the layer's bounds. The exchange of a tile with DRAM is bounded in the same way.
-Proofs: Lemmas 4 to 9 of docs/mapper.md.
+Proofs: Lemmas 4 to 9 of docs/explain/mapper.md.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints, held: Floats) -
     """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M); held: `TileSpace.held`
 
     As inside the tile, one operand gains from the order; I may slide by whichever dim gains most (Lemma 4 of
-    docs/mapper.md).
+    docs/explain/mapper.md).
     """
     factors, b, pace = tile_factors(nest), nest.bounds, nest.pace
     out, f = np.zeros((tiles.shape[0], factors.shape[0])), np.empty(3)
@@ -375,7 +375,7 @@ def bound_tiles(
     shares: Floats,
     most_cycles: float,
 ) -> Floats:
-    """Lower bounds of the score of every buffer tile with its best pair (Lemmas 6 and 7 of docs/mapper.md). (T)
+    """Lower bounds of the score of every buffer tile with its best pair (Lemmas 6 and 7 of the page). (T)
 
     sizes: from `pair_sizes`; shares: (P) of the steps that skipping leaves.
     """

@@ -8,7 +8,7 @@ DRAM. With A = r * s the buffer runs m = T / A iterations per tile and DRAM n = 
     f0 = |register tile| * moves(m, n)      words that one PE exchanges with its parent
     f1 = |buffer tile| * moves(n)           words that the buffer exchanges with DRAM
 
-so one set of coefficients prices them all (Lemma 3 of docs/mapper.md). The counting is that of
+so one set of coefficients prices them all (Lemma 3 of docs/explain/mapper.md). The counting is that of
 `hwmodel.nest.access`.
 
 Numbers are indexed [W, I, O] = [0, 1, 2], levels [PE, buffer, DRAM] = [0, 1, 2], and dims in the order
@@ -49,8 +49,8 @@ INSIDE_PE, INSIDE_BUFFER, OUTER_ALL, OUTER_READS, OUTER_WRITES = range(5)
 RELEVANT = np.array(
     [[dim in layer.RELEVANT[operand] for dim in layer.DIM_NAMES] for operand in layer.OPERANDS], np.int64
 )
-#: Loop orders, outer to inner (Lemma 2 of docs/mapper.md): W-stationary with OX or OY innermost, O-stationary with
-#: FX or FY, I-stationary.
+#: Loop orders, outer to inner (Lemma 2 of docs/explain/mapper.md): W-stationary with OX or OY innermost,
+#: O-stationary with FX or FY, I-stationary.
 ORDERS = np.array(
     [
         [G, K, C, FY, FX, B, OY, OX],

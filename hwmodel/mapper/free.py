@@ -104,7 +104,7 @@ def _wanted(branches: list[_Branch], optimize: Objective) -> _Search:
 def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
     """Energy [pJ], cycles and mapping of the optimum over all branches; None where nothing fits.
 
-    Budgets and ties: Lemmas 10 and 11 of docs/mapper.md.
+    Budgets and ties: Lemmas 10 and 11 of docs/explain/mapper.md.
     """
     ranked = sorted((branch.bound(wanted), n) for n, branch in enumerate(branches))
     ranked = [(bound, n) for bound, n in ranked if bound < math.inf]

@@ -12,7 +12,7 @@ being `largest` at most:
 - O moves in every loop, but where n = k = f = 1: that candidate is priced, and bounded by nothing here.
 
 The rest of the features follows from these as in the count. Rates are at least 0, so that the price of the least
-features is a least price (Lemma 15 of docs/mapper.md).
+features is a least price (Lemma 15 of docs/explain/mapper.md).
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ In the loops below: PE: p of K, q of C, S of FX. Array: R of FY, e of OY, r of C
 then n images, then OX innermost. DRAM: groups, images, strips of e rows, filters, channels innermost.
 
 Source: Chen et al., ISCA 2016, section V (its primitive is a whole row), and Chen et al., JSSC 52(1), 2017,
-sections III and IV. The bank per image is read from table VI, and table III agrees with it (docs/silicon.md).
+sections III and IV. The bank per image is read from table VI, and table III agrees with it
+(docs/explain/silicon.md).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ SLACK = 1e-12
 def busy_cycles(values: Floats, compute: float, num_metrics: int) -> float:
     """A lower bound of the cycles from the first metrics: the busiest port, or the array with what it waits for.
 
-    Lemma 9 of docs/mapper.md.
+    Lemma 9 of docs/explain/mapper.md.
     """
     busiest = compute
     if num_metrics > WAITS:

@@ -1,8 +1,8 @@
 """Mappings found once: layers that are mapped alike share theirs, in memory and on disk.
 
 A mapping for a room of the resident memory is the one for the next larger room where that fits, and else searched
-for: the best of more mappings that fits fewer is the best of these too (Lemma 13 of docs/mapper.md). So it is with
-narrower outputs (Lemma 14).
+for: the best of more mappings that fits fewer is the best of these too (Lemma 13 of docs/explain/mapper.md). So it
+is with narrower outputs (Lemma 14).
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Hierarchy:
     def choices(self, task: Task) -> list[Kept]:
         """What registers and buffer may keep: every subset of the operands that may bypass, left out.
 
-        The buffer keeps no tile of what lies in it whole (Lemma 12 of docs/mapper.md).
+        The buffer keeps no tile of what lies in it whole (Lemma 12 of docs/explain/mapper.md).
         """
         return list(itertools.product(_keeps(self.registers, task), _keeps(self.buffer, task)))
 

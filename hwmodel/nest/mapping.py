@@ -10,6 +10,7 @@ from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.errors import MappingError
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, REDUCTION, RELEVANT, DimName, Dims, Layer, Operand
+from hwmodel.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class LevelMapping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mapping:
+class Mapping(Shown):
     """Loops per level, innermost level first, as the levels of the accelerator."""
 
     levels: tuple[LevelMapping, ...]

@@ -2,8 +2,8 @@
 
 The placement takes a lower bound where there is no price yet, and asks for the prices on the way that is the best
 with that, until it has them all: every other way costs no less than its bounds, and these are no better (Lemma 20
-of docs/mapper.md). At equal scores what is not known goes first, so that the way found in the end is the one that
-would be found if everything had a price. Only for cycles, which add exactly, a bound has a tie of its own.
+of docs/explain/mapper.md). At equal scores what is not known goes first, so that the way found in the end is the
+one that would be found if everything had a price. Only for cycles, which add exactly, a bound has a tie of its own.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ a mask over slots, and a tensor has a slot from its birth to its death. Going th
     close    jumps over the groups that end there, from the states at their begin (`hwmodel.place.stripes`).
 
 States are at most 2^(tensors alive), all are kept, so the result is the optimum over all placements (Lemma 16 of
-docs/mapper.md). Prices of layers in situations come in a table; what it has not yet counts with a lower bound
-(`hwmodel.place.hopes`), and is told where the way that is found needs it.
+docs/explain/mapper.md). Prices of layers in situations come in a table; what it has not yet counts with a lower
+bound (`hwmodel.place.hopes`), and is told where the way that is found needs it.
 Candidates go through the order in blocks, so that every step is one loop over them.
 """
 

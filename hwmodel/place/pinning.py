@@ -9,7 +9,7 @@ of the `UNITS` that the area has, and none at all where all weights fit it toget
 order with a *lane* for every number of units taken so far: a layer moves on in its lane with its weights outside,
 or comes from the lane that has so many units less, with its weights inside. Of two ways into a lane the better one
 goes on, so the result is the optimum over all sets of pinned weights and all placements, for that rounding
-(Lemma 18 of docs/mapper.md).
+(Lemma 18 of docs/explain/mapper.md).
 
 A weight that several layers read is pinned for all of them or for none, before the first step
 (`hwmodel.place.division`). Layers that run in stripes read theirs from outside, or load them for the time of the

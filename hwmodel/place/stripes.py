@@ -3,9 +3,9 @@
 Before the first node of a group every state is remembered (OPEN), after its last node (CLOSE) the group is tried
 from each of them: in every number of stripes, with its output inside or outside, its weights on chip or streamed.
 What it ends in is the state without the tensors that died on the way, and it is kept where it is better than the
-best that ends there layer by layer (Lemma 17 of docs/mapper.md). The tensors that were alive at its begin stay
-allocated until its end, as stripes take turns; line buffers, weights on chip and the output are added to them, and
-tiles get what all of these leave.
+best that ends there layer by layer (Lemma 17 of docs/explain/mapper.md). The tensors that were alive at its begin
+stay allocated until its end, as stripes take turns; line buffers, weights on chip and the output are added to them,
+and tiles get what all of these leave.
 
 A group is tried for a candidate in a state only where its tensors do not fit as they are: where what lies inside at
 its begin and the tensors inside the group that one of its layers reads and writes are together larger than the

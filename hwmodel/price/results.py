@@ -18,6 +18,7 @@ from hwmodel.network.graph import Uncounted
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.names import times
 from hwmodel.network.stored import first_reads
+from hwmodel.plots import CostPlots
 from hwmodel.shown import Shown
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ LEAKAGE = "leakage"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerCost:
+class LayerCost(Shown):
     """Cost of one layer, with the vector operations that work on its output.
 
     Attributes:
@@ -168,7 +169,7 @@ class WeightLoad:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkCost(Shown):
+class NetworkCost(Shown, CostPlots):
     """Costs of the layers of a network; adds up.
 
     Attributes:

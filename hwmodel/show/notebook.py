@@ -1,9 +1,12 @@
-"""Graphs and costs as they show themselves in a notebook: a small HTML table, every name escaped."""
+"""Graphs and costs as they show themselves in a notebook: a small HTML table, every name escaped.
+
+No colour is set, so that tables read in a light and in a dark notebook.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -56,6 +59,37 @@ def outline_html(lines: Sequence[Line], notes: Sequence[tuple[str, str]] = ()) -
     if len(lines) > MAX_LINES:
         texts.insert(0, f"{len(lines) - MAX_LINES} more lines are not shown.")
     return f"<table>{body}</table>" + "".join(f"<div>{escape(safe_name(text))}</div>" for text in texts)
+
+
+def html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
+    """A small HTML table, every cell escaped.
+
+    Args:
+        headers: a leading `<` aligns a column left; numbers stand right.
+        rows: cells as text; of more than `MAX_LINES` the others are counted.
+        notes: lines below the table.
+    """
+    styles = [_LEFT if header.startswith("<") else _RIGHT for header in headers]
+    cells = list(rows)
+    texts = [*notes]
+    if len(cells) > MAX_LINES:
+        texts.insert(0, f"{len(cells) - MAX_LINES} more rows are not shown.")
+    lines = [[_cell("th", text.lstrip("<"), style) for text, style in zip(headers, styles, strict=True)]]
+    lines += [
+        [_cell("td", text, style) for text, style in zip(row, styles, strict=True)] for row in cells[:MAX_LINES]
+    ]
+    body = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
+    return f"<table>{body}</table>" + "".join(map(html_line, texts))
+
+
+def html_line(text: str) -> str:
+    """A line of text, escaped."""
+    return f"<div>{escape(safe_name(text))}</div>"
+
+
+def html_block(text: str) -> str:
+    """Lines of text as they stand, escaped."""
+    return f"<pre>{escape(chr(10).join(map(safe_name, text.splitlines())))}</pre>"
 
 
 def _cells(line: Line, network: Line, is_priced: bool) -> list[str]:

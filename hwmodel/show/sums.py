@@ -60,6 +60,7 @@ class Sums:
         busy_cycles: cycles x utilization: those that the array would need with every PE busy.
         bounds: what bounds the layers -> the cycles of those layers.
         resident: operand -> layers of which it lies in the chip's resident memory.
+        noted: layers whose price has a note.
     """
 
     num_layers: int
@@ -74,6 +75,7 @@ class Sums:
     busy_cycles: float = 0.0
     bounds: Mapping[str, int] = field(default_factory=dict)
     resident: Mapping[Operand, int] = field(default_factory=dict)
+    noted: int = 0
 
     @property
     def params(self) -> int:
@@ -108,6 +110,7 @@ class Sums:
                 operand: self.resident.get(operand, 0) + other.resident.get(operand, 0)
                 for operand in dict.fromkeys([*self.resident, *other.resident])
             },
+            noted=self.noted + other.noted,
         )
 
 
@@ -138,6 +141,7 @@ def layer_sums(layers: Sequence[Layer], costs: Sequence[LayerCost] = ()) -> list
                 busy_cycles=cost.utilization * cost.cycles if cost else 0.0,
                 bounds={cost.bound: cost.cycles} if cost else {},
                 resident=dict.fromkeys(cost.resident, 1) if cost else {},
+                noted=bool(cost and cost.notes),
             )
         )
     return rows

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from reports import jobs
+from reports.commands import completing
 from reports.commands.options import JsonOption, PickOption
 from reports.jobs.formats import FORMATS
 
@@ -20,7 +21,12 @@ CheckpointOption = Annotated[
 def export(
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN|best.yaml", help="Folder of a run, or a configuration.", show_default=False),
+        typer.Argument(
+            metavar="RUN|best.yaml",
+            help="Folder of a run, or a configuration.",
+            show_default=False,
+            autocompletion=completing.configurations,
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -56,8 +62,19 @@ def export(
 
 
 def diff(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A run or a configuration.", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    first: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A",
+            help="A run or a configuration.",
+            show_default=False,
+            autocompletion=completing.configurations,
+        ),
+    ],
+    second: Annotated[
+        Path,
+        typer.Argument(metavar="B", help="Another.", show_default=False, autocompletion=completing.configurations),
+    ],
     json: JsonOption = False,
 ) -> None:
     """Show in which layers two configurations differ."""

@@ -8,12 +8,20 @@ from typing import Annotated
 import typer
 
 from reports import jobs
+from reports.commands import completing
 from reports.commands.options import HardwareOption, JsonOption
 
 
 def explore(
     run: Annotated[
-        Path, typer.Option("--run", metavar="RUN", help="Folder of a finished search.", show_default=False)
+        Path,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="Folder of a finished search.",
+            show_default=False,
+            autocompletion=completing.runs,
+        ),
     ],
     hw: HardwareOption,
     objectives: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from reports import jobs
+from reports.commands import completing
 from reports.commands.options import DeviceOption, JsonOption, PickOption
 
 _PANEL: dict[str, Any] = {
@@ -18,7 +19,13 @@ _PANEL: dict[str, Any] = {
 
 def finetune(
     config: Annotated[
-        Path, typer.Option("--config", metavar="best.yaml|RUN", help="A configuration of `search`, or its run.")
+        Path,
+        typer.Option(
+            "--config",
+            metavar="best.yaml|RUN",
+            help="A configuration of `search`, or its run.",
+            autocompletion=completing.configurations,
+        ),
     ],
     pick: PickOption = None,
     checkpoint: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from reports import jobs
+from reports.commands import completing
 from reports.commands.options import JsonOption
 from reports.terminal.once import OnceCommand
 
@@ -22,7 +23,15 @@ def list_all(json: JsonOption = False) -> None:
 
 @app.command("show", cls=OnceCommand)
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name or a YAML file.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A name or a YAML file.",
+            show_default=False,
+            autocompletion=completing.accelerators,
+        ),
+    ],
     json: JsonOption = False,
 ) -> None:
     """Show one accelerator: its array, its memories, and the source of every number."""

@@ -8,18 +8,31 @@ from typing import Annotated
 import typer
 
 from reports import jobs
+from reports.commands import completing
 from reports.commands.options import DeviceOption, JsonOption, OptionOption
 
 
 def ladder(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name, FILE.py:function or timm:NAME.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A name, FILE.py:function or timm:NAME.",
+            show_default=False,
+            autocompletion=completing.models,
+        ),
     ],
     weights: Annotated[
         Path, typer.Option("--weights", metavar="FILE", help="A checkpoint: .safetensors, .npz, .pt.")
     ],
     data: Annotated[
-        str, typer.Option("--data", metavar="NAME", help="A name, FILE.npz, a folder, FILE.py:function.")
+        str,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="A name, FILE.npz, a folder, FILE.py:function.",
+            autocompletion=completing.data,
+        ),
     ],
     bits: Annotated[str, typer.Option("--bits", metavar="8,4,2", help="Widths of the weights.")] = "8,6,5,4,3,2",
     a_bits: Annotated[

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from reports import jobs
+from reports.commands import completing
 from reports.commands.options import (
     ContextOption,
     CsvOption,
     DepthOption,
     HardwareOption,
     HardwaresOption,
+    HtmlOption,
     InputOption,
     JsonOption,
     MeasureOption,
@@ -80,6 +82,15 @@ def cost(
         Path | None, typer.Option("--config", metavar="best.yaml", help="A configuration file.", show_default=False)
     ] = None,
     optimize: OptimizeOption = "energy",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            help="What several accelerators are compared by: energy, latency or edp; default: as --optimize.",
+            show_default=False,
+            autocompletion=completing.objectives,
+        ),
+    ] = None,
     strict_bits: StrictBitsOption = False,
     no_fuse: NoFuseOption = False,
     input: InputOption = None,
@@ -87,6 +98,7 @@ def cost(
     depth: DepthOption = None,
     unfold: UnfoldOption = False,
     csv: CsvOption = None,
+    html: HtmlOption = None,
     strict: StrictOption = False,
     verbose: VerboseOption = False,
     phase: PhaseOption = None,
@@ -104,6 +116,8 @@ def cost(
         memory=memory,
         config=config,
         optimize=optimize,
+        by=by,
+        html=html,
         strict_bits=strict_bits,
         fuse=not no_fuse,
         input=input,
@@ -127,6 +141,7 @@ def map_layer(
             metavar="LAYER",
             help="MODEL:LAYER, or loop bounds as K=64,C=64,OY=56,OX=56,FY=3,FX=3.",
             show_default=False,
+            autocompletion=completing.layers,
         ),
     ],
     hw: HardwareOption,
@@ -137,7 +152,11 @@ def map_layer(
     compare: Annotated[
         str | None,
         typer.Option(
-            "--compare", metavar="NAME|FILE", help="A second accelerator, side by side.", show_default=False
+            "--compare",
+            metavar="NAME|FILE",
+            help="A second accelerator, side by side.",
+            show_default=False,
+            autocompletion=completing.accelerators,
         ),
     ] = None,
     export: Annotated[
@@ -155,6 +174,7 @@ def map_layer(
         typer.Option("--alone", help="Map a layer of a model alone, its operands outside, not in its network."),
     ] = False,
     no_fuse: NoFuseOption = False,
+    html: HtmlOption = None,
     input: InputOption = None,
     option: OptionOption = None,
     json: JsonOption = False,
@@ -172,6 +192,7 @@ def map_layer(
         strict_bits=strict_bits,
         alone=alone,
         fuse=not no_fuse,
+        html=html,
         input=input,
         option=option,
         json=json,

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from reports.commands import completing
+
 ModelArgument = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A name, FILE.py:function, timm:NAME, hf:CONFIG, or FILE.onnx.", show_default=False
+        metavar="MODEL",
+        help="A name, FILE.py:function, timm:NAME, hf:CONFIG, or FILE.onnx.",
+        show_default=False,
+        autocompletion=completing.models,
     ),
 ]
 HardwareOption = Annotated[
-    str, typer.Option("--hw", metavar="NAME|FILE", help="Accelerator: a name (hwmodel hw list) or a YAML file.")
+    str,
+    typer.Option(
+        "--hw",
+        metavar="NAME|FILE",
+        help="Accelerator: a name (hwmodel hw list) or a YAML file.",
+        autocompletion=completing.accelerators,
+    ),
 ]
 HardwaresOption = Annotated[
     list[str],
@@ -21,6 +33,7 @@ HardwaresOption = Annotated[
         "--hw",
         metavar="NAME|FILE",
         help="Accelerator: a name (hwmodel hw list) or a YAML file. Repeatable: several are shown side by side.",
+        autocompletion=completing.accelerators,
     ),
 ]
 InputOption = Annotated[
@@ -48,6 +61,10 @@ CsvOption = Annotated[
         "--csv", metavar="FILE|-", help="Write one row per layer as CSV; - is stdout.", show_default=False
     ),
 ]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE.html", help="Write a page with figures and tables.", show_default=False),
+]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Name the ops priced as memory only, or free.")
 ]
@@ -65,7 +82,10 @@ ContextOption = Annotated[
 MeasureOption = Annotated[
     str | None,
     typer.Option(
-        "--measure-density", metavar="DATA", help="Measure the density of activations on 64 validation images."
+        "--measure-density",
+        metavar="DATA",
+        help="Measure the density of activations on 64 validation images.",
+        autocompletion=completing.data,
     ),
 ]
 PICK_RULES = "accurate, cheapest, knee, a bound as 'accuracy>=0.95', or the number of a candidate"
@@ -84,4 +104,14 @@ DeviceOption = Annotated[
     str | None,
     typer.Option("--device", help="cuda, cuda:1, cpu, ...; default: CUDA if there is one.", show_default=False),
 ]
-OptimizeOption = Annotated[str, typer.Option("--optimize", help="What mappings minimize: energy, latency or edp.")]
+OptimizeOption = Annotated[
+    str,
+    typer.Option(
+        "--optimize",
+        help="What mappings minimize: energy, latency or edp.",
+        autocompletion=completing.objectives,
+    ),
+]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False, autocompletion=completing.runs)
+]

@@ -14,6 +14,7 @@ from reports.commands.options import (
     JsonOption,
     NoFuseOption,
     PickOption,
+    RunArgument,
     StrictBitsOption,
 )
 
@@ -31,7 +32,6 @@ AddressOption = Annotated[
     str | None,
     typer.Option("--address", metavar="HOST:PORT", help="Of the cluster of ray, or auto.", show_default=False),
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
 
 def search(

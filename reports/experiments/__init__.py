@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from reports.experiments.dominance import dominated
     from reports.experiments.experiment import FAST, Experiment
     from reports.experiments.run import run
 
-__all__ = ["FAST", "Experiment", "run"]
+__all__ = ["FAST", "Experiment", "dominated", "run"]
 
-__getattr__, __dir__ = lazy_exports(__name__, {"experiment": ("FAST", "Experiment"), "run": ("run",)})
+__getattr__, __dir__ = lazy_exports(
+    __name__, {"dominance": ("dominated",), "experiment": ("FAST", "Experiment"), "run": ("run",)}
+)

@@ -15,8 +15,8 @@ from reports.experiments.record import Record, today, versions
 from reports.experiments.steps import Steps
 from reports.figures.files import save_figure
 from reports.figures.rows import flat
+from reports.live.progress import LogObserver, epoch_text
 from reports.terminal.console import say
-from reports.terminal.progress import LogObserver, epoch_text
 from search import Study
 from search.guard.identity import data_hash, place_hash
 from workloads.data.arrays import FILES
@@ -241,7 +241,7 @@ class Experiment:
     def figure(self, ax: Axes, suffix: str = "") -> None:
         """Keep the figure of some axes as NAME.png, or NAME-SUFFIX.png."""
         file = f"{self.name}-{suffix}.png" if suffix else f"{self.name}.png"
-        save_figure(ax, self.folder / file)
+        save_figure(self.folder / file, ax)
         self._figures.append(file)
 
     def finding(self, sentence: str) -> None:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwmodel.deprecated import path_was_not_first
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 
@@ -99,7 +100,8 @@ def _lacking(content: str, text: Text) -> set[str]:
     return {c for c in content if c.isprintable() and not any(font.get_char_index(ord(c)) for font in fonts)}
 
 
-def save_figure(ax: Axes, path: str | Path) -> Path:
+@path_was_not_first("ax", "path")
+def save_figure(path: str | Path, ax: Axes) -> Path:
     """Write the figure of some axes; the suffix (`.png`, `.svg`, `.pdf`) decides the format.
 
     Raises:

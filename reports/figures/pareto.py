@@ -59,6 +59,40 @@ def plot_pareto(source: Any, ax: Axes | None = None, *, x: str = "avg_w_bits", t
     return ax
 
 
+def plot_costs(source: Any, ax: Axes | None = None, *, x: str, y: str, theme: Theme = themes.LIGHT) -> Axes:
+    """One cost over another: every candidate, those of the front, and the picked one.
+
+    Args:
+        source, ax, x, theme: as of `plot_pareto`.
+        y: another column of costs.
+
+    Raises:
+        ConfigError: `x` or `y` is no cost of these results.
+    """
+    frame = read_candidates(source)
+    (label, scale), (above, factor) = _axis(frame, x), _axis(frame, y)
+    ax = ax if ax is not None else new_axes(7.2, 4.4, theme)
+    done = frame[frame["status"] == "done"]
+    for rows, size, colour, name in (
+        (done[~done["front"]], 22, themes.ORANGE, "candidates"),
+        (done[done["front"]], 36, theme.front, "Pareto front, of all objectives"),
+    ):
+        ax.scatter(
+            rows[x] * scale, rows[y] * factor, s=size, color=colour, linewidths=0, label=name, alpha=0.7,
+            rasterized=len(rows) > MANY_POINTS,
+        )  # fmt: skip
+    picked = done[done["picked"]]
+    ax.scatter(
+        picked[x] * scale, picked[y] * factor, s=190, facecolors="none", linewidths=2.0,
+        edgecolors=themes.VERMILION, label="picked",
+    )  # fmt: skip
+    ax.set_xlabel(label)
+    ax.set_ylabel(above)
+    style_axes(ax, theme)
+    legend_below(ax, theme, columns=3)
+    return ax
+
+
 def _axis(frame: pd.DataFrame, x: str) -> tuple[str, float]:
     costs = {cost.key: cost for cost in costs_of(frame.columns)}
     if x not in costs:
@@ -98,7 +132,7 @@ def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme
         linestyle=(0, (4, 3)), label="best in these two axes (projection)", zorder=3,
     )  # fmt: skip
     ax.errorbar(
-        front[x] * scale, front["accuracy"] * 100, yerr=_bars(front, "accuracy", "accuracy"), fmt="o", markersize=9,
+        front[x] * scale, front["accuracy"] * 100, yerr=error_bars(front, "accuracy", "accuracy"), fmt="o", markersize=9,
         markerfacecolor="none", color=theme.front, markeredgewidth=1.3, elinewidth=1.0, capsize=2.5, zorder=4,
         label="front, validation, 95 %",
     )  # fmt: skip
@@ -122,7 +156,7 @@ def _right_of(done: pd.DataFrame, x: str) -> float:
     return TEST_SHIFT * float(front.max() - front.min()) if len(front) else 0.0
 
 
-def _bars(rows: pd.DataFrame, accuracy: str, name: str) -> list[list[float]]:
+def error_bars(rows: pd.DataFrame, accuracy: str, name: str) -> list[list[float]]:
     """How far each interval reaches down and up [%]; nothing where there is none."""
     down, up = rows[accuracy] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[accuracy]
     return [(side.clip(lower=0).fillna(0.0) * 100).tolist() for side in (down, up)]
@@ -134,7 +168,7 @@ def _draw_tests(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
     if len(tested):
         ax.errorbar(
             (tested[x] + _right_of(done, x)) * scale, tested["test_accuracy"] * 100,
-            yerr=_bars(tested, "test_accuracy", "test"), fmt="D", markersize=6, markerfacecolor="none",
+            yerr=error_bars(tested, "test_accuracy", "test"), fmt="D", markersize=6, markerfacecolor="none",
             color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
             label="front on the test split (drawn to the right), 95 %",
         )  # fmt: skip
@@ -149,7 +183,7 @@ def _draw_uniform(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
     name, interval = ("test_accuracy", "test") if is_tested else ("accuracy", "accuracy")
     shift = _right_of(done, x) if is_tested else 0.0
     ax.errorbar(
-        (rows[x] + shift) * scale, rows[name] * 100, yerr=_bars(rows, name, interval), marker="s",
+        (rows[x] + shift) * scale, rows[name] * 100, yerr=error_bars(rows, name, interval), marker="s",
         linestyle=(0, (1, 2)), linewidth=1.2, markersize=6, color=themes.PURPLE, elinewidth=1.2, capsize=3,
         zorder=5, label="uniform bits on the test split, 95 %" if is_tested else "uniform bits, finetuned, 95 %",
     )  # fmt: skip

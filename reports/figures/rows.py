@@ -12,6 +12,7 @@ from workloads.training import Accuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 _MARKERS = "osD^vPX*"
 _MANY = 40
@@ -105,6 +106,7 @@ def plot_lines(
     for axis, is_log in ((ax.set_xscale, "x" in log), (ax.set_yscale, "y" in log)):
         if is_log:
             axis("log")
+            plain_ticks(ax.xaxis if axis == ax.set_xscale else ax.yaxis)
     _finish(ax, x, y, by, labels, legend, theme)
     return ax
 
@@ -168,6 +170,17 @@ def _finish(
         legend_below(ax, theme, columns=min(4, max(1, len(ax.get_legend_handles_labels()[0]))))
     elif by is not None and legend == "inside":
         ax.legend(fontsize=8, frameon=False, labelcolor=theme.ink)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers; those between the decades only where it spans less than two."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axis.set_major_formatter(plain)
+    axis.set_minor_formatter(plain if high < 100 * low else NullFormatter())
+    axis.set_minor_locator(LogLocator(subs=(2.0, 3.0, 5.0) if high < 100 * low else "auto"))
 
 
 def _errors(group: Sequence[Mapping[str, Any]], y: str, scale: float) -> list[list[float]] | None:

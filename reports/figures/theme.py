@@ -67,17 +67,28 @@ def style_axes(ax: Axes, theme: Theme, grid: str = "both") -> None:
         ax.grid(visible=False)
     else:
         ax.grid(visible=True, axis="x" if grid == "x" else "both", color=theme.grid, linewidth=0.8)
-    ax.tick_params(colors=theme.muted, labelsize=9, length=0)
+    ax.tick_params(which="both", colors=theme.muted, labelsize=9, length=0)
     for label in (ax.xaxis.label, ax.yaxis.label):
         label.set_color(theme.ink)
         label.set_fontsize(10)
     ax.title.set_color(theme.ink)
 
 
+#: Of an entry of a legend at 9 points: its mark and gaps, and one letter of its label.
+_HANDLE_INCHES, _CHARACTER_INCHES = 0.65, 0.075
+
+
 def legend_below(ax: Axes, theme: Theme, columns: int) -> None:
-    """A legend under the axes, where it covers no data; nothing if there is nothing to explain."""
+    """A legend under the axes, where it covers no data; nothing if there is nothing to explain.
+
+    Args:
+        ax, theme: where, and its colours.
+        columns: at most; fewer where long labels would make the legend wider than the figure.
+    """
     handles, labels = ax.get_legend_handles_labels()
     if handles:
+        entry = _HANDLE_INCHES + _CHARACTER_INCHES * max(map(len, labels))
+        columns = max(1, min(columns, int(ax.figure.figure.get_figwidth() / entry)))
         ax.legend(
             handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=4.0,
             fontsize=9, frameon=False, labelcolor=theme.ink, ncols=columns,

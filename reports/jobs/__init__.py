@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from reports.compare.job import compare
     from reports.explore.job import explore
     from reports.jobs.calibrating import calibrate
     from reports.jobs.checking import doctor
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from reports.jobs.tracing import trace
 
 __all__ = [
-    "calibrate", "check_chip", "cost", "diff", "doctor", "explore", "export", "finetune", "ladder", "list_chips",
-    "map_layer", "pick", "report", "resume", "search", "show_chip", "studies", "trace",
+    "calibrate", "check_chip", "compare", "cost", "diff", "doctor", "explore", "export", "finetune", "ladder",
+    "list_chips", "map_layer", "pick", "report", "resume", "search", "show_chip", "studies", "trace",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(
@@ -34,6 +35,7 @@ __getattr__, __dir__ = lazy_exports(
         "checking": ("doctor",),
         "chips": ("check_chip", "list_chips", "show_chip"),
         "configs": ("diff",),
+        ".compare.job": ("compare",),
         ".explore.job": ("explore",),
         "exporting": ("export",),
         "finetuning": ("finetune",),

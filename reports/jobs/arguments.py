@@ -24,9 +24,9 @@ def check_among(name: str, options: Sequence[str], hint: str) -> None:
         )
 
 
-def parse_objective(name: str) -> Objective:
-    """The objective of the mapper."""
-    check_among(name, list(OBJECTIVES), "--optimize")
+def parse_objective(name: str, hint: str = "--optimize") -> Objective:
+    """The objective of the mapper, or what is compared."""
+    check_among(name, list(OBJECTIVES), hint)
     return OBJECTIVES[name]
 
 

@@ -9,14 +9,14 @@ from hwmodel.files import write_atomic
 from hwmodel.network.names import OK
 from reports.terminal.console import emit_json, make_console
 from reports.terminal.tables import print_lines
-from workloads.calibrate import calibrate as measured
+from workloads.calibrate import calibrate_device
 
 
 def calibrate(*, output: Path, device: str, layers: int, seed: int, json: bool) -> None:
     """Measure this machine, fit its roofline, write the file."""
     if output.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{output}: must be a .yaml file, for --hw to read it")
-    found = measured(device, name=output.stem, count=layers, seed=seed)
+    found = calibrate_device(device, name=output.stem, count=layers, seed=seed)
     write_atomic(output, found.yaml)
     formats = [fmt.name for fmt in found.fit.machine.formats]
     if json:

@@ -82,13 +82,14 @@ def _packed(rebuilt: Rebuilt, output: Path) -> tuple[dict[str, Any], list[tuple[
     size = exporters.save_packed(output, rebuilt.compressed, {"model": rebuilt.file.model})
     same = exporters.verify_packed(output, rebuilt.compressed)
     data = {
-        "output": str(output), "num_bytes": size.num_bytes, "float_bytes": size.float_bytes, "ratio": size.ratio,
+        "output": str(output), "size_bytes": size.size_bytes, "num_bytes": size.size_bytes,
+        "float_bytes": size.float_bytes, "ratio": size.ratio,
         "code_bytes": size.code_bytes, "parameter_bytes": size.parameter_bytes, "other_bytes": size.other_bytes,
         "tensors_verified": same,
     }  # fmt: skip
     parts = f"codes {size.code_bytes:,}, scales {size.parameter_bytes:,}, other tensors {size.other_bytes:,}"
     return data, [
-        (OK, f"wrote {output}: {size.num_bytes:,} bytes ({parts}), {size.compared}"),
+        (OK, f"wrote {output}: {size.size_bytes:,} bytes ({parts}), {size.compared}"),
         (OK, f"read back: {same} tensors equal to the last bit"),
     ]
 
@@ -98,12 +99,13 @@ def _onnx(
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     x = rebuilt.data.example(max(1, images))
     made = exporters.export_onnx(
-        rebuilt.compressed, x[:1], output, dialect="qdq" if format == "onnx" else "qonnx", fold=fold
+        output, rebuilt.compressed, x[:1], dialect="qdq" if format == "onnx" else "qonnx", fold=fold
     )
     folded = f", {len(made.folded)} batch norms folded" if fold else ""
-    lines = [(OK, f"wrote {output}: {made.num_bytes:,} bytes, {len(made.layers)} quantized layers{folded}")]
+    lines = [(OK, f"wrote {output}: {made.size_bytes:,} bytes, {len(made.layers)} quantized layers{folded}")]
     data: dict[str, Any] = {
-        "output": str(output), "num_bytes": made.num_bytes, "layers": made.layers, "folded": list(made.folded),
+        "output": str(output), "size_bytes": made.size_bytes, "num_bytes": made.size_bytes,
+        "layers": made.layers, "folded": list(made.folded),
         "comparison": None,
     }  # fmt: skip
     if images:

@@ -12,8 +12,8 @@ from reports.jobs.arguments import parse_milestones, parse_options
 from reports.jobs.choices import say_code
 from reports.jobs.configs import config_path
 from reports.jobs.picking import picked_run
+from reports.live.progress import observing
 from reports.terminal.console import emit_json, make_console, say
-from reports.terminal.progress import observing
 from reports.terminal.tables import print_lines
 from reports.terminal.trainings import finetune_data, finetune_lines
 from search.finetuning import FinetuneResult, finetune_job
@@ -60,7 +60,7 @@ def finetune(
                 checkpoint_every=checkpoint_every,
                 resume=resume,
                 device=device,
-                observer=observer,
+                progress=observer,
             )
     except KeyboardInterrupt:
         say(f"The last whole epoch is kept: {hint}.")
@@ -78,4 +78,4 @@ def _draw(result: FinetuneResult) -> Path | None:
     """The curves beside their CSV; None where nothing was trained."""
     if not result.training.history:
         return None
-    return save_figure(plot_curves(result.training), result.curves.with_suffix(".png"))
+    return save_figure(result.curves.with_suffix(".png"), plot_curves(result.training))

@@ -18,7 +18,8 @@ from hwmodel.network.stripes import stripes
 from reports.jobs.arguments import parse_objective
 from reports.jobs.choices import uniform_choices
 from reports.jobs.models import traced
-from reports.jobs.outputs import check_output, writing
+from reports.jobs.outputs import check_output, write_page, writing
+from reports.sheets.mappings import mapping_sheet
 from reports.terminal import explanations
 from reports.terminal.console import emit_json, make_console, say
 from reports.terminal.explanations import Mapped
@@ -46,6 +47,7 @@ def map_layer(
     strict_bits: bool,
     alone: bool,
     fuse: bool,
+    html: Path | None,
     input: str | None,
     option: Sequence[str] | None,
     json: bool,
@@ -57,6 +59,7 @@ def map_layer(
     """
     objective = parse_objective(optimize)
     check_output(export, (".yaml", ".yml"), "--export")
+    check_output(html, (".html",), "--html")
     chips = [load_accelerator(name) for name in (hw, compare) if name is not None]
     graph, chosen = _layer(layer, stride, input, option)
     if alone or export is not None:
@@ -72,6 +75,8 @@ def map_layer(
         with writing(export, "--export"):
             write_atomic(export, to_timeloop_yaml(first.cost.layer, first.accelerator, first.mapping))
         say(f"{export}: for timeloop-model")
+    if html is not None:
+        write_page(mapping_sheet(chosen.name, mapped), html)
     if json:
         data = [
             {

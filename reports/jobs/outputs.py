@@ -11,6 +11,7 @@ import typer
 
 from hwmodel.csvfile import csv_text
 from hwmodel.files import write_atomic
+from reports.sheets.sheet import Sheet, write_sheet
 from reports.terminal.console import emit, say
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ def write_csv(frame: pd.DataFrame, csv: str, what: str = "layers") -> None:
         with writing(csv, "--csv"):
             write_atomic(csv, text)
         say(f"{csv}: {len(frame)} {what}")
+
+
+def write_page(sheet: Sheet, path: Path) -> None:
+    """A page, and where it is."""
+    with writing(path, "--html"):
+        write_sheet(sheet, path)
+    say(f"{path}: the same as a page")
 
 
 @contextmanager

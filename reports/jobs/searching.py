@@ -11,8 +11,8 @@ import typer
 
 from reports.exits import Exit
 from reports.jobs.reporting import reported, show
+from reports.live.progress import observing
 from reports.terminal.console import last_words
-from reports.terminal.progress import observing
 from search.executors import Engine
 from search.job import JobResult, resume_job, run_job
 from search.ledger import RunStoppedError, stopping
@@ -48,7 +48,7 @@ def search(
 
     def job(observer: Observer) -> JobResult:
         return run_job(
-            chosen, folder, observer=observer, device=device, extend=extend, command=command, engine=hands
+            chosen, folder, progress=observer, device=device, extend=extend, command=command, engine=hands
         )
 
     _watched(job, folder, name=chosen.name, device=device, json=json)
@@ -68,7 +68,7 @@ def resume(
     hands = Engine.of(engine, workers, address)
 
     def job(observer: Observer) -> JobResult:
-        return resume_job(run, observer=observer, device=device, rebuild=rebuild, engine=hands)
+        return resume_job(run, progress=observer, device=device, rebuild=rebuild, engine=hands)
 
     _watched(job, run, name=run.name, device=device, json=json)
 

@@ -44,7 +44,7 @@ def trace(
         graph = traced(model, input, option, strict=strict, measure=measure_density)
     if figure is not None:
         with writing(figure, "--figure"):
-            save_figure(plot_graph(graph), figure)
+            save_figure(figure, plot_graph(graph))
         say(f"{figure}: a picture of {graph.name}")
     if csv is not None:
         write_csv(graph.to_dataframe(), csv)

@@ -6,11 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwmodel import evaluate, load_accelerator, load_designs
+from hwmodel import __version__, evaluate, load_accelerator, load_designs
 from hwmodel.chip.sweep.designs import Designs, has_ranges
 from hwmodel.chip.yamlfile import read_yaml
 from hwmodel.csvfile import read_csv
@@ -170,7 +169,7 @@ def read_run(source: Any) -> Run:
             ),
         ],
         subtitle=_subtitle(spec, results, manifest),
-        version=version("hwmodel"),
+        version=__version__,
         has_config=best is not None,
         results=results,
         rule="knee" if spec is None else spec.pick_rule,

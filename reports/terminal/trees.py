@@ -121,7 +121,7 @@ class Summary:
 
     def tree(self, width: int) -> list[str]:
         """The rows of the tree, header first, at most `width` columns wide."""
-        return _layout(self.lines, self.columns, width)
+        return layout(self.lines, self.columns, width)
 
     def print(self, console: Console) -> None:
         """The tree as wide as a console, then the notes."""
@@ -199,14 +199,29 @@ def _record(line: Line, network: Line) -> dict[str, object]:
 # ---- layout --------------------------------------------------------------------------------------
 
 
-def _layout(lines: Sequence[Line], columns: Sequence[Column], width: int) -> list[str]:
+def cells_of(column: Column, lines: Sequence[Line]) -> list[str]:
+    """The header and the cells of a column."""
+    return [column.header, *(column.cell(line, lines[0]) for line in lines)]
+
+
+def name_width(lines: Sequence[Line]) -> int:
+    """What the names take with their guides [cells]."""
+    from rich.cells import cell_len
+
+    return max(cell_len(guide) + cell_len(label) for guide, label in _names(lines))
+
+
+def _names(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    return [("", "Layer"), *((line.guide, _label(line)) for line in lines)]
+
+
+def layout(lines: Sequence[Line], columns: Sequence[Column], width: int) -> list[str]:
     """Rows of text: a name that is too long goes on below, columns that do not fit are left out."""
     from rich.cells import cell_len
 
-    names = [("", "Layer"), *((line.guide, _label(line)) for line in lines)]
-    cells = {column: [column.header, *(column.cell(line, lines[0]) for line in lines)] for column in columns}
+    names, longest = _names(lines), name_width(lines)
+    cells = {column: cells_of(column, lines) for column in columns}
     widths = {column: max(map(cell_len, texts)) for column, texts in cells.items()}
-    longest = max(cell_len(guide) + cell_len(label) for guide, label in names)
     shown, gap = _fitting(widths, width - min(longest, MIN_NAME), width - longest)
     room = min(longest, width - sum(widths[column] + gap for column in shown))
     rows = []

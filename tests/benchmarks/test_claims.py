@@ -1,4 +1,4 @@
-"""What the README and docs/silicon.md say of the reference figures is what their replays give."""
+"""What the README and docs/explain/silicon.md say of the reference figures is what their replays give."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def check_bound(stated: str, value: float) -> None:
 
 
 def table(title: str) -> dict[str, list[str]]:
-    """The first table under a title of docs/silicon.md: first column -> the others."""
-    section = (ROOT / "docs" / "silicon.md").read_text().split(f"# {title}\n")[1]
+    """The first table under a title of docs/explain/silicon.md: first column -> the others."""
+    section = (ROOT / "docs" / "explain" / "silicon.md").read_text().split(f"# {title}\n")[1]
     rows = re.findall(r"^\|(.*?)\|(.*)\|$", section.split("\n\n## ")[0].split("\n# ")[0], re.MULTILINE)
     return {name.strip(): [cell.strip() for cell in cells.split("|")] for name, cells in rows}
 

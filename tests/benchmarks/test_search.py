@@ -260,7 +260,7 @@ def stored_rows():
 
 
 def test_the_tables_of_the_page_are_the_stored_ones():
-    page = (ROOT / "docs" / "proposing.md").read_text()
+    page = (ROOT / "docs" / "explain" / "proposing.md").read_text()
     names = {
         "**hwmodel**": "front", "integer program, by predicted hypervolume": PREDICTED,
         "integer program, evenly": EVEN,

@@ -51,7 +51,7 @@ def test_any_form_of_history_draws_on_given_axes(tmp_path: Path) -> None:
         ax = new_axes(4, 3)
         assert plot_curves(form, ax) is ax
         assert [line.get_label() for line in ax.lines] == ["training loss (right)", "training (augmented batches)"]
-    assert save_figure(ax, tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert save_figure(tmp_path / "curves.png", ax).read_bytes().startswith(b"\x89PNG")
 
 
 def test_an_empty_history_has_no_curves() -> None:

@@ -11,10 +11,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from reports.cli import app
+from reports.live.progress import LiveObserver, LogObserver
 from reports.page.html import write_report
 from reports.run.folder import read_run
 from reports.terminal.console import make_console, say
-from reports.terminal.progress import LiveObserver, LogObserver
 from reports.terminal.searchtables import run_lines
 from reports.terminal.tables import print_lines, safe_text
 from search.front.results import Result

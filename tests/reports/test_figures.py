@@ -182,14 +182,14 @@ def test_characters_that_the_usual_font_lacks_are_drawn_by_another() -> None:
 
 
 def test_files_are_whole_and_of_the_right_kind(tmp_path: Path) -> None:
-    png = save_figure(plot_layers(layer_frame(3)), tmp_path / "deep" / "layers.png")
+    png = save_figure(tmp_path / "deep" / "layers.png", plot_layers(layer_frame(3)))
     header = png.read_bytes()[:24]
     assert header[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", header[16:24])
     assert width > 800
     assert height > 200
     with pytest.raises(ConfigError, match=r"\.png, \.svg or \.pdf"):
-        save_figure(plot_layers(layer_frame(3)), tmp_path / "layers.gif")
+        save_figure(tmp_path / "layers.gif", plot_layers(layer_frame(3)))
 
 
 def test_the_same_figure_gives_the_same_bytes() -> None:

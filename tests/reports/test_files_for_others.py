@@ -78,7 +78,7 @@ def test_names_that_no_font_draws_are_written_out(tmp_path) -> None:
     assert {r"\u5377\u79ef", "µ²·×±é", r"\u7f51", r"η \ud55c"} <= texts
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no box is left, and nothing is said twice
-        save_figure(ax, tmp_path / "x.png")
+        save_figure(tmp_path / "x.png", ax)
     plt.close(fig)
 
 

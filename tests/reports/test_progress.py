@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from reports.terminal.progress import LiveObserver, LogObserver, State, front_text
+from reports.live.progress import LiveObserver, LogObserver, State, front_text
 from search.front.results import Result
 from workloads.training import Accuracy, EpochRecord
 

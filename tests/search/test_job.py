@@ -19,7 +19,7 @@ from hwmodel import evaluate, load_accelerator
 from hwmodel.errors import ConfigError
 from hwmodel.network.graph import LayerGraph
 from search.finaltest import read_tests, summarize
-from search.finetuning import finetune_job
+from search.finetuning import finetune_job, load_best
 from search.front.pareto import pareto_front
 from search.job import JobResult, pick_job, resume_job, run_job
 from search.ledger import RunLock, RunLockedError, read_results
@@ -27,8 +27,9 @@ from search.materials import FLOAT_WEIGHTS
 from search.observer import Observer
 from search.spec import parse_spec
 from tests.search.conftest import TEST_SEEDS, make_spec
-from workloads.compress import read_config
-from workloads.training import Accuracy, Scorer
+from workloads import load_data
+from workloads.compress import quantized_layers, read_config
+from workloads.training import Accuracy, Scorer, measure_accuracy
 
 
 def test_every_file_is_there(job: JobResult) -> None:
@@ -199,13 +200,23 @@ def test_finetune_trains_and_writes(job: JobResult, tmp_path: Path) -> None:
             steps.append((done, total))
 
     result = finetune_job(
-        job.folder / "best.yaml", epochs=2, output=tmp_path / "f.safetensors", observer=Watch(), device="cpu"
+        job.folder / "best.yaml", epochs=2, output=tmp_path / "f.safetensors", progress=Watch(), device="cpu"
     )
     assert result.reproduced is True
     assert steps == [(1, 2), (2, 2)]
     again = finetune_job(job.folder / "best.yaml", result.output, epochs=0, output=tmp_path / "g.safetensors")
     assert again.before == result.after
     assert again.reproduced is None  # other weights than those of the record
+
+
+@pytest.mark.parametrize("name", ["", "best.yaml"])
+def test_the_picked_model_in_one_call(job: JobResult, name: str) -> None:
+    model = load_best(job.folder / name)
+    assert not model.training
+    assert dict(quantized_layers(model)).keys() == read_config(job.folder / "best.yaml").config.layers.keys()
+    data = load_data("synthetic", shape=[1, 8, 8], num_classes=4, train=96, validation=60, test=50)
+    found = measure_accuracy(model, data.validation)
+    assert (found.correct, found.total) == (job.picked.correct, job.picked.total)
 
 
 def test_finetune_refuses_what_it_cannot_rebuild(job: JobResult, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_weights_of_the_front_are_made_again(run: Path, damage: str) -> None:
     else:
         shutil.copy(run / FLOAT_WEIGHTS, path)
     heard = Heard()
-    resume_job(run, observer=heard, device="cpu")
+    resume_job(run, progress=heard, device="cpu")
     assert path.read_bytes() == before
     assert any(f"candidate {result.number} is finetuned again" in text for text in heard.said)
 
@@ -129,7 +129,7 @@ def test_a_run_of_an_earlier_version_goes_on_and_says_so(run: Path) -> None:
     del manifest[HASH], manifest["context"]["content"]
     (run / "study.json").write_text(json.dumps(manifest))
     heard = Heard()
-    resume_job(run, observer=heard, device="cpu")
+    resume_job(run, progress=heard, device="cpu")
     assert any("earlier version: changed code and data cannot be noticed" in text for text in heard.said)
 
 

@@ -383,6 +383,30 @@ def test_points_are_drawn_however_many_there_are():
     assert markers == ["None", "o"]
 
 
+def test_a_long_legend_leaves_the_axes_their_width():
+    rows = [{"n": 1, "y": 1, "kind": f"a network whose name is as long as a sentence, {k}"} for k in range(6)]
+    ax = plot_lines(rows, "n", "y", "kind")
+    ax.figure.draw_without_rendering()
+    assert ax.get_position().width > 0.8
+    assert ax.get_legend()._ncols == 1
+
+
+@pytest.mark.parametrize(
+    ("ends", "shown"), [((0.25, 3.4), ["0.3", "0.5", "1", "2", "3"]), ((1, 1e4), ["1", "100", "10000"])]
+)
+def test_a_logarithmic_axis_has_plain_numbers(ends, shown):
+    ax = plot_lines([{"x": x, "y": 1} for x in ends], "x", "y", log="x")
+    ax.figure.draw_without_rendering()
+    low, high = ax.get_xlim()
+    ticks = [
+        (place, label.get_text()) for minor in (False, True)
+        for place, label in zip(ax.get_xticks(minor=minor), ax.get_xticklabels(minor=minor), strict=True)
+        if low <= place <= high
+    ]  # fmt: skip
+    assert set(shown) <= {text for _, text in ticks}
+    assert all(text in ("", f"{place:g}") for place, text in ticks)
+
+
 def test_bars_stand_beside_each_other():
     rows = [
         {"net": net, "kind": kind, "size": size, "size_low": size - 1, "size_high": size + 2}

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = scripts_in(ROOT / "examples" / "studies")
 RESULTS = ROOT / "docs" / "results"
 #: Lines of a script; what it needs more belongs into the library.
-LONGEST = 115
+LONGEST = 120
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)

@@ -6,7 +6,7 @@ import torch
 
 from hwmodel.errors import ConfigError
 from workloads import load_model, load_model_with_input, model_names, trace
-from workloads.models import load_pretrained_npz
+from workloads.compress import load_weights
 
 
 @pytest.mark.parametrize(
@@ -250,20 +250,20 @@ def saved(model, path, rename="linear."):
     return arrays
 
 
-def test_load_pretrained_npz(tmp_path):
+def test_published_arrays_load(tmp_path):
     source, target = (load_model("resnet8", shortcut="pad", seed=seed) for seed in (1, 2))
     saved(source, tmp_path / "weights.npz")
-    load_pretrained_npz(target, tmp_path / "weights.npz")
+    load_weights(tmp_path / "weights.npz", target)
     for key, value in source.state_dict().items():
         assert torch.equal(target.state_dict()[key], value)
 
 
-def test_load_pretrained_npz_refuses_other_models(tmp_path):
+def test_published_arrays_load_refuses_other_models(tmp_path):
     saved(load_model("resnet8", shortcut="pad"), tmp_path / "weights.npz")
     with pytest.raises(ConfigError, match=r"lacks 'layer1\.1\.bn1\.bias'"):
-        load_pretrained_npz(load_model("resnet20", shortcut="pad"), tmp_path / "weights.npz")
+        load_weights(tmp_path / "weights.npz", load_model("resnet20", shortcut="pad"))
     with pytest.raises(ConfigError, match=r"'conv1\.weight' must have shape \(16, 1, 3, 3\)"):
-        load_pretrained_npz(load_model("resnet8", shortcut="pad", in_channels=1), tmp_path / "weights.npz")
+        load_weights(tmp_path / "weights.npz", load_model("resnet8", shortcut="pad", in_channels=1))
     (tmp_path / "text.npz").write_text("not arrays")
     with pytest.raises(ConfigError, match="cannot be read"):
-        load_pretrained_npz(load_model("resnet8"), tmp_path / "text.npz")
+        load_weights(tmp_path / "text.npz", load_model("resnet8"))

@@ -15,7 +15,8 @@ from hwmodel.errors import ConfigError
 from tests.workloads.compress.compress_models import images, tiny_net
 from workloads import load_model
 from workloads.compress import CompressionConfig, apply, calibrate
-from workloads.rewrite import SeparableConv2d, count, to_grouped, to_low_rank, to_separable
+from workloads.compress.pruning import model_size
+from workloads.rewrite import SeparableConv2d, to_grouped, to_low_rank, to_separable
 from workloads.rewrite.depthwise import depthwise_conv
 from workloads.rewrite.factors import Candidate, factorize, rank_for_energy, ranks_for_budget
 
@@ -351,8 +352,8 @@ def test_the_argument_never_changes(transform):
 def test_a_report_adds_up(transform):
     model, x = tiny_net(), images(2)
     changed, report = transform(model, x)
-    assert report.before == count(model, x)
-    assert report.after == count(changed, x)
+    assert report.before == model_size(model, x)
+    assert report.after == model_size(changed, x)
     for field in ("parameters", "trainable", "macs", "size_bytes"):
         saved = sum(getattr(c.before, field) - getattr(c.after, field) for c in report.layers)
         assert saved == getattr(report.before, field) - getattr(report.after, field)
@@ -421,7 +422,7 @@ def test_transforms_compose_and_are_quantized():
     names = [name for name, module in both.named_modules() if type(module) in (nn.Conv2d, nn.Linear)]
     quantized = apply(both, CompressionConfig.from_bits(dict.fromkeys(names, 4), a_bits=8))
     calibrate(quantized, x)
-    counted = count(quantized, x)
+    counted = model_size(quantized, x)
     assert (counted.parameters, counted.macs) == (report.after.parameters, report.after.macs)
     weights = sum(both.get_submodule(name).weight.numel() for name in names)
     assert counted.size_bytes == 4 * (counted.parameters - weights) + math.ceil(weights / 2)

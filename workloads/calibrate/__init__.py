@@ -1,22 +1,19 @@
 """Calibration: what the device at hand needs for products and convolutions.
 
-from workloads.calibrate import calibrate
+from workloads.calibrate import calibrate_device
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workloads.calibrate.run import Calibration, calibrate
+    from workloads.calibrate.run import Calibration, calibrate_device
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "calibrate_device"]
 
-
-def __getattr__(name: str) -> Any:
-    """Load torch on first use."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from workloads.calibrate import run
-
-    return getattr(run, name)
+__getattr__, __dir__ = lazy_exports(
+    __name__, {"run": ("Calibration", "calibrate_device")}, old={"calibrate": "calibrate_device"}
+)

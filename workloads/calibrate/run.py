@@ -64,7 +64,7 @@ def plan(formats: tuple[str, ...], count: int, seed: int, device: str) -> list[t
     return layers
 
 
-def calibrate(
+def calibrate_device(
     device: str = "cpu",
     *,
     name: str = "calibrated",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from workloads.compress.arrays import ArrayParams, compression_ratio, dequantize, quantize
+    from workloads.compress.arrays import ArrayParams, compression_ratio, dequantize_array, quantize_array
     from workloads.compress.bits import set_bits
     from workloads.compress.calibration import calibrate, reestimate_norms
     from workloads.compress.config import CompressionConfig, LayerChoice
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workloads.compress.differences import Difference, diff
     from workloads.compress.grid import Grid, integer_range
     from workloads.compress.layers import QuantConv1d, QuantConv2d, QuantConv3d, QuantLinear
-    from workloads.compress.observer import Observer, RangeObserver
+    from workloads.compress.observer import RangeObserver
     from workloads.compress.precision import average_precision, precision_definition
     from workloads.compress.quantizers import (
         ActivationQuantizer,
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
         UniformWeight,
         minmax_affine,
     )
-    from workloads.compress.quantizers.uniform import COMPILE_OPTIONS, clip_quantize, uniform_quantize
-    from workloads.compress.ranges import mse_step
+    from workloads.compress.quantizers.uniform import COMPILE_OPTIONS
     from workloads.compress.transform import apply, quantized_layers, uncompressible, uniform_config
     from workloads.storage.codedarrays import CodedArrays, code_arrays
     from workloads.storage.codelength import huffman_table
@@ -59,7 +58,6 @@ __all__ = [
     "LSQWeight",
     "LayerChoice",
     "MinMaxWeight",
-    "Observer",
     "Provenance",
     "QuantConv1d",
     "QuantConv2d",
@@ -71,10 +69,9 @@ __all__ = [
     "average_precision",
     "calibrate",
     "check_model",
-    "clip_quantize",
     "code_arrays",
     "compression_ratio",
-    "dequantize",
+    "dequantize_array",
     "diff",
     "entropy_bits",
     "huffman_table",
@@ -82,10 +79,9 @@ __all__ = [
     "load_compressed",
     "load_weights",
     "minmax_affine",
-    "mse_step",
     "precision_definition",
     "provenance",
-    "quantize",
+    "quantize_array",
     "quantized_layers",
     "read_config",
     "read_metadata",
@@ -95,7 +91,6 @@ __all__ = [
     "set_bits",
     "uncompressible",
     "uniform_config",
-    "uniform_quantize",
     "write_config",
 ]
 
@@ -112,10 +107,10 @@ __getattr__, __dir__ = lazy_exports(
         ".storage.huffman": ("HuffmanCode", "entropy_bits"),
         "layers": ("QuantConv1d", "QuantConv2d", "QuantConv3d", "QuantLinear"),
         "precision": ("average_precision", "precision_definition"),
-        "arrays": ("ArrayParams", "compression_ratio", "dequantize", "quantize"),
+        "arrays": ("ArrayParams", "compression_ratio", "dequantize_array", "quantize_array"),
         "bits": ("set_bits",),
         "grid": ("Grid", "integer_range"),
-        "observer": ("Observer", "RangeObserver"),
+        "observer": ("RangeObserver",),
         "quantizers": (
             "ActivationQuantizer",
             "DoReFaWeight",
@@ -124,9 +119,16 @@ __getattr__, __dir__ = lazy_exports(
             "UniformWeight",
             "minmax_affine",
         ),
-        "ranges": ("mse_step",),
-        "quantizers.uniform": ("COMPILE_OPTIONS", "clip_quantize", "uniform_quantize"),
+        "quantizers.uniform": ("COMPILE_OPTIONS",),
         ".storage.statefile": ("CompressedState", "load_compressed", "save_compressed"),
         "transform": ("apply", "quantized_layers", "uncompressible", "uniform_config"),
+    },
+    old={
+        "Observer": "RangeObserver",
+        "clip_quantize": "workloads.compress.quantizers.uniform.clip_quantize",
+        "dequantize": "dequantize_array",
+        "mse_step": "workloads.compress.ranges.mse_step",
+        "quantize": "quantize_array",
+        "uniform_quantize": "workloads.compress.quantizers.uniform.uniform_quantize",
     },
 )

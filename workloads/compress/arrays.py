@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hwmodel.deprecated import old_attribute
 from hwmodel.errors import ConfigError, check_one_of
 from workloads.compress.config import ROUNDINGS
 
@@ -33,13 +34,15 @@ class ArrayParams:
     low: NDArray[np.float32]
     dtype: np.dtype[Any]
 
+    nbytes = old_attribute("nbytes", "size_bytes")
+
     @property
-    def nbytes(self) -> int:
+    def size_bytes(self) -> int:
         """Stored size: scale and low of every row [byte]."""
         return self.scale.nbytes + self.low.nbytes
 
 
-def quantize(
+def quantize_array(
     x: ArrayLike, bits: int, *, rounding: str = "nearest", seed: int | None = None
 ) -> tuple[NDArray[np.uint8], ArrayParams]:
     """Codes 0 .. 2^bits - 1 between the extremes of a vector, or of every row of a matrix.
@@ -52,7 +55,7 @@ def quantize(
         seed: of the stochastic draw; the same seed gives the same codes, None another draw each time.
 
     Returns:
-        Codes uint8, the shape of `x`, and what `dequantize` needs. The error of a value is at most half
+        Codes uint8, the shape of `x`, and what `dequantize_array` needs. The error of a value is at most half
         a step of its row (a whole one unless rounded to the nearest), and the float32 rounding of scale and
         low; a constant row comes back as float32 holds it.
 
@@ -90,11 +93,11 @@ def _rounded(values: NDArray[np.float64], rounding: str, seed: int | None) -> ND
     return below
 
 
-def dequantize(codes: NDArray[np.uint8], params: ArrayParams) -> NDArray[Any]:
+def dequantize_array(codes: NDArray[np.uint8], params: ArrayParams) -> NDArray[Any]:
     """scale * code + low, in the dtype of the original array; integers are rounded, and nothing leaves its range.
 
     Args:
-        codes, params: of `quantize`.
+        codes, params: of `quantize_array`.
     """
     values = params.scale.astype(np.float64) * codes + params.low
     if params.dtype.kind == "f":
@@ -111,10 +114,10 @@ def compression_ratio(x: ArrayLike, codes: NDArray[np.uint8], params: ArrayParam
 
     Args:
         x: what was quantized; its own dtype counts.
-        codes, params: of `quantize`.
+        codes, params: of `quantize_array`.
     """
     packed = -(-codes.size * params.bits // 8)
-    return np.asarray(x).nbytes / (packed + params.nbytes)
+    return np.asarray(x).nbytes / (packed + params.size_bytes)
 
 
 def _integers(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:

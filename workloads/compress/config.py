@@ -21,6 +21,7 @@ from hwmodel.errors import (
 from hwmodel.network.choice import FLOAT_BITS, Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import parse_pattern
+from hwmodel.shown import Shown
 from workloads.compress.patterns import expand, is_pattern
 
 MAX_QUANTIZED_BITS = 16
@@ -166,7 +167,7 @@ class LayerChoice:
 
 
 @dataclass(frozen=True, eq=False)
-class CompressionConfig:
+class CompressionConfig(Shown):
     """A choice for every named module. Immutable, hashable, picklable; the order of names is free.
 
     A shell pattern such as `layer1.*` stands for all modules that it meets, but for those that are named in full.

@@ -120,7 +120,3 @@ def _extremes(rows: Tensor) -> tuple[Tensor, Tensor]:
     high = torch.where(absent, -torch.inf, rows).amax(1)
     empty = absent.all(1)
     return low.masked_fill(empty, 0.0), high.masked_fill(empty, 0.0)
-
-
-#: The name that `workloads.compress` gave it first.
-Observer = RangeObserver

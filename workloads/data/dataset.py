@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError, check_one_of
+from hwmodel.shown import Shown
 from workloads.options import check_count
 
 #: How pixels are scaled; see `make_dataset`.
@@ -68,7 +69,7 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Dataset:
+class Dataset(Shown):
     """Train, validation and test. The search sees validation only; test is measured once, at the end.
 
     Attributes:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         layer_names,
     )
     from workloads.export.brevitas import brevitas_layers
-    from workloads.export.explaining import Explanation, GridExplanation, LayerExplanation, explain, explain_layer
+    from workloads.export.explaining import GridExplanation, LayerExplanation, explain_layer
     from workloads.export.onnx_file import DIALECTS, OnnxExport, export_onnx
     from workloads.export.packed import PackedSize, load_packed, packed_layout, save_packed, verify_packed
     from workloads.export.running import Comparison, compare_onnx, run_onnx
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DIALECTS",
     "Comparison",
-    "Explanation",
     "GridExplanation",
     "LayerExplanation",
     "OnnxExport",
@@ -37,7 +36,6 @@ __all__ = [
     "compare_onnx",
     "config_from_haq",
     "config_from_hawq",
-    "explain",
     "explain_layer",
     "export_onnx",
     "haq_bits",
@@ -57,10 +55,11 @@ __getattr__, __dir__ = lazy_exports(
     {
         "bitlists": ("config_from_haq", "config_from_hawq", "haq_bits", "hawq_bits", "layer_names"),
         "brevitas": ("brevitas_layers",),
-        "explaining": ("Explanation", "GridExplanation", "LayerExplanation", "explain", "explain_layer"),
+        "explaining": ("GridExplanation", "LayerExplanation", "explain_layer"),
         "onnx_file": ("DIALECTS", "OnnxExport", "export_onnx"),
         "packed": ("PackedSize", "load_packed", "packed_layout", "save_packed", "verify_packed"),
         "running": ("Comparison", "compare_onnx", "run_onnx"),
         "torchao": ("TorchaoConfig", "linear_names", "torchao_config"),
     },
+    old={"Explanation": "LayerExplanation", "explain": "explain_layer"},
 )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hwmodel.chip.accelerator import Accelerator
+from hwmodel.deprecated import old_attribute
 from hwmodel.errors import ConfigError, GraphError, check_names
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph
@@ -103,17 +104,19 @@ class LayerExplanation:
     cycles: float | None = None
     cycles_share: float | None = None
 
+    num_bytes = old_attribute("num_bytes", "size_bytes")
+
     @property
-    def num_bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Stored size of the weight, scales included [byte]."""
         return self.code_bytes + self.parameter_bytes
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {**asdict(self), "choice": self.choice.to_dict(), "num_bytes": self.num_bytes}
+        return {**asdict(self), "choice": self.choice.to_dict(), "size_bytes": self.size_bytes}
 
     def __str__(self) -> str:
-        size = f"{self.num_bytes:,} bytes"
+        size = f"{self.size_bytes:,} bytes"
         if self.parameter_bytes:
             size += f" ({self.code_bytes:,} of codes, {self.parameter_bytes:,} of scales and zero points)"
         quantizer = f", {self.choice.quantizer}" if self.weight or self.input else ""
@@ -122,7 +125,7 @@ class LayerExplanation:
             f"  weight   {self.weight or 'float'}",
             f"  input    {self.input or _float_input(self.choice)}",
             f"  density  {100 * self.density:.4g} % kept, {100 * self.zeros:.4g} % of the weights are 0",
-            f"  size     {size}, {against_float(self.num_bytes, self.float_bytes)}",
+            f"  size     {size}, {against_float(self.size_bytes, self.float_bytes)}",
         ]
         if self.macs is not None and self.macs_share is not None:
             lines.append(f"  MACs     {self.macs:,}, {100 * self.macs_share:.3g} % of the network")
@@ -255,7 +258,3 @@ def _float_input(choice: LayerChoice) -> str:
 
 def _span(low: float, high: float) -> str:
     return f"{low:g}" if low == high else f"{low:g}..{high:g}"
-
-
-#: The names that `workloads.export` gave them first.
-Explanation, explain = LayerExplanation, explain_layer

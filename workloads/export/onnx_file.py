@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
+from hwmodel.deprecated import old_attribute, old_keywords, path_was_not_first
 from hwmodel.errors import ConfigError, check_one_of
 from hwmodel.files import write_atomic
+from workloads.example import arguments
 from workloads.export import qdq, qonnx
 from workloads.export.editing import Editor, Writer, mark_text
 from workloads.export.exporting import exported
@@ -33,7 +35,7 @@ class OnnxExport:
     Attributes:
         path: of the file.
         dialect: `qdq` or `qonnx`.
-        num_bytes: of the file [byte].
+        size_bytes: of the file [byte].
         layers: module -> its widths, the type that its codes are stored in, granularity; as in the file's
             metadata under `hwmodel.layers`.
         folded: layers that took in the batch norm behind them.
@@ -41,15 +43,19 @@ class OnnxExport:
 
     path: Path
     dialect: str
-    num_bytes: int
+    size_bytes: int
     layers: dict[str, dict[str, Any]]
     folded: tuple[str, ...]
 
+    num_bytes = old_attribute("num_bytes", "size_bytes")
 
+
+@path_was_not_first("qmodel", "example", "path")
+@old_keywords(args="example")
 def export_onnx(
-    qmodel: nn.Module,
-    args: Tensor | Sequence[Any],
     path: str | Path,
+    qmodel: nn.Module,
+    example: Any,
     *,
     dialect: Dialect = "qdq",
     fold: bool = False,
@@ -63,9 +69,9 @@ def export_onnx(
     hls4ml, the qonnx package.
 
     Args:
-        qmodel: of `apply`, calibrated or trained. It is not changed; exported in eval mode.
-        args: its input, or a sequence of them; batch first.
         path: ends in `.onnx`.
+        qmodel: of `apply`, calibrated or trained. It is not changed; exported in eval mode.
+        example: its input, or a tuple of them; batch first.
         dialect: one of the two.
         fold: fold batch norms into the scales and biases of the convolutions before them. Outputs stay but for
             the rounding of floats.
@@ -76,21 +82,20 @@ def export_onnx(
             range; torch cannot export the model.
 
     Example:
-        >>> export_onnx(qmodel, x[:1], "model.onnx")  # doctest: +SKIP
+        >>> export_onnx("model.onnx", qmodel, x[:1])  # doctest: +SKIP
     """
     check_one_of("dialect", dialect, DIALECTS)
     if Path(path).suffix != ".onnx":
         raise ConfigError(f"{Path(path).name} must end in .onnx")
     marked = mark_model(qmodel)
-    given = (args,) if isinstance(args, Tensor) else tuple(args)
-    model = exported(marked, given, dynamic_batch=dynamic_batch)
+    model = exported(marked, arguments(example), dynamic_batch=dynamic_batch)
     folded = fold_norms(model, marked) if fold else []
     Editor(model).replace_marks(_writers(model, marked, dialect))
     layers = _layers(marked, dialect)
     _describe(model, layers, dialect)
     data = model.SerializeToString()
     write_atomic(path, data)
-    return OnnxExport(path=Path(path), dialect=dialect, num_bytes=len(data), layers=layers, folded=tuple(folded))
+    return OnnxExport(path=Path(path), dialect=dialect, size_bytes=len(data), layers=layers, folded=tuple(folded))
 
 
 def _writers(model: ModelProto, marked: MarkedModel, dialect: str) -> dict[str, Writer]:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hwmodel.deprecated import old_attribute
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
 from workloads.compress.grid import Grid
@@ -56,7 +57,7 @@ class PackedSize:
 
     Attributes:
         path: of the file.
-        num_bytes: of the file, names and layout included [byte].
+        size_bytes: of the file, names and layout included [byte].
         code_bytes: of packed codes and masks [byte].
         parameter_bytes: of scales, zero points, offsets [byte].
         other_bytes: of tensors that stay as they are [byte].
@@ -64,28 +65,30 @@ class PackedSize:
     """
 
     path: Path
-    num_bytes: int
+    size_bytes: int
     code_bytes: int
     parameter_bytes: int
     other_bytes: int
     float_bytes: int
 
+    num_bytes = old_attribute("num_bytes", "size_bytes")
+
     @property
     def ratio(self) -> float:
         """Bytes without compression over bytes of the whole file."""
-        return self.float_bytes / self.num_bytes
+        return self.float_bytes / self.size_bytes
 
     @property
     def compared(self) -> str:
         """The ratio in words."""
-        return against_float(self.num_bytes, self.float_bytes)
+        return against_float(self.size_bytes, self.float_bytes)
 
 
-def against_float(num_bytes: int, float_bytes: int) -> str:
+def against_float(size_bytes: int, float_bytes: int) -> str:
     """`2.7 times smaller than float32`, or `larger` where names, scales and layout outweigh what the codes save."""
-    if num_bytes > float_bytes:
-        return f"{num_bytes / max(1, float_bytes):.3g} times larger than float32"
-    return f"{float_bytes / max(1, num_bytes):.3g} times smaller than float32"
+    if size_bytes > float_bytes:
+        return f"{size_bytes / max(1, float_bytes):.3g} times larger than float32"
+    return f"{float_bytes / max(1, size_bytes):.3g} times smaller than float32"
 
 
 def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str] | None = None) -> PackedSize:
@@ -126,7 +129,7 @@ def save_packed(path: str | Path, qmodel: nn.Module, metadata: Mapping[str, str]
     data = safetensors_bytes({**tensors, **others}, {**(metadata or {}), LAYOUT_KEY: json.dumps(records)})
     write_atomic(path, data)
     return PackedSize(
-        path=Path(path), num_bytes=len(data), code_bytes=codes, parameter_bytes=parameters,
+        path=Path(path), size_bytes=len(data), code_bytes=codes, parameter_bytes=parameters,
         other_bytes=sum(value.nbytes for value in others.values()), float_bytes=records["float_bytes"],
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hwmodel.deprecated import old_keywords
 from hwmodel.errors import ConfigError
 from workloads.compress.calibration import modes_kept
+from workloads.example import arguments
 from workloads.export.exporting import check_installed
 from workloads.export.qonnx import QONNX_DOMAIN
 from workloads.placement import device_of
@@ -51,9 +53,8 @@ class Comparison:
         )
 
 
-def compare_onnx(
-    path: str | Path, qmodel: nn.Module, args: Tensor | Sequence[Any], *, optimize: bool = False
-) -> Comparison:
+@old_keywords(args="example")
+def compare_onnx(path: str | Path, qmodel: nn.Module, example: Any, *, optimize: bool = False) -> Comparison:
     """Run a file of `export_onnx` and the model that it was made from on the same inputs.
 
     The file runs in onnxruntime where that is installed and knows its ops, else in the evaluator of the onnx
@@ -62,14 +63,14 @@ def compare_onnx(
     Args:
         path: of the file.
         qmodel: the compressed model; run in eval mode.
-        args: its input, or a sequence of them.
+        example: its input, or a tuple of them.
         optimize: let onnxruntime fuse quantized layers. It then rounds biases to integers too, and the outputs
             move by more than rounding errors.
 
     Raises:
         ConfigError: onnx is not installed.
     """
-    given = (args,) if isinstance(args, Tensor) else tuple(args)
+    given = arguments(example)
     with modes_kept(qmodel), torch.no_grad():
         ours = qmodel.eval()(*(_to(arg, device_of(qmodel)) for arg in given))
     first = (ours if isinstance(ours, Tensor) else next(iter(ours))).detach().cpu().double().numpy()
@@ -92,8 +93,14 @@ def compare_arrays(ours: NDArray[Any], theirs: NDArray[Any], runner: str) -> Com
     )  # fmt: skip
 
 
-def run_onnx(path: str | Path, args: Sequence[Any], *, optimize: bool = False) -> tuple[list[NDArray[Any]], str]:
+@old_keywords(args="example")
+def run_onnx(path: str | Path, example: Any, *, optimize: bool = False) -> tuple[list[NDArray[Any]], str]:
     """Outputs of a file, and what ran it.
+
+    Args:
+        path: of the file.
+        example: its input, or a tuple of them.
+        optimize: as of `compare_onnx`.
 
     Raises:
         ConfigError: onnx is not installed.
@@ -104,7 +111,7 @@ def run_onnx(path: str | Path, args: Sequence[Any], *, optimize: bool = False) -
     model = onnx.load(str(path))
     feeds = {
         value.name: np.asarray(arg.detach().cpu() if isinstance(arg, Tensor) else arg)
-        for value, arg in zip(model.graph.input, args, strict=True)
+        for value, arg in zip(model.graph.input, arguments(example), strict=True)
     }
     is_standard = all(opset.domain in ("", "ai.onnx") for opset in model.opset_import)
     if is_standard and importlib.util.find_spec("onnxruntime") is not None:

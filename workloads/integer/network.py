@@ -145,7 +145,7 @@ def integerize(
 
     Every convolution and linear layer must be quantized, weight and input, on grids with a zero (`affine`,
     `symmetric`, `lsq`; weights also `dorefa` and `pact`). A batch norm behind a layer becomes part of its
-    requantization, per channel. Docs: docs/integers.md.
+    requantization, per channel. Docs: docs/explain/integers.md.
 
     Args:
         qmodel: of `apply`, calibrated or trained; torch.fx must be able to trace its forward.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hwmodel.deprecated import warn_old
 from hwmodel.errors import ConfigError, HwModelError, did_you_mean
 from workloads.finite import non_finite
 from workloads.models import huggingface
@@ -129,15 +130,14 @@ def options_for(name: str, data: Dataset) -> dict[str, Any]:
 
 
 def load_pretrained_npz(model: nn.Module, path: str | Path) -> None:
-    """Load weights from arrays named like the parameters, as `workloads.compress.load_weights` does.
+    """The old name of `workloads.compress.load_weights(path, model)`.
 
     Raises:
         ConfigError: the file cannot be read, or a name or a shape does not match.
     """
     from workloads.storage.weights import load_weights
 
-    if Path(path).suffix != ".npz":
-        raise ConfigError(f"{path}: must be an .npz. Load other weights with load_weights.")
+    warn_old("load_pretrained_npz(model, path)", "workloads.compress.load_weights(path, model)")
     load_weights(path, model)
 
 

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from workloads.rewrite.head import new_head
     from workloads.rewrite.lora import LoRALayer, add_lora, lora_layers, merge_lora
     from workloads.rewrite.lowrank import LowRank, to_low_rank
-    from workloads.rewrite.report import Counts, LayerChange, RewriteReport, count
+    from workloads.rewrite.report import LayerChange, RewriteReport
     from workloads.rewrite.separable import SeparableConv, SeparableConv2d, to_separable
 
 __all__ = [
-    "Counts",
     "LayerChange",
     "LoRALayer",
     "LowRank",
@@ -25,7 +24,6 @@ __all__ = [
     "SeparableConv",
     "SeparableConv2d",
     "add_lora",
-    "count",
     "freeze",
     "load_lora",
     "lora_layers",
@@ -48,7 +46,11 @@ __getattr__, __dir__ = lazy_exports(
         "head": ("new_head",),
         "lora": ("LoRALayer", "add_lora", "lora_layers", "merge_lora"),
         "lowrank": ("LowRank", "to_low_rank"),
-        "report": ("Counts", "LayerChange", "RewriteReport", "count"),
+        "report": ("LayerChange", "RewriteReport"),
         "separable": ("SeparableConv", "SeparableConv2d", "to_separable"),
+    },
+    old={
+        "Counts": "workloads.compress.pruning.ModelSize",
+        "count": "workloads.compress.pruning.model_size",
     },
 )

@@ -10,6 +10,7 @@ from torch import nn
 
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.pruning.size import ModelSize, size_of
+from workloads.example import arguments
 from workloads.tracing import trace
 from workloads.wrappers import copied, unwrapped
 
@@ -92,16 +93,6 @@ def _sides(before: ModelSize, after: ModelSize) -> dict[str, int]:
     return {f"{column}_{side}": getattr(size, column) for column in _COLUMNS for side, size in sides}
 
 
-def count(model: nn.Module, example: Any) -> ModelSize:
-    """The size of a whole model.
-
-    Args:
-        model: not changed.
-        example: its input, or a tuple of them.
-    """
-    return size_of(model, _graph(model, example))
-
-
 def make_report(
     before: nn.Module,
     after: nn.Module,
@@ -133,11 +124,6 @@ def make_report(
     return RewriteReport(
         layers=changes, before=size_of(before, old), after=size_of(after, new), skipped=dict(skipped)
     )
-
-
-def arguments(example: Any) -> tuple[Any, ...]:
-    """The positional arguments that an example stands for."""
-    return tuple(example) if isinstance(example, (tuple, list)) else (example,)
 
 
 def _graph(model: nn.Module, example: Any) -> LayerGraph:

@@ -1,4 +1,4 @@
-"""Named arrays as packed integer codes, in memory and in one .npz: NumPy alone, as `workloads.compress.quantize`.
+"""Named arrays as packed integer codes, in memory and in one .npz: NumPy alone, as `quantize_array`.
 
 The file holds four arrays: `codes`, all arrays one after the other, bits next to bits, each from a byte of its own;
 `scale` and `low`, float32; and `layout`, JSON with name, shape, type, rows and bits of each array.
@@ -17,9 +17,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hwmodel.deprecated import old_attribute
 from hwmodel.errors import ConfigError
 from hwmodel.files import write_atomic
-from workloads.compress.arrays import ArrayParams, dequantize, quantize
+from workloads.compress.arrays import ArrayParams, dequantize_array, quantize_array
 from workloads.npz import read_npz
 from workloads.storage.packing import pack, packed_bytes, unpack
 
@@ -54,7 +55,7 @@ class CodedArray:
     def values(self) -> NDArray[Any]:
         """What the codes stand for, of `shape`."""
         rows = self.params.scale.shape[:1] if self.params.scale.ndim else ()
-        return dequantize(self.codes.reshape((*rows, -1)), self.params).reshape(self.shape)
+        return dequantize_array(self.codes.reshape((*rows, -1)), self.params).reshape(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,10 +76,12 @@ class CodedArrays:
     @property
     def parameter_bytes(self) -> int:
         """Scales and lows [byte]."""
-        return sum(one.params.nbytes for one in self.arrays.values())
+        return sum(one.params.size_bytes for one in self.arrays.values())
+
+    nbytes = old_attribute("nbytes", "size_bytes")
 
     @property
-    def nbytes(self) -> int:
+    def size_bytes(self) -> int:
         """In memory: codes, scales and lows [byte]."""
         return self.code_bytes + self.parameter_bytes
 
@@ -89,8 +92,8 @@ class CodedArrays:
 
     @property
     def ratio(self) -> float:
-        """`float_bytes` over `nbytes`."""
-        return self.float_bytes / self.nbytes
+        """`float_bytes` over `size_bytes`."""
+        return self.float_bytes / self.size_bytes
 
     def values(self) -> dict[str, NDArray[Any]]:
         """name -> array, of its own shape and type."""
@@ -156,7 +159,8 @@ def code_arrays(
         seed: of the stochastic draws, each array its own; None draws anew each time.
 
     Raises:
-        ConfigError: no arrays, a name without bits, or what `quantize` refuses; the message starts with the name.
+        ConfigError: no arrays, a name without bits, or what `quantize_array` refuses; the message starts with
+            the name.
     """
     if not arrays:
         raise ConfigError("code_arrays: at least one array is needed, but got none.")
@@ -169,7 +173,7 @@ def code_arrays(
         try:
             if width is None:
                 raise ConfigError("has no bits. Give them by name for all arrays, or one number.")
-            codes, params = quantize(flat, width, rounding=rounding, seed=own)
+            codes, params = quantize_array(flat, width, rounding=rounding, seed=own)
         except ConfigError as error:
             raise ConfigError(f"{name!r}: {error}") from None
         found[name] = CodedArray(shape=array.shape, packed=pack(codes, params.bits), params=params)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import FLOAT_BITS
-from workloads.compress.arrays import quantize
+from workloads.compress.arrays import quantize_array
 from workloads.compress.layers import QuantLayer
 from workloads.options import is_integer
 from workloads.storage.huffman import HuffmanCode, entropy_bits
@@ -105,7 +105,7 @@ def _own_codes(module: nn.Module) -> tuple[Tensor, int] | None:
 def _row_codes(module: nn.Module, weight: Tensor, bits: int) -> tuple[Tensor, int]:
     """(codes of the rows of a float weight, their bits); a pruned weight is a code of its own."""
     rows = weight.detach().cpu().reshape(len(weight), -1)
-    codes = torch.from_numpy(quantize(rows.double().numpy(), bits)[0]).to(torch.int32)
+    codes = torch.from_numpy(quantize_array(rows.double().numpy(), bits)[0]).to(torch.int32)
     mask = getattr(module, "mask", None)
     pruned = rows == 0 if mask is None else ~mask.cpu().expand_as(weight).reshape(rows.shape)
     return torch.where(pruned, 2**bits, codes), bits

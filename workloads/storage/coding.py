@@ -1,6 +1,6 @@
 """One tensor as small integers and what turns them back: the forms of a compressed state file.
 
-`rows`     uint8 codes between the extremes of every row (`workloads.compress.quantize`), with the places of the
+`rows`     uint8 codes between the extremes of every row (`quantize_array`), with the places of the
            zeros where there are many, so that a pruned weight stays exactly zero.
 `grid`     the codes of a quantized weight on its own grid. Exact.
 `mask`     booleans, eight in a byte. Exact.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwmodel.errors import ConfigError
-from workloads.compress.arrays import ArrayParams, dequantize, quantize
+from workloads.compress.arrays import ArrayParams, dequantize_array, quantize_array
 from workloads.compress.grid import Grid
 from workloads.storage.gridcodec import (
     GRID_PARTS,
@@ -123,7 +123,7 @@ def decode(note: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Tensor:
     params = ArrayParams(
         bits=bits, scale=parts["scale"].numpy(), low=parts["low"].numpy(), dtype=np.dtype(np.float64)
     )
-    values = dequantize(codes.reshape(shape[0], -1), params).reshape(-1) * kept
+    values = dequantize_array(codes.reshape(shape[0], -1), params).reshape(-1) * kept
     return torch.from_numpy(values).to(dtype).reshape(shape)
 
 
@@ -143,7 +143,7 @@ def _rows(tensor: Tensor, rows: NDArray[Any], bits: int) -> Coded:
         rows = np.where(kept, rows, first)  # zeros widen no row's range
     else:
         kept = np.ones_like(kept)
-    codes, params = quantize(rows, bits)
+    codes, params = quantize_array(rows, bits)
     parts["codes"] = pack_codes(torch.from_numpy(codes[kept]), bits)
     parts["scale"], parts["low"] = torch.from_numpy(params.scale), torch.from_numpy(params.low)
     return _coded(tensor, "rows", bits, parts, codes[kept])

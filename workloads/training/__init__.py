@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from workloads.training.measuring import MetricValue, cross_entropy, measure, measure_accuracy, r2
     from workloads.training.pretrained import PretrainResult, pretrain
     from workloads.training.records import EpochRecord, StepRecord, TrainResult
+    from workloads.training.run import DivergedError
+    from workloads.training.scored import Scored
     from workloads.training.scorer import Scorer
     from workloads.training.settings import TrainSettings
     from workloads.training.step.augment import augmented, cropped, cut_out, flipped, shifted
@@ -47,6 +49,7 @@ __all__ = [
     "AdmmHook",
     "ChannelPruner",
     "Checkpoints",
+    "DivergedError",
     "EpochRecord",
     "MagnitudePruner",
     "MaskHook",
@@ -55,6 +58,7 @@ __all__ = [
     "PenaltyHook",
     "PretrainResult",
     "ProximalHook",
+    "Scored",
     "Scorer",
     "SparseSolution",
     "StepRecord",
@@ -129,6 +133,8 @@ __getattr__, __dir__ = lazy_exports(
         "measuring": ("MetricValue", "cross_entropy", "measure", "measure_accuracy", "r2"),
         "records": ("EpochRecord", "StepRecord", "TrainResult"),
         "pretrained": ("PretrainResult", "pretrain"),
+        "run": ("DivergedError",),
+        "scored": ("Scored",),
         "scorer": ("Scorer",),
         "settings": ("TrainSettings",),
         "together.many": ("Trained", "finetune_many"),

@@ -28,6 +28,10 @@ from workloads.training.step.precision import Precision
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+class DivergedError(ConfigError):
+    """A loss or a gradient that is not finite: the rate is too high, or the data is wrong."""
+
+
 @dataclass(kw_only=True)
 class Run:
     """Everything that the next step depends on, and the history so far.
@@ -147,7 +151,7 @@ class Run:
         return norm
 
     def _fail(self, text: str) -> None:
-        raise ConfigError(f"{text}. Lower lr (now {self.settings.lr:g}), or check the data.")
+        raise DivergedError(f"{text}. Lower lr (now {self.settings.lr:g}), or check the data.")
 
     # ---- between two epochs --------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from workloads.training.loop import finetune
 from workloads.training.measuring import Metric, MetricValue, measure
 from workloads.training.records import EpochRecord, Progress
 from workloads.training.run import Loss
+from workloads.training.scored import Scored
 from workloads.training.settings import TrainSettings
 from workloads.training.step.layout import laid_out
 from workloads.training.together.many import AUTO, Sizes, Trained, check_batch, finetune_many
@@ -103,9 +104,13 @@ class Scorer:
         reestimate_norms(model, self._calibration)
         return model
 
-    def ptq(self, config: CompressionConfig) -> Accuracy | MetricValue:
-        """Validation accuracy without training."""
-        return self.validation(self.compressed(config))
+    def ptq(self, config: CompressionConfig) -> Scored:
+        """Validation accuracy without training, and the compressed model (eval mode).
+
+        Raises:
+            ConfigError: the configuration does not fit the model.
+        """
+        return self._scored(self.compressed(config))
 
     def num_images(self) -> int:
         """Validation images that `ptq_hits` counts one by one; 0 for a metric, a stream, or targets per token."""
@@ -122,9 +127,7 @@ class Scorer:
             memory_format=self.settings.memory_format,
         )  # fmt: skip
 
-    def qat(
-        self, config: CompressionConfig, seed: int = 0, progress: Progress | None = None
-    ) -> tuple[Accuracy | MetricValue, nn.Module]:
+    def qat(self, config: CompressionConfig, seed: int = 0, progress: Progress | None = None) -> Scored:
         """Validation accuracy after finetuning, and the finetuned model (eval mode).
 
         Args:
@@ -139,7 +142,7 @@ class Scorer:
 
     def qat_short(
         self, config: CompressionConfig, seed: int, share: float, start: CarriedState | None = None
-    ) -> tuple[Accuracy | MetricValue, nn.Module]:
+    ) -> Scored:
         """`qat` in a share of the epochs, on the same schedule (`TrainSettings.shortened`).
 
         Args:
@@ -157,7 +160,7 @@ class Scorer:
 
     def qat_watched(
         self, config: CompressionConfig, seed: int, shares: Sequence[float], stop: Callable[[float, Any], bool]
-    ) -> tuple[Accuracy | MetricValue, nn.Module]:
+    ) -> Scored:
         """`qat`, looked at on its way: the same result to the last bit, unless it is ended early.
 
         Args:
@@ -184,7 +187,7 @@ class Scorer:
         try:
             return self._finetuned(model, settings, look)
         except _StoppedError as stopped:
-            return stopped.score, model.eval()
+            return Scored(stopped.score, model.eval())
 
     def _started(self, start: CarriedState) -> nn.Module:
         """The float model with the weights of a finetuned candidate, without what only compressed models have."""
@@ -196,14 +199,12 @@ class Scorer:
         model.load_state_dict({name: state[name] for name in own})
         return model
 
-    def _finetuned(
-        self, model: nn.Module, settings: TrainSettings, progress: Progress | None
-    ) -> tuple[Accuracy | MetricValue, nn.Module]:
+    def _finetuned(self, model: nn.Module, settings: TrainSettings, progress: Progress | None) -> Scored:
         teacher = self._model if settings.distill_weight > 0 else None
         finetune(
             model, self.data.train, settings, loss=self.loss, teacher=teacher, device=self.device, progress=progress
         )
-        return self.validation(model), model
+        return self._scored(model)
 
     def qat_many(
         self,
@@ -212,7 +213,7 @@ class Scorer:
         *,
         rates: Sequence[float] | None = None,
         progress: ProgressOfMany | None = None,
-    ) -> list[tuple[Accuracy | MetricValue, nn.Module] | ConfigError]:
+    ) -> list[Scored | ConfigError]:
         """`qat` of many candidates, which train as one where their structures allow.
 
         Up to rounding a candidate gets what `qat` gives it, whoever else is there. `trained` says how each trained.
@@ -260,14 +261,15 @@ class Scorer:
         except ConfigError as error:
             return error
 
-    def _outcome(
-        self, model: nn.Module | ConfigError, how: Trained | None
-    ) -> tuple[Accuracy | MetricValue, nn.Module] | ConfigError:
+    def _outcome(self, model: nn.Module | ConfigError, how: Trained | None) -> Scored | ConfigError:
         if isinstance(model, ConfigError):
             return model
         if how is not None and how.error is not None:
             return how.error
-        return self.validation(model), model
+        return self._scored(model)
+
+    def _scored(self, model: nn.Module) -> Scored:
+        return Scored(self.validation(model), model)
 
     def validation(self, model: nn.Module) -> Accuracy | MetricValue:
         """Of any model on the validation split."""

@@ -1,8 +1,8 @@
 """Prices of small layers under given mappings, worked out on paper from their dims and the chip file's numbers.
 
-The counts are those of `docs/cost-model.md`: a tile moves whenever a loop outside of it that indexes it steps; PEs
-that need the same word share its transfer; a sum is written back once per visit, and read again on all but the
-first.
+The counts are those of `docs/explain/cost-model.md`: a tile moves whenever a loop outside of it that indexes it
+steps; PEs that need the same word share its transfer; a sum is written back once per visit, and read again on all
+but the first.
 """
 
 from __future__ import annotations
@@ -306,7 +306,7 @@ CASES = [
 
 
 def ends_of(case: Case, moved: Callable[[str, int], float]) -> dict[str, list[float]]:
-    """When array and ports let the layer end, as `docs/cost-model.md` has it.
+    """When array and ports let the layer end, as `docs/explain/cost-model.md` has it.
 
     The registers of the chip are single buffered, the buffer is unless it says otherwise double buffered; ports of
     the buffer are apart.

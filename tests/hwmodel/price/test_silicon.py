@@ -18,7 +18,7 @@ from tests.hwmodel.chips import TINY, chip
 
 EYERISS = load_accelerator("eyeriss")
 #: Largest error that each column may have. The chip's constants are in the preset, each with its source; none
-#: depends on the layer. docs/silicon.md lists the assumptions, and what was chosen with the table in view.
+#: depends on the layer. docs/explain/silicon.md lists the assumptions, and what was chosen with the table in view.
 TOLERANCE = {"Processing Latency (ms)": 0.10, "DRAM Accesses (MB)": 0.15, "Power (mW)": 0.20,
              "Total Latency (ms)": 0.15, "Global Buffer Accesses (MB)": 0.15, "Num. of MACs (G)": 0.01}  # fmt: skip
 
@@ -33,7 +33,7 @@ def test_the_chip_table_is_reproduced():
             assert case.prediction == pytest.approx(case.reference, abs=0.0051), case.name
 
 
-#: The same of VGG-16 (docs/silicon.md says why DRAM and power are worse in the layers that are wide).
+#: The same of VGG-16 (docs/explain/silicon.md says why DRAM and power are worse in the layers that are wide).
 VGG16_TOLERANCE = {"Processing Latency (ms)": 0.05, "Total Latency (ms)": 0.10, "Global Buffer Accesses (MB)": 0.15,
                    "Num. of MACs (G)": 0.01, "DRAM Accesses (MB)": 0.90, "Power (mW)": 0.60}  # fmt: skip
 

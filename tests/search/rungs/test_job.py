@@ -78,6 +78,6 @@ def test_cut_anywhere_the_ledger_grows_again_to_the_same(place: Path, tmp_path: 
     ledger.write_bytes(b"".join(lines[: len(lines) // 2]))
     heard = Listening()
     spec = parse_spec(SPEC, folder=place)  # the network of before: its path belongs to the study
-    run_job(spec, tmp_path / "run", device="cpu", observer=heard)
+    run_job(spec, tmp_path / "run", device="cpu", progress=heard)
     assert essence(read_results(tmp_path / "run")) == essence(whole)
     assert any(text.startswith("Rung 0.5: 6 warm runs, 3 of them with a full one") for text in heard.said)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from tests.workloads.compress.compress_models import images, tiny_net
-from workloads.compress import CompressionConfig, apply, calibrate, clip_quantize, integer_range, uniform_quantize
+from workloads.compress import CompressionConfig, apply, calibrate, integer_range
 from workloads.compress import ranges as ranges_module
+from workloads.compress.quantizers.uniform import clip_quantize, uniform_quantize
 from workloads.compress.ranges import mse_steps
 
 

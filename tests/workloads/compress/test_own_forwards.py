@@ -95,7 +95,7 @@ def test_the_exported_network_is_the_one_that_runs(tmp_path: Path) -> None:
     x = normal(2, 3, 8, 8)
     qmodel = apply(small_network(), CompressionConfig.from_bits({"*": 8}, a_bits=8, quantizer="affine")).eval()
     calibrate(qmodel, [x])
-    onnx.export_onnx(qmodel, x, tmp_path / "net.onnx")
+    onnx.export_onnx(tmp_path / "net.onnx", qmodel, x)
     (out,), _ = onnx.run_onnx(tmp_path / "net.onnx", [x])
     torch.testing.assert_close(torch.from_numpy(out), qmodel(x), atol=1e-4, rtol=1e-4)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwmodel.errors import ConfigError
-from workloads.compress import CodedArrays, code_arrays, quantize
+from workloads.compress import CodedArrays, code_arrays, quantize_array
 
 DRAW = np.random.default_rng(0)
 ARRAYS = {
@@ -26,7 +26,7 @@ def test_codes_and_values_are_those_of_quantize(bits, rows, tmp_path):
         assert list(held.arrays) == list(ARRAYS)
         for name, array in ARRAYS.items():
             shape = (len(array), -1) if rows and array.ndim > 1 else (-1,)
-            codes, params = quantize(np.reshape(array, shape), bits)
+            codes, params = quantize_array(np.reshape(array, shape), bits)
             one = held.arrays[name]
             assert (one.codes.reshape(codes.shape) == codes).all()
             assert one.values.shape == np.shape(array) and one.values.dtype == array.dtype
@@ -37,7 +37,7 @@ def test_codes_and_values_are_those_of_quantize(bits, rows, tmp_path):
 def test_sizes_by_hand():
     """3 bits: 135 codes in 51 bytes, 5 in 2, 1 in 1, 14 in 6; 8 bytes for each of 5 + 1 + 1 + 2 rows."""
     coded = code_arrays(ARRAYS, 3, rows=True)
-    assert (coded.code_bytes, coded.parameter_bytes, coded.nbytes) == (60, 72, 132)
+    assert (coded.code_bytes, coded.parameter_bytes, coded.size_bytes) == (60, 72, 132)
     assert coded.float_bytes == 4 * (135 + 5) + 8 * (1 + 14) and coded.ratio == coded.float_bytes / 132
     assert code_arrays(ARRAYS, 3).parameter_bytes == 8 * 4
     mixed = code_arrays(ARRAYS, {"conv.weight": 1, "norm.bias": 8, "scalar": 8, "double": 8})

@@ -40,7 +40,7 @@ def test_a_layer_in_numbers(qmodel):
     assert about.zeros == pytest.approx((codes == 0).float().mean().item())
     assert about.code_bytes == math.ceil(count * 5 / 8)
     assert about.parameter_bytes == layer.weight.shape[0] * (4 + 4)
-    assert about.num_bytes == about.code_bytes + about.parameter_bytes
+    assert about.size_bytes == about.code_bytes + about.parameter_bytes
     assert (about.input.bits, about.input.qmin, about.input.levels, about.input.levels_used) == (6, 0, 64, None)
     assert about.macs is None
 
@@ -55,7 +55,7 @@ def test_affine_grids_say_their_zero_point(qmodel):
 def test_a_float_layer(qmodel):
     about = explain_layer(qmodel, "fc")
     assert (about.weight, about.input, about.density) == (None, None, 1.0)
-    assert about.num_bytes == about.float_bytes == 4 * qmodel.fc.weight.numel()
+    assert about.size_bytes == about.float_bytes == 4 * qmodel.fc.weight.numel()
     assert "weight   float" in str(about)
 
 
@@ -78,7 +78,7 @@ def test_text_and_dict(qmodel):
         assert part in text
     data = json.loads(json.dumps(about.to_dict()))
     assert data["weight"]["bits"] == data["choice"]["w_bits"] == 5
-    assert data["num_bytes"] == about.num_bytes
+    assert data["size_bytes"] == about.size_bytes
 
 
 def test_before_calibration_and_without_the_needed(qmodel):

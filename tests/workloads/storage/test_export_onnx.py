@@ -53,7 +53,7 @@ def test_onnxruntime_computes_what_we_do(tmp_path, name):
     qmodel = compressed(
         model.eval(), x, dict.fromkeys(layer_names(model), 8), a_bits=8, quantizer="affine", granularity="channel"
     )
-    made = export_onnx(qmodel, x[:1], tmp_path / "m.onnx")
+    made = export_onnx(tmp_path / "m.onnx", qmodel, x[:1])
     onnx.checker.check_model(onnx.load(made.path))
     found = compare_onnx(made.path, qmodel, x)
     assert (found.runner, found.count) == ("onnxruntime", len(x))
@@ -89,7 +89,7 @@ def test_equal_to_the_last_bit_where_sums_are_exact(tmp_path, dialect, w_bits, a
             if isinstance(layer, QuantLayer):
                 for quantizer in (layer.weight_quantizer, layer.input_quantizer):
                     quantizer.step.copy_(2.0 ** quantizer.step.log2().round())
-    path = export_onnx(qmodel, x[:1], tmp_path / "m.onnx", dialect=dialect).path
+    path = export_onnx(tmp_path / "m.onnx", qmodel, x[:1], dialect=dialect).path
     theirs, _ = run_onnx(path, (x,))
     assert qmodel(x).abs().max() > 0
     np.testing.assert_array_equal(theirs[0], qmodel(x).detach().numpy())
@@ -107,7 +107,7 @@ def test_every_quantizer(tmp_path, quantizer, dialect):
     }
     qmodel = apply(tiny_net().eval(), CompressionConfig(choices))
     calibrate(qmodel, images())
-    made = export_onnx(qmodel, images(1), tmp_path / "m.onnx", dialect=dialect)
+    made = export_onnx(tmp_path / "m.onnx", qmodel, images(1), dialect=dialect)
     found = compare_onnx(made.path, qmodel, images(8, seed=3))
     assert found.max_abs <= 0.05 * found.spread + 1e-6
     assert found.mean_abs <= 0.01 * found.spread + 1e-6
@@ -122,7 +122,7 @@ def test_every_quantizer(tmp_path, quantizer, dialect):
 
 def test_weights_are_stored_as_their_codes(tmp_path):
     qmodel = tiny(8, a_bits=8, granularity="channel", density=0.5)
-    path = export_onnx(qmodel, images(1), tmp_path / "m.onnx").path
+    path = export_onnx(tmp_path / "m.onnx", qmodel, images(1)).path
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
     for name in TINY_LAYERS:
         layer = qmodel.get_submodule(name)
@@ -139,7 +139,7 @@ def test_weights_are_stored_as_their_codes(tmp_path):
 )
 def test_the_narrowest_type_that_onnx_has(tmp_path, quantizer, w_bits, kind, low):
     qmodel = tiny(w_bits, quantizer=quantizer)
-    path = export_onnx(qmodel, images(1), tmp_path / "m.onnx").path
+    path = export_onnx(tmp_path / "m.onnx", qmodel, images(1)).path
     (codes,) = [t for t in onnx.load(path).graph.initializer if t.name == "block.2.weight_codes"]
     assert codes.data_type == onnx.TensorProto.DataType.Value(kind)
     layer = qmodel.get_submodule("block.2")
@@ -154,7 +154,7 @@ def test_clip_only_where_codes_do_not_fill_their_type(tmp_path):
     choices = {name: LayerChoice(w_bits=8, a_bits=bits, quantizer="affine") for name, bits in widths.items()}
     qmodel = apply(tiny_net().eval(), CompressionConfig(choices))
     calibrate(qmodel, images())
-    found = ops(export_onnx(qmodel, images(1), tmp_path / "m.onnx").path)
+    found = ops(export_onnx(tmp_path / "m.onnx", qmodel, images(1)).path)
     assert (found.count("Clip"), found.count("Min")) == (1, 1)
 
 
@@ -169,11 +169,11 @@ def test_folded_norms(tmp_path, dialect, quantizer):
         model.bn1.running_mean.uniform_(-0.2, 0.2)
         model.bn1.running_var.uniform_(0.5, 2)
     qmodel = compressed(model, images(), dict.fromkeys(TINY_LAYERS, 4), quantizer=quantizer)
-    folded = export_onnx(qmodel, images(1), tmp_path / "folded.onnx", dialect=dialect, fold=True)
+    folded = export_onnx(tmp_path / "folded.onnx", qmodel, images(1), dialect=dialect, fold=True)
     assert ("BatchNormalization" in ops(folded.path), folded.folded) == (False, ("conv1",))
     made = [folded]
     if quantizer == "lsq":
-        made += [export_onnx(qmodel, images(1), tmp_path / "kept.onnx", dialect=dialect)]
+        made += [export_onnx(tmp_path / "kept.onnx", qmodel, images(1), dialect=dialect)]
         assert ("BatchNormalization" in ops(made[1].path), made[1].folded) == (True, ())
     for export in made:
         found = compare_onnx(export.path, qmodel, images(8))
@@ -201,11 +201,11 @@ def test_a_scaled_weight_is_the_weight_times_the_factor(bits, zero, seed, affine
 @pytest.mark.parametrize("dialect", ["qdq", "qonnx"])
 def test_the_batch_is_open(tmp_path, dialect):
     qmodel = tiny(4, a_bits=4)
-    path = export_onnx(qmodel, images(1), tmp_path / "m.onnx", dialect=dialect).path
+    path = export_onnx(tmp_path / "m.onnx", qmodel, images(1), dialect=dialect).path
     assert onnx.load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     for count in (1, 3):
         assert compare_onnx(path, qmodel, images(count)).count == count
-    fixed = export_onnx(qmodel, images(3), tmp_path / "f.onnx", dialect=dialect, dynamic_batch=False).path
+    fixed = export_onnx(tmp_path / "f.onnx", qmodel, images(3), dialect=dialect, dynamic_batch=False).path
     assert onnx.load(fixed).graph.input[0].type.tensor_type.shape.dim[0].dim_value == 3
 
 
@@ -213,7 +213,7 @@ def test_qonnx_says_widths_signs_and_two_values(tmp_path):
     choices = {"conv1": LayerChoice(w_bits=1, a_bits=3), "fc": LayerChoice(w_bits=4, quantizer="symmetric")}
     qmodel = apply(tiny_net().eval(), CompressionConfig(choices))
     calibrate(qmodel, images())
-    model = onnx.load(export_onnx(qmodel, images(1), tmp_path / "m.onnx", dialect="qonnx").path)
+    model = onnx.load(export_onnx(tmp_path / "m.onnx", qmodel, images(1), dialect="qonnx").path)
     assert ("qonnx.custom_op.general", 1) in [(o.domain, o.version) for o in model.opset_import]
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     nodes = {n.input[0]: n for n in model.graph.node if n.domain}
@@ -235,7 +235,7 @@ def test_the_qonnx_package_computes_what_we_do(tmp_path, monkeypatch):
 
     qmodel = tiny(3, a_bits=5, granularity="channel", density=0.6)
     x = images(4)
-    path = export_onnx(qmodel, x, tmp_path / "m.onnx", dialect="qonnx", dynamic_batch=False).path
+    path = export_onnx(tmp_path / "m.onnx", qmodel, x, dialect="qonnx", dynamic_batch=False).path
     monkeypatch.setattr(onnx, "IR_VERSION", 10)  # of the one-node models that it builds
     wrapper = ModelWrapper(str(path))
     (theirs,) = execute_onnx(wrapper, {wrapper.graph.input[0].name: x.numpy()}).values()
@@ -244,7 +244,7 @@ def test_the_qonnx_package_computes_what_we_do(tmp_path, monkeypatch):
 
 def test_without_quantizers_masks_and_float_layers_are_baked_in(tmp_path):
     qmodel = apply(tiny_net().eval(), CompressionConfig({"block.2": LayerChoice(density=0.25)}))
-    made = export_onnx(qmodel, images(1), tmp_path / "m.onnx")
+    made = export_onnx(tmp_path / "m.onnx", qmodel, images(1))
     assert made.layers == {}
     assert compare_onnx(made.path, qmodel, images(4)).max_abs <= 1e-6
     graph = trace_onnx(made.path)
@@ -255,7 +255,7 @@ def test_without_quantizers_masks_and_float_layers_are_baked_in(tmp_path):
 def test_the_model_stays_as_it_was(tmp_path):
     qmodel = tiny(4, a_bits=8, density=0.5).train()
     before = {key: value.clone() for key, value in qmodel.state_dict().items()}
-    export_onnx(qmodel, images(1), tmp_path / "m.onnx", fold=True)
+    export_onnx(tmp_path / "m.onnx", qmodel, images(1), fold=True)
     assert qmodel.training
     assert all(torch.equal(before[key], value) for key, value in qmodel.state_dict().items())
     text = (tmp_path / "m.onnx").read_bytes()
@@ -265,15 +265,15 @@ def test_the_model_stays_as_it_was(tmp_path):
 def test_what_cannot_be_exported_says_why(tmp_path):
     config = CompressionConfig.from_bits({"conv1": 4}, a_bits=4)
     with pytest.raises(ConfigError, match=r"'conv1': .*no range yet. Call calibrate"):
-        export_onnx(apply(tiny_net(), config), images(1), tmp_path / "m.onnx")
+        export_onnx(tmp_path / "m.onnx", apply(tiny_net(), config), images(1))
     removed = tiny(4)
     removed.get_submodule("block.2").set_bits(w_bits=0, a_bits=32)
     with pytest.raises(ConfigError, match=r"'block.2' has w_bits=0: it is removed"):
-        export_onnx(removed, images(1), tmp_path / "m.onnx")
+        export_onnx(tmp_path / "m.onnx", removed, images(1))
     with pytest.raises(ConfigError, match=r"must end in \.onnx"):
-        export_onnx(tiny(), images(1), tmp_path / "m.pb")
+        export_onnx(tmp_path / "m.pb", tiny(), images(1))
     with pytest.raises(ConfigError, match="Did you mean 'qdq'"):
-        export_onnx(tiny(), images(1), tmp_path / "m.onnx", dialect="qdc")
+        export_onnx(tmp_path / "m.onnx", tiny(), images(1), dialect="qdc")
     assert not list(tmp_path.iterdir())
 
 
@@ -289,13 +289,13 @@ class Branching(nn.Module):
 def test_what_torch_cannot_export_gives_its_reason(tmp_path):
     qmodel = apply(Branching().eval(), CompressionConfig.from_bits({"fc": 4}))
     with pytest.raises(ConfigError, match=r"torch cannot export Branching to ONNX: .+"):
-        export_onnx(qmodel, torch.rand(2, 4), tmp_path / "m.onnx")
+        export_onnx(tmp_path / "m.onnx", qmodel, torch.rand(2, 4))
 
 
 def test_a_file_that_computes_something_else_is_noticed(tmp_path):
     """The comparison can fail: one scale doubled."""
     qmodel = tiny(4, a_bits=8)
-    path = export_onnx(qmodel, images(1), tmp_path / "m.onnx", dialect="qonnx").path
+    path = export_onnx(tmp_path / "m.onnx", qmodel, images(1), dialect="qonnx").path
     assert compare_onnx(path, qmodel, images(8)).runner == REFERENCE
     model = onnx.load(path)
     for tensor in model.graph.initializer:

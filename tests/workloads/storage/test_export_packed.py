@@ -84,17 +84,17 @@ def test_sizes_are_the_packed_bytes(tmp_path):
     assert size.parameter_bytes == 2 * (4 + 4)
     assert size.float_bytes == sum(t.nbytes for t in tiny_net().state_dict().values())
     assert size.other_bytes == size.float_bytes - 4 * sum(weights.values())
-    assert size.num_bytes == (tmp_path / "m.safetensors").stat().st_size
-    assert size.ratio == size.float_bytes / size.num_bytes
+    assert size.size_bytes == (tmp_path / "m.safetensors").stat().st_size
+    assert size.ratio == size.float_bytes / size.size_bytes
 
 
-@pytest.mark.parametrize(("num_bytes", "text"), [
+@pytest.mark.parametrize(("size_bytes", "text"), [
     (1000, "2.7 times smaller than float32"), (2700, "1 times smaller than float32"),
     (7290, "2.7 times larger than float32"),
 ])  # fmt: skip
-def test_a_ratio_in_words_says_which_way(num_bytes, text):
+def test_a_ratio_in_words_says_which_way(size_bytes, text):
     sizes = {"code_bytes": 0, "parameter_bytes": 0, "other_bytes": 0, "float_bytes": 2700}
-    assert PackedSize(path=Path("m"), num_bytes=num_bytes, **sizes).compared == text
+    assert PackedSize(path=Path("m"), size_bytes=size_bytes, **sizes).compared == text
 
 
 def test_the_layout_is_readable_without_us(tmp_path):

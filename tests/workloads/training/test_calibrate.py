@@ -8,7 +8,7 @@ import torch
 from hwmodel import load_accelerator
 from hwmodel.errors import ConfigError
 from hwmodel.network.layer import Bits, Layer
-from workloads.calibrate import calibrate
+from workloads.calibrate import calibrate_device
 from workloads.calibrate.shapes import MACS, draw_layers
 from workloads.calibrate.timing import measure, operands_of, run_layer
 
@@ -39,7 +39,7 @@ def test_a_layer_makes_its_outputs(layer):
 
 
 def test_calibration_writes_a_file_that_loads(tmp_path):
-    found = calibrate("cpu", name="here", count=4, seed=5)
+    found = calibrate_device("cpu", name="here", count=4, seed=5)
     path = tmp_path / "here.yaml"
     path.write_text(found.yaml)
     machine = load_accelerator(path)
@@ -51,6 +51,6 @@ def test_calibration_writes_a_file_that_loads(tmp_path):
 
 def test_devices_are_checked():
     with pytest.raises(ConfigError, match="device must be one of cpu, cuda, but got 'tpu'"):
-        calibrate("tpu")
+        calibrate_device("tpu")
     with pytest.raises(ConfigError, match="count >= 4"):
-        calibrate("cpu", count=1)
+        calibrate_device("cpu", count=1)

@@ -18,9 +18,9 @@ from PIL import Image
 
 from hwmodel.errors import ConfigError
 from workloads import load_data, load_model
+from workloads.compress import load_weights
 from workloads.data import arrays, cifar_binary
 from workloads.data.dataset import IMAGENET, Split, make_dataset
-from workloads.models.registry import load_pretrained_npz
 from workloads.training import TrainSettings, finetune, measure_accuracy
 
 DATA = os.environ.get("HWMODEL_DATA", "")
@@ -253,6 +253,6 @@ def test_published_weights_of_resnet20_score_as_published(tmp_path):
     subprocess.run([sys.executable, SHARED, tmp_path, "--train", "6000"], check=True, capture_output=True)
     data = load_data("cifar10", path=tmp_path / "cifar10.npz", normalize="imagenet")
     model = load_model("resnet20", shortcut="pad")
-    load_pretrained_npz(model, Path(DATA) / "weights" / "resnet20_cifar10.npz")
+    load_weights(Path(DATA) / "weights" / "resnet20_cifar10.npz", model)
     accuracy = measure_accuracy(model, data.test)
     assert (accuracy.correct, accuracy.total) == (9173, 10000)

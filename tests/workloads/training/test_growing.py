@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from hwmodel.errors import ConfigError
 from tests.workloads.compress.compress_models import quadrant_data, quadrant_net
 from workloads.compress import CompressionConfig
-from workloads.training import Scorer, TrainSettings, growing_hits, measure_accuracy, num_countable
-from workloads.training.growing import Hits, image_order, part_ends
+from workloads.training import Scorer, TrainSettings, measure_accuracy
+from workloads.training.growing import Hits, growing_hits, image_order, num_countable, part_ends
 
 
 class Sign(nn.Module):
@@ -82,7 +82,7 @@ def test_the_scorer_counts_images_only_where_accuracy_is_measured() -> None:
     scorer = Scorer(quadrant_net(), data, TrainSettings(epochs=1), "cpu")
     hits = scorer.ptq_hits(config, lambda hits: False)
     assert len(hits) == scorer.num_images() == len(data.validation.x)
-    whole = scorer.ptq(config)
+    whole = scorer.ptq(config).accuracy
     assert int(hits.sum()) == getattr(whole, "correct", None)
 
     def share(outputs: torch.Tensor, targets: torch.Tensor) -> float:

@@ -16,7 +16,8 @@ from hwmodel.errors import ConfigError
 from tests.workloads.compress.compress_models import quadrant_data
 from workloads import load_data, load_model
 from workloads.compress import CompressionConfig
-from workloads.training import Scorer, TrainSettings, finetune, growing_hits, measure, measure_accuracy, pretrain
+from workloads.training import Scorer, TrainSettings, finetune, measure, measure_accuracy, pretrain
+from workloads.training.growing import growing_hits
 from workloads.training.step.layout import laid_out
 
 SETTINGS = TrainSettings(epochs=2, lr=0.02, batch_size=32, crop=1, flip=True, memory_format="channels_last")
@@ -108,7 +109,7 @@ def test_the_scorer_scores_so(data) -> None:
             scorer.validation(compressed)
             scorer.test(compressed)
         assert set(seen) == {scorer is last}
-    assert abs(last.ptq(config).value - usual.ptq(config).value) <= 2 / 96
+    assert abs(last.ptq(config).accuracy.value - usual.ptq(config).accuracy.value) <= 2 / 96
     assert np.mean(last.ptq_hits(config, lambda _: True) != usual.ptq_hits(config, lambda _: True)) <= 2 / 96
     trained = [scorer.qat(config)[0].value for scorer in (last, usual)]
     assert abs(trained[0] - trained[1]) <= 0.05

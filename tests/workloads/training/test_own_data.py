@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -29,22 +28,6 @@ def images(count: int, shape: tuple[int, ...]) -> np.ndarray:
 
 def numbers(x: torch.Tensor) -> list[int]:
     return sorted((x.flatten(1)[:, 0] * 255).round().int().tolist())
-
-
-def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "own-data.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.S):
-        if block.startswith("# data.py"):
-            Path("data.py").write_text(block)
-        else:
-            exec(compile(block, "own-data.md", "exec"), names)
-    assert load_data("mine.npz").describe().endswith("3×16×16, 3 classes, 243 train / 27 validation / 30 test")
-    assert len(load_data("data.py:pairs", count=50).train) == 50
-    assert load_data("data.py:streams").input_shape == (3, 16, 16)
-    result = names["result"]
-    assert result.history[-1].validation.value > 0.9  # type: ignore[attr-defined]
 
 
 # ---- .npz --------------------------------------------------------------------------------------------

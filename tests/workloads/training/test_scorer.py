@@ -36,8 +36,8 @@ def test_scores_fall_with_the_bits_and_training_wins_them_back(model: QuadrantNe
     scorer = Scorer(model, data, QAT, device="cpu")
     full = scorer.float_accuracy()
     assert full == measure_accuracy(model, data.validation)
-    assert abs(scorer.ptq(config(8, 8)).correct - full.correct) <= 1
-    coarse = scorer.ptq(config(1, 1, density=0.25))
+    assert abs(scorer.ptq(config(8, 8)).accuracy.correct - full.correct) <= 1
+    coarse = scorer.ptq(config(1, 1, density=0.25)).accuracy
     trained, _ = scorer.qat(config(1, 1, density=0.25), seed=0)
     assert coarse.interval.high < full.interval.low
     assert trained.correct > coarse.correct
@@ -46,10 +46,10 @@ def test_scores_fall_with_the_bits_and_training_wins_them_back(model: QuadrantNe
 def test_a_score_repeats_and_leaves_the_float_model_alone(model: QuadrantNet, data: Data) -> None:
     before = [value.clone() for value in model.state_dict().values()]
     scorer = Scorer(model, data, QAT, device="cpu")
-    first = (scorer.ptq(config(2, 4)), scorer.qat(config(2, 4), seed=1))
+    first = (scorer.ptq(config(2, 4)).accuracy, scorer.qat(config(2, 4), seed=1))
     torch.manual_seed(99)
     scorer.qat(config(3, 4), seed=2)
-    again = (scorer.ptq(config(2, 4)), scorer.qat(config(2, 4), seed=1))
+    again = (scorer.ptq(config(2, 4)).accuracy, scorer.qat(config(2, 4), seed=1))
     assert first[0] == again[0]
     assert first[1][0] == again[1][0]
     for a, b in zip(first[1][1].state_dict().values(), again[1][1].state_dict().values(), strict=True):

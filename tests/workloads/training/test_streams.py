@@ -273,7 +273,7 @@ def test_the_scorer_streams(data: Data) -> None:
     config = CompressionConfig.from_bits({"conv": 2, "fc": 2}, a_bits=8)
     first, again = scorer.qat(config, seed=1), scorer.qat(config, seed=1)
     assert isinstance(first[0], Accuracy)
-    assert first[0].value >= scorer.ptq(config).value  # type: ignore[union-attr]
+    assert first[0].value >= scorer.ptq(config).accuracy.value
     assert torch.equal(flat(first[1]), flat(again[1]))
 
 
@@ -283,7 +283,7 @@ def test_the_scorer_of_a_regression_gives_shares() -> None:
     model = nn.Sequential(nn.Linear(6, 2))
     finetune(model, pairs.train, TrainSettings(epochs=40, lr=0.05, batch_size=50), device="cpu")
     scorer = Scorer(model, pairs, TrainSettings(epochs=1, lr=0.01), device="cpu")
-    scores = [scorer.ptq(CompressionConfig.from_bits({"0": bits})) for bits in (8, 2)]
+    scores = [scorer.ptq(CompressionConfig.from_bits({"0": bits})).accuracy for bits in (8, 2)]
     assert 1 > scores[0].value > scores[1].value >= 0
     with torch.no_grad():
         model[0].bias += 100

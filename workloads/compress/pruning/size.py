@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from hwmodel.deprecated import example_was_spread
 from hwmodel.network.graph import LayerGraph
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.masks import get_masks
+from workloads.example import arguments
 from workloads.tracing import trace
 
 if TYPE_CHECKING:
@@ -42,14 +44,15 @@ class ModelSize:
         return -(-self.size_bits // 8)
 
 
-def model_size(model: nn.Module, *example: Any) -> ModelSize:
+@example_was_spread(1)
+def model_size(model: nn.Module, example: Any) -> ModelSize:
     """Count a model, plain, sparse or compressed.
 
     Args:
         model: not changed.
-        example: inputs of its forward.
+        example: its input, or a tuple of them.
     """
-    return size_of(model, trace(model, *example))
+    return size_of(model, trace(model, *arguments(example)))
 
 
 def size_of(model: nn.Module, graph: LayerGraph, name: str = "") -> ModelSize:
@@ -99,16 +102,17 @@ def _width(module: nn.Module, key: str, parameter: nn.Parameter) -> int:
     return min(own, int(module.weight_quantizer.bits))
 
 
-def size_table(models: Mapping[str, nn.Module], *example: Any) -> pd.DataFrame:
+@example_was_spread(1)
+def size_table(models: Mapping[str, nn.Module], example: Any) -> pd.DataFrame:
     """One row per model: model, parameters, nonzero, macs, size_bits.
 
     Args:
         models: label -> model, such as `{"before": model, "after": sliced}`.
-        example: inputs of their forward.
+        example: their input, or a tuple of them.
     """
     import pandas as pd
 
-    sizes = {label: model_size(model, *example) for label, model in models.items()}
+    sizes = {label: model_size(model, example) for label, model in models.items()}
     columns = ("parameters", "nonzero", "macs", "size_bits")
     return pd.DataFrame(
         [{"model": label, **{name: getattr(size, name) for name in columns}} for label, size in sizes.items()]

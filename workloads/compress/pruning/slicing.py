@@ -18,10 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from hwmodel.deprecated import example_was_spread
 from hwmodel.errors import ConfigError
 from workloads.compress.layers import QuantLayer
 from workloads.compress.pruning.groups import ChannelAdapter, ChannelGroup, check_keep, is_adapter
 from workloads.compress.pruning.sparse_layers import SparseLayer
+from workloads.example import arguments
 from workloads.placement import device_of
 from workloads.tracing.request import named_outputs
 from workloads.wrappers import copied, unwrapped
@@ -114,8 +116,9 @@ def mask_channels(model: nn.Module, groups: Sequence[ChannelGroup], keep: Keep) 
             module.mask = new if module.mask is None else module.mask & new
 
 
+@example_was_spread(3)
 def slice_channels(
-    model: nn.Module, groups: Sequence[ChannelGroup], keep: Keep, *example: Any, check: bool = True
+    model: nn.Module, groups: Sequence[ChannelGroup], keep: Keep, example: Any = None, *, check: bool = True
 ) -> nn.Module:
     """A smaller dense copy of the model, without the channels that are not kept.
 
@@ -127,7 +130,7 @@ def slice_channels(
         model: that the groups were found in; not changed.
         groups: of `channel_groups`.
         keep: group name -> channels that stay, rising; groups left out stay whole.
-        example: inputs of its forward; the outputs are compared on normal numbers of their shape.
+        example: its input, or a tuple of them; the outputs are compared on normal numbers of their shape.
         check: compare in float64; without, no example is needed.
 
     Returns:
@@ -142,12 +145,12 @@ def slice_channels(
     for name, cut in cuts.items():
         _cut_module(result.get_submodule(name), cut)
     if check:
-        if not example:
+        if example is None:
             raise ConfigError("slice_channels compares outputs on an example input: pass one, or check=False.")
         masked = copied(model)
         mask_channels(masked, groups, keep)
         _check_weights(masked, result, cuts)
-        _check_equal(masked, result, example)
+        _check_equal(masked, result, arguments(example))
     return result
 
 

@@ -1,0 +1,189 @@
+"""An accelerator as a chip file: every number in its base unit, so that it is read back to the last bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory
+from hwmodel.chip.chipfile import ChipFile
+from hwmodel.chip.formats import written_exactly
+from hwmodel.chip.loader import build_chip
+from hwmodel.chip.roofline import Roofline
+from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.yamlfile import dump_yaml, parse_document
+from hwmodel.errors import AcceleratorError
+from hwmodel.files import write_atomic
+from hwmodel.network.layer import DIM_NAMES
+
+Data = dict[str, Any]
+NOT_STATED = "not stated"
+
+
+def write_accelerator(path: str | Path, accelerator: Accelerator) -> Path:
+    """Write an accelerator as a file that `load_accelerator` reads.
+
+    Args:
+        path: ends in .yaml or .yml.
+        accelerator: loaded, or changed with `dataclasses.replace`.
+
+    Raises:
+        AcceleratorError: another suffix, or a machine that no file can describe.
+
+    Example:
+        >>> wide = replace(load_accelerator("edge_npu"), clock_hz=1e9)  # doctest: +SKIP
+        >>> write_accelerator("wide.yaml", wide)  # doctest: +SKIP
+    """
+    if Path(path).suffix not in (".yaml", ".yml"):
+        raise AcceleratorError(f"{path}: must end in .yaml or .yml, for --hw to read it.")
+    return write_atomic(path, accelerator_yaml(accelerator))
+
+
+def accelerator_yaml(accelerator: Accelerator) -> str:
+    """The text of `write_accelerator`; comments of a file that the accelerator came from are lost.
+
+    Raises:
+        AcceleratorError: a machine that no file can describe; the message says what breaks which rule.
+    """
+    text = dump_yaml(_chip(accelerator))
+    document = parse_document(text, f"accelerator {accelerator.name}", AcceleratorError)
+    again = build_chip(document, document.validated(ChipFile))
+    if again.fingerprint != accelerator.fingerprint:
+        raise AcceleratorError(
+            f"accelerator {accelerator.name}: a file must say all of it, but "
+            f"{_first_difference(accelerator, again)} would be read otherwise. Change it to what a file can say."
+        )
+    return text
+
+
+def _first_difference(one: Accelerator, two: Accelerator) -> str:
+    names = (name for name in vars(one) if name in Accelerator.__dataclass_fields__)
+    return next((f"`{name}`" for name in names if getattr(one, name) != getattr(two, name)), "a field")
+
+
+def _chip(chip: Accelerator) -> Data:
+    roofline = chip.roofline
+    mac, nest = _sources(chip)
+    return _said(
+        name=chip.name, kind=chip.kind, description=chip.description, source=chip.source or NOT_STATED,
+        clock=f"{chip.clock_hz!r} Hz", technology=_quantity(chip.technology_nm, "nm"),
+        mac=None if roofline else _mac(chip, mac),
+        array=None if roofline else [_axis(axis) for axis in chip.axes] or None,
+        host_unfolds=chip.unfolded_channels or None,
+        memories=[_memory(memory, level) for level in chip.levels for memory in level.memories] or None,
+        diagonal=None if chip.diagonal else False,
+        temporal={own.name: list(own.temporal_dims) for own in chip.levels if own.temporal_dims != DIM_NAMES},
+        order={level.name: list(level.order) for level in chip.levels if level.order},
+        gating=list(chip.gating), skipping=list(chip.skipping), nm=[f"{n}:{m}" for n, m in chip.nm],
+        dataflow=None if chip.dataflow == "free" else chip.dataflow,
+        clock_power=_clock_power(chip) if chip.clock_pj else None,
+        vector=_said(lanes=chip.vector.lanes, energy=f"{chip.vector.pj_per_op!r} pJ", source=chip.vector_source),
+        loop_nest=None if chip.loop_nest is None else _loop_nest(chip.loop_nest, nest),
+        timing=_timing(chip), roofline=None if roofline is None else _roofline(chip, roofline),
+        notes=list(chip.notes),
+    )  # fmt: skip
+
+
+def _said(**values: Any) -> Data:
+    """Without what a file need not say: None, empty lists and mappings."""
+    return {key: value for key, value in values.items() if value is not None and value not in ([], {})}
+
+
+def _quantity(value: float | None, unit: str) -> str | None:
+    return None if value is None else f"{float(value)!r} {unit}"
+
+
+def _power(read: Callable[[float], float], wanted: float, close: float) -> str:
+    """The power [W] near `close` that is read as `wanted`, to the last bit where there is one."""
+    near = (close, *(math.nextafter(close, side) for side in (0.0, math.inf)))
+    return f"{next((watts for watts in near if read(watts) == wanted), close)!r} W"
+
+
+def _clock_power(chip: Accelerator) -> str:
+    clock = chip.clock_hz
+    return _power(lambda watts: watts * 1e12 / clock, chip.clock_pj, chip.clock_pj * clock / 1e12)
+
+
+def _sources(chip: Accelerator) -> tuple[str, str]:
+    """Of the MAC, and of the operations of a loop nest, which are joined in an accelerator."""
+    if chip.loop_nest is None:
+        return chip.mac_source, ""
+    mac, _, nest = chip.mac_source.partition("; ")
+    return mac, nest
+
+
+def _mac(chip: Accelerator, source: str) -> Data:
+    own = chip.precision
+    return _said(
+        w=f"{own.w_bits} bit", i=f"{own.i_bits} bit", accumulator=own.acc_bits and f"{own.acc_bits} bit",
+        precision=None if own.mode == "fixed" else own.mode,
+        brick=f"{own.brick_bits} bit" if own.mode == "fusion" else None, serial=list(own.serial),
+        energy=f"{own.mac_pj!r} pJ",
+        energies=[{"w": f"{w} bit", "i": f"{i} bit", "energy": f"{pj!r} pJ"} for w, i, pj in own.table_pj],
+        area=_quantity(chip.mac_area_mm2, "mm^2"), leakage=_quantity(chip.array_leakage_w or None, "W"),
+        source=source,
+    )  # fmt: skip
+
+
+def _axis(axis: Axis) -> Data:
+    return _said(
+        axis=axis.name, size=axis.size, dims=list(axis.dims), fused=axis.fused or None,
+        weight_cells=axis.weight_cells, full=list(axis.full),
+    )  # fmt: skip
+
+
+def _memory(memory: Memory, level: Level) -> Data:
+    read, write = (
+        _quantity(rate, "bit/cycle") for rate in (memory.read_bits_per_cycle, memory.write_bits_per_cycle)
+    )
+    return _said(
+        name=memory.name, level=None if level.name == memory.name else level.name,
+        per="pe" if level.per_pe else None,
+        holds=list(memory.holds), bypass=list(memory.bypass), resident=list(memory.resident),
+        size="unbounded" if memory.size_bits is None else _quantity(memory.size_bits, "bit"),
+        read_energy=_quantity(memory.read_pj_per_bit, "pJ/bit"),
+        write_energy=_quantity(memory.write_pj_per_bit, "pJ/bit"),
+        bandwidth=read if memory.shared_port else None,
+        read_bandwidth=None if memory.shared_port else read, write_bandwidth=None if memory.shared_port else write,
+        double_buffered=memory.double_buffered or None, compressed=list(memory.compressed),
+        area=_quantity(memory.area_mm2_per_bit, "mm^2/bit"), formats=list(memory.formats),
+        bank=_quantity(memory.bank_bits, "bit"), network=_quantity(memory.network_bits_per_cycle, "bit/cycle"),
+        network_energy=_quantity(memory.network_pj_per_bit or None, "pJ/bit"), exclusive=list(memory.exclusive),
+        leakage=_quantity(memory.leakage_w or None, "W"), source=memory.source or NOT_STATED,
+    )  # fmt: skip
+
+
+def _loop_nest(nest: LoopNest, source: str) -> Data:
+    conv, linear = (
+        {"multiplications": multiplications, "additions": additions}
+        for multiplications, additions in zip(nest.multiplications, nest.additions, strict=True)
+    )
+    return {
+        "conv": conv, "linear": linear, "bias_additions": nest.bias_additions,
+        "multiply_energy_per_bit2": f"{nest.pj_per_bit2!r} pJ", "add_energy_per_bit": f"{nest.pj_per_bit!r} pJ",
+        "source": source,
+    }  # fmt: skip
+
+
+def _timing(chip: Accelerator) -> Data | None:
+    if chip.timing is None:
+        return None
+    if isinstance(chip.timing, Systolic):
+        return {"kind": "systolic", "dataflow": chip.timing.dataflow}
+    return {"kind": "streamed"}
+
+
+def _roofline(chip: Accelerator, machine: Roofline) -> Data:
+    native = machine.format_for(chip.native_bits.w)
+    rate, idle = native.macs_per_s * native.efficiency, machine.idle_w
+    power = _power(lambda board: (board - idle) / rate * 1e12, native.mac_pj, native.mac_pj * rate / 1e12 + idle)
+    return _said(
+        cores=machine.cores, native=native.name, formats=[written_exactly(item) for item in machine.formats],
+        tiles=[list(tile) for tile in machine.tiles], granule=f"{machine.granule_bits} bit",
+        channel_block=machine.channel_block, cache=_quantity(machine.cache_bits, "bit"),
+        cache_bandwidth=_quantity(machine.cache_bits_per_s, "bit/s"), fill=_quantity(machine.fill_s, "s"),
+        launch=_quantity(machine.launch_s, "s"), wait=_quantity(machine.wait_s, "s"), overlap=machine.overlap,
+        board_power=power, idle_power=_quantity(idle, "W"), source=chip.mac_source,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""`hwmodel compare`: finished and unfinished runs beside each other."""

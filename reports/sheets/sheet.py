@@ -1,0 +1,109 @@
+"""A page as values, and how it is written: one file, offline, in the look of the report."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwmodel.files import write_atomic
+from hwmodel.network.names import safe_name
+from reports.figures import theme
+from reports.figures.files import figure_bytes
+from reports.page.htmltables import HtmlTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure in both themes, as data URIs."""
+
+    light: str
+    dark: str
+    caption: str
+
+    @classmethod
+    def of(cls, draw: Callable[..., Axes], caption: str) -> Picture:
+        """Drawn twice.
+
+        Args:
+            draw: takes `theme`.
+            caption: also what a screen reader says.
+        """
+        light, dark = (_data_uri(figure_bytes(draw(theme=one), "svg")) for one in (theme.LIGHT, theme.DARK))
+        return cls(light=light, dark=dark, caption=caption)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of a page; what is empty is left out.
+
+    Attributes:
+        id: anchor.
+        title: above it.
+        text: paragraphs under the title.
+        block: lines as they stand.
+        pictures, tables: in this order.
+        notes: small print at the end.
+    """
+
+    id: str
+    title: str
+    text: Sequence[str] = ()
+    block: str = ""
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[HtmlTable] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A page.
+
+    Attributes:
+        title, lead: at the top.
+        alerts: what a reader must know first.
+        sections: of it.
+        source: what it was made from, for the last line.
+    """
+
+    title: str
+    lead: str
+    alerts: Sequence[str] = ()
+    sections: Sequence[Section]
+    source: str
+
+
+def write_sheet(sheet: Sheet, path: Path) -> Path:
+    """Write a page, whole or not at all."""
+    return write_atomic(path, render(sheet))
+
+
+def render(sheet: Sheet) -> str:
+    """A page as text: no network, no script, every name escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reports.sheets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=_printable,
+    )
+    return environment.get_template("sheet.html.j2").render(sheet=sheet, version=version("hwmodel")) + "\n"
+
+
+def _printable(value: Any) -> Any:
+    """Text without control characters, line by line; markup of a macro stays as it is."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "\n".join(map(safe_name, value.split("\n")))
+
+
+def _data_uri(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

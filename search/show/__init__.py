@@ -1,0 +1,1 @@
+"""A study as a notebook shows it: HTML, and figures."""
