@@ -132,8 +132,9 @@ def _draw_front(ax: Axes, done: pd.DataFrame, x: str, scale: float, theme: Theme
         linestyle=(0, (4, 3)), label="best in these two axes (projection)", zorder=3,
     )  # fmt: skip
     ax.errorbar(
-        front[x] * scale, front["accuracy"] * 100, yerr=error_bars(front, "accuracy", "accuracy"), fmt="o", markersize=9,
-        markerfacecolor="none", color=theme.front, markeredgewidth=1.3, elinewidth=1.0, capsize=2.5, zorder=4,
+        front[x] * scale, front["accuracy"] * 100, yerr=error_bars(front, "accuracy", "accuracy"), fmt="o",
+        markersize=9, markerfacecolor="none", color=theme.front, markeredgewidth=1.3, elinewidth=1.0, capsize=2.5,
+        zorder=4,
         label="front, validation, 95 %",
     )  # fmt: skip
     picked = front[front["picked"]]
