@@ -65,7 +65,7 @@ def test_prices_are_those_of_each_candidate(data: PageData) -> None:
 
 
 def test_the_front_grows_in_its_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bits and energy rise together, in a unit cube: corners dominate nothing, the middle an eighth, the ideal all."""
+    """Bits and energy rise together in a unit cube: its middle dominates an eighth, the ideal point all of it."""
     found = [(2, 100), (4, 200), (3, 150), (2, 200)]
     monkeypatch.setattr(runs, "ROWS", tuple(("qat", bits, correct, "sampler") for bits, correct in found))
     (history,) = page_data(read_run(write_run(tmp_path / "grown", finished=False)))["history"]
