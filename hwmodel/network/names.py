@@ -41,11 +41,3 @@ def filter_shape(layer: Layer) -> str:
 def times(number: int, word: str) -> str:
     """`1 layer`, `2 layers`."""
     return f"{number} {word}{'s' if number != 1 else ''}"
-
-
-def shortened(name: str, length: int) -> str:
-    """A name of at most `length` characters: what it begins and ends with, `…` between."""
-    if len(name) <= length:
-        return name
-    head = (length - 1) // 2
-    return f"{name[:head]}…{name[len(name) - (length - 1 - head) :]}"

@@ -25,7 +25,7 @@ def compare(*, runs: Sequence[Path], output: Path | None, csv: str | None, json:
         write_csv(found.to_dataframe(), csv, "runs")
     if output is not None:
         with writing(output, "--output"):
-            write_comparison(found, output)
+            write_comparison(output, found)
         say(f"{output}: the same as a page")
     if json:
         emit_json(comparison_data(found))

@@ -20,14 +20,14 @@ from search.front.costs import Cost
 MAX_COLUMNS = 4
 
 
-def write_comparison(found: Comparison, path: str | Path) -> Path:
+def write_comparison(path: str | Path, found: Comparison) -> Path:
     """Write the page of a comparison.
 
     Args:
-        found: of `compare_runs`.
         path: of the page, `.html`.
+        found: of `compare_runs`.
     """
-    return write_sheet(comparison_sheet(found), Path(path))
+    return write_sheet(Path(path), comparison_sheet(found))
 
 
 def comparison_sheet(found: Comparison) -> Sheet:

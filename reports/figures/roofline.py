@@ -5,9 +5,11 @@ Williams, Waterman and Patterson, Roofline: an insightful visual performance mod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwmodel.errors import ConfigError
 from hwmodel.network.names import safe_name, shortened
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Layers that are named: those that take the most time.
 NAMED = 6
+#: Points nearer than this to a named one [decades] have no name.
+APART = 0.12
 #: Roofs that are drawn: one for each pair of widths, the commonest first.
 MAX_ROOFS = 4
 
@@ -44,6 +48,8 @@ def plot_roofline(
     Raises:
         ConfigError: the accelerator has no memory whose traffic is counted, or no layer moves any.
     """
+    from matplotlib.ticker import EngFormatter, NullFormatter
+
     points = [(item, outer_bytes(item, accelerator)) for item in cost.layers]
     points = [(item, moved) for item, moved in points if moved and item.cycles]
     if not points:
@@ -60,19 +66,42 @@ def plot_roofline(
             across[at], rate[at], s=25 + 400 * share[at], alpha=0.75, linewidths=0.8, edgecolors=theme.paper,
             color=colour or themes.GREEN, label=f"bound by {safe_name(bound)}".replace("$", r"\$"), zorder=3,
         )  # fmt: skip
-    for n in np.argsort(-share)[:NAMED]:
-        text = ax.annotate(
-            shortened(safe_name(points[n][0].name), 24), (across[n], rate[n]), xytext=(6, -10),
-            textcoords="offset points", fontsize=8, color=theme.ink,
-        )  # fmt: skip
-        text.set_parse_math(False)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    _name_points(ax, [item.name for item, _ in points], across, rate, np.argsort(-share), theme)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        axis.set_major_formatter(EngFormatter())
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(f"MACs per byte of traffic to {safe_name(_outer(accelerator))}".replace("$", r"\$"))
     ax.set_ylabel("MACs per second")
     style_axes(ax, theme)
     legend_below(ax, theme, columns=3)
     return ax
+
+
+def _name_points(
+    ax: Axes,
+    names: Sequence[str],
+    across: NDArray[np.float64],
+    rate: NDArray[np.float64],
+    order: NDArray[np.int64],
+    theme: Theme,
+) -> None:
+    """The names of the first points in this order that are not too near to one that is named."""
+    named: list[int] = []
+    for n in order:
+        near = [
+            m
+            for m in named
+            if abs(np.log10(across[n] / across[m])) < APART and abs(np.log10(rate[n] / rate[m])) < APART
+        ]
+        if near or len(named) == NAMED:
+            continue
+        named.append(int(n))
+        text = ax.annotate(
+            shortened(safe_name(names[n]), 24), (across[n], rate[n]), xytext=(7, -11),
+            textcoords="offset points", fontsize=8, color=theme.ink,
+        )  # fmt: skip
+        text.set_parse_math(False)
 
 
 def peak_macs_per_s(accelerator: Accelerator, w_bits: int, a_bits: int) -> float | None:

@@ -76,7 +76,7 @@ def map_layer(
             write_atomic(export, to_timeloop_yaml(first.cost.layer, first.accelerator, first.mapping))
         say(f"{export}: for timeloop-model")
     if html is not None:
-        write_page(mapping_sheet(chosen.name, mapped), html)
+        write_page(html, mapping_sheet(chosen.name, mapped))
     if json:
         data = [
             {

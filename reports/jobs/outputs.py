@@ -41,10 +41,10 @@ def write_csv(frame: pd.DataFrame, csv: str, what: str = "layers") -> None:
         say(f"{csv}: {len(frame)} {what}")
 
 
-def write_page(sheet: Sheet, path: Path) -> None:
+def write_page(path: Path, sheet: Sheet) -> None:
     """A page, and where it is."""
     with writing(path, "--html"):
-        write_sheet(sheet, path)
+        write_sheet(path, sheet)
     say(f"{path}: the same as a page")
 
 

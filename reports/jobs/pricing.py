@@ -111,7 +111,7 @@ def _show_beside(items: Sequence[Priced], graph: LayerGraph, by: Objective, how:
     if how.csv is not None:
         write_csv(beside_frame(items, by), how.csv)
     if how.html is not None:
-        write_page(cost_sheet(graph.name, items, tree), how.html)
+        write_page(how.html, cost_sheet(graph.name, items, tree))
     if how.json:
         emit_json(beside_data(items, graph, by))
     elif how.csv != "-":
@@ -128,7 +128,7 @@ def _show_one(
         write_csv(priced.to_dataframe(), how.csv)
     if how.html is not None:
         one = Priced(name=accelerator.name, accelerator=accelerator, cost=priced)
-        write_page(cost_sheet(graph.name, [one], tree), how.html)
+        write_page(how.html, cost_sheet(graph.name, [one], tree))
     if how.json:
         extra = {"memory": memory_data(graph, priced, accelerator)} if memory else {}
         emit_json({"accelerator": accelerator.name, **cost_data(priced, graph), **extra})

@@ -79,7 +79,7 @@ class Sheet:
     source: str
 
 
-def write_sheet(sheet: Sheet, path: Path) -> Path:
+def write_sheet(path: Path, sheet: Sheet) -> Path:
     """Write a page, whole or not at all."""
     return write_atomic(path, render(sheet))
 

@@ -29,7 +29,7 @@ def html_of_tree(tree: Summary) -> HtmlTable:
     rows = [
         Row(
             cells=[
-                f"{line.guide.replace(' ', chr(0xA0))}{line.label}{f' ×{line.times}' if line.times > 1 else ''}",
+                f"{line.guide}{line.label}{f' ×{line.times}' if line.times > 1 else ''}",
                 *(column.cell(line, network) for column in tree.columns),
             ],
             mark="" if line.level else "picked",
@@ -37,4 +37,4 @@ def html_of_tree(tree: Summary) -> HtmlTable:
         for line in tree.lines
     ]
     columns = [Column(header=column.header, align="left" if column.is_text else "right") for column in tree.columns]
-    return HtmlTable(columns=[Column(header="Layer", align="left"), *columns], rows=rows)
+    return HtmlTable(columns=[Column(header="Layer", align="tree"), *columns], rows=rows)

@@ -194,4 +194,4 @@ def test_the_page_is_one_file_without_a_script(pair: tuple[Path, Path], tmp_path
         text in page.text for text in ("seed0", "seed1", "search.seed", "tie", "91.00 %", "Layers of the picks")
     )
     assert NASTY.replace("\x1b", "\\x1b") in page.text
-    assert write_comparison(compare_runs(*pair), out).read_text(encoding="utf-8") == out.read_text(encoding="utf-8")
+    assert write_comparison(out, compare_runs(*pair)).read_text(encoding="utf-8") == out.read_text(encoding="utf-8")
