@@ -16,6 +16,14 @@ def safe_name(name: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
+def shortened(name: str, length: int) -> str:
+    """A name of at most `length` characters: a longer one loses its middle, as both ends tell it from others."""
+    if len(name) <= length:
+        return name
+    tail = (length - 1) // 2
+    return f"{name[: length - 1 - tail]}…{name[len(name) - tail :]}"
+
+
 def out_shape(layer: Layer) -> str:
     """`64×112×112` of a convolution, `1000` of a linear layer, `128×4096` where it runs on 128 positions.
 

@@ -39,7 +39,7 @@ function shortened(name, length = 36) {
   if (name.length <= length) return name;
   const characters = Array.from(name);
   if (characters.length <= length) return name;
-  const head = Math.floor((length - 1) / 2);
+  const head = Math.ceil((length - 1) / 2);
   return `${characters.slice(0, head).join("")}…${characters.slice(head + 1 - length).join("")}`;
 }
 
