@@ -44,7 +44,7 @@ def _lower_bound(run: Run) -> str:
     if run.cost is not None or not run.graph.is_lower_bound:
         return ""
     ops = ", ".join(dict.fromkeys(item.op for item in run.graph.uncounted))
-    return f"Costs are a LOWER BOUND: {ops} has no rule and is not counted. Register one (docs/tracing.md)."
+    return f"Costs are a LOWER BOUND: {ops} has no rule and is not counted. Register one (docs/explain/tracing.md)."
 
 
 def _at_chance(run: Run) -> str:
