@@ -60,7 +60,7 @@ lint: install
 check: lint test
 
 bench: install
-	for file in $(filter-out benchmarks/fidelity.py benchmarks/pretrained.py benchmarks/provenance.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	for file in $(filter-out $(addprefix benchmarks/,chromium.py fidelity.py page.py pretrained.py provenance.py),$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(EXTRAS) runs build docs/_build docs/reference/_generated dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

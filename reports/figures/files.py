@@ -57,13 +57,14 @@ def _add_fonts(figure: Figure) -> None:
     from matplotlib.font_manager import fontManager
     from matplotlib.text import Text
 
-    foreign = [text for text in figure.findobj(Text) if not text.get_text().isascii()]
+    axes = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    ticks = [label for axis in axes for label in axis.get_ticklabels()]  # which get their text here
+    foreign = {text for text in (*figure.findobj(Text), *ticks) if not text.get_text().isascii()}
     if not foreign:
         return
     names = set(fontManager.get_font_names())
     present = [name for name in FALLBACKS if name in names]
-    labels = [axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
-    for text in (*foreign, *labels):
+    for text in foreign.union(axis.label for axis in axes):
         text.set_fontfamily([*text.get_fontfamily(), *present])
 
 

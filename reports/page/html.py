@@ -154,7 +154,8 @@ def _add_candidates(page: dict[str, Any], run: Run) -> None:
     shown = min(len(run.candidates), htmltables.MAX_ROWS)
     is_cut = shown < len(run.candidates)
     page["candidates_cut"] = f"The first {shown} of {len(run.candidates)} are here." if is_cut else ""
-    page["data"], page["script"] = Markup(json_text(page_data(run))), Markup(script())
+    if run.picked_row is not None:
+        page["data"], page["script"] = Markup(json_text(page_data(run))), Markup(script())
 
 
 def _add_layers(page: dict[str, Any], run: Run) -> None:

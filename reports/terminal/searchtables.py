@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.network.names import OK, WARNING, safe_name, shortened
 from reports import units
+from reports.run.alerts import alerts
 from reports.run.candidates import front_rows
 from reports.run.designs import designs_text
-from reports.run.findings import finding
+from reports.run.findings import decision, finding
 from reports.run.folder import Run
 from reports.run.frames import records
 from reports.run.metrics import (
@@ -86,8 +87,8 @@ def precision_table(run: Run, width: int = 80) -> Table:
 
 
 def run_lines(run: Run) -> list[tuple[str, str]]:
-    """What was found, with the definition of average precision, warnings, and what to type next."""
-    lines = [("", finding(run))]
+    """What to deploy and what was found, the definition of average precision, warnings, and what to type next."""
+    lines = [("", decision(run)), ("", finding(run))]
     if run.designs is not None:
         lines.append(("", designs_text(run.designs)))
     if run.float_accuracy is not None:
@@ -97,7 +98,7 @@ def run_lines(run: Run) -> list[tuple[str, str]]:
     if run.layers is not None:
         lines.append(("", f"average weight precision of the picked one: {run.average_precision:.4f} bit"))
         lines.append(("", run.precision_definition))
-    lines += [(WARNING, warning) for warning in run.warnings]
+    lines += [(WARNING, warning) for warning in (*alerts(run), *run.warnings)]
     lines.append((OK, f"report: {run.folder}/report.html"))
     if run.has_config:
         lines.append(
@@ -128,7 +129,8 @@ def run_data(run: Run) -> dict[str, Any]:
         "average_precision_bits": run.average_precision,
         "average_precision_definition": run.precision_definition,
         "designs": run.designs,
-        "warnings": list(run.warnings),
+        "decision": decision(run),
+        "warnings": [*alerts(run), *run.warnings],
         "report": f"{run.folder}/report.html",
         "config": f"{run.folder}/best.yaml" if run.has_config else None,
     }

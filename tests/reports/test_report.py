@@ -260,6 +260,16 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     assert "hwmodel finetune" not in page.text
 
 
+def test_a_run_whose_candidates_all_failed_shows_their_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "ROWS", (("ptq", 8, None, "uniform"), ("ptq", 4, None, "sampler")))
+    html = write_report(write_run(tmp_path / "failed", finished=False)).read_text()
+    assert "There is nothing to deploy yet" in html
+    assert "<script" not in html and "<noscript" not in html
+    assert ERROR.replace("\x1b", "\\x1b") in Page(html).text
+
+
 def test_a_study_without_its_files_is_reported_too(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "api", finished=False)
     (folder / "graph.json").unlink()

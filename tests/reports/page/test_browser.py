@@ -128,7 +128,8 @@ def test_a_click_moves_everything(browser: Browser) -> None:
     assert "2/8" in browser.text("#layer-table") and browser.text("#layer-table") != before
     assert browser.text("#command").endswith(" 5")
     assert "w_bits: 2" in browser.text("#yaml")
-    browser.wait("return document.getElementById('energy-chart').ariaLabel.includes('#5')")
+    browser.run("document.getElementById('energy-chart').scrollIntoView()")  # what is out of sight is not drawn
+    browser.wait("return document.getElementById('energy-chart').ariaLabel.includes('of #5')")
 
 
 def test_tables_sort_and_filter(browser: Browser) -> None:
