@@ -170,7 +170,7 @@ def _draw_tests(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
             (tested[x] + _right_of(done, x)) * scale, tested["test_accuracy"] * 100,
             yerr=error_bars(tested, "test_accuracy", "test"), fmt="D", markersize=6, markerfacecolor="none",
             color=themes.GREEN, elinewidth=1.2, capsize=3, zorder=5,
-            label="front on the test split (drawn to the right), 95 %",
+            label="front, test (drawn to the right), 95 %",
         )  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def _draw_uniform(ax: Axes, done: pd.DataFrame, x: str, scale: float) -> None:
 def _draw_float(ax: Axes, accuracy: float | None, theme: Theme) -> None:
     if accuracy is not None and math.isfinite(accuracy):
         ax.axhline(
-            accuracy * 100, color=theme.muted, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1,
+            accuracy * 100, color=theme.muted, linewidth=1.2, linestyle=(0, (7, 2, 1, 2)), zorder=1,
             label=f"float, {accuracy * 100:.2f} %",
         )  # fmt: skip
 

@@ -84,7 +84,7 @@ def test_pareto_shows_float_and_test_accuracy() -> None:
     ax = plot_pareto(frame)
     labels = ax.get_legend_handles_labels()[1]
     assert "float, 97.00 %" in labels
-    assert "front on the test split (drawn to the right), 95 %" in labels
+    assert "front, test (drawn to the right), 95 %" in labels
 
 
 def test_pareto_draws_uniform_bits_beside_the_front() -> None:
@@ -102,7 +102,7 @@ def test_pareto_draws_uniform_bits_beside_the_front() -> None:
     shift = TEST_SHIFT * (4.0 - 2.0)
     assert drawn == {
         "front, validation, 95 %": [[2.0, 90.0], [4.0, 95.0]],
-        "front on the test split (drawn to the right), 95 %": [[2.0 + shift, 91.0], [4.0 + shift, 91.0]],
+        "front, test (drawn to the right), 95 %": [[2.0 + shift, 91.0], [4.0 + shift, 91.0]],
         "uniform bits on the test split, 95 %": [[4.0 + shift, 91.0], [8.0 + shift, 91.0]],
     }
 
