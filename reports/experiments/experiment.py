@@ -96,22 +96,13 @@ class Experiment:
         say(f"{self.name}: {getattr(function, '__name__', 'step')}({shown})")
         return self._steps.once(function, **arguments)
 
-    def searched(
-        self,
-        space: Space,
-        scorer: Scorer,
-        *,
-        qat: int,
-        trials: int = 0,
-        candidates: Sequence[Mapping[str, Any]] = (),
-        **options: Any,
-    ) -> Study:
+    def searched(self, space: Space, scorer: Scorer, *, qat: int, trials: int = 0, **options: Any) -> Study:
         """A search that was run to its end, in the folder `search`; one that was killed goes on.
 
         Args:
             space: the candidates.
             scorer: of the float model; its settings and data belong to the identity of the search.
-            qat, trials, candidates: runs, and what they begin with, as of `Study.run`.
+            qat, trials: runs, as of `Study.run`.
             options: of `Study.create_or_resume`.
 
         Raises:
@@ -122,7 +113,7 @@ class Experiment:
             self.folder / "search", space=space, evaluate=scorer, seed=self.seed, name=self.name, context=context,
             **options,
         )  # fmt: skip
-        study.run(trials=trials, qat=qat, candidates=candidates, progress=LogObserver())
+        study.run(trials=trials, qat=qat, progress=LogObserver())
         self._steps.seconds += sum(result.wall_s for result in study.results())
         return study
 
