@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reports.run.folder import Run
-from search.front.objective import losses_of, resolve_objectives
-from search.front.pareto import hypervolume, non_dominated
+from reports.run.volume import Box
+from search.front.objective import resolve_objectives
 
 #: Points of one line; a longer history is looked at this often.
 MAX_STEPS = 150
 
 
 class History(TypedDict):
-    """One stage: scores so far, and what they dominate of the box between best and worst values (0 to 1)."""
+    """One stage: scores so far, and the share of its `Box` that they dominate (0 to 1)."""
 
     stage: str
     scores: list[int]
@@ -25,29 +24,18 @@ class History(TypedDict):
 
 
 def histories(run: Run) -> list[History]:
-    """A line per fidelity, PTQ and QAT, over the measured accuracies; every axis scaled to its scores."""
+    """A line per fidelity, PTQ and QAT, over the measured accuracies, each in the box of its own scores."""
     objectives = resolve_objectives(run.objectives)
     found: list[History] = []
     for stage in ("ptq", "qat"):
         done = [result for result in run.results if result.stage == stage and result.is_done]
         known = [result for result in done if all(o.key in result.costs for o in objectives if o.key)]
-        if len(known) > 1:
-            found.append(_history(stage, losses_of(known, objectives)))
+        box = Box.of(known, objectives)
+        if box is not None and len(known) > 1:
+            shares, steps = box.history(known), _steps(len(known))
+            volume = [round(shares[step - 1], 5) for step in steps]
+            found.append({"stage": stage, "scores": list(steps), "volume": volume})
     return found
-
-
-def _history(stage: str, losses: NDArray[np.float64]) -> History:
-    low, high = losses.min(axis=0), losses.max(axis=0)
-    scaled = (losses - low) / np.where(high > low, high - low, 1.0)
-    steps = _steps(len(scaled))
-    corner = np.full(scaled.shape[1], 1.0 + 1e-9)  # a point on the edge of the box still has a thin volume
-    front = scaled[:0]
-    volumes, start = [], 0
-    for step in steps:
-        pool = np.concatenate((front, scaled[start:step]))
-        front, start = pool[non_dominated(pool)], step
-        volumes.append(round(hypervolume(front, corner), 5))
-    return {"stage": stage, "scores": [int(step) for step in steps], "volume": volumes}
 
 
 def _steps(count: int) -> Sequence[int]:
