@@ -29,6 +29,7 @@ autodoc_member_order = "bysource"
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 nitpicky = False
+smartquotes = False  # two dashes are an option, not a dash
 
 
 def as_rst(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:

@@ -45,8 +45,9 @@ function priced(price, total, stays) {
 
 function unpriced() {
   if (!Object.keys(data.prices.of).length) return "No accelerator was an objective: layers have no prices.";
-  return "The price of each layer is here for members of the front and uniform candidates only. Save the YAML below, and "
-    + "hwmodel cost --config prices this one.";
+  const priced = Object.keys(data.prices.of).length;
+  return `The price of each layer is here for ${priced} candidates only: the pick, members of the front and uniform ones, `
+    + `as far as that goes. Save the YAML below, and hwmodel cost --config prices this one.`;
 }
 
 /** Energy of every layer, stacked by where it goes. */
