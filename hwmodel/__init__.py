@@ -30,14 +30,16 @@ if TYPE_CHECKING:
     from hwmodel.network.layer import Bits, Density, Dims, Layer
     from hwmodel.price.results import LayerCost, NetworkCost
     from hwmodel.show.beside import compare_costs
+    from hwmodel.show.chips import ChipDifference, chip_differences
     from hwmodel.table import CostTable, Totals
 
 __all__ = [
-    "Accelerator", "AttentionSummary", "Bits", "Block", "Choice", "CostTable", "Density", "Design", "Designs",
-    "Dims", "HwModelError", "Layer", "LayerCost", "LayerGraph", "LevelMapping", "LiveTensor", "Loop", "Mapping",
-    "NetworkCost", "OperandAccess", "Port", "Tensor", "Totals", "Uncounted", "VectorOp", "Weight",
-    "attention_summary", "compare_costs", "count_accesses", "evaluate", "find_mapping", "list_accelerators",
-    "live_tensors", "load_accelerator", "load_designs", "repeated_blocks", "stored_weights", "write_accelerator",
+    "Accelerator", "AttentionSummary", "Bits", "Block", "ChipDifference", "Choice", "CostTable", "Density",
+    "Design", "Designs", "Dims", "HwModelError", "Layer", "LayerCost", "LayerGraph", "LevelMapping", "LiveTensor",
+    "Loop", "Mapping", "NetworkCost", "OperandAccess", "Port", "Tensor", "Totals", "Uncounted", "VectorOp",
+    "Weight", "attention_summary", "chip_differences", "compare_costs", "count_accesses", "evaluate",
+    "find_mapping", "list_accelerators", "live_tensors", "load_accelerator", "load_designs", "repeated_blocks",
+    "stored_weights", "write_accelerator",
 ]  # fmt: skip
 
 
@@ -73,6 +75,7 @@ __getattr__, __dir__ = lazy_exports(
         "nest.mapping": ("LevelMapping", "Loop", "Mapping"),
         "price.results": ("LayerCost", "NetworkCost"),
         "show.beside": ("compare_costs",),
+        "show.chips": ("ChipDifference", "chip_differences"),
         "table": ("CostTable", "Totals"),
     },
 )

@@ -47,7 +47,7 @@ def accelerator_yaml(accelerator: Accelerator) -> str:
     Raises:
         AcceleratorError: a machine that no file can describe; the message says what breaks which rule.
     """
-    text = dump_yaml(_chip(accelerator))
+    text = dump_yaml(accelerator_data(accelerator))
     document = parse_document(text, f"accelerator {accelerator.name}", AcceleratorError)
     again = build_chip(document, document.validated(ChipFile))
     if again.fingerprint != accelerator.fingerprint:
@@ -63,7 +63,8 @@ def _first_difference(one: Accelerator, two: Accelerator) -> str:
     return next((f"`{name}`" for name in names if getattr(one, name) != getattr(two, name)), "a field")
 
 
-def _chip(chip: Accelerator) -> Data:
+def accelerator_data(chip: Accelerator) -> Data:
+    """The sections of its file as plain values, numbers in base units."""
     roofline = chip.roofline
     mac, nest = _sources(chip)
     return _said(

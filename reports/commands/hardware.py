@@ -47,6 +47,29 @@ def check(
     jobs.check_chip(file=file, json=json)
 
 
+@app.command("diff", cls=OnceCommand)
+def diff(
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A name or a YAML file.",
+            show_default=False,
+            autocompletion=completing.accelerators,
+        ),
+    ],
+    second: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", help="Another one.", show_default=False, autocompletion=completing.accelerators
+        ),
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Show what tells two accelerators apart: every number that enters a cost."""
+    jobs.diff_chips(first=first, second=second, json=json)
+
+
 @app.command("calibrate", cls=OnceCommand)
 def calibrate(
     output: Annotated[

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
-from hwmodel import list_accelerators, load_accelerator, load_designs
+from hwmodel import chip_differences, list_accelerators, load_accelerator, load_designs
 from hwmodel.chip.sweep.designs import has_ranges
 from hwmodel.errors import AcceleratorError
-from hwmodel.network.names import OK, WARNING
+from hwmodel.network.names import OK, WARNING, safe_name
+from hwmodel.show.quantities import MISSING
 from reports.terminal.chips import (
     area_data,
     area_lines,
@@ -20,7 +22,7 @@ from reports.terminal.chips import (
     memory_table,
 )
 from reports.terminal.console import emit_json, make_console
-from reports.terminal.tables import print_lines
+from reports.terminal.tables import new_table, print_lines, safe_text
 
 
 def list_chips(*, json: bool) -> None:
@@ -45,6 +47,23 @@ def show_chip(*, name: str, json: bool) -> None:
     print_lines(console, area_lines(chip))
     print_lines(console, energy_lines(chip))
     print_lines(console, [("", f"{name}: {memory.source}") for name, memory in chip.memories().items()])
+
+
+def diff_chips(*, first: str, second: str, json: bool) -> None:
+    """Show what tells two accelerators apart."""
+    found = chip_differences(*(load_accelerator(name) for name in (first, second)))
+    if json:
+        emit_json({"first": first, "second": second, "differences": [asdict(item) for item in found]})
+        return
+    console = make_console()
+    if not found:
+        print_lines(console, [(OK, f"{first} and {second} cost the same: no number differs")])
+        return
+    table = new_table("<Key", safe_name(first), safe_name(second), "Ratio", width=console.width)
+    for item in found:
+        ratio = "" if item.ratio is None else f"{item.ratio:.3g}x"
+        table.add_row(*(safe_text(text or MISSING) for text in (item.path, item.first, item.second)), ratio)
+    console.print(table)
 
 
 def check_chip(*, file: Path, json: bool) -> None:
