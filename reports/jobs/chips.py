@@ -9,6 +9,7 @@ from hwmodel import chip_differences, list_accelerators, load_accelerator, load_
 from hwmodel.chip.sweep.designs import has_ranges
 from hwmodel.errors import AcceleratorError
 from hwmodel.network.names import OK, WARNING, safe_name
+from hwmodel.show.lints import chip_lints
 from hwmodel.show.quantities import MISSING
 from reports.terminal.chips import (
     area_data,
@@ -77,9 +78,18 @@ def check_chip(*, file: Path, json: bool) -> None:
         return
     chip = load_accelerator(file)
     if json:
-        emit_json({"file": str(file), "valid": True, "name": chip.name, **chip_data(chip)})
+        emit_json(
+            {
+                "file": str(file),
+                "valid": True,
+                "name": chip.name,
+                **chip_data(chip),
+                "lints": list(chip_lints(chip)),
+            }
+        )
         return
-    print_lines(make_console(), [(OK, f"{file} is valid"), *chip_lines(chip)])
+    lints = [(WARNING, text) for text in chip_lints(chip)]
+    print_lines(make_console(), [(OK, f"{file} is valid"), *chip_lines(chip), *lints])
 
 
 def _check_designs(file: Path, *, json: bool) -> None:
