@@ -69,8 +69,8 @@ def _starved(chip: Accelerator) -> Iterator[str]:
         rate = memory.read_bits_per_cycle
         if rate is not None and {"W", "I"} <= set(memory.holds) and rate < need:
             yield (
-                f"{memory.name} gives {rate:.4g} bit a cycle, and {macs:,.0f} MACs a cycle of a matrix product "
-                f"need {need:.4g} at least, however mapped, with {words:,.0f} words on chip: the array waits."
+                f"{memory.name} gives {rate:.4g} bit a cycle, and {macs:,.0f} MACs a cycle of a matrix product need "
+                f"{need:.4g} at least, however mapped, with {words:,.0f} words on chip: the array waits."
             )
 
 
