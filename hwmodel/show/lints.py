@@ -69,13 +69,13 @@ def _starved(chip: Accelerator) -> Iterator[str]:
         rate = memory.read_bits_per_cycle
         if rate is not None and {"W", "I"} <= set(memory.holds) and rate < need:
             yield (
-                f"{memory.name} gives {rate:.4g} bit a cycle, and {macs:,.0f} MACs a cycle of a matrix product need "
-                f"{need:.4g} at least, however mapped, with {words:,.0f} words on chip: the array waits."
+                f"{memory.name} gives {rate:.4g} bit a cycle, and {macs:,.0f} MACs a cycle of matrix products "
+                f"need {need:.4g} at least, however mapped, with {words:,.0f} words on chip: the array waits."
             )
 
 
 def _small_memories(chip: Accelerator) -> Iterator[str]:
-    """Memories of the whole array that hold less than the PEs below them, of the operands that pass through both."""
+    """Memories of the whole array that hold less than what lies below them, of operands that pass through both."""
     shared = [
         (m, index) for index, level in enumerate(chip.levels[:-1]) for m in level.memories if not level.per_pe
     ]

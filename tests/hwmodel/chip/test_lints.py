@@ -53,7 +53,7 @@ def test_a_port_that_cannot_feed_the_array(tmp_path: Path) -> None:
     tiny = chip(tmp_path)
     assert not of(chip_lints(wide(tiny, 6.6)), "the array waits")
     (text,) = of(chip_lints(wide(tiny, 6.5)), "the array waits")
-    assert text.startswith("dram gives 6.5 bit a cycle, and 4 MACs a cycle of a matrix product need 6.532 at least")
+    assert text.startswith("dram gives 6.5 bit a cycle, and 4 MACs a cycle of matrix products need 6.532 at least")
     product = Layer(name="mm", kind="linear", dims={"B": 64, "K": 64, "C": 64})
     for rate in (6.5, 3.0):
         cost = evaluate(product, wide(tiny, rate))
