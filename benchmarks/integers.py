@@ -3,7 +3,7 @@
     python benchmarks/integers.py [--mnist FILE] [--cifar DATA --weights FILE] [--images 1000] [--store]
 
 ResNet-8 on the digits always; LeNet-5 on MNIST and the published ResNet-20 on CIFAR-10 where their files are given:
-FILE and DATA are what `load_data("mnist" | "cifar10", path=...)` reads, --weights an .npz of `load_pretrained_npz`.
+FILE and DATA are what `load_data("mnist" | "cifar10", path=...)` reads, --weights an .npz for `load_weights`.
 8 bits are calibrated only, 4 bits trained with LSQ. Accuracies are of test images; accumulator widths are found on
 validation images (100, no hit lost). `codes_differing`: of 32
 images, codes that are not those of the same network in float64.
@@ -26,7 +26,7 @@ if __name__ == "__main__":  # run as a file, from any folder
 from benchmarks.provenance import provenance, store
 from hwmodel import evaluate, load_accelerator
 from workloads import load_data, load_model, trace
-from workloads.compress import CompressionConfig, apply, calibrate, reestimate_norms
+from workloads.compress import CompressionConfig, apply, calibrate, load_weights, reestimate_norms
 from workloads.data import Dataset
 from workloads.integer import (
     Accumulator,
@@ -38,7 +38,6 @@ from workloads.integer import (
     smallest_widths,
     with_accumulators,
 )
-from workloads.models.registry import load_pretrained_npz
 from workloads.training import TrainSettings, finetune, measure_accuracy
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -144,7 +143,7 @@ def cases(options: argparse.Namespace) -> list[tuple[str, nn.Module, Dataset, tu
     if options.cifar and options.weights:
         cifar = load_data("cifar10", path=options.cifar, normalize="imagenet")
         resnet20 = load_model("resnet20", shortcut="pad")
-        load_pretrained_npz(resnet20, options.weights)
+        load_weights(options.weights, resnet20)
         found.append(("resnet20/cifar10", resnet20, cifar, (8,)))
     return found
 

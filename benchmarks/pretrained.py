@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.provenance import provenance, store
 from workloads import load_data, load_model
-from workloads.models.registry import load_pretrained_npz
+from workloads.compress import load_weights
 from workloads.training import measure_accuracy
 
 #: Test accuracy; Idelbayev, github.com/akamaster/pytorch_resnet_cifar10, table of the pretrained models.
@@ -30,7 +30,7 @@ def main() -> None:
     rows = []
     for name, published in PUBLISHED.items():
         model = load_model(name, shortcut="pad")
-        load_pretrained_npz(model, options.weights / f"{name}_cifar10.npz")
+        load_weights(options.weights / f"{name}_cifar10.npz", model)
         start = time.perf_counter()
         accuracy = measure_accuracy(model, data.test)
         rows.append({

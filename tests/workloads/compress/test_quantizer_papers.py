@@ -12,10 +12,9 @@ from workloads.compress import (
     DoReFaWeight,
     LSQWeight,
     UniformWeight,
-    clip_quantize,
     integer_range,
-    uniform_quantize,
 )
+from workloads.compress.quantizers.uniform import clip_quantize, uniform_quantize
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

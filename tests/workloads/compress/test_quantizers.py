@@ -14,9 +14,9 @@ from workloads.compress import (
     MinMaxWeight,
     integer_range,
     minmax_affine,
-    mse_step,
-    uniform_quantize,
 )
+from workloads.compress.quantizers.uniform import uniform_quantize
+from workloads.compress.ranges import mse_step
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -12,11 +12,10 @@ from torch import nn
 from hwmodel.errors import ConfigError
 from tests.workloads.integer.integer_models import Chain, Everything, batch, quantized, seeded
 from workloads import load_data, load_model
-from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate, quantized_layers
+from workloads.compress import CompressionConfig, LayerChoice, apply, calibrate, load_weights, quantized_layers
 from workloads.integer import IntegerNetwork, fake_quantized, integerize, psum_errors
 from workloads.integer.operands import capture_inputs
 from workloads.integer.steps import LayerStep
-from workloads.models.registry import load_pretrained_npz
 from workloads.training import TrainSettings, finetune, measure_accuracy
 
 
@@ -156,7 +155,7 @@ def test_lenet_on_mnist():
 @pytest.mark.parametrize("multiplier", ["float", "fixed"])
 def test_the_published_resnet20_equals_its_reference(multiplier):
     model = load_model("resnet20", shortcut="pad")
-    load_pretrained_npz(model, DATA / "weights" / "resnet20_cifar10.npz")
+    load_weights(DATA / "weights" / "resnet20_cifar10.npz", model)
     x = model.example_input(4)
     qmodel = quantized(model.eval(), x, granularity="channel")
     assert_equals_reference(integerize(qmodel, x, multiplier=multiplier), x)
