@@ -14,6 +14,16 @@ from reports.terminal.once import OnceCommand
 
 app = typer.Typer(no_args_is_help=True)
 
+ChipArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE",
+        help="A name or a YAML file.",
+        show_default=False,
+        autocompletion=completing.accelerators,
+    ),
+]
+
 
 @app.command("list", cls=OnceCommand)
 def list_all(json: JsonOption = False) -> None:
@@ -23,15 +33,7 @@ def list_all(json: JsonOption = False) -> None:
 
 @app.command("show", cls=OnceCommand)
 def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE",
-            help="A name or a YAML file.",
-            show_default=False,
-            autocompletion=completing.accelerators,
-        ),
-    ],
+    name: ChipArgument,
     json: JsonOption = False,
 ) -> None:
     """Show one accelerator: its array, its memories, and the source of every number."""
@@ -49,21 +51,8 @@ def check(
 
 @app.command("diff", cls=OnceCommand)
 def diff(
-    first: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE",
-            help="A name or a YAML file.",
-            show_default=False,
-            autocompletion=completing.accelerators,
-        ),
-    ],
-    second: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE", help="Another one.", show_default=False, autocompletion=completing.accelerators
-        ),
-    ],
+    first: ChipArgument,
+    second: ChipArgument,
     json: JsonOption = False,
 ) -> None:
     """Show what tells two accelerators apart: every number that enters a cost."""

@@ -89,6 +89,23 @@ def test_a_rival_costs_no_more_in_anything(tmp_path: Path) -> None:
     assert both is None or SPACE.point_of(CompressionConfig.from_dict(both.config)) == SPACE.point_of(narrow)
 
 
+def test_a_rival_may_be_held_to_one_cost(tmp_path: Path) -> None:
+    study = open_study(tmp_path, table=ToyTable(), objectives=("accuracy", "energy", "avg_w_bits"))
+    study.run(qat=12)
+    beliefs, costs = study.beliefs(), [result.costs["avg_w_bits"] for result in study.front()]
+    for result in study.front():
+        config = CompressionConfig.from_dict(result.config)
+        rival = study.rival(config, costs=["avg_w_bits"])
+        no_dearer = [r for r in study.front() if r.costs["avg_w_bits"] <= result.costs["avg_w_bits"]]
+        assert rival is not None
+        assert beliefs[rival.number].mean == max(beliefs[r.number].mean for r in no_dearer)
+    assert len(set(costs)) > 1
+    with pytest.raises(
+        ConfigError, match=r"rival: costs must be objectives \(energy_pj, avg_w_bits\), but got bops"
+    ):
+        study.rival(config, costs=["bops"])
+
+
 def test_a_finished_study_runs_no_more(tmp_path: Path) -> None:
     study = open_study(tmp_path)
     study.run(trials=12, qat=3)

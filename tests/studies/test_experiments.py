@@ -11,7 +11,7 @@ import torch
 
 from hwmodel.errors import ConfigError
 from reports import plot_bars, plot_lines
-from reports.experiments import Experiment
+from reports.experiments import Experiment, dominated
 from reports.experiments.gallery import write_gallery
 from reports.experiments.listing import script_of, scripts_in
 from reports.experiments.printing import shown_rows
@@ -361,6 +361,21 @@ def test_the_gallery_names_what_is_missing(tmp_path):
     text = (results / "README.md").read_text()
     assert "## 1. What is one?\n\n**It is one.**" in text
     assert "| a\\|b |\n| --- |\n| 0.25 |" in text
+
+
+def test_what_a_row_beats_and_where_the_images_do_not_tell():
+    def row(name, correct, bits, energy):
+        return {"name": name, "test": Accuracy(correct=correct, total=1000), "bits": bits, "energy": energy}
+
+    mine = row("mine", 900, 3.0, 5.0)
+    others = [
+        row("far", 700, 3.0, 5.0),  # 70 %: far below, and no cheaper in anything
+        row("near", 899, 4.0, 5.0),  # 89.9 %: the intervals overlap
+        row("cheap", 700, 2.0, 9.0),  # fewer bits
+        row("equal", 900, 4.0, 9.0),  # as accurate
+    ]
+    assert dominated(mine, others, "test", ["bits", "energy"]) == "far, near (a tie)"
+    assert dominated(mine, others, "test", ["energy"]) == "far, near (a tie), cheap"
 
 
 def test_lines_carry_the_intervals_of_their_rows():

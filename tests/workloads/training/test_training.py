@@ -21,7 +21,7 @@ from workloads.training import (
     pretrain,
     select_device,
 )
-from workloads.training.run import make_optimizer
+from workloads.training.run import DivergedError, make_optimizer
 from workloads.training.step.augment import shifted
 
 SETTINGS = TrainSettings(epochs=4, lr=0.1, batch_size=32)
@@ -141,7 +141,7 @@ class Breaks(nn.Module):
 
 def test_a_loss_that_is_not_finite_names_epoch_step_and_module(data: Data) -> None:
     with pytest.raises(
-        ConfigError, match=r"in epoch 2, step 3 of 8: the output of 'last' is not finite\. Lower lr"
+        DivergedError, match=r"in epoch 2, step 3 of 8: the output of 'last' is not finite\. Lower lr"
     ):
         finetune(Breaks(), data.train, replace(SETTINGS, lr=1e-3), device="cpu")
     model = quadrant_net()
