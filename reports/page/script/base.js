@@ -14,11 +14,6 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** A control with its label beside it. */
-function labelled(text, control) {
-  return el("label", {}, el("span", {}, text), control);
-}
-
 /** A button that does something. */
 function button(text, action, attributes = {}) {
   const node = el("button", { type: "button", ...attributes }, text);

@@ -7,11 +7,6 @@ function pricesOf(row) {
   return of ? of.map((index) => data.prices.rows[index]) : null;
 }
 
-function choiceOf(row, layer) {
-  const module = data.prices.layers[layer].module;
-  return module < 0 ? null : data.configs.choices[choicesOf(row)[module]];
-}
-
 function showLayers() {
   const prices = pricesOf(store.chosen);
   const choices = choicesOf(store.chosen).map((index) => data.configs.choices[index]);
