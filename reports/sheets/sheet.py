@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwmodel import __version__
 from hwmodel.files import write_atomic
 from hwmodel.network.names import safe_name
 from reports.figures import theme
@@ -95,7 +95,7 @@ def render(sheet: Sheet) -> str:
         trim_blocks=True,
         finalize=_printable,
     )
-    return environment.get_template("sheet.html.j2").render(sheet=sheet, version=version("hwmodel")) + "\n"
+    return environment.get_template("sheet.html.j2").render(sheet=sheet, version=__version__) + "\n"
 
 
 def _printable(value: Any) -> Any:
