@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ from reports.figures.pareto import plot_pareto
 from reports.page import htmltables, sections
 from reports.page.data import page_data
 from reports.page.embed import json_text, policy, script
+from reports.page.templating import data_uri, environment
 from reports.run.alerts import alerts
 from reports.run.findings import decision, finding
 from reports.run.folder import Run, read_run
@@ -68,24 +68,11 @@ def write_page(run: Run) -> Path:
 
 def render(run: Run) -> str:
     """The page as text; the figures are written to `figures/` on the way."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("reports.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        finalize=_printable,
-    )
-    environment.filters["is_long"] = lambda text: shortened(text, NAME_LENGTH) != text
-    environment.filters["unbroken"] = _unbroken
-    environment.filters["short"] = lambda text: shortened(text, NAME_LENGTH)
-    return environment.get_template("report.html.j2").render(report=context(run)) + "\n"
-
-
-def _printable(value: Any) -> Any:
-    """Text without control characters, which no page may hold; markup of a macro stays as it is."""
-    return safe_name(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    templates = environment("reports.page")
+    templates.filters["is_long"] = lambda text: shortened(text, NAME_LENGTH) != text
+    templates.filters["unbroken"] = _unbroken
+    templates.filters["short"] = lambda text: shortened(text, NAME_LENGTH)
+    return templates.get_template("report.html.j2").render(report=context(run)) + "\n"
 
 
 def _unbroken(text: str) -> Markup:
@@ -195,15 +182,11 @@ def _figure(run: Run, name: str, draw: Callable[..., Axes], caption: str) -> dic
     light = figure_bytes(draw(theme=theme.LIGHT))
     write_atomic(run.folder / "figures" / f"{name}.png", light)
     return {
-        "light": _data_uri(light),
-        "dark": _data_uri(figure_bytes(draw(theme=theme.DARK))),
+        "light": data_uri(few_colours(light), "png"),
+        "dark": data_uri(few_colours(figure_bytes(draw(theme=theme.DARK))), "png"),
         "alt": caption,
         "caption": caption,
     }
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(few_colours(png)).decode()}"
 
 
 def _contents(page: dict[str, Any]) -> list[dict[str, str]]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwmodel import __version__
 from hwmodel.files import write_atomic
-from hwmodel.network.names import safe_name
 from reports.figures import theme
 from reports.figures.files import figure_bytes
 from reports.page.htmltables import HtmlTable
+from reports.page.templating import data_uri, environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +34,9 @@ class Picture:
             draw: takes `theme`.
             caption: also what a screen reader says.
         """
-        light, dark = (_data_uri(figure_bytes(draw(theme=one), "svg")) for one in (theme.LIGHT, theme.DARK))
+        light, dark = (
+            data_uri(figure_bytes(draw(theme=one), "svg"), "svg+xml") for one in (theme.LIGHT, theme.DARK)
+        )
         return cls(light=light, dark=dark, caption=caption)
 
 
@@ -86,24 +87,5 @@ def write_sheet(path: Path, sheet: Sheet) -> Path:
 
 def render(sheet: Sheet) -> str:
     """A page as text: no network, no script, every name escaped."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("reports.sheets"), PackageLoader("reports.page")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        finalize=_printable,
-    )
-    return environment.get_template("sheet.html.j2").render(sheet=sheet, version=__version__) + "\n"
-
-
-def _printable(value: Any) -> Any:
-    """Text without control characters, line by line; markup of a macro stays as it is."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    return "\n".join(map(safe_name, value.split("\n")))
-
-
-def _data_uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    templates = environment("reports.sheets", "reports.page", keeps_lines=True)
+    return templates.get_template("sheet.html.j2").render(sheet=sheet, version=__version__) + "\n"
