@@ -182,8 +182,11 @@ def comparable(runs: Sequence[Compared], stage: Stage) -> tuple[list[str], tuple
 
     Accuracies are compared on the same data, costs on the same chip, average bits of the same network.
     """
-    limits = [f"{item.name} is not finished: what it shows is what it has so far." for item in runs]
-    limits = [text for text, item in zip(limits, runs, strict=True) if not item.is_finished]
+    limits = [
+        f"{item.name} is not finished: what it shows is what it has so far."
+        for item in runs
+        if not item.is_finished
+    ]
     same_data, same_chip = (len({getattr(item, name) for item in runs}) == 1 for name in ("data", "chip"))
     same_graph = len({item.run.graph.fingerprint for item in runs}) == 1
     if not same_chip:
