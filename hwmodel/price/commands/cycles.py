@@ -1,0 +1,235 @@
+"""Cycles of tiles on a machine that is driven by commands: what loads, passes and stores take, and how they overlap.
+
+Per tile, the mean over all tiles of a layer:
+
+    loads   commands * cycles, and for every line that a cache lacks its cycles
+    passes  blocks of weights (rows x columns of the array) * cycles of a block's passes
+    stores  requests * cycles, and for every line that a cache lacks its cycles; only of tiles that finish their sums
+
+Misses of one command overlap where its rows fall on different banks of the cache: of rows at a pitch of p lines in B
+banks, gcd(p, B) / B of the misses stand in one bank after the other. The three queues run beside each other, and
+with n tiles in flight a tile has to end before the n-th after it begins. With T tiles,
+
+    cycles = start + loads + passes + stores + (T - 1) * max(loads, passes, stores, (loads + passes + stores) / n)
+
+where the stores outside of the maximum are those of one tile that has some. Sums are taken to stay in the accumulator
+until they are done, as the software of Gemmini leaves them, whatever the order of the loops.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwmodel.chip.timing.commands import Cache, Commands
+from hwmodel.network.layer import OPERANDS, DimName, Operand
+from hwmodel.price.commands.caches import lines_of, missed_lines, sets_used
+from hwmodel.price.commands.passes import block_cycles
+from hwmodel.price.commands.tilings import Floats, Ints, Tilings, input_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """What the tiles of a layer take. Arrays: one entry per tiling, (n,) [cycles].
+
+    Attributes:
+        tiles: how many there are.
+        loads, passes, stores: of one tile, the mean over all.
+        last_stores: of a tile that has some.
+        in_flight: tiles that run beside each other.
+        start: of the layer.
+    """
+
+    tiles: Floats
+    loads: Floats
+    passes: Floats
+    stores: Floats
+    last_stores: Floats
+    in_flight: int
+    start: float
+
+    @property
+    def period(self) -> Floats:
+        """Cycles from one tile to the next."""
+        around = (self.loads + self.passes + self.stores) / self.in_flight
+        return np.maximum(np.maximum(self.loads, self.passes), np.maximum(self.stores, around))
+
+    @property
+    def total(self) -> Floats:
+        """Cycles of the layer."""
+        once = self.start + self.loads + self.passes + self.last_stores
+        return once + (self.tiles - 1.0) * self.period
+
+
+def phases_of(machine: Commands, tilings: Tilings, array: tuple[int, int], bits: tuple[int, int, int]) -> Phases:
+    """What the tiles take.
+
+    Args:
+        machine: the timing of the chip.
+        tilings: of one layer.
+        array: rows (reduction) and columns (filters) of a block of weights.
+        bits: widths of W, I and O [bit].
+    """
+    rows = _rows_of(tilings, bits)
+    loads, stores = _commands(machine, tilings, rows) * machine.loads.cycles, _stores(machine, tilings, rows["O"])
+    for cache, missed in zip(machine.caches, _missed(machine, tilings, rows), strict=True):
+        banked = sum(missed[operand] * _in_one_bank(cache, rows[operand].pitch) for operand in ("W", "I"))
+        loads = loads + banked * cache.load_cycles
+        stores = stores + missed["O"] / tilings.per_output * cache.store_cycles
+    tiles = tilings.total
+    return Phases(
+        tiles=tiles,
+        loads=loads,
+        passes=_passes(machine, tilings, array) / tiles,
+        stores=stores,
+        last_stores=stores * tilings.per_output,
+        in_flight=machine.in_flight,
+        start=machine.start,
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """How a tile of an operand lies in memory: planes of rows of pixels of contiguous bytes.
+
+    Attributes:
+        width: contiguous bytes.
+        pitch: from one pixel (of W: one channel and tap) to the next [B].
+        columns: pixels of a row; of W all of them.
+        rows: of pixels.
+        row_pitch: from one row to the next [B].
+        repeats: of all that, for groups and images.
+    """
+
+    width: Floats
+    pitch: float
+    columns: Floats
+    rows: Floats
+    row_pitch: float
+    repeats: Floats
+
+
+def _rows_of(tilings: Tilings, bits: tuple[int, int, int]) -> dict[Operand, _Rows]:
+    d, mean = tilings.layer.dims, tilings.mean
+    w, i, o = (width / 8.0 for width in bits)
+    rows, columns = tilings.window
+    one, product = np.ones(1), tilings.is_product
+    images = one if product else mean["B"]
+    wide = d.B * d.OY if product else input_size(tilings.layer, 1)
+    pixels = mean["B"] * mean["OY"] if product else mean["OX"]
+    return {
+        "W": _Rows(mean["K"] * w, d.K * w, mean["FY"] * mean["FX"] * mean["C"], one, 0.0, mean["G"]),
+        "I": _Rows(mean["C"] * i, d.C * d.G * i, columns, rows, d.C * d.G * i * wide, images * mean["G"]),
+        "O": _Rows(
+            mean["K"] * o, d.K * d.G * o, pixels, one if product else mean["OY"], d.K * d.G * o * d.OX,
+            images * mean["G"],
+        ),
+    }  # fmt: skip
+
+
+def _commands(machine: Commands, tilings: Tilings, rows: dict[Operand, _Rows]) -> Floats:
+    """Load commands of a tile."""
+    most, mean, weights, inputs = machine.loads, tilings.mean, rows["W"], rows["I"]
+    taps = mean["FY"] * mean["FX"]
+    of_weights = taps * np.ceil(mean["C"] / most.rows) * np.ceil(weights.width / most.bytes) * weights.repeats
+    of_inputs = inputs.rows * np.ceil(inputs.columns / most.rows) * np.ceil(inputs.width / most.bytes)
+    return np.asarray(of_weights + of_inputs * inputs.repeats)
+
+
+def _stores(machine: Commands, tilings: Tilings, outputs: _Rows) -> Floats:
+    """Cycles of the store requests of a tile, where all are there."""
+    own = machine.stores
+    requests = outputs.columns * outputs.rows * np.ceil(outputs.width / own.bytes) * outputs.repeats
+    each = own.cycles + (own.same_word if outputs.pitch < own.bytes else 0.0)
+    return np.asarray(requests / tilings.per_output * each)
+
+
+def _passes(machine: Commands, tilings: Tilings, array: tuple[int, int]) -> Floats:
+    """Cycles of all passes of the layer."""
+    d = tilings.layer.dims
+    total = np.zeros_like(tilings.total)
+    for images, some_images in tilings.edges("B"):
+        for rows, some_rows in tilings.edges("OY"):
+            for columns, some_columns in tilings.edges("OX"):
+                lengths, counts = (images * rows, np.ones_like(rows)) if tilings.is_product else (
+                    columns, images * rows)  # fmt: skip
+                block = _block_cycles(machine, lengths, counts)
+                total = total + block * (some_images * some_rows * some_columns)
+    blocks = [
+        sum(np.ceil(size / most) * count for size, count in tilings.edges(dim))
+        for dim, most in zip(_FOLDED, array, strict=True)
+    ]
+    return np.asarray(total * blocks[0] * blocks[1] * d.G * d.FY * d.FX)
+
+
+_FOLDED: tuple[DimName, DimName] = ("C", "K")
+
+
+def _block_cycles(machine: Commands, lengths: Ints, counts: Ints) -> Floats:
+    """`block_cycles` of many; 0 where there is no row."""
+    cycles = [
+        block_cycles(machine.passes, int(length), int(count)) if length and count else 0.0
+        for length, count in np.broadcast(lengths, counts)
+    ]
+    return np.array(cycles, dtype=np.float64)
+
+
+def _missed(machine: Commands, tilings: Tilings, rows: dict[Operand, _Rows]) -> list[dict[Operand, Floats]]:
+    """Lines of a tile that each cache lacks; one lacks none that the cache before it has."""
+    missed: list[dict[Operand, Floats]] = []
+    for cache in machine.caches:
+        lines = {operand: _lines(cache, rows[operand]) for operand in OPERANDS}
+        sets = {operand: _sets(cache, rows[operand]) for operand in OPERANDS}
+        found = missed_lines(cache, tilings.order, tilings.counts, lines, sets, _shared(cache, tilings, rows))
+        if missed:
+            found = {operand: np.minimum(found[operand], missed[-1][operand]) for operand in OPERANDS}
+        missed.append(found)
+    return missed
+
+
+def _lines(cache: Cache, own: _Rows) -> Floats:
+    per_pixel = lines_of(own.width, own.pitch, cache.line_bytes)
+    return np.asarray(per_pixel * own.columns * own.rows * own.repeats)
+
+
+def _sets(cache: Cache, own: _Rows) -> Floats:
+    """Sets of a cache on which a tile falls; rows that are not whole lines apart fall on any."""
+    if own.pitch % cache.line_bytes or own.row_pitch % cache.line_bytes:
+        return np.full(1, float(cache.sets))
+    pitch, row_pitch = int(own.pitch // cache.line_bytes), int(own.row_pitch // cache.line_bytes)
+    lines = lines_of(own.width, own.pitch, cache.line_bytes)
+    used = [
+        sets_used(
+            cache.sets, max(1, round(rows)), row_pitch, min(max(1, round(columns)), cache.sets), pitch,
+            max(1, math.ceil(some)),
+        )
+        for rows, columns, some in np.broadcast(own.rows, own.columns, lines)
+    ]  # fmt: skip
+    return np.array(used, dtype=np.float64)
+
+
+def _shared(
+    cache: Cache, tilings: Tilings, rows: dict[Operand, _Rows]
+) -> dict[Operand, dict[DimName, Floats]]:
+    """Neighbouring tiles that touch the same line: narrow rows, and windows that overlap."""
+    shared: dict[Operand, dict[DimName, Floats]] = {"W": {}, "I": {}, "O": {}}
+    for operand, dim in (("W", "K"), ("I", "C"), ("O", "K")):
+        own = rows[operand]
+        narrow = np.minimum(tilings.counts[dim], np.maximum(1.0, min(cache.line_bytes, own.pitch) / own.width))
+        shared[operand][dim] = narrow
+    if not tilings.is_product:
+        window = dict(zip(("OY", "OX"), tilings.window, strict=True))
+        for axis, (out, tap) in enumerate((("OY", "FY"), ("OX", "FX"))):
+            new = tilings.mean[out] * tilings.layer.stride[axis]
+            again = np.where(tilings.counts[out] > 1, np.maximum(1.0, window[out] / new), 1.0)
+            shared["I"][out], shared["I"][tap] = again, tilings.counts[tap]
+    return shared
+
+
+def _in_one_bank(cache: Cache, pitch: float) -> float:
+    """Share of the misses of a command that one bank has to serve."""
+    if pitch % cache.line_bytes:
+        return 1.0 / cache.banks
+    return math.gcd(int(pitch // cache.line_bytes), cache.banks) / cache.banks
