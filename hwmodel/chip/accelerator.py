@@ -15,6 +15,7 @@ from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.commands import Commands
 from hwmodel.network.layer import Bits, DimName, Operand
 from hwmodel.shown import Shown
 
@@ -212,7 +213,8 @@ class Accelerator(Shown):
         clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
-        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams).
+        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams,
+            machines driven by commands).
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
@@ -239,7 +241,7 @@ class Accelerator(Shown):
     clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
-    timing: Systolic | Streamed | None = None
+    timing: Systolic | Streamed | Commands | None = None
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None

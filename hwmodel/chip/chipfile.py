@@ -284,7 +284,7 @@ class ChipFile(Schema):
         clock_power: of the clock network while the array runs (row stationary only).
         vector: operations without MACs.
         loop_nest: of the kind of that name.
-        timing: cycles in closed form, of systolic arrays and streamed engines.
+        timing: cycles in closed form, of systolic arrays, streamed engines and machines driven by commands.
         roofline: of a GPU or CPU.
         notes: sentences that every cost of this chip carries.
         sweep: ranges: one file, many chips (accelerators.md).
@@ -359,6 +359,10 @@ class ChipFile(Schema):
             )
         if kind == "streamed" and (self.skipping or self.nm):
             raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
+        if kind == "commands" and sorted(axis.dims for axis in self.array) != [("C",), ("K",)]:
+            raise ValueError("timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)")
+        if kind == "commands" and (self.skipping or self.nm or self.unit.precision != "fixed"):
+            raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
 
     @property
     def unit(self) -> MacSection:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from hwmodel.chip.fields import quantity
 from hwmodel.chip.formats import Format, FormatSection
 from hwmodel.chip.roofline import Roofline
+from hwmodel.chip.timing.commands_section import CommandsSection
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
 from hwmodel.errors import check_one_of
 
@@ -21,20 +22,26 @@ class TimingSection(Schema):
     """`timing:`: cycles in closed form.
 
     `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
-    matrix engine with an axis each for OX, K and C, whose passes do not overlap.
+    matrix engine with an axis each for OX, K and C, whose passes do not overlap. `{kind: commands, commands: ...}`: of
+    an array with an axis each for K and C that is driven by commands, tile by tile.
 
     Attributes:
         kind: of array.
         dataflow: of `systolic`: which operand stays.
+        commands: of `commands`: what each costs.
     """
 
-    kind: Literal["systolic", "streamed"]
+    kind: Literal["systolic", "streamed", "commands"]
     dataflow: Literal["ws", "os", "is"] | None = None
+    commands: CommandsSection | None = None
 
     @model_validator(mode="after")
     def _check(self) -> TimingSection:
         if (self.kind == "systolic") != (self.dataflow is not None):
             rule = "needs `dataflow: ws`, `os` or `is`" if self.kind == "systolic" else "has no `dataflow`"
+            raise ValueError(f"timing {self.kind} {rule}")
+        if (self.kind == "commands") != (self.commands is not None):
+            rule = "needs a section `commands:`" if self.kind == "commands" else "has no `commands`"
             raise ValueError(f"timing {self.kind} {rule}")
         return self
 

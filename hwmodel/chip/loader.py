@@ -12,6 +12,7 @@ from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
 from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.commands import Commands
 from hwmodel.chip.units import parse_bandwidth
 from hwmodel.chip.yamlfile import Document, read_document
 from hwmodel.errors import AcceleratorError, nearest
@@ -156,10 +157,12 @@ class _Builder:
         launch = 0.0 if self.chip.roofline is None else self.chip.roofline.launch * self.chip.clock
         return Vector(lanes=self.chip.vector.lanes, pj_per_op=self.chip.vector.energy, launch_cycles=launch)
 
-    def timing(self) -> Systolic | Streamed | None:
+    def timing(self) -> Systolic | Streamed | Commands | None:
         timing = self.chip.timing
         if timing is None:
             return None
+        if timing.commands is not None:
+            return timing.commands.commands(next(axis.size for axis in self.chip.array if axis.dims == ("C",)))
         if timing.dataflow is not None:
             size = {axis.axis: axis.size for axis in self.chip.array}
             return Systolic(rows=size["Y"], columns=size["X"], dataflow=timing.dataflow)

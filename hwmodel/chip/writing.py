@@ -17,6 +17,8 @@ from hwmodel.chip.formats import written_exactly
 from hwmodel.chip.loader import build_chip
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.commands import Commands
+from hwmodel.chip.timing.commands_section import commands_data
 from hwmodel.chip.yamlfile import dump_yaml, parse_document
 from hwmodel.errors import AcceleratorError
 from hwmodel.files import write_atomic
@@ -179,6 +181,8 @@ def _timing(chip: Accelerator) -> Data | None:
         return None
     if isinstance(chip.timing, Systolic):
         return {"kind": "systolic", "dataflow": chip.timing.dataflow}
+    if isinstance(chip.timing, Commands):
+        return {"kind": "commands", "commands": commands_data(chip.timing)}
     return {"kind": "streamed"}
 
 

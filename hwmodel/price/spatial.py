@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.storage import compression, nm_compression
 from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.commands import Commands
 from hwmodel.nest.access import OperandAccess, task_accesses, tile_transfers
 from hwmodel.nest.mapping import Mapping, tile_bits
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Operand
+from hwmodel.price.commands.cycles import phases_of_mapping
 from hwmodel.price.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest, weight_density
 from hwmodel.price.timeline import Timeline, Traffic, whole
 
@@ -147,6 +149,8 @@ class _MappedTask:
         timing = self.accelerator.timing
         steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
         compute = whole(steps * slowest(self.task, self.mapping) / rate)
+        if isinstance(timing, Commands):
+            compute = whole(phases_of_mapping(timing, self.task, self.mapping).all_passes)
         time = Timeline(self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute)
         work = self.layer.macs * skipped_fraction(self.task)
         cycles = time.processing + math.ceil(time.exclusive)

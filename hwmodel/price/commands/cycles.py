@@ -23,11 +23,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.timing.commands import Cache, Commands
+from hwmodel.nest.mapping import Mapping
+from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, DimName, Operand
 from hwmodel.price.commands.caches import lines_of, missed_lines, sets_used
 from hwmodel.price.commands.passes import block_cycles
-from hwmodel.price.commands.tilings import Floats, Ints, Tilings, input_size
+from hwmodel.price.commands.tilings import Floats, Ints, Tilings, input_size, tiling_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +60,31 @@ class Phases:
         return np.maximum(np.maximum(self.loads, self.passes), np.maximum(self.stores, around))
 
     @property
+    def all_passes(self) -> float:
+        """Cycles of the array, all tiles of the first tiling."""
+        return float(self.tiles[0] * self.passes[0])
+
+    @property
     def total(self) -> Floats:
         """Cycles of the layer."""
         once = self.start + self.loads + self.passes + self.last_stores
         return once + (self.tiles - 1.0) * self.period
+
+
+def phases_of_mapping(machine: Commands, task: Task, mapping: Mapping) -> Phases:
+    """What the tiles of one mapping take; a tile is all that its outermost loops run around."""
+    return phases_of(machine, tiling_of(task, mapping), array_of(task.accelerator), widths_of(task))
+
+
+def array_of(chip: Accelerator) -> tuple[int, int]:
+    """Rows (reduction) and columns (filters) of the array."""
+    size = {dim: axis.size for axis in chip.axes for dim in axis.dims}
+    return size["C"], size["K"]
+
+
+def widths_of(task: Task) -> tuple[int, int, int]:
+    """Of W, I and O as they are moved [bit]."""
+    return task.widths.w, task.widths.i, task.widths.o
 
 
 def phases_of(machine: Commands, tilings: Tilings, array: tuple[int, int], bits: tuple[int, int, int]) -> Phases:
