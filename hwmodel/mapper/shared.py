@@ -7,8 +7,10 @@ is with narrower outputs (Lemma 14).
 
 from __future__ import annotations
 
+from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
+from hwmodel.mapper.commands.tilings import best_tiling
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space import padded_variants
@@ -46,7 +48,9 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
 
     The task is asked for with its zeros as `map_and_price` wants them.
     """
-    return bound_best(array_view(task), optimize) if task.accelerator.dataflow == "free" else 0.0
+    if task.accelerator.dataflow != "free" or (optimize != "energy" and isinstance(task.accelerator.timing, Commands)):
+        return 0.0
+    return bound_best(array_view(task), optimize)
 
 
 def forget_mappings() -> None:
@@ -128,11 +132,17 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
         return None
 
 
+def _find(view: Task, optimize: Objective) -> Mapping:
+    """By what chooses the mappings of its chip."""
+    if optimize != "energy" and isinstance(view.accelerator.timing, Commands):
+        return best_tiling(view, optimize)
+    return (row_stationary if view.accelerator.dataflow == "row_stationary" else best_mapping)(view, optimize)
+
+
 def _search(task: Task, optimize: Objective) -> Mapping:
     view = array_view(task)
     mapping = load_mapping(view, optimize)
     if mapping is None:
-        find = row_stationary if task.accelerator.dataflow == "row_stationary" else best_mapping
-        mapping = find(view, optimize)
+        mapping = _find(view, optimize)
         store_mapping(view, optimize, mapping)
     return mapping

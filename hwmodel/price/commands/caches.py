@@ -40,7 +40,7 @@ def miss_share(fullness: Floats) -> Floats:
     return np.interp(fullness, _FULLNESS, _SHARES, left=0.0, right=1.0)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def sets_used(sets: int, rows: int, row_pitch: int, columns: int, pitch: int, lines: int) -> int:
     """Sets of a cache on which the lines of a tile fall: rows of columns of so many lines each, pitches in lines."""
     first = (

@@ -30,7 +30,7 @@ from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, DimName, Operand
 from hwmodel.price.commands.caches import lines_of, missed_lines, sets_used
 from hwmodel.price.commands.passes import block_cycles
-from hwmodel.price.commands.tilings import Floats, Ints, Tilings, input_size, tiling_of
+from hwmodel.price.commands.tilings import Floats, Ints, Tilings, each, input_size, tiling_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,10 +177,12 @@ def _passes(machine: Commands, tilings: Tilings, array: tuple[int, int]) -> Floa
     for images, some_images in tilings.edges("B"):
         for rows, some_rows in tilings.edges("OY"):
             for columns, some_columns in tilings.edges("OX"):
-                lengths, counts = (images * rows, np.ones_like(rows)) if tilings.is_product else (
-                    columns, images * rows)  # fmt: skip
-                block = _block_cycles(machine, lengths, counts)
-                total = total + block * (some_images * some_rows * some_columns)
+                times = some_images * some_rows * some_columns
+                if not times.any():
+                    continue
+                product = tilings.is_product
+                lengths, counts = (images * rows, columns) if product else (columns, images * rows)
+                total = total + _block_cycles(machine, lengths, counts) * times
     blocks = [
         sum(np.ceil(size / most) * count for size, count in tilings.edges(dim))
         for dim, most in zip(_FOLDED, array, strict=True)
@@ -193,11 +195,7 @@ _FOLDED: tuple[DimName, DimName] = ("C", "K")
 
 def _block_cycles(machine: Commands, lengths: Ints, counts: Ints) -> Floats:
     """`block_cycles` of many; 0 where there is no row."""
-    cycles = [
-        block_cycles(machine.passes, int(length), int(count)) if length and count else 0.0
-        for length, count in np.broadcast(lengths, counts)
-    ]
-    return np.array(cycles, dtype=np.float64)
+    return each(lambda n, m: block_cycles(machine.passes, n, m) if n and m else 0.0, lengths, counts)
 
 
 def _missed(machine: Commands, tilings: Tilings, rows: dict[Operand, _Rows]) -> list[dict[Operand, Floats]]:
@@ -224,14 +222,10 @@ def _sets(cache: Cache, own: _Rows) -> Floats:
         return np.full(1, float(cache.sets))
     pitch, row_pitch = int(own.pitch // cache.line_bytes), int(own.row_pitch // cache.line_bytes)
     lines = lines_of(own.width, own.pitch, cache.line_bytes)
-    used = [
-        sets_used(
-            cache.sets, max(1, round(rows)), row_pitch, min(max(1, round(columns)), cache.sets), pitch,
-            max(1, math.ceil(some)),
-        )
-        for rows, columns, some in np.broadcast(own.rows, own.columns, lines)
-    ]  # fmt: skip
-    return np.array(used, dtype=np.float64)
+    return each(
+        lambda rows, columns, some: sets_used(cache.sets, max(1, rows), row_pitch, max(1, columns), pitch, some),
+        np.round(own.rows), np.minimum(np.round(own.columns), cache.sets), np.maximum(1.0, np.ceil(lines)),
+    )  # fmt: skip
 
 
 def _shared(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,14 @@ from hwmodel.network.layer import DIM_NAMES, DimName, Layer
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+def each(function: Callable[..., float], *numbers: NDArray[Any]) -> Floats:
+    """A function of whole numbers, of each entry; of equal entries it is asked once."""
+    columns = np.stack(np.broadcast_arrays(*numbers), axis=1).astype(np.int64)
+    different, where = np.unique(columns, axis=0, return_inverse=True)
+    values = np.array([function(*(int(number) for number in row)) for row in different], dtype=np.float64)
+    return np.asarray(values[where.reshape(-1)])
 
 
 @dataclass(frozen=True)
@@ -69,18 +79,11 @@ class Tilings:
         """Rows and columns of I under a tile, the mean without the zeros around the input."""
         if self.is_product:
             return np.ones(1), self.mean["B"] * self.mean["OY"]
-        pairs: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
-        rows, columns = (
-            np.array([
-                mean_extent(self.layer, axis, int(outputs), int(taps))
-                for outputs, taps in np.broadcast(self.tile[out], self.tile[tap])
-            ])
-            for axis, (out, tap) in enumerate(pairs)
-        )  # fmt: skip
+        rows = each(lambda out, taps: mean_extent(self.layer, 0, out, taps), self.tile["OY"], self.tile["FY"])
+        columns = each(lambda out, taps: mean_extent(self.layer, 1, out, taps), self.tile["OX"], self.tile["FX"])
         return rows, columns
 
 
-@lru_cache(maxsize=65536)
 def mean_extent(layer: Layer, axis: int, outputs: int, taps: int) -> float:
     """Rows (axis 0) or columns (axis 1) of I that a tile of so many outputs and taps reads, the mean over all tiles."""
     dims, stride, dilation = layer.dims, layer.stride[axis], layer.dilation[axis]
