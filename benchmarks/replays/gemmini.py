@@ -1,12 +1,14 @@
-"""Gemmini's RTL, layer by layer: a given mapping on given buffers, against the cycles that a simulation of it took.
+"""Gemmini's RTL, layer by layer: a given mapping on given buffers, against the cycles that a simulation of it
+took.
 
-Every row is a layer, its mapping as text, and what the RTL took for it (Hong et al., DOSA, MICRO 2023, simulated with
-FireSim). The preset `gemmini` prices the same mapping; its buffers have the sizes of the row, for each of the two
-tiles in flight. Cases: the names of the rows.
+Every row is a layer, its mapping as text, and what the RTL took for it (Hong et al., DOSA, MICRO 2023,
+simulated with FireSim). The preset `gemmini` prices the same mapping; its buffers have the sizes of the row,
+for each of the two tiles in flight. Cases: the names of the rows.
 
-How the rows were run decides what the layer is (gemmini-rocc-tests, `gemmini-data-collection`): P are columns and Q rows
-of pixels, a layer of one row of pixels and no window is a matrix product; the input has P * stride columns, and R // 2
-zeros around it on every side, so that an even window makes one row and one column more than P and Q.
+How the rows were run decides what the layer is (gemmini-rocc-tests, `gemmini-data-collection`): P are columns
+and Q rows of pixels, a layer of one row of pixels and no window is a matrix product; the input has P * stride
+columns, and R // 2 zeros around it on every side, so that an even window makes one row and one column more than
+P and Q.
 """
 
 from __future__ import annotations
@@ -81,8 +83,9 @@ def layer_of(row: MappingType[str, Any]) -> Layer:
 
 def sized(chip: Accelerator, row: MappingType[str, Any]) -> Accelerator:
     """The chip with the buffers of a row: each holds that much of one tile, and as much of the next."""
+    columns = next(axis.size for axis in chip.axes if axis.name == "X")
     bits = {
-        "accumulator": 2 * 32 * row["accumulator_words_per_column"] * next(a.size for a in chip.axes if a.name == "X"),
+        "accumulator": 2 * 32 * columns * row["accumulator_words_per_column"],
         "scratchpad": 2 * 8 * row["scratchpad_bytes"],
     }  # fmt: skip
     levels = [
@@ -95,7 +98,9 @@ def sized(chip: Accelerator, row: MappingType[str, Any]) -> Accelerator:
 def mapping_of(row: MappingType[str, Any], layer: Layer) -> Mapping:
     """The mapping of a row; loops outside of the tiles run as often as the layer, as it was run, needs them."""
     names, parts = names_of(row["layer"]), _parts(row["mapping"])
-    loops = {level: [Loop(names[dim], bound) for dim, bound, spatial in parts[level] if not spatial] for level in LEVELS}
+    loops = {
+        level: [Loop(names[dim], bound) for dim, bound, spatial in parts[level] if not spatial] for level in LEVELS
+    }
     across = [
         Loop(names[dim], bound, AXES[dim]) for level in LEVELS for dim, bound, spatial in parts[level] if spatial
     ]

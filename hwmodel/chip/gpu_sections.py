@@ -22,8 +22,8 @@ class TimingSection(Schema):
     """`timing:`: cycles in closed form.
 
     `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
-    matrix engine with an axis each for OX, K and C, whose passes do not overlap. `{kind: commands, commands: ...}`: of
-    an array with an axis each for K and C that is driven by commands, tile by tile.
+    matrix engine with an axis each for OX, K and C, whose passes do not overlap. `{kind: commands, commands: ...}`:
+    of an array with an axis each for K and C that is driven by commands, tile by tile.
 
     Attributes:
         kind: of array.

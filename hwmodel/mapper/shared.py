@@ -48,9 +48,8 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
 
     The task is asked for with its zeros as `map_and_price` wants them.
     """
-    if task.accelerator.dataflow != "free" or (optimize != "energy" and isinstance(task.accelerator.timing, Commands)):
-        return 0.0
-    return bound_best(array_view(task), optimize)
+    timed = optimize != "energy" and isinstance(task.accelerator.timing, Commands)
+    return bound_best(array_view(task), optimize) if task.accelerator.dataflow == "free" and not timed else 0.0
 
 
 def forget_mappings() -> None:

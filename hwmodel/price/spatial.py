@@ -149,9 +149,13 @@ class _MappedTask:
         timing = self.accelerator.timing
         steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
         compute = whole(steps * slowest(self.task, self.mapping) / rate)
+        phases = None
         if isinstance(timing, Commands):
-            compute = whole(phases_of_mapping(timing, self.task, self.mapping).all_passes)
-        time = Timeline(self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute)
+            phases = phases_of_mapping(timing, self.task, self.mapping)
+            compute = whole(phases.all_passes)
+        time = Timeline(
+            self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute, phases
+        )
         work = self.layer.macs * skipped_fraction(self.task)
         cycles = time.processing + math.ceil(time.exclusive)
         if self.accelerator.clock_pj:

@@ -5,8 +5,8 @@ accumulator, by three queues that run beside each other; a tile has to leave bef
 (`in_flight` 2). A *load* moves at most `rows` rows of at most `bytes` contiguous bytes, a *pass* sends at most
 `rows` rows of inputs past the weights that stand in the array, a *store* moves at most `bytes` of one row.
 
-Loads and stores go through caches to DRAM. A cache knows its size, its ways and its lines; what misses it costs more.
-Gemmini works like this (Genc et al., DAC 2021); the counting is in `hwmodel.price.commands`.
+Loads and stores go through caches to DRAM. A cache knows its size, its ways and its lines, and what misses it
+costs more. Gemmini works like this (Genc et al., DAC 2021); the counting is in `hwmodel.price.commands`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Passes:
         rows: of one pass at most.
         weight_rows: cycles of a pass beside which new weights move in: the rows of the array.
         least: cycles of a pass at least.
-        entries: commands that are under way at once; a pass has two, one for its weights and sums, one for its inputs.
+        entries: commands that are under way at once; a pass has two, one for its weights and sums, one for its
+            inputs.
         latency: from the last row of a pass until its sums are written, when its first command is done [cycles].
         dispatch: from a command being accepted until its pass can start [cycles].
     """
@@ -42,12 +43,16 @@ class Loads:
     Attributes:
         rows: of one command at most.
         bytes: contiguous ones of a row at most.
-        cycles: of one command, whatever it brings, as long as it comes from the first cache.
+        word: what the bus moves in a cycle [B].
+        at_once: commands under way at the same time.
+        latency: from the start of a command to its first word, out of the first cache [cycles].
     """
 
     rows: int
     bytes: int
-    cycles: float
+    word: int
+    at_once: int
+    latency: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +78,8 @@ class Cache:
     Attributes:
         size_bytes, ways, line_bytes: of all its banks; a victim is drawn at random.
         banks: lines are dealt to them in turn; misses in different banks overlap.
-        load_cycles: of a line that is loaded and not there, for the bank that lacks it, more than one that is there.
-        store_cycles: of a line that is stored and not there, more than one that is there.
+        load_cycles: that a line which is loaded and missing takes of its bank, on top.
+        store_cycles: that a line which is stored and missing takes, on top.
     """
 
     size_bytes: int
@@ -101,7 +106,6 @@ class Commands:
         passes, loads, stores: what the three queues do.
         caches: nearest first; none: every load finds its words.
         in_flight: tiles that are loaded, worked on and stored at the same time.
-        start: of a layer, before its first command and after its last [cycles].
         source: where the numbers come from.
     """
 
@@ -110,7 +114,6 @@ class Commands:
     stores: Stores
     caches: tuple[Cache, ...]
     in_flight: int
-    start: float
     source: str = ""
 
     @property

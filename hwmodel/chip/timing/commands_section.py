@@ -44,12 +44,16 @@ class _Loads(Schema):
     Attributes:
         rows: of one command at most.
         size: contiguous part of a row at most.
-        cycles: of one command.
+        word: what the bus moves in a cycle.
+        at_once: commands under way at the same time.
+        latency: cycles from the start of a command to its first word.
     """
 
     rows: _Count
     size: _Size
-    cycles: _Cycles
+    word: _Size
+    at_once: _Count = 1
+    latency: _Cycles
 
 
 class _Stores(Schema):
@@ -99,14 +103,12 @@ class CommandsSection(Schema):
 
     Attributes:
         in_flight: tiles that are loaded, worked on and stored at the same time.
-        start: cycles of a layer before its first command and after its last.
         passes, loads, stores: the three queues.
         caches: behind loads and stores, nearest first.
         source: where the numbers come from.
     """
 
     in_flight: _Count
-    start: _Cycles = 0.0
     passes: _Passes
     loads: _Loads
     stores: _Stores
@@ -126,7 +128,10 @@ class CommandsSection(Schema):
                 rows=own.rows, weight_rows=weight_rows, least=own.least, entries=own.entries, latency=own.latency,
                 dispatch=own.dispatch,
             ),
-            loads=Loads(rows=loads.rows, bytes=_bytes(loads.size, "`size` of loads"), cycles=loads.cycles),
+            loads=Loads(
+                rows=loads.rows, bytes=_bytes(loads.size, "`size` of loads"),
+                word=_bytes(loads.word, "`word` of loads"), at_once=loads.at_once, latency=loads.latency,
+            ),
             stores=Stores(
                 bytes=_bytes(stores.size, "`size` of stores"), cycles=stores.cycles, same_word=stores.same_word
             ),
@@ -139,7 +144,6 @@ class CommandsSection(Schema):
                 for item in self.caches
             ),
             in_flight=self.in_flight,
-            start=self.start,
             source=self.source,
         )  # fmt: skip
 
@@ -147,12 +151,15 @@ class CommandsSection(Schema):
 def commands_data(own: Commands) -> dict[str, object]:
     """The section of a machine as plain values, numbers in base units: what `CommandsSection` reads back."""
     return {
-        "in_flight": own.in_flight, "start": own.start,
+        "in_flight": own.in_flight,
         "passes": {
             "rows": own.passes.rows, "least": own.passes.least, "entries": own.passes.entries,
             "latency": own.passes.latency, "dispatch": own.passes.dispatch,
         },
-        "loads": {"rows": own.loads.rows, "size": f"{own.loads.bytes} B", "cycles": own.loads.cycles},
+        "loads": {
+            "rows": own.loads.rows, "size": f"{own.loads.bytes} B", "word": f"{own.loads.word} B",
+            "at_once": own.loads.at_once, "latency": own.loads.latency,
+        },
         "stores": {
             "size": f"{own.stores.bytes} B", "cycles": own.stores.cycles, "same_word": own.stores.same_word
         },

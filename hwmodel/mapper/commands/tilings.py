@@ -1,14 +1,15 @@
-"""The tiling that a machine driven by commands ends a layer first with: all tilings of its kind, priced at once.
+"""The tiling that a machine driven by commands ends a layer first with: all tilings of its kind, priced at
+once.
 
-A tiling is what the software of such a machine chooses: the sizes of a tile, and the order of the loops around it.
-Sizes divide the layer; filters and channels are dealt in whole columns and rows of the array. Loops over FY, FX and C run
-inside of the others, so that sums leave the accumulator once, when they are done; those over K, OY and OX run in any
-order. A tile has to fit, twice where the buffers are double. Inside of a tile the machine itself sets the order: filters,
-taps and channels, and for each block of weights all pixels.
+A tiling is what the software of such a machine chooses: the sizes of a tile, and the order of the loops around
+it. Sizes divide the layer; filters and channels are dealt in whole columns and rows of the array. Loops over
+FY, FX and C run inside of the others, so that sums leave the accumulator once, when they are done; those over
+K, OY and OX run in any order. A tile has to fit, twice where the buffers are double. Inside of a tile the
+machine itself sets the order: filters, taps and channels, and for each block of weights all pixels.
 
-All of them are priced by `hwmodel.price.commands`. The fastest is the first; the one with the least energy times cycles
-is found by rising cycles, until these times the least energy of any mapping say that no other can win. Energy alone does
-not depend on the timing: there the mapper's own search stands.
+All of them are priced by `hwmodel.price.commands`. The fastest is the first; the one with the least energy
+times cycles is found by rising cycles, until these times the least energy of any mapping say that no other can
+win. Energy alone does not depend on the timing: there the mapper's own search stands.
 """
 
 from __future__ import annotations
@@ -20,13 +21,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwmodel.chip.accelerator import Accelerator, Level
 from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
 from hwmodel.mapper.free import best_mapping
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, DimName, Layer, Operand
 from hwmodel.price.commands.cycles import array_of, phases_of, widths_of
@@ -41,6 +41,8 @@ AROUND: tuple[DimName, ...] = ("B", "G")
 #: Loops of a tile, outer to inner: blocks of weights, and the pixels that stream past one.
 BLOCKS: tuple[DimName, ...] = ("G", "K", "FY", "FX", "C")
 PIXELS: tuple[DimName, ...] = ("B", "OY", "OX")
+#: Dims along the rows and the columns of the array.
+SIDES: tuple[DimName, DimName] = ("C", "K")
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,10 @@ def best_tiling(task: Task, optimize: Literal["latency", "edp"]) -> Mapping:
         MappingError: no tiling fits.
     """
     found = candidates(task)
-    least = price(task, best_mapping(task, "energy")) if optimize == "edp" else None
-    energy = 0.0 if least is None else sum(least.energy_pj.values())
+    energy = least_energy(task) if optimize == "edp" else math.inf
     best: tuple[float, Mapping] | None = None
     for n, cycles in enumerate(found.cycles):
-        if best is not None and (optimize == "latency" or cycles * energy >= best[0]):
+        if best is not None and cycles * energy >= best[0]:
             break
         tile = {dim: int(sizes[n]) for dim, sizes in found.tiles.items()}
         mapping = tiling_mapping(task, tile, found.orders[n])
@@ -81,15 +82,20 @@ def best_tiling(task: Task, optimize: Literal["latency", "edp"]) -> Mapping:
             priced = price(task, mapping)
         except MappingError:  # does not fit a memory inside of the array
             continue
-        score = priced.cycles * (sum(priced.energy_pj.values()) if least is not None else 1.0)
+        score = priced.cycles * (sum(priced.energy_pj.values()) if optimize == "edp" else 1.0)
         if best is None or score < best[0]:
             best = score, mapping
     if best is None:
         raise MappingError(
-            f"no tiling of {task.layer.name!r} fits {task.accelerator.name!r}: even the smallest tile of filters and "
-            "channels that fills the array is larger than its buffers. Give them a larger `size`."
+            f"no tiling of {task.layer.name!r} fits {task.accelerator.name!r}: even the smallest tile that fills "
+            "the array is larger than its buffers. Give them a larger `size`."
         )
     return best[1]
+
+
+def least_energy(task: Task) -> float:
+    """Of any mapping [pJ]."""
+    return sum(price(task, best_mapping(task, "energy")).energy_pj.values())
 
 
 def candidates(task: Task) -> Candidates:
@@ -125,7 +131,7 @@ def _orders(layer: Layer) -> Iterator[tuple[DimName, ...]]:
 
 def _all_tiles(layer: Layer, array: tuple[int, int]) -> dict[DimName, Ints]:
     """All sizes of all dims, each with each, (n,)."""
-    side = dict(zip(("C", "K"), array, strict=True))
+    side: dict[DimName, int] = dict(zip(SIDES, array, strict=True))
     sizes = [_sizes(layer.dims[dim], side.get(dim, 1)) for dim in DIM_NAMES]
     grid = np.meshgrid(*sizes, indexing="ij")
     return {dim: axis.reshape(-1) for dim, axis in zip(DIM_NAMES, grid, strict=True)}
@@ -142,33 +148,33 @@ def _sizes(bound: int, side: int) -> Ints:
 def _fitting(task: Task, tiles: dict[DimName, Ints]) -> dict[DimName, Ints]:
     """Tiles that fit the memories of which there is one for the whole array, the outermost aside."""
     layer, chip = task.layer, task.accelerator
-    window = [
-        (tiles[out] - 1) * layer.stride[axis] + (tiles[tap] - 1) * layer.dilation[axis] + 1
-        for axis, (out, tap) in enumerate((("OY", "FY"), ("OX", "FX")))
-    ]
-    rows, columns = (
-        np.where(tiles[dim] < layer.dims[dim], np.ceil(tiles[dim] / side) * side, tiles[dim])
-        for dim, side in zip(("C", "K"), array_of(chip), strict=True)
-    )
-    bits: dict[Operand, Floats] = {
+    stride, dilation = layer.stride, layer.dilation
+    high = (tiles["OY"] - 1) * stride[0] + (tiles["FY"] - 1) * dilation[0] + 1
+    wide = (tiles["OX"] - 1) * stride[1] + (tiles["FX"] - 1) * dilation[1] + 1
+    rows, columns = (_whole(tiles[dim], side) for dim, side in zip(SIDES, array_of(chip), strict=True))
+    words: dict[Operand, Ints] = {
         "W": tiles["G"] * columns * rows * tiles["FY"] * tiles["FX"] * task.widths.w,
-        "I": tiles["B"] * tiles["G"] * rows * window[0] * window[1] * task.widths.i,
+        "I": tiles["B"] * tiles["G"] * rows * high * wide * task.widths.i,
         "O": tiles["B"] * tiles["G"] * columns * tiles["OY"] * tiles["OX"] * task.widths.acc,
     }
     fits = np.ones(len(tiles["K"]), dtype=bool)
     for level in chip.levels[:-1]:
         for memory in level.memories:
             if not chip.own_axes(memory):
-                held = sum((bits[operand] for operand in memory.holds), start=np.zeros(1))
+                held = sum((words[operand] for operand in memory.holds), start=np.zeros(1))
                 fits &= memory.copies * held <= task.room_bits(memory)
     return {dim: sizes[fits] for dim, sizes in tiles.items()}
+
+
+def _whole(sizes: Ints, side: int) -> Ints:
+    """Sizes filled up to whole sides of the array; those that do not reach one stay."""
+    return np.where(sizes < side, sizes, -(-sizes // side) * side)
 
 
 def tiling_mapping(task: Task, tile: dict[DimName, int], order: tuple[DimName, ...]) -> Mapping:
     """The mapping of a tiling: blocks of weights and pixels inside, the loops around it outside."""
     layer, chip = task.layer, task.accelerator
-    side = dict(zip(("C", "K"), array_of(chip), strict=True))
-    across = {dim: min(tile[dim], size) for dim, size in side.items()}
+    across = {dim: min(tile[dim], side) for dim, side in zip(SIDES, array_of(chip), strict=True)}
     inside = {dim: math.ceil(size / across.get(dim, 1)) for dim, size in tile.items()}
     around = {dim: math.ceil(layer.dims[dim] / tile[dim]) for dim in DIM_NAMES}
     temporal: list[list[Loop]] = [[] for _ in chip.levels]

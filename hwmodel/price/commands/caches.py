@@ -1,18 +1,21 @@
 """Which lines of an operand a cache lacks when a tile asks for them, without walking through the accesses.
 
-A cache of N lines draws its victims at random. A line that is asked for again after D other lines, of which a share q
-misses, is still there with probability exp(-q D / N). Where all D lines come back in turn, q is the same for all:
+A cache of N lines draws its victims at random. A line that is asked for again after D other lines, of which a
+share q misses, is still there with probability exp(-q D / N). Where all D lines come back in turn, q is the
+same for all:
 
     1 - q = exp(-q x),  x = D / N,  so  q = 0 for x <= 1,  else  q = 1 + W(-x exp(-x)) / x
 
-with Lambert's W, read here from a table of the inverse. A tile whose rows stand at a pitch of many lines uses few sets of the
-cache: its own lines over the places of these sets are an x of their own, and the larger x counts.
+with Lambert's W, read here from a table of the inverse. A tile whose rows stand at a pitch of many lines uses
+few sets of the cache: its own lines over the places of these sets are an x of their own, and the larger x
+counts.
 
 How far a line's last use lies back follows from the loops outside of the tile, from the inside out. Between two
-iterations of a loop that an operand does not depend on, all loops inside of it run once: D is what they touch of all
-operands, and all but the first of its iterations find the operand touched before. A loop over a dim whose neighbouring
-tiles share lines (channels narrower than a line, pixels around a window) is such a loop for the share that they have in
-common. What no loop brings back was touched when the layer ran before: D is all that the layer touches.
+iterations of a loop that an operand does not depend on, all loops inside of it run once: D is what they touch
+of all operands, and all but the first of its iterations find the operand touched before. A loop over a dim
+whose neighbouring tiles share lines (channels narrower than a line, pixels around a window) is such a loop for
+the share that they have in common. What no loop brings back was touched when the layer ran before: D is all
+that it touches.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ def miss_share(fullness: Floats) -> Floats:
 
 @lru_cache(maxsize=4096)
 def sets_used(sets: int, rows: int, row_pitch: int, columns: int, pitch: int, lines: int) -> int:
-    """Sets of a cache on which the lines of a tile fall: rows of columns of so many lines each, pitches in lines."""
+    """Sets of a cache on which the lines of a tile fall: rows of columns of so many lines, pitches in lines."""
     first = (
         np.arange(rows)[:, None, None] * row_pitch
         + np.arange(columns)[None, :, None] * pitch

@@ -1,19 +1,19 @@
-"""Cycles of tiles on a machine that is driven by commands: what loads, passes and stores take, and how they overlap.
+"""Cycles of tiles on a machine that is driven by commands: loads, passes and stores, and how they overlap.
 
 Per tile, the mean over all tiles of a layer:
 
-    loads   commands * cycles, and for every line that a cache lacks its cycles
+    loads   max(words, (commands * latency + words) / at_once), and the cycles of every line that a cache lacks
     passes  blocks of weights (rows x columns of the array) * cycles of a block's passes
-    stores  requests * cycles, and for every line that a cache lacks its cycles; only of tiles that finish their sums
+    stores  requests * cycles, and the cycles of every line that a cache lacks; of tiles that finish sums
 
-Misses of one command overlap where its rows fall on different banks of the cache: of rows at a pitch of p lines in B
-banks, gcd(p, B) / B of the misses stand in one bank after the other. The three queues run beside each other, and
-with n tiles in flight a tile has to end before the n-th after it begins. With T tiles,
+Misses of one command overlap where its rows fall on different banks of the cache: of rows at a pitch of p lines
+in B banks, gcd(p, B) / B of the misses stand in one bank after the other. The three queues run beside each
+other, and with n tiles in flight a tile has to end before the n-th after it begins. With T tiles,
 
-    cycles = start + loads + passes + stores + (T - 1) * max(loads, passes, stores, (loads + passes + stores) / n)
+    cycles = loads + passes + stores + (T - 1) * max(loads, passes, stores, (loads + passes + stores) / n)
 
-where the stores outside of the maximum are those of one tile that has some. Sums are taken to stay in the accumulator
-until they are done, as the software of Gemmini leaves them, whatever the order of the loops.
+where the stores outside of the maximum are those of one tile that has some. Sums are taken to stay in the
+accumulator until they are done, as the software of Gemmini leaves them, whatever the order of the loops.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class Phases:
         loads, passes, stores: of one tile, the mean over all.
         last_stores: of a tile that has some.
         in_flight: tiles that run beside each other.
-        start: of the layer.
     """
 
     tiles: Floats
@@ -51,7 +50,6 @@ class Phases:
     stores: Floats
     last_stores: Floats
     in_flight: int
-    start: float
 
     @property
     def period(self) -> Floats:
@@ -67,8 +65,7 @@ class Phases:
     @property
     def total(self) -> Floats:
         """Cycles of the layer."""
-        once = self.start + self.loads + self.passes + self.last_stores
-        return once + (self.tiles - 1.0) * self.period
+        return self.loads + self.passes + self.last_stores + (self.tiles - 1.0) * self.period
 
 
 def phases_of_mapping(machine: Commands, task: Task, mapping: Mapping) -> Phases:
@@ -97,7 +94,7 @@ def phases_of(machine: Commands, tilings: Tilings, array: tuple[int, int], bits:
         bits: widths of W, I and O [bit].
     """
     rows = _rows_of(tilings, bits)
-    loads, stores = _commands(machine, tilings, rows) * machine.loads.cycles, _stores(machine, tilings, rows["O"])
+    loads, stores = _loads(machine, tilings, rows), _stores(machine, tilings, rows["O"])
     for cache, missed in zip(machine.caches, _missed(machine, tilings, rows), strict=True):
         banked = sum(missed[operand] * _in_one_bank(cache, rows[operand].pitch) for operand in ("W", "I"))
         loads = loads + banked * cache.load_cycles
@@ -110,7 +107,6 @@ def phases_of(machine: Commands, tilings: Tilings, array: tuple[int, int], bits:
         stores=stores,
         last_stores=stores * tilings.per_output,
         in_flight=machine.in_flight,
-        start=machine.start,
     )
 
 
@@ -153,13 +149,17 @@ def _rows_of(tilings: Tilings, bits: tuple[int, int, int]) -> dict[Operand, _Row
     }  # fmt: skip
 
 
-def _commands(machine: Commands, tilings: Tilings, rows: dict[Operand, _Rows]) -> Floats:
-    """Load commands of a tile."""
-    most, mean, weights, inputs = machine.loads, tilings.mean, rows["W"], rows["I"]
-    taps = mean["FY"] * mean["FX"]
-    of_weights = taps * np.ceil(mean["C"] / most.rows) * np.ceil(weights.width / most.bytes) * weights.repeats
-    of_inputs = inputs.rows * np.ceil(inputs.columns / most.rows) * np.ceil(inputs.width / most.bytes)
-    return np.asarray(of_weights + of_inputs * inputs.repeats)
+def _loads(machine: Commands, tilings: Tilings, rows: dict[Operand, _Rows]) -> Floats:
+    """Cycles of the load commands of a tile, where all words come from the first cache."""
+    own, mean, weights, inputs = machine.loads, tilings.mean, rows["W"], rows["I"]
+    blocks = mean["FY"] * mean["FX"] * np.ceil(mean["C"] / own.rows) * weights.repeats
+    pieces = inputs.rows * np.ceil(inputs.columns / own.rows) * inputs.repeats
+    commands = blocks * np.ceil(weights.width / own.bytes) + pieces * np.ceil(inputs.width / own.bytes)
+    words = sum(
+        (part.columns * part.rows * part.repeats * np.ceil(part.width / own.word) for part in (weights, inputs)),
+        start=np.zeros(1),
+    )
+    return np.maximum(words, (commands * own.latency + words) / own.at_once)
 
 
 def _stores(machine: Commands, tilings: Tilings, outputs: _Rows) -> Floats:
@@ -228,22 +228,23 @@ def _sets(cache: Cache, own: _Rows) -> Floats:
     )  # fmt: skip
 
 
-def _shared(
-    cache: Cache, tilings: Tilings, rows: dict[Operand, _Rows]
-) -> dict[Operand, dict[DimName, Floats]]:
+def _shared(cache: Cache, tilings: Tilings, rows: dict[Operand, _Rows]) -> dict[Operand, dict[DimName, Floats]]:
     """Neighbouring tiles that touch the same line: narrow rows, and windows that overlap."""
-    shared: dict[Operand, dict[DimName, Floats]] = {"W": {}, "I": {}, "O": {}}
-    for operand, dim in (("W", "K"), ("I", "C"), ("O", "K")):
-        own = rows[operand]
-        narrow = np.minimum(tilings.counts[dim], np.maximum(1.0, min(cache.line_bytes, own.pitch) / own.width))
-        shared[operand][dim] = narrow
+    narrow = {
+        operand: np.maximum(1.0, min(cache.line_bytes, own.pitch) / own.width) for operand, own in rows.items()
+    }
+    counts, mean, stride = tilings.counts, tilings.mean, tilings.layer.stride
+    inputs: dict[DimName, Floats] = {"C": np.minimum(counts["C"], narrow["I"])}
     if not tilings.is_product:
-        window = dict(zip(("OY", "OX"), tilings.window, strict=True))
-        for axis, (out, tap) in enumerate((("OY", "FY"), ("OX", "FX"))):
-            new = tilings.mean[out] * tilings.layer.stride[axis]
-            again = np.where(tilings.counts[out] > 1, np.maximum(1.0, window[out] / new), 1.0)
-            shared["I"][out], shared["I"][tap] = again, tilings.counts[tap]
-    return shared
+        high, wide = tilings.window
+        inputs |= {"FY": counts["FY"], "FX": counts["FX"]}
+        inputs["OY"] = np.where(counts["OY"] > 1, np.maximum(1.0, high / (mean["OY"] * stride[0])), 1.0)
+        inputs["OX"] = np.where(counts["OX"] > 1, np.maximum(1.0, wide / (mean["OX"] * stride[1])), 1.0)
+    return {
+        "W": {"K": np.minimum(counts["K"], narrow["W"])},
+        "I": inputs,
+        "O": {"K": np.minimum(counts["K"], narrow["O"])},
+    }
 
 
 def _in_one_bank(cache: Cache, pitch: float) -> float:

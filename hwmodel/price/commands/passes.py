@@ -1,17 +1,18 @@
 """How long an array takes for the passes of one block of weights, with so many commands under way at once.
 
-A pass sends r rows of inputs past the weights: max(r, least) cycles, and at least `weight_rows` of them where the
-weights of the next block move in beside it (the last pass of every block). It has two commands. The first names the
-weights and where its sums go; its entry in the queue is free `latency` cycles after the last row, when they are
-written. The second names the inputs; its entry is free with the last row. Commands are accepted in order, one a cycle,
-while one of the `entries` is free, and pass n starts when the pass before it has ended and the first command of pass
-n + 1 has been there for `dispatch` cycles:
+A pass sends r rows of inputs past the weights: max(r, least) cycles, and at least `weight_rows` of them where
+the weights of the next block move in beside it (the last pass of every block). It has two commands. The first
+names the weights and where its sums go; its entry in the queue is free `latency` cycles after the last row,
+when they are written. The second names the inputs; its entry is free with the last row. Commands are accepted
+in order, one a cycle, while one of the `entries` is free, and pass n starts when the pass before it has ended
+and the first command of pass n + 1 has been there for `dispatch` cycles:
 
     start(n) = max(end(n - 1), accepted(first command of n + 1) + dispatch),  end(n) = start(n) + its cycles
 
-So passes of many rows follow each other without a gap, and passes of few rows wait for entries: about
-2 (latency + dispatch) / entries cycles each. The time of a block is what the recurrence repeats in once it is
-steady; the entries, the two commands and `least` are those of Gemmini's reservation station and execute controller.
+So passes of many rows follow each other without a gap, and passes of few rows wait for entries: about 2
+(latency + dispatch) / entries cycles each. The time of a block is what the recurrence repeats in once it is
+steady; the entries, the two commands and `least` are those of Gemmini's reservation station and execute
+controller.
 """
 
 from __future__ import annotations

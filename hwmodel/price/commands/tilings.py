@@ -85,7 +85,7 @@ class Tilings:
 
 
 def mean_extent(layer: Layer, axis: int, outputs: int, taps: int) -> float:
-    """Rows (axis 0) or columns (axis 1) of I that a tile of so many outputs and taps reads, the mean over all tiles."""
+    """Rows (axis 0) or columns (axis 1) of I that a tile of so many outputs and taps reads, the mean over all."""
     dims, stride, dilation = layer.dims, layer.stride[axis], layer.dilation[axis]
     num_out, num_taps = (dims.OY, dims.FY) if axis == 0 else (dims.OX, dims.FX)
     before, after = layer.padding[axis]
