@@ -4,7 +4,7 @@
 
 FILE is by default `gemmini_rtl_cycles.json` of `tests/reference`. Counts (commands, words, missed lines, requests)
 come from the preset's machine, and the cycles of each are fitted again to nine tenths of the layers, and to half of
-them; errors are of the layers left out. Then, over all layers: how often the given mapping is faster on the RTL than
+them; errors are of the layers left out. Then, over all layers: how often the given mapping beats on the RTL
 the library's default tiling, how often our cycles of the given one say the same, and our cycles of the fastest
 tiling on the preset beside the RTL's of the default one. `--store` writes `benchmarks/results/gemmini.json`.
 """
