@@ -6,6 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.fidelity import FORMATS, replay_file
@@ -115,6 +116,25 @@ def test_haq():
     assert len(found) == 424
     assert number(text, r"median error ([\d.]+) %") == f"{found[212]:.1f}"
     assert number(text, r"worst ([\d.]+) %") == f"{found[-1]:.1f}"
+
+
+def test_gemmini():
+    """Mean error in the README; mean, median and largest in the page on the cost model."""
+    found = errors("gemmini")
+    said = claim("Gemmini RTL")
+    assert number(said, r"mean error ([\d.]+) %") == f"{sum(found) / len(found):.1f}"
+    ranks = [np.argsort(np.argsort([getattr(c, side) for c in cases("gemmini")]))
+             for side in ("reference", "prediction")]  # fmt: skip
+    assert number(said, r"rank correlation ([\d.]+)") == f"{np.corrcoef(*ranks)[0, 1]:.3f}"
+    page = " ".join((ROOT / "docs" / "explain" / "cost-model.md").read_text().split())
+    stated = re.search(r"mean error is ([\d.]+) %, the median ([\d.]+) %, the largest (\d+) %", page)
+    assert stated is not None
+    mean, median, largest = (
+        sum(found) / len(found),
+        sorted(found)[(len(found) - 1) // 2 : len(found) // 2 + 1],
+        max(found),
+    )
+    assert stated.groups() == (f"{mean:.1f}", f"{sum(median) / len(median):.1f}", f"{largest:.0f}")
 
 
 def test_a100():

@@ -66,7 +66,7 @@ def test_one_row_of_pixels_without_a_window_is_a_product():
     ["L3[WIO] Q2", "L3[WIO] Q2 - L2[WI] N1 - L1[O] Z3 - L0[W] N1", "L3 Q2 - L2[WI] N1 - L1[O] N1 - L0[W] N1"],
 )
 def test_other_words_are_refused(mapping):
-    with pytest.raises(ValueError, match="gemmini: a (level of a )?mapping must"):
+    with pytest.raises(ValueError, match=r"gemmini: a (level of a )?mapping must"):
         mapping_of(row(mapping), layer_of(row(mapping)))
 
 
@@ -74,7 +74,9 @@ def test_cycles_are_close_to_the_rtls():
     """The goal that the preset was made for: a mean error of a tenth, and the order of the layers."""
     cases = replay_file("gemmini", figures_path(FILE))
     assert statistics.fmean(abs(case.error) for case in cases) <= 0.10
-    ranks = [np.argsort(np.argsort([getattr(case, side) for case in cases])) for side in ("reference", "prediction")]
+    ranks = [
+        np.argsort(np.argsort([getattr(case, side) for case in cases])) for side in ("reference", "prediction")
+    ]
     assert np.corrcoef(*ranks)[0, 1] >= 0.99
 
 

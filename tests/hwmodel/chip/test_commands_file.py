@@ -37,8 +37,16 @@ def test_a_chip_that_was_changed_is_written_and_read_back(tmp_path):
     ("old", "new", "message"),
     [
         ("  kind: commands\n", "  kind: systolic\n  dataflow: ws\n", "timing systolic has no `commands`"),
-        ("size: 16, dims: [C]}", "size: 16, dims: [C, FY]}", r"two axes, of dims \[C\] \(rows\) and \[K\] \(columns\)"),
-        ("ways: 8, line: 64 B", "ways: 7, line: 64 B", r"multiple of line \* ways \* banks = 896 B, but got 524288 B"),
+        (
+            "size: 16, dims: [C]}",
+            "size: 16, dims: [C, FY]}",
+            r"two axes, of dims \[C\] \(rows\) and \[K\] \(columns\)",
+        ),
+        (
+            "ways: 8, line: 64 B",
+            "ways: 7, line: 64 B",
+            r"multiple of line \* ways \* banks = 896 B, but got 524288 B",
+        ),
         ("stores: {size: 16 B", "stores: {size: 12 bit", "`size` of stores must be whole bytes, but got 12 bit"),
         ("entries: 16", "entries: 3", "greater than or equal to 4|entries"),
         ("same_word: 22", "same_words: 22", "same_word"),

@@ -107,7 +107,7 @@ def test_objectives_take_the_mappings_that_they_ask_for():
 
 def test_a_layer_that_does_not_fit_says_so():
     chip = small(0.25, 64)  # 16 channels of a pixel and 16 x 16 weights take 272 B, twice
-    with pytest.raises(MappingError, match="no tiling of 'x' fits 'gemmini'.*larger `size`"):
+    with pytest.raises(MappingError, match=r"no tiling of 'x' fits 'gemmini'.*larger `size`"):
         best_tiling(Task.of(Layer(name="x", dims={"K": 64, "C": 64, "OX": 8}), chip), "latency")
 
 

@@ -72,7 +72,9 @@ def test_full_passes_follow_each_other_and_short_ones_wait_for_entries():
     assert block_cycles(own, 388, 1) == 24 * 16 + 16  # beside the last pass, of 4 rows
     entries = own.entries // 2  # two commands a pass: so many passes in latency + dispatch and their own rows
     few = block_cycles(own, 2, 96) - block_cycles(own, 2, 64)
-    assert (own.latency + own.dispatch - own.weight_rows) / entries < few / 32 < (own.latency + own.dispatch) / entries
+    assert (
+        (own.latency + own.dispatch - own.weight_rows) / entries < few / 32 < (own.latency + own.dispatch) / entries
+    )
     free = replace(own, entries=1000)
     assert block_cycles(free, 2, 28) == 27 * own.least + 16
 
@@ -207,7 +209,9 @@ def test_commands_passes_and_stores_are_those_of_the_tiles_one_by_one(case):
     assert phases.tiles[0] == math.prod(count.values())
     passes = 0.0
     ranges = {dim: [min(tile[dim], d[dim] - n) for n in range(0, d[dim], tile[dim])] for dim in DIM_NAMES}
-    for b, oy, ox, k, c, fy, fx in itertools.product(*(ranges[dim] for dim in ("B", "OY", "OX", "K", "C", "FY", "FX"))):
+    for b, oy, ox, k, c, fy, fx in itertools.product(
+        *(ranges[dim] for dim in ("B", "OY", "OX", "K", "C", "FY", "FX"))
+    ):
         blocks = math.ceil(k / 16) * math.ceil(c / 16) * fy * fx
         passes += blocks * block_cycles(own.passes, ox, oy * b)
     assert phases.passes[0] * phases.tiles[0] == pytest.approx(passes)
