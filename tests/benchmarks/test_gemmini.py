@@ -90,7 +90,7 @@ def test_the_fastest_tiling_beats_what_the_library_took():
 
 
 def test_counts_and_the_presets_cycles_are_the_replays():
-    """What the fit works on is linear in its cycles: at the preset's, the layer takes what it is priced at."""
+    """What the fit works on is linear in its cycles; at the preset's, a layer takes what it is priced at."""
     own = GEMMINI.timing
     near, far = own.caches
     costs = np.array([
