@@ -359,10 +359,22 @@ class ChipFile(Schema):
             )
         if kind == "streamed" and (self.skipping or self.nm):
             raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
-        if kind == "commands" and sorted(axis.dims for axis in self.array) != [("C",), ("K",)]:
+        if kind == "commands":
+            self._check_commands()
+
+    def _check_commands(self) -> None:
+        if sorted(axis.dims for axis in self.array) != [("C",), ("K",)]:
             raise ValueError("timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)")
-        if kind == "commands" and (self.skipping or self.nm or self.unit.precision != "fixed"):
+        if self.skipping or self.nm or self.unit.precision != "fixed":
             raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
+        outer = self.memories[-1].level or self.memories[-1].name
+        for memory in self.memories:
+            limited = memory.bandwidth or memory.read_bandwidth or memory.write_bandwidth
+            if limited and (memory.level or memory.name) != outer:
+                raise ValueError(
+                    "timing commands: its section says what loads and stores take, so no memory but the outermost "
+                    f"has a bandwidth: leave out that of {memory.name!r}"
+                )
 
     @property
     def unit(self) -> MacSection:

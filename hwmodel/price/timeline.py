@@ -369,7 +369,18 @@ class Timeline:
 
     @cached_property
     def port_halves(self) -> dict[str, tuple[float, float]]:
-        """memory -> (reads, writes) of its busiest instance, exclusive transfers aside [cycles]."""
+        """memory -> (reads, writes) of its busiest instance, exclusive transfers aside [cycles].
+
+        Of a machine driven by commands: loads and stores of all tiles, at the homes of W and O.
+        """
+        if self.phases is not None:
+            loads, stores = (
+                float(part[0] * self.phases.tiles[0]) for part in (self.phases.loads, self.phases.stores)
+            )
+            source, sink = self.task.home("W").name, self.task.home("O").name
+            return {
+                name: (loads if name == source else 0.0, stores if name == sink else 0.0) for name in self._ports
+            }
         return {name: (reads, updates + fills) for name, (reads, updates, fills) in self._ports.items()}
 
     # ---- chips with a timing of their own ------------------------------------------------------------

@@ -90,13 +90,12 @@ def test_the_fastest_tiling_beats_what_the_library_took():
 
 
 def test_counts_and_the_presets_cycles_are_the_replays():
-    """What the fit works on is linear in its cycles; at the preset's, a layer takes what it is priced at."""
+    """What the fit works on is linear in its cycles; at the preset's, a layer takes its price."""
     own = GEMMINI.timing
     near, far = own.caches
-    costs = np.array([
-        own.loads.latency, near.load_cycles, far.load_cycles, own.stores.cycles, near.store_cycles, far.store_cycles,
-        own.stores.same_word,
-    ])  # fmt: skip
+    request, word = own.stores.cycles, own.stores.same_word
+    loads = (own.loads.latency, near.load_cycles, far.load_cycles)
+    costs = np.array([*loads, request, near.store_cycles, far.store_cycles, word])
     assert len(costs) == len(FITTED)
     for case in figures(FILE)["cases"][::9]:
         assert counts_of(case, GEMMINI).cycles(costs) == pytest.approx(cycles_of(case, GEMMINI), abs=1.5)

@@ -51,6 +51,11 @@ def test_a_chip_that_was_changed_is_written_and_read_back(tmp_path):
         ("entries: 16", "entries: 3", "greater than or equal to 4|entries"),
         ("same_word: 22", "same_words: 22", "same_word"),
         ("precision: fixed", "precision: fusion", "timing commands needs `precision: fixed`"),
+        (
+            "    read_energy: 0.44 pJ/bit\n",
+            "    read_energy: 0.44 pJ/bit\n    bandwidth: 9 bit/cycle\n",
+            "leave out that of 'scratchpad'",
+        ),
         ("temporal:", "skipping: [W]\ntemporal:", "knows no `skipping`"),
     ],
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hwmodel import Layer, load_accelerator
 from hwmodel.chip.timing.commands import Cache, Passes
+from hwmodel.explain import explain_mapping
 from hwmodel.mapper.commands.tilings import tiling_mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, Dims
@@ -321,3 +322,13 @@ def test_the_tiling_of_a_mapping_is_the_tiling_that_it_was_made_of(case):
     assert {dim: int(sizes[0]) for dim, sizes in found.tile.items()} == tile
     moving = [dim for dim in ("OX", "K", "C") if tile[dim] < layer.dims[dim]]
     assert [dim for dim in found.order if dim in moving] == moving
+
+
+def test_a_mapping_is_explained_by_its_loads_passes_and_stores():
+    """The four tiles of above: the array is busy for 64 cycles, loads for 4 * 124 and stores for 4 * 32."""
+    layer = Layer(name="x", dims={"K": 16, "C": 16, "OX": 16, "OY": 4})
+    mapping = tiling_mapping(Task.of(layer, GEMMINI), dict(layer.dims) | {"OY": 1}, ORDER)
+    told = explain_mapping(layer, GEMMINI, mapping)
+    ports = {port.name: (port.read_cycles, port.write_cycles) for port in told.ports}
+    assert ports == {"weight_register": (0, 0), "accumulator": (0, 0), "scratchpad": (0, 0), "dram": (496, 128)}
+    assert (told.array_cycles, told.busy_cycles, told.last_drain_cycles, told.cycles) == (64, 496, 16 + 32, 544)
