@@ -21,7 +21,8 @@ from typing import Any, cast
 
 from benchmarks.replays.case import Case
 from hwmodel import Accelerator, Dims, Layer, load_accelerator
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.chip.accelerator import Memory
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, tile_bits
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DimName
 from hwmodel.price.spatial import price
@@ -82,16 +83,28 @@ def layer_of(row: MappingType[str, Any]) -> Layer:
 
 
 def sized(chip: Accelerator, row: MappingType[str, Any]) -> Accelerator:
-    """The chip with the buffers of a row: each holds that much of one tile, and as much of the next."""
+    """The chip with the buffers of a row: each holds that much of one tile, and as much of the next.
+
+    A tile that is larger is given its room: the RTL that ran all rows had larger buffers than any of them asks for.
+    """
     columns = next(axis.size for axis in chip.axes if axis.name == "X")
-    bits = {
-        "accumulator": 2 * 32 * columns * row["accumulator_words_per_column"],
-        "scratchpad": 2 * 8 * row["scratchpad_bytes"],
-    }  # fmt: skip
-    levels = [
-        replace(level, memories=tuple(replace(m, size_bits=bits.get(m.name, m.size_bits)) for m in level.memories))
-        for level in chip.levels
-    ]
+    stated = {
+        "accumulator": 32 * columns * row["accumulator_words_per_column"],
+        "scratchpad": 8 * row["scratchpad_bytes"],
+    }
+    layer = layer_of(row)
+    task, mapping = Task.of(layer, chip), mapping_of(row, layer)
+
+    def with_room(index: int, memory: Memory) -> Memory:
+        if memory.name not in stated:
+            return memory
+        tile = sum(tile_bits(task, mapping, index, operand) for operand in memory.holds)
+        return replace(memory, size_bits=float(memory.copies * max(stated[memory.name], tile)))
+
+    levels = (
+        replace(level, memories=tuple(with_room(index, memory) for memory in level.memories))
+        for index, level in enumerate(chip.levels)
+    )
     return replace(chip, levels=tuple(levels))
 
 
@@ -108,7 +121,7 @@ def mapping_of(row: MappingType[str, Any], layer: Layer) -> Mapping:
     for loop in (*loops["L2"], *loops["L1"], *loops["L0"], *across):
         tile[loop.dim] *= loop.bound
     needed = {dim: math.ceil(layer.dims[dim] / size) for dim, size in tile.items()}
-    named = [loop.dim for loop in loops["L3"]]
+    named = list(dict.fromkeys(loop.dim for loop in loops["L3"]))
     around = [dim for dim in names.values() if dim not in named and needed[dim] > 1] + named
     return Mapping(
         levels=(
