@@ -22,13 +22,13 @@ from typing import Literal
 
 import numpy as np
 
-from hwmodel.chip.accelerator import Accelerator, Level
+from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
 from hwmodel.mapper.free import best_mapping
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import DIM_NAMES, DimName, Layer, Operand
+from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Layer, Operand
 from hwmodel.price.commands.cycles import array_of, phases_of, widths_of
 from hwmodel.price.commands.tilings import Floats, Ints, Tilings
 from hwmodel.price.spatial import price
@@ -80,7 +80,7 @@ def best_tiling(task: Task, optimize: Literal["latency", "edp"]) -> Mapping:
         mapping = tiling_mapping(task, tile, found.orders[n])
         try:
             priced = price(task, mapping)
-        except MappingError:  # does not fit a memory inside of the array
+        except MappingError:  # does not fit the registers
             continue
         score = priced.cycles * (sum(priced.energy_pj.values()) if optimize == "edp" else 1.0)
         if best is None or score < best[0]:
@@ -146,24 +146,40 @@ def _sizes(bound: int, side: int) -> Ints:
 
 
 def _fitting(task: Task, tiles: dict[DimName, Ints]) -> dict[DimName, Ints]:
-    """Tiles that fit the memories of which there is one for the whole array, the outermost aside."""
-    layer, chip = task.layer, task.accelerator
-    stride, dilation = layer.stride, layer.dilation
+    """Tiles that fit the memories outside of the PEs, the outermost aside."""
+    chip = task.accelerator
+    words = _tile_words(task, tiles)
+    widths: dict[Operand, int] = {"W": task.widths.w, "I": task.widths.i, "O": task.widths.acc}
+    fits = np.ones(len(tiles["K"]), dtype=bool)
+    for level in chip.levels[chip.array_level : -1]:
+        for memory in level.memories:
+            held = np.zeros(1)
+            for operand in memory.holds:
+                held = held + words[operand] * widths[operand] / _copies(chip, memory, operand, tiles)
+            fits &= memory.copies * held <= task.room_bits(memory)
+    return {dim: sizes[fits] for dim, sizes in tiles.items()}
+
+
+def _tile_words(task: Task, tiles: dict[DimName, Ints]) -> dict[Operand, Ints]:
+    """Elements of each operand that a tile takes, filters and channels filled up."""
+    stride, dilation = task.layer.stride, task.layer.dilation
     high = (tiles["OY"] - 1) * stride[0] + (tiles["FY"] - 1) * dilation[0] + 1
     wide = (tiles["OX"] - 1) * stride[1] + (tiles["FX"] - 1) * dilation[1] + 1
-    rows, columns = (_whole(tiles[dim], side) for dim, side in zip(SIDES, array_of(chip), strict=True))
-    words: dict[Operand, Ints] = {
-        "W": tiles["G"] * columns * rows * tiles["FY"] * tiles["FX"] * task.widths.w,
-        "I": tiles["B"] * tiles["G"] * rows * high * wide * task.widths.i,
-        "O": tiles["B"] * tiles["G"] * columns * tiles["OY"] * tiles["OX"] * task.widths.acc,
+    rows, columns = (_whole(tiles[dim], side) for dim, side in zip(SIDES, array_of(task.accelerator), strict=True))
+    return {
+        "W": tiles["G"] * columns * rows * tiles["FY"] * tiles["FX"],
+        "I": tiles["B"] * tiles["G"] * rows * high * wide,
+        "O": tiles["B"] * tiles["G"] * columns * tiles["OY"] * tiles["OX"],
     }
-    fits = np.ones(len(tiles["K"]), dtype=bool)
-    for level in chip.levels[:-1]:
-        for memory in level.memories:
-            if not chip.own_axes(memory):
-                held = sum((words[operand] for operand in memory.holds), start=np.zeros(1))
-                fits &= memory.copies * held <= task.room_bits(memory)
-    return {dim: sizes[fits] for dim, sizes in tiles.items()}
+
+
+def _copies(chip: Accelerator, memory: Memory, operand: Operand, tiles: dict[DimName, Ints]) -> Ints:
+    """Copies of a memory among which the tile of an operand is dealt."""
+    copies = np.ones(1, dtype=np.int64)
+    for axis in chip.axes:
+        if axis.name in chip.own_axes(memory) and axis.dims[0] in RELEVANT[operand]:
+            copies = copies * np.minimum(tiles[axis.dims[0]], axis.size)
+    return copies
 
 
 def _whole(sizes: Ints, side: int) -> Ints:
@@ -199,9 +215,7 @@ def tiling_mapping(task: Task, tile: dict[DimName, int], order: tuple[DimName, .
 
 
 def _home(chip: Accelerator, dim: DimName) -> int:
-    """Level whose loops over a dim make up a tile: pixels in the registers that keep the weights, if they may."""
-    inner: list[tuple[int, Level]] = list(enumerate(chip.levels[:-1]))
-    for n, level in inner:
-        if dim in level.temporal_dims and (not level.per_pe or dim in PIXELS):
-            return n
-    return inner[-1][0] if inner else 0
+    """Level whose loops over a dim make up a tile: of pixels the registers with the weights, if they may."""
+    first = 0 if dim in PIXELS else chip.array_level
+    levels = range(first, len(chip.levels) - 1)
+    return next((n for n in levels if dim in chip.levels[n].temporal_dims), len(chip.levels) - 2)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodel import Dims, Layer, evaluate, find_mapping, load_accelerator
+from hwmodel.chip.loader import FOLDER
 from hwmodel.errors import MappingError
 from hwmodel.mapper.commands.tilings import best_tiling, candidates, tiling_mapping
 from hwmodel.mapper.shared import bound_mapping
@@ -17,6 +18,7 @@ from hwmodel.nest.mapping import check_mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES
 from hwmodel.price.spatial import price
+from tests.hwmodel.chips import chip
 
 GEMMINI = load_accelerator("gemmini")
 
@@ -116,3 +118,23 @@ def test_groups_run_one_after_the_other():
     task = Task.of(Layer(name="x", dims={"G": 6, "OY": 8, "OX": 8, "FX": 3}), GEMMINI)
     priced = price(task, best_tiling(task, "latency"))
     assert priced.compute_cycles >= 6 * 3 * 8 * 8
+
+
+def test_an_accumulator_for_each_column_is_the_same_machine(tmp_path):
+    """Four levels: of every column its own 4 KiB, a 16th of the whole; the same tilings, as fast as before."""
+    text = (FOLDER / "gemmini.yaml").read_text()
+    text = text.replace(
+        "    level: on_chip\n    holds: [O]\n    size: 64 KiB", "    per: X\n    holds: [O]\n    size: 4 KiB"
+    )
+    text = text.replace("    level: on_chip\n    holds: [W, I]", "    holds: [W, I]")
+    deep = chip(tmp_path, text.replace("temporal:\n", "temporal:\n  scratchpad: []\n"))
+    assert [level.name for level in deep.levels] == ["weight_register", "accumulator", "scratchpad", "dram"]
+    for dims in ({"K": 64, "C": 48, "OY": 28, "OX": 28, "FX": 3}, {"K": 40, "C": 16, "B": 200}):
+        layer = Layer(name="x", dims=dims)
+        tasks = [Task.of(layer, own) for own in (GEMMINI, deep)]
+        assert list(candidates(tasks[1]).cycles) == list(candidates(tasks[0]).cycles)
+        mappings = [best_tiling(task, "latency") for task in tasks]
+        check_mapping(tasks[1], mappings[1])
+        priced = [price(task, mapping) for task, mapping in zip(tasks, mappings, strict=True)]
+        assert priced[0].cycles == priced[1].cycles
+        assert priced[1].traffic["dram", "O"].writes_bits == priced[0].traffic["dram", "O"].writes_bits
