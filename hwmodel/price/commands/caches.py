@@ -70,7 +70,7 @@ def missed_lines(
         counts: iterations of each.
         lines: that a tile touches.
         sets: of the cache that these fall on.
-        shared: tiles along a dim that touch a line before the next one is asked for; dims left out share none.
+        shared: tiles along a dim over the lines that they touch together, in tiles; dims left out share none.
     """
     touched = {operand: lines[operand].copy() for operand in OPERANDS}
     open_share = {operand: np.ones_like(lines[operand]) for operand in OPERANDS}

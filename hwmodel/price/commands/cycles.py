@@ -229,22 +229,28 @@ def _sets(cache: Cache, own: _Rows) -> Floats:
 
 
 def _shared(cache: Cache, tilings: Tilings, rows: dict[Operand, _Rows]) -> dict[Operand, dict[DimName, Floats]]:
-    """Neighbouring tiles that touch the same line: narrow rows, and windows that overlap."""
+    """Tiles along a dim over the lines that they touch together, in tiles: narrow rows, overlapping windows."""
+    counts = tilings.counts
     narrow = {
         operand: np.maximum(1.0, min(cache.line_bytes, own.pitch) / own.width) for operand, own in rows.items()
     }
-    counts, mean, stride = tilings.counts, tilings.mean, tilings.layer.stride
     inputs: dict[DimName, Floats] = {"C": np.minimum(counts["C"], narrow["I"])}
     if not tilings.is_product:
-        high, wide = tilings.window
-        inputs |= {"FY": counts["FY"], "FX": counts["FX"]}
-        inputs["OY"] = np.where(counts["OY"] > 1, np.maximum(1.0, high / (mean["OY"] * stride[0])), 1.0)
-        inputs["OX"] = np.where(counts["OX"] > 1, np.maximum(1.0, wide / (mean["OX"] * stride[1])), 1.0)
+        layer, mean = tilings.layer, tilings.mean
+        for axis, (out, tap) in enumerate(_WINDOWS):
+            steps = {out: mean[out] * layer.stride[axis], tap: mean[tap] * layer.dilation[axis]}
+            wide = steps[out] - layer.stride[axis] + steps[tap] - layer.dilation[axis] + 1.0
+            for dim, step in steps.items():
+                inputs[dim] = counts[dim] / (1.0 + (counts[dim] - 1.0) * np.minimum(1.0, step / wide))
     return {
         "W": {"K": np.minimum(counts["K"], narrow["W"])},
         "I": inputs,
         "O": {"K": np.minimum(counts["K"], narrow["O"])},
     }
+
+
+#: Outputs and taps that index the rows, and the columns, of I.
+_WINDOWS: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
 
 
 def _in_one_bank(cache: Cache, pitch: float) -> float:

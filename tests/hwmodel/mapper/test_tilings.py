@@ -138,3 +138,11 @@ def test_an_accumulator_for_each_column_is_the_same_machine(tmp_path):
         priced = [price(task, mapping) for task, mapping in zip(tasks, mappings, strict=True)]
         assert priced[0].cycles == priced[1].cycles
         assert priced[1].traffic["dram", "O"].writes_bits == priced[0].traffic["dram", "O"].writes_bits
+
+
+def test_every_candidate_fits_with_the_next_tile_beside_it():
+    task = Task.of(Layer(name="x", dims=Dims(K=64, C=48, OY=8, OX=8)), small(6, 4))
+    found = candidates(task)
+    for n, order in enumerate(found.orders):
+        check_mapping(task, tiling_mapping(task, {dim: int(sizes[n]) for dim, sizes in found.tiles.items()}, order))
+    assert max(found.tiles["OX"] * found.tiles["OY"] * found.tiles["K"]) * 32 * 2 == 4 * 8192

@@ -332,3 +332,35 @@ def test_a_mapping_is_explained_by_its_loads_passes_and_stores():
     ports = {port.name: (port.read_cycles, port.write_cycles) for port in told.ports}
     assert ports == {"weight_register": (0, 0), "accumulator": (0, 0), "scratchpad": (0, 0), "dram": (496, 128)}
     assert (told.array_cycles, told.busy_cycles, told.last_drain_cycles, told.cycles) == (64, 496, 16 + 32, 544)
+
+
+def extra_loads(layer: Layer, tile: dict[str, int], caches: tuple[Cache, ...]) -> float:
+    """Load cycles of a tile that the caches add."""
+    task = Task.of(layer, GEMMINI)
+    mapping = tiling_mapping(task, dict(layer.dims) | tile, ORDER)
+    with_caches, without = (
+        phases_of_mapping(replace(GEMMINI.timing, caches=some), task, mapping).loads[0] for some in (caches, ())
+    )
+    return float(with_caches - without)
+
+
+def fully_associative(lines: int) -> Cache:
+    return Cache(size_bytes=64 * lines, ways=lines, line_bytes=64, banks=1, load_cycles=1, store_cycles=0)
+
+
+def test_rows_that_windows_share_are_there_from_the_tile_before():
+    """Of four rows of 16 pixels the next tile reads two again: 10 of 16 are new, and W in one of four tiles."""
+    layer = Layer(name="x", dims={"K": 16, "C": 64, "OY": 8, "OX": 16, "FY": 3})
+    weights, inputs, outputs = 3 * 64 / 4, 4 * 16, 2 * 16 / 4  # 16 B rows of W and O share lines of 64 B
+    everything = weights + 10 * 16 + 8 * 16 / 4
+    lines = int(everything / 1.25)
+    assert weights + inputs + outputs < lines  # one tile to the next
+    q = float(miss_share(np.array([everything / lines]))[0])
+    expected = weights * q / 4 + inputs * q * 10 / 16
+    assert extra_loads(layer, {"OY": 2}, (fully_associative(lines),)) == pytest.approx(expected)
+
+
+def test_a_cache_lacks_no_line_that_the_one_before_it_has():
+    layer = Layer(name="x", dims={"K": 64, "C": 64, "OX": 16})
+    assert extra_loads(layer, {}, (fully_associative(4096), fully_associative(1))) == 0
+    assert extra_loads(layer, {}, (fully_associative(1), fully_associative(4096))) > 0
