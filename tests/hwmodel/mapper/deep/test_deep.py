@@ -1,0 +1,35 @@
+"""The mapper for any number of levels against brute force over every mapping."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwmodel.mapper.deep.find import deep_mapping, is_deep
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import Bits, Density, Layer
+from hwmodel.price.spatial import price
+from tests.hwmodel.chips import chip
+from tests.hwmodel.mapper.deep.brute import CHIPS, every_mapping
+
+LAYERS = [
+    Layer(name="conv", dims={"K": 2, "C": 2, "OX": 4, "FX": 3}),
+    Layer(name="strided", dims={"C": 2, "OY": 4, "OX": 2, "FY": 3}, stride=2),
+    Layer(name="depthwise", dims={"G": 2, "OY": 2, "OX": 4, "FX": 3}),
+    Layer(name="linear", kind="linear", dims={"B": 2, "K": 4, "C": 4}),
+    Layer(name="narrow", dims={"K": 4, "C": 4, "OX": 2}, bits=Bits(w=2, i=4)),
+    Layer(name="padded", dims={"K": 2, "C": 2, "OX": 4, "FX": 3}, padding=((0, 0), (1, 1))),
+]
+
+
+def energy(task, mapping):
+    return sum(price(task, mapping).energy_pj.values())
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("name", CHIPS)
+def test_energy_is_that_of_the_best_of_all_mappings(tmp_path, name, layer):
+    task = Task.of(layer, chip(tmp_path, CHIPS[name]))
+    assert is_deep(task.accelerator)
+    best = min(energy(task, mapping) for mapping in every_mapping(task))
+    found = energy(task, deep_mapping(task))
+    assert found == pytest.approx(best, rel=1e-9)
