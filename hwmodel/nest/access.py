@@ -164,7 +164,9 @@ def _count_output(
 
 def _sums_meet_outside(mapping: Mapping, level: int) -> bool:
     """Several instances of a level work on the same outputs, so that none of them holds a finished one."""
-    return any(loop.bound > 1 and loop.dim in REDUCTION for outer in mapping.levels[level + 1 :] for loop in outer.spatial)
+    return any(
+        loop.bound > 1 and loop.dim in REDUCTION for outer in mapping.levels[level + 1 :] for loop in outer.spatial
+    )
 
 
 def _instances(mapping: Mapping, level: int) -> int:

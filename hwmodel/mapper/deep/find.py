@@ -14,6 +14,7 @@ from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
 from hwmodel.errors import MappingError, check_one_of
+from hwmodel.mapper import ahead
 from hwmodel.mapper.deep import hopes, walk
 from hwmodel.mapper.deep.ladder import Kept, Ladder, Shape, build, shape
 from hwmodel.mapper.deep.labels import NUM_LINKS
@@ -24,7 +25,7 @@ from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK
 from hwmodel.mapper.space import padded_bounds
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
 from hwmodel.price.sparsity import Skips
 from hwmodel.price.spatial import mac_energy, price
 from hwmodel.price.timeline import whole
@@ -77,16 +78,16 @@ class Found:
 
 
 class Branch:
-    """One set of (padded) dims with one choice of what the levels keep."""
+    """One set of (padded) dims with one choice of what the levels keep, and of when outputs that stay are finished."""
 
-    def __init__(self, task: Task, dims: Dims, padded: Padded, kept: Kept) -> None:
-        self.task, self.dims, self.kept = task, dims, kept
+    def __init__(self, task: Task, dims: Dims, padded: Padded, kept: Kept, whole_sums: bool) -> None:
+        self.task, self.dims, self.kept, self.whole_sums = task, dims, kept, whole_sums
         self.tiles: Lattice = lattice(dims)
         self.parted: Splits = splits(task.accelerator, dims, padded)
 
     @cached_property
     def shape(self) -> Shape:
-        return shape(self.task, self.dims, self.kept, self.parted)
+        return shape(self.task, self.dims, self.kept, self.parted, whole_sums=self.whole_sums)
 
     @cached_property
     def mac_pj(self) -> float:
@@ -98,7 +99,11 @@ class Branch:
         The limit of the aim is without the energy of the MACs.
         """
         parted = self.parted if places is None else only(self.parted, places)
-        own = self.shape if places is None else shape(self.task, self.dims, self.kept, parted)
+        own = (
+            self.shape
+            if places is None
+            else shape(self.task, self.dims, self.kept, parted, whole_sums=self.whole_sums)
+        )
         compute = 0.0 if places is None else self.compute(places)
         ladder = build(self.task, self.dims, own, self.tiles, parted, timed=places is not None, compute=compute)
         ladder.costs.base[0] = self.mac_pj
@@ -115,7 +120,7 @@ class Branch:
         return None
 
     def _walk(self, ladder: Ladder, aim: walk.Aim, bounds: walk.Bounds) -> Mapping | None:
-        columns = len(ladder.costs.kind) * hopes.WIDTH + 2
+        columns = len(ladder.costs.kind) * hopes.WIDTH + hopes.TAIL
         found, room = np.zeros((len(ladder.shape.keep), 3), dtype=np.int64), ROOM
         while True:
             pool = walk.Pool(np.empty((room, columns)), np.empty((room, NUM_LINKS), np.int64))
@@ -163,9 +168,11 @@ class Branch:
 
 
 def _branches(task: Task) -> Iterator[Branch]:
+    finished = (False, True) if task.unfinished_bits() else (False,)
     for dims, padded in _paddings(task.accelerator, task.layer.dims):
         for kept in choices(task):
-            yield Branch(task, dims, padded, kept)
+            for whole_sums in finished if any("O" in level for level in kept[:-1]) else (False,):
+                yield Branch(task, dims, padded, kept, whole_sums)
 
 
 def _found(task: Task, mapping: Mapping) -> Found:
@@ -216,15 +223,28 @@ def _fastest(task: Task, branches: list[Branch], least: Found, objective: int) -
     return best.mapping
 
 
+def deep_call(task: Task) -> tuple[ahead.Call, ahead.Call]:
+    """The kernels of this mapper, with arguments of the types that it gives."""
+    branch = next(_branches(task))
+    ladder = build(task, branch.dims, branch.shape, branch.tiles, branch.parted)
+    bounds = walk.Bounds(*(np.empty((1, len(branch.shape.keep), 1)) for _ in range(2)))
+    pool = walk.Pool(np.empty((1, hopes.WIDTH + hopes.TAIL)), np.empty((1, NUM_LINKS), np.int64))
+    found = np.zeros((len(branch.shape.keep), 3), dtype=np.int64)
+    return (
+        ahead.Call(walk.walk, (ladder, walk.Aim(ENERGY, math.inf, math.inf), bounds, pool, found)),
+        ahead.Call(hopes.hopes, (ladder, *bounds)),
+    )
+
+
 def choices(task: Task) -> list[Kept]:
     """What the levels may keep: every subset of the operands that may bypass, left out."""
-    per_level: list[list[frozenset[str]]] = []
+    per_level: list[list[frozenset[Operand]]] = []
     for level in task.accelerator.levels[:-1]:
         held = frozenset(o for memory in level.memories for o in memory.holds if not task.rests(o, memory))
         free = [operand for operand in level.bypass if operand in held]
         left_out = itertools.chain.from_iterable(itertools.combinations(free, n) for n in range(len(free) + 1))
         per_level.append([held - frozenset(out) for out in left_out])
-    return [(*inner, frozenset(OPERANDS)) for inner in itertools.product(*per_level)]  # type: ignore[misc]
+    return [(*inner, frozenset(OPERANDS)) for inner in itertools.product(*per_level)]
 
 
 def _paddings(chip: Accelerator, dims: Dims) -> list[tuple[Dims, Padded]]:

@@ -14,6 +14,9 @@ from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, whole
 #: Columns of a metric of a label: what is settled; of W, I and O what is open, and what of it (or of the settled) waits
 #: for splits; what the first visits of outputs spare, and what finished ones do.
 SETTLED, OPEN, WAITING, SAVED, FINISHED, WIDTH = 0, 1, 4, 7, 8, 9
+#: Columns behind all metrics: rows and columns of the open tile of I, 0 where none slides; cycles of the first fill
+#: (last drain) of a hop that splits are still to share, at the parent and at the child, of W, I and O.
+ROWS, COLUMNS, FAR_EDGE, NEAR_EDGE, TAIL = 0, 1, 2, 5, 8
 #: Doublings of the PEs that a mapping may unroll: a chip has at most 2^31.
 MOST_DOUBLINGS = 31
 
@@ -139,6 +142,9 @@ def hope(ladder: Ladder, level: int, x: Floats, opened: Ints, a: int, further: F
         y = x[r * WIDTH : (r + 1) * WIDTH]
         total, spared = y[SETTLED] - y[SAVED] * own.later[level] - y[FINISHED] - credit(ladder, r, level), 0.0
         for operand in range(3):
+            edge = max(x[size + FAR_EDGE + operand], x[size + NEAR_EDGE + operand])
+            if edge > 0:
+                total += ladder.costs.edges[r, own.child[level, operand], operand] * edge
             cost = y[OPEN + operand]
             if own.near_parent[level, operand]:
                 cost += y[WAITING + operand]

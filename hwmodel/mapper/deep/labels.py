@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import INPUT, Floats, Ints
-from hwmodel.mapper.deep.hopes import FINISHED, OPEN, SAVED, SETTLED, WAITING, WIDTH
+from hwmodel.mapper.deep.hopes import FAR_EDGE, FINISHED, NEAR_EDGE, OPEN, SAVED, SETTLED, TAIL, WAITING, WIDTH
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.deep.metrics import ARRAY, INSIDE
 
@@ -49,12 +49,12 @@ def insert(heads: Ints, state: int, x: Floats, source: int, tile: int, how: int,
 def compare(x: Floats, y: Floats) -> tuple[bool, bool]:
     """Whether a label is better than another one in something, and whether worse."""
     better, worse = False, False
-    size = len(x) - 2
+    size = len(x) - TAIL
     for k in range(len(x)):
         if x[k] == y[k]:
             continue
         more = x[k] > y[k]
-        if k >= size or k % WIDTH >= SAVED:
+        if size <= k < size + FAR_EDGE or (k < size and k % WIDTH >= SAVED):
             more = not more
         if more:
             worse = True
@@ -92,7 +92,7 @@ def close(ladder: Ladder, level: int, operand: int, x: Floats) -> None:
             y[SETTLED] += y[WAITING + operand]
             y[WAITING + operand] = 0.0
     if operand == INPUT:
-        x[-2:] = 0.0
+        x[-TAIL], x[-TAIL + 1] = 0.0, 0.0
 
 
 @internal
@@ -107,20 +107,21 @@ def spare(ladder: Ladder, operand: int, share: float, held: float, x: Floats) ->
 def take_over(ladder: Ladder, level: int, x: Floats) -> None:
     """Lines of the levels inside, whose own work is done, wait for the same from here on: the last of them stays."""
     costs = ladder.costs
-    if len(costs.kind) == 1:
+    metrics = len(costs.kind)
+    if metrics == 1:
         return
     array = WIDTH * ARRAY
-    for r in range(ARRAY + 1, len(costs.kind)):
+    for r in range(ARRAY + 1, metrics):
         if costs.kind[r] != INSIDE or costs.level[r] >= level:
             continue
         y = x[r * WIDTH : (r + 1) * WIDTH]
-        if (
-            y[SAVED] != 0.0
-            or y[FINISHED] != 0.0
-            or y[WAITING] != 0.0
-            or y[WAITING + 1] != 0.0
-            or y[WAITING + 2] != 0.0
-        ):
+        alike = y[SAVED] == 0.0 and y[FINISHED] == 0.0
+        for operand in range(3):
+            alike = alike and y[WAITING + operand] == x[array + WAITING + operand]
+            if x[metrics * WIDTH + FAR_EDGE + operand] > 0 or x[metrics * WIDTH + NEAR_EDGE + operand] > 0:
+                child = ladder.shape.child[level, operand]
+                alike = alike and costs.edges[r, child, operand] == costs.edges[ARRAY, child, operand]
+        if not alike:
             continue
         x[array + SETTLED] = max(x[array + SETTLED], y[SETTLED])
         y[SETTLED] = TAKEN_OVER

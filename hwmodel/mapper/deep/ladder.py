@@ -46,6 +46,8 @@ class Shape(NamedTuple):
         shares: (L, 3) the least share of the reads of the hop out of a level that splits on the way leave.
         inside: (L, 3) the least share of its words that splits inside of its memory leave.
         first_shares: (3) the same of what the MACs ask for.
+        whole_sums_at: the level at whose split no reduction may be left; -1: none.
+        child: (L, 3) the level that the open hop of the operand comes out of once that of the level is done; -1: MACs.
         next_outputs: (L) the level, this one or outside of it, that keeps O next.
     """
 
@@ -64,6 +66,8 @@ class Shape(NamedTuple):
     shares: Floats
     inside: Floats
     first_shares: Floats
+    whole_sums_at: int
+    child: Ints
     next_outputs: Ints
 
 
@@ -94,14 +98,20 @@ class Ladder(NamedTuple):
     offsets: Ints
 
 
-def shape(task: Task, dims: Dims, kept: Kept, parted: Splits) -> Shape:
-    """The shape of a task whose layer has given (padded) dims and whose levels keep given operands."""
+def shape(task: Task, dims: Dims, kept: Kept, parted: Splits, *, whole_sums: bool = False) -> Shape:
+    """The shape of a task whose layer has given (padded) dims and whose levels keep given operands.
+
+    whole_sums: outputs that lie on chip whole get there finished; else what they take more before has its room.
+    """
     chip = task.accelerator
     keep = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
     slot, capacity = np.zeros((len(keep), 3), np.int64), np.full((len(keep), 3), math.inf)
     for index, level in enumerate(chip.levels[:-1]):
         for place, memory in enumerate(level.memories):
-            capacity[index, place] = task.room_bits(memory) / memory.copies
+            room = task.room_bits(memory)
+            if task.rests("O", memory) and not whole_sums:
+                room -= task.unfinished_bits()
+            capacity[index, place] = room / memory.copies
             for operand in memory.holds:
                 slot[index, OPERANDS.index(operand)] = place
     loops = np.array([[dim in level.temporal_dims for dim in DIM_NAMES] for level in chip.levels], dtype=np.int64)
@@ -114,7 +124,7 @@ def shape(task: Task, dims: Dims, kept: Kept, parted: Splits) -> Shape:
     for index, own in enumerate(fixed):
         orders[index, : len(own)] = own
     sums, inputs = holders(keep, 2), holders(keep, 1)
-    last = max(inputs[:-1], default=-1)
+    last, own_sums = max(inputs[:-1], default=-1), max(sums[:-1], default=-1)
     shares, inside, first_shares = _least_shares(chip, dims, keep)
     return Shape(
         keep=keep, loops=loops, grows=grows,
@@ -124,6 +134,11 @@ def shape(task: Task, dims: Dims, kept: Kept, parted: Splits) -> Shape:
         wide_sums=int(task.widths.acc != task.widths.o and len(sums) > 2),
         near_parent=_no_split_left(keep, parted), later=_later_reduction(chip, dims),
         shares=shares, inside=inside, first_shares=first_shares,
+        whole_sums_at=own_sums + 1 if whole_sums else -1,
+        child=np.array(
+            [[max((c for c in holders(keep, x) if c < index), default=-1) for x in range(3)] for index in range(len(keep))],
+            dtype=np.int64,
+        ),
         next_outputs=np.array([next(p for p in sums if p >= index) for index in range(len(keep))], dtype=np.int64),
     )  # fmt: skip
 

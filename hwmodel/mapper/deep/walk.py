@@ -20,14 +20,14 @@ from hwmodel.mapper.counting import (
     FX, INPUT, OUTPUT, OX, OY, RELEVANT, WEIGHT, Floats, Ints, distinct_tiles, irrelevant, product, tile_words,
 )  # fmt: skip
 from hwmodel.mapper.deep.hopes import (
-    FINISHED, OPEN, SAVED, SETTLED, WAITING, WIDTH, hope, length, score, wins,
+    FAR_EDGE, FINISHED, NEAR_EDGE, OPEN, SAVED, SETTLED, TAIL, WAITING, WIDTH, hope, length, score, wins,
 )  # fmt: skip
 from hwmodel.mapper.deep.labels import FROM, HOW, NEXT, REACHED, STEP, TILE, close, insert, mark, spare, take_over
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.deep.metrics import OUTER_READS, OUTER_WRITES
 
-#: Kinds of states at a tile: nothing open, W, I or O open, all of what was.
-CLOSED, ALL = 0, 4
+#: States at a tile are told apart by what is open: the sum of 1 for W, 2 for I and 4 for O.
+CLOSED, KINDS = 0, 8
 #: Loop orders by what the class spares, as rows of `ORDERS`.
 W_X, W_Y, O_X, O_Y, I_K = range(5)
 #: Loop orders that a split's code leaves room for.
@@ -53,8 +53,8 @@ class States(NamedTuple):
     """First labels of the lists, -1 where there are none.
 
     Attributes:
-        tiles: (5, V) at the tile of the level below, by what is open.
-        upper: (5, V) the same at the tile of the level.
+        tiles: (KINDS, V) at the tile of the level below, by what is open.
+        upper: (KINDS, V) the same at the tile of the level.
         done: (2 V) split tiles whose hops are closed, those with sums that go on behind the others.
         single: (3, 2 V) those of which one operand is open.
     """
@@ -66,7 +66,7 @@ class States(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Room for labels: their values (P, M * WIDTH + 2) and links (P, NUM_LINKS)."""
+    """Room for labels: their values (P, M * WIDTH + TAIL) and links (P, NUM_LINKS)."""
 
     values: Floats
     links: Ints
@@ -88,10 +88,10 @@ def walk(ladder: Ladder, aim: Aim, bounds: Bounds, pool: Pool, found: Ints) -> t
     num, levels = len(ladder.tiles.vectors), len(ladder.shape.keep)
     size, room = len(ladder.costs.kind) * WIDTH, len(pool.values)
     states = States(
-        np.full((5, num), -1, dtype=np.int64), np.full((5, num), -1, dtype=np.int64),
+        np.full((KINDS, num), -1, dtype=np.int64), np.full((KINDS, num), -1, dtype=np.int64),
         np.full(2 * num, -1, dtype=np.int64), np.full((3, 2 * num), -1, dtype=np.int64),
     )  # fmt: skip
-    x = np.zeros(size + 2)
+    x = np.zeros(size + TAIL)
     for r in range(len(ladder.costs.kind)):
         x[r * WIDTH + SETTLED] = ladder.costs.base[r]
         for operand in range(3):
@@ -168,6 +168,7 @@ class Cut(NamedTuple):
         words: (3) words of the hop out of the level below, if nothing is spared.
         tile: (3) words of its tile.
         places: (3) copies of the memory below in the split.
+        waits, later: (3) cycles of a word of its fills, which are waited for: now, and where splits will share them.
     """
 
     shares: Floats
@@ -175,6 +176,8 @@ class Cut(NamedTuple):
     words: Floats
     tile: Floats
     places: Floats
+    waits: Floats
+    later: Floats
 
 
 @internal
@@ -199,7 +202,23 @@ def cut_of(ladder: Ladder, level: int, v: int, s: int, cut: Cut) -> bool:
             cut.within[x] = parted.inner_alone[s, x] * distinct_tiles(x, parted.inner[s, x], tile, pace) / within
         cut.tile[x] = tile_words(x, inside, pace)
         cut.words[x] = cut.tile[x] * (volume / product(inside))
+        if level:
+            wait_for_fills(ladder, level, x, cut)
     return not joint or level == 0 or fits_inside(ladder, level - 1, tile, parted.parts[s])
+
+
+@internal
+def wait_for_fills(ladder: Ladder, level: int, x: int, cut: Cut) -> None:
+    """The longer of the two ports of a fill; where later splits share it, that of the parent may become the shorter."""
+    costs, own = ladder.costs, ladder.shape
+    near, far = costs.fill_near[level - 1, x], costs.fill_far[level - 1, x] * cut.shares[x]
+    cut.waits[x], cut.later[x] = max(near, far), 0.0
+    if (
+        not own.near_parent[level, x]
+        and far > near
+        and near <= costs.fill_far[level - 1, x] * own.shares[level - 1, x]
+    ):
+        cut.waits[x], cut.later[x] = 0.0, far
 
 
 @internal
@@ -207,18 +226,18 @@ def split(ladder: Ladder, level: int, aim: Aim, bounds: Bounds, states: States, 
           last: Ints) -> int:  # fmt: skip
     """Every tile below a level over every split of it, and the first loops of the level; at the outermost all loops."""
     parted, size = ladder.splits, len(ladder.costs.kind) * WIDTH
-    cut = Cut(np.ones(3), np.ones(3), np.zeros(3), np.zeros(3), np.ones(3))
-    x, y, z = np.empty(size + 2), np.empty(size + 2), np.empty(size + 2)
+    cut = Cut(np.ones(3), np.ones(3), np.zeros(3), np.zeros(3), np.ones(3), np.zeros(3), np.zeros(3))
+    x, y, z = np.empty(size + TAIL), np.empty(size + TAIL), np.empty(size + TAIL)
     for v in range(len(ladder.tiles.vectors)):
         empty = True
-        for kind in range(5):
+        for kind in range(KINDS):
             empty = empty and states.tiles[kind, v] < 0
         if empty:
             continue
         for s in range(parted.spans[level], parted.spans[level + 1]):
             if not cut_of(ladder, level, v, s, cut):
                 continue
-            for kind in range(5):
+            for kind in range(KINDS):
                 node = states.tiles[kind, v]
                 while node >= 0:
                     x[:] = pool.values[node]
@@ -242,7 +261,7 @@ def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x:
         saved = y[SAVED] * reductions[0]
         finished = y[FINISHED] if reductions[0] == 1 else 0.0
         for operand in range(3):
-            opened = kind in (ALL, 1 + operand)
+            opened = kind >> operand & 1
             if level == 0 or not own.keep[below, operand]:
                 y[WAITING + operand] *= cut.shares[operand] * cut.within[operand]
                 continue
@@ -251,16 +270,15 @@ def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x:
                 y[OPEN + operand] += arrived
             else:
                 y[SETTLED] += arrived
-            wait = costs.waits[r, below, operand] * max(
-                costs.fill_near[below, operand], costs.fill_far[below, operand] * cut.shares[operand]
-            )
-            edge = costs.edges[r, below, operand] * max(
-                costs.edge_near[below, operand],
-                costs.edge_far[below, operand] * cut.shares[operand] * cut.places[operand],
-            )
-            y[SETTLED] += (edge - costs.own[r, below, operand]) * cut.tile[operand]
+            wait = costs.waits[r, below, operand] * cut.waits[operand]
+            y[SETTLED] -= costs.own[r, below, operand] * cut.tile[operand]
             fill = (costs.near[r, below, operand] + wait) * words
             leave = costs.far[r, below, operand] * words * cut.shares[operand]
+            if cut.later[operand] > 0:
+                late = costs.waits[r, below, operand] * cut.later[operand]
+                leave += late * words
+                if operand == OUTPUT:
+                    y[SETTLED] -= late * ladder.outputs * reductions[1]
             if operand == INPUT and below == own.last_inputs:
                 y[WAITING + operand] = (fill + leave) * ladder.held[v % len(ladder.held), 0]
             else:
@@ -274,16 +292,35 @@ def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x:
         if own.later[level] == 1.0:
             y[SETTLED] -= saved + finished
             y[SAVED], y[FINISHED] = 0.0, 0.0
+    if len(costs.kind) > 1:
+        edges(ladder, level, cut, x)
     x[SETTLED] -= ladder.tie * np.log2(float(product(ladder.splits.whole[s])))
     if level and own.keep[below, INPUT]:
         rows = float(length(ladder.tiles.vectors[v], 0, pace) + extra(ladder, s, v, 0))
         columns = float(length(ladder.tiles.vectors[v], 1, pace) + extra(ladder, s, v, 1))
         alike = x[size] == rows and x[size + 1] == columns
-        if kind in (ALL, 1 + INPUT) and not alike:
+        if kind >> INPUT & 1 and not alike:
             rows, columns = 0.0, 0.0  # two tiles are open: their windows would slide apart
         x[size], x[size + 1] = rows, columns
-    elif kind not in (ALL, 1 + INPUT):
+    elif not kind >> INPUT & 1:
         x[size], x[size + 1] = 0.0, 0.0
+
+
+@internal
+def edges(ladder: Ladder, level: int, cut: Cut, x: Floats) -> None:
+    """First fills and last drains: one tile for every place that does not share it, at the slower of both ports."""
+    below, own, costs, size = level - 1, ladder.shape, ladder.costs, len(x) - TAIL
+    for operand in range(3):
+        far, near = size + FAR_EDGE + operand, size + NEAR_EDGE + operand
+        if level and own.keep[below, operand]:
+            x[far] = costs.edge_far[below, operand] * cut.tile[operand]
+            x[near] = costs.edge_near[below, operand] * cut.tile[operand]
+        x[far] *= cut.shares[operand] * cut.places[operand]
+        if own.near_parent[level, operand] and max(x[far], x[near]) > 0:
+            edge = max(x[far], x[near])
+            for r in range(len(costs.kind)):
+                x[r * WIDTH + SETTLED] += costs.edges[r, own.child[level, operand], operand] * edge
+            x[far], x[near] = 0.0, 0.0
 
 
 @internal
@@ -310,12 +347,14 @@ def begin(ladder: Ladder, level: int, kind: int, v: int, s: int, aim: Aim, bound
     tile, values, links = ladder.tiles.vectors[a], pool.values, pool.links
     opened, least, rest = np.zeros(3, np.int64), np.empty(metrics), np.empty(8, np.int64)
     for operand in range(3):
-        opened[operand] = kind in (ALL, 1 + operand) or (level > 0 and own.keep[level - 1, operand] == 1)
+        opened[operand] = kind >> operand & 1 or (level > 0 and own.keep[level - 1, operand] == 1)
         if not opened[operand]:
             for r in range(metrics):
                 if own.near_parent[level, operand]:
                     x[r * WIDTH + SETTLED] += x[r * WIDTH + WAITING + operand]
                     x[r * WIDTH + WAITING + operand] = 0.0
+    if level == own.whole_sums_at and irrelevant(OUTPUT, tile) < irrelevant(OUTPUT, ladder.bounds):
+        return count
     hope(ladder, level, x, opened, a, bounds.begun, least)
     if not wins(aim.objective, least, best[0], aim.most_cycles):
         return count
@@ -336,17 +375,18 @@ def begin(ladder: Ladder, level: int, kind: int, v: int, s: int, aim: Aim, bound
             for other in range(3):
                 if other != operand:
                     close(ladder, level, other, y)
-            y[-2:] = 0.0
+            y[-TAIL], y[-TAIL + 1] = 0.0, 0.0
             order = W_X if operand == WEIGHT else (I_K if operand == INPUT else O_X)
             count = insert(states.single[operand], state, y, node, a, how + order, values, links, count)
     if opened[INPUT] and x[metrics * WIDTH] > 0:
         count = slide(ladder, level, a, how, state, states, pool, count, node, x, y, opened, rest)
-    if opened.any() and count < len(values) and fits(ladder, level, tile, unfinished):
+    mask = opened[0] + 2 * opened[1] + 4 * opened[2]
+    if mask and count < len(values) and fits(ladder, level, tile, unfinished):
         hope(ladder, level, x, opened, a, bounds.reached, least)
         if wins(aim.objective, least, best[0], aim.most_cycles):
-            count = insert(states.upper[ALL], a, x, node, a, how, values, links, count)
+            count = insert(states.upper[mask], a, x, node, a, how, values, links, count)
             if count <= len(values):  # there is no loop between the split and the tile
-                count = mark(states.upper[ALL], a, values, links, count)
+                count = mark(states.upper[mask], a, values, links, count)
     return count
 
 
@@ -354,7 +394,7 @@ def begin(ladder: Ladder, level: int, kind: int, v: int, s: int, aim: Aim, bound
 def slide(ladder: Ladder, level: int, a: int, how: int, state: int, states: States, pool: Pool, count: int, node: int,
           x: Floats, y: Floats, opened: Ints, rest: Ints) -> int:  # fmt: skip
     """A window of I slides along the innermost loop; loops that spare W, or O, may come next."""
-    tile, pace, size, factors = ladder.tiles.vectors[a], ladder.pace, len(x) - 2, ladder.tiles.factors
+    tile, pace, size, factors = ladder.tiles.vectors[a], ladder.pace, len(x) - TAIL, ladder.tiles.factors
     for dim in range(OY, FX + 1):
         window = x[size + dim % 2]
         fresh = min(tile[dim] * pace[dim - OY], window) / window
@@ -398,7 +438,7 @@ def loops_that_spare(ladder: Ladder, level: int, aim: Aim, bounds: Bounds, state
     """Loops that spare the open operand; then it is closed, or stays open past the tile of the level."""
     num, own, coords = len(ladder.tiles.vectors), ladder.shape, ladder.tiles.coords
     metrics, values, links = len(ladder.costs.kind), pool.values, pool.links
-    x, opened, least = np.empty(metrics * WIDTH + 2), np.zeros(3, np.int64), np.empty(metrics)
+    x, opened, least = np.empty(metrics * WIDTH + TAIL), np.zeros(3, np.int64), np.empty(metrics)
     for operand in range(3):
         heads = states.single[operand]
         for state in range(2 * num):
@@ -422,7 +462,7 @@ def loops_that_spare(ladder: Ladder, level: int, aim: Aim, bounds: Bounds, state
                     if fits(ladder, level, tile, state // num):
                         hope(ladder, level, x, opened, v, bounds.reached, least)
                         if wins(aim.objective, least, aim.limit, aim.most_cycles):
-                            count = insert(states.upper[1 + operand], v, x, node, v, REACHED, values, links, count)
+                            count = insert(states.upper[1 << operand], v, x, node, v, REACHED, values, links, count)
                     close(ladder, level, operand, x)
                     take_over(ladder, level, x)
                     opened[:] = 0
@@ -441,7 +481,7 @@ def other_loops(ladder: Ladder, level: int, aim: Aim, bounds: Bounds, states: St
     """Loops that spare nobody, up to the tile of the level."""
     num, own, coords = len(ladder.tiles.vectors), ladder.shape, ladder.tiles.coords
     metrics, values, links = len(ladder.costs.kind), pool.values, pool.links
-    x, none, least = np.empty(metrics * WIDTH + 2), np.zeros(3, np.int64), np.empty(metrics)
+    x, none, least = np.empty(metrics * WIDTH + TAIL), np.zeros(3, np.int64), np.empty(metrics)
     for state in range(2 * num):
         node, v = states.done[state], state % num
         tile = ladder.tiles.vectors[v]
@@ -498,7 +538,7 @@ def jump(ladder: Ladder, level: int, a: int, s: int, aim: Aim, bounds: Bounds, s
 @internal
 def run(ladder: Ladder, level: int, order: Ints, a: int, m: Ints, x: Floats, opened: Ints) -> None:
     """The loops m of a level around split tile a, innermost first: what they spare, and what they close."""
-    tile, size, spared = ladder.tiles.vectors[a], len(x) - 2, False
+    tile, size, spared = ladder.tiles.vectors[a], len(x) - TAIL, False
     for k in range(7, -1, -1):
         dim = order[k]
         if m[dim] == 1:
@@ -518,19 +558,14 @@ def run(ladder: Ladder, level: int, order: Ints, a: int, m: Ints, x: Floats, ope
             close(ladder, level, operand, x)
             opened[operand] = 0
     if spared:
-        x[size:] = 0.0
+        x[size], x[size + 1] = 0.0, 0.0
 
 
 @internal
 def arrive(ladder: Ladder, level: int, t: int, node: int, how: int, m: Ints, aim: Aim, x: Floats, opened: Ints,
            bounds: Bounds, states: States, pool: Pool, count: int, least: Floats) -> int:  # fmt: skip
     """A label at the tile of a level whose loops ran in their order."""
-    kind = CLOSED
-    for operand in range(3):
-        if opened[operand]:
-            kind = 1 + operand
-    if product(m) == 1 and opened.any():
-        kind = ALL
+    kind = opened[0] + 2 * opened[1] + 4 * opened[2]
     if kind == CLOSED:
         take_over(ladder, level, x)
     hope(ladder, level, x, opened, t, bounds.reached, least)

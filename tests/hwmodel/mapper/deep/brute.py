@@ -42,7 +42,7 @@ SIDE_BY_SIDE = (
     + """\
 array:
   - {axis: PE, size: 2, dims: [K, C, OX, OY, G, B]}
-  - {axis: V, size: 2, dims: [C, FY, FX]}
+  - {axis: V, size: 2, dims: [C, FY]}
 memories:
   - {name: reg, per: pe, holds: [W], size: 1 B, read_energy: 0.004 pJ/bit, source: test}
   - {name: inputs, level: pe buffers, per: PE, holds: [I], size: 6 B, read_energy: 0.07 pJ/bit, source: test}
