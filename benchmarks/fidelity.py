@@ -54,6 +54,7 @@ class Format:
 FORMATS = {
     "timeloop-counts": Format("timeloop_counts.json", True, keys=("arch_spec", "problem", "mapping", "counts")),
     "timeloop-best": Format("timeloop_mapper_best.json", False, keys=("arch_specs", "rows")),
+    "deep": Format("deep_hierarchies.json", False, keys=("architectures", "rows")),
     "scalesim": Format("scalesim_cycles.json", False, keys=("layers", "rows")),
     "bitfusion": Format("bitfusion_cycles.json", False, nested=("layers", "results")),
     "eyeriss": Format("eyeriss_alexnet_silicon.json", True, keys=("Layer", "Processing Latency (ms)")),

@@ -67,9 +67,9 @@ def _check_shared(chip: Accelerator, fail: Fail) -> None:
             if both:
                 raise fail(
                     memory.name,
-                    f"memory {memory.name!r} is shared along {', '.join(both)}, but {chip.levels[index + 1].name!r}, "
-                    "the level outside of it, has a copy for each place there: name the axis in `per` of both, or of "
-                    "neither",
+                    f"memory {memory.name!r} is shared along {', '.join(both)}, but the level outside of it, "
+                    f"{chip.levels[index + 1].name!r}, has a copy for each place there: name the axis in `per` of "
+                    "both, or of neither",
                 )
 
 

@@ -1,4 +1,4 @@
-"""The best mapping on chips of any number of levels: paddings, bypasses and numbers of PEs, each walked to its optimum."""
+"""The best mapping on any number of levels: paddings, bypasses and numbers of PEs, each walked to its optimum."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from functools import cached_property
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.chip.streamed import Streamed
 from hwmodel.chip.systolic import Systolic
 from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import ahead
 from hwmodel.mapper.deep import hopes, walk
-from hwmodel.mapper.deep.ladder import Kept, Ladder, Shape, build, shape
 from hwmodel.mapper.deep.labels import NUM_LINKS
+from hwmodel.mapper.deep.ladder import Kept, Ladder, Shape, build, shape
 from hwmodel.mapper.deep.lattice import Lattice, lattice
 from hwmodel.mapper.deep.splits import Padded, Splits, only, splits
+from hwmodel.mapper.deep.states import Aim, Bounds, Pool
 from hwmodel.mapper.free import OBJECTIVES, Objective
-from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK
+from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.space import padded_bounds
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
@@ -39,24 +39,41 @@ Places = tuple[tuple[int, ...], ...]
 
 
 def is_deep(accelerator: Accelerator) -> bool:
-    """A chip for this mapper: more than one level in a PE or two shared ones, memories or places along axes alone."""
+    """A chip for this mapper: more than a level in a PE or two shared ones, memories or places along axes alone."""
     inner = sum(level.per_pe for level in accelerator.levels)
     alone = any(not axis.multicast for axis in accelerator.axes)
     return alone or accelerator.has_clusters or inner > 1 or len(accelerator.levels) - inner > 2
 
 
-def deep_mapping(task: Task, optimize: Objective = "energy") -> Mapping:
+@dataclass(frozen=True)
+class Rules:
+    """What a search leaves out, for comparisons with searches that know less.
+
+    Attributes:
+        pads: bounds may be padded to fill an axis.
+        ends_at_splits: reuse ends at a level that has no loop but whose places need different words.
+    """
+
+    pads: bool = True
+    ends_at_splits: bool = False
+
+
+EVERYTHING = Rules()
+
+
+def deep_mapping(task: Task, optimize: Objective = "energy", rules: Rules = EVERYTHING) -> Mapping:
     """The mapping with the least energy, cycles or energy-delay product.
 
     Args:
         task: whole filters already removed, as the array sees it; on an accelerator of kind `spatial`.
         optimize: `energy`, `latency` or `edp`; for `latency` ties go to less energy, for `energy` to more PEs.
+        rules: what is left out.
 
     Raises:
         MappingError: an unknown objective, no mapping fits, or too many ways are as good as each other so far.
     """
     check_one_of("optimize", optimize, OBJECTIVES, MappingError)
-    branches = list(_branches(task))
+    branches = list(_branches(task, rules))
     best = _least_energy(branches)
     if best is None:
         raise MappingError(_nothing_fits(task))
@@ -78,37 +95,44 @@ class Found:
 
 
 class Branch:
-    """One set of (padded) dims with one choice of what the levels keep, and of when outputs that stay are finished."""
+    """One set of (padded) dims, what the levels keep, and when outputs that stay are finished."""
 
-    def __init__(self, task: Task, dims: Dims, padded: Padded, kept: Kept, whole_sums: bool) -> None:
-        self.task, self.dims, self.kept, self.whole_sums = task, dims, kept, whole_sums
+    def __init__(self, task: Task, dims: Dims, padded: Padded, kept: Kept, whole_sums: bool, rules: Rules) -> None:
+        self.task, self.dims, self.kept, self.whole_sums, self.rules = task, dims, kept, whole_sums, rules
         self.tiles: Lattice = lattice(dims)
         self.parted: Splits = splits(task.accelerator, dims, padded)
 
     @cached_property
     def shape(self) -> Shape:
-        return shape(self.task, self.dims, self.kept, self.parted, whole_sums=self.whole_sums)
+        return self._shape(self.parted)
+
+    def _shape(self, parted: Splits) -> Shape:
+        return shape(
+            self.task,
+            self.dims,
+            self.kept,
+            parted,
+            whole_sums=self.whole_sums,
+            ends_at_splits=self.rules.ends_at_splits,
+        )
 
     @cached_property
     def mac_pj(self) -> float:
         return mac_energy(self.task)
 
-    def search(self, aim: walk.Aim, places: Places | None = None) -> Mapping | None:
-        """The best mapping within an aim, None where there is none; with lines where the numbers of places are given.
+    def search(self, aim: Aim, places: Places | None = None) -> Mapping | None:
+        """The best mapping within an aim, None where there is none; with lines where the numbers of places are
+        given.
 
         The limit of the aim is without the energy of the MACs.
         """
         parted = self.parted if places is None else only(self.parted, places)
-        own = (
-            self.shape
-            if places is None
-            else shape(self.task, self.dims, self.kept, parted, whole_sums=self.whole_sums)
-        )
+        own = self.shape if places is None else self._shape(parted)
         compute = 0.0 if places is None else self.compute(places)
         ladder = build(self.task, self.dims, own, self.tiles, parted, timed=places is not None, compute=compute)
         ladder.costs.base[0] = self.mac_pj
         metrics = len(ladder.costs.kind)
-        bounds = walk.Bounds(*(np.empty((metrics, len(own.keep), len(self.tiles.vectors))) for _ in range(2)))
+        bounds = Bounds(*(np.empty((metrics, len(own.keep), len(self.tiles.vectors))) for _ in range(2)))
         hopes.hopes(ladder, *bounds)
         root = self.root(ladder, bounds.begun, aim.objective)
         for growth in BUDGETS:
@@ -119,19 +143,20 @@ class Branch:
                 break
         return None
 
-    def _walk(self, ladder: Ladder, aim: walk.Aim, bounds: walk.Bounds) -> Mapping | None:
+    def _walk(self, ladder: Ladder, aim: Aim, bounds: Bounds) -> Mapping | None:
         columns = len(ladder.costs.kind) * hopes.WIDTH + hopes.TAIL
         found, room = np.zeros((len(ladder.shape.keep), 3), dtype=np.int64), ROOM
         while True:
-            pool = walk.Pool(np.empty((room, columns)), np.empty((room, NUM_LINKS), np.int64))
+            pool = Pool(np.empty((room, columns)), np.empty((room, NUM_LINKS), np.int64))
             score, count = walk.walk(ladder, aim, bounds, pool, found)
             if count <= room:
                 return _mapping(self.task.accelerator, ladder, self.kept, found) if score < math.inf else None
             room *= 4
             if room * columns > MOST_ROOM * hopes.WIDTH:
                 raise MappingError(
-                    f"{self.task.layer.name!r} on {self.task.accelerator.name!r}: more than {room // 4:,} ways to map "
-                    "it are as good as each other so far. Optimize energy, or give the chip fewer levels or axes."
+                    f"{self.task.layer.name!r} on {self.task.accelerator.name!r}: more than {room // 4:,} ways to "
+                    "map it are as good as each other so far. Optimize energy, or give the chip fewer levels or "
+                    "axes."
                 )
 
     def root(self, ladder: Ladder, begun: np.ndarray, objective: int) -> float:
@@ -167,12 +192,12 @@ class Branch:
         )
 
 
-def _branches(task: Task) -> Iterator[Branch]:
+def _branches(task: Task, rules: Rules) -> Iterator[Branch]:
     finished = (False, True) if task.unfinished_bits() else (False,)
-    for dims, padded in _paddings(task.accelerator, task.layer.dims):
+    for dims, padded in _paddings(task.accelerator, task.layer.dims) if rules.pads else [(task.layer.dims, ())]:
         for kept in choices(task):
             for whole_sums in finished if any("O" in level for level in kept[:-1]) else (False,):
-                yield Branch(task, dims, padded, kept, whole_sums)
+                yield Branch(task, dims, padded, kept, whole_sums, rules)
 
 
 def _found(task: Task, mapping: Mapping) -> Found:
@@ -184,7 +209,7 @@ def _least_energy(branches: list[Branch]) -> Found | None:
     best: Found | None = None
     for branch in branches:
         limit = math.inf if best is None else best.energy_pj * (1 - SLACK)
-        mapping = branch.search(walk.Aim(ENERGY, limit, math.inf))
+        mapping = branch.search(Aim(ENERGY, limit, math.inf))
         if mapping is not None:
             best = _found(branch.task, mapping)
     return best
@@ -193,8 +218,8 @@ def _least_energy(branches: list[Branch]) -> Found | None:
 def _fastest(task: Task, branches: list[Branch], least: Found, objective: int) -> Mapping:
     """The fewest cycles, or the least product, beginning with the mapping of the least energy.
 
-    Every number of places is a search of its own, the fastest array first; what the array alone takes longer for than
-    the best so far, with the least energy that there is, is left out.
+    Every number of places is a search of its own, the fastest array first; what the array alone takes longer for
+    than the best so far, with the least energy that there is, is left out.
     """
     ranked = sorted(
         (
@@ -215,7 +240,7 @@ def _fastest(task: Task, branches: list[Branch], least: Found, objective: int) -
             else:
                 limit -= 1
             most = best.cycles if objective == LATENCY and aim_at == ENERGY else math.inf
-            mapping = branches[n].search(walk.Aim(aim_at, limit, most), places)
+            mapping = branches[n].search(Aim(aim_at, limit, most), places)
             if mapping is not None:
                 found = _found(task, mapping)
                 if found.score(objective) <= best.score(objective):
@@ -225,13 +250,13 @@ def _fastest(task: Task, branches: list[Branch], least: Found, objective: int) -
 
 def deep_call(task: Task) -> tuple[ahead.Call, ahead.Call]:
     """The kernels of this mapper, with arguments of the types that it gives."""
-    branch = next(_branches(task))
+    branch = next(_branches(task, EVERYTHING))
     ladder = build(task, branch.dims, branch.shape, branch.tiles, branch.parted)
-    bounds = walk.Bounds(*(np.empty((1, len(branch.shape.keep), 1)) for _ in range(2)))
-    pool = walk.Pool(np.empty((1, hopes.WIDTH + hopes.TAIL)), np.empty((1, NUM_LINKS), np.int64))
+    bounds = Bounds(*(np.empty((1, len(branch.shape.keep), 1)) for _ in range(2)))
+    pool = Pool(np.empty((1, hopes.WIDTH + hopes.TAIL)), np.empty((1, NUM_LINKS), np.int64))
     found = np.zeros((len(branch.shape.keep), 3), dtype=np.int64)
     return (
-        ahead.Call(walk.walk, (ladder, walk.Aim(ENERGY, math.inf, math.inf), bounds, pool, found)),
+        ahead.Call(walk.walk, (ladder, Aim(ENERGY, math.inf, math.inf), bounds, pool, found)),
         ahead.Call(hopes.hopes, (ladder, *bounds)),
     )
 

@@ -6,13 +6,24 @@ import numpy as np
 
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
-    DILATION, FX, FY, INPUT, OUTPUT, OY, STRIDE, Floats, Ints, irrelevant, product, tile_words,
+    DILATION,
+    FX,
+    FY,
+    INPUT,
+    OUTPUT,
+    OY,
+    STRIDE,
+    Floats,
+    Ints,
+    irrelevant,
+    product,
+    tile_words,
 )  # fmt: skip
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, whole
 
-#: Columns of a metric of a label: what is settled; of W, I and O what is open, and what of it (or of the settled) waits
-#: for splits; what the first visits of outputs spare, and what finished ones do.
+#: Columns of a metric of a label: what is settled; of W, I and O what is open, and what of it (or of the
+#: settled) waits for splits; what the first visits of outputs spare, and what finished ones do.
 SETTLED, OPEN, WAITING, SAVED, FINISHED, WIDTH = 0, 1, 4, 7, 8, 9
 #: Columns behind all metrics: rows and columns of the open tile of I, 0 where none slides; cycles of the first fill
 #: (last drain) of a hop that splits are still to share, at the parent and at the child, of W, I and O.
@@ -48,8 +59,8 @@ def slid(rest: Ints, tile: Ints, rows: float, columns: float, pace: Ints) -> flo
 def hopes(ladder: Ladder, reached: Floats, begun: Floats) -> None:
     """Fills in lower bounds for tiles (M, L, V) of the hops out of a level and of all levels outside of it.
 
-    A tile pays for its hop what it pays without any loop that spares it transfers, less what the one operand that the
-    next loop spares may gain; a window of I may slide beside.
+    A tile pays for its hop what it pays without any loop that spares it transfers, less what the one operand
+    that the next loop spares may gain; a window of I may slide beside.
 
     Args:
         ladder: one layer on one chip.
@@ -116,7 +127,7 @@ def priced(ladder: Ladder, r: int, level: int, x: int, words: float) -> float:
 
 @internal
 def credit(ladder: Ladder, r: int, level: int) -> float:
-    """The most that first visits and finished outputs may still spare of what arrives at the next level that keeps O."""
+    """The most that first visits and finished outputs may spare of what arrives where O is kept next."""
     to = ladder.shape.next_outputs[level]
     return ladder.costs.arrived[r, to] * ladder.shape.later[to] + ladder.costs.finished[r, to]
 

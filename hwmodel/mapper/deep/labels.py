@@ -97,7 +97,7 @@ def close(ladder: Ladder, level: int, operand: int, x: Floats) -> None:
 
 @internal
 def spare(ladder: Ladder, operand: int, share: float, held: float, x: Floats) -> None:
-    """Loops leave a share of the transfers of an open operand; held: of those from outside of the chip once more."""
+    """Loops leave a share of the transfers of an open operand; held: of those from off the chip once more."""
     for r in range(len(ladder.costs.kind)):
         x[r * WIDTH + OPEN + operand] *= share
         x[r * WIDTH + WAITING + operand] *= share * held
@@ -105,7 +105,7 @@ def spare(ladder: Ladder, operand: int, share: float, held: float, x: Floats) ->
 
 @internal
 def take_over(ladder: Ladder, level: int, x: Floats) -> None:
-    """Lines of the levels inside, whose own work is done, wait for the same from here on: the last of them stays."""
+    """Lines of the levels inside, whose own work is done, wait for the same from here on: the last one stays."""
     costs = ladder.costs
     metrics = len(costs.kind)
     if metrics == 1:

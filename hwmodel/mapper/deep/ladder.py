@@ -24,7 +24,8 @@ from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, RELEVANT, Dims
 
 #: What every level keeps of the operands, innermost first.
 Kept = tuple[frozenset[Operand], ...]
-#: Of equal energies the mapping that unrolls more is taken: twice the PEs count as this share of the MACs' accesses.
+#: Of equal energies the mapping that unrolls more is taken: twice the PEs count as this share of the MACs'
+#: accesses.
 TIE = 1e-10
 
 
@@ -41,13 +42,16 @@ class Shape(NamedTuple):
         first_outputs: the level that takes the sums of the MACs.
         last_inputs: the shared level that fetches I from the outermost memory, -1 where none does.
         wide_sums: 1 where unfinished sums are wider than finished ones in some level but the first.
-        near_parent: (L, 3) 1 where no split is left before the parent of the open hop once that of the level is done.
+        near_parent: (L, 3) 1 where no split is left before the parent of the open hop once that of the level is
+            done.
         later: (L) the most places outside of the level that may add into the same outputs.
         shares: (L, 3) the least share of the reads of the hop out of a level that splits on the way leave.
         inside: (L, 3) the least share of its words that splits inside of its memory leave.
         first_shares: (3) the same of what the MACs ask for.
+        ends_at_splits: 1 where reuse ends at a level without loops whose places need different words.
         whole_sums_at: the level at whose split no reduction may be left; -1: none.
-        child: (L, 3) the level that the open hop of the operand comes out of once that of the level is done; -1: MACs.
+        child: (L, 3) the level that the open hop of the operand comes out of once that of the level is done; -1:
+            MACs.
         next_outputs: (L) the level, this one or outside of it, that keeps O next.
     """
 
@@ -66,6 +70,7 @@ class Shape(NamedTuple):
     shares: Floats
     inside: Floats
     first_shares: Floats
+    ends_at_splits: int
     whole_sums_at: int
     child: Ints
     next_outputs: Ints
@@ -98,10 +103,13 @@ class Ladder(NamedTuple):
     offsets: Ints
 
 
-def shape(task: Task, dims: Dims, kept: Kept, parted: Splits, *, whole_sums: bool = False) -> Shape:
+def shape(
+    task: Task, dims: Dims, kept: Kept, parted: Splits, *, whole_sums: bool = False, ends_at_splits: bool = False
+) -> Shape:
     """The shape of a task whose layer has given (padded) dims and whose levels keep given operands.
 
     whole_sums: outputs that lie on chip whole get there finished; else what they take more before has its room.
+    ends_at_splits: as `Shape.ends_at_splits`, for comparisons.
     """
     chip = task.accelerator
     keep = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
@@ -134,11 +142,9 @@ def shape(task: Task, dims: Dims, kept: Kept, parted: Splits, *, whole_sums: boo
         wide_sums=int(task.widths.acc != task.widths.o and len(sums) > 2),
         near_parent=_no_split_left(keep, parted), later=_later_reduction(chip, dims),
         shares=shares, inside=inside, first_shares=first_shares,
+        ends_at_splits=int(ends_at_splits),
         whole_sums_at=own_sums + 1 if whole_sums else -1,
-        child=np.array(
-            [[max((c for c in holders(keep, x) if c < index), default=-1) for x in range(3)] for index in range(len(keep))],
-            dtype=np.int64,
-        ),
+        child=np.array([[_inside_of(keep, n, x) for x in range(3)] for n in range(len(keep))], dtype=np.int64),
         next_outputs=np.array([next(p for p in sums if p >= index) for index in range(len(keep))], dtype=np.int64),
     )  # fmt: skip
 
@@ -170,8 +176,13 @@ def holders(keep: Ints, x: int) -> list[int]:
     return [int(level) for level in np.flatnonzero(keep[:, x])]
 
 
+def _inside_of(keep: Ints, level: int, x: int) -> int:
+    """The level that keeps an operand inside of another one; -1: the MACs."""
+    return max((child for child in holders(keep, x) if child < level), default=-1)
+
+
 def _instances(keep: Ints, parted: Splits) -> Floats:
-    """Copies of the memories of an operand that are in use, where all splits of a level have as many places. (L, 3)"""
+    """Copies of the memories of an operand in use, where all splits of a level have as many places. (L, 3)"""
     first = [int(begin) for begin in parted.spans[:-1]]
     places = [float(parted.whole[row].prod()) for row in first]
     found = np.ones(keep.shape)

@@ -1,9 +1,9 @@
 """What a word costs in every metric: energy, and the time of every resource that a layer may wait for.
 
-Rows are metrics: the energy of all PEs [pJ], then lines of `hwmodel.price.timeline`, one per resource: the array, the
-ports of each memory from the inside out. A line is a sum over the hops of the operands, as the energy is: what its own
-port does, the transfers of single-buffered memories that it waits for, first fills and last drains. Times are those of
-one instance, so they hold for given numbers of places per split.
+Rows are metrics: the energy of all PEs [pJ], then lines of `hwmodel.price.timeline`, one per resource: the array,
+the ports of each memory from the inside out. A line is a sum over the hops of the operands, as the energy is: what
+its own port does, the transfers of single-buffered memories that it waits for, first fills and last drains. Times
+are those of one instance, so they hold for given numbers of places per split.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _waits(chain: Chain, row: _Row, x: int, child: int) -> float:
 
 
 def _edge(chain: Chain, row: _Row, x: int, child: int, parent: int) -> tuple[float, float]:
-    """1 where the first fill (last drain) of a hop goes before or after a line; what of it is the line's own work."""
+    """1 where the first fill (last drain) of a hop goes before or after a line; what of it the line does itself."""
     kept = chain.is_double(child, x) or chain.is_single(child, x)
     if row.kind == OUTER_READS:
         return float(x == 2 and kept), 0.0

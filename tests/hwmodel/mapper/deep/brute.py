@@ -63,7 +63,8 @@ memories:
   - {name: wreg, level: regs, per: X, holds: [W], size: 2 B, read_energy: 0.01 pJ/bit, source: test}
   - {name: oreg, level: regs, per: pe, holds: [O], size: 4 B, read_energy: 0.02 pJ/bit, source: test}
   - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, source: test}
-  - {name: l2, holds: [W, I, O], bypass: [W], size: 48 B, read_energy: 0.5 pJ/bit, double_buffered: true, source: test}
+  - {name: l2, holds: [W, I, O], bypass: [W], size: 48 B, read_energy: 0.5 pJ/bit, double_buffered: true,
+     source: test}
 """
     + DRAM
 )

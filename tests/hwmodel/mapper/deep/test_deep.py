@@ -8,7 +8,7 @@ import pytest
 
 from hwmodel.mapper.deep.find import deep_mapping, is_deep
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import Bits, Density, Layer
+from hwmodel.network.layer import Bits, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import chip
 from tests.hwmodel.mapper.deep.brute import CHIPS, every_mapping
