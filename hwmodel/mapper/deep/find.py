@@ -137,7 +137,7 @@ class Branch:
         root = self.root(ladder, bounds.begun, aim.objective)
         for growth in BUDGETS:
             limit = min(root * growth, aim.limit) if root > 0 else aim.limit
-            if found := self._walk(ladder, aim._replace(limit=limit), bounds):
+            if found := self._walk(ladder, aim._replace(limit=float(limit)), bounds):
                 return found
             if limit >= aim.limit:
                 break
@@ -240,7 +240,7 @@ def _fastest(task: Task, branches: list[Branch], least: Found, objective: int) -
             else:
                 limit -= 1
             most = best.cycles if objective == LATENCY and aim_at == ENERGY else math.inf
-            mapping = branches[n].search(Aim(aim_at, limit, most), places)
+            mapping = branches[n].search(Aim(aim_at, float(limit), float(most)), places)
             if mapping is not None:
                 found = _found(task, mapping)
                 if found.score(objective) <= best.score(objective):

@@ -3,7 +3,8 @@
 Rows are metrics: the energy of all PEs [pJ], then lines of `hwmodel.price.timeline`, one per resource: the array,
 the ports of each memory from the inside out. A line is a sum over the hops of the operands, as the energy is: what
 its own port does, the transfers of single-buffered memories that it waits for, first fills and last drains. Times
-are those of one instance, so they hold for given numbers of places per split.
+are those of one instance, so they hold for given numbers of places per split
+(Lemma 24 of docs/explain/mapper.md).
 """
 
 from __future__ import annotations

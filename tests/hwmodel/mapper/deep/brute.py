@@ -68,7 +68,14 @@ memories:
 """
     + DRAM
 )
-CHIPS = {"clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED}
+#: Loops in a fixed order inside, and tensors that stay.
+ORDERED = (
+    CLUSTERS.replace("holds: [W, I, O], size: 40 B", "holds: [W, I, O], resident: [I, O], size: 40 B")
+    + """\
+order: {buffer: [K, OX, C], column: [C, OX]}
+"""
+)
+CHIPS = {"clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED}
 
 
 def every_mapping(task):
@@ -107,8 +114,11 @@ def every_mapping(task):
                         for n, level in enumerate(chip.levels)
                     )
                 )
-                if first and not _fits(task, mapping):  # whether it fits does not depend on the orders
-                    break
+                fixed = any(level.order for level in chip.levels)
+                if (first or fixed) and not _fits(task, mapping):
+                    if fixed:
+                        continue
+                    break  # what fits does so in any order
                 first = False
                 yield mapping
 
