@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal
 
 from hwmodel.chip.components.figures import Figures
 from hwmodel.chip.components.nodes import CELL_UM2, between, check_node, leakage, supply_v
@@ -46,30 +44,29 @@ class _Table:
     """The tables of one kind of transistors.
 
     Attributes:
-        nodes: logarithms of the nodes, newest first.
+        nodes: [nm], newest first.
         width, depth: log2 of the first width and depth; each next one is twice the one before.
-        values: logarithms [node, width, depth].
+        values: [node][width][depth]; None where CACTI knows no array so small.
     """
 
-    nodes: NDArray[np.float64]
+    nodes: Sequence[float]
     width: int
     depth: int
-    values: Mapping[Quantity, NDArray[np.float64]]
+    values: Mapping[Quantity, Sequence[Sequence[Sequence[float]]]]
 
     def at(self, quantity: Quantity, nm: float, width: float, size: float) -> float:
         """A value inside of the table, between its nodes, widths and sizes in logarithms.
 
         The table rises with size at one width and with width at one size, so that this does, too.
         """
-        nodes = self.nodes
-        low = int(np.clip(np.searchsorted(nodes, math.log(nm), side="right") - 1, 0, len(nodes) - 2))
-        newer = float(np.clip((nodes[low + 1] - math.log(nm)) / (nodes[low + 1] - nodes[low]), 0, 1))
-        wide, large = math.log2(width), math.log2(size)
+        nodes, rows = self.nodes, self.values[quantity]
+        low = min(bisect_right(nodes, nm), len(nodes) - 1) - 1
+        newer = math.log(nodes[low + 1] / nm) / math.log(nodes[low + 1] / nodes[low])
         found = 0.0
-        for w, w_share in _around(wide):
-            for s, s_share in _around(large):
-                cell = self.values[quantity][low : low + 2, w - self.width, s - w - self.depth]
-                found += w_share * s_share * float(newer * cell[0] + (1 - newer) * cell[1])
+        for w, w_share in _around(math.log2(width)):
+            for s, s_share in _around(math.log2(size)):
+                new, old = (math.log(rows[node][w - self.width][s - w - self.depth]) for node in (low, low + 1))
+                found += w_share * s_share * (newer * new + (1 - newer) * old)
         return math.exp(found)
 
 
@@ -89,14 +86,11 @@ def _data() -> Mapping[str, Any]:
 @cache
 def _table(devices: Devices) -> _Table:
     data = _data()
-    values: dict[Quantity, NDArray[np.float64]] = {
-        name: np.log(np.array(data["devices"][devices][name], dtype=np.float64)) for name in get_args(Quantity)
-    }
     return _Table(
-        nodes=np.log(data["nodes_nm"]),
+        nodes=data["nodes_nm"],
         width=round(math.log2(data["widths_bits"][0])),
         depth=round(math.log2(data["depths_words"][0])),
-        values=values,
+        values=data["devices"][devices],
     )
 
 
