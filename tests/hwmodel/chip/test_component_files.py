@@ -260,6 +260,7 @@ def test_show_tells_where_a_number_comes_from(tmp_path: Path) -> None:
     data = json.loads(CliRunner().invoke(app, ["hw", "show", str(tmp_path / "chip.yaml"), "--json"]).stdout)
     assert [part["place"] for part in data["components"]] == ["mac", "regs", "buffer", "dram"]
     assert data["components"][2]["stated"] == ["read_energy"]
+    assert set(data["components"][0]["derived"]) == {"energy", "area", "leakage"}
     assert set(data["components"][2]["derived"]) == {"write_energy", "area", "leakage"}
 
 
