@@ -21,6 +21,7 @@ from hwmodel.chip.components.registers import register_file
 from hwmodel.chip.components.sram import sram
 from hwmodel.chip.writing import accelerator_yaml
 from hwmodel.errors import AcceleratorError
+from hwmodel.show.lints import chip_lints
 from hwmodel.show.origins import origins
 from reports.cli import app
 from tests.hwmodel.chips import TINY, chip
@@ -151,7 +152,7 @@ def test_energies_follow_the_sizes_of_a_sweep() -> None:
     for design in designs:
         buffer = design.accelerator.memories()["sram"]
         kib = int(str(design.values["memories.sram.size"]).split()[0])
-        found = sram(kib * 8192, width_bits=128, nm=28, banks=2)
+        found = sram(kib * 8192, width_bits=128, nm=28, banks=4)
         assert (buffer.read_pj_per_bit, buffer.leakage_w) == (found.read_pj_per_bit, found.leakage_w)
         assert design.accelerator.leakage_w["array"] / design.accelerator.num_pes == pytest.approx(
             mac_figures(Arithmetic(kind="mac", nm=28), w=8, i=8, acc=32).leakage_w
@@ -262,6 +263,20 @@ def test_show_tells_where_a_number_comes_from(tmp_path: Path) -> None:
     assert data["components"][2]["stated"] == ["read_energy"]
     assert set(data["components"][0]["derived"]) == {"energy", "area", "leakage"}
     assert set(data["components"][2]["derived"]) == {"write_energy", "area", "leakage"}
+
+
+def test_a_bandwidth_beyond_the_arrays_is_said(tmp_path: Path) -> None:
+    """64 bit x 2 banks x 2 ports are 256 bit a cycle: enough for one port of 256, not for two."""
+    shared = PARTS.replace("banks: 2,", "banks: 2, bandwidth: 256 bit/cycle,")
+    assert [text for text in chip_lints(chip(tmp_path, shared)) if text.startswith("buffer")] == []
+    apart = PARTS.replace("banks: 2,", "banks: 2, read_bandwidth: 256 bit/cycle, write_bandwidth: 8 bit/cycle,")
+    (text,) = [text for text in chip_lints(chip(tmp_path, apart)) if text.startswith("buffer")]
+    assert text == (
+        "buffer: its arrays move 256 bit a cycle (width 64 bit x 2 banks x 2 ports), and its bandwidths are 264 bit "
+        "a cycle: more banks, or less bandwidth."
+    )
+    for design in load_designs(EXAMPLE):
+        assert not [text for text in chip_lints(design.accelerator) if text.startswith("sram")]
 
 
 def test_a_chip_without_components_has_no_origins() -> None:
