@@ -272,8 +272,8 @@ def test_a_bandwidth_beyond_the_arrays_is_said(tmp_path: Path) -> None:
     apart = PARTS.replace("banks: 2,", "banks: 2, read_bandwidth: 256 bit/cycle, write_bandwidth: 8 bit/cycle,")
     (text,) = [text for text in chip_lints(chip(tmp_path, apart)) if text.startswith("buffer")]
     assert text == (
-        "buffer: its arrays move 256 bit a cycle (width 64 bit x 2 banks x 2 ports), and its bandwidths are 264 bit "
-        "a cycle: more banks, or less bandwidth."
+        "buffer: its arrays move 256 bit a cycle (width 64 bit x 2 banks x 2 ports), and its bandwidths are 264 "
+        "bit a cycle: more banks, or less bandwidth."
     )
     for design in load_designs(EXAMPLE):
         assert not [text for text in chip_lints(design.accelerator) if text.startswith("sram")]
