@@ -61,6 +61,9 @@ FORMATS = {
     "haq": Format("haq_mobilenetv2_b16_cycles.json", False, keys=("bits", "cycles")),
     "gemm": Format("a100_gemm_ms.json", False, keys=("columns", "rows")),
     "tpu": Format("tpuv1_table3.json", True, keys=("metric",)),
+    "components": Format(
+        "component_figures.json", True, keys=("name", "quantity", "component", "value", "held_out")
+    ),
 }
 
 
