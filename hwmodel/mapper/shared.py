@@ -7,10 +7,14 @@ is with narrower outputs (Lemma 14).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.commands.tilings import best_tiling
+from hwmodel.mapper.deep.find import deep_mapping, is_deep
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space import padded_variants
@@ -48,8 +52,10 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
 
     The task is asked for with its zeros as `map_and_price` wants them.
     """
-    timed = optimize != "energy" and isinstance(task.accelerator.timing, Commands)
-    return bound_best(array_view(task), optimize) if task.accelerator.dataflow == "free" and not timed else 0.0
+    chip = task.accelerator
+    timed = optimize != "energy" and isinstance(chip.timing, Commands)
+    bounded = chip.dataflow != "row_stationary" and not is_deep(chip) and not timed
+    return bound_best(array_view(task), optimize) if bounded else 0.0
 
 
 def forget_mappings() -> None:
@@ -97,6 +103,7 @@ def _narrower_outputs(task: Task, optimize: Objective) -> Task | None:
     """
     accelerator = task.accelerator
     is_free = accelerator.dataflow == "free" and not any(level.bypass for level in accelerator.levels)
+    is_free = is_free and not is_deep(accelerator)  # there places add into the same outputs beyond a level
     if optimize != "energy" or not is_free:
         return None
     if _pads_outputs(array_view(task)):
@@ -131,17 +138,19 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
         return None
 
 
-def _find(view: Task, optimize: Objective) -> Mapping:
-    """By what chooses the mappings of its chip."""
-    if optimize != "energy" and isinstance(view.accelerator.timing, Commands):
-        return best_tiling(view, optimize)
-    return (row_stationary if view.accelerator.dataflow == "row_stationary" else best_mapping)(view, optimize)
+def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:
+    """Who maps layers on a chip."""
+    if chip.dataflow == "row_stationary":
+        return row_stationary
+    if isinstance(chip.timing, Commands):
+        return best_tiling
+    return deep_mapping if is_deep(chip) else best_mapping
 
 
 def _search(task: Task, optimize: Objective) -> Mapping:
     view = array_view(task)
     mapping = load_mapping(view, optimize)
     if mapping is None:
-        mapping = _find(view, optimize)
+        mapping = _finder(task.accelerator)(view, optimize)
         store_mapping(view, optimize, mapping)
     return mapping

@@ -18,14 +18,14 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
-from hwmodel.mapper.free import best_mapping
+from hwmodel.mapper.deep.find import deep_mapping, is_deep
+from hwmodel.mapper.free import Objective, best_mapping
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Layer, Operand
@@ -60,21 +60,23 @@ class Candidates:
     cycles: Floats
 
 
-def best_tiling(task: Task, optimize: Literal["latency", "edp"]) -> Mapping:
+def best_tiling(task: Task, optimize: Objective) -> Mapping:
     """The mapping with the fewest cycles, or the least energy times cycles, among the tilings of its kind.
 
     Args:
         task: as the array sees it, on a chip with `timing: {kind: commands}`.
-        optimize: `latency` or `edp`.
+        optimize: `latency` or `edp`; for `energy` it is the mapping of the mapper's own search.
 
     Raises:
         MappingError: no tiling fits.
     """
+    if optimize == "energy":
+        return most_frugal(task)
     found = candidates(task)
-    energy = least_energy(task) if optimize == "edp" else math.inf
+    least = sum(price(task, most_frugal(task)).energy_pj.values()) if optimize == "edp" else math.inf
     best: tuple[float, Mapping] | None = None
     for n, cycles in enumerate(found.cycles):
-        if best is not None and cycles * energy >= best[0]:
+        if best is not None and cycles * least >= best[0]:
             break
         tile = {dim: int(sizes[n]) for dim, sizes in found.tiles.items()}
         mapping = tiling_mapping(task, tile, found.orders[n])
@@ -93,9 +95,9 @@ def best_tiling(task: Task, optimize: Literal["latency", "edp"]) -> Mapping:
     return best[1]
 
 
-def least_energy(task: Task) -> float:
-    """Of any mapping [pJ]."""
-    return sum(price(task, best_mapping(task, "energy")).energy_pj.values())
+def most_frugal(task: Task) -> Mapping:
+    """The mapping with the least energy of all, which does not depend on the timing."""
+    return (deep_mapping if is_deep(task.accelerator) else best_mapping)(task, "energy")
 
 
 def candidates(task: Task) -> Candidates:

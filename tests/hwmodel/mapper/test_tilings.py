@@ -136,6 +136,7 @@ def test_an_accumulator_for_each_column_is_the_same_machine(tmp_path):
         mappings = [best_tiling(task, "latency") for task in tasks]
         check_mapping(tasks[1], mappings[1])
         priced = [price(task, mapping) for task, mapping in zip(tasks, mappings, strict=True)]
+        check_mapping(tasks[1], best_tiling(tasks[1], "edp"))
         assert priced[0].cycles == priced[1].cycles
         assert priced[1].traffic["dram", "O"].writes_bits == priced[0].traffic["dram", "O"].writes_bits
 
