@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
-from hwmodel.chip.streamed import Streamed
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.streamed import Streamed
+from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.network.layer import Bits, DimName, Operand
 from hwmodel.shown import Shown
 

@@ -10,8 +10,8 @@ from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory,
 from hwmodel.chip.chipfile import ChipFile, MemorySection
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
-from hwmodel.chip.streamed import Streamed
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.streamed import Streamed
+from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
 from hwmodel.chip.yamlfile import Document, read_document
 from hwmodel.errors import AcceleratorError, nearest

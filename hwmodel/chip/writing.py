@@ -16,7 +16,7 @@ from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.formats import written_exactly
 from hwmodel.chip.loader import build_chip
 from hwmodel.chip.roofline import Roofline
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.yamlfile import dump_yaml, parse_document
 from hwmodel.errors import AcceleratorError
 from hwmodel.files import write_atomic

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
-from hwmodel.chip.streamed import Streamed
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.streamed import Streamed
+from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import ORDERS, WAITS, Floats, Ints, NestInputs
 from hwmodel.mapper.ports import port_rows, times

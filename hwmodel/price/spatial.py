@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.storage import compression, nm_compression
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.nest.access import OperandAccess, task_accesses, tile_transfers
 from hwmodel.nest.mapping import Mapping, tile_bits
 from hwmodel.nest.task import Task
