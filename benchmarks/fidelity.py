@@ -2,7 +2,7 @@
 
     python benchmarks/fidelity.py KIND [FILE] [--json]
 
-Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm, tpu. FILE is by default the one of
+Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm, tpu, vela. FILE is by default the one of
 that kind in `tests/reference`. The module `benchmarks/replays/KIND.py` reads the format and predicts every quantity
 in it; it knows no case by name, so any file of that format will do.
 
@@ -59,6 +59,7 @@ FORMATS = {
     "eyeriss": Format("eyeriss_alexnet_silicon.json", True, keys=("Layer", "Processing Latency (ms)")),
     "haq": Format("haq_mobilenetv2_b16_cycles.json", False, keys=("bits", "cycles")),
     "gemm": Format("a100_gemm_ms.json", False, keys=("columns", "rows")),
+    "vela": Format("ethos_u_vela.json", False, keys=("columns", "networks")),
     "tpu": Format("tpuv1_table3.json", True, keys=("metric",)),
 }
 

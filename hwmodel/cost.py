@@ -109,7 +109,7 @@ def situation_cost(
     if vector is not None and accelerator.levels:
         utilization *= cycles / (cycles + vector.cycles)
         cycles += vector.cycles
-        outer, keeper = accelerator.levels[-1].memories[0].name, accelerator.keeper
+        outer, keeper = accelerator.outermost.name, accelerator.keeper
         energy[outer, "vector"], traffic[outer, "vector"] = vector.outer_pj, vector.outer_bits
         if keeper is not None and vector.inner_bits:
             energy[keeper.name, "vector"], traffic[keeper.name, "vector"] = vector.inner_pj, vector.inner_bits

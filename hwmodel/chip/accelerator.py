@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
+from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.network.layer import Bits, DimName, Operand
@@ -77,6 +78,9 @@ class Memory:
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
         leakage_w: power that it draws whatever it does [W]; 0 where the file states none.
+        burst_bits: what a port moves at least, 0 where it moves single words [bit] (timing blocks only).
+        latency_cycles: until the first word arrives [cycles] (timing blocks only).
+        brick: channels that lie together, filled up with zeros (timing blocks only).
     """
 
     name: str
@@ -99,6 +103,9 @@ class Memory:
     source: str = ""
     area_mm2_per_bit: float | None = None
     leakage_w: float = 0.0
+    burst_bits: float = 0.0
+    latency_cycles: int = 0
+    brick: int = 1
 
     @property
     def copies(self) -> int:
@@ -169,11 +176,15 @@ class Vector:
         lanes: elements per cycle.
         pj_per_op: energy of one operation on one element.
         launch_cycles: of every operation that is not fused.
+        cycles: (kind, cycles of one operation on one element) of kinds that are not done at `lanes`.
+        fuses: kinds that work on outputs as they leave the array; None: all that can.
     """
 
     lanes: int = 1
     pj_per_op: float = 0.0
     launch_cycles: float = 0.0
+    cycles: tuple[tuple[str, float], ...] = ()
+    fuses: tuple[str, ...] | None = None
 
 
 #: What an accelerator says about itself, which enters no cost.
@@ -201,7 +212,8 @@ class Accelerator(Shown):
         clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
-        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams).
+        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams, arrays
+            that work block by block).
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
@@ -228,7 +240,7 @@ class Accelerator(Shown):
     clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
-    timing: Systolic | Streamed | None = None
+    timing: Systolic | Streamed | Blocks | None = None
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None
@@ -244,6 +256,18 @@ class Accelerator(Shown):
     def array_level(self) -> int:
         """Index of the first level above the array: the spatial loops belong to it."""
         return sum(level.per_pe for level in self.levels)
+
+    @property
+    def maps_freely(self) -> bool:
+        """The mapper chooses its mappings; else the chip's own rules do."""
+        return self.dataflow == "free" and not isinstance(self.timing, Blocks)
+
+    @cached_property
+    def outermost(self) -> Memory:
+        """The memory in which tensors lie that are nowhere else: of the outermost ones that of O."""
+        memory = self.levels[-1].memory("O")
+        assert memory is not None, "the outermost memories hold W, I and O"
+        return memory
 
     @cached_property
     def fingerprint(self) -> str:

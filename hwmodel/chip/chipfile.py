@@ -8,9 +8,10 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
 from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, quantity
-from hwmodel.chip.gpu_sections import RooflineSection, TimingSection
+from hwmodel.chip.gpu_sections import RooflineSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
+from hwmodel.chip.timing.section import TimingSection
 from hwmodel.chip.yamlfile import Field, Schema
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 
@@ -160,6 +161,9 @@ class MemorySection(Schema):
         network: width of the network that fills this memory in every PE (row stationary only).
         network_energy: of a bit that the network brings into or out of one PE (row stationary only).
         exclusive: operands that the array cannot compute beside while they move (row stationary only).
+        burst: what a port moves at least (timing blocks only).
+        latency: cycles until the first word arrives (timing blocks only).
+        brick: channels that are stored together, filled up with zeros (timing blocks only).
         source: where the numbers come from.
     """
 
@@ -184,6 +188,9 @@ class MemorySection(Schema):
     network_energy: EnergyPerBit = 0.0
     exclusive: Operands = ()
     leakage: Power = 0.0
+    burst: Size | None = None
+    latency: Small = 0
+    brick: Count = 1
     source: Said
 
     @model_validator(mode="after")
@@ -246,11 +253,15 @@ class _Vector(Schema):
     Attributes:
         lanes: operations per cycle.
         energy: of one.
+        cycles: of one, of kinds that are not done at `lanes` (`add`, `mul`, `pool`, ...).
+        fuses: kinds that work on outputs as they leave the array; left out, all that can.
         source: where the numbers come from.
     """
 
     lanes: Count
     energy: Energy = 0.0
+    cycles: dict[Said, Annotated[float, Field(gt=0, le=2**31)]] = Field(default_factory=dict)
+    fuses: Annotated[tuple[Said, ...], AfterValidator(_distinct)] | None = None
     source: str = ""
 
 
@@ -267,7 +278,7 @@ class ChipFile(Schema):
         mac: the multiplier; not of a GPU or CPU.
         array: axes of PEs; left out, there is one PE.
         host_unfolds: convolutions over at most so many channels come unfolded.
-        memories: innermost first; the outermost holds all three operands.
+        memories: innermost first; the outermost ones, of one level, hold all three operands.
         diagonal: PEs on a diagonal share inputs; else axes are networks of their own, first outermost.
         temporal: loops that may run inside a level; left out, all.
         order: fixed loop order of a level, outer to inner.
@@ -278,7 +289,7 @@ class ChipFile(Schema):
         clock_power: of the clock network while the array runs (row stationary only).
         vector: operations without MACs.
         loop_nest: of the kind of that name.
-        timing: cycles in closed form, of systolic arrays and streamed engines.
+        timing: cycles in closed form, of systolic arrays, streamed engines and arrays that work block by block.
         roofline: of a GPU or CPU.
         notes: sentences that every cost of this chip carries.
         sweep: ranges: one file, many chips (accelerators.md).
@@ -351,8 +362,29 @@ class ChipFile(Schema):
             raise ValueError(
                 "timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order"
             )
+        own = [m.name for m in self.memories if m.burst or m.latency or m.brick > 1]
+        if kind != "blocks" and own:
+            raise ValueError("`burst`, `latency` and `brick` of a memory need `timing: {kind: blocks}`")
+        if kind == "blocks":
+            self._check_blocks()
         if kind == "streamed" and (self.skipping or self.nm):
             raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
+
+    def _check_blocks(self) -> None:
+        if [axis.dims[0] for axis in self.array] != ["OY", "OX", "K", "C"]:
+            raise ValueError("timing blocks needs an array of four axes, of OY, OX, K and C first in this order")
+        first = self.memories[0] if self.memories else None
+        if first is None or first.per != "array" or set(first.holds) != {"I", "O"} or first.size == "unbounded":
+            raise ValueError(
+                "timing blocks needs a first memory with a `size`, `per: array` and `holds: [I, O]`: the buffer of a "
+                "block"
+            )
+        if len({memory.level or memory.name for memory in self.memories}) != 2:
+            raise ValueError("timing blocks needs two levels: the buffer of a block, and the outermost memories")
+        if self.dataflow != "free" or self.unit.precision != "fixed" or self.skipping or self.nm or self.gating:
+            raise ValueError("timing blocks needs `dataflow: free`, `precision: fixed`, no skipping, gating and nm")
+        if any(memory.resident or memory.bypass for memory in self.memories):
+            raise ValueError("timing blocks knows no `resident` and no `bypass`: tensors lie in their outermost memory")
 
     @property
     def unit(self) -> MacSection:

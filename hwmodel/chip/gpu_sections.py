@@ -1,9 +1,9 @@
-"""The sections `roofline:` and `timing:` of an accelerator file."""
+"""The section `roofline:` of an accelerator file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from hwmodel.chip.fields import quantity
 from hwmodel.chip.formats import Format, FormatSection
@@ -15,28 +15,6 @@ Size = Annotated[float, quantity("size", positive=True)]
 Bandwidth = Annotated[float, quantity("bandwidth", positive=True)]
 Time = Annotated[float, quantity("time")]
 Power = Annotated[float, quantity("power")]
-
-
-class TimingSection(Schema):
-    """`timing:`: cycles in closed form.
-
-    `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
-    matrix engine with an axis each for OX, K and C, whose passes do not overlap.
-
-    Attributes:
-        kind: of array.
-        dataflow: of `systolic`: which operand stays.
-    """
-
-    kind: Literal["systolic", "streamed"]
-    dataflow: Literal["ws", "os", "is"] | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> TimingSection:
-        if (self.kind == "systolic") != (self.dataflow is not None):
-            rule = "needs `dataflow: ws`, `os` or `is`" if self.kind == "systolic" else "has no `dataflow`"
-            raise ValueError(f"timing {self.kind} {rule}")
-        return self
 
 
 class RooflineSection(Schema):

@@ -10,6 +10,7 @@ from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory,
 from hwmodel.chip.chipfile import ChipFile, MemorySection
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
+from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
@@ -154,12 +155,20 @@ class _Builder:
 
     def vector(self) -> Vector:
         launch = 0.0 if self.chip.roofline is None else self.chip.roofline.launch * self.chip.clock
-        return Vector(lanes=self.chip.vector.lanes, pj_per_op=self.chip.vector.energy, launch_cycles=launch)
+        own = self.chip.vector
+        return Vector(
+            lanes=own.lanes, pj_per_op=own.energy, launch_cycles=launch, cycles=tuple(own.cycles.items()),
+            fuses=own.fuses,
+        )  # fmt: skip
 
-    def timing(self) -> Systolic | Streamed | None:
+    def timing(self) -> Systolic | Streamed | Blocks | None:
         timing = self.chip.timing
         if timing is None:
             return None
+        if timing.blocks is not None:
+            rows, columns, filters, lanes = (axis.size for axis in self.chip.array)
+            buffer = self.memory(self.chip.memories[0])
+            return timing.blocks.blocks((rows, columns, filters), lanes, buffer.size_bits or 0.0)
         if timing.dataflow is not None:
             size = {axis.axis: axis.size for axis in self.chip.array}
             return Systolic(rows=size["Y"], columns=size["X"], dataflow=timing.dataflow)
@@ -275,6 +284,9 @@ class _Builder:
             source=memory.source,
             area_mm2_per_bit=memory.area,
             leakage_w=memory.leakage,
+            burst_bits=memory.burst or 0.0,
+            latency_cycles=memory.latency,
+            brick=memory.brick,
         )
 
     def bandwidth(self, text: str | None) -> float | None:

@@ -7,7 +7,11 @@ is with narrower outputs (Lemma 14).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.errors import MappingError
+from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.row_stationary import row_stationary
@@ -46,7 +50,7 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
 
     The task is asked for with its zeros as `map_and_price` wants them.
     """
-    return bound_best(array_view(task), optimize) if task.accelerator.dataflow == "free" else 0.0
+    return bound_best(array_view(task), optimize) if task.accelerator.maps_freely else 0.0
 
 
 def forget_mappings() -> None:
@@ -93,7 +97,7 @@ def _narrower_outputs(task: Task, optimize: Objective) -> Task | None:
     wider they are.
     """
     accelerator = task.accelerator
-    is_free = accelerator.dataflow == "free" and not any(level.bypass for level in accelerator.levels)
+    is_free = accelerator.maps_freely and not any(level.bypass for level in accelerator.levels)
     if optimize != "energy" or not is_free:
         return None
     if _pads_outputs(array_view(task)):
@@ -132,7 +136,13 @@ def _search(task: Task, optimize: Objective) -> Mapping:
     view = array_view(task)
     mapping = load_mapping(view, optimize)
     if mapping is None:
-        find = row_stationary if task.accelerator.dataflow == "row_stationary" else best_mapping
-        mapping = find(view, optimize)
+        mapping = _finder(task)(view, optimize)
         store_mapping(view, optimize, mapping)
     return mapping
+
+
+def _finder(task: Task) -> Callable[[Task, Objective], Mapping]:
+    """What chooses the mappings of its chip."""
+    if isinstance(task.accelerator.timing, Blocks):
+        return lambda view, _: best_block(view)
+    return row_stationary if task.accelerator.dataflow == "row_stationary" else best_mapping

@@ -50,7 +50,7 @@ class PlacedNetwork:
         """Where the tensors of the plan lie."""
         if not accelerator.levels:
             return ()
-        outer, keeper, lines = accelerator.levels[-1].memories[0].name, accelerator.keeper, self.lines
+        outer, keeper, lines = accelerator.outermost.name, accelerator.keeper, self.lines
         lives = self._lives(plan)
         return tuple(
             TensorPlace(

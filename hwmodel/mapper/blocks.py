@@ -1,0 +1,141 @@
+"""The block of an array that works block by block: the one whose inputs and weights are fetched least.
+
+A block is so many rows, columns and filters of the outputs. Its inputs (with halo) and its sums lie in the buffer,
+both twice, in whole banks. Of the blocks that fit, the chip's compiler takes the one with the fewest words fetched,
+
+    (inputs of a block * blocks in the plane * blocks of filters + weights * blocks in the plane) / outputs,
+
+and half of that counts where both buffers hold all inputs. Of equally good ones it is the first, smaller filters,
+rows and columns before larger ones; or a later one of at most 4 x 4 outputs that covers more of the inputs. This is
+no search for the fewest cycles or the least energy: it is the rule of the compiler, whatever is minimised elsewhere.
+
+Source: Arm, ethos-u-vela 5 (Apache-2.0), architecture/ethosu55/ethos_u55.cpp, FindBlockConfig and TryBlockConfig.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hwmodel.chip.timing.blocks import Blocks, Granule, Passes, Tile, is_depthwise, outputs_of
+from hwmodel.errors import MappingError
+from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.nest.blocks import block_mapping, blocks_of, passes_of, stored_plane
+from hwmodel.nest.mapping import Mapping
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import Layer
+
+#: Rows and columns up to which a block that covers more of the inputs is taken before an equally good one.
+SMALL = 4
+
+
+def best_block(task: Task) -> Mapping:
+    """The mapping of the block that the chip's compiler takes.
+
+    Args:
+        task: on a chip with `timing: {kind: blocks}`.
+
+    Raises:
+        MappingError: not even a unit of outputs fits in the buffer.
+    """
+    return block_mapping(task, chosen_block(task))
+
+
+def chosen_block(task: Task) -> Tile:
+    """Rows, columns and filters of the block. Raises MappingError as `best_block`."""
+    machine, layer, passes = blocks_of(task.accelerator), task.layer, passes_of(task)
+    granule = machine.granule(layer, passes)
+    blocks = _candidates(machine, layer)
+    blocks = blocks[_fits(machine, layer, granule, blocks, passes)]
+    if not len(blocks):
+        raise MappingError(
+            f"layer {layer.name!r} on {task.accelerator.name!r}: a unit of {machine.unit} outputs and the inputs that "
+            "it needs do not fit in the buffer. Give its memory a larger `size`."
+        )
+    costs, covered = _fetched(machine, layer, granule, blocks), _covered(machine, layer, blocks)
+    least = np.flatnonzero(costs == costs.min())
+    chosen, most = least[0], 0.0
+    for n in least[1:]:
+        if covered[n] >= most and (blocks[n, :2] <= SMALL).all():
+            chosen, most = n, covered[n]
+    rows, columns, filters = (int(size) for size in blocks[chosen])
+    return rows, columns, filters
+
+
+def _candidates(machine: Blocks, layer: Layer) -> Ints:
+    """(n, 3) blocks of whole units: filters outermost, columns innermost, all rising."""
+    outputs = outputs_of(layer)
+    most = [
+        math.ceil(min(size, top) / step) * step
+        for size, top, step in zip(outputs, machine.largest, machine.unit, strict=True)
+    ]
+    rows, columns = (np.arange(step, top + 1, step) for step, top in zip(machine.unit[:2], most[:2], strict=True))
+    grid = np.meshgrid(_filters(machine, outputs[2], most[2]), rows, columns, indexing="ij")
+    return np.stack([grid[1], grid[2], grid[0]], axis=-1).reshape(-1, 3).astype(np.int64)
+
+
+def _filters(machine: Blocks, filters: int, most: int) -> list[int]:
+    """Filters of a block: a multiple where there are more, all of them else."""
+
+    def rounded(count: int) -> int:
+        return math.ceil(count / machine.multiple) * machine.multiple if count < filters else count
+
+    found, unit = [], machine.unit[2]
+    count = rounded(max(unit, min(most, machine.multiple)))
+    while count <= most:
+        found.append(count)
+        count = rounded(count + unit)
+    return found
+
+
+def _fits(machine: Blocks, layer: Layer, granule: Granule, blocks: Ints, passes: Passes) -> Ints:
+    """Which blocks have room: inputs and sums, both twice, in multiples of their banks."""
+    rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
+    channels = blocks[:, 2] if is_depthwise(layer) else machine.channels_at_once(layer, granule)
+    kept = np.where(machine.unit[0] > 1 and layer.dims.FY == 1 and outputs_of(layer)[0] == 1, 1, blocks[:, 0])
+    acc_bits, sum_banks = (32, machine.banks.sums) if passes.i == 1 else (machine.wide.acc_bits, machine.wide.sum_banks)
+    inputs = rows * columns * _up(np.asarray(channels) * passes.i, 8) * 8
+    sums = kept * blocks[:, 1] * _up(blocks[:, 2], 8) * acc_bits
+    banks = machine.banks
+    taken = _up(2 * np.ceil(inputs / banks.bits), banks.inputs) + _up(2 * np.ceil(sums / banks.bits), sum_banks)
+    return taken <= banks.count - banks.reserved
+
+
+def _fetched(machine: Blocks, layer: Layer, granule: Granule, blocks: Ints) -> Floats:
+    """Words fetched per output, in single precision as the compiler counts them. (n)"""
+    single, d = np.float32, layer.dims
+    outputs = outputs_of(layer)
+    rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
+    flat = machine.unit[0] > 1 and outputs[0] == 1 and d.FY == 1
+    held = np.where(flat, 1, blocks[:, 0]), blocks[:, 1], blocks[:, 2]
+    whole = [np.ceil(size / step) for size, step in zip(outputs, held, strict=True)]
+    part = [single(size) / step.astype(single) for size, step in zip(outputs, held, strict=True)]
+    channels = d.G if is_depthwise(layer) else d.C
+    repeats = math.prod(math.ceil(size / machine.window) for size in _reach(layer))
+    inputs = (rows * columns * channels * repeats).astype(single) * part[0] * part[1]
+    weights = (float(layer.kind == "conv") * d.FY * d.FX * channels * whole[0] * whole[1]).astype(single)
+    if not is_depthwise(layer):
+        inputs, weights = inputs * whole[2].astype(single), weights * (part[2] * held[2].astype(single))
+    costs = (inputs + weights) / single(math.prod(outputs))
+    depth = blocks[:, 2] if is_depthwise(layer) else machine.channels_at_once(layer, granule)
+    fits = math.prod(stored_plane(layer)) * channels < rows * columns * depth * 2
+    halved: Floats = np.where(fits, costs / single(2), costs)
+    return halved
+
+
+def _covered(machine: Blocks, layer: Layer, blocks: Ints) -> Ints:
+    """Inputs in the plane that a block covers. (n)"""
+    rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
+    height, width = stored_plane(layer)
+    return np.minimum(rows, height) * np.minimum(columns, width)
+
+
+def _reach(layer: Layer) -> tuple[int, int]:
+    """Rows and columns between the first and the last tap of a filter, both counted."""
+    d, (y, x) = layer.dims, layer.dilation
+    return (d.FY - 1) * y + 1, (d.FX - 1) * x + 1
+
+
+def _up(values: Floats | Ints, multiple: int) -> Ints:
+    return (np.ceil(values / multiple) * multiple).astype(np.int64)
