@@ -2,9 +2,9 @@
 
     python benchmarks/fidelity.py KIND [FILE] [--json]
 
-Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm, tpu, vela. FILE is by default the one of
-that kind in `tests/reference`. The module `benchmarks/replays/KIND.py` reads the format and predicts every quantity
-in it; it knows no case by name, so any file of that format will do.
+Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm, tpu, vela. FILE is by default the
+one of that kind in `tests/reference`. The module `benchmarks/replays/KIND.py` reads the format and predicts every
+quantity in it; it knows no case by name, so any file of that format will do.
 
 error = prediction / reference - 1, signed; where the reference is 0 it is the prediction itself (0 only when
 both are 0). max, mean and median are over the absolute errors of all cases.

@@ -1,11 +1,10 @@
 """Arm's Ethos-U NPUs, held against Arm's own estimator, layer by layer and network by network.
 
-Every row is a layer that the NPU ran: its shape, the block that Arm's compiler took, and the cycles that it charges.
-The presets `ethos_u55_32` to `ethos_u65_256` price the same layers. Cases of a run, `NETWORK on NPU: ...`:
+Every row is a layer on an NPU: its shape, the block that Arm's compiler took, and the cycles that it charges. The
+presets `ethos_u55_32` to `ethos_u65_256` price the same layers. Cases of a run, `NETWORK on NPU: ...`:
 
-- `compute N OP`: the array and its output stage, under the row's block, where a layer has MACs. Reference: `npu_cycles`;
-  in runs whose weights hide nowhere these contain the rest of the DMA, so on U55, where it is printed alone,
-  `sched_cycles`.
+- `compute N OP`: the array and its output stage, under the row's block, where a layer has MACs. Reference:
+  `npu_cycles`; as these contain what DMA does not hide, on U55 `sched_cycles`, which do not.
 - `block N OP`: the same under our own block.
 - `total`: all operators of the run, our own blocks, weights as large as Arm's encoder made them.
 - `total, dense weights`: the same with weights of 8 bit each, as of a network whose weights nobody has seen.
@@ -63,8 +62,8 @@ def replay(data: object) -> list[Case]:
     """Cases of a file in the format of `ethos_u_vela.json`.
 
     Args:
-        data: `columns` of the rows, and per network its `layers` (op, ifm, ofm, k, s, pad, dil) and `runs`: acc (the
-            NPU), system, memory, `totals` and `rows`.
+        data: `columns` of the rows, and per network its `layers` (op, ifm, ofm, k, s, pad, dil) and `runs`: acc
+            (the NPU), system, memory, `totals` and `rows`.
 
     Raises:
         ValueError: a run of an NPU, or an operator, that there is no model of.
@@ -132,7 +131,8 @@ def layer_of(row: Row) -> Layer:
 def encoded_bits(row: Row) -> float:
     """The weights as Arm's encoder stores them, without the 10 B of every filter in words of 16 B [bit]."""
     parameters = math.ceil(10 * row.shape["ofm"][2] / 16) * 16
-    return max(0.0, 8.0 * (row.figures["weights_encoded_B"] - parameters))
+    weights: float = 8.0 * (row.figures["weights_encoded_B"] - parameters)
+    return max(0.0, weights)
 
 
 def vector_cycles(row: Row, chip: Accelerator) -> int:
@@ -143,7 +143,7 @@ def vector_cycles(row: Row, chip: Accelerator) -> int:
     """
     shape = row.shape
     if shape["op"] not in KINDS:
-        raise ValueError(f"vela: no model of operator {shape['op']!r}; there is one of {', '.join((*MACS, *KINDS))}")
+        raise ValueError(f"vela: no model of operator {shape['op']!r}, but of {', '.join((*MACS, *KINDS))}")
     made, kind = math.prod(shape["ofm"][:3]), KINDS[shape["op"]]
     read = math.prod(shape["ifm"][:3]) + math.prod(shape.get("ifm2", (0,))[:3])
     taps = math.prod(shape["k"]) if kind == "pool" else 1

@@ -212,8 +212,8 @@ class Accelerator(Shown):
         clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
-        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams, arrays
-            that work block by block).
+        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams, and
+            arrays that work block by block).
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.

@@ -376,15 +376,17 @@ class ChipFile(Schema):
         first = self.memories[0] if self.memories else None
         if first is None or first.per != "array" or set(first.holds) != {"I", "O"} or first.size == "unbounded":
             raise ValueError(
-                "timing blocks needs a first memory with a `size`, `per: array` and `holds: [I, O]`: the buffer of a "
-                "block"
+                "timing blocks needs a first memory with a `size`, `per: array` and `holds: [I, O]`: the buffer of "
+                "a block"
             )
         if len({memory.level or memory.name for memory in self.memories}) != 2:
             raise ValueError("timing blocks needs two levels: the buffer of a block, and the outermost memories")
         if self.dataflow != "free" or self.unit.precision != "fixed" or self.skipping or self.nm or self.gating:
             raise ValueError("timing blocks needs `dataflow: free`, `precision: fixed`, no skipping, gating and nm")
         if any(memory.resident or memory.bypass for memory in self.memories):
-            raise ValueError("timing blocks knows no `resident` and no `bypass`: tensors lie in their outermost memory")
+            raise ValueError(
+                "timing blocks knows no `resident` and no `bypass`: tensors lie in their outermost memory"
+            )
 
     @property
     def unit(self) -> MacSection:

@@ -166,12 +166,9 @@ def _memory(memory: Memory, level: Level) -> Data:
 
 
 def _vector(chip: Accelerator) -> Data:
-    own = chip.vector
+    own, energy = chip.vector, f"{chip.vector.pj_per_op!r} pJ"
     fuses = {} if own.fuses is None else {"fuses": list(own.fuses)}  # an empty list says something
-    return {
-        **_said(lanes=own.lanes, energy=f"{own.pj_per_op!r} pJ", cycles=dict(own.cycles), source=chip.vector_source),
-        **fuses,
-    }
+    return _said(lanes=own.lanes, energy=energy, cycles=dict(own.cycles), source=chip.vector_source) | fuses
 
 
 def _loop_nest(nest: LoopNest, source: str) -> Data:

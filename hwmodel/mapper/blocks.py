@@ -5,9 +5,9 @@ both twice, in whole banks. Of the blocks that fit, the chip's compiler takes th
 
     (inputs of a block * blocks in the plane * blocks of filters + weights * blocks in the plane) / outputs,
 
-and half of that counts where both buffers hold all inputs. Of equally good ones it is the first, smaller filters,
-rows and columns before larger ones; or a later one of at most 4 x 4 outputs that covers more of the inputs. This is
-no search for the fewest cycles or the least energy: it is the rule of the compiler, whatever is minimised elsewhere.
+and half of that counts where both buffers hold all inputs. Of equally good ones it is the first, few filters, rows
+and columns before more; or a later one of at most 4 x 4 outputs that covers more of the inputs. This is no search
+for the fewest cycles or the least energy: it is the rule of the compiler, whatever is minimised elsewhere.
 
 Source: Arm, ethos-u-vela 5 (Apache-2.0), architecture/ethosu55/ethos_u55.cpp, FindBlockConfig and TryBlockConfig.
 """
@@ -17,8 +17,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwmodel.chip.timing.blocks import Blocks, Granule, Passes, Tile, is_depthwise, outputs_of
+from hwmodel.chip.timing.blocks import Blocks, Granule, Tile, is_depthwise, outputs_of
 from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.nest.blocks import block_mapping, blocks_of, passes_of, stored_plane
@@ -47,11 +48,11 @@ def chosen_block(task: Task) -> Tile:
     machine, layer, passes = blocks_of(task.accelerator), task.layer, passes_of(task)
     granule = machine.granule(layer, passes)
     blocks = _candidates(machine, layer)
-    blocks = blocks[_fits(machine, layer, granule, blocks, passes)]
+    blocks = blocks[_fits(task, machine, granule, blocks)]
     if not len(blocks):
         raise MappingError(
-            f"layer {layer.name!r} on {task.accelerator.name!r}: a unit of {machine.unit} outputs and the inputs that "
-            "it needs do not fit in the buffer. Give its memory a larger `size`."
+            f"layer {layer.name!r} on {task.accelerator.name!r}: a unit of {machine.unit} outputs and the inputs "
+            "that it needs do not fit in the buffer. Give its memory a larger `size`."
         )
     costs, covered = _fetched(machine, layer, granule, blocks), _covered(machine, layer, blocks)
     least = np.flatnonzero(costs == costs.min())
@@ -89,17 +90,20 @@ def _filters(machine: Blocks, filters: int, most: int) -> list[int]:
     return found
 
 
-def _fits(machine: Blocks, layer: Layer, granule: Granule, blocks: Ints, passes: Passes) -> Ints:
+def _fits(task: Task, machine: Blocks, granule: Granule, blocks: Ints) -> NDArray[np.bool_]:
     """Which blocks have room: inputs and sums, both twice, in multiples of their banks."""
+    layer, passes, task_acc = task.layer, passes_of(task), task.widths.acc
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
     channels = blocks[:, 2] if is_depthwise(layer) else machine.channels_at_once(layer, granule)
     kept = np.where(machine.unit[0] > 1 and layer.dims.FY == 1 and outputs_of(layer)[0] == 1, 1, blocks[:, 0])
-    acc_bits, sum_banks = (32, machine.banks.sums) if passes.i == 1 else (machine.wide.acc_bits, machine.wide.sum_banks)
+    wide, is_wide = machine.wide, passes.i > 1
+    acc_bits, sum_banks = (wide.acc_bits, wide.sum_banks) if is_wide else (task_acc, machine.banks.sums)
     inputs = rows * columns * _up(np.asarray(channels) * passes.i, 8) * 8
     sums = kept * blocks[:, 1] * _up(blocks[:, 2], 8) * acc_bits
     banks = machine.banks
     taken = _up(2 * np.ceil(inputs / banks.bits), banks.inputs) + _up(2 * np.ceil(sums / banks.bits), sum_banks)
-    return taken <= banks.count - banks.reserved
+    fits: NDArray[np.bool_] = taken <= banks.count - banks.reserved
+    return fits
 
 
 def _fetched(machine: Blocks, layer: Layer, granule: Granule, blocks: Ints) -> Floats:
@@ -128,7 +132,8 @@ def _covered(machine: Blocks, layer: Layer, blocks: Ints) -> Ints:
     """Inputs in the plane that a block covers. (n)"""
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
     height, width = stored_plane(layer)
-    return np.minimum(rows, height) * np.minimum(columns, width)
+    covered: Ints = np.minimum(rows, height) * np.minimum(columns, width)
+    return covered
 
 
 def _reach(layer: Layer) -> tuple[int, int]:

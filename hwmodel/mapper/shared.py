@@ -20,7 +20,8 @@ from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import MAX_BITS, RELEVANT, Density
-from hwmodel.price.spatial import Priced, price
+from hwmodel.price.priced import Priced
+from hwmodel.price.spatial import price
 
 #: The mapping found; None where none fits.
 _mappings: dict[tuple[Identity, str], Mapping | None] = {}

@@ -12,7 +12,6 @@ from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, DimName, Layer
 
-
 #: Loops outside of the buffer, outer to inner: sums stay for the last three.
 OUTER: tuple[DimName, ...] = ("G", "B", "K", "OY", "OX", "FY", "FX", "C")
 

@@ -1,10 +1,10 @@
 """What a layer costs on an array that works block by block (`hwmodel.chip.timing.blocks`), under a given block.
 
-Inputs are read once for every block of outputs, with halo, and again for every block of filters; outputs are written
-once. Both lie in **bricks** of so many channels, which move whole, in bursts that are paid for whole; images (at most
-`images` channels) lie pixel by pixel. Weights are read once for every block in the plane: from their own memory, or,
-**staged**, from that of the tensors, into which they are copied once while the layer runs (and, in a network, while
-the one before it does). Whichever ends earlier is taken. So
+Inputs are read once for every block of outputs, with halo, and again for every block of filters; outputs are
+written once. Both lie in **bricks** of so many channels, which move whole, in bursts that are paid for whole;
+images (at most `images` channels) lie pixel by pixel. Weights are read once for every block in the plane: from
+their own memory, or, **staged**, from that of the tensors, into which they are copied once while the layer runs.
+Whichever ends earlier is taken. So
 
     cycles = max(array and output stage, bits / bandwidth of every memory).
 
@@ -93,7 +93,7 @@ class _Blocked:
         ends = self.ends(way.staged)
         inside = way.bound == "compute"
         port = sum(way.ports.get(way.bound, (0.0, 0.0)))
-        fill, drain = (self.repeats * whole(ends.first_in), self.repeats * whole(ends.last_out)) if inside else (0, 0)
+        fill, drain = (int(self.repeats * cycles) if inside else 0 for cycles in (ends.first_in, ends.last_out))
         return Priced(
             energy_pj={("mac", ""): mac_energy(self.task)} | {key: item.energy_pj for key, item in traffic.items()},
             traffic=traffic,
@@ -172,7 +172,8 @@ class _Blocked:
     def burst(self, memory: Memory, operand: Operand) -> float:
         """Bits that a port pays for, over those that are used: bursts count whole."""
         width = self.widths.i if operand == "I" else self.widths.o
-        run = self.machine.lanes * width if self.is_image(operand) else memory.brick * self.in_a_row(operand) * width
+        run = self.machine.lanes if self.is_image(operand) else memory.brick * self.in_a_row(operand)
+        run *= width
         return memory.burst_bits / min(memory.burst_bits, run) if memory.burst_bits else 1.0
 
     def in_a_row(self, operand: Operand) -> int:

@@ -103,8 +103,8 @@ def fuses_attention(accelerator: Accelerator, *, fuse: bool = True) -> bool:
 def unit_cycles(op: VectorOp, shape: Sequence[int], accelerator: Accelerator) -> float:
     """Cycles of the vector unit for an operation.
 
-    At its `lanes`, or by its kind. An array that works block by block also does these operations: their outputs fill
-    whole bricks of channels, and those of pools, which go through the multipliers, whole units of rows and columns.
+    At its `lanes`, or by its kind. An array that works block by block does these operations too: their outputs fill
+    whole bricks of channels, those of pools, which go through the multipliers, whole units of rows and columns.
 
     Args:
         op: the operation.

@@ -1,7 +1,7 @@
 """Cycles of an array that makes its outputs block by block, in closed form.
 
-The array makes a **unit** of outputs at once (rows x columns x filters), each from `lanes` input channels a cycle. A
-**step** adds one granule of products, so many taps of the filter times so many channels, to every unit of a block:
+The array makes a **unit** of outputs at once (rows x columns x filters), each from `lanes` input channels a cycle.
+A **step** adds one granule of products, so many taps of the filter times so many channels, to each unit of a block:
 
     steps of a unit = ceil(taps / t) * ceil(C / c),  taps * channels / lanes = t * c / lanes cycles each,
 
@@ -16,8 +16,8 @@ and the first block of inputs and the last of outputs have nothing to hide behin
 
     cycles = max(a, q, p) * n + the other's block + first inputs + last outputs
 
-a and q of array and output stage per block, n blocks (the last ones count by their units), p = (|inputs - outputs| +
-a + q) / `issue`: commands of a block wait for those of the block before.
+a and q of array and output stage per block, n blocks (the last ones count by their units), p = (|inputs - outputs|
++ a + q) / `issue`: commands of a block wait for those of the block before.
 
 Sources: Arm, ethos-u-vela 5 (Apache-2.0), architecture/ethosu55 and ethosu85 (performance.cpp): the units, granules
 and rates are the NPU's, the composition is that of Arm's estimator, which is no cycle-accurate model.
@@ -164,7 +164,7 @@ class Blocks:
             rows, columns: of the outputs, numbers or arrays of them.
         """
         d = layer.dims
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             _up((size - 1) * stride + min((taps - 1) * dilation + 1, self.window), unit)
             for size, stride, taps, dilation, unit in zip(
                 (rows, columns), layer.stride, (d.FY, d.FX), layer.dilation, self.unit[:2], strict=True
@@ -265,7 +265,9 @@ def outputs_of(layer: Layer) -> Tile:
 
 def repeats_of(layer: Layer) -> int:
     """How often a layer repeats what blocks divide: images and groups."""
-    return layer.dims.B * layer.dims.G * layer.dims.K * layer.dims.OY * layer.dims.OX // math.prod(outputs_of(layer))
+    return (
+        layer.dims.B * layer.dims.G * layer.dims.K * layer.dims.OY * layer.dims.OX // math.prod(outputs_of(layer))
+    )
 
 
 def clip(block: Tile, layer: Layer) -> Tile:

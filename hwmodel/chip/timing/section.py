@@ -133,8 +133,8 @@ class TimingSection(Schema):
     """`timing:`: cycles in closed form.
 
     `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
-    matrix engine with an axis each for OX, K and C, whose passes do not overlap. `{kind: blocks, blocks: ...}`: of an
-    array that makes its outputs block by block, with an axis each for OY, OX, K and C.
+    matrix engine with an axis each for OX, K and C, whose passes do not overlap. `{kind: blocks, blocks: ...}`: of
+    an array that makes its outputs block by block, with an axis each for OY, OX, K and C.
 
     Attributes:
         kind: of array.
