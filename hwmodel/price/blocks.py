@@ -94,6 +94,7 @@ class _Blocked:
         inside = way.bound == "compute"
         port = sum(way.ports.get(way.bound, (0.0, 0.0)))
         fill, drain = (int(self.repeats * cycles) if inside else 0 for cycles in (ends.first_in, ends.last_out))
+        busy = min(self.array_alone, float(way.array - fill - drain)) if inside else port
         return Priced(
             energy_pj={("mac", ""): mac_energy(self.task)} | {key: item.energy_pj for key, item in traffic.items()},
             traffic=traffic,
@@ -107,8 +108,8 @@ class _Blocked:
                 compute=self.array_alone,
                 ports=way.ports,
                 networks={},
-                busy=way.array - fill - drain if inside else port,
-                waiting=0.0,
+                busy=busy,
+                waiting=way.array - fill - drain - busy if inside else 0.0,
                 first_fill=fill,
                 last_drain=drain,
             ),

@@ -22,7 +22,8 @@ class CycleParts:
         networks: memory of the PEs -> the network that fills it, where it has one [cycles].
         busy: of the bound: the array, or all or one side of a port [cycles].
         waiting: it waits for single-buffered memories to be filled, for the first windows of a row-stationary
-            pass, for the words of a streamed one, or for transfers that the array cannot compute beside [cycles].
+            pass, for the words of a streamed one, for the output stage of a block, or for transfers that the array
+            cannot compute beside [cycles].
         first_fill, last_drain: what goes before its first and follows its last work [cycles].
     """
 
