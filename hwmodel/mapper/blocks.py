@@ -118,7 +118,7 @@ def _fetched(machine: Blocks, layer: Layer, granule: Granule, blocks: Ints) -> F
     channels = d.G if is_depthwise(layer) else d.C
     repeats = math.prod(math.ceil(size / machine.window) for size in _reach(layer))
     inputs = (rows * columns * channels * repeats).astype(single) * part[0] * part[1]
-    weights = (float(layer.kind == "conv") * d.FY * d.FX * channels * whole[0] * whole[1]).astype(single)
+    weights = (d.FY * d.FX * channels * whole[0] * whole[1]).astype(single)
     if not is_depthwise(layer):
         inputs, weights = inputs * whole[2].astype(single), weights * (part[2] * held[2].astype(single))
     costs = (inputs + weights) / single(math.prod(outputs))

@@ -20,11 +20,13 @@ class Stay(NamedTuple):
         room_bits: what residents, their own ones included, leave of that memory to tiles [bit]: one of `rooms_of`;
             None: all of it.
         i_bits: width at which I lies in its home [bit], where another reader wants it wider; None: as it is read.
+        ahead_cycles: of the layer before it, in which its weights may be fetched already (timing blocks).
     """
 
     resident: tuple[Operand, ...] = ()
     room_bits: float | None = None
     i_bits: int | None = None
+    ahead_cycles: int = 0
 
 
 #: What residents leave of a memory is rounded down to one of these parts of it.

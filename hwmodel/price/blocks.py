@@ -3,10 +3,12 @@
 Inputs are read once for every block of outputs, with halo, and again for every block of filters; outputs are
 written once. Both lie in **bricks** of so many channels, which move whole, in bursts that are paid for whole;
 images (at most `images` channels) lie pixel by pixel. Weights are read once for every block in the plane: from
-their own memory, or, **staged**, from that of the tensors, into which they are copied once while the layer runs.
-Whichever ends earlier is taken. So
+their own memory, or, **staged**, from that of the tensors, into which they are copied once, slice by slice of so
+many filters, under the layer before (`Stay.ahead_cycles`) and under this one, which waits for the first slice.
+Whichever ends earlier is taken; weights that are read once anyway are copied only where copy and reads fit into the
+time of the layer, and more is fetched ahead than the reads take. So
 
-    cycles = max(array and output stage, bits / bandwidth of every memory).
+    cycles = max(array and output stage + wait for the first slice, bits / bandwidth of every memory).
 
 What the buffer moves is counted for energy alone: a step of a unit reads its inputs, and reads and writes its sums.
 A product of two activations takes its second one from the memory of the first.
@@ -40,12 +42,14 @@ class _Way:
     Attributes:
         staged: they are copied into the memory of the tensors.
         array: cycles of array and output stage.
+        wait: for the first slice of the weights [cycles].
         bits: (memory, operand) -> (read, written) [bit].
         ports: memory -> cycles of its port, reads and writes.
     """
 
     staged: bool
     array: int
+    wait: int
     bits: dict[tuple[str, Operand], tuple[float, float]]
     ports: dict[str, tuple[float, float]]
     cycles: int
@@ -85,16 +89,14 @@ class _Blocked:
         self.stored_w_bits = stored_w_bits
 
     def priced(self) -> Priced:
-        ways = [self.way(staged=False)]
-        if self.machine.staged and self.weights is not self.tensors and self.layer.kind == "conv":
-            ways.append(self.way(staged=True))
-        way = min(ways, key=lambda item: (item.cycles, item.bits[self.weights.name, "W"]))
+        way = self.best_way()
         traffic = {**self.buffered(), **{key: self.traffic(*key, *both) for key, both in way.bits.items()}}
         ends = self.ends(way.staged)
         inside = way.bound == "compute"
         port = sum(way.ports.get(way.bound, (0.0, 0.0)))
         fill, drain = (int(self.repeats * cycles) if inside else 0 for cycles in (ends.first_in, ends.last_out))
-        busy = min(self.array_alone, float(way.array - fill - drain)) if inside else port
+        array = way.array + way.wait
+        busy = min(self.array_alone, float(array - fill - drain)) if inside else port
         return Priced(
             energy_pj={("mac", ""): mac_energy(self.task)} | {key: item.energy_pj for key, item in traffic.items()},
             traffic=traffic,
@@ -109,7 +111,7 @@ class _Blocked:
                 ports=way.ports,
                 networks={},
                 busy=busy,
-                waiting=way.array - fill - drain - busy if inside else 0.0,
+                waiting=array - fill - drain - busy if inside else 0.0,
                 first_fill=fill,
                 last_drain=drain,
             ),
@@ -125,13 +127,41 @@ class _Blocked:
             ports[memory.name] = (
                 read / (memory.read_bits_per_cycle or math.inf), written / (memory.write_bits_per_cycle or math.inf)
             )  # fmt: skip
+        wait = 0
+        if staged:
+            copied, ahead = self.copy_cycles, self.task.stay.ahead_cycles
+            slices = math.ceil(self.layer.dims.G * self.layer.dims.K / self.machine.multiple)
+            wait = whole(max(0.0, copied / slices - ahead))
+            read, written = ports[self.weights.name]
+            ports[self.weights.name] = (max(read - min(copied, ahead), 0.0), written)
         busy = {
             memory.name: whole(sum(ports[memory.name]) if memory.shared_port else max(ports[memory.name]))
             for memory in dict.fromkeys((self.tensors, self.weights))
         }
         bound = max(busy, key=busy.__getitem__)
-        cycles = max(array, busy[bound])
-        return _Way(staged, array, bits, ports, cycles, "compute" if array >= busy[bound] else bound)
+        inside = array + wait >= busy[bound]
+        return _Way(
+            staged, array, wait, bits, ports, max(array + wait, busy[bound]), "compute" if inside else bound
+        )
+
+    def best_way(self) -> _Way:
+        """The way of the weights that ends first; of equal ones that which reads them least."""
+        direct = self.way(staged=False)
+        if not self.machine.staged or self.weights is self.tensors:
+            return direct
+        if self.fetches == 1:  # a copy gains what is fetched ahead, and costs that it is read again
+            read = self.stored_w_bits / (self.tensors.read_bits_per_cycle or math.inf)
+            gained = min(self.copy_cycles, self.task.stay.ahead_cycles)
+            if read > gained or self.copy_cycles + read > direct.cycles:
+                return direct
+        ways = (direct, self.way(staged=True))
+        return min(ways, key=lambda item: (item.cycles, item.bits[self.weights.name, "W"]))
+
+    @property
+    def copy_cycles(self) -> float:
+        """To copy all weights to where the tensors lie, with the parameters of the filters."""
+        bits = self.stored_w_bits + self.parameter_bits
+        return self.weights.latency_cycles + bits / (self.weights.read_bits_per_cycle or math.inf)
 
     def ends(self, staged: bool) -> Ends:
         """What array and output stage wait for."""
@@ -187,6 +217,11 @@ class _Blocked:
         rows, columns = (math.ceil(size / step) for size, step in zip(self.outputs[:2], self.held[:2], strict=True))
         return rows * columns
 
+    @property
+    def fetches(self) -> int:
+        """How often the weights are read: for every block in the plane, of every image."""
+        return self.planes * self.layer.dims.B if self.layer.kind == "conv" else self.planes
+
     def moved(self, staged: bool) -> dict[tuple[str, Operand], tuple[float, float]]:
         """(memory, operand) -> bits read and written outside of the buffer, bursts counted whole."""
         tensors, weights = self.tensors.name, self.weights.name
@@ -200,8 +235,7 @@ class _Blocked:
         bits: dict[tuple[str, Operand], tuple[float, float]] = {
             (tensors, "I"): (inputs, 0.0), (tensors, "O"): (0.0, outputs * self.burst(self.tensors, "O"))
         }  # fmt: skip
-        fetches = self.planes * self.layer.dims.B if self.layer.kind == "conv" else self.planes
-        parameters = self.parameter_bits * fetches
+        fetches, parameters = self.fetches, self.parameter_bits * self.fetches
         if staged:
             bits[tensors, "W"] = (self.stored_w_bits * fetches, self.stored_w_bits)
             bits[weights, "W"] = (self.stored_w_bits + parameters, 0.0)

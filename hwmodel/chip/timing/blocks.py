@@ -149,8 +149,7 @@ class Blocks:
         def steps(item: Granule) -> int:
             return math.ceil(taps / item.taps) * math.ceil(channels / item.channels)
 
-        may = [item for item in self.granules if item.taps == 1 or layer.kind == "conv"] or self.granules
-        return min((_shrunk(item, passes.i) for item in may), key=steps)
+        return min((_shrunk(item, passes.i) for item in self.granules), key=steps)
 
     def channels_at_once(self, layer: Layer, granule: Granule) -> int:
         """Input channels of a block of inputs: two granules of parts of the filter, one of whole depth."""
