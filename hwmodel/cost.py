@@ -25,7 +25,7 @@ from hwmodel.place.situation import Price, Situation
 from hwmodel.price.gpu import price_kernel, uses_structure
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.load import weight_bits
-from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added
+from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added, stored_once
 from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, used_zeros, useful_zeros, weight_density
 from hwmodel.price.strict import check_bits, spoken_bits_note
@@ -225,6 +225,19 @@ def _notes(task: Task) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _overflows(accelerator: Accelerator, activations: float, weights: float) -> list[str]:
+    """What does not fit in an outermost memory that has a size: tensors alive at once, and weights [bit]."""
+    notes = []
+    for memory in accelerator.levels[-1].memories if accelerator.levels else ():
+        need = activations * ("O" in memory.holds) + weights * ("W" in memory.holds)
+        if memory.size_bits is not None and need > memory.size_bits:
+            notes.append(
+                f"{accelerator.name}: {memory.name} has {memory.size_bits / 8192:,.5g} KiB, and the network needs "
+                f"{need / 8192:,.5g} KiB there: it does not run on this chip as it is priced"
+            )
+    return notes
+
+
 @dataclass
 class _Told:
     """Layers that have a price: each is told once, however often it is priced in other situations."""
@@ -295,17 +308,26 @@ def evaluate(
     for n, item in enumerate(placed.situations):
         costs.append(situation_cost(item, accelerator, optimize, vectors.get(n)))
         told.priced(item)
+    peak = float(placed.peak_bits(plan))
+    weights = stored_once(costs)
     return NetworkCost(
         layers=tuple(costs),
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
-        activation_bits=float(placed.peak_bits(plan)),
+        activation_bits=peak,
         order=tuple(node.name for node in graph.nodes),
         tensors=placed.tensors(plan, accelerator),
         fused=placed.fused(plan),
         load=placed.load(plan, accelerator),
         price_notes=tuple(
-            dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes, *plan.notes])
+            dict.fromkeys(
+                [
+                    *(note for item in costs for note in item.notes),
+                    *accelerator.notes,
+                    *plan.notes,
+                    *_overflows(accelerator, peak, weights),
+                ]
+            )
         ),
         uncounted=graph.uncounted,
     )

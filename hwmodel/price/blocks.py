@@ -5,8 +5,7 @@ written once. Both lie in **bricks** of so many channels, which move whole, in b
 images (at most `images` channels) lie pixel by pixel. Weights are read once for every block in the plane: from
 their own memory, or, **staged**, from that of the tensors, into which they are copied once, slice by slice of so
 many filters, under the layer before (`Stay.ahead_cycles`) and under this one, which waits for the first slice.
-Whichever ends earlier is taken; weights that are read once anyway are copied only where copy and reads fit into the
-time of the layer, and more is fetched ahead than the reads take. So
+So
 
     cycles = max(array and output stage + wait for the first slice, bits / bandwidth of every memory).
 
@@ -83,10 +82,11 @@ class _Blocked:
         self.buffer = task.accelerator.levels[0].memories[0]
         self.tensors = task.home("I")
         self.weights = self.tensors if task.layer.kind == "matmul" else task.home("W")
-        if stored_w_bits is None:
-            dense = task.layer.elements("W") * task.widths.w
-            stored_w_bits = dense * moved_fraction(task, self.weights, "W")
-        self.stored_w_bits = stored_w_bits
+        elements = task.layer.elements("W")
+        self.planned_bits = float(elements * task.accelerator.precision.w_bits)
+        self.stored_w_bits = elements * task.widths.w * moved_fraction(task, self.weights, "W")
+        if stored_w_bits is not None:
+            self.planned_bits = self.stored_w_bits = stored_w_bits
 
     def priced(self) -> Priced:
         way = self.best_way()
@@ -125,11 +125,12 @@ class _Blocked:
         for memory in dict.fromkeys((self.tensors, self.weights)):
             read, written = (sum(b[n] for (name, _), b in bits.items() if name == memory.name) for n in (0, 1))
             ports[memory.name] = (
-                read / (memory.read_bits_per_cycle or math.inf), written / (memory.write_bits_per_cycle or math.inf)
-            )  # fmt: skip
+                read / _rate(memory),
+                written / (memory.write_bits_per_cycle or math.inf),
+            )
         wait = 0
         if staged:
-            copied, ahead = self.copy_cycles, self.task.stay.ahead_cycles
+            copied, ahead = self.copy_cycles(self.stored_w_bits), self.task.stay.ahead_cycles
             slices = math.ceil(self.layer.dims.G * self.layer.dims.K / self.machine.multiple)
             wait = whole(max(0.0, copied / slices - ahead))
             read, written = ports[self.weights.name]
@@ -145,23 +146,24 @@ class _Blocked:
         )
 
     def best_way(self) -> _Way:
-        """The way of the weights that ends first; of equal ones that which reads them least."""
+        """Weights that are read several times are staged. Of those that are read once a copy gains what is fetched
+        ahead, and costs that it is read again: it must gain, and fit into the time of the layer.
+
+        That is decided for the dense weights of the chip's own width, where no better figure is known, so that
+        fewer bits never change the way, and never cost more.
+        """
         direct = self.way(staged=False)
         if not self.machine.staged or self.weights is self.tensors:
             return direct
-        if self.fetches == 1:  # a copy gains what is fetched ahead, and costs that it is read again
-            read = self.stored_w_bits / (self.tensors.read_bits_per_cycle or math.inf)
-            gained = min(self.copy_cycles, self.task.stay.ahead_cycles)
-            if read > gained or self.copy_cycles + read > direct.cycles:
+        if self.fetches == 1:
+            copied, read = self.copy_cycles(self.planned_bits), self.planned_bits / _rate(self.tensors)
+            if read > min(copied, self.task.stay.ahead_cycles) or copied + read > direct.cycles:
                 return direct
-        ways = (direct, self.way(staged=True))
-        return min(ways, key=lambda item: (item.cycles, item.bits[self.weights.name, "W"]))
+        return self.way(staged=True)
 
-    @property
-    def copy_cycles(self) -> float:
-        """To copy all weights to where the tensors lie, with the parameters of the filters."""
-        bits = self.stored_w_bits + self.parameter_bits
-        return self.weights.latency_cycles + bits / (self.weights.read_bits_per_cycle or math.inf)
+    def copy_cycles(self, bits: float) -> float:
+        """To copy so many bits of weights, and the parameters of the filters, to where the tensors lie."""
+        return self.weights.latency_cycles + (bits + self.parameter_bits) / _rate(self.weights)
 
     def ends(self, staged: bool) -> Ends:
         """What array and output stage wait for."""
@@ -175,7 +177,7 @@ class _Blocked:
         chunk = self.machine.channels_at_once(self.layer, self.machine.granule(self.layer, self.passes))
         depth = self.held[2] if is_depthwise(self.layer) else min(chunk, self.layer.dims.C)
         bits = rows * columns * depth * self.widths.i * self.burst(self.tensors, "I")
-        return self.tensors.latency_cycles + bits // (self.tensors.read_bits_per_cycle or math.inf)
+        return self.tensors.latency_cycles + bits // _rate(self.tensors)
 
     @cached_property
     def last_out(self) -> float:
@@ -308,6 +310,11 @@ class _Blocked:
             memory = self.weights if operand == "W" else self.tensors
             found[memory.name, operand] = tile_bits(self.task, self.mapping, 1, operand)
         return found
+
+
+def _rate(memory: Memory) -> float:
+    """What it reads [bit/cycle]."""
+    return memory.read_bits_per_cycle or math.inf
 
 
 def _up(value: int, multiple: int) -> int:
