@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from benchmarks.replays.case import Case
-from hwmodel import Accelerator, Layer, load_accelerator
+from hwmodel import Accelerator, Bits, Layer, load_accelerator
 from hwmodel.mapper.blocks import chosen_block
 from hwmodel.nest.blocks import block_mapping
 from hwmodel.nest.task import Stay, Task
@@ -62,8 +62,8 @@ def replay(data: object) -> list[Case]:
     """Cases of a file in the format of `ethos_u_vela.json`.
 
     Args:
-        data: `columns` of the rows, and per network its `layers` (op, ifm, ofm, k, s, pad, dil) and `runs`: acc
-            (the NPU), system, memory, `totals` and `rows`.
+        data: `columns` of the rows, and per network its `layers` (op, ifm, ofm, k, s, pad, dil), `i_bits` where
+            activations have 16, and `runs`: acc (the NPU), system, memory, `totals` and `rows`.
 
     Raises:
         ValueError: a run of an NPU, or an operator, that there is no model of.
@@ -76,7 +76,7 @@ def replay(data: object) -> list[Case]:
             if chip is None:
                 continue
             rows = [Row(network["layers"][figures["layer"]], figures) for figures in _rows(table["columns"], run)]
-            cases += _cases(f"{name} on {run['acc']}", run, chip, rows)
+            cases += _cases(f"{name} on {run['acc']}", run, chip, rows, network.get("i_bits", 8))
     return cases
 
 
@@ -85,7 +85,7 @@ def _rows(columns: list[str], run: Mapping[str, Any]) -> Iterator[dict[str, Any]
         yield dict(zip(columns, values, strict=True))
 
 
-def _cases(run_name: str, run: Mapping[str, Any], chip: Accelerator, rows: list[Row]) -> list[Case]:
+def _cases(run_name: str, run: Mapping[str, Any], chip: Accelerator, rows: list[Row], i_bits: int) -> list[Case]:
     cases: list[Case] = []
     total = dense = ahead = 0
     for row in rows:
@@ -93,7 +93,7 @@ def _cases(run_name: str, run: Mapping[str, Any], chip: Accelerator, rows: list[
             ahead = vector_cycles(row, chip)
             total, dense = total + ahead, dense + ahead
             continue
-        task = Task.of(layer_of(row), chip, Stay(ahead_cycles=ahead))
+        task = Task.of(layer_of(row).with_bits(Bits(w=8, i=i_bits)), chip, Stay(ahead_cycles=ahead))
         blocks = {"compute": tuple(row.figures["ofm_block_hwc"]), "block": chosen_block(task)}
         what = f"{row.figures['layer']} {row.shape['op']}"
         for name, block in blocks.items():
