@@ -61,7 +61,7 @@ def chosen_block(task: Task) -> Tile:
         if covered[n] >= most and (blocks[n, :2] <= SMALL).all():
             chosen, most = n, covered[n]
     rows, columns, filters = (int(size) for size in blocks[chosen])
-    return rows, columns, filters
+    return 1 if machine.is_flat(layer) else rows, columns, filters
 
 
 def _candidates(machine: Blocks, layer: Layer) -> Ints:
@@ -95,7 +95,7 @@ def _fits(task: Task, machine: Blocks, granule: Granule, blocks: Ints) -> NDArra
     layer, passes, task_acc = task.layer, passes_of(task), task.widths.acc
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
     channels = blocks[:, 2] if is_depthwise(layer) else machine.channels_at_once(layer, granule)
-    kept = np.where(machine.unit[0] > 1 and layer.dims.FY == 1 and outputs_of(layer)[0] == 1, 1, blocks[:, 0])
+    kept = np.where(machine.is_flat(layer), 1, blocks[:, 0])
     wide, is_wide = machine.wide, passes.i > 1
     acc_bits, sum_banks = (wide.acc_bits, wide.sum_banks) if is_wide else (task_acc, machine.banks.sums)
     inputs = rows * columns * _up(np.asarray(channels) * passes.i, 8) * 8
@@ -111,8 +111,7 @@ def _fetched(machine: Blocks, layer: Layer, granule: Granule, blocks: Ints) -> F
     single, d = np.float32, layer.dims
     outputs = outputs_of(layer)
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
-    flat = machine.unit[0] > 1 and outputs[0] == 1 and d.FY == 1
-    held = np.where(flat, 1, blocks[:, 0]), blocks[:, 1], blocks[:, 2]
+    held = np.where(machine.is_flat(layer), 1, blocks[:, 0]), blocks[:, 1], blocks[:, 2]
     whole = [np.ceil(size / step) for size, step in zip(outputs, held, strict=True)]
     part = [single(size) / step.astype(single) for size, step in zip(outputs, held, strict=True)]
     channels = d.G if is_depthwise(layer) else d.C

@@ -54,20 +54,23 @@ def block_mapping(task: Task, block: Tile) -> Mapping:
 
     Args:
         task: on an array that works block by block.
-        block: rows, columns and filters, whole units (`Blocks.unit`).
+        block: rows, columns and filters, whole units (`Blocks.unit`); of a single row of outputs it has one.
 
     Raises:
         MappingError: not whole units.
     """
     machine, layer = blocks_of(task.accelerator), task.layer
-    if any(size < 1 or size % step for size, step in zip(block, machine.unit, strict=True)):
+    whole = (1, *machine.unit[1:]) if machine.is_flat(layer) else machine.unit
+    if any(size < 1 or size % step for size, step in zip(block, whole, strict=True)):
         raise MappingError(
             f"mapping of {layer.name!r} on {task.accelerator.name!r}: a block must be whole units of "
             f"{machine.unit} rows, columns and filters, but got {block}"
         )
     d, (rows, columns, filters) = layer.dims, _dims_of(layer)
     chunk = machine.channels_at_once(layer, machine.granule(layer, passes_of(task)))
-    sizes = (*machine.unit, 1 if is_depthwise(layer) else machine.lanes)
+    sizes = [*machine.unit, 1 if is_depthwise(layer) else machine.lanes]
+    if machine.is_flat(layer):
+        block, sizes[0] = (1, *block[1:]), 1
     spatial = [
         Loop(dim, size, axis.name)
         for axis, dim, size in zip(task.accelerator.axes, (rows, columns, filters, "C"), sizes, strict=True)

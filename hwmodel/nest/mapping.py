@@ -247,7 +247,12 @@ def room_needed(task: Task, mapping: Mapping, level: int, memory: Memory) -> flo
 
 
 def _check_capacity(place: str, task: Task, mapping: Mapping) -> None:
-    for index, level in enumerate(task.accelerator.levels):
+    *inner, outermost = task.accelerator.levels
+    if (
+        len(outermost.memories) == 1
+    ):  # else they hold whole tensors apart: whether these fit is the network's matter
+        inner.append(outermost)
+    for index, level in enumerate(inner):
         for memory in level.memories:
             room = task.room_bits(memory)
             if memory.size_bits is None:

@@ -170,12 +170,15 @@ class Blocks:
             )
         )
 
+    def is_flat(self, layer: Layer) -> bool:
+        """A single row of outputs: a block has no second one, whatever the unit."""
+        return self.unit[0] > 1 and outputs_of(layer)[0] == 1 and layer.dims.FY == 1
+
     def unit_of(self, layer: Layer) -> Tile:
         """The unit of a layer: an even row of outputs takes a square unit as one row."""
         rows, columns, filters = self.unit
-        height, width, _ = outputs_of(layer)
-        flat = rows > 1 and height == 1 and layer.dims.FY == 1 and width % 2 == 0
-        return (1, rows * columns, filters) if flat and not is_depthwise(layer) else self.unit
+        even = outputs_of(layer)[1] % 2 == 0 and not is_depthwise(layer)
+        return (1, rows * columns, filters) if even and self.is_flat(layer) else self.unit
 
     def array_cycles(self, layer: Layer, block: Tile, passes: Passes) -> int:
         """Cycles of the array for one block of a group, all of its products.
