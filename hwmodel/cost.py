@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -225,9 +225,14 @@ def _notes(task: Task) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _overflows(accelerator: Accelerator, activations: float, weights: float) -> list[str]:
-    """What does not fit in an outermost memory that has a size: tensors alive at once, and weights [bit]."""
-    notes = []
+def _overflows(accelerator: Accelerator, costs: Sequence[LayerCost], peak: float) -> list[str]:
+    """What does not fit in an outermost memory that has a size: weights, and tensors alive at once (`peak` [bit],
+    and at least the input and the output of a layer).
+    """
+    notes, weights = [], stored_once(costs)
+    widths = [(item.layer, accelerator.resolve_bits(item.layer.bits, item.layer.reduction)) for item in costs]
+    own = [layer.stored_inputs * bits.i + layer.elements("O") * bits.o for layer, bits in widths]
+    activations = max(peak, *own, 0.0)
     for memory in accelerator.levels[-1].memories if accelerator.levels else ():
         need = activations * ("O" in memory.holds) + weights * ("W" in memory.holds)
         if memory.size_bits is not None and need > memory.size_bits:
@@ -309,7 +314,6 @@ def evaluate(
         costs.append(situation_cost(item, accelerator, optimize, vectors.get(n)))
         told.priced(item)
     peak = float(placed.peak_bits(plan))
-    weights = stored_once(costs)
     return NetworkCost(
         layers=tuple(costs),
         clock_hz=accelerator.clock_hz,
@@ -325,7 +329,7 @@ def evaluate(
                     *(note for item in costs for note in item.notes),
                     *accelerator.notes,
                     *plan.notes,
-                    *_overflows(accelerator, peak, weights),
+                    *_overflows(accelerator, costs, peak),
                 ]
             )
         ),

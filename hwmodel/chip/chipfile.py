@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
-from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, quantity
+from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quantity
 from hwmodel.chip.gpu_sections import RooflineSection
+from hwmodel.chip.operations import LoopNestSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.timing.section import TimingSection
@@ -32,15 +33,9 @@ def _pattern(text: Any) -> tuple[int, int]:
     return found
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError(f"must name each once, but got {list(values)}")
-    return values
-
-
 Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
-Operands = Annotated[tuple[Operand, ...], AfterValidator(_distinct)]
-LoopDims = Annotated[tuple[DimName, ...], AfterValidator(_distinct)]
+Operands = Annotated[tuple[Operand, ...], AfterValidator(distinct)]
+LoopDims = Annotated[tuple[DimName, ...], AfterValidator(distinct)]
 Said = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 Small = Annotated[int, Field(ge=0, le=2**31)]
@@ -80,7 +75,7 @@ class MacSection(Schema):
     accumulator: AccumulatorWidth | None = None
     precision: Mode = "fixed"
     brick: OperandWidth = 2
-    serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(_distinct)] = ()
+    serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(distinct)] = ()
     energy: Energy
     energies: tuple[_EnergyRow, ...] = ()
     area: Area | None = None
@@ -217,54 +212,6 @@ class MemorySection(Schema):
         return self
 
 
-class _Operations(Schema):
-    """Operations of one step.
-
-    Attributes:
-        multiplications, additions: how many.
-    """
-
-    multiplications: Small
-    additions: Small
-
-
-class _LoopNest(Schema):
-    """Bit operations of a sequential loop nest.
-
-    Attributes:
-        conv, linear: operations of one step of a layer of this kind.
-        bias_additions: whether a bias is added never, with the last product, or with all.
-        multiply_energy_per_bit2: of a multiplication, times both widths.
-        add_energy_per_bit: of an addition, times its width.
-        source: where the numbers come from.
-    """
-
-    conv: _Operations
-    linear: _Operations
-    bias_additions: Literal["none", "last", "all"] = "none"
-    multiply_energy_per_bit2: Energy
-    add_energy_per_bit: Energy
-    source: str
-
-
-class _Vector(Schema):
-    """What does the operations without MACs.
-
-    Attributes:
-        lanes: operations per cycle.
-        energy: of one.
-        cycles: of one, of kinds that are not done at `lanes` (`add`, `mul`, `pool`, ...).
-        fuses: kinds that work on outputs as they leave the array; left out, all that can.
-        source: where the numbers come from.
-    """
-
-    lanes: Count
-    energy: Energy = 0.0
-    cycles: dict[Said, Annotated[float, Field(gt=0, le=2**31)]] = Field(default_factory=dict)
-    fuses: Annotated[tuple[Said, ...], AfterValidator(_distinct)] | None = None
-    source: str = ""
-
-
 class ChipFile(Schema):
     """One file. `sweep` is taken out before (`hwmodel.chip.sweep`): one chip has no ranges.
 
@@ -313,8 +260,8 @@ class ChipFile(Schema):
     nm: tuple[Pattern, ...] = ()
     dataflow: Dataflow = "free"
     clock_power: Power = 0.0
-    vector: _Vector = _Vector(lanes=1)
-    loop_nest: _LoopNest | None = None
+    vector: VectorSection = VectorSection(lanes=1)
+    loop_nest: LoopNestSection | None = None
     timing: TimingSection | None = None
     roofline: RooflineSection | None = None
     notes: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hwmodel.chip.timing.blocks import Blocks, Granule, Tile, is_depthwise, outputs_of
+from hwmodel.chip.timing.blocks import Blocks, Tile, is_depthwise, outputs_of
 from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.nest.blocks import block_mapping, blocks_of, passes_of, stored_plane
@@ -45,16 +45,15 @@ def best_block(task: Task) -> Mapping:
 
 def chosen_block(task: Task) -> Tile:
     """Rows, columns and filters of the block. Raises MappingError as `best_block`."""
-    machine, layer, passes = blocks_of(task.accelerator), task.layer, passes_of(task)
-    granule = machine.granule(layer, passes)
+    machine, layer = blocks_of(task.accelerator), task.layer
     blocks = _candidates(machine, layer)
-    blocks = blocks[_fits(task, machine, granule, blocks)]
+    blocks = blocks[_fits(task, blocks)]
     if not len(blocks):
         raise MappingError(
             f"layer {layer.name!r} on {task.accelerator.name!r}: a unit of {machine.unit} outputs and the inputs "
             "that it needs do not fit in the buffer. Give its memory a larger `size`."
         )
-    costs, covered = _fetched(machine, layer, granule, blocks), _covered(machine, layer, blocks)
+    costs, covered = _fetched(task, blocks), _covered(machine, layer, blocks)
     least = np.flatnonzero(costs == costs.min())
     chosen, most = least[0], 0.0
     for n in least[1:]:
@@ -90,41 +89,51 @@ def _filters(machine: Blocks, filters: int, most: int) -> list[int]:
     return found
 
 
-def _fits(task: Task, machine: Blocks, granule: Granule, blocks: Ints) -> NDArray[np.bool_]:
+def _fits(task: Task, blocks: Ints) -> NDArray[np.bool_]:
     """Which blocks have room: inputs and sums, both twice, in multiples of their banks."""
-    layer, passes, task_acc = task.layer, passes_of(task), task.widths.acc
+    machine, layer, passes = blocks_of(task.accelerator), task.layer, passes_of(task)
+    banks, acc_bits, sum_banks = machine.banks, task.widths.acc, machine.banks.sums
+    if passes.i > 1:
+        acc_bits, sum_banks = machine.wide.acc_bits, machine.wide.sum_banks
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
-    channels = blocks[:, 2] if is_depthwise(layer) else machine.channels_at_once(layer, granule)
-    kept = np.where(machine.is_flat(layer), 1, blocks[:, 0])
-    wide, is_wide = machine.wide, passes.i > 1
-    acc_bits, sum_banks = (wide.acc_bits, wide.sum_banks) if is_wide else (task_acc, machine.banks.sums)
-    inputs = rows * columns * _up(np.asarray(channels) * passes.i, 8) * 8
-    sums = kept * blocks[:, 1] * _up(blocks[:, 2], 8) * acc_bits
-    banks = machine.banks
+    inputs = rows * columns * _up(_channels_held(task, blocks) * passes.i, 8) * 8
+    sums = _rows_made(task, blocks) * blocks[:, 1] * _up(blocks[:, 2], 8) * acc_bits
     taken = _up(2 * np.ceil(inputs / banks.bits), banks.inputs) + _up(2 * np.ceil(sums / banks.bits), sum_banks)
     fits: NDArray[np.bool_] = taken <= banks.count - banks.reserved
     return fits
 
 
-def _fetched(machine: Blocks, layer: Layer, granule: Granule, blocks: Ints) -> Floats:
-    """Words fetched per output, in single precision as the compiler counts them. (n)"""
-    single, d = np.float32, layer.dims
-    outputs = outputs_of(layer)
+def _fetched(task: Task, blocks: Ints) -> Floats:
+    """Words fetched per output, in single precision as the compiler counts them, in its order. (n)"""
+    machine, layer, single = blocks_of(task.accelerator), task.layer, np.float32
+    outputs, d = outputs_of(layer), layer.dims
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
-    held = np.where(machine.is_flat(layer), 1, blocks[:, 0]), blocks[:, 1], blocks[:, 2]
-    whole = [np.ceil(size / step) for size, step in zip(outputs, held, strict=True)]
-    part = [single(size) / step.astype(single) for size, step in zip(outputs, held, strict=True)]
+    made = _rows_made(task, blocks), blocks[:, 1], blocks[:, 2]
+    whole = [np.ceil(size / step) for size, step in zip(outputs, made, strict=True)]
+    part = [single(size) / step.astype(single) for size, step in zip(outputs, made, strict=True)]
     channels = d.G if is_depthwise(layer) else d.C
     repeats = math.prod(math.ceil(size / machine.window) for size in _reach(layer))
-    inputs = (rows * columns * channels * repeats).astype(single) * part[0] * part[1]
+    inputs = (rows * columns * channels * repeats).astype(single) * part[1] * part[0]
     weights = (d.FY * d.FX * channels * whole[0] * whole[1]).astype(single)
     if not is_depthwise(layer):
-        inputs, weights = inputs * whole[2].astype(single), weights * (part[2] * held[2].astype(single))
+        inputs, weights = inputs * whole[2].astype(single), weights * (part[2] * made[2].astype(single))
     costs = (inputs + weights) / single(math.prod(outputs))
-    depth = blocks[:, 2] if is_depthwise(layer) else machine.channels_at_once(layer, granule)
-    fits = math.prod(stored_plane(layer)) * channels < rows * columns * depth * 2
-    halved: Floats = np.where(fits, costs / single(2), costs)
+    all_at_once = math.prod(stored_plane(layer)) * channels < rows * columns * _channels_held(task, blocks) * 2
+    halved: Floats = np.where(all_at_once, costs / single(2), costs)
     return halved
+
+
+def _channels_held(task: Task, blocks: Ints) -> Ints:
+    """Input channels that lie in the buffer at once. (n)"""
+    machine, layer = blocks_of(task.accelerator), task.layer
+    held = blocks[:, 2] if is_depthwise(layer) else machine.channels_at_once(layer, passes_of(task))
+    return np.broadcast_to(np.asarray(held, dtype=np.int64), len(blocks))
+
+
+def _rows_made(task: Task, blocks: Ints) -> Ints:
+    """Rows of outputs: of a single one no block has two. (n)"""
+    one = blocks_of(task.accelerator).is_flat(task.layer)
+    return np.ones(len(blocks), dtype=np.int64) if one else blocks[:, 0]
 
 
 def _covered(machine: Blocks, layer: Layer, blocks: Ints) -> Ints:

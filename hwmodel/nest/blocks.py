@@ -67,7 +67,7 @@ def block_mapping(task: Task, block: Tile) -> Mapping:
             f"{machine.unit} rows, columns and filters, but got {block}"
         )
     d, (rows, columns, filters) = layer.dims, _dims_of(layer)
-    chunk = machine.channels_at_once(layer, machine.granule(layer, passes_of(task)))
+    chunk = machine.channels_at_once(layer, passes_of(task))
     sizes = [*machine.unit, 1 if is_depthwise(layer) else machine.lanes]
     if machine.is_flat(layer):
         block, sizes[0] = (1, *block[1:]), 1

@@ -174,7 +174,7 @@ class _Blocked:
     def first_in(self) -> float:
         """The first block of inputs [cycles]."""
         rows, columns = self.input_plane
-        chunk = self.machine.channels_at_once(self.layer, self.machine.granule(self.layer, self.passes))
+        chunk = self.machine.channels_at_once(self.layer, self.passes)
         depth = self.held[2] if is_depthwise(self.layer) else min(chunk, self.layer.dims.C)
         bits = rows * columns * depth * self.widths.i * self.burst(self.tensors, "I")
         return self.tensors.latency_cycles + bits // _rate(self.tensors)

@@ -26,7 +26,7 @@ and rates are the NPU's, the composition is that of Arm's estimator, which is no
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from hwmodel.network.layer import DimName, Layer
@@ -133,7 +133,7 @@ class Blocks:
     wide: Wide
     staged: bool
     images: int
-    source: str = field(default="", compare=False)
+    source: str = ""
 
     @property
     def title(self) -> str:
@@ -151,10 +151,11 @@ class Blocks:
 
         return min((_shrunk(item, passes.i) for item in self.granules), key=steps)
 
-    def channels_at_once(self, layer: Layer, granule: Granule) -> int:
+    def channels_at_once(self, layer: Layer, passes: Passes) -> int:
         """Input channels of a block of inputs: two granules of parts of the filter, one of whole depth."""
+        granule = self.granule(layer, passes)
         most = 2 * granule.channels if granule.taps > 1 else granule.channels
-        return 1 if is_depthwise(layer) else min(most, _up(layer.dims.C, self.lanes))
+        return 1 if is_depthwise(layer) else min(most, _up(layer.dims.C, math.ceil(self.lanes / passes.i)))
 
     def inputs(self, layer: Layer, rows: Any, columns: Any) -> tuple[Any, Any]:
         """Rows and columns of the inputs of a block of outputs, in whole units.
@@ -190,7 +191,7 @@ class Blocks:
         """
         plane, depth = self._units(layer, block)
         granule, alone = self.granule(layer, passes), is_depthwise(layer)
-        chunk = self.channels_at_once(layer, granule)
+        chunk = self.channels_at_once(layer, passes)
         per_step = granule.taps * (1 if alone else granule.channels / self.lanes) * passes.i
         repeats = math.ceil(chunk / granule.channels)
         decoded = self.decoder * self.unit[2]

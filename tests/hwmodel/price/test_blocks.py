@@ -219,8 +219,7 @@ def searched(task):
     machine, layer, single = blocks_of(task.accelerator), task.layer, np.float32
     alone = layer.kind == "conv" and layer.dims.C == 1 and layer.dims.G > 1
     rows, columns, filters = outputs_of(layer)
-    unit, granule = machine.unit, machine.granule(layer, passes_of(task))
-    chunk = machine.channels_at_once(layer, granule)
+    unit, chunk = machine.unit, machine.channels_at_once(layer, passes_of(task))
     channels = layer.dims.G if alone else layer.dims.C
     taps, (height, width) = layer.dims.FY * layer.dims.FX, stored_plane(layer)
     best, most, chosen = math.inf, 0, None
@@ -241,7 +240,7 @@ def searched(task):
                 if banks > bank.count - bank.reserved:
                     continue
                 planes = math.ceil(rows / kept) * math.ceil(columns / w)
-                inputs = single(y * x * channels) * (single(rows) / single(kept)) * (single(columns) / single(w))
+                inputs = single(y * x * channels) * (single(columns) / single(w)) * (single(rows) / single(kept))
                 weights = single(taps * channels * planes)
                 if not alone:
                     inputs *= single(math.ceil(filters / depth))
