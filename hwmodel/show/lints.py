@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.chip.accelerator import Accelerator
 
 #: Kind of layer -> the loops that it has; the others are 1.
 _DIMS = {
@@ -63,7 +63,7 @@ def _starved(chip: Accelerator) -> Iterator[str]:
         return
     w, i = chip.native_bits.w, chip.native_bits.i
     macs = chip.num_pes * chip.precision.macs_per_cycle(w, i)
-    words = sum((memory.size_bits or 0) * _copies(chip, memory) for memory in inside) / min(w, i)
+    words = sum((memory.size_bits or 0) * chip.num_copies(memory) for memory in inside) / min(w, i)
     need = 2 * macs * min(w, i) / math.sqrt(words)
     for memory in chip.levels[-1].memories:
         rate = memory.read_bits_per_cycle
@@ -83,14 +83,9 @@ def _small_memories(chip: Accelerator) -> Iterator[str]:
         if memory.size_bits is None:
             continue
         below = [m for level in chip.levels[:index] for m in level.memories if set(m.holds) <= set(memory.holds)]
-        held = sum((m.size_bits or 0) * _copies(chip, m) for m in below)
+        held = sum((m.size_bits or 0) * chip.num_copies(m) for m in below)
         if held > memory.size_bits:
             yield (
                 f"{memory.name} holds {memory.size_bits / 8192:.3g} KiB, and what lies below it "
                 f"{held / 8192:.3g} KiB of the same operands: unless PEs hold the same words, those are never full."
             )
-
-
-def _copies(chip: Accelerator, memory: Memory) -> int:
-    """How many of it there are."""
-    return next(chip.num_pes if level.per_pe else 1 for level in chip.levels if memory in level.memories)
