@@ -278,6 +278,11 @@ class Accelerator(Shown):
         """The mapper chooses its mappings; else the chip's own rules do."""
         return self.dataflow == "free" and not isinstance(self.timing, Blocks)
 
+    @property
+    def fetches_ahead(self) -> bool:
+        """Weights of a layer may come while the one before it runs."""
+        return isinstance(self.timing, Blocks) and self.timing.staged
+
     @cached_property
     def outermost(self) -> Memory:
         """The memory in which tensors lie that are nowhere else: of the outermost ones that of O."""

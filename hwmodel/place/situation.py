@@ -7,7 +7,6 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.mapper.shared import map_and_price
 from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.network.layer import Density, Layer, Operand
@@ -35,13 +34,18 @@ class Situation(NamedTuple):
 
 
 def ahead_cycles(plan: Plan, index: int, accelerator: Accelerator) -> int:
-    """Cycles of the layer before one of a plan, dense and at the chip's own widths: whatever a configuration says,
-    so that what a layer costs does not depend on the choices of another. 0 on chips that fetch no weights ahead.
+    """Cycles of the layer before one of a plan, and of the operations between them; 0 where no weights are fetched
+    ahead.
+
+    The layer is taken dense and at the chip's own widths, whatever a configuration says, so that what a layer costs
+    does not depend on the choices of another.
     """
-    if index == 0 or not isinstance(accelerator.timing, Blocks) or not accelerator.timing.staged:
+    if index == 0 or not accelerator.fetches_ahead:
         return 0
     before = plan.layers[index - 1].with_bits(None).with_density(Density())
-    return map_and_price(Task.of(before, accelerator), "energy")[1].compute_cycles
+    since, until = (plan.works[n].step for n in (index - 1, index))
+    between = sum(vector.cycles for vector in plan.vectors if vector.waits and since < vector.step < until)
+    return map_and_price(Task.of(before, accelerator), "energy")[1].compute_cycles + int(between)
 
 
 class Price(NamedTuple):

@@ -343,6 +343,22 @@ def test_sums_are_passes_of_their_own_in_whole_bricks():
     assert cost.layers[1].traffic_bits["sram", "vector"] == 8 * 3 * 24 * 64
 
 
+def test_what_goes_before_a_layer_is_its_neighbours_at_any_bits():
+    """The layer before, and the sum between: 1.5 cycles for each element of two bricks."""
+    chip, graph = load_accelerator("ethos_u55_128"), residual()
+    third = replace(conv(24, 24, 8), name="c", module="c")
+    last = Tensor(name="relu", shape=(1, 24, 8, 8))
+    nodes = [node for node in graph.nodes if node.name != "out"]
+    edges = [(a, b, data["tensor"]) for a, b, data in graph.digraph.edges(data=True) if b != "out"]
+    out = Port(name="out", kind="output")
+    graph = LayerGraph("net", [*nodes, third, out], [*edges, ("relu", "c", last), ("c", "out", last)])
+    alone = evaluate(third, chip).layers[0].compute_cycles
+    for bits in (8, 16):
+        cost = evaluate(graph, chip, {name: Choice(w_bits=8, a_bits=bits) for name in "abc"})
+        assert [item.stay.ahead_cycles for item in cost.layers] == [0, alone, alone + int(1.5 * 32 * 64)]
+    assert evaluate(graph, no_staging("ethos_u55_128")).layers[2].stay.ahead_cycles == 0
+
+
 def test_pools_fill_units():
     """One pixel of 64 channels of an average over 8 x 8 takes a unit of 1 x 2 pixels: 4 cycles per tap and unit."""
     chip, layer = load_accelerator("ethos_u55_128"), conv(64, 64, 8)
