@@ -68,7 +68,7 @@ def block_mapping(task: Task, block: Tile) -> Mapping:
         )
     d, (rows, columns, filters) = layer.dims, _dims_of(layer)
     chunk = machine.channels_at_once(layer, passes_of(task))
-    sizes = [*machine.unit, 1 if is_depthwise(layer) else machine.lanes]
+    sizes = [*machine.unit, min(machine.lanes, chunk)]
     if machine.is_flat(layer):
         block, sizes[0] = (1, *block[1:]), 1
     spatial = [

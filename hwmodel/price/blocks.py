@@ -80,8 +80,7 @@ class _Blocked:
         self.held, self.outputs = clip(self.block, task.layer), outputs_of(task.layer)
         self.repeats = repeats_of(task.layer)
         self.buffer = task.accelerator.levels[0].memories[0]
-        self.tensors = task.home("I")
-        self.weights = self.tensors if task.layer.kind == "matmul" else task.home("W")
+        self.tensors, self.weights = task.home("I"), task.home("W")
         elements = task.layer.elements("W")
         self.planned_bits = float(elements * task.accelerator.precision.w_bits)
         self.stored_w_bits = elements * task.widths.w * moved_fraction(task, self.weights, "W")
@@ -221,8 +220,9 @@ class _Blocked:
 
     @property
     def fetches(self) -> int:
-        """How often the weights are read: for every block in the plane, of every image."""
-        return self.planes * self.layer.dims.B if self.layer.kind == "conv" else self.planes
+        """How often each weight is read: for every block in the plane, of every image."""
+        groups = 1 if is_depthwise(self.layer) else self.layer.dims.G
+        return self.planes * self.repeats // groups
 
     def moved(self, staged: bool) -> dict[tuple[str, Operand], tuple[float, float]]:
         """(memory, operand) -> bits read and written outside of the buffer, bursts counted whole."""

@@ -247,8 +247,9 @@ class Blocks:
 
 
 def is_depthwise(layer: Layer) -> bool:
-    """One channel per group: groups lie side by side as filters do."""
-    return layer.kind == "conv" and layer.dims.C == 1 and layer.dims.G > 1
+    """One filter of one channel per group: groups lie side by side as filters do."""
+    d = layer.dims
+    return layer.kind == "conv" and d.C == d.K == 1 and d.G > 1
 
 
 def rows_of(layer: Layer) -> DimName:
@@ -263,7 +264,7 @@ def outputs_of(layer: Layer) -> Tile:
     d = layer.dims
     if layer.kind != "conv":
         return 1, d[rows_of(layer)], d.K
-    return d.OY, d.OX, d.G * d.K if is_depthwise(layer) else d.K
+    return d.OY, d.OX, d.G if is_depthwise(layer) else d.K
 
 
 def repeats_of(layer: Layer) -> int:

@@ -169,6 +169,20 @@ def test_weights_read_once_are_not_copied_where_that_takes_longer():
     assert priced(layer, (8, 8, 16), ahead=100_000).bound == "flash"
 
 
+def test_images_groups_and_rows_repeat_what_blocks_divide():
+    """Two images of 3 rows and 5 columns; 3 groups; a batch of 4 times 5 rows."""
+    image = Layer(name="x", dims={"K": 16, "C": 32, "OY": 3, "OX": 5})
+    one, two = (priced(replace(image, dims=replace(image.dims, B=b)), (3, 6, 16), ahead=10**6) for b in (1, 2))
+    assert two.compute_cycles == 2 * one.compute_cycles
+    assert two.traffic["flash", "W"].reads_bits == 16 * 32 * 8 + 2 * 16 * 80  # staged: the parameters alone twice
+    grouped = priced(replace(image, dims=replace(image.dims, G=3)), (3, 6, 16), ahead=10**6)
+    assert grouped.traffic["flash", "W"].reads_bits == 3 * one.traffic["flash", "W"].reads_bits
+    rows = Layer(name="x", kind="linear", dims={"K": 16, "C": 32, "B": 4, "OX": 5})
+    assert priced(rows, (1, 6, 16)).traffic["sram", "W"].reads_bits == 4 * 16 * 32 * 8
+    product = Layer(name="x", kind="matmul", dims={"G": 4, "K": 16, "C": 32, "OX": 5})
+    assert priced(product, (1, 6, 16)).traffic["sram", "W"].reads_bits == 4 * 16 * 32 * 8
+
+
 def test_encoded_weights_may_be_known():
     half = priced(conv(), (8, 8, 16), stored_w_bits=9 * 32 * 32 * 4.0)
     assert half.traffic["sram", "W"].writes_bits == 9 * 32 * 32 * 4
@@ -199,25 +213,31 @@ def test_wide_inputs_halve_the_granules():
     assert price_blocks(task, block_mapping(task, block)).compute_cycles == array * blocks + issued + first + last
 
 
+def _layer(kind, b, g, k, c, oy, ox, f, stride):
+    """A convolution, grouped, depthwise or neither; a product of a batch, or of its rows; or of two activations."""
+    dims = {
+        "conv": {"B": b, "K": k, "C": c, "OY": oy, "OX": ox, "FY": f, "FX": f},
+        "grouped": {"G": g, "K": k, "C": c, "OY": oy, "OX": ox, "FY": f, "FX": f},
+        "depthwise": {"B": b, "G": k, "OY": oy, "OX": ox, "FY": f, "FX": f},
+        "linear": {"K": k, "C": c, "B": oy},
+        "rows": {"K": k, "C": c, "B": b, "OX": ox},
+        "matmul": {"G": g, "K": k, "C": c, "OX": ox},
+    }[kind]
+    own = {"linear": "linear", "rows": "linear", "matmul": "matmul"}.get(kind, "conv")
+    return Layer(name="x", module="x", kind=own, dims=dims, stride=stride if own == "conv" else 1)
+
+
 LAYERS = st.builds(
-    lambda kind, k, c, oy, ox, f, stride: Layer(
-        name="x",
-        module="x",
-        kind="linear" if kind == "linear" else "conv",
-        dims={"K": k, "C": c, "B": oy} if kind == "linear"
-        else {"G": k, "OY": oy, "OX": ox, "FY": f, "FX": f} if kind == "depthwise"
-        else {"K": k, "C": c, "OY": oy, "OX": ox, "FY": f, "FX": f},
-        stride=1 if kind == "linear" else stride,
-    ),
-    st.sampled_from(["conv", "depthwise", "linear"]), st.integers(1, 150), st.integers(1, 70),
-    st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.integers(1, 2),
+    _layer, st.sampled_from(["conv", "grouped", "depthwise", "linear", "rows", "matmul"]), st.integers(1, 3),
+    st.integers(1, 4), st.integers(1, 150), st.integers(1, 70), st.integers(1, 40), st.integers(1, 40),
+    st.integers(1, 5), st.integers(1, 2),
 )  # fmt: skip
 
 
 def searched(task):
     """The block by the compiler's own loops, one after the other (ethos_u55.cpp, FindBlockConfig)."""
     machine, layer, single = blocks_of(task.accelerator), task.layer, np.float32
-    alone = layer.kind == "conv" and layer.dims.C == 1 and layer.dims.G > 1
+    alone = layer.kind == "conv" and layer.dims.C == layer.dims.K == 1 and layer.dims.G > 1
     rows, columns, filters = outputs_of(layer)
     unit, chunk = machine.unit, machine.channels_at_once(layer, passes_of(task))
     channels = layer.dims.G if alone else layer.dims.C
