@@ -44,6 +44,8 @@ class _Way:
         wait: for the first slice of the weights [cycles].
         bits: (memory, operand) -> (read, written) [bit].
         ports: memory -> cycles of its port, reads and writes.
+        cycles: of the layer.
+        bound: "compute", or the memory whose port ends last.
     """
 
     staged: bool
@@ -92,10 +94,9 @@ class _Blocked:
         traffic = {**self.buffered(), **{key: self.traffic(*key, *both) for key, both in way.bits.items()}}
         ends = self.ends(way.staged)
         inside = way.bound == "compute"
-        port = sum(way.ports.get(way.bound, (0.0, 0.0)))
         fill, drain = (int(self.repeats * cycles) if inside else 0 for cycles in (ends.first_in, ends.last_out))
         array = way.array + way.wait
-        busy = min(self.array_alone, float(array - fill - drain)) if inside else port
+        busy = min(self.array_alone, float(array - fill - drain)) if inside else self.busy(way.ports, way.bound)
         return Priced(
             energy_pj={("mac", ""): mac_energy(self.task)} | {key: item.energy_pj for key, item in traffic.items()},
             traffic=traffic,
@@ -123,10 +124,7 @@ class _Blocked:
         ports: dict[str, tuple[float, float]] = {}
         for memory in dict.fromkeys((self.tensors, self.weights)):
             read, written = (sum(b[n] for (name, _), b in bits.items() if name == memory.name) for n in (0, 1))
-            ports[memory.name] = (
-                read / _rate(memory),
-                written / (memory.write_bits_per_cycle or math.inf),
-            )
+            ports[memory.name] = read / _rate(memory), written / (memory.write_bits_per_cycle or math.inf)
         wait = 0
         if staged:
             copied, ahead = self.copy_cycles(self.stored_w_bits), self.task.stay.ahead_cycles
@@ -134,15 +132,22 @@ class _Blocked:
             wait = whole(max(0.0, copied / slices - ahead))
             read, written = ports[self.weights.name]
             ports[self.weights.name] = (max(read - min(copied, ahead), 0.0), written)
-        busy = {
-            memory.name: whole(sum(ports[memory.name]) if memory.shared_port else max(ports[memory.name]))
-            for memory in dict.fromkeys((self.tensors, self.weights))
-        }
-        bound = max(busy, key=busy.__getitem__)
-        inside = array + wait >= busy[bound]
+        bound = max(ports, key=lambda name: self.busy(ports, name))
+        inside, busy = array + wait, whole(self.busy(ports, bound))
         return _Way(
-            staged, array, wait, bits, ports, max(array + wait, busy[bound]), "compute" if inside else bound
+            staged=staged,
+            array=array,
+            wait=wait,
+            bits=bits,
+            ports=ports,
+            cycles=max(inside, busy),
+            bound="compute" if inside >= busy else bound,
         )
+
+    def busy(self, ports: dict[str, tuple[float, float]], name: str) -> float:
+        """Cycles of a port, both directions."""
+        memory = self.tensors if name == self.tensors.name else self.weights
+        return sum(ports[name]) if memory.shared_port else max(ports[name])
 
     def best_way(self) -> _Way:
         """Weights that are read several times are staged. Of those that are read once a copy gains what is fetched
@@ -175,7 +180,7 @@ class _Blocked:
         rows, columns = self.input_plane
         chunk = self.machine.channels_at_once(self.layer, self.passes)
         depth = self.held[2] if is_depthwise(self.layer) else min(chunk, self.layer.dims.C)
-        bits = rows * columns * depth * self.widths.i * self.burst(self.tensors, "I")
+        bits = rows * columns * depth * self.i_bits * self.burst(self.tensors, "I")
         return self.tensors.latency_cycles + bits // _rate(self.tensors)
 
     @cached_property
