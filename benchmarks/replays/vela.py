@@ -10,6 +10,7 @@ presets `ethos_u55_32` to `ethos_u65_256` price the same layers. Cases of a run,
 - `total, dense weights`: the same with weights of 8 bit each, as of a network whose weights nobody has seen.
 
 Operators without MACs are vector operations here, priced in the totals (softmax, which rows leave out, is not).
+NPUs that no preset describes are left out, with a warning.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, cast
 from benchmarks.replays.case import Case
 from hwmodel import Accelerator, Bits, Layer, load_accelerator
 from hwmodel.mapper.blocks import chosen_block
-from hwmodel.nest.blocks import block_mapping
+from hwmodel.nest.blocks import block_mapping, blocks_of
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Dims
 from hwmodel.network.nodes import VectorOp
@@ -42,6 +43,8 @@ SYSTEMS = {
 }
 #: Operators with weights.
 MACS = ("Conv2D", "DepthwiseConv2D", "FullyConnected")
+#: The kind of vector operations that the presets name no cycles of.
+OTHER = "other"
 #: Operators without MACs of ours -> the kind of vector operation.
 KINDS = {"Add": "add", "Sub": "add", "Mul": "mul", "AvgPool": "pool", "MaxPool": "pool"}
 
@@ -66,7 +69,7 @@ def replay(data: object) -> list[Case]:
             activations have 16, and `runs`: acc (the NPU), system, memory, `totals` and `rows`.
 
     Raises:
-        ValueError: a run of an NPU, or an operator, that there is no model of.
+        ValueError: a run on a system, or in a memory mode, that there is no model of.
     """
     table = cast(Mapping[str, Any], data)
     cases: list[Case] = []
@@ -137,15 +140,13 @@ def encoded_bits(row: Row) -> float:
 
 
 def vector_cycles(row: Row, chip: Accelerator) -> int:
-    """Cycles of an operator without MACs, as a pass of its own.
-
-    Raises:
-        ValueError: there is no such vector operation.
+    """Cycles of an operator without MACs, as a pass of its own; others than `KINDS` at the pace of the output
+    stage, with a warning.
     """
-    shape = row.shape
-    if shape["op"] not in KINDS:
-        raise ValueError(f"vela: no model of operator {shape['op']!r}, but of {', '.join((*MACS, *KINDS))}")
-    made, kind = math.prod(shape["ofm"][:3]), KINDS[shape["op"]]
+    shape, kind = row.shape, KINDS.get(row.shape["op"], OTHER)
+    if kind == OTHER:
+        warnings.warn(f"vela: {shape['op']} is priced as outputs of the output stage alone", stacklevel=2)
+    made = math.prod(shape["ofm"][:3])
     read = math.prod(shape["ifm"][:3]) + math.prod(shape.get("ifm2", (0,))[:3])
     taps = math.prod(shape["k"]) if kind == "pool" else 1
     op = VectorOp(name=shape["op"], kind=kind, elements_in=read, elements_out=made, ops_per_element=taps)
@@ -172,12 +173,13 @@ def chip_of(run: Mapping[str, Any]) -> Accelerator | None:
     if run["memory"] not in ("Shared_Sram", "Sram_Only"):
         raise ValueError(f"vela: memory must be Shared_Sram or Sram_Only, but is {run['memory']!r}")
     chip, (sram, weights, latency) = load_accelerator(name), SYSTEMS[system]
+    other = (OTHER, blocks_of(chip).output)
     if run["memory"] == "Sram_Only":
         weights, latency = sram, 32
-    outer = chip.levels[-1]
+    outer, vector = chip.levels[-1], replace(chip.vector, cycles=(*chip.vector.cycles, other))
     ports = {"I": (8.0 * sram, 32), "W": (8.0 * weights, latency)}
     memories = []
     for memory in outer.memories:
         rate, wait = ports["W" if "W" in memory.holds else "I"]
         memories.append(replace(memory, read_bits_per_cycle=rate, write_bits_per_cycle=rate, latency_cycles=wait))
-    return replace(chip, levels=(*chip.levels[:-1], replace(outer, memories=tuple(memories))))
+    return replace(chip, levels=(*chip.levels[:-1], replace(outer, memories=tuple(memories))), vector=vector)
