@@ -8,8 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
 from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quantity
-from hwmodel.chip.gpu_sections import RooflineSection
-from hwmodel.chip.operations import LoopNestSection, VectorSection
+from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.timing.section import TimingSection

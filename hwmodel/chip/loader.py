@@ -6,7 +6,7 @@ import math
 from functools import cache
 from pathlib import Path
 
-from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.chipfile import EVERY_PE, WHOLE_ARRAY, ChipFile, MemorySection
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
@@ -14,6 +14,7 @@ from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
+from hwmodel.chip.vector import LoopNest, Vector
 from hwmodel.chip.yamlfile import Document, read_document
 from hwmodel.errors import AcceleratorError, nearest
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, Bits

@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.formats import written_exactly
 from hwmodel.chip.loader import build_chip
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.chip.timing.systolic import Systolic
+from hwmodel.chip.vector import LoopNest
 from hwmodel.chip.yamlfile import dump_yaml, parse_document
 from hwmodel.errors import AcceleratorError
 from hwmodel.files import write_atomic
