@@ -100,7 +100,7 @@ class Blocks:
         lanes: input channels of an output in a cycle.
         granules: of a step of a convolution; of equally cheap ones the first.
         depthwise_taps: of a step of a depthwise convolution.
-        largest: block.
+        largest: rows, columns and filters of a block at most.
         multiple: of filters in a block, where the layer has more.
         window: rows and columns of a filter that run at once; larger ones run in parts.
         decoder: cycles in which the weights of a step are decoded, per filter of the unit.
@@ -225,7 +225,7 @@ class Blocks:
         units = math.prod(self._units(layer, outputs_of(layer)))
         return units / math.prod(self._units(layer, block))
 
-    def output_cycles(self, layer: Layer, block: Tile, passes: Passes, latency: float) -> float:
+    def output_cycles(self, block: Tile, passes: Passes, latency: float) -> float:
         """Cycles of the output stage for one block of a group, clipped to the layer.
 
         Args:
@@ -238,7 +238,7 @@ class Blocks:
         """Cycles of one group, when it waits for memory at its ends only. Blocks may be larger than the layer."""
         block = clip(block, layer)
         array, count = float(self.array_cycles(layer, block, passes)), self.num_blocks(layer, block)
-        out = self.output_cycles(layer, block, passes, ends.latency)
+        out = self.output_cycles(block, passes, ends.latency)
         apart = abs(ends.last_out - ends.first_in) if count > 1 else 0.0
         issued = (apart + array + out) / self.issue
         array, out = max(array, issued), max(out, issued)
@@ -269,9 +269,7 @@ def outputs_of(layer: Layer) -> Tile:
 
 def repeats_of(layer: Layer) -> int:
     """How often a layer repeats what blocks divide: images and groups."""
-    return (
-        layer.dims.B * layer.dims.G * layer.dims.K * layer.dims.OY * layer.dims.OX // math.prod(outputs_of(layer))
-    )
+    return layer.elements("O") // math.prod(outputs_of(layer))
 
 
 def clip(block: Tile, layer: Layer) -> Tile:
