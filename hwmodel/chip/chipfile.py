@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
+from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
 from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quantity
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
-from hwmodel.chip.timing.section import TimingSection
+from hwmodel.chip.timing.section import TimingSection, check_blocks
 from hwmodel.chip.yamlfile import Field, Schema
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 
@@ -19,10 +20,13 @@ Frequency = Annotated[float, quantity("frequency", positive=True)]
 Size = Annotated[float, quantity("size")]
 Energy = Annotated[float, quantity("energy")]
 EnergyPerBit = Annotated[float, quantity("energy_per_bit")]
-Length = Annotated[float, quantity("length", positive=True)]
 Area = Annotated[float, quantity("area", positive=True)]
 AreaPerSize = Annotated[float, quantity("area_per_size", positive=True)]
 Power = Annotated[float, quantity("power")]
+#: Numbers that a component gives where they are left out; stated, they are quantities, and never null.
+OwnEnergy = Annotated[float | None, quantity("energy")]
+OwnEnergyPerBit = Annotated[float | None, quantity("energy_per_bit")]
+OwnPower = Annotated[float | None, quantity("power")]
 
 
 def _pattern(text: Any) -> tuple[int, int]:
@@ -53,7 +57,7 @@ class _EnergyRow(Schema):
     energy: Energy
 
 
-class MacSection(Schema):
+class MacSection(ArithmeticKeys):
     """The multiplier of a PE, and the adder behind it.
 
     Attributes:
@@ -62,7 +66,7 @@ class MacSection(Schema):
         precision: few bits bring nothing (`fixed`), more products at once (`fusion`), fewer cycles (`bit_serial`).
         brick: of `fusion`: the smallest multiplier.
         serial: of `bit_serial`: operands that stream bit by bit.
-        energy: of one MAC at the native widths.
+        energy: of one MAC at the native widths; needed where no `component` gives it.
         energies: measured ones at other widths.
         area: of one PE's arithmetic.
         leakage: power of the arithmetic of the whole array, whatever it does.
@@ -75,14 +79,24 @@ class MacSection(Schema):
     precision: Mode = "fixed"
     brick: OperandWidth = 2
     serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(distinct)] = ()
-    energy: Energy
+    energy: OwnEnergy = None
     energies: tuple[_EnergyRow, ...] = ()
     area: Area | None = None
-    leakage: Power = 0.0
+    leakage: OwnPower = None
     source: str
 
     @model_validator(mode="after")
     def _check(self) -> MacSection:
+        if self.energy is None and self.component is None:
+            raise ValueError("'energy' is missing: state it, or what the arithmetic is (`component: mac`)")
+        if self.component is not None and self.accumulator is None:
+            raise ValueError(
+                f"component {self.component} needs the width of its adder, such as `accumulator: 32 bit`"
+            )
+        if self.component is not None and self.precision == "bit_serial" and self.energy is None:
+            raise ValueError(
+                "component mac knows no serial unit (none is published with its synthesis): state `energy`"
+            )
         if self.precision == "bit_serial" and not self.serial:
             raise ValueError("bit_serial needs `serial: [W]`, `[I]` or `[W, I]`")
         if self.precision != "bit_serial" and self.serial:
@@ -137,7 +151,7 @@ class AxisSection(Schema):
 EVERY_PE, WHOLE_ARRAY = "pe", "array"
 
 
-class MemorySection(Schema):
+class MemorySection(PartKeys):
     """A memory, innermost first in the list.
 
     Attributes:
@@ -148,8 +162,8 @@ class MemorySection(Schema):
         bypass: those of them that may skip it where a mapping gains from that.
         resident: operands of a network that may lie here whole: I and O between layers, W between inferences.
         size: of one instance.
-        read_energy: of a bit that is read.
-        write_energy: of a bit that is written; left out, that of reading.
+        read_energy: of a bit that is read; needed where no `component` gives it.
+        write_energy: of a bit that is written; left out, that of the component, else that of reading.
         bandwidth: of one port for both directions; left out, never limiting.
         read_bandwidth, write_bandwidth: of a port for each direction.
         double_buffered: half of it is filled while the other half is read.
@@ -174,7 +188,7 @@ class MemorySection(Schema):
     bypass: Operands = ()
     resident: Operands = ()
     size: Size | Literal["unbounded"]
-    read_energy: EnergyPerBit
+    read_energy: OwnEnergyPerBit = None
     write_energy: EnergyPerBit | None = None
     bandwidth: str | None = None
     read_bandwidth: str | None = None
@@ -185,9 +199,9 @@ class MemorySection(Schema):
     formats: tuple[Format, ...] = ANY_FORMAT
     bank: Size | None = None
     network: str | None = None
-    network_energy: EnergyPerBit = 0.0
+    network_energy: OwnEnergyPerBit = None
     exclusive: Operands = ()
-    leakage: Power = 0.0
+    leakage: OwnPower = None
     burst: Size | None = None
     latency: Small = 0
     brick: Count = 1
@@ -195,6 +209,8 @@ class MemorySection(Schema):
 
     @model_validator(mode="after")
     def _check(self) -> MemorySection:
+        if self.read_energy is None and self.component is None:
+            raise ValueError("'read_energy' is missing: state it, or what the memory is (`component: sram`)")
         if self.bank == 0:
             raise ValueError("`bank > 0` must hold")
         if self.network and self.per != EVERY_PE:
@@ -292,15 +308,21 @@ class ChipFile(Schema):
             raise ValueError("'mac' is missing")
         if self.roofline is not None and self.mac is not None:
             raise ValueError(f"kind {self.kind} has no `mac`: its formats state the widths and the rates")
-        if self.roofline is not None and any(memory.leakage for memory in self.memories):
+        leaking = any(memory.leakage or memory.component not in (None, "dram") for memory in self.memories)
+        if self.roofline is not None and leaking:
             raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
-        if self.unit.leakage and any(memory.name == "array" for memory in self.memories):
+        if (self.unit.leakage or self.unit.component) and any(memory.name == "array" for memory in self.memories):
             raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
         self._check_timing()
-        own = [m.name for m in self.memories if m.network or m.bank or m.exclusive or m.network_energy]
+        own = [
+            m.name
+            for m in self.memories
+            if m.network or m.bank or m.exclusive or m.network_energy or m.network_length
+        ]
         if self.dataflow == "free" and (own or self.clock_power):
             raise ValueError(
-                "`network`, `network_energy`, `bank`, `exclusive` and `clock_power` need `dataflow: row_stationary`"
+                "`network`, `network_energy`, `network_length`, `bank`, `exclusive` and `clock_power` need "
+                "`dataflow: row_stationary`"
             )
         if "O" in self.gating + self.skipping:
             raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")
@@ -318,27 +340,9 @@ class ChipFile(Schema):
         if kind != "blocks" and own:
             raise ValueError("`burst`, `latency` and `brick` of a memory need `timing: {kind: blocks}`")
         if kind == "blocks":
-            self._check_blocks()
+            check_blocks(self)
         if kind == "streamed" and (self.skipping or self.nm):
             raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
-
-    def _check_blocks(self) -> None:
-        if [axis.dims[0] for axis in self.array] != ["OY", "OX", "K", "C"]:
-            raise ValueError("timing blocks needs an array of four axes, of OY, OX, K and C first in this order")
-        first = self.memories[0] if self.memories else None
-        if first is None or first.per != "array" or set(first.holds) != {"I", "O"} or first.size == "unbounded":
-            raise ValueError(
-                "timing blocks needs a first memory with a `size`, `per: array` and `holds: [I, O]`: the buffer of "
-                "a block"
-            )
-        if len({memory.level or memory.name for memory in self.memories}) != 2:
-            raise ValueError("timing blocks needs two levels: the buffer of a block, and the outermost memories")
-        if self.dataflow != "free" or self.unit.precision != "fixed" or self.skipping or self.nm or self.gating:
-            raise ValueError("timing blocks needs `dataflow: free`, `precision: fixed`, no skipping, gating and nm")
-        if any(memory.resident or memory.bypass for memory in self.memories):
-            raise ValueError(
-                "timing blocks knows no `resident` and no `bypass`: tensors lie in their outermost memory"
-            )
 
     @property
     def unit(self) -> MacSection:

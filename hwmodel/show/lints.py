@@ -25,7 +25,7 @@ def chip_lints(chip: Accelerator) -> tuple[str, ...]:
     """
     if chip.kind != "spatial":
         return ()
-    return (*_idle_axes(chip), *_narrow_sums(chip), *_starved(chip), *_small_memories(chip))
+    return (*_idle_axes(chip), *_narrow_sums(chip), *_starved(chip), *_small_memories(chip), *_narrow_arrays(chip))
 
 
 def _idle_axes(chip: Accelerator) -> Iterator[str]:
@@ -50,6 +50,21 @@ def _narrow_sums(chip: Accelerator) -> Iterator[str]:
             f"an accumulator of {own.acc_bits} bit holds {fits:,} products of {own.w_bits} x {own.i_bits} bit "
             f"whatever they are, and a 3x3 filter over 64 channels sums {USUAL_REDUCTION}: {need} bit hold any sum."
         )
+
+
+def _narrow_arrays(chip: Accelerator) -> Iterator[str]:
+    """SRAMs whose banks, with one access per port and cycle, are narrower than the stated bandwidth."""
+    for memory in chip.memories().values():
+        part, read, write = memory.component, memory.read_bits_per_cycle or 0, memory.write_bits_per_cycle or 0
+        if part is None or part.kind != "sram" or part.width_bits is None:
+            continue
+        wanted, given = read if memory.shared_port else read + write, part.width_bits * part.banks * part.ports
+        if wanted > given:
+            yield (
+                f"{memory.name}: its arrays move {given:g} bit a cycle (width {part.width_bits} bit x {part.banks} "
+                f"banks x {part.ports} ports), and its bandwidths are {wanted:g} bit a cycle: more banks, or less "
+                "bandwidth."
+            )
 
 
 def _starved(chip: Accelerator) -> Iterator[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from hwmodel.chip.fields import AccumulatorWidth, quantity
 from hwmodel.chip.timing.blocks import Banks, Blocks, Granule, Tile, Wide
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
+
+if TYPE_CHECKING:
+    from hwmodel.chip.chipfile import ChipFile
 
 Size = Annotated[float, quantity("size", positive=True)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
@@ -155,3 +158,21 @@ class TimingSection(Schema):
             rule = "needs a section `blocks:`" if self.kind == "blocks" else "has no `blocks`"
             raise ValueError(f"timing {self.kind} {rule}")
         return self
+
+
+def check_blocks(chip: ChipFile) -> None:
+    """Raises ValueError where the other sections of a file are not those of an array that works block by block."""
+    if [axis.dims[0] for axis in chip.array] != ["OY", "OX", "K", "C"]:
+        raise ValueError("timing blocks needs an array of four axes, of OY, OX, K and C first in this order")
+    first = chip.memories[0] if chip.memories else None
+    if first is None or first.per != "array" or set(first.holds) != {"I", "O"} or first.size == "unbounded":
+        raise ValueError(
+            "timing blocks needs a first memory with a `size`, `per: array` and `holds: [I, O]`: the buffer of "
+            "a block"
+        )
+    if len({memory.level or memory.name for memory in chip.memories}) != 2:
+        raise ValueError("timing blocks needs two levels: the buffer of a block, and the outermost memories")
+    if chip.dataflow != "free" or chip.unit.precision != "fixed" or chip.skipping or chip.nm or chip.gating:
+        raise ValueError("timing blocks needs `dataflow: free`, `precision: fixed`, no skipping, gating and nm")
+    if any(memory.resident or memory.bypass for memory in chip.memories):
+        raise ValueError("timing blocks knows no `resident` and no `bypass`: tensors lie in their outermost memory")
