@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
+from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.commands.tilings import best_tiling
 from hwmodel.mapper.deep.find import deep_mapping, is_deep
@@ -22,7 +24,8 @@ from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import MAX_BITS, RELEVANT, Density
-from hwmodel.price.spatial import Priced, price
+from hwmodel.price.priced import Priced
+from hwmodel.price.spatial import price
 
 #: The mapping found; None where none fits.
 _mappings: dict[tuple[Identity, str], Mapping | None] = {}
@@ -54,7 +57,7 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     """
     chip = task.accelerator
     timed = optimize != "energy" and isinstance(chip.timing, Commands)
-    bounded = chip.dataflow != "row_stationary" and not is_deep(chip) and not timed
+    bounded = chip.maps_freely and not is_deep(chip) and not timed
     return bound_best(array_view(task), optimize) if bounded else 0.0
 
 
@@ -102,7 +105,7 @@ def _narrower_outputs(task: Task, optimize: Objective) -> Task | None:
     wider they are.
     """
     accelerator = task.accelerator
-    is_free = accelerator.dataflow == "free" and not any(level.bypass for level in accelerator.levels)
+    is_free = accelerator.maps_freely and not any(level.bypass for level in accelerator.levels)
     is_free = is_free and not is_deep(accelerator)  # there places add into the same outputs beyond a level
     if optimize != "energy" or not is_free:
         return None
@@ -140,6 +143,8 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
 
 def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:
     """Who maps layers on a chip."""
+    if isinstance(chip.timing, Blocks):
+        return lambda view, _: best_block(view)
     if chip.dataflow == "row_stationary":
         return row_stationary
     if isinstance(chip.timing, Commands):
