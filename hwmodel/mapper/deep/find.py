@@ -33,7 +33,7 @@ from hwmodel.price.timeline import whole
 #: Labels that there is room for at first, and at most (of energy alone; lines take more room each).
 ROOM, MOST_ROOM = 1 << 16, 1 << 23
 #: Limits over the lowest bound, tried one after the other: what is found first is close to the best.
-BUDGETS = (1.03, 1.1, 1.25, 1.6, 3.0, math.inf)
+BUDGETS = (1.03, 1.08, 1.16, 1.3, 1.7, 3.0, math.inf)
 #: Places along each axis, per level.
 Places = tuple[tuple[int, ...], ...]
 
@@ -135,6 +135,8 @@ class Branch:
         bounds = Bounds(*(np.empty((metrics, len(own.keep), len(self.tiles.vectors))) for _ in range(2)))
         hopes.hopes(ladder, *bounds)
         root = self.root(ladder, bounds.begun, aim.objective)
+        if root > aim.limit:
+            return None
         for growth in BUDGETS:
             limit = min(root * growth, aim.limit) if root > 0 else aim.limit
             if found := self._walk(ladder, aim._replace(limit=float(limit)), bounds):
