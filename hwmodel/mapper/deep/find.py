@@ -38,13 +38,6 @@ BUDGETS = (1.03, 1.08, 1.16, 1.3, 1.7, 3.0, math.inf)
 Places = tuple[tuple[int, ...], ...]
 
 
-def is_deep(accelerator: Accelerator) -> bool:
-    """A chip for this mapper: more than a level in a PE or two shared ones, memories or places along axes alone."""
-    inner = sum(level.per_pe for level in accelerator.levels)
-    alone = any(not axis.multicast for axis in accelerator.axes)
-    return alone or accelerator.has_clusters or inner > 1 or len(accelerator.levels) - inner > 2
-
-
 @dataclass(frozen=True)
 class Rules:
     """What a search leaves out, for comparisons with searches that know less.
