@@ -36,7 +36,7 @@ from workloads import trace
 from workloads.models.registry import load_model_with_input
 
 Row = dict[str, Any]
-NETWORKS = (("resnet18", "simba"), ("resnet18", "meta_like"), ("mobilenetv2", "simba"), ("vit_tiny", "simba"))
+NETWORKS = (("resnet18", "simba"), ("resnet18", "meta_like"), ("mobilenetv2", "simba"), ("transformer", "simba"))
 
 
 def layers() -> list[Row]:
