@@ -16,10 +16,10 @@ from hwmodel.errors import MappingError
 from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.commands.tilings import best_tiling
-from hwmodel.mapper.deep.find import deep_mapping, is_deep
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.row_stationary import row_stationary
-from hwmodel.mapper.space import padded_variants
+from hwmodel.mapper.space import is_deep, padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view

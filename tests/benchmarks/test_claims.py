@@ -85,6 +85,7 @@ def test_timeloop():
 
 
 def test_deep_hierarchies():
+    assert claim("chips of four and five levels: 9 optima") == "8 equal, one 0.5 % lower; all priced to the digit"
     stated = [case for case in cases("deep") if "as stated" in case.name]
     best = [case for case in cases("deep") if "as stated" not in case.name]
     assert (len(stated), len(best)) == (18, 9)

@@ -24,8 +24,9 @@ import numpy as np
 from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
-from hwmodel.mapper.deep.find import deep_mapping, is_deep
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping
+from hwmodel.mapper.space import is_deep
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Layer, Operand
