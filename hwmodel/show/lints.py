@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.chip.accelerator import Accelerator, Level, Memory
+from hwmodel.chip.streamed import Streamed
+from hwmodel.nest.view import fit_axes
+from hwmodel.network.layer import OPERANDS, RELEVANT, Operand
 
 #: Kind of layer -> the loops that it has; the others are 1.
 _DIMS = {
@@ -15,6 +18,10 @@ _DIMS = {
 }
 #: Products of a usual filter: 3 x 3 over 64 channels.
 USUAL_REDUCTION = 9 * 64
+#: Width of a layer without bits of its own, for which a register may have room [bit].
+FLOAT_BITS = 32
+#: Of a matrix product: filters, products of a sum, pixels, groups.
+_CLASSES = (("K",), ("C", "FY", "FX"), ("B", "OY", "OX"), ("G",))
 
 
 def chip_lints(chip: Accelerator) -> tuple[str, ...]:
@@ -25,7 +32,8 @@ def chip_lints(chip: Accelerator) -> tuple[str, ...]:
     """
     if chip.kind != "spatial":
         return ()
-    return (*_idle_axes(chip), *_narrow_sums(chip), *_starved(chip), *_small_memories(chip))
+    parts = (_idle_axes, _narrow_sums, _starved, _outrun, _small_memories, _one_word, _needless)
+    return tuple(text for part in parts for text in part(chip))
 
 
 def _idle_axes(chip: Accelerator) -> Iterator[str]:
@@ -74,6 +82,90 @@ def _starved(chip: Accelerator) -> Iterator[str]:
             )
 
 
+def _outrun(chip: Accelerator) -> Iterator[str]:
+    """Ports that cannot give a busy array the words of operands that no PE keeps, however its axes are unrolled.
+
+    At the native widths, for matrix products with longer sums than the array is wide: O is read and written.
+    """
+    if chip.dataflow != "free" or isinstance(chip.timing, Streamed):
+        return
+    own = chip.resolve_bits(None, USUAL_REDUCTION)
+    chip = fit_axes(chip, own)
+    kept = {operand for level in chip.levels[: chip.array_level] for operand in level.holds}
+    rate = min(1.0, chip.precision.macs_per_cycle(own.w, own.i))
+    widths = {"W": own.w, "I": own.i, "O": own.acc}
+    for memory in chip.memories().values():
+        asked = [operand for operand in OPERANDS if operand not in kept and _source(chip, operand) is memory]
+        for port, read, written in _ports(memory):
+            loads = [operand for operand in asked if read or (written and operand == "O")]
+            twice = 1 + (read and written)
+            if not loads:
+                continue
+            bits = {x: widths[x] * (twice if x == "O" else 1) for x in loads}
+            need, words = min(
+                ((sum(bits[x] * words[x] for x in loads), words) for words in _words_of_a_cycle(chip)),
+                key=lambda found: found[0],
+            )
+            if need * rate > port:
+                verbs = ("gives", "ask") if read else ("takes", "send")
+                told = " and ".join(f"{words[x]:,} words of {x}" for x in loads)
+                yield (
+                    f"{memory.name} {verbs[0]} {port:.4g} bit a cycle, and {chip.num_pes:,} busy PEs {verbs[1]} "
+                    f"{need * rate:.4g} at least ({told}), which no PE keeps: the array waits."
+                )
+
+
+def _ports(memory: Memory) -> tuple[tuple[float, bool, bool], ...]:
+    """Of each port that limits: (bits per cycle, it reads, it writes)."""
+    reads, writes = memory.read_bits_per_cycle, memory.write_bits_per_cycle
+    if memory.shared_port:
+        return () if reads is None else ((reads, True, True),)
+    ports = ((reads, True, False), (writes, False, True))
+    return tuple((rate, read, written) for rate, read, written in ports if rate is not None)
+
+
+def _source(chip: Accelerator, operand: Operand) -> Memory | None:
+    """The memory that the array takes an operand from, where no PE keeps it and nothing may skip it."""
+    first = next(level for level in chip.levels[chip.array_level :] if operand in level.holds)
+    return None if operand in first.bypass else first.memory(operand)
+
+
+def _words_of_a_cycle(chip: Accelerator) -> Iterator[dict[Operand, int]]:
+    """Different words that all PEs together work on, for each way to unroll a matrix product over the whole array.
+
+    Pixels and coefficients on different axes may share inputs: a sum of two progressions of a and b terms has at
+    least a + b - 1 values.
+    """
+    found = {(1, 1, 1, 1)}
+    for axis in chip.axes:
+        free = [bool(set(names) & set(axis.dims)) for names in _CLASSES]
+        found = {
+            tuple(old * new for old, new in zip(have, more, strict=True))  # type: ignore[misc]  # of four
+            for have in found
+            for more in _products(axis.size, free)
+        }
+    slides = any(
+        {"OY", "OX"} & set(one.dims) and {"FY", "FX"} & set(two.dims) for one in chip.axes for two in chip.axes
+    )
+    for k, c, p, g in found:
+        yield {"W": k * c * g, "I": (c + p - 1 if slides else c * p) * g, "O": k * p * g}
+
+
+def _products(size: int, free: list[bool]) -> Iterator[tuple[int, ...]]:
+    """Every way to write `size` as a product with a factor for each place that is free, and 1 for the others."""
+    if not any(free):
+        if size == 1:
+            yield (1,) * len(free)
+        return
+    for factor in _divisors(size) if free[0] else [1]:
+        yield from ((factor, *others) for others in _products(size // factor, free[1:]))
+
+
+def _divisors(size: int) -> list[int]:
+    small = [n for n in range(1, math.isqrt(size) + 1) if size % n == 0]
+    return sorted({*small, *(size // n for n in small)})
+
+
 def _small_memories(chip: Accelerator) -> Iterator[str]:
     """Memories of the whole array that hold less than what lies below them, of operands that pass through both."""
     shared = [
@@ -89,6 +181,48 @@ def _small_memories(chip: Accelerator) -> Iterator[str]:
                 f"{memory.name} holds {memory.size_bits / 8192:.3g} KiB, and what lies below it "
                 f"{held / 8192:.3g} KiB of the same operands: unless PEs hold the same words, those are never full."
             )
+
+
+def _one_word(chip: Accelerator) -> Iterator[str]:
+    """Memories of the PEs in which no loop runs that needs more than one word of an operand."""
+    if chip.dataflow != "free":
+        return
+    looped: set[str] = set()
+    for level in chip.levels[: chip.array_level]:
+        looped |= set(level.temporal_dims)
+        for memory in level.memories:
+            words = {operand: looped & RELEVANT[operand] for operand in memory.holds}
+            room = memory.copies * FLOAT_BITS * len(words)
+            if not any(words.values()) and (memory.size_bits or 0) > room:
+                yield (
+                    f"{memory.name} holds {memory.size_bits:,.0f} bit in every PE, and `temporal` lets no loop of "
+                    f"{', '.join(words)} run there: one word of each is all that it ever has."
+                )
+
+
+def _needless(chip: Accelerator) -> Iterator[str]:
+    """Memories from which a bit costs no less than from what lies outside, and comes no faster."""
+    for index, level in enumerate(chip.levels[:-1]):
+        for memory in level.memories:
+            outer = [_outside(chip.levels[index + 1 :], operand) for operand in memory.holds]
+            if any(m is None or memory.resident or not _no_better(chip, memory, m) for m in outer):
+                continue
+            named = " and ".join(dict.fromkeys(m.name for m in outer if m is not None))
+            yield (
+                f"{memory.name} gives a bit for {memory.read_pj_per_bit:.3g} pJ, and {named} outside of it for no "
+                "more and as fast: nothing is gained by keeping words there."
+            )
+
+
+def _outside(levels: tuple[Level, ...], operand: Operand) -> Memory | None:
+    return next((memory for level in levels if (memory := level.memory(operand)) is not None), None)
+
+
+def _no_better(chip: Accelerator, inner: Memory, outer: Memory) -> bool:
+    copies = _copies(chip, inner) / _copies(chip, outer)
+    fast = math.inf if inner.read_bits_per_cycle is None else inner.read_bits_per_cycle * copies
+    slow = math.inf if outer.read_bits_per_cycle is None else outer.read_bits_per_cycle
+    return inner.read_pj_per_bit >= outer.read_pj_per_bit > 0 and fast <= slow
 
 
 def _copies(chip: Accelerator, memory: Memory) -> int:
