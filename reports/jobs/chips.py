@@ -72,9 +72,7 @@ def diff_chips(*, first: str, second: str, json: bool) -> None:
     console.print(table)
 
 
-def new_chip(
-    *, name: str, output: Path | None, given: Mapping[str, str | None], force: bool, json: bool
-) -> None:
+def new_chip(*, name: str, output: Path | None, given: Mapping[str, str | None], force: bool, json: bool) -> None:
     """Write a commented accelerator file from a few answers.
 
     Args:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 #: The nodes of the tables [nm].
 NODES_NM = (45.0, 7.0)
-#: Nodes that the power law is asked for [nm]: beyond them it would describe nothing.
-SMALLEST_NM, LARGEST_NM = 3.0, 180.0
+#: Nodes that the power laws are asked for [nm]; below 4.7 nm those of 8 and 32 KiB would cross.
+SMALLEST_NM, LARGEST_NM = 5.0, 180.0
 #: (width [bit], energy at 45 nm, at 7 nm [pJ]): integer multiplications and additions.
 MULTIPLY_PJ = ((8, 0.2, 0.07), (32, 3.1, 1.48))
 ADD_PJ = ((8, 0.03, 0.007), (32, 0.1, 0.03))

@@ -41,7 +41,7 @@ def test_energies_of_the_tables() -> None:
     assert 64 * store_pj_per_bit(16 * 8192, 45) == pytest.approx((10 * 20) ** 0.5)
 
 
-@given(nm=st.integers(3, 180), width=st.integers(1, 32), size=st.integers(8, 2**30), factor=st.integers(1, 4))
+@given(nm=st.integers(5, 180), width=st.integers(1, 32), size=st.integers(8, 2**30), factor=st.integers(1, 4))
 def test_energies_rise_with_nodes_widths_and_sizes(nm: int, width: int, size: int, factor: int) -> None:
     slack = 1 + 1e-12
     assert multiply_pj(width, width, nm) <= multiply_pj(min(32, width + 1), min(32, width + 1), nm) * slack
@@ -85,7 +85,7 @@ def test_a_drafted_chip_prices_layers(dataflow: str, tmp_path: Path) -> None:
 
 @given(
     clock=st.integers(1, 10**7).map(lambda n: f"{n} kHz"), buffer=st.integers(100, 2**20).map(lambda n: f"{n} B"),
-    dram=st.integers(1, 10**6).map(lambda n: f"{n} bit/cycle"), nm=st.integers(3, 180),
+    dram=st.integers(1, 10**6).map(lambda n: f"{n} bit/cycle"), nm=st.integers(5, 180),
 )  # fmt: skip
 def test_numbers_are_read_back_as_answered(clock: str, buffer: str, dram: str, nm: int) -> None:
     answers = chip_answers("n", clock=clock, buffer=buffer, dram=dram, node=f"{nm} nm", macs="1x1")
@@ -96,7 +96,7 @@ def test_numbers_are_read_back_as_answered(clock: str, buffer: str, dram: str, n
     )  # fmt: skip
     assert again.clock_hz == pytest.approx(answers.clock_hz, rel=1e-14)
     assert (again.buffer_bits, again.node_nm) == (int(buffer[:-2]) * 8, nm)
-    assert again.dram_bits_per_s == pytest.approx(int(dram.split(maxsplit=1)[0]) * int(clock.split(maxsplit=1)[0]) * 1e3, rel=1e-12)
+    assert "--macs" not in next(line for line in shown.stdout.splitlines() if "taken:" in line)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_numbers_are_read_back_as_answered(clock: str, buffer: str, dram: str, n
         ({"dataflow": "oss"}, "--dataflow: must be one of ws, os, free, but got 'oss'. Did you mean os?"),
         ({"buffer": "64"}, "--buffer: 64 has no unit. Write 64 KiB."),
         ({"buffer": "0 KiB"}, "--buffer: must be above 0, but got 0 KiB. Write for example 256 KiB."),
-        ({"node": "1 nm"}, "--node: energies are known from 3 to 180 nm"),
+        ({"node": "1 nm"}, "--node: energies are known from 5 to 180 nm"),
         ({"dram": "5 W"}, "--dram: '5 W' is not a bandwidth"),
         ({"registers": "1 bit"}, "buffer 'sums' (0.125 B) cannot hold one 32-bit partial sum"),
     ],
