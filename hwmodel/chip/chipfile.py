@@ -120,6 +120,7 @@ class AxisSection(Schema):
         fused: narrow widths of `fusion` lengthen it.
         weight_cells: a weight of b bits takes b + so many places of it.
         full: loops that must be unrolled along it whole.
+        multicast: places along it share reads of equal words, and add up what goes out; else each is served alone.
     """
 
     axis: Said
@@ -128,6 +129,7 @@ class AxisSection(Schema):
     fused: bool = False
     weight_cells: Small | None = None
     full: LoopDims = ()
+    multicast: bool = True
 
     @model_validator(mode="after")
     def _check(self) -> AxisSection:
@@ -136,13 +138,17 @@ class AxisSection(Schema):
         return self
 
 
+#: Values of `per` that name no axis.
+EVERY_PE, WHOLE_ARRAY = "pe", "array"
+
+
 class MemorySection(Schema):
     """A memory, innermost first in the list.
 
     Attributes:
         name: unique in the file.
         level: memories of one level change their tiles together; left out, a level of its own.
-        per: one in every PE (`pe`), or one for all.
+        per: one in every PE (`pe`), one for all (`array`), or one for each place along an axis or several.
         holds: operands that pass through it; the others bypass it.
         bypass: those of them that may skip it where a mapping gains from that.
         resident: operands of a network that may lie here whole: I and O between layers, W between inferences.
@@ -165,7 +171,7 @@ class MemorySection(Schema):
 
     name: Said
     level: str = ""
-    per: Literal["pe", "array"] = "array"
+    per: Said | Annotated[tuple[Said, ...], AfterValidator(_distinct), Field(min_length=1)] = "array"
     holds: Operands = Field(min_length=1)
     bypass: Operands = ()
     resident: Operands = ()
@@ -190,7 +196,7 @@ class MemorySection(Schema):
     def _check(self) -> MemorySection:
         if self.bank == 0:
             raise ValueError("`bank > 0` must hold")
-        if self.network and self.per != "pe":
+        if self.network and self.per != EVERY_PE:
             raise ValueError("`network` fills a memory of every PE: write `per: pe`")
         if self.bandwidth and (self.read_bandwidth or self.write_bandwidth):
             raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
-from hwmodel.chip.chipfile import ChipFile, MemorySection
+from hwmodel.chip.chipfile import EVERY_PE, WHOLE_ARRAY, ChipFile, MemorySection
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
 from hwmodel.chip.streamed import Streamed
@@ -203,9 +203,12 @@ class _Builder:
                     f"{self.chip.unit.w}-bit weight), but got {axis.size}",
                 )
         return tuple(
-            Axis(name=a.axis, size=a.size, dims=a.dims, full=a.full, fused=a.fused, weight_cells=a.weight_cells)
+            Axis(
+                name=a.axis, size=a.size, dims=a.dims, full=a.full, fused=a.fused, weight_cells=a.weight_cells,
+                multicast=a.multicast,
+            )
             for a in self.chip.array
-        )
+        )  # fmt: skip
 
     def levels(self) -> tuple[Level, ...]:
         grouped: dict[str, list[MemorySection]] = {}
@@ -235,14 +238,17 @@ class _Builder:
         doubled = sorted({operand for operand in held if held.count(operand) > 1})
         if doubled:
             raise self.fail(members[0].name, f"level {name!r}: two memories hold {', '.join(doubled)}")
-        if len({memory.per for memory in members}) > 1:
+        inside = {memory.per != WHOLE_ARRAY for memory in members}
+        if len(inside) > 1:
             raise self.fail(
-                members[0].name, f"level {name!r}: its memories must all be `per: pe` or all `per: array`"
+                members[0].name,
+                f"level {name!r}: its memories must all lie inside the array (`per: pe` or axes) or all be "
+                "`per: array`",
             )
         return Level(
             name=name,
             memories=tuple(self.memory(memory) for memory in members),
-            per_pe=members[0].per == "pe",
+            per_pe=inside == {True},
             temporal_dims=self.chip.temporal.get(name, DIM_NAMES),
             order=self.chip.order.get(name, ()),
         )
@@ -275,7 +281,20 @@ class _Builder:
             source=memory.source,
             area_mm2_per_bit=memory.area,
             leakage_w=memory.leakage,
+            per=self.per(memory),
         )
+
+    def per(self, memory: MemorySection) -> tuple[str, ...] | None:
+        """Axes along which each place has its own, in the order of the array; None where `per` names no axis."""
+        if memory.per in (EVERY_PE, WHOLE_ARRAY):
+            return None
+        names = [axis.axis for axis in self.chip.array]
+        own = (memory.per,) if isinstance(memory.per, str) else memory.per
+        strange = [axis for axis in own if axis not in names]
+        if strange:
+            known = f"an axis ({', '.join(names)}), `pe` or `array`" if names else "`pe` or `array`"
+            raise self.fail(memory.name, f"memory {memory.name!r}: `per` must be {known}, but got {strange[0]!r}")
+        return tuple(name for name in names if name in own)
 
     def bandwidth(self, text: str | None) -> float | None:
         if text is None:

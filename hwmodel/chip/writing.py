@@ -137,7 +137,7 @@ def _mac(chip: Accelerator, source: str) -> Data:
 def _axis(axis: Axis) -> Data:
     return _said(
         axis=axis.name, size=axis.size, dims=list(axis.dims), fused=axis.fused or None,
-        weight_cells=axis.weight_cells, full=list(axis.full),
+        weight_cells=axis.weight_cells, full=list(axis.full), multicast=None if axis.multicast else False,
     )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def _memory(memory: Memory, level: Level) -> Data:
     )
     return _said(
         name=memory.name, level=None if level.name == memory.name else level.name,
-        per="pe" if level.per_pe else None,
+        per=list(memory.per) if memory.per else "pe" if level.per_pe else None,
         holds=list(memory.holds), bypass=list(memory.bypass), resident=list(memory.resident),
         size="unbounded" if memory.size_bits is None else _quantity(memory.size_bits, "bit"),
         read_energy=_quantity(memory.read_pj_per_bit, "pJ/bit"),

@@ -71,7 +71,7 @@ def _starved(chip: Accelerator) -> Iterator[str]:
         return
     w, i = chip.native_bits.w, chip.native_bits.i
     macs = chip.num_pes * chip.precision.macs_per_cycle(w, i)
-    words = sum((memory.size_bits or 0) * _copies(chip, memory) for memory in inside) / min(w, i)
+    words = sum((memory.size_bits or 0) * chip.num_copies(memory) for memory in inside) / min(w, i)
     need = 2 * macs * min(w, i) / math.sqrt(words)
     for memory in chip.levels[-1].memories:
         rate = memory.read_bits_per_cycle
@@ -96,6 +96,7 @@ def _outrun(chip: Accelerator) -> Iterator[str]:
     widths = {"W": own.w, "I": own.i, "O": own.acc}
     for memory in chip.memories().values():
         asked = [operand for operand in OPERANDS if operand not in kept and _source(chip, operand) is memory]
+        copies = chip.num_copies(memory)
         for port, read, written in _ports(memory):
             loads = [operand for operand in asked if read or (written and operand == "O")]
             twice = 1 + (read and written)
@@ -106,11 +107,11 @@ def _outrun(chip: Accelerator) -> Iterator[str]:
                 ((sum(bits[x] * words[x] for x in loads), words) for words in _words_of_a_cycle(chip)),
                 key=lambda found: found[0],
             )
-            if need * rate > port:
+            if need * rate > port * copies:
                 verbs = ("gives", "ask") if read else ("takes", "send")
                 told = " and ".join(f"{words[x]:,} words of {x}" for x in loads)
                 yield (
-                    f"{memory.name} {verbs[0]} {port:.4g} bit a cycle, and {chip.num_pes:,} busy PEs {verbs[1]} "
+                    f"{memory.name} {verbs[0]} {port * copies:.4g} bit a cycle, and {chip.num_pes:,} busy PEs {verbs[1]} "
                     f"{need * rate:.4g} at least ({told}), which no PE keeps: the array waits."
                 )
 
@@ -175,7 +176,7 @@ def _small_memories(chip: Accelerator) -> Iterator[str]:
         if memory.size_bits is None:
             continue
         below = [m for level in chip.levels[:index] for m in level.memories if set(m.holds) <= set(memory.holds)]
-        held = sum((m.size_bits or 0) * _copies(chip, m) for m in below)
+        held = sum((m.size_bits or 0) * chip.num_copies(m) for m in below)
         if held > memory.size_bits:
             yield (
                 f"{memory.name} holds {memory.size_bits / 8192:.3g} KiB, and what lies below it "
@@ -219,12 +220,7 @@ def _outside(levels: tuple[Level, ...], operand: Operand) -> Memory | None:
 
 
 def _no_better(chip: Accelerator, inner: Memory, outer: Memory) -> bool:
-    copies = _copies(chip, inner) / _copies(chip, outer)
+    copies = chip.num_copies(inner) / chip.num_copies(outer)
     fast = math.inf if inner.read_bits_per_cycle is None else inner.read_bits_per_cycle * copies
     slow = math.inf if outer.read_bits_per_cycle is None else outer.read_bits_per_cycle
     return inner.read_pj_per_bit >= outer.read_pj_per_bit > 0 and fast <= slow
-
-
-def _copies(chip: Accelerator, memory: Memory) -> int:
-    """How many of it there are."""
-    return next(chip.num_pes if level.per_pe else 1 for level in chip.levels if memory in level.memories)

@@ -14,7 +14,7 @@ from reports.terminal.tables import new_table, safe_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hwmodel.chip.accelerator import Accelerator
+    from hwmodel.chip.accelerator import Accelerator, Memory
     from hwmodel.chip.sweep.designs import Designs
 
 
@@ -184,6 +184,13 @@ def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
     ]
 
 
+def placed(chip: Accelerator, memory: Memory) -> str:
+    """Where the copies of a memory stand: in every PE, along axes, or one for the array."""
+    if memory.per is not None:
+        return ", ".join(memory.per)
+    return "PE" if any(level.per_pe and memory in level.memories for level in chip.levels) else "array"
+
+
 def memory_table(chip: Accelerator, width: int) -> Table:
     """One row per memory: what it holds and what stays there, its size, its energies and its port."""
     stays = ["<Stays"] if chip.keeper is not None else []
@@ -193,7 +200,7 @@ def memory_table(chip: Accelerator, width: int) -> Table:
             size = "unbounded" if memory.size_bits is None else units.data_size(memory.size_bits)
             port = memory.read_bits_per_cycle
             table.add_row(
-                safe_text(memory.name), "PE" if level.per_pe else "array", " ".join(memory.holds),
+                safe_text(memory.name), safe_text(placed(chip, memory)), " ".join(memory.holds),
                 *([" ".join(memory.resident)] if stays else []), size,
                 f"{memory.read_pj_per_bit:.3g} pJ/bit", f"{memory.write_pj_per_bit:.3g} pJ/bit",
                 units.MISSING if port is None else f"{port:g} bit/cycle", "yes" if memory.double_buffered else "no",

@@ -96,7 +96,8 @@ def test_numbers_are_read_back_as_answered(clock: str, buffer: str, dram: str, n
     )  # fmt: skip
     assert again.clock_hz == pytest.approx(answers.clock_hz, rel=1e-14)
     assert (again.buffer_bits, again.node_nm) == (int(buffer[:-2]) * 8, nm)
-    assert "--macs" not in next(line for line in shown.stdout.splitlines() if "taken:" in line)
+    cycle_s = 1e-3 / int(clock.removesuffix(" kHz"))
+    assert again.dram_bits_per_s * cycle_s == pytest.approx(int(dram.removesuffix(" bit/cycle")), rel=1e-12)
 
 
 @pytest.mark.parametrize(
