@@ -111,8 +111,8 @@ def _outrun(chip: Accelerator) -> Iterator[str]:
                 verbs = ("gives", "ask") if read else ("takes", "send")
                 told = " and ".join(f"{words[x]:,} words of {x}" for x in loads)
                 yield (
-                    f"{memory.name} {verbs[0]} {port * copies:.4g} bit a cycle, and {chip.num_pes:,} busy PEs {verbs[1]} "
-                    f"{need * rate:.4g} at least ({told}), which no PE keeps: the array waits."
+                    f"{memory.name} {verbs[0]} {port * copies:.4g} bit a cycle, and {chip.num_pes:,} busy PEs "
+                    f"{verbs[1]} {need * rate:.4g} at least ({told}), which no PE keeps: the array waits."
                 )
 
 
