@@ -259,6 +259,19 @@ class TileSpace:
             )  # fmt: skip
         return energy[None]
 
+    def _converters(self, holds: Ints) -> Floats:
+        """What converters add to the energies of a bit of I that enters the array and of O that leaves it [pJ].
+
+        (1, 3, 3, 3), at the level that the array takes I from and gives O to.
+        """
+        more, widths = np.zeros((1, 3, 3, 3)), self.task.widths
+        dac_pj, adc_pj = self.task.accelerator.precision.converter_pj(widths.w, widths.i)
+        stored = (widths.i, self.task.stay.i_bits or widths.i)
+        for operand, kind, word_pj in ((1, 0, dac_pj), (2, 1, adc_pj)):
+            slot = 1 if holds[1, operand] else 2
+            more[0, slot, operand, kind] = word_pj / (stored[slot - 1] if operand == 1 else widths.acc)
+        return more
+
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:
         """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
@@ -277,7 +290,7 @@ class TileSpace:
             holds=holds,
             widths=self.widths,
             stored=self.stored,
-            cost=np.concatenate((self.energy, time.cost)),
+            cost=np.concatenate((self.energy + self._converters(holds), time.cost)),
             kind=time.kind,
             edges=time.edges,
             memory=self.memory,

@@ -46,7 +46,7 @@ class Priced:
     """One layer under one mapping.
 
     Attributes:
-        energy_pj: keyed (memory or "mac", operand or "") [pJ].
+        energy_pj: keyed (memory, "mac", "dac" or "adc", operand or "") [pJ].
         traffic: keyed (memory, operand).
         compute_cycles: of the array alone.
         processing_cycles: with stalls, first fill and last drain.
@@ -150,6 +150,7 @@ class _MappedTask:
         time = Timeline(self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute)
         work = self.layer.macs * skipped_fraction(self.task)
         cycles = time.processing + math.ceil(time.exclusive)
+        energy.update(self.converters())
         if self.accelerator.clock_pj:
             energy["clock", ""] = time.processing * self.accelerator.clock_pj
         return Priced(
@@ -193,6 +194,17 @@ class _MappedTask:
         return Traffic(
             reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy, final_bits=final
         )
+
+    def converters(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Energy of the converters at the edges of an array with analog sums [pJ]: of I in, of O out."""
+        if self.accelerator.precision.analog is None:
+            return
+        dac_pj, adc_pj = self.accelerator.precision.converter_pj(self.widths.w, self.widths.i)
+        index = self.mapping.holders("I")[0]
+        memory = next(m for n, m, operand in self.kept() if (n, operand) == (index, "I"))
+        yield ("dac", "I"), self.traffic[memory.name, "I"].reads_bits / self.word_bits(index, "I") * dac_pj
+        sums = self.count(self.mapping.holders("O")[0], "O")
+        yield ("adc", "O"), float(sums.updates * sums.instances) * adc_pj
 
     def word_bits(self, index: int, operand: Operand) -> int:
         """Width of W or I at a level [bit]; I may lie wider in its home than the layer reads it."""

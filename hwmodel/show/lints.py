@@ -32,7 +32,7 @@ def chip_lints(chip: Accelerator) -> tuple[str, ...]:
     """
     if chip.kind != "spatial":
         return ()
-    parts = (_idle_axes, _narrow_sums, _starved, _outrun, _small_memories, _one_word, _needless)
+    parts = (_idle_axes, _narrow_sums, _clipped, _starved, _outrun, _small_memories, _one_word, _needless)
     return tuple(text for part in parts for text in part(chip))
 
 
@@ -57,6 +57,20 @@ def _narrow_sums(chip: Accelerator) -> Iterator[str]:
         yield (
             f"an accumulator of {own.acc_bits} bit holds {fits:,} products of {own.w_bits} x {own.i_bits} bit "
             f"whatever they are, and a 3x3 filter over 64 channels sums {USUAL_REDUCTION}: {need} bit hold any sum."
+        )
+
+
+def _clipped(chip: Accelerator) -> Iterator[str]:
+    """ADCs too narrow for the analog sums of all rows."""
+    own = chip.precision.analog
+    if own is None:
+        return
+    rows = math.prod(axis.size for axis in chip.axes if axis.weight_cells is None)
+    need = own.lossless_bits(rows)
+    if own.adc_bits < need:
+        yield (
+            f"sums of {rows:,} products of {own.cell_bits} x {own.dac_bits} bit take {need} bit, and the ADCs have "
+            f"{own.adc_bits}: what they round or clip is in no accuracy that is measured here."
         )
 
 
