@@ -26,6 +26,11 @@ LPF_LIMIT = 6
 #: `bandwidth_min` of the SRAM's ports in its `tpu_like` [bit]: no access moves less.
 LEAST_ACCESS_BITS = 64
 CHIP = "tpu_like"
+#: Peers that were not run, and why.
+NOT_RUN = {
+    "accelforge 1.0.467": "does not install on Python 3.11: its hwcomponents ask for 3.12",
+    "timeloop": "comes as source code, not as a package",
+}
 #: Width of all operands [bit].
 BITS = 8
 
@@ -72,7 +77,7 @@ def run(python: str, layers: Sequence[Layer] = LAYERS) -> Row:
     """
     theirs = ask(python, layers)
     rows = [beside(layer, item) for layer, item in zip(layers, theirs["rows"], strict=True)]
-    return {"zigzag": theirs["version"], "lpf_limit": LPF_LIMIT, "layers": rows}
+    return {"zigzag": theirs["version"], "lpf_limit": LPF_LIMIT, "not_run": NOT_RUN, "layers": rows}
 
 
 def ask(python: str, layers: Sequence[Layer]) -> Row:
@@ -120,7 +125,7 @@ def ours_seconds(layer: Layer, repeats: int = 3) -> float:
 def whole_accesses(layer: Layer, mapping: Mapping, ours: LayerCost) -> float:
     """Our mapping by ZigZag's rule that every access of SRAM and DRAM moves a multiple of 64 bits [pJ].
 
-    In the SRAM that is what the array takes of I, and gives of O, in a cycle; in the DRAM the tiles of W of all PEs.
+    In the SRAM that is what the array takes of I, and gives of O, in a cycle; in DRAM the tiles of W of all PEs.
     In a depthwise layer, which has neither K nor C to unroll, it is a word, a word, and the 9 of a filter.
     """
     memories = load_accelerator(CHIP).memories()
