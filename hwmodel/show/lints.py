@@ -84,8 +84,9 @@ def _starved(chip: Accelerator) -> Iterator[str]:
     if not inside or any(memory.size_bits is None for memory in inside):
         return
     w, i = chip.native_bits.w, chip.native_bits.i
-    macs = chip.num_pes * chip.precision.macs_per_cycle(w, i)
-    words = sum((memory.size_bits or 0) * chip.num_copies(memory) for memory in inside) / min(w, i)
+    array = fit_axes(chip, chip.resolve_bits(None, USUAL_REDUCTION))
+    macs = array.num_pes * array.precision.macs_per_cycle(w, i)
+    words = sum(_held_bits(chip, memory) for memory in inside) / min(w, i)
     need = 2 * macs * min(w, i) / math.sqrt(words)
     for memory in chip.levels[-1].memories:
         rate = memory.read_bits_per_cycle
@@ -190,12 +191,20 @@ def _small_memories(chip: Accelerator) -> Iterator[str]:
         if memory.size_bits is None:
             continue
         below = [m for level in chip.levels[:index] for m in level.memories if set(m.holds) <= set(memory.holds)]
-        held = sum((m.size_bits or 0) * chip.num_copies(m) for m in below)
+        held = sum(_held_bits(chip, m) for m in below)
         if held > memory.size_bits:
             yield (
                 f"{memory.name} holds {memory.size_bits / 8192:.3g} KiB, and what lies below it "
                 f"{held / 8192:.3g} KiB of the same operands: unless PEs hold the same words, those are never full."
             )
+
+
+def _held_bits(chip: Accelerator, memory: Memory) -> float:
+    """What all copies of a memory hold [bit]; cells of a compute-in-memory array are as many as its places."""
+    if any(axis.weight_cells is not None for axis in chip.axes) and memory in chip.levels[0].memories:
+        cell = 1 if chip.precision.analog is None else chip.precision.analog.cell_bits
+        return float(cell * chip.num_pes)
+    return (memory.size_bits or 0) * chip.num_copies(memory)
 
 
 def _one_word(chip: Accelerator) -> Iterator[str]:
