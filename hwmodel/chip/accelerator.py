@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from hwmodel.chip.components.arithmetic import Arithmetic
+from hwmodel.chip.components.parts import Part
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
@@ -81,6 +83,7 @@ class Memory:
         area_mm2_per_bit: [mm^2/bit], None when unknown.
         leakage_w: power that it draws whatever it does [W]; 0 where the file states none.
         per: axes of the array along which each place has its own copy; None: as `per_pe` of its level says.
+        component: what it is, where its file says so; its numbers stand in the other fields.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Memory:
     area_mm2_per_bit: float | None = None
     leakage_w: float = 0.0
     per: tuple[str, ...] | None = None
+    component: Part | None = None
 
     @property
     def copies(self) -> int:
@@ -182,13 +186,15 @@ class Vector:
 
 
 #: What an accelerator says about itself, which enters no cost.
-_SAID = ("description", "source", "notes", "mac_source", "vector_source")
+_SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_component")
 #: Fields that came later enter a fingerprint where a chip uses them, so that those of older runs are still known.
 _LATER: dict[str, object] = {"per": None, "multicast": True, "table_rates": (), "analog": None}
 
 
 def _used(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    return {key: value for key, value in pairs if key not in _LATER or value != _LATER[key]}
+    """Without what a memory is, which enters no cost: its numbers do."""
+    said = {key: value for key, value in pairs if key != "component"}
+    return {key: value for key, value in said.items() if key not in _LATER or value != _LATER[key]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +224,7 @@ class Accelerator(Shown):
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
         array_leakage_w: power that the arithmetic of the whole array draws whatever it does [W].
         mac_source, vector_source: where the numbers of the MAC and of the vector unit come from.
+        mac_component: what the arithmetic is, where its file says so.
     """
 
     name: str
@@ -246,6 +253,7 @@ class Accelerator(Shown):
     array_leakage_w: float = 0.0
     mac_source: str = ""
     vector_source: str = ""
+    mac_component: Arithmetic | None = None
 
     @cached_property
     def num_pes(self) -> int:

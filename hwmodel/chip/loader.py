@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
 from hwmodel.chip.chipfile import EVERY_PE, WHOLE_ARRAY, ChipFile, MemorySection
+from hwmodel.chip.components.arithmetic import Arithmetic
+from hwmodel.chip.components.filling import filled, mac_numbers, network_pj_per_bit
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
 from hwmodel.chip.streamed import Streamed
@@ -107,12 +110,13 @@ class _Builder:
     def build(self) -> Accelerator:
         chip = self.chip
         mac = chip.unit
-        precision = Precision(
-            mode=mac.precision, w_bits=mac.w, i_bits=mac.i, acc_bits=mac.accumulator, mac_pj=mac.energy,
+        stated = Precision(
+            mode=mac.precision, w_bits=mac.w, i_bits=mac.i, acc_bits=mac.accumulator, mac_pj=mac.energy or 0.0,
             brick_bits=mac.brick, serial=mac.serial, table_pj=tuple((r.w, r.i, r.energy) for r in mac.energies),
             table_rates=tuple((r.w, r.i, r.rate) for r in mac.rates),
             analog=None if mac.analog is None else mac.analog.value,
         )  # fmt: skip
+        arithmetic, precision, area, leakage = self.arithmetic(stated)
         nest = chip.loop_nest
         return Accelerator(
             name=chip.name,
@@ -143,11 +147,30 @@ class _Builder:
             timing=self.timing(),
             roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
             notes=chip.notes,
-            mac_area_mm2=mac.area,
-            array_leakage_w=mac.leakage,
+            mac_area_mm2=area,
+            array_leakage_w=leakage,
             mac_source=self.mac_source(),
             vector_source=chip.vector.source,
+            mac_component=arithmetic,
         )  # fmt: skip
+
+    def arithmetic(self, stated: Precision) -> tuple[Arithmetic | None, Precision, float | None, float]:
+        """What the MACs are, their precision, area [mm^2] and leakage of all of them [W]; what is stated wins."""
+        mac = self.chip.unit
+        try:
+            arithmetic = mac.arithmetic(self.chip.technology)
+            if arithmetic is None:
+                return None, stated, mac.area, mac.leakage or 0.0
+            derived = mac_numbers(arithmetic, stated)
+        except ValueError as error:
+            raise self.fail("mac:", f"mac: {error}") from None
+        pes = math.prod(axis.size for axis in self.chip.array)
+        return (
+            arithmetic,
+            replace(stated, mac_pj=derived.energy_pj if mac.energy is None else mac.energy),
+            derived.area_mm2 if mac.area is None else mac.area,
+            derived.leakage_w * pes if mac.leakage is None else mac.leakage,
+        )
 
     def mac_source(self) -> str:
         """Of the numbers of the arithmetic, whichever section states them."""
@@ -264,12 +287,24 @@ class _Builder:
             network = self.bandwidth(memory.network)
         except ValueError as error:
             raise self.fail(memory.name, f"memory {memory.name!r}: bandwidth: {error}") from None
+        size = None if memory.size == "unbounded" else memory.size
+        part = memory.part(self.chip.technology)
+        try:
+            numbers = filled(
+                part, size, read=memory.read_energy, write=memory.write_energy, area=memory.area,
+                leakage=memory.leakage,
+            )  # fmt: skip
+            hop = memory.network_energy
+            if hop is None and memory.network_length is not None:
+                hop = network_pj_per_bit(memory.network_length, self.chip.technology)
+        except ValueError as error:
+            raise self.fail(f"name: {memory.name}", f"memory {memory.name!r}: {error}") from None
         return Memory(
             name=memory.name,
             holds=memory.holds,
-            size_bits=None if memory.size == "unbounded" else memory.size,
-            read_pj_per_bit=memory.read_energy,
-            write_pj_per_bit=memory.read_energy if memory.write_energy is None else memory.write_energy,
+            size_bits=size,
+            read_pj_per_bit=numbers.read_pj_per_bit,
+            write_pj_per_bit=numbers.write_pj_per_bit,
             read_bits_per_cycle=read,
             write_bits_per_cycle=write,
             shared_port=memory.bandwidth is not None,
@@ -278,14 +313,15 @@ class _Builder:
             formats=memory.formats,
             bank_bits=memory.bank,
             network_bits_per_cycle=network,
-            network_pj_per_bit=memory.network_energy,
+            network_pj_per_bit=hop or 0.0,
             exclusive=memory.exclusive,
             bypass=memory.bypass,
             resident=tuple(operand for operand in OPERANDS if operand in memory.resident),
             source=memory.source,
-            area_mm2_per_bit=memory.area,
-            leakage_w=memory.leakage,
+            area_mm2_per_bit=numbers.area_mm2_per_bit,
+            leakage_w=numbers.leakage_w,
             per=self.per(memory),
+            component=part,
         )
 
     def per(self, memory: MemorySection) -> tuple[str, ...] | None:

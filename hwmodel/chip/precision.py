@@ -70,6 +70,11 @@ class Precision:
     table_rates: tuple[tuple[int, int, float], ...] = ()
     analog: Analog | None = None
 
+    @property
+    def halvings(self) -> float:
+        """Halvings from the widest operand to a brick; 0 where nothing fuses."""
+        return math.log2(max(self.w_bits, self.i_bits) / self.brick_bits) if self.mode == "fusion" else 0.0
+
     def priced_bits(self, b_w: int, b_i: int) -> tuple[int, int]:
         """The widths that the multiplier really runs at, within one pass [bit]."""
         if self.mode == "fusion":

@@ -58,6 +58,21 @@ def _check_order(chip: Accelerator, fail: Fail) -> None:
                 f"{chip.levels[index - 1].name!r}, which lies inside of it, has not: name the inner level's axes "
                 "in its `per`, too, or exchange the two",
             )
+    _check_shared(chip, fail)
+
+
+def _check_shared(chip: Accelerator, fail: Fail) -> None:
+    """What places along an axis share is served by a level that they share, too."""
+    for index, level in enumerate(chip.levels[:-1]):
+        for memory in level.memories:
+            both = sorted((chip.places(index) - set(chip.own_axes(memory))) & chip.places(index + 1))
+            if both:
+                raise fail(
+                    memory.name,
+                    f"memory {memory.name!r} is shared along {', '.join(both)}, but the level outside of it, "
+                    f"{chip.levels[index + 1].name!r}, has a copy for each place there: name the axis in `per` of "
+                    "both, or of neither",
+                )
 
 
 def _check_room(chip: Accelerator, memory: Memory, fail: Fail, *, outermost: bool) -> None:
@@ -130,6 +145,10 @@ def _check_analog(chip: Accelerator, fail: Fail) -> None:
     inside = sorted({operand for level in chip.levels if level.per_pe for operand in level.holds} - {"W"})
     if inside:
         raise fail("memories", f"analog: the PEs are cells and hold W alone, but got {inside}")
+    if len(chip.levels) > 3:
+        raise fail(
+            "memories", f"analog: at most 3 levels (cells, a shared one, the outermost), but got {len(chip.levels)}"
+        )
     if chip.dataflow != "free" or chip.timing is not None or chip.gating or chip.skipping or chip.nm:
         raise fail("mac", "analog knows no `timing`, `gating`, `skipping`, `nm` and no other dataflow than free")
 

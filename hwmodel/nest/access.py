@@ -156,9 +156,16 @@ def _count_output(
         reads=updates - distinct,
         fills=fills,
         updates=updates,
-        final_updates=0 if inner < 0 else distinct,
+        final_updates=0 if inner < 0 or _sums_meet_outside(mapping, level) else distinct,
         tile=footprint(layer, operand, mapping.bounds(level)),
         instances=_instances(mapping, level),
+    )
+
+
+def _sums_meet_outside(mapping: Mapping, level: int) -> bool:
+    """Several instances of a level work on the same outputs, so that none of them holds a finished one."""
+    return any(
+        loop.bound > 1 and loop.dim in REDUCTION for outer in mapping.levels[level + 1 :] for loop in outer.spatial
     )
 
 

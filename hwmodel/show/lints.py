@@ -32,7 +32,17 @@ def chip_lints(chip: Accelerator) -> tuple[str, ...]:
     """
     if chip.kind != "spatial":
         return ()
-    parts = (_idle_axes, _narrow_sums, _clipped, _starved, _outrun, _small_memories, _one_word, _needless)
+    parts = (
+        _idle_axes,
+        _narrow_sums,
+        _clipped,
+        _starved,
+        _outrun,
+        _small_memories,
+        _narrow_arrays,
+        _one_word,
+        _needless,
+    )
     return tuple(text for part in parts for text in part(chip))
 
 
@@ -72,6 +82,21 @@ def _clipped(chip: Accelerator) -> Iterator[str]:
             f"sums of {rows:,} products of {own.cell_bits} x {own.dac_bits} bit take {need} bit, and the ADCs have "
             f"{own.adc_bits}: what they round or clip is in no accuracy that is measured here."
         )
+
+
+def _narrow_arrays(chip: Accelerator) -> Iterator[str]:
+    """SRAMs whose banks, with one access per port and cycle, are narrower than the stated bandwidth."""
+    for memory in chip.memories().values():
+        part, read, write = memory.component, memory.read_bits_per_cycle or 0, memory.write_bits_per_cycle or 0
+        if part is None or part.kind != "sram" or part.width_bits is None:
+            continue
+        wanted, given = read if memory.shared_port else read + write, part.width_bits * part.banks * part.ports
+        if wanted > given:
+            yield (
+                f"{memory.name}: its arrays move {given:g} bit a cycle (width {part.width_bits} bit x {part.banks} "
+                f"banks x {part.ports} ports), and its bandwidths are {wanted:g} bit a cycle: more banks, or less "
+                "bandwidth."
+            )
 
 
 def _starved(chip: Accelerator) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.chip.area import chip_area
 from hwmodel.network.names import WARNING
+from hwmodel.show.origins import Origin, origins
 from reports import units
 from reports.terminal.tables import new_table, safe_text
 
@@ -113,6 +114,32 @@ def leakage_lines(chip: Accelerator) -> list[tuple[str, str]]:
 
 def _pj(value: float) -> str:
     return f"{value:.4g} pJ"
+
+
+#: Number of an `Origin` -> its unit, and how many of the base unit are one.
+_SHOWN = {
+    "energy": ("pJ", 1.0), "read_energy": ("pJ/bit", 1.0), "write_energy": ("pJ/bit", 1.0), "area": ("mm²", 1.0),
+    "leakage": ("uW", 1e-6),
+}  # fmt: skip
+
+
+def origin_lines(chip: Accelerator) -> list[tuple[str, str]]:
+    """The numbers that follow from components, part by part: value, model, node, and what was scaled from where."""
+    return [("", _origin_line(origin)) for origin in origins(chip)]
+
+
+def _origin_line(origin: Origin) -> str:
+    numbers = (
+        f"{name.replace('_', ' ')} {value / _SHOWN[name][1]:.3g} {_SHOWN[name][0]}"
+        for name, value in origin.derived.items()
+    )
+    stated = f"; stated: {', '.join(origin.stated)}" if origin.stated else ""
+    return f"{origin.place}: {', '.join(numbers) or 'nothing'} from its component: {origin.said}{stated}"
+
+
+def origin_data(chip: Accelerator) -> list[dict[str, Any]]:
+    """The same as JSON."""
+    return [asdict(origin) for origin in origins(chip)]
 
 
 def memory_data(chip: Accelerator) -> list[dict[str, Any]]:

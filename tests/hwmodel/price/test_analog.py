@@ -137,6 +137,11 @@ def test_files_are_written_and_read_back(tmp_path: Path) -> None:
         (", weight_cells: 0", "", "analog needs one axis with `weight_cells`, that of the columns"),
         ("holds: [W]", "holds: [W, O]", "analog: the PEs are cells and hold W alone, but got"),
         ("vector:", "gating: [I]\nvector:", "analog knows no `timing`, `gating`"),
+        (
+            "  - name: dram",
+            "  - {name: l2, holds: [W, I, O], size: 1 KiB, read_energy: 1 pJ/bit, source: test}\n  - name: dram",
+            "analog: at most 3 levels",
+        ),
         ("precision: analog, ", "", "precision analog has a section `analog`, the others none, but got fixed"),
         ("size: 8, dims: [K]", "size: 3, dims: [K]", "`size >= 4` must hold"),
         ("cell: 2 bit", "cell: 0 bit", "cell"),
