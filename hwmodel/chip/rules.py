@@ -145,10 +145,6 @@ def _check_analog(chip: Accelerator, fail: Fail) -> None:
     inside = sorted({operand for level in chip.levels if level.per_pe for operand in level.holds} - {"W"})
     if inside:
         raise fail("memories", f"analog: the PEs are cells and hold W alone, but got {inside}")
-    if len(chip.levels) > 3:
-        raise fail(
-            "memories", f"analog: at most 3 levels (cells, a shared one, the outermost), but got {len(chip.levels)}"
-        )
     if chip.dataflow != "free" or chip.timing is not None or chip.gating or chip.skipping or chip.nm:
         raise fail("mac", "analog knows no `timing`, `gating`, `skipping`, `nm` and no other dataflow than free")
 

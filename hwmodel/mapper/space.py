@@ -22,7 +22,7 @@ from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
 from hwmodel.network.padding import Rows
 from hwmodel.price.sparsity import Skips
-from hwmodel.price.spatial import mac_energy, moved_fraction, register_fraction
+from hwmodel.price.spatial import converter_pj_per_bit, mac_energy, moved_fraction, register_fraction
 
 Kept = tuple[frozenset[Operand], frozenset[Operand]]
 
@@ -264,12 +264,10 @@ class TileSpace:
 
         (1, 3, 3, 3), at the level that the array takes I from and gives O to.
         """
-        more, widths = np.zeros((1, 3, 3, 3)), self.task.widths
-        dac_pj, adc_pj = self.task.accelerator.precision.converter_pj(widths.w, widths.i)
-        stored = (widths.i, self.task.stay.i_bits or widths.i)
-        for operand, kind, word_pj in ((1, 0, dac_pj), (2, 1, adc_pj)):
-            slot = 1 if holds[1, operand] else 2
-            more[0, slot, operand, kind] = word_pj / (stored[slot - 1] if operand == 1 else widths.acc)
+        more = np.zeros((1, 3, 3, 3))
+        for x, operand in enumerate(OPERANDS):
+            slot = 1 if holds[1, x] else 2
+            more[0, slot, x, :2] = converter_pj_per_bit(self.task, operand, at_home=slot == 2)
         return more
 
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:

@@ -86,6 +86,19 @@ def mac_energy(task: Task) -> float:
     return task.layer.macs * active_fraction(task) * mac_pj
 
 
+def converter_pj_per_bit(task: Task, operand: Operand, *, at_home: bool) -> tuple[float, float]:
+    """What converters add to a bit read and updated in the memory beside an array with analog sums [pJ].
+
+    Args:
+        operand: W passes none.
+        at_home: that memory is the operand's home, where I may lie wider than the layer reads it.
+    """
+    dac_pj, adc_pj = task.accelerator.precision.converter_pj(task.widths.w, task.widths.i)
+    if operand == "I":
+        return (dac_pj / ((at_home and task.stay.i_bits) or task.widths.i), 0.0)
+    return (0.0, adc_pj / task.widths.acc if operand == "O" else 0.0)
+
+
 def stored_fraction(task: Task, memory: Memory, operand: Operand) -> float:
     """Compressed over dense size of an operand in a memory; 1 where it is stored dense.
 
