@@ -12,10 +12,10 @@ from collections.abc import Callable
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
-from hwmodel.mapper.deep.find import deep_mapping, is_deep
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.row_stationary import row_stationary
-from hwmodel.mapper.space import padded_variants
+from hwmodel.mapper.space import is_deep, padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view

@@ -27,6 +27,13 @@ from hwmodel.price.spatial import converter_pj_per_bit, mac_energy, moved_fracti
 Kept = tuple[frozenset[Operand], frozenset[Operand]]
 
 
+def is_deep(accelerator: Accelerator) -> bool:
+    """A chip for `hwmodel.mapper.deep`: more levels than three slots, memories or places along axes alone."""
+    inner = sum(level.per_pe for level in accelerator.levels)
+    alone = any(not axis.multicast for axis in accelerator.axes)
+    return alone or accelerator.has_clusters or inner > 1 or len(accelerator.levels) - inner > 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hierarchy:
     """An accelerator's levels in the three slots of the kernel; None where it has none."""

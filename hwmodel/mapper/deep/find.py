@@ -33,16 +33,9 @@ from hwmodel.price.timeline import whole
 #: Labels that there is room for at first, and at most (of energy alone; lines take more room each).
 ROOM, MOST_ROOM = 1 << 16, 1 << 23
 #: Limits over the lowest bound, tried one after the other: what is found first is close to the best.
-BUDGETS = (1.03, 1.1, 1.25, 1.6, 3.0, math.inf)
+BUDGETS = (1.03, 1.08, 1.16, 1.3, 1.7, 3.0, math.inf)
 #: Places along each axis, per level.
 Places = tuple[tuple[int, ...], ...]
-
-
-def is_deep(accelerator: Accelerator) -> bool:
-    """A chip for this mapper: more than a level in a PE or two shared ones, memories or places along axes alone."""
-    inner = sum(level.per_pe for level in accelerator.levels)
-    alone = any(not axis.multicast for axis in accelerator.axes)
-    return alone or accelerator.has_clusters or inner > 1 or len(accelerator.levels) - inner > 2
 
 
 @dataclass(frozen=True)
@@ -135,6 +128,8 @@ class Branch:
         bounds = Bounds(*(np.empty((metrics, len(own.keep), len(self.tiles.vectors))) for _ in range(2)))
         hopes.hopes(ladder, *bounds)
         root = self.root(ladder, bounds.begun, aim.objective)
+        if root > aim.limit:
+            return None
         for growth in BUDGETS:
             limit = min(root * growth, aim.limit) if root > 0 else aim.limit
             if found := self._walk(ladder, aim._replace(limit=float(limit)), bounds):

@@ -114,15 +114,17 @@ def hop_out(ladder: Ladder, level: int, v: int, reached: Floats) -> None:
 
 @internal
 def priced(ladder: Ladder, r: int, level: int, x: int, words: float) -> float:
-    """The least cost of the words of a hop out of a level; first visits of outputs are free."""
+    """The least cost of the words of a hop out of a level, at its parent of every different word once.
+
+    First visits of outputs are free.
+    """
     costs, share = ladder.costs, ladder.shape.shares[level, x]
-    near, far = costs.near[r, level, x], costs.far[r, level, x] * share
+    near, far = costs.near[r, level, x], costs.far[r, level, x] * max(words * share, ladder.distinct[x])
     near += costs.waits[r, level, x] * max(costs.fill_near[level, x], costs.fill_far[level, x] * share)
     if x != OUTPUT:
-        return (near + far) * words
-    return max(near * (words - ladder.outputs * ladder.shape.later[level]), 0.0) + max(
-        far * words - credit(ladder, r, level + 1), 0.0
-    )
+        return near * words + far
+    least = max(near * (words - ladder.outputs * ladder.shape.later[level]), 0.0)
+    return least + max(far - credit(ladder, r, level + 1), 0.0)
 
 
 @internal

@@ -84,6 +84,7 @@ class Ladder(NamedTuple):
         pace: (4) stride y, x and dilation y, x.
         widths: (4) of w, i, o, acc [bit].
         outputs: words of O.
+        distinct: (3) words of W, I and O that every mapping moves: of I none that a stride skips, nor zeros around.
         held: (V, 5) or (1, 5) as `TileSpace.held`.
         tie: energy taken off per doubling of the places of a split.
         tiles, splits, shape, costs: tiles, what the axes unroll, who keeps what, and what a word costs.
@@ -94,6 +95,7 @@ class Ladder(NamedTuple):
     pace: Ints
     widths: Floats
     outputs: float
+    distinct: Floats
     held: Floats
     tie: float
     tiles: Lattice
@@ -164,11 +166,21 @@ def build(
         pace=np.array((*task.layer.stride, *task.layer.dilation), dtype=np.int64),
         widths=np.array(task.widths, dtype=np.float64),
         outputs=float(dims.B * dims.G * dims.K * dims.OY * dims.OX),
+        distinct=_distinct(task, dims),
         held=held if (held != 1.0).any() else np.ones((1, 5)),
         tie=TIE * float(costs.first[0].sum()),
         tiles=tiles, splits=parted, shape=own, costs=costs,
         offsets=np.array([tiles.offset(row) for row in parted.whole], dtype=np.int64),
     )  # fmt: skip
+
+
+def _distinct(task: Task, dims: Dims) -> Floats:
+    """`Ladder.distinct`."""
+    inputs = dims.B * dims.G * dims.C
+    for axis, (out, tap) in enumerate(((dims.OY, dims.FY), (dims.OX, dims.FX))):
+        inputs *= max(max(out, tap) - sum(task.layer.padding[axis]), 0)
+    weights = dims.G * dims.K * dims.C * dims.FY * dims.FX
+    return np.array([weights, inputs, dims.B * dims.G * dims.K * dims.OY * dims.OX], dtype=np.float64)
 
 
 def holders(keep: Ints, x: int) -> list[int]:
