@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
+from hwmodel.chip.arithmetic.section import AnalogSection, RateRow, check_pairs
 from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
 from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quantity
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
@@ -63,11 +64,15 @@ class MacSection(ArithmeticKeys):
     Attributes:
         w, i: native widths of weights and inputs.
         accumulator: width of a partial sum; left out, it follows from the layer.
-        precision: few bits bring nothing (`fixed`), more products at once (`fusion`), fewer cycles (`bit_serial`).
+        precision: few bits bring nothing (`fixed`), more products at once (`fusion`), fewer cycles (`bit_serial`),
+            the rates of a table (`table`), or fewer cells and steps of a compute-in-memory macro (`analog`).
         brick: of `fusion`: the smallest multiplier.
         serial: of `bit_serial`: operands that stream bit by bit.
-        energy: of one MAC at the native widths; needed where no `component` gives it.
+        energy: of one MAC at the native widths, of `analog` that of its cells alone; needed where no `component`
+            gives it.
         energies: measured ones at other widths.
+        rates: of `table`: MACs per cycle by widths, those at the native widths among them.
+        analog: of that precision: cells and converters.
         area: of one PE's arithmetic.
         leakage: power of the arithmetic of the whole array, whatever it does.
         source: where the numbers come from.
@@ -81,6 +86,8 @@ class MacSection(ArithmeticKeys):
     serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(distinct)] = ()
     energy: OwnEnergy = None
     energies: tuple[_EnergyRow, ...] = ()
+    rates: tuple[RateRow, ...] = ()
+    analog: AnalogSection | None = None
     area: Area | None = None
     leakage: OwnPower = None
     source: str
@@ -110,12 +117,17 @@ class MacSection(ArithmeticKeys):
                 f"`accumulator >= {max(self.w, self.i)} bit` must hold (the wider operand), but got "
                 f"{self.accumulator} bit"
             )
-        pairs = [(row.w, row.i) for row in self.energies]
-        for w, i in pairs:
-            if w > self.w or i > self.i:
-                raise ValueError(f"energies: no product is wider than {self.w} x {self.i} bit, but got {w} x {i}")
-            if pairs.count((w, i)) > 1:
-                raise ValueError(f"energies: {w} x {i} bit is described twice")
+        check_pairs("energies", self.energies, self.w, self.i)
+        check_pairs("rates", self.rates, self.w, self.i)
+        if (self.precision == "analog") != (self.analog is not None):
+            raise ValueError(f"precision analog has a section `analog`, the others none, but got {self.precision}")
+        if self.precision != "table" and self.rates:
+            raise ValueError(f"`rates` needs `precision: table`, but got {self.precision}")
+        if self.precision == "table" and (self.w, self.i) not in [(row.w, row.i) for row in self.rates]:
+            raise ValueError(
+                f"table needs `rates`, one of them at the native {self.w} x {self.i} bit. Write for example "
+                f"`- {{w: {self.w} bit, i: {self.i} bit, rate: 1}}`."
+            )
         return self
 
 

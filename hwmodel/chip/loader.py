@@ -116,6 +116,8 @@ class _Builder:
         stated = Precision(
             mode=mac.precision, w_bits=mac.w, i_bits=mac.i, acc_bits=mac.accumulator, mac_pj=mac.energy or 0.0,
             brick_bits=mac.brick, serial=mac.serial, table_pj=tuple((r.w, r.i, r.energy) for r in mac.energies),
+            table_rates=tuple((r.w, r.i, r.rate) for r in mac.rates),
+            analog=None if mac.analog is None else mac.analog.value,
         )  # fmt: skip
         arithmetic, precision, area, leakage = self.arithmetic(stated)
         nest = chip.loop_nest
@@ -231,7 +233,9 @@ class _Builder:
         if sum(axis.fused for axis in self.chip.array) > 1:
             raise self.fail("fused", "only one axis can be `fused: true`: the rate lengthens it once")
         for axis in self.chip.array:
-            need = self.chip.unit.w + (axis.weight_cells or 0)
+            unit = self.chip.unit
+            cells = unit.w if unit.analog is None else unit.analog.value.cells(unit.w)
+            need = cells + (axis.weight_cells or 0)
             if axis.weight_cells is not None and axis.size < need:
                 raise self.fail(
                     "weight_cells",

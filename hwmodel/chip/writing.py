@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
+from hwmodel.chip.arithmetic.analog import Analog
 from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import mac_numbers, memory_numbers
@@ -187,7 +188,18 @@ def _widths(chip: Accelerator) -> Data:
         precision=None if own.mode == "fixed" else own.mode,
         brick=f"{own.brick_bits} bit" if own.mode == "fusion" else None, serial=list(own.serial),
         energies=[{"w": f"{w} bit", "i": f"{i} bit", "energy": f"{pj!r} pJ"} for w, i, pj in own.table_pj],
+        rates=[{"w": f"{w} bit", "i": f"{i} bit", "rate": rate} for w, i, rate in own.table_rates],
+        analog=None if own.analog is None else _analog(own.analog),
     )  # fmt: skip
+
+
+def _analog(own: Analog) -> Data:
+    return {
+        "cell": f"{own.cell_bits} bit",
+        "dac": {"bits": f"{own.dac_bits} bit", "energy": f"{own.dac_pj!r} pJ"},
+        "adc": {"bits": f"{own.adc_bits} bit", "energy": f"{own.adc_pj!r} pJ"},
+        "cycles": own.cycles,
+    }
 
 
 def _axis(axis: Axis) -> Data:

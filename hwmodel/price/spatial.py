@@ -35,6 +35,19 @@ def price(task: Task, mapping: Mapping) -> Priced:
     return _MappedTask(array_view(task), mapping).priced()
 
 
+def converter_pj_per_bit(task: Task, operand: Operand, *, at_home: bool) -> tuple[float, float]:
+    """What converters add to a bit read and updated in the memory beside an array with analog sums [pJ].
+
+    Args:
+        operand: W passes none.
+        at_home: that memory is the operand's home, where I may lie wider than the layer reads it.
+    """
+    dac_pj, adc_pj = task.accelerator.precision.converter_pj(task.widths.w, task.widths.i)
+    if operand == "I":
+        return (dac_pj / ((at_home and task.stay.i_bits) or task.widths.i), 0.0)
+    return (0.0, adc_pj / task.widths.acc if operand == "O" else 0.0)
+
+
 def register_fraction(task: Task, operand: Operand) -> float:
     """Fraction of the stored words that a MAC takes from its registers once gating has left some out.
 
@@ -83,6 +96,7 @@ class _MappedTask:
         )
         work = self.layer.macs * skipped_fraction(self.task)
         cycles = time.processing + math.ceil(time.exclusive)
+        energy.update(self.converters())
         if self.accelerator.clock_pj:
             energy["clock", ""] = time.processing * self.accelerator.clock_pj
         return Priced(
@@ -126,6 +140,17 @@ class _MappedTask:
         return Traffic(
             reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy, final_bits=final
         )
+
+    def converters(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Energy of the converters at the edges of an array with analog sums [pJ]: of I in, of O out."""
+        if self.accelerator.precision.analog is None:
+            return
+        dac_pj, adc_pj = self.accelerator.precision.converter_pj(self.widths.w, self.widths.i)
+        index = self.mapping.holders("I")[0]
+        memory = next(m for n, m, operand in self.kept() if (n, operand) == (index, "I"))
+        yield ("dac", "I"), self.traffic[memory.name, "I"].reads_bits / self.word_bits(index, "I") * dac_pj
+        sums = self.count(self.mapping.holders("O")[0], "O")
+        yield ("adc", "O"), float(sums.updates * sums.instances) * adc_pj
 
     def word_bits(self, index: int, operand: Operand) -> int:
         """Width of W or I at a level [bit]; I may lie wider in its home than the layer reads it."""
