@@ -104,7 +104,7 @@ def fits_inside(ladder: Ladder, level: int, tile: Ints, parts: Ints) -> bool:
 @internal
 def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x: Floats) -> None:
     """From a tile to its split: hops into the level below end, and others out of it begin."""
-    below, own, costs, pace = level - 1, ladder.shape, ladder.costs, ladder.pace
+    below, own, costs = level - 1, ladder.shape, ladder.costs
     reductions, size = ladder.splits.reductions[s], len(costs.kind) * WIDTH
     sums = level > 0 and own.keep[below, OUTPUT] == 1
     for r in range(len(costs.kind)):
@@ -147,14 +147,18 @@ def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x:
         edges(ladder, level, cut, x)
     x[SETTLED] -= ladder.tie * np.log2(float(product(ladder.splits.whole[s])))
     if level and own.keep[below, INPUT]:
-        rows = float(length(ladder.tiles.vectors[v], 0, pace) + extra(ladder, s, v, 0))
-        columns = float(length(ladder.tiles.vectors[v], 1, pace) + extra(ladder, s, v, 1))
-        alike = x[size] == rows and x[size + 1] == columns
-        if kind >> INPUT & 1 and not alike:
-            rows, columns = 0.0, 0.0  # two tiles are open: their windows would slide apart
-        x[size], x[size + 1] = rows, columns
+        same = alike(ladder, v, s, x)
+        x[size], x[size + 1] = rows_of(ladder, v, s, 0), rows_of(ladder, v, s, 1)
+        if kind >> INPUT & 1 and not same:
+            x[size], x[size + 1] = 0.0, 0.0  # two tiles are open: their windows would slide apart
     elif not kind >> INPUT & 1:
         x[size], x[size + 1] = 0.0, 0.0
+
+
+@internal
+def alike(ladder: Ladder, v: int, s: int, x: Floats) -> bool:
+    """The open tile of I has the rows and columns of that of the level below."""
+    return x[-TAIL] == rows_of(ladder, v, s, 0) and x[-TAIL + 1] == rows_of(ladder, v, s, 1)
 
 
 @internal
@@ -175,12 +179,9 @@ def edges(ladder: Ladder, level: int, cut: Cut, x: Floats) -> None:
 
 
 @internal
-def extra(ladder: Ladder, s: int, v: int, axis: int) -> int:
-    """Rows (columns) of I that a memory holds more as places along an axis share it."""
-    part = ladder.splits.parts[s, INPUT]
-    if product(part) == 1:
-        return 0
-    inside = np.empty(8, np.int64)
+def rows_of(ladder: Ladder, v: int, s: int, axis: int) -> float:
+    """Rows (axis 0) or columns of I in the memory below a split, with what places that share it need."""
+    inside, part = np.empty(8, np.int64), ladder.splits.parts[s, INPUT]
     for d in range(8):
         inside[d] = ladder.tiles.vectors[v, d] * part[d]
-    return length(inside, axis, ladder.pace) - length(ladder.tiles.vectors[v], axis, ladder.pace)
+    return float(length(inside, axis, ladder.pace))

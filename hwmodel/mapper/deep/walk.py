@@ -16,8 +16,8 @@ import numpy as np
 
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import INPUT, OUTPUT, WEIGHT, Floats, Ints, irrelevant, product
-from hwmodel.mapper.deep.cuts import Cut, cut_of, move_out
-from hwmodel.mapper.deep.hopes import SETTLED, TAIL, WAITING, WIDTH, hope, wins
+from hwmodel.mapper.deep.cuts import Cut, alike, cut_of, move_out
+from hwmodel.mapper.deep.hopes import OPEN, SETTLED, TAIL, WAITING, WIDTH, hope, wins
 from hwmodel.mapper.deep.labels import FROM, HOW, NEXT, REACHED, TILE, close, insert, mark, take_over
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.deep.loops import fits, jump, loops_that_spare, other_loops, slide
@@ -101,14 +101,42 @@ def split(ladder: Ladder, level: int, aim: Aim, bounds: Bounds, states: States, 
                 node = states.tiles[kind, v]
                 while node >= 0:
                     x[:] = pool.values[node]
-                    move_out(ladder, level, kind, v, s, cut, x)
-                    count = begin(
-                        ladder, level, kind, v, s, aim, bounds, states, pool, count, best, last, node, x, y
-                    )
+                    if two_windows(ladder, level, kind, v, s, x):
+                        close_inside(ladder, x)
+                        count = cross(ladder, level, kind - (1 << INPUT), v, s, cut, aim, bounds, states, pool, count,
+                                      best, last, node, x, y)  # fmt: skip
+                        x[:] = pool.values[node]
+                    count = cross(ladder, level, kind, v, s, cut, aim, bounds, states, pool, count, best, last, node,
+                                  x, y)  # fmt: skip
                     if count > len(pool.values):
                         return count
                     node = pool.links[node, NEXT]
     return count
+
+
+@internal
+def cross(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, aim: Aim, bounds: Bounds,
+          states: States, pool: Pool, count: int, best: Floats, last: Ints, node: int, x: Floats, y: Floats) -> int:  # fmt: skip
+    """A label over a split, to the first loops of the level."""
+    move_out(ladder, level, kind, v, s, cut, x)
+    return begin(ladder, level, kind, v, s, aim, bounds, states, pool, count, best, last, node, x, y)
+
+
+@internal
+def two_windows(ladder: Ladder, level: int, kind: int, v: int, s: int, x: Floats) -> bool:
+    """An open tile of I passes a level that keeps another one: either neither slides, or the inner one is closed."""
+    if level == 0 or not kind >> INPUT & 1 or not ladder.shape.keep[level - 1, INPUT]:
+        return False
+    return x[-TAIL] > 0 and not alike(ladder, v, s, x)
+
+
+@internal
+def close_inside(ladder: Ladder, x: Floats) -> None:
+    """Nothing more is spared of the open tile of I."""
+    for r in range(len(ladder.costs.kind)):
+        x[r * WIDTH + SETTLED] += x[r * WIDTH + OPEN + INPUT]
+        x[r * WIDTH + OPEN + INPUT] = 0.0
+    x[-TAIL], x[-TAIL + 1] = 0.0, 0.0
 
 
 @internal
