@@ -7,9 +7,13 @@ is with narrower outputs (Lemma 14).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
+from hwmodel.mapper.library import Library, shares_mappings
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space import padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
@@ -21,6 +25,22 @@ from hwmodel.price.spatial import Priced, price
 #: The mapping found; None where none fits.
 _mappings: dict[tuple[Identity, str], Mapping | None] = {}
 _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
+#: What chips share while `sharing_chips` is entered.
+_library: list[Library] = []
+
+
+@contextmanager
+def sharing_chips(library: Library) -> Iterator[None]:
+    """Within it chips that differ in sizes and bandwidths alone share what is found for one of them.
+
+    Costs are the same with and without it; of mappings that are equal in what is minimised and in cycles it may take
+    another.
+    """
+    _library.append(library)
+    try:
+        yield
+    finally:
+        _library.pop()
 
 
 def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
@@ -37,7 +57,8 @@ def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     if key not in _prices:
         mapped = task.with_density(Density()) if task.accelerator.dataflow == "row_stationary" else task
         mapping = _best_mapping(mapped, optimize) or _search(mapped, optimize)  # raises again what it raised before
-        _prices[key] = (mapping, price(task, mapping))
+        priced = _library[-1].price(task, mapping) if _shares(task) else price(task, mapping)
+        _prices[key] = (mapping, priced)
     return _prices[key]
 
 
@@ -121,11 +142,23 @@ def _larger_room(task: Task) -> Task | None:
     return task.in_room(min(larger, default=None)) if task.stay.room_bits < whole else None
 
 
+def _shares(task: Task) -> bool:
+    return bool(_library) and shares_mappings(task.accelerator)
+
+
 def _found(task: Task, optimize: Objective) -> Mapping | None:
+    library = _library[-1] if _shares(task) else None
+    if library is not None:
+        is_known, known = library.find(task, optimize)
+        if is_known:
+            return known
     try:
-        return _search(task, optimize)
+        mapping = _search(task, optimize)
     except MappingError:
-        return None
+        mapping = None
+    if library is not None:
+        library.add(task, optimize, mapping)
+    return mapping
 
 
 def _search(task: Task, optimize: Objective) -> Mapping:

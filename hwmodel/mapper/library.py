@@ -1,0 +1,157 @@
+"""Mappings shared between chips that differ in sizes and bandwidths alone.
+
+Call a chip *roomier* than another if it equals it but for memories that are no smaller and ports that are no
+slower. Every mapping of a chip is one of a roomier chip, with the same accesses, so the same energy, and no more
+cycles there. So the best mapping of the roomier chip, where it fits the other one and takes as many cycles on it,
+is the best of that one too, ties by cycles included (Lemma 21 of docs/explain/mapper.md); where nothing fits the
+roomier chip, nothing fits the other one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from hwmodel.chip.accelerator import Accelerator, Level, Vector
+from hwmodel.nest.mapping import Mapping, room_needed
+from hwmodel.nest.task import Task
+from hwmodel.nest.view import array_view
+from hwmodel.price.spatial import Priced, price
+
+#: Sizes [bit] and bandwidths [bit/cycle] of a chip, the room of residents among them.
+Limits = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Kin:
+    """A chip as its mappings see it.
+
+    Attributes:
+        outline: fingerprint of all that sizes and bandwidths leave of it, and that enters energy or cycles.
+        sizes: of every memory, infinite where it has none [bit].
+        ports: read and write bandwidth of every memory, and that of its network, infinite where it has none
+            [bit/cycle].
+    """
+
+    outline: str
+    sizes: Limits
+    ports: Limits
+
+
+def shares_mappings(accelerator: Accelerator) -> bool:
+    """The mapper finds the optimum of such a chip, with the fewest cycles among equals."""
+    num_inner = sum(level.per_pe for level in accelerator.levels)
+    is_free = accelerator.kind == "spatial" and accelerator.dataflow == "free"
+    return is_free and num_inner <= 1 and len(accelerator.levels) - num_inner <= 2
+
+
+@lru_cache(maxsize=4096)
+def kin_of(accelerator: Accelerator) -> Kin:
+    """The chip as its mappings see it."""
+    memories = [memory for level in accelerator.levels for memory in level.memories]
+    plain = replace(
+        accelerator, name="", clock_hz=1.0, technology_nm=None, vector=Vector(), mac_area_mm2=None,
+        array_leakage_w=0.0, levels=tuple(_plain(level) for level in accelerator.levels),
+    )  # fmt: skip
+    ports = [
+        (memory.read_bits_per_cycle, memory.write_bits_per_cycle, memory.network_bits_per_cycle)
+        for memory in memories
+    ]
+    return Kin(
+        outline=plain.fingerprint,
+        sizes=tuple(math.inf if memory.size_bits is None else memory.size_bits for memory in memories),
+        ports=tuple(math.inf if width is None else width for found in ports for width in found),
+    )
+
+
+def _plain(level: Level) -> Level:
+    """A level without what a roomier chip may have more of, and without what no mapping sees."""
+    memories = (
+        replace(
+            memory, size_bits=None if memory.size_bits is None else 1.0, read_bits_per_cycle=None,
+            write_bits_per_cycle=None, network_bits_per_cycle=None, area_mm2_per_bit=None, leakage_w=0.0, source="",
+        )
+        for memory in level.memories
+    )  # fmt: skip
+    return replace(level, memories=tuple(memories))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The best mapping within some limits, None where nothing fits; what it takes of every memory, and its cycles."""
+
+    sizes: Limits
+    ports: Limits
+    mapping: Mapping | None = None
+    needs: Limits = ()
+    cycles: int = 0
+
+
+class Library:
+    """Best mappings of many chips, each found once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, list[_Known]] = {}
+        self._prices: dict[Any, tuple[Mapping, Priced]] = {}
+
+    def find(self, task: Task, optimize: str) -> tuple[bool, Mapping | None]:
+        """Whether the best mapping of a task is known, and which it is; None: nothing fits.
+
+        Args:
+            task: on a chip of `shares_mappings`.
+            optimize: what is minimised.
+        """
+        kin, sizes = kin_of(task.accelerator), _sizes(task)
+        for known in self._known.get(_key(task, kin, optimize), ()):
+            if not (_holds(known.sizes, sizes) and _holds(known.ports, kin.ports) and _holds(sizes, known.needs)):
+                continue
+            mapping = known.mapping
+            if mapping is None or known.ports == kin.ports or self.price(task, mapping).cycles == known.cycles:
+                return True, mapping
+        return False, None
+
+    def add(self, task: Task, optimize: str, mapping: Mapping | None) -> None:
+        """Keep what a search has found; None: that nothing fits."""
+        kin, sizes = kin_of(task.accelerator), _sizes(task)
+        known = _Known(sizes, kin.ports)
+        if mapping is not None:
+            known = replace(
+                known, mapping=mapping, needs=_needs(task, mapping), cycles=self.price(task, mapping).cycles
+            )
+        self._known.setdefault(_key(task, kin, optimize), []).append(known)
+
+    def price(self, task: Task, mapping: Mapping) -> Priced:
+        """The price of a task under a mapping that fits: sizes do not enter it."""
+        kin = kin_of(task.accelerator)
+        key = (_key(task, kin, task.layer.kind), kin.ports, id(mapping))
+        if key not in self._prices:
+            self._prices[key] = (mapping, price(task, mapping))  # the mapping is kept, so that its id stays its own
+        return self._prices[key][1]
+
+
+def _key(task: Task, kin: Kin, optimize: str) -> Any:
+    """What the best mapping depends on beside sizes and bandwidths."""
+    identity = task.identity
+    return identity._replace(accelerator=kin.outline, stay=task.stay._replace(room_bits=None)), optimize
+
+
+def _sizes(task: Task) -> Limits:
+    """Of every memory what its tiles may take [bit]."""
+    memories = (memory for level in task.accelerator.levels for memory in level.memories)
+    return tuple(float(task.room_bits(memory)) for memory in memories)
+
+
+def _needs(task: Task, mapping: Mapping) -> Limits:
+    """What the tiles of a mapping take of every memory [bit]."""
+    view = array_view(task)
+    return tuple(
+        room_needed(view, mapping, index, memory)
+        for index, level in enumerate(view.accelerator.levels)
+        for memory in level.memories
+    )
+
+
+def _holds(larger: Limits, smaller: Limits) -> bool:
+    return all(a >= b for a, b in zip(larger, smaller, strict=False))
