@@ -10,6 +10,7 @@ roomier chip, nothing fits the other one.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -95,6 +96,7 @@ class Library:
     def __init__(self) -> None:
         self._known: dict[Any, list[_Known]] = {}
         self._prices: dict[Any, tuple[Mapping, Priced]] = {}
+        self._values: dict[Any, Any] = {}
 
     def find(self, task: Task, optimize: str) -> tuple[bool, Mapping | None]:
         """Whether the best mapping of a task is known, and which it is; None: nothing fits.
@@ -121,6 +123,22 @@ class Library:
                 known, mapping=mapping, needs=_needs(task, mapping), cycles=self.price(task, mapping).cycles
             )
         self._known.setdefault(_key(task, kin, optimize), []).append(known)
+
+    def bound(self, task: Task, optimize: str, compute: Callable[[], float]) -> float:
+        """A lower bound of the score of a task, from `compute` the first time: ports do not enter that of energy."""
+        kin = kin_of(task.accelerator)
+        ports = () if optimize == "energy" else kin.ports
+        return self._once((_key(task, kin, optimize), _sizes(task), ports), compute)
+
+    def least(self, task: Task, what: Any, compute: Callable[[], Any]) -> Any:
+        """Something of a task that sizes do not enter, and what else decides about it; from `compute` the first time."""
+        kin = kin_of(task.accelerator)
+        return self._once((_key(task, kin, task.layer.kind), kin.ports, what), compute)
+
+    def _once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        if key not in self._values:
+            self._values[key] = compute()
+        return self._values[key]
 
     def price(self, task: Task, mapping: Mapping) -> Priced:
         """The price of a task under a mapping that fits: sizes do not enter it."""

@@ -7,8 +7,9 @@ is with narrower outputs (Lemma 14).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
@@ -67,7 +68,16 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
 
     The task is asked for with its zeros as `map_and_price` wants them.
     """
-    return bound_best(array_view(task), optimize) if task.accelerator.dataflow == "free" else 0.0
+    if task.accelerator.dataflow != "free":
+        return 0.0
+    if _shares(task):
+        return _library[-1].bound(task, optimize, lambda: bound_best(array_view(task), optimize))
+    return bound_best(array_view(task), optimize)
+
+
+def remembered(task: Task, what: Hashable, compute: Callable[[], Any]) -> Any:
+    """What `compute` gives of a task where no size enters it; chips that share mappings share it, too."""
+    return _library[-1].least(task, what, compute) if _shares(task) else compute()
 
 
 def forget_mappings() -> None:
@@ -86,7 +96,9 @@ def _best_mapping(task: Task, optimize: Objective) -> Mapping | None:
     """From this process, else from a larger room, from the disk, or searched for."""
     key = (task.identity, optimize)
     if key not in _mappings:
-        for easier in (_larger_room(task), _narrower_outputs(task, optimize)):
+        # what a library knows of any larger room it finds itself, without a search for each room between
+        roomier = None if _shares(task) else _larger_room(task)
+        for easier in (roomier, _narrower_outputs(task, optimize)):
             if easier is not None:
                 mapping = _best_mapping(easier, optimize)
                 if mapping is None or _fits(task, mapping):
