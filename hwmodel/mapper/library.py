@@ -128,7 +128,7 @@ class Library:
         """A lower bound of the score of a task, from `compute` the first time: ports do not enter that of energy."""
         kin = kin_of(task.accelerator)
         ports = () if optimize == "energy" else kin.ports
-        return self._once((_key(task, kin, optimize), _sizes(task), ports), compute)
+        return float(self._once((_key(task, kin, optimize), _sizes(task), ports), compute))
 
     def least(self, task: Task, what: Any, compute: Callable[[], Any]) -> Any:
         """Something of a task that sizes do not enter, and what else decides about it; from `compute` the first time."""

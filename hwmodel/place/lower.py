@@ -16,10 +16,8 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Level, Memory
 from hwmodel.mapper.free import OBJECTIVES, Objective
-from hwmodel.mapper.library import shares_mappings
 from hwmodel.mapper.shared import bound_mapping
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import Layer
 from hwmodel.network.stripes import stripes
 from hwmodel.place.placer import Placer
 from hwmodel.place.plan import Plan
@@ -111,9 +109,7 @@ def _bound(roomy: Accelerator, situation: Situation) -> Price:
     task = Task.of(situation.layer, roomy, situation.stay).without_removed_filters()
     task = task.with_density(useful_zeros(task))
     floor = least(task, situation.rows, float(situation.unwritten), [situation.stay.resident])[0]
-    parts: list[tuple[Layer, int]] = (
-        stripes(task.layer, situation.rows) if situation.rows else [(task.layer, 1)]
-    )  # fmt: skip
+    parts = stripes(task.layer, situation.rows) if situation.rows else ((task.layer, 1),)
     energy, cycles = (
         sum(count * bound_mapping(task.with_layer(layer), metric) for layer, count in parts)
         for metric in OBJECTIVES[:2]
@@ -122,5 +118,3 @@ def _bound(roomy: Accelerator, situation: Situation) -> Price:
         energy = 0.0
     return Price(max(floor[0], NEARLY * energy), max(floor[1], cycles), 0.0)
 
-
-__all__ = ["Bounds", "Least", "Widest", "shares_mappings", "widened"]
