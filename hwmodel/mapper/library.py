@@ -81,7 +81,7 @@ def _plain(level: Level) -> Level:
 
 @dataclass(frozen=True)
 class _Known:
-    """The best mapping within some limits, None where nothing fits; what it takes of every memory, and its cycles."""
+    """The best mapping within some limits, None where nothing fits; what it takes of every memory; its cycles."""
 
     sizes: Limits
     ports: Limits
@@ -125,13 +125,13 @@ class Library:
         self._known.setdefault(_key(task, kin, optimize), []).append(known)
 
     def bound(self, task: Task, optimize: str, compute: Callable[[], float]) -> float:
-        """A lower bound of the score of a task, from `compute` the first time: ports do not enter that of energy."""
+        """A lower bound of the score of a task, from `compute` at first: ports do not enter that of energy."""
         kin = kin_of(task.accelerator)
         ports = () if optimize == "energy" else kin.ports
         return float(self._once((_key(task, kin, optimize), _sizes(task), ports), compute))
 
     def least(self, task: Task, what: Any, compute: Callable[[], Any]) -> Any:
-        """Something of a task that sizes do not enter, and what else decides about it; from `compute` the first time."""
+        """Something of a task that sizes do not enter, and what else decides about it; from `compute` at first."""
         kin = kin_of(task.accelerator)
         return self._once((_key(task, kin, task.layer.kind), kin.ports, what), compute)
 

@@ -34,8 +34,8 @@ _library: list[Library] = []
 def sharing_chips(library: Library) -> Iterator[None]:
     """Within it chips that differ in sizes and bandwidths alone share what is found for one of them.
 
-    Costs are the same with and without it; of mappings that are equal in what is minimised and in cycles it may take
-    another.
+    Costs are the same with and without it; of mappings that are equal in what is minimised and in cycles it may
+    take another.
     """
     _library.append(library)
     try:

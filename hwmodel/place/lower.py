@@ -76,7 +76,7 @@ class Bounds:
         self._known: dict[tuple[str, Situation], Price] = {}
 
     def of_network(self, plan: Plan, accelerator: Accelerator) -> Least:
-        """The least that a network costs on a chip, whatever the mappings and the placement.
+        """The least that a network costs on a chip, however it is mapped and placed.
 
         Args:
             plan: of the network on chips like this one.
@@ -105,16 +105,22 @@ class Bounds:
 
 
 def _bound(roomy: Accelerator, situation: Situation) -> Price:
-    """The bound of one situation; where a pool leaves out some of the outputs the mapper's bound of energy is none."""
+    """The bound of one situation.
+
+    Of stripes the kind that there are most of has the mapper's bound, the others the one pass of their operands.
+    Where a pool leaves out some of the outputs the mapper's bound of energy is none.
+    """
     task = Task.of(situation.layer, roomy, situation.stay).without_removed_filters()
     task = task.with_density(useful_zeros(task))
-    floor = least(task, situation.rows, float(situation.unwritten), [situation.stay.resident])[0]
+    resident = [situation.stay.resident]
+    floor = least(task, situation.rows, float(situation.unwritten), resident)[0]
     parts = stripes(task.layer, situation.rows) if situation.rows else ((task.layer, 1),)
-    energy, cycles = (
-        sum(count * bound_mapping(task.with_layer(layer), metric) for layer, count in parts)
-        for metric in OBJECTIVES[:2]
-    )
+    common, count = max(parts, key=lambda part: part[1])
+    energy, cycles = (count * bound_mapping(task.with_layer(common), metric) for metric in OBJECTIVES[:2])
+    for layer, others in parts:
+        if layer is not common:
+            pj, some = least(task.with_layer(layer), 0, float(situation.unwritten), resident)[0]
+            energy, cycles = energy + others * pj, cycles + others * some
     if situation.unwritten:
         energy = 0.0
     return Price(max(floor[0], NEARLY * energy), max(floor[1], cycles), 0.0)
-

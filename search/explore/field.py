@@ -1,9 +1,9 @@
-"""All designs of an exploration as arrays: their bounds, what was ruled out by which rule, and the front so far.
+"""All designs of an exploration as arrays: their bounds, what was ruled out, and the front so far.
 
-A design is ruled out when a priced one is no worse than its lower bounds in every axis of every front, and better in
-one or preferred among equals. Of designs that are equal in all axes the one with the widest ports is preferred, then
-the first one. Lower bounds of a design that is not priced yet rise with what is:
-
+A design is ruled out when a priced one is no worse than its lower bounds in every axis of a front, and better in
+A design is ruled out when a priced one is no worse than its lower bounds in every axis of a front, and better
+in one or preferred among equals, for every front. Of designs that are equal in all axes the one with the widest
+ports is preferred, then the first one. Lower bounds of a design that is not priced yet rise with what is:
 - its own (`hwmodel.place.lower`), the area being exact;
 - the costs of a *kin*, equal but for wider ports: where mappings minimise energy it takes as much energy, and no
   more cycles; where they minimise latency, no more cycles;
@@ -52,9 +52,15 @@ class Field:
         self._kin: dict[str, list[int]] = {}
         self._like: dict[str, list[int]] = {}
         self._ranks: Rows = np.zeros(0, dtype=np.int64)
+        self._priced: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.looks)
+
+    @property
+    def num_priced(self) -> int:
+        """Designs whose costs are known, within the limits or not."""
+        return len(self._priced)
 
     def add(self, looks: Sequence[Look], leasts: Sequence[Sequence[Least]]) -> None:
         """Designs and the bounds of each; those that are no chip have none."""
@@ -64,13 +70,16 @@ class Field:
                 self._kin.setdefault(look.kin, []).append(len(self.looks))
             if look.is_monotone:
                 self._like.setdefault(look.like, []).append(len(self.looks))
-            if look.error:
-                self.errors[look.number] = look.error
+            error = look.error or self._lacks(look)
+            if error:
+                self.errors[look.number] = error
             self.looks.append(look)
         count = len(self.axes.models)
-        pairs = np.array([found or [(0.0, 0.0)] * count for found in leasts], dtype=np.float64)
+        pairs = np.array([found or [Least(0.0, 0.0)] * count for found in leasts], dtype=np.float64)
         pairs = pairs.reshape(len(looks), count, 2)
-        self.state = np.append(self.state, [NO_CHIP if look.error else OPEN for look in looks]).astype(np.int8)
+        self.state = np.append(
+            self.state, [NO_CHIP if look.number in self.errors else OPEN for look in looks]
+        ).astype(np.int8)
         self.energy = np.concatenate((self.energy, pairs[:, :, 0]))
         self.cycles = np.concatenate((self.cycles, pairs[:, :, 1]))
         self.clock = np.append(self.clock, [look.clock_hz for look in looks])
@@ -82,6 +91,13 @@ class Field:
         )
         self._ranks = np.empty(len(order), dtype=np.int64)
         self._ranks[order] = np.arange(len(order))
+
+    def _lacks(self, look: Look) -> str:
+        """What is asked of a design and not known."""
+        bounded = (limit.objective.name for limit in self.axes.limits.costs)
+        if look.area_mm2 is None and "area" in {*self.axes.names, *bounded}:
+            return f"no area is stated for {', '.join(look.unknown)}"
+        return ""
 
     # ---- values --------------------------------------------------------------------------------
 
@@ -99,7 +115,7 @@ class Field:
         return self.axes.losses(self.energy[rows], self.latency(rows), self.area[rows])
 
     def front(self, columns: Sequence[int]) -> Rows:
-        """The priced rows that no other priced one dominates, of equals the preferred one; least first axis first."""
+        """The priced rows that no other priced one dominates, of equals the preferred one; least first."""
         rows = self.rows(PRICED)
         if not len(rows):
             return rows
@@ -112,6 +128,10 @@ class Field:
         chosen = rows[kept]
         keys = (*values[kept].T[::-1],)
         return chosen[np.lexsort(keys)]
+
+    def rows_on_fronts(self) -> Rows:
+        """The rows on some front."""
+        return np.unique(np.concatenate([self.front(view.columns) for view in self.axes.views]))
 
     # ---- what is known by and by ---------------------------------------------------------------
 
@@ -131,6 +151,7 @@ class Field:
                 continue
             self.energy[row], self.cycles[row] = price.energy_pj, price.cycles
             self.state[row] = PRICED
+            self._priced.add(row)
             taken.append(row)
             self._raise_bounds(row)
         rows = np.array(taken, dtype=np.int64)
@@ -169,8 +190,8 @@ class Field:
     def promising(self) -> Rows:
         """Open rows that must be priced whatever the others cost, or are as promising: most promising first.
 
-        Of kin the one with the widest ports goes first, and alone. Of these no other open one may be better in every
-        axis, as far as bounds tell.
+        Of kin the one with the widest ports goes first, and alone. Of these no other open one may be better in
+        every axis, as far as bounds tell.
         """
         rows = self.rows(OPEN)
         heads: dict[str, int] = {}

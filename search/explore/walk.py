@@ -1,13 +1,14 @@
 """How an exploration goes: look at all designs, bound them, price the most promising ones, rule out, and so on.
 
-What is priced next follows from the prices so far alone, round by round, so the result is the same for any number of
-processes, and for a run that was killed and started again.
+What is priced next follows from the prices so far alone, round by round, so the result is the same for any number
+of processes, and for a run that was killed and started again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import ge
 
 from hwmodel.mapper.free import Objective
 from hwmodel.place.lower import Least, Widest
@@ -71,16 +72,22 @@ class Walker:
             self.progress("reading designs", done, len(numbers), 0)
         return [look for looks in found for look in looks]
 
-    def bound(self, looks: Sequence[Look], most: dict[str, Widest]) -> None:
-        """Add designs with their lower bounds; those that are alike share them."""
-        new = {look.like: look for look in looks if look.like and look.like not in self._least}
-        errands = [Errand("least", (look.number, most), look.outline) for look in new.values()]
-        kinds, done = list(new), 0
-        for index, least in self.crew.run(errands):
+    def bound(self, looks: Sequence[Look], most: Mapping[str, Widest]) -> None:
+        """Add designs with their lower bounds; those that are alike share them.
+
+        Args:
+            looks: at the designs.
+            most: that any has of every memory; a design that has more is not bounded.
+        """
+        bounded = [look for look in looks if look.like and _is_within(look.room, most)]
+        new = {look.like: look for look in bounded if look.like not in self._least}
+        errands = [Errand("least", (look.number, dict(most)), look.outline) for look in new.values()]
+        kinds = list(new)
+        for done, (index, least) in enumerate(self.crew.run(errands), start=1):
             self._least[kinds[index]] = least
-            done += 1
             self.progress("bounding designs", done, len(errands), 0)
-        self.field.add(looks, [self._least.get(look.like, ()) for look in looks])
+        numbers = {look.number for look in bounded}
+        self.field.add(looks, [self._least[look.like] if look.number in numbers else () for look in looks])
         self.field.check_limits()
 
     def price(self, numbers: Sequence[int]) -> None:
@@ -103,3 +110,7 @@ class Walker:
         left = len(self.field.rows(OPEN))
         sizes = (len(self.field.front(view.columns)) for view in self.axes.views)
         self.progress("designs", len(self.field) - left, len(self.field), max(sizes))
+
+
+def _is_within(room: Mapping[str, Widest], most: Mapping[str, Widest]) -> bool:
+    return all(name in most and all(map(ge, most[name], own)) for name, own in room.items())

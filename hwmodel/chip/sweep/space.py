@@ -77,6 +77,7 @@ class DesignSpace:
 
     Attributes:
         path: of the file.
+        ranges, place: as given.
         groups: of each range the values of its paths, which change together.
         notes: what a reader of costs must know: typed-in numbers that do not follow.
 
@@ -85,7 +86,7 @@ class DesignSpace:
     """
 
     def __init__(self, name: str | Path, ranges: Ranges | None = None, *, place: str = "set") -> None:
-        self.path = chip_path(name)
+        self.path, self.ranges, self.place = chip_path(name), ranges, place
         self.document: Document = read_document(self.path, AcceleratorError)
         self._base = {key: value for key, value in self.document.data.items() if key != SWEEP}
         self._places: dict[str, Location] = {}
