@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Shown", "calibrate", "check_chip", "compare", "cost", "diff", "diff_chips", "doctor", "explore", "export",
-    "finetune", "ladder", "list_chips", "map_layer", "pick", "report", "resume", "search", "show_chip", "studies", "trace",
+    "finetune", "ladder", "list_chips", "map_layer", "pick", "report", "resume", "search", "show_chip", "studies",
+    "trace",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(

@@ -1,9 +1,9 @@
 """All designs of an exploration as arrays: their bounds, what was ruled out, and the front so far.
 
 A design is ruled out when a priced one is no worse than its lower bounds in every axis of a front, and better in
-A design is ruled out when a priced one is no worse than its lower bounds in every axis of a front, and better
-in one or preferred among equals, for every front. Of designs that are equal in all axes the one with the widest
-ports is preferred, then the first one. Lower bounds of a design that is not priced yet rise with what is:
+one or preferred among equals, for every front. Of designs that are equal in all axes the one with the widest ports
+is preferred, then the first one. Lower bounds of a design that is not priced yet rise with what is:
+
 - its own (`hwmodel.place.lower`), the area being exact;
 - the costs of a *kin*, equal but for wider ports: where mappings minimise energy it takes as much energy, and no
   more cycles; where they minimise latency, no more cycles;
