@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from hwmodel.chip.yamlfile import parse_document
+from hwmodel.chip.sweep.designs import Designs, load_designs
 from hwmodel.errors import ConfigError
 from hwmodel.network.names import safe_name
 from reports.explore.chips import MAX_ROWS, chips_data, chips_lines, chips_sheet, chips_table
@@ -72,10 +73,11 @@ def explore(
     if (run is None) == (not models):
         raise typer.BadParameter("give either models (or an exploration file) or --run RUN", param_hint="MODEL")
     if run is not None:
-        _check_run(ranges, budget, given, shown)
+        _check_run(budget, given, shown)
         if hw is None:
             raise typer.BadParameter("is needed with --run", param_hint="--hw")
-        _explore_run(run=run, hw=hw, objectives=objectives, every=shown.every, csv=shown.csv, json=shown.json)
+        designs = load_designs(hw, [parse_set(text) for text in ranges]) if ranges else hw
+        _explore_run(run, designs, objectives=objectives, every=shown.every, csv=shown.csv, json=shown.json)
         return
     options = _options(models, hw, ranges, budget, objectives, given)
     check_input("", input)
@@ -145,11 +147,9 @@ def _values(text: str) -> Any:
     return parse_document(f"values: [{text}]", "--set", ConfigError).data["values"]
 
 
-def _check_run(
-    ranges: Sequence[str] | None, budget: Sequence[str] | None, given: Mapping[str, Any], shown: Shown
-) -> None:
+def _check_run(budget: Sequence[str] | None, given: Mapping[str, Any], shown: Shown) -> None:
     """What a finished run does not ask."""
-    typed = {"--set": ranges, "--budget": budget, "--html": shown.html, "--plot": shown.plot}
+    typed = {"--budget": budget, "--html": shown.html, "--plot": shown.plot}
     typed |= {f"--{name.replace('_', '-')}": value for name, value in given.items()}
     for name, value in typed.items():
         if value:
@@ -185,7 +185,9 @@ def _named_plot(path: Path, model: str) -> Path:
     return path.with_name(f"{path.stem}-{model.replace('/', '_')}{path.suffix}")
 
 
-def _explore_run(*, run: Path, hw: str, objectives: str | None, every: bool, csv: str | None, json: bool) -> None:
+def _explore_run(
+    run: Path, hw: str | Designs, *, objectives: str | None, every: bool, csv: str | None, json: bool
+) -> None:
     """Price a run on every design, and show the front of configurations and designs."""
     names = None if objectives is None else [name.strip() for name in objectives.split(",")]
     with _progress() as progress:

@@ -156,7 +156,7 @@ class Pricer:
             clock_hz=chip.clock_hz,
             room=room_of(chip),
             kin=_bare(chip, sizes=False).fingerprint if has_kin else "",
-            like=_bare(chip, sizes=True).fingerprint if is_mapped else "",
+            like=_bare(_rounded(chip), sizes=True).fingerprint if is_mapped else "",
             is_monotone=is_mapped and chip.keeper is None and not chip.leakage_w and not chip.clock_pj,
             outline=kin_of(chip).outline if is_mapped else chip.fingerprint,
         )
@@ -172,11 +172,10 @@ class Pricer:
             number: of a combination that is a chip.
             most: that any design of the space has of every memory.
         """
-        chip = self.space.design(number).accelerator
-        wide = widened(chip, most, sizes=False)
+        wide = widened(_rounded(self.space.design(number).accelerator), most, sizes=False)
         bounds = self._bounds.setdefault(tuple(most.items()), Bounds(partial(widened, widest=most, sizes=True)))
         with sharing_chips(self._library):
-            return tuple(bounds.of_network(plan, wide) for plan in self._plans_of(chip))
+            return tuple(bounds.of_network(plan, wide) for plan in self._plans_of(wide))
 
     def _plans_of(self, chip: Accelerator) -> tuple[Plan, ...]:
         """Plans of the networks: they see of a chip what no size changes."""
@@ -232,6 +231,21 @@ def widest(rooms: Iterable[Mapping[str, Widest]]) -> dict[str, Widest]:
         for name, own in room.items():
             found[name] = Widest(*map(max, own, found.get(name, own)))
     return found
+
+
+def _rounded(chip: Accelerator) -> Accelerator:
+    """The chip with the memory where tensors stay rounded up to 2^19, 2^21, ... bit (64 KiB, 256 KiB, ...).
+
+    Tensors that fit the smaller one fit the larger, so a bound there is one here; and more designs share it.
+    """
+
+    def rounded(memory: Memory) -> Memory:
+        if not memory.resident or not memory.size_bits:
+            return memory
+        return replace(memory, size_bits=2.0 ** (2 * math.ceil((math.log2(memory.size_bits) - 1) / 2) + 1))
+
+    levels = (replace(level, memories=tuple(map(rounded, level.memories))) for level in chip.levels)
+    return replace(chip, levels=tuple(levels))
 
 
 def _bare(chip: Accelerator, *, sizes: bool) -> Accelerator:

@@ -18,28 +18,42 @@ from hwmodel.chip.yamlfile import Field, Schema, read_yaml
 
 
 class ExploreSpec(Schema):
-    """The keys of the file; each is an option of `hwmodel explore`."""
+    """The keys of the file; each is an option of `hwmodel explore`.
 
-    models: list[str] = Field(min_length=1, description="Names, as `hwmodel cost` takes them.")
-    hw: str = Field(description="Chip file, beside this one or by the name of a preset.")
-    set: dict[str, Any] | list[dict[str, Any]] | None = Field(
-        default=None, description="Ranges, in the form of `sweep` of a chip file."
-    )
-    budget: str | list[str] | None = Field(default=None, description="As `area <= 4 mm2, latency <= 5 ms`.")
-    objectives: list[Literal["energy", "latency", "area"]] | None = Field(
-        default=None, description="Axes of the front."
-    )
-    per_model: bool = Field(default=False, description="A front for each network, not one of geometric means.")
-    optimize: Literal["energy", "latency", "edp"] = Field(default="energy", description="What mappings minimise.")
-    w_bits: int | None = Field(default=None, ge=1, le=32, description="Of the weights of every layer [bit].")
-    a_bits: int | None = Field(default=None, ge=1, le=32, description="Of the inputs of every layer [bit].")
-    density: float | None = Field(default=None, gt=0, le=1, description="Of the weights of every layer.")
-    fuse: bool = Field(default=True, description="Operations and layers may be fused.")
-    trials: int | None = Field(default=None, ge=1, description="Designs to price; left out: all.")
-    sampler: Literal["nsga2", "tpe", "random"] = Field(default="nsga2", description="Who proposes them.")
-    seed: int = Field(default=0, ge=0, description="Of all draws.")
-    out: str | None = Field(default=None, description="Folder that keeps every price.")
-    jobs: int = Field(default=1, ge=1, description="Processes.")
+    Attributes:
+        models: names, as `hwmodel cost` takes them.
+        hw: chip file, beside this one, or the name of a preset.
+        set: ranges, in the form of `sweep` of a chip file, beside those that it has.
+        budget: as `area <= 4 mm2, latency <= 5 ms`; energy and latency hold for every network.
+        objectives: axes of the front; default: energy, latency, and area where it is known.
+        per_model: a front for each network, not one of geometric means.
+        optimize: what mappings minimise.
+        w_bits, a_bits: of the weights and inputs of every layer [bit]; default: native.
+        density: of the weights of every layer.
+        fuse: operations and layers may be fused.
+        trials: designs to price, that a sampler proposes; default: all that bounds do not rule out.
+        sampler: who proposes them.
+        seed: of its draws.
+        out: folder that keeps every price, so that the same command goes on where it was ended.
+        jobs: processes.
+    """
+
+    models: list[str] = Field(min_length=1)
+    hw: str
+    set: dict[str, Any] | list[dict[str, Any]] | None = None
+    budget: str | list[str] | None = None
+    objectives: list[Literal["energy", "latency", "area"]] | None = None
+    per_model: bool = False
+    optimize: Literal["energy", "latency", "edp"] = "energy"
+    w_bits: int | None = Field(default=None, ge=1, le=32)
+    a_bits: int | None = Field(default=None, ge=1, le=32)
+    density: float | None = Field(default=None, gt=0, le=1)
+    fuse: bool = True
+    trials: int | None = Field(default=None, ge=1)
+    sampler: Literal["nsga2", "tpe", "random"] = "nsga2"
+    seed: int = Field(default=0, ge=0)
+    out: str | None = None
+    jobs: int = Field(default=1, ge=1)
 
 
 def read_explore_spec(path: str | Path) -> ExploreSpec:

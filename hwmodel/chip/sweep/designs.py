@@ -15,7 +15,7 @@ from typing import Any
 
 from hwmodel.chip.area import chip_area
 from hwmodel.chip.loader import SWEEP, chip_path
-from hwmodel.chip.sweep.space import Design, DesignSpace
+from hwmodel.chip.sweep.space import Design, DesignSpace, Ranges
 from hwmodel.chip.yamlfile import read_document
 from hwmodel.errors import AcceleratorError
 
@@ -69,18 +69,19 @@ class Designs(Sequence[Design]):
         return all(design.area_mm2 is not None for design in self.designs)
 
 
-def load_designs(name: str | Path) -> Designs:
+def load_designs(name: str | Path, ranges: Ranges | None = None) -> Designs:
     """Every design of a chip file; one without ranges is its only design.
 
     Args:
         name: as for `hwmodel.load_accelerator`.
+        ranges: beside those of the file, in the form of its `sweep`.
 
     Raises:
         AcceleratorError: as `hwmodel.load_accelerator`, for the file or a design of it; a range is none, or names
             no place of the file.
     """
     path = chip_path(name)
-    return _load(path, path.stat().st_mtime)
+    return _listed(DesignSpace(path, ranges)) if ranges else _load(path, path.stat().st_mtime)
 
 
 def has_ranges(name: str | Path) -> bool:
@@ -106,7 +107,7 @@ def _load(path: Path, _modified: float) -> Designs:
 def _listed(space: DesignSpace) -> Designs:
     """All designs of a space."""
     if space.size > MAX_DESIGNS:
-        place = f"{space.document.at((SWEEP,))} {SWEEP}"
+        place = f"{space.document.at((SWEEP,))} {SWEEP}" if space.ranges is None else space.place
         raise AcceleratorError(f"{place}: `designs <= {MAX_DESIGNS:,}` must hold, but there are {space.size:,}")
     found: list[Design] = []
     failed: list[tuple[tuple[int, ...], AcceleratorError]] = []

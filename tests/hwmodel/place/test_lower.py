@@ -54,7 +54,7 @@ def test_a_bound_is_near_where_nothing_binds() -> None:
 
 def test_widened_keeps_what_is_unbounded() -> None:
     one = load_accelerator("edge_npu")
-    most = {name: Widest(own.size * 2, own.read * 2, own.write * 2, own.network * 2) for name, own in room_of(one).items()}
+    most = {name: Widest(*(2 * value for value in own)) for name, own in room_of(one).items()}
     wide = widened(one, most, sizes=True)
     assert [m.size_bits for m in wide.memories().values()] == [64, 2 * 128 * 8192, None]
     assert wide.memories()["sram"].read_bits_per_cycle == 512

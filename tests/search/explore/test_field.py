@@ -72,7 +72,7 @@ def test_a_kin_with_wider_ports_rules_out_the_narrower_one() -> None:
     assert field.promising().tolist() == [1]  # the widest goes first, alone
     field.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
     assert field.state.tolist() == [RULED_OUT, PRICED]
-    other = Field(Axes(names=("energy", "latency", "area"), models=("a",)), "edp")  # of which no such thing is known
+    other = Field(Axes(names=("energy", "latency", "area"), models=("a",)), "edp")  # there no such thing is known
     other.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
     other.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
     assert other.promising().tolist() == [0]
