@@ -41,7 +41,7 @@ RANGES: dict[str, Any] = {
     "array.X.size": "4..40+4",
     "array.Y.size": "2..20+2",
     "memories.sram.size": [f"{size} KiB" for size in SIZES],
-    "memories.dram.bandwidth": "0.8..8+0.8 GB/s",
+    "memories.dram.bandwidth": "0.8 GB/s..8 GB/s+0.8 GB/s",
 }
 CASES = ("plain", "resident", "energies")
 

@@ -79,7 +79,7 @@ class Axes:
         """
         area = np.where(np.isnan(area_mm2), 0.0, area_mm2)[:, None]
         if len(self.views) > 1:
-            pairs = np.stack((energy_pj, latency_s), axis=2).reshape(len(area), -1)
+            pairs = np.stack((energy_pj, latency_s), axis=2).reshape(len(area), 2 * len(self.models))
             return np.concatenate((pairs, area), axis=1)
         return np.concatenate((mean(energy_pj)[:, None], mean(latency_s)[:, None], area), axis=1)
 

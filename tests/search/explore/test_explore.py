@@ -192,7 +192,7 @@ def test_sizes_with_typed_in_energies_are_said(tmp_path: Path) -> None:
 
 def test_more_designs_than_can_be_listed_need_a_number_of_trials(tmp_path: Path) -> None:
     path = chip_file(tmp_path)
-    ranges = {"array.X.size": "1..400+1", "memories.buffer.size": "1..300+1 KiB"}
+    ranges = {"array.X.size": "1..400+1", "memories.buffer.size": "1 KiB..300 KiB+1 KiB"}
     assert DesignSpace(path, ranges).size > MAX_LISTED
     with pytest.raises(ConfigError, match="but there are 120,000"):
         explore_chips(GRAPH, path, set=ranges)
