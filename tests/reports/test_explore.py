@@ -75,8 +75,8 @@ def test_the_same_as_a_file(chip: Path) -> None:
 
 
 def test_several_networks_and_what_is_typed_wrong(chip: Path, tmp_path: Path) -> None:
-    shown = run("lenet5", "mlp", "--hw", chip, "--set", "array.X.size=1,2", "--per-model")
-    assert "\nlenet5\n" in f"\n{shown}" and "\nmlp\n" in f"\n{shown}"
+    shown = run("lenet5", "resnet8", "--hw", chip, "--set", "array.X.size=1,2", "--per-model")
+    assert "\nlenet5\n" in f"\n{shown}" and "\nresnet8\n" in f"\n{shown}"
     for words, text in (
         (["lenet5"], "--hw"),
         ([], "give either models"),
