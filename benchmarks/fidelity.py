@@ -2,9 +2,9 @@
 
     python benchmarks/fidelity.py KIND [FILE] [--json]
 
-Kinds: timeloop-counts, timeloop-best, scalesim, bitfusion, eyeriss, haq, gemm, tpu. FILE is by default the one of
-that kind in `tests/reference`. The module `benchmarks/replays/KIND.py` reads the format and predicts every quantity
-in it; it knows no case by name, so any file of that format will do.
+Kinds: timeloop-counts, timeloop-best, deep, scalesim, bitfusion, eyeriss, haq, gemm, tpu. FILE is by default
+the one of that kind in `tests/reference`. The module `benchmarks/replays/KIND.py` reads the format and predicts
+every quantity in it; it knows no case by name, so any file of that format will do.
 
 error = prediction / reference - 1, signed; where the reference is 0 it is the prediction itself (0 only when
 both are 0). max, mean and median are over the absolute errors of all cases.
@@ -54,12 +54,16 @@ class Format:
 FORMATS = {
     "timeloop-counts": Format("timeloop_counts.json", True, keys=("arch_spec", "problem", "mapping", "counts")),
     "timeloop-best": Format("timeloop_mapper_best.json", False, keys=("arch_specs", "rows")),
+    "deep": Format("deep_hierarchies.json", False, keys=("architectures", "rows")),
     "scalesim": Format("scalesim_cycles.json", False, keys=("layers", "rows")),
     "bitfusion": Format("bitfusion_cycles.json", False, nested=("layers", "results")),
     "eyeriss": Format("eyeriss_alexnet_silicon.json", True, keys=("Layer", "Processing Latency (ms)")),
     "haq": Format("haq_mobilenetv2_b16_cycles.json", False, keys=("bits", "cycles")),
     "gemm": Format("a100_gemm_ms.json", False, keys=("columns", "rows")),
     "tpu": Format("tpuv1_table3.json", True, keys=("metric",)),
+    "components": Format(
+        "component_figures.json", True, keys=("name", "quantity", "component", "value", "held_out")
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from docs.generate.tables import code, section_of, summary_of, table
 from hwmodel.chip.chipfile import ChipFile
+from hwmodel.chip.components.keys import ArithmeticKeys, PartKeys
 from hwmodel.chip.formats import Format, FormatSection
 from search import SearchSpec, Space
 from search.explore.spec import ExploreSpec
@@ -20,6 +21,9 @@ from workloads.training import TrainSettings
 
 #: Keys that a run writes into its copy of the file.
 WRITTEN_BY_RUNS = frozenset({"provenance"})
+
+#: Records that others take keys from.
+KEYS = (PartKeys, ArithmeticKeys)
 
 #: The record of a number format, of which a `Format` is made.
 FORMATS: object = typing.get_args(FormatSection)[0]
@@ -87,7 +91,10 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
         said = section_of(Format, "Attributes")
         named = [field for field in dataclasses.fields(Format) if "key" in field.metadata]
         return {field.metadata["key"]: said[field.name] for field in named}
-    return section_of(model, "Attributes") or section_of(Space.from_graph, "Args")
+    own = section_of(model, "Attributes")
+    if not own:
+        return section_of(Space.from_graph, "Args")
+    return {**(_meanings(model.__base__) if model.__base__ in KEYS else {}), **own}
 
 
 def _default(field: FieldInfo) -> str:

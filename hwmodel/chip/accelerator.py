@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from hwmodel.chip.components.arithmetic import Arithmetic
+from hwmodel.chip.components.parts import Part
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
@@ -42,6 +44,8 @@ class Axis:
         fused: narrow widths lengthen it by the rate of the fusion units (see `hwmodel.nest.view`).
         weight_cells: a weight takes its bits and so many more places of `size`; None: it takes one.
         full: those of them that must be unrolled along it entirely.
+        multicast: what lies along it gets equal words with one read, and adds its sums up on the way out; else
+            each place is served by itself.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Axis:
     fused: bool = False
     weight_cells: int | None = None
     full: tuple[DimName, ...] = ()
+    multicast: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,8 @@ class Memory:
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
         leakage_w: power that it draws whatever it does [W]; 0 where the file states none.
+        per: axes of the array along which each place has its own copy; None: as `per_pe` of its level says.
+        component: what it is, where its file says so; its numbers stand in the other fields.
     """
 
     name: str
@@ -99,6 +106,8 @@ class Memory:
     source: str = ""
     area_mm2_per_bit: float | None = None
     leakage_w: float = 0.0
+    per: tuple[str, ...] | None = None
+    component: Part | None = None
 
     @property
     def copies(self) -> int:
@@ -118,7 +127,7 @@ class Level:
     Attributes:
         name: of the level; of its memory when there is one.
         memories: with disjoint `holds`.
-        per_pe: one copy in every PE (below the array); else one for the whole array.
+        per_pe: copies inside the array, in every PE where its memories do not say `per`; else one for all.
         temporal_dims: dims that may be looped over in time at this level.
         order: loop order, outer to inner; dims that it leaves out run outside of it. Empty: any.
     """
@@ -177,7 +186,15 @@ class Vector:
 
 
 #: What an accelerator says about itself, which enters no cost.
-_SAID = ("description", "source", "notes", "mac_source", "vector_source")
+_SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_component")
+#: Fields that came later enter a fingerprint where a chip uses them, so that those of older runs are still known.
+_LATER: dict[str, object] = {"per": None, "multicast": True}
+
+
+def _used(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Without what a memory is, which enters no cost: its numbers do."""
+    said = {key: value for key, value in pairs if key != "component"}
+    return {key: value for key, value in said.items() if key not in _LATER or value != _LATER[key]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +224,7 @@ class Accelerator(Shown):
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
         array_leakage_w: power that the arithmetic of the whole array draws whatever it does [W].
         mac_source, vector_source: where the numbers of the MAC and of the vector unit come from.
+        mac_component: what the arithmetic is, where its file says so.
     """
 
     name: str
@@ -235,6 +253,7 @@ class Accelerator(Shown):
     array_leakage_w: float = 0.0
     mac_source: str = ""
     vector_source: str = ""
+    mac_component: Arithmetic | None = None
 
     @cached_property
     def num_pes(self) -> int:
@@ -242,13 +261,50 @@ class Accelerator(Shown):
 
     @cached_property
     def array_level(self) -> int:
-        """Index of the first level above the array: the spatial loops belong to it."""
+        """Index of the first level that is not in every PE: spatial loops belong to it and those outside of it."""
+        return next((n for n in range(len(self.levels)) if not self._in_every_pe(n)), len(self.levels))
+
+    @cached_property
+    def shared_level(self) -> int:
+        """Index of the first level of which there is one for the whole array."""
         return sum(level.per_pe for level in self.levels)
+
+    def _in_every_pe(self, level: int) -> bool:
+        return self.levels[level].per_pe and len(self.places(level)) == len(self.axes)
+
+    def own_axes(self, memory: Memory) -> tuple[str, ...]:
+        """Axes along which each place has its own copy of a memory, in the order of the array."""
+        if memory.per is not None:
+            return memory.per
+        inside = any(level.per_pe and memory in level.memories for level in self.levels)
+        return tuple(axis.name for axis in self.axes) if inside else ()
+
+    def places(self, level: int) -> frozenset[str]:
+        """Axes along which a level has copies: those of any of its memories."""
+        return frozenset(axis for memory in self.levels[level].memories for axis in self.own_axes(memory))
+
+    def num_copies(self, memory: Memory) -> int:
+        """How many of a memory there are."""
+        own = self.own_axes(memory)
+        return math.prod(axis.size for axis in self.axes if axis.name in own)
+
+    @cached_property
+    def split_levels(self) -> Mapping[str, int]:
+        """Axis -> index of the level whose spatial loops run on it: the first that has no copies along it."""
+        last = len(self.levels) - 1
+        return {
+            axis.name: next((n for n in range(last) if axis.name not in self.places(n)), last) for axis in self.axes
+        }
+
+    @cached_property
+    def has_clusters(self) -> bool:
+        """Some memory is neither in every PE nor there once, so that spatial loops have levels of their own."""
+        return any(memory.per is not None for level in self.levels for memory in level.memories)
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of everything that enters a cost."""
-        data = {k: v for k, v in asdict(self).items() if k not in _SAID}
+        data = {k: v for k, v in asdict(self, dict_factory=_used).items() if k not in _SAID}
         text = json.dumps(data, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -266,7 +322,7 @@ class Accelerator(Shown):
     def leakage_w(self) -> Mapping[str, float]:
         """Power drawn whatever the chip does [W]: by memory (all its copies) and by `array`, where stated."""
         drawn = {
-            memory.name: memory.leakage_w * (self.num_pes if level.per_pe else 1)
+            memory.name: memory.leakage_w * self.num_copies(memory)
             for level in self.levels
             for memory in level.memories
             if memory.leakage_w

@@ -69,10 +69,10 @@ def chip_area(accelerator: Accelerator) -> Area:
         )
     ]
     for level in accelerator.levels:
-        copies = accelerator.num_pes if level.per_pe else 1
         for memory in level.memories:
             if memory.size_bits is None:
                 continue
+            copies = accelerator.num_copies(memory)
             per_bit = memory.area_mm2_per_bit
             mm2 = None if per_bit is None else copies * memory.size_bits * per_bit
             components.append(ComponentArea(name=memory.name, copies=copies, mm2=mm2, source=memory.source))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
+from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
 from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, quantity
 from hwmodel.chip.gpu_sections import RooflineSection, TimingSection
 from hwmodel.chip.precision import Mode
@@ -18,10 +19,13 @@ Frequency = Annotated[float, quantity("frequency", positive=True)]
 Size = Annotated[float, quantity("size")]
 Energy = Annotated[float, quantity("energy")]
 EnergyPerBit = Annotated[float, quantity("energy_per_bit")]
-Length = Annotated[float, quantity("length", positive=True)]
 Area = Annotated[float, quantity("area", positive=True)]
 AreaPerSize = Annotated[float, quantity("area_per_size", positive=True)]
 Power = Annotated[float, quantity("power")]
+#: Numbers that a component gives where they are left out; stated, they are quantities, and never null.
+OwnEnergy = Annotated[float | None, quantity("energy")]
+OwnEnergyPerBit = Annotated[float | None, quantity("energy_per_bit")]
+OwnPower = Annotated[float | None, quantity("power")]
 
 
 def _pattern(text: Any) -> tuple[int, int]:
@@ -58,7 +62,7 @@ class _EnergyRow(Schema):
     energy: Energy
 
 
-class MacSection(Schema):
+class MacSection(ArithmeticKeys):
     """The multiplier of a PE, and the adder behind it.
 
     Attributes:
@@ -67,7 +71,7 @@ class MacSection(Schema):
         precision: few bits bring nothing (`fixed`), more products at once (`fusion`), fewer cycles (`bit_serial`).
         brick: of `fusion`: the smallest multiplier.
         serial: of `bit_serial`: operands that stream bit by bit.
-        energy: of one MAC at the native widths.
+        energy: of one MAC at the native widths; needed where no `component` gives it.
         energies: measured ones at other widths.
         area: of one PE's arithmetic.
         leakage: power of the arithmetic of the whole array, whatever it does.
@@ -80,14 +84,24 @@ class MacSection(Schema):
     precision: Mode = "fixed"
     brick: OperandWidth = 2
     serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(_distinct)] = ()
-    energy: Energy
+    energy: OwnEnergy = None
     energies: tuple[_EnergyRow, ...] = ()
     area: Area | None = None
-    leakage: Power = 0.0
+    leakage: OwnPower = None
     source: str
 
     @model_validator(mode="after")
     def _check(self) -> MacSection:
+        if self.energy is None and self.component is None:
+            raise ValueError("'energy' is missing: state it, or what the arithmetic is (`component: mac`)")
+        if self.component is not None and self.accumulator is None:
+            raise ValueError(
+                f"component {self.component} needs the width of its adder, such as `accumulator: 32 bit`"
+            )
+        if self.component is not None and self.precision == "bit_serial" and self.energy is None:
+            raise ValueError(
+                "component mac knows no serial unit (none is published with its synthesis): state `energy`"
+            )
         if self.precision == "bit_serial" and not self.serial:
             raise ValueError("bit_serial needs `serial: [W]`, `[I]` or `[W, I]`")
         if self.precision != "bit_serial" and self.serial:
@@ -120,6 +134,7 @@ class AxisSection(Schema):
         fused: narrow widths of `fusion` lengthen it.
         weight_cells: a weight of b bits takes b + so many places of it.
         full: loops that must be unrolled along it whole.
+        multicast: places along it share reads of equal words, and add up what goes out; else each is served alone.
     """
 
     axis: Said
@@ -128,6 +143,7 @@ class AxisSection(Schema):
     fused: bool = False
     weight_cells: Small | None = None
     full: LoopDims = ()
+    multicast: bool = True
 
     @model_validator(mode="after")
     def _check(self) -> AxisSection:
@@ -136,19 +152,23 @@ class AxisSection(Schema):
         return self
 
 
-class MemorySection(Schema):
+#: Values of `per` that name no axis.
+EVERY_PE, WHOLE_ARRAY = "pe", "array"
+
+
+class MemorySection(PartKeys):
     """A memory, innermost first in the list.
 
     Attributes:
         name: unique in the file.
         level: memories of one level change their tiles together; left out, a level of its own.
-        per: one in every PE (`pe`), or one for all.
+        per: one in every PE (`pe`), one for all (`array`), or one for each place along an axis or several.
         holds: operands that pass through it; the others bypass it.
         bypass: those of them that may skip it where a mapping gains from that.
         resident: operands of a network that may lie here whole: I and O between layers, W between inferences.
         size: of one instance.
-        read_energy: of a bit that is read.
-        write_energy: of a bit that is written; left out, that of reading.
+        read_energy: of a bit that is read; needed where no `component` gives it.
+        write_energy: of a bit that is written; left out, that of the component, else that of reading.
         bandwidth: of one port for both directions; left out, never limiting.
         read_bandwidth, write_bandwidth: of a port for each direction.
         double_buffered: half of it is filled while the other half is read.
@@ -165,12 +185,12 @@ class MemorySection(Schema):
 
     name: Said
     level: str = ""
-    per: Literal["pe", "array"] = "array"
+    per: Said | Annotated[tuple[Said, ...], AfterValidator(_distinct), Field(min_length=1)] = "array"
     holds: Operands = Field(min_length=1)
     bypass: Operands = ()
     resident: Operands = ()
     size: Size | Literal["unbounded"]
-    read_energy: EnergyPerBit
+    read_energy: OwnEnergyPerBit = None
     write_energy: EnergyPerBit | None = None
     bandwidth: str | None = None
     read_bandwidth: str | None = None
@@ -181,16 +201,18 @@ class MemorySection(Schema):
     formats: tuple[Format, ...] = ANY_FORMAT
     bank: Size | None = None
     network: str | None = None
-    network_energy: EnergyPerBit = 0.0
+    network_energy: OwnEnergyPerBit = None
     exclusive: Operands = ()
-    leakage: Power = 0.0
+    leakage: OwnPower = None
     source: Said
 
     @model_validator(mode="after")
     def _check(self) -> MemorySection:
+        if self.read_energy is None and self.component is None:
+            raise ValueError("'read_energy' is missing: state it, or what the memory is (`component: sram`)")
         if self.bank == 0:
             raise ValueError("`bank > 0` must hold")
-        if self.network and self.per != "pe":
+        if self.network and self.per != EVERY_PE:
             raise ValueError("`network` fills a memory of every PE: write `per: pe`")
         if self.bandwidth and (self.read_bandwidth or self.write_bandwidth):
             raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")
@@ -329,15 +351,21 @@ class ChipFile(Schema):
             raise ValueError("'mac' is missing")
         if self.roofline is not None and self.mac is not None:
             raise ValueError(f"kind {self.kind} has no `mac`: its formats state the widths and the rates")
-        if self.roofline is not None and any(memory.leakage for memory in self.memories):
+        leaking = any(memory.leakage or memory.component not in (None, "dram") for memory in self.memories)
+        if self.roofline is not None and leaking:
             raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
-        if self.unit.leakage and any(memory.name == "array" for memory in self.memories):
+        if (self.unit.leakage or self.unit.component) and any(memory.name == "array" for memory in self.memories):
             raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
         self._check_timing()
-        own = [m.name for m in self.memories if m.network or m.bank or m.exclusive or m.network_energy]
+        own = [
+            m.name
+            for m in self.memories
+            if m.network or m.bank or m.exclusive or m.network_energy or m.network_length
+        ]
         if self.dataflow == "free" and (own or self.clock_power):
             raise ValueError(
-                "`network`, `network_energy`, `bank`, `exclusive` and `clock_power` need `dataflow: row_stationary`"
+                "`network`, `network_energy`, `network_length`, `bank`, `exclusive` and `clock_power` need "
+                "`dataflow: row_stationary`"
             )
         if "O" in self.gating + self.skipping:
             raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")

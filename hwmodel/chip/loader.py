@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
-from hwmodel.chip.chipfile import ChipFile, MemorySection
+from hwmodel.chip.chipfile import EVERY_PE, WHOLE_ARRAY, ChipFile, MemorySection
+from hwmodel.chip.components.arithmetic import Arithmetic
+from hwmodel.chip.components.filling import filled, mac_numbers, network_pj_per_bit
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
 from hwmodel.chip.streamed import Streamed
@@ -107,10 +110,11 @@ class _Builder:
     def build(self) -> Accelerator:
         chip = self.chip
         mac = chip.unit
-        precision = Precision(
-            mode=mac.precision, w_bits=mac.w, i_bits=mac.i, acc_bits=mac.accumulator, mac_pj=mac.energy,
+        stated = Precision(
+            mode=mac.precision, w_bits=mac.w, i_bits=mac.i, acc_bits=mac.accumulator, mac_pj=mac.energy or 0.0,
             brick_bits=mac.brick, serial=mac.serial, table_pj=tuple((r.w, r.i, r.energy) for r in mac.energies),
         )  # fmt: skip
+        arithmetic, precision, area, leakage = self.arithmetic(stated)
         nest = chip.loop_nest
         return Accelerator(
             name=chip.name,
@@ -141,11 +145,30 @@ class _Builder:
             timing=self.timing(),
             roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
             notes=chip.notes,
-            mac_area_mm2=mac.area,
-            array_leakage_w=mac.leakage,
+            mac_area_mm2=area,
+            array_leakage_w=leakage,
             mac_source=self.mac_source(),
             vector_source=chip.vector.source,
+            mac_component=arithmetic,
         )  # fmt: skip
+
+    def arithmetic(self, stated: Precision) -> tuple[Arithmetic | None, Precision, float | None, float]:
+        """What the MACs are, their precision, area [mm^2] and leakage of all of them [W]; what is stated wins."""
+        mac = self.chip.unit
+        try:
+            arithmetic = mac.arithmetic(self.chip.technology)
+            if arithmetic is None:
+                return None, stated, mac.area, mac.leakage or 0.0
+            derived = mac_numbers(arithmetic, stated)
+        except ValueError as error:
+            raise self.fail("mac:", f"mac: {error}") from None
+        pes = math.prod(axis.size for axis in self.chip.array)
+        return (
+            arithmetic,
+            replace(stated, mac_pj=derived.energy_pj if mac.energy is None else mac.energy),
+            derived.area_mm2 if mac.area is None else mac.area,
+            derived.leakage_w * pes if mac.leakage is None else mac.leakage,
+        )
 
     def mac_source(self) -> str:
         """Of the numbers of the arithmetic, whichever section states them."""
@@ -203,9 +226,12 @@ class _Builder:
                     f"{self.chip.unit.w}-bit weight), but got {axis.size}",
                 )
         return tuple(
-            Axis(name=a.axis, size=a.size, dims=a.dims, full=a.full, fused=a.fused, weight_cells=a.weight_cells)
+            Axis(
+                name=a.axis, size=a.size, dims=a.dims, full=a.full, fused=a.fused, weight_cells=a.weight_cells,
+                multicast=a.multicast,
+            )
             for a in self.chip.array
-        )
+        )  # fmt: skip
 
     def levels(self) -> tuple[Level, ...]:
         grouped: dict[str, list[MemorySection]] = {}
@@ -235,14 +261,17 @@ class _Builder:
         doubled = sorted({operand for operand in held if held.count(operand) > 1})
         if doubled:
             raise self.fail(members[0].name, f"level {name!r}: two memories hold {', '.join(doubled)}")
-        if len({memory.per for memory in members}) > 1:
+        inside = {memory.per != WHOLE_ARRAY for memory in members}
+        if len(inside) > 1:
             raise self.fail(
-                members[0].name, f"level {name!r}: its memories must all be `per: pe` or all `per: array`"
+                members[0].name,
+                f"level {name!r}: its memories must all lie inside the array (`per: pe` or axes) or all be "
+                "`per: array`",
             )
         return Level(
             name=name,
             memories=tuple(self.memory(memory) for memory in members),
-            per_pe=members[0].per == "pe",
+            per_pe=inside == {True},
             temporal_dims=self.chip.temporal.get(name, DIM_NAMES),
             order=self.chip.order.get(name, ()),
         )
@@ -254,12 +283,24 @@ class _Builder:
             network = self.bandwidth(memory.network)
         except ValueError as error:
             raise self.fail(memory.name, f"memory {memory.name!r}: bandwidth: {error}") from None
+        size = None if memory.size == "unbounded" else memory.size
+        part = memory.part(self.chip.technology)
+        try:
+            numbers = filled(
+                part, size, read=memory.read_energy, write=memory.write_energy, area=memory.area,
+                leakage=memory.leakage,
+            )  # fmt: skip
+            hop = memory.network_energy
+            if hop is None and memory.network_length is not None:
+                hop = network_pj_per_bit(memory.network_length, self.chip.technology)
+        except ValueError as error:
+            raise self.fail(f"name: {memory.name}", f"memory {memory.name!r}: {error}") from None
         return Memory(
             name=memory.name,
             holds=memory.holds,
-            size_bits=None if memory.size == "unbounded" else memory.size,
-            read_pj_per_bit=memory.read_energy,
-            write_pj_per_bit=memory.read_energy if memory.write_energy is None else memory.write_energy,
+            size_bits=size,
+            read_pj_per_bit=numbers.read_pj_per_bit,
+            write_pj_per_bit=numbers.write_pj_per_bit,
             read_bits_per_cycle=read,
             write_bits_per_cycle=write,
             shared_port=memory.bandwidth is not None,
@@ -268,14 +309,28 @@ class _Builder:
             formats=memory.formats,
             bank_bits=memory.bank,
             network_bits_per_cycle=network,
-            network_pj_per_bit=memory.network_energy,
+            network_pj_per_bit=hop or 0.0,
             exclusive=memory.exclusive,
             bypass=memory.bypass,
             resident=tuple(operand for operand in OPERANDS if operand in memory.resident),
             source=memory.source,
-            area_mm2_per_bit=memory.area,
-            leakage_w=memory.leakage,
+            area_mm2_per_bit=numbers.area_mm2_per_bit,
+            leakage_w=numbers.leakage_w,
+            per=self.per(memory),
+            component=part,
         )
+
+    def per(self, memory: MemorySection) -> tuple[str, ...] | None:
+        """Axes along which each place has its own, in the order of the array; None where `per` names no axis."""
+        if memory.per in (EVERY_PE, WHOLE_ARRAY):
+            return None
+        names = [axis.axis for axis in self.chip.array]
+        own = (memory.per,) if isinstance(memory.per, str) else memory.per
+        strange = [axis for axis in own if axis not in names]
+        if strange:
+            known = f"an axis ({', '.join(names)}), `pe` or `array`" if names else "`pe` or `array`"
+            raise self.fail(memory.name, f"memory {memory.name!r}: `per` must be {known}, but got {strange[0]!r}")
+        return tuple(name for name in names if name in own)
 
     def bandwidth(self, text: str | None) -> float | None:
         if text is None:

@@ -60,6 +60,11 @@ class Precision:
     unrolled: int = 1
     table_pj: tuple[tuple[int, int, float], ...] = ()
 
+    @property
+    def halvings(self) -> float:
+        """Halvings from the widest operand to a brick; 0 where nothing fuses."""
+        return math.log2(max(self.w_bits, self.i_bits) / self.brick_bits) if self.mode == "fusion" else 0.0
+
     def priced_bits(self, b_w: int, b_i: int) -> tuple[int, int]:
         """The widths that the multiplier really runs at, within one pass [bit]."""
         if self.mode == "fusion":

@@ -29,7 +29,7 @@ def check_possible(chip: Accelerator, fail: Fail) -> None:
     levels = chip.levels
     if not levels:
         return
-    _check_order(levels, fail)
+    _check_order(chip, fail)
     for level in levels:
         for memory in level.memories:
             _check_room(chip, memory, fail, outermost=level is levels[-1])
@@ -42,12 +42,35 @@ def check_possible(chip: Accelerator, fail: Fail) -> None:
             _check_loops(levels, fail)
 
 
-def _check_order(levels: tuple[Level, ...], fail: Fail) -> None:
+def _check_order(chip: Accelerator, fail: Fail) -> None:
     shared_seen = False
-    for level in levels:
+    for index, level in enumerate(chip.levels):
         if level.per_pe and shared_seen:
             raise fail(level.memories[0].name, f"level {level.name!r} is per PE but lies outside a shared level")
         shared_seen |= not level.per_pe
+        more = sorted(chip.places(index) - chip.places(index - 1)) if index else []
+        if more:
+            raise fail(
+                level.memories[0].name,
+                f"level {level.name!r} has a copy for each place along {', '.join(more)}, but "
+                f"{chip.levels[index - 1].name!r}, which lies inside of it, has not: name the inner level's axes "
+                "in its `per`, too, or exchange the two",
+            )
+    _check_shared(chip, fail)
+
+
+def _check_shared(chip: Accelerator, fail: Fail) -> None:
+    """What places along an axis share is served by a level that they share, too."""
+    for index, level in enumerate(chip.levels[:-1]):
+        for memory in level.memories:
+            both = sorted((chip.places(index) - set(chip.own_axes(memory))) & chip.places(index + 1))
+            if both:
+                raise fail(
+                    memory.name,
+                    f"memory {memory.name!r} is shared along {', '.join(both)}, but the level outside of it, "
+                    f"{chip.levels[index + 1].name!r}, has a copy for each place there: name the axis in `per` of "
+                    "both, or of neither",
+                )
 
 
 def _check_room(chip: Accelerator, memory: Memory, fail: Fail, *, outermost: bool) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory
 from hwmodel.chip.chipfile import ChipFile
+from hwmodel.chip.components.arithmetic import Arithmetic
+from hwmodel.chip.components.filling import mac_numbers, memory_numbers
+from hwmodel.chip.components.parts import Part
 from hwmodel.chip.formats import written_exactly
 from hwmodel.chip.loader import build_chip
 from hwmodel.chip.roofline import Roofline
@@ -69,17 +72,27 @@ def _first_difference(one: Accelerator, two: Accelerator) -> str:
     return next((f"`{name}`" for name in names if getattr(one, name) != getattr(two, name)), "a field")
 
 
-def accelerator_data(chip: Accelerator) -> Data:
-    """The sections of its file as plain values, numbers in base units."""
+def accelerator_data(chip: Accelerator, *, components: bool = True) -> Data:
+    """The sections of its file as plain values, numbers in base units.
+
+    Args:
+        chip: what is written.
+        components: say what its parts are, and no number that follows from it; else say all numbers.
+    """
     roofline = chip.roofline
     mac, nest = _sources(chip)
     return _said(
         name=chip.name, kind=chip.kind, description=chip.description, source=chip.source or NOT_STATED,
         clock=f"{chip.clock_hz!r} Hz", technology=_quantity(chip.technology_nm, "nm"),
-        mac=None if roofline else _mac(chip, mac),
+        mac=None if roofline else _mac(chip, mac, chip.mac_component if components else None),
         array=None if roofline else [_axis(axis) for axis in chip.axes] or None,
         host_unfolds=chip.unfolded_channels or None,
-        memories=[_memory(memory, level) for level in chip.levels for memory in level.memories] or None,
+        memories=[
+            _memory(memory, level, memory.component if components else None)
+            for level in chip.levels
+            for memory in level.memories
+        ]
+        or None,
         diagonal=None if chip.diagonal else False,
         temporal={own.name: list(own.temporal_dims) for own in chip.levels if own.temporal_dims != DIM_NAMES},
         order={level.name: list(level.order) for level in chip.levels if level.order},
@@ -121,44 +134,104 @@ def _sources(chip: Accelerator) -> tuple[str, str]:
     return mac, nest
 
 
-def _mac(chip: Accelerator, source: str) -> Data:
+def _part(part: Part | None) -> Data:
+    """The keys of a component; those that are at their defaults are left out."""
+    if part is None:
+        return {}
+    return _said(
+        component=part.kind, kind=part.dram, technology=_quantity(part.nm, "nm"),
+        width=part.width_bits and f"{part.width_bits} bit", banks=None if part.banks == 1 else part.banks,
+        ports=None if part.ports == 1 else part.ports,
+        devices=None if part.devices == Part.devices else part.devices,
+    )  # fmt: skip
+
+
+def _arithmetic(arithmetic: Arithmetic | None) -> Data:
+    if arithmetic is None:
+        return {}
+    return _said(
+        component=arithmetic.kind, technology=_quantity(arithmetic.nm, "nm"),
+        registered=None if arithmetic.registered else False,
+    )  # fmt: skip
+
+
+def _unless(value: float | None, derived: float | None) -> float | None:
+    """A number that must be stated: None where it follows from the component."""
+    return None if value == derived else value
+
+
+def _mac(chip: Accelerator, source: str, arithmetic: Arithmetic | None) -> Data:
+    own, energy = chip.precision, chip.precision.mac_pj
+    area, leakage = chip.mac_area_mm2, chip.array_leakage_w or None
+    if arithmetic is not None:
+        derived = mac_numbers(arithmetic, own)
+        power = _unless(chip.array_leakage_w, derived.leakage_w * chip.num_pes)
+        return _said(
+            **_arithmetic(arithmetic), **_widths(chip), energy=_quantity(_unless(energy, derived.energy_pj), "pJ"),
+            area=_quantity(_unless(area, derived.area_mm2), "mm^2"), leakage=_quantity(power, "W"), source=source,
+        )  # fmt: skip
+    return _said(
+        **_widths(chip), energy=f"{energy!r} pJ", area=_quantity(area, "mm^2"), leakage=_quantity(leakage, "W"),
+        source=source,
+    )  # fmt: skip
+
+
+def _widths(chip: Accelerator) -> Data:
     own = chip.precision
     return _said(
         w=f"{own.w_bits} bit", i=f"{own.i_bits} bit", accumulator=own.acc_bits and f"{own.acc_bits} bit",
         precision=None if own.mode == "fixed" else own.mode,
         brick=f"{own.brick_bits} bit" if own.mode == "fusion" else None, serial=list(own.serial),
-        energy=f"{own.mac_pj!r} pJ",
         energies=[{"w": f"{w} bit", "i": f"{i} bit", "energy": f"{pj!r} pJ"} for w, i, pj in own.table_pj],
-        area=_quantity(chip.mac_area_mm2, "mm^2"), leakage=_quantity(chip.array_leakage_w or None, "W"),
-        source=source,
     )  # fmt: skip
 
 
 def _axis(axis: Axis) -> Data:
     return _said(
         axis=axis.name, size=axis.size, dims=list(axis.dims), fused=axis.fused or None,
-        weight_cells=axis.weight_cells, full=list(axis.full),
+        weight_cells=axis.weight_cells, full=list(axis.full), multicast=None if axis.multicast else False,
     )  # fmt: skip
 
 
-def _memory(memory: Memory, level: Level) -> Data:
+def _numbers(memory: Memory, part: Part | None) -> Data:
+    """Its energies, area and leakage, without those that follow from what it is."""
+    if part is None:
+        leakage: float | None = memory.leakage_w or None
+        read, write, area = memory.read_pj_per_bit, memory.write_pj_per_bit, memory.area_mm2_per_bit
+        return _energies(read, write, area, leakage)
+    derived = memory_numbers(part, memory.size_bits)
+    return _energies(
+        _unless(memory.read_pj_per_bit, derived.read_pj_per_bit),
+        _unless(memory.write_pj_per_bit, derived.write_pj_per_bit),
+        _unless(memory.area_mm2_per_bit, derived.area_mm2_per_bit),
+        _unless(memory.leakage_w, derived.leakage_w),
+    )
+
+
+def _energies(read: float | None, write: float | None, area: float | None, leakage: float | None) -> Data:
+    return _said(
+        read_energy=_quantity(read, "pJ/bit"), write_energy=_quantity(write, "pJ/bit"),
+        area=_quantity(area, "mm^2/bit"), leakage=_quantity(leakage, "W"),
+    )  # fmt: skip
+
+
+def _memory(memory: Memory, level: Level, part: Part | None) -> Data:
     read, write = (
         _quantity(rate, "bit/cycle") for rate in (memory.read_bits_per_cycle, memory.write_bits_per_cycle)
     )
     return _said(
         name=memory.name, level=None if level.name == memory.name else level.name,
-        per="pe" if level.per_pe else None,
+        per=list(memory.per) if memory.per else "pe" if level.per_pe else None,
         holds=list(memory.holds), bypass=list(memory.bypass), resident=list(memory.resident),
         size="unbounded" if memory.size_bits is None else _quantity(memory.size_bits, "bit"),
-        read_energy=_quantity(memory.read_pj_per_bit, "pJ/bit"),
-        write_energy=_quantity(memory.write_pj_per_bit, "pJ/bit"),
+        **_part(part), **_numbers(memory, part),
         bandwidth=read if memory.shared_port else None,
         read_bandwidth=None if memory.shared_port else read, write_bandwidth=None if memory.shared_port else write,
         double_buffered=memory.double_buffered or None, compressed=list(memory.compressed),
-        area=_quantity(memory.area_mm2_per_bit, "mm^2/bit"), formats=list(memory.formats),
+        formats=list(memory.formats),
         bank=_quantity(memory.bank_bits, "bit"), network=_quantity(memory.network_bits_per_cycle, "bit/cycle"),
         network_energy=_quantity(memory.network_pj_per_bit or None, "pJ/bit"), exclusive=list(memory.exclusive),
-        leakage=_quantity(memory.leakage_w or None, "W"), source=memory.source or NOT_STATED,
+        source=memory.source or NOT_STATED,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.mapper import bounds, search
 from hwmodel.mapper.counting import NestInputs
-from hwmodel.mapper.space import Hierarchy, TileSpace
+from hwmodel.mapper.space import Hierarchy, TileSpace, is_deep
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Dims, Layer
 
@@ -53,7 +53,7 @@ _begun: set[bool] = set()
 
 def begin(accelerator: Accelerator) -> None:
     """Start what compiles the kernels that map layers on an accelerator, once: their types are those of all."""
-    if not _begun and accelerator.kind == "spatial" and accelerator.dataflow == "free":
+    if not _begun and accelerator.kind == "spatial" and accelerator.dataflow == "free" and not is_deep(accelerator):
         _begun.add(True)
         for part in parts(accelerator):
             start(*part)

@@ -30,7 +30,7 @@ from hwmodel.mapper import ahead, row_search
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.pe_sets import Sets, arrangements, divisors
 from hwmodel.mapper.row_rates import search_rates
-from hwmodel.nest.access import distinct_tiles
+from hwmodel.nest.access import Networks, distinct_tiles
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer
@@ -126,7 +126,7 @@ def _arrays(
         for columns in range(1, dims.FX + 1) if "FX" in item.factors else (1,):
             pe = LevelMapping(name="", temporal=(Loop("FX", columns),))
             array = Mapping(levels=(pe, LevelMapping(name="", spatial=item.loops)))
-            row[columns - 1 :] = distinct_tiles(layer, array, "I", 0, 1, diagonal)
+            row[columns - 1 :] = distinct_tiles(layer, array, "I", 0, 1, Networks(diagonal))
     return sets, spreads, starts
 
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper.cache import load_mapping, store_mapping
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.library import Library, shares_mappings
 from hwmodel.mapper.row_stationary import row_stationary
-from hwmodel.mapper.space import padded_variants
+from hwmodel.mapper.space import is_deep, padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
@@ -68,7 +70,8 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
 
     The task is asked for with its zeros as `map_and_price` wants them.
     """
-    if task.accelerator.dataflow != "free":
+    chip = task.accelerator
+    if chip.dataflow == "row_stationary" or is_deep(chip):
         return 0.0
     if _shares(task):
         return _library[-1].bound(task, optimize, lambda: bound_best(array_view(task), optimize))
@@ -127,6 +130,7 @@ def _narrower_outputs(task: Task, optimize: Objective) -> Task | None:
     """
     accelerator = task.accelerator
     is_free = accelerator.dataflow == "free" and not any(level.bypass for level in accelerator.levels)
+    is_free = is_free and not is_deep(accelerator)  # there places add into the same outputs beyond a level
     if optimize != "energy" or not is_free:
         return None
     if _pads_outputs(array_view(task)):
@@ -173,11 +177,17 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
     return mapping
 
 
+def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:
+    """Who maps layers on a chip."""
+    if chip.dataflow == "row_stationary":
+        return row_stationary
+    return deep_mapping if is_deep(chip) else best_mapping
+
+
 def _search(task: Task, optimize: Objective) -> Mapping:
     view = array_view(task)
     mapping = load_mapping(view, optimize)
     if mapping is None:
-        find = row_stationary if task.accelerator.dataflow == "row_stationary" else best_mapping
-        mapping = find(view, optimize)
+        mapping = _finder(task.accelerator)(view, optimize)
         store_mapping(view, optimize, mapping)
     return mapping

@@ -27,6 +27,13 @@ from hwmodel.price.spatial import mac_energy, moved_fraction, register_fraction
 Kept = tuple[frozenset[Operand], frozenset[Operand]]
 
 
+def is_deep(accelerator: Accelerator) -> bool:
+    """A chip for `hwmodel.mapper.deep`: more levels than three slots, memories or places along axes alone."""
+    inner = sum(level.per_pe for level in accelerator.levels)
+    alone = any(not axis.multicast for axis in accelerator.axes)
+    return alone or accelerator.has_clusters or inner > 1 or len(accelerator.levels) - inner > 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hierarchy:
     """An accelerator's levels in the three slots of the kernel; None where it has none."""
@@ -321,23 +328,7 @@ class TileSpace:
         (T, 5): where nothing slides, and where the loop over OY, OX, FY or FX does, so that neighbours that touch
         are one tile.
         """
-        shares = np.ones((len(tiles), 5))
-        layer, dims = self.task.layer, self.dims
-        names: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
-        for axis, (out, tap) in enumerate(names):
-            pace = layer.stride[axis], layer.dilation[axis]
-            before, after = layer.padding[axis]
-            after += pace[0] * (dims[out] - layer.dims[out]) + pace[1] * (dims[tap] - layer.dims[tap])
-            if not before + after or not self.task.skips_padding:
-                continue
-            table = _held_shares(Rows(dims[out], dims[tap], *pace, before, after))
-            rows = np.searchsorted(divisors(dims[out]), tiles[:, 4 + axis])
-            found = table[rows, np.searchsorted(divisors(dims[tap]), tiles[:, 6 + axis])]
-            columns = [0, 1 + axis, 3 + axis]
-            still = [column for column in range(5) if column not in columns]
-            shares[:, columns] *= found
-            shares[:, still] *= found[:, :1]
-        return shares
+        return held_shares(self.task, self.dims, tiles)
 
     def _fitting(self, sizes: Floats, level: int, widths: Floats, kept: frozenset[Operand]) -> np.ndarray:
         fits = np.ones(len(sizes), dtype=np.bool_)
@@ -346,6 +337,26 @@ class TileSpace:
             if held and self.capacity[level, slot] < math.inf:
                 fits &= sizes[:, held] @ widths[held] <= self.capacity[level, slot]
         return fits
+
+
+def held_shares(task: Task, dims: Dims, tiles: Ints) -> Floats:
+    """`TileSpace.held` of a task whose layer has given (padded) dims."""
+    shares, layer = np.ones((len(tiles), 5)), task.layer
+    names: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
+    for axis, (out, tap) in enumerate(names):
+        pace = layer.stride[axis], layer.dilation[axis]
+        before, after = layer.padding[axis]
+        after += pace[0] * (dims[out] - layer.dims[out]) + pace[1] * (dims[tap] - layer.dims[tap])
+        if not before + after or not task.skips_padding:
+            continue
+        table = _held_shares(Rows(dims[out], dims[tap], *pace, before, after))
+        rows = np.searchsorted(divisors(dims[out]), tiles[:, 4 + axis])
+        found = table[rows, np.searchsorted(divisors(dims[tap]), tiles[:, 6 + axis])]
+        columns = [0, 1 + axis, 3 + axis]
+        still = [column for column in range(5) if column not in columns]
+        shares[:, columns] *= found
+        shares[:, still] *= found[:, :1]
+    return shares
 
 
 @lru_cache(maxsize=1024)

@@ -21,9 +21,10 @@ import math
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.nest.mapping import Loop, Mapping, check_mapping, extent, footprint
+from hwmodel.nest.mapping import Loop, Mapping, check_mapping, extent, footprint, seen_by
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import REDUCTION, RELEVANT, DimName, Layer, Operand
@@ -71,18 +72,18 @@ def count_accesses(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> 
 def task_accesses(task: Task, mapping: Mapping) -> AccessCounts:
     """As `count_accesses`, of a task as the array sees it (`array_view`)."""
     check_mapping(task, mapping)
-    layer, diagonal = task.layer, task.accelerator.diagonal
+    layer, networks = task.layer, Networks.of(task.accelerator)
     counts: dict[tuple[str, Operand], OperandAccess] = {}
     for operand in ("W", "I", "O"):
         inner = -1
-        holders = mapping.holders(operand)
+        holders, own = mapping.holders(operand), seen_by(task.accelerator, mapping, operand)
         for level in holders:
             count = _count_output if operand == "O" else _count_input
             counts[mapping.levels[level].name, operand] = count(
-                layer, mapping, operand, inner, level, holders[-1], diagonal
+                layer, own, operand, inner, level, holders[-1], networks
             )
             inner = level
-        shared = len(holders) > 1 and holders[-2] >= task.accelerator.array_level
+        shared = len(holders) > 1 and holders[-2] >= task.accelerator.shared_level
         if operand == "I" and shared and task.skips_padding:
             _leave_padding(counts, layer, mapping, holders[-2], holders[-1])
     return counts
@@ -128,11 +129,11 @@ def _sliding_loop(mapping: Mapping, level: int) -> Loop | None:
 
 
 def _count_input(
-    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int, diagonal: bool
+    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int, networks: Networks
 ) -> OperandAccess:
     served = tile_transfers(layer, mapping, operand, inner)
     return OperandAccess(
-        reads=served * distinct_tiles(layer, mapping, operand, inner, level, diagonal),
+        reads=served * distinct_tiles(layer, mapping, operand, inner, level, networks),
         fills=0 if level == outermost else tile_transfers(layer, mapping, operand, level),
         updates=0,
         final_updates=0,
@@ -142,10 +143,10 @@ def _count_input(
 
 
 def _count_output(
-    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int, diagonal: bool
+    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, outermost: int, networks: Networks
 ) -> OperandAccess:
     updates = tile_transfers(layer, mapping, operand, inner) * distinct_tiles(
-        layer, mapping, operand, inner, level, diagonal
+        layer, mapping, operand, inner, level, networks
     )
     distinct = _distinct_outputs(layer, mapping, level)
     fills = 0
@@ -155,9 +156,16 @@ def _count_output(
         reads=updates - distinct,
         fills=fills,
         updates=updates,
-        final_updates=0 if inner < 0 else distinct,
+        final_updates=0 if inner < 0 or _sums_meet_outside(mapping, level) else distinct,
         tile=footprint(layer, operand, mapping.bounds(level)),
         instances=_instances(mapping, level),
+    )
+
+
+def _sums_meet_outside(mapping: Mapping, level: int) -> bool:
+    """Several instances of a level work on the same outputs, so that none of them holds a finished one."""
+    return any(
+        loop.bound > 1 and loop.dim in REDUCTION for outer in mapping.levels[level + 1 :] for loop in outer.spatial
     )
 
 
@@ -211,8 +219,27 @@ def _fresh_part(layer: Layer, mapping: Mapping, level: int, tile: int, dim: DimN
     return tile // length * min(inside * pace, length)
 
 
+class Networks(NamedTuple):
+    """Who shares a transfer among the instances below a level.
+
+    Attributes:
+        diagonal: as `Accelerator.diagonal`.
+        alone: axes whose places are each served by themselves.
+    """
+
+    diagonal: bool = True
+    alone: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, accelerator: Accelerator) -> Networks:
+        return cls(accelerator.diagonal, frozenset(axis.name for axis in accelerator.axes if not axis.multicast))
+
+
+ALL_SHARE = Networks()
+
+
 def distinct_tiles(
-    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, diagonal: bool = True
+    layer: Layer, mapping: Mapping, operand: Operand, inner: int, level: int, networks: Networks = ALL_SHARE
 ) -> int:
     """Different tiles among the inner instances below one instance of a level; equal ones share a transfer.
 
@@ -221,20 +248,23 @@ def distinct_tiles(
     axes, are networks of their own: each serves its own instances only.
     """
     plain = 1
-    networks: dict[tuple[int, str, int], set[int]] = {}
+    starts_of: dict[tuple[int, str, int], set[int]] = {}
     for index in range(inner + 1, level + 1):
         inside = mapping.bounds(index - 1)
         for loop in reversed(mapping.levels[index].spatial):
             step = inside[loop.dim]
             inside[loop.dim] *= loop.bound
+            if loop.axis in networks.alone:
+                plain *= loop.bound
+                continue
             if loop.dim not in RELEVANT[operand]:
                 continue
             if operand == "I" and loop.dim in ("OY", "OX", "FY", "FX"):
                 axis = 0 if loop.dim in ("OY", "FY") else 1
                 pace = step * (layer.stride if loop.dim[0] == "O" else layer.dilation)[axis]
-                known = networks.setdefault((index, "" if diagonal else loop.axis, axis), {0})
+                known = starts_of.setdefault((index, "" if networks.diagonal else loop.axis, axis), {0})
                 fresh = {start + n * pace for start in known for n in range(loop.bound)}
                 known |= fresh
             else:
                 plain *= loop.bound
-    return plain * math.prod(len(starts) for starts in networks.values())
+    return plain * math.prod(len(starts) for starts in starts_of.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.errors import MappingError
@@ -119,6 +119,35 @@ class Mapping(Shown):
         return "\n".join(lines)
 
 
+def seen_by(accelerator: Accelerator, mapping: Mapping, operand: Operand) -> Mapping:
+    """The mapping as one operand has it: spatial loops along axes that share its memory lie inside of that memory.
+
+    The mapping itself where the copies of all memories of a level stand along the same axes.
+    """
+    if not accelerator.has_clusters:
+        return mapping
+    inward: dict[str, int] = {}
+    for axis, split in accelerator.split_levels.items():
+        for index in range(split):
+            memory = accelerator.levels[index].memory(operand)
+            kept = operand in mapping.levels[index].keeps
+            if kept and memory is not None and axis not in accelerator.own_axes(memory):
+                inward[axis] = index
+                break
+    if not inward:
+        return mapping
+    spatial: list[tuple[Loop, ...]] = [
+        tuple(loop for loop in level.spatial if loop.axis not in inward) for level in mapping.levels
+    ]
+    for level in mapping.levels:
+        for loop in level.spatial:
+            if loop.axis in inward:
+                spatial[inward[loop.axis]] += (loop,)
+    return Mapping(
+        levels=tuple(replace(level, spatial=own) for level, own in zip(mapping.levels, spatial, strict=True))
+    )
+
+
 def footprint(layer: Layer, operand: Operand, bounds: dict[DimName, int]) -> int:
     """Elements of an operand that a tile with these loop bounds needs, the halo of I included.
 
@@ -189,9 +218,20 @@ def _check_axes(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
             if unrolled != mapping.dims[dim]:
                 rule = f"`full: {_listed(axis.full)}` of axis {axis.name} must hold"
                 raise MappingError(f"{place}: {rule}, but {unrolled} of {mapping.dims[dim]} of {dim} run on it")
+        if accelerator.has_clusters:
+            _check_place(place, accelerator, mapping, axis.name)
         used = math.prod(loop.bound for level in mapping.levels for loop in level.spatial if loop.axis == axis.name)
         if used > axis.size:
             raise MappingError(f"{place}: `loops on axis {axis.name} <= {axis.size}` must hold, but got {used}")
+
+
+def _check_place(place: str, accelerator: Accelerator, mapping: Mapping, axis: str) -> None:
+    """Loops across copies belong to the first level outside of them."""
+    split = accelerator.split_levels[axis]
+    for index, level in enumerate(mapping.levels):
+        if index != split and any(loop.axis == axis and loop.bound > 1 for loop in level.spatial):
+            rule = f"`loops on axis {axis} at {mapping.levels[split].name!r}` must hold (the first level outside)"
+            raise MappingError(f"{place}: {rule}, but level {level.name!r} has one")
 
 
 def _check_dataflow(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
@@ -219,15 +259,15 @@ def tile_bits(task: Task, mapping: Mapping, level: int, operand: Operand) -> int
     Outputs are `acc` bits wide where unfinished sums pass through, else `o` bits.
     """
     width = {"W": task.widths.w, "I": task.widths.i, "O": psum_width(task, mapping, level)}[operand]
-    return footprint(task.layer, operand, mapping.bounds(level)) * width
+    return footprint(task.layer, operand, seen_by(task.accelerator, mapping, operand).bounds(level)) * width
 
 
 def psum_width(task: Task, mapping: Mapping, level: int) -> int:
     """Width of O at a level [bit]: `acc` while sums are unfinished there, `o` once they are complete."""
     feeds_macs = not any("O" in inner.keeps for inner in mapping.levels[:level])
-    unfinished = any(
-        loop.bound > 1 and loop.dim in REDUCTION for outer in mapping.levels[level:] for loop in outer.temporal
-    )
+    later = [loop for outer in mapping.levels[level:] for loop in outer.temporal]
+    later += [loop for outer in mapping.levels[level + 1 :] for loop in outer.spatial]
+    unfinished = any(loop.bound > 1 and loop.dim in REDUCTION for loop in later)
     return task.widths.acc if feeds_macs or unfinished else task.widths.o
 
 

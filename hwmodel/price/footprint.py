@@ -116,8 +116,8 @@ def does_it_fit(cost: NetworkCost, accelerator: Accelerator, granularity: Granul
     weights = _stored_weights(cost, granularity)
     fits = []
     for level in accelerator.levels:
-        copies = accelerator.num_pes if level.per_pe else 1
         for memory in level.memories:
+            copies = accelerator.num_copies(memory)
             capacity = None if memory.size_bits is None else memory.size_bits * copies
             room = float("inf") if capacity is None else capacity
             holds_weights, holds_activations = "W" in memory.holds, bool({"I", "O"} & set(memory.holds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwmodel.nest.access import distinct_tiles, tile_transfers
+from hwmodel.nest.access import Networks, distinct_tiles, tile_transfers
 from hwmodel.nest.mapping import Mapping, footprint
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
@@ -24,7 +24,7 @@ def ramp_cycles(task: Task, mapping: Mapping) -> float:
     for operand, width in streamed:
         memory = accelerator.levels[0].memory(operand)
         if memory is not None and memory.network_bits_per_cycle is not None:
-            different = distinct_tiles(layer, mapping, operand, 0, 2, accelerator.diagonal)
+            different = distinct_tiles(layer, mapping, operand, 0, 2, Networks.of(accelerator))
             words = footprint(layer, operand, mapping.bounds(0)) * different
             cycles += passes * words * width / memory.network_bits_per_cycle
     return cycles

@@ -49,8 +49,8 @@ from functools import cached_property
 
 from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.streamed import Streamed
-from hwmodel.nest.access import AccessCounts, OperandAccess, distinct_tiles
-from hwmodel.nest.mapping import Mapping
+from hwmodel.nest.access import AccessCounts, Networks, OperandAccess, distinct_tiles
+from hwmodel.nest.mapping import Mapping, seen_by
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, RELEVANT, Operand
 from hwmodel.price.ramp import ramp_cycles
@@ -248,7 +248,8 @@ class Timeline:
             return tile * near * self.stored(inner, operand) * _per_bit(ports[1])
         different = 1
         if any(level.spatial for level in self.mapping.levels[child + 1 : parent + 1]):
-            different = distinct_tiles(self.layer, self.mapping, operand, child, parent, self.accelerator.diagonal)
+            own = seen_by(self.accelerator, self.mapping, operand)
+            different = distinct_tiles(self.layer, own, operand, child, parent, Networks.of(self.accelerator))
         return max(
             tile * far * different * self.stored(outer, operand) * _per_bit(ports[0]),
             tile * near * self.stored(inner, operand) * _per_bit(ports[1]),

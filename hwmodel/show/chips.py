@@ -40,7 +40,7 @@ def chip_differences(first: Accelerator, second: Accelerator) -> tuple[ChipDiffe
     Raises:
         AcceleratorError: one of them is none that a chip file can describe.
     """
-    one, two = (dict(_flat(accelerator_data(chip))) for chip in (first, second))
+    one, two = (dict(_flat(accelerator_data(chip, components=False))) for chip in (first, second))
     return tuple(
         ChipDifference(
             path=path, first=_shown(one.get(path)), second=_shown(two.get(path)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.chip.accelerator import Accelerator
 
 #: Kind of layer -> the loops that it has; the others are 1.
 _DIMS = {
@@ -25,7 +25,7 @@ def chip_lints(chip: Accelerator) -> tuple[str, ...]:
     """
     if chip.kind != "spatial":
         return ()
-    return (*_idle_axes(chip), *_narrow_sums(chip), *_starved(chip), *_small_memories(chip))
+    return (*_idle_axes(chip), *_narrow_sums(chip), *_starved(chip), *_small_memories(chip), *_narrow_arrays(chip))
 
 
 def _idle_axes(chip: Accelerator) -> Iterator[str]:
@@ -52,6 +52,21 @@ def _narrow_sums(chip: Accelerator) -> Iterator[str]:
         )
 
 
+def _narrow_arrays(chip: Accelerator) -> Iterator[str]:
+    """SRAMs whose banks, with one access per port and cycle, are narrower than the stated bandwidth."""
+    for memory in chip.memories().values():
+        part, read, write = memory.component, memory.read_bits_per_cycle or 0, memory.write_bits_per_cycle or 0
+        if part is None or part.kind != "sram" or part.width_bits is None:
+            continue
+        wanted, given = read if memory.shared_port else read + write, part.width_bits * part.banks * part.ports
+        if wanted > given:
+            yield (
+                f"{memory.name}: its arrays move {given:g} bit a cycle (width {part.width_bits} bit x {part.banks} "
+                f"banks x {part.ports} ports), and its bandwidths are {wanted:g} bit a cycle: more banks, or less "
+                "bandwidth."
+            )
+
+
 def _starved(chip: Accelerator) -> Iterator[str]:
     """An outermost port that cannot keep the array busy on matrix products of any size, however they are mapped.
 
@@ -63,7 +78,7 @@ def _starved(chip: Accelerator) -> Iterator[str]:
         return
     w, i = chip.native_bits.w, chip.native_bits.i
     macs = chip.num_pes * chip.precision.macs_per_cycle(w, i)
-    words = sum((memory.size_bits or 0) * _copies(chip, memory) for memory in inside) / min(w, i)
+    words = sum((memory.size_bits or 0) * chip.num_copies(memory) for memory in inside) / min(w, i)
     need = 2 * macs * min(w, i) / math.sqrt(words)
     for memory in chip.levels[-1].memories:
         rate = memory.read_bits_per_cycle
@@ -83,14 +98,9 @@ def _small_memories(chip: Accelerator) -> Iterator[str]:
         if memory.size_bits is None:
             continue
         below = [m for level in chip.levels[:index] for m in level.memories if set(m.holds) <= set(memory.holds)]
-        held = sum((m.size_bits or 0) * _copies(chip, m) for m in below)
+        held = sum((m.size_bits or 0) * chip.num_copies(m) for m in below)
         if held > memory.size_bits:
             yield (
                 f"{memory.name} holds {memory.size_bits / 8192:.3g} KiB, and what lies below it "
                 f"{held / 8192:.3g} KiB of the same operands: unless PEs hold the same words, those are never full."
             )
-
-
-def _copies(chip: Accelerator, memory: Memory) -> int:
-    """How many of it there are."""
-    return next(chip.num_pes if level.per_pe else 1 for level in chip.levels if memory in level.memories)

@@ -11,8 +11,8 @@ from typing import Any
 
 import typer
 
-from hwmodel.chip.yamlfile import parse_document
 from hwmodel.chip.sweep.designs import Designs, load_designs
+from hwmodel.chip.yamlfile import parse_document
 from hwmodel.errors import ConfigError
 from hwmodel.network.names import safe_name
 from reports.explore.chips import MAX_ROWS, chips_data, chips_lines, chips_sheet, chips_table

@@ -21,6 +21,8 @@ from reports.terminal.chips import (
     list_table,
     memory_data,
     memory_table,
+    origin_data,
+    origin_lines,
 )
 from reports.terminal.console import emit_json, make_console
 from reports.terminal.tables import new_table, print_lines, safe_text
@@ -40,13 +42,15 @@ def show_chip(*, name: str, json: bool) -> None:
     """Show one accelerator."""
     chip = load_accelerator(name)
     if json:
-        emit_json({"name": chip.name, **chip_data(chip), "memories": memory_data(chip), "area": area_data(chip)})
+        parts = {"memories": memory_data(chip), "area": area_data(chip), "components": origin_data(chip)}
+        emit_json({"name": chip.name, **chip_data(chip), **parts})
         return
     console = make_console()
     print_lines(console, chip_lines(chip))
     console.print(memory_table(chip, console.width))
     print_lines(console, area_lines(chip))
     print_lines(console, energy_lines(chip))
+    print_lines(console, origin_lines(chip))
     print_lines(console, [("", f"{name}: {memory.source}") for name, memory in chip.memories().items()])
 
 

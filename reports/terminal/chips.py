@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.chip.area import chip_area
 from hwmodel.network.names import WARNING
+from hwmodel.show.origins import Origin, origins
 from reports import units
 from reports.terminal.tables import new_table, safe_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hwmodel.chip.accelerator import Accelerator
+    from hwmodel.chip.accelerator import Accelerator, Memory
     from hwmodel.chip.sweep.designs import Designs
 
 
@@ -111,6 +112,32 @@ def _pj(value: float) -> str:
     return f"{value:.4g} pJ"
 
 
+#: Number of an `Origin` -> its unit, and how many of the base unit are one.
+_SHOWN = {
+    "energy": ("pJ", 1.0), "read_energy": ("pJ/bit", 1.0), "write_energy": ("pJ/bit", 1.0), "area": ("mm²", 1.0),
+    "leakage": ("uW", 1e-6),
+}  # fmt: skip
+
+
+def origin_lines(chip: Accelerator) -> list[tuple[str, str]]:
+    """The numbers that follow from components, part by part: value, model, node, and what was scaled from where."""
+    return [("", _origin_line(origin)) for origin in origins(chip)]
+
+
+def _origin_line(origin: Origin) -> str:
+    numbers = (
+        f"{name.replace('_', ' ')} {value / _SHOWN[name][1]:.3g} {_SHOWN[name][0]}"
+        for name, value in origin.derived.items()
+    )
+    stated = f"; stated: {', '.join(origin.stated)}" if origin.stated else ""
+    return f"{origin.place}: {', '.join(numbers) or 'nothing'} from its component: {origin.said}{stated}"
+
+
+def origin_data(chip: Accelerator) -> list[dict[str, Any]]:
+    """The same as JSON."""
+    return [asdict(origin) for origin in origins(chip)]
+
+
 def memory_data(chip: Accelerator) -> list[dict[str, Any]]:
     """Its memories as JSON, innermost first."""
     return [asdict(memory) for memory in chip.memories().values()]
@@ -184,6 +211,13 @@ def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
     ]
 
 
+def placed(chip: Accelerator, memory: Memory) -> str:
+    """Where the copies of a memory stand: in every PE, along axes, or one for the array."""
+    if memory.per is not None:
+        return ", ".join(memory.per)
+    return "PE" if any(level.per_pe and memory in level.memories for level in chip.levels) else "array"
+
+
 def memory_table(chip: Accelerator, width: int) -> Table:
     """One row per memory: what it holds and what stays there, its size, its energies and its port."""
     stays = ["<Stays"] if chip.keeper is not None else []
@@ -193,7 +227,7 @@ def memory_table(chip: Accelerator, width: int) -> Table:
             size = "unbounded" if memory.size_bits is None else units.data_size(memory.size_bits)
             port = memory.read_bits_per_cycle
             table.add_row(
-                safe_text(memory.name), "PE" if level.per_pe else "array", " ".join(memory.holds),
+                safe_text(memory.name), safe_text(placed(chip, memory)), " ".join(memory.holds),
                 *([" ".join(memory.resident)] if stays else []), size,
                 f"{memory.read_pj_per_bit:.3g} pJ/bit", f"{memory.write_pj_per_bit:.3g} pJ/bit",
                 units.MISSING if port is None else f"{port:g} bit/cycle", "yes" if memory.double_buffered else "no",

@@ -82,6 +82,19 @@ def test_timeloop():
     assert max(case.error for case in cases("timeloop-best")) < 1e-6  # the file states six digits
 
 
+def test_deep_hierarchies():
+    stated = [case for case in cases("deep") if "as stated" in case.name]
+    best = [case for case in cases("deep") if "as stated" not in case.name]
+    assert (len(stated), len(best)) == (18, 9)
+    assert max(abs(case.error) for case in stated) < 1e-9
+    assert [case.name for case in best if not abs(case.error) < 1e-9] == [
+        "gemmini gemm_128_768_768: best even mapping [pJ]"
+    ]
+    assert (
+        -0.005 < min(case.error for case in best) < 0
+    )  # its `even` search misses one, which its `free` search finds
+
+
 def test_scalesim():
     assert claim("SCALE-Sim 3.0.0: 144 systolic layers") == "equal"
     assert (len(cases("scalesim")), max(errors("scalesim"))) == (144, 0)

@@ -55,7 +55,10 @@ def test_keys_are_those_of_the_records() -> None:
     page = keys_of_chips()
     top = page.split("\n## ")[1]
     assert re.findall(r"^\| `(\w+)` ", top, re.MULTILINE) == list(ChipFile.model_fields)
-    assert "| `read_energy` | `float` | required | of a bit that is read. |" in page
+    assert "| `size` | `float or unbounded` | required | of one instance. |" in page
+    assert (
+        "| `width` | `int` |  | of an access, of `sram` and `regfile`. |" in page
+    )  # of the record that it extends
 
 
 def test_everything_with_a_name_is_there() -> None:

@@ -13,6 +13,11 @@ from hwmodel.errors import did_you_mean
 #: memory is stated per size, so it follows.
 _TYPED_IN = (
     (r"memories\.(?P<name>.+)\.size", ("read_energy", "write_energy", "leakage"), "memories.{name}."),
+    (
+        r"memories\.(?P<name>.+)\.(width|banks|ports|devices|technology|component|kind)",
+        ("read_energy", "write_energy", "area", "leakage"),
+        "memories.{name}.",
+    ),
     (r"array\..+\.size", ("mac.leakage", "clock_power"), ""),
     (r"mac\.(w|i|precision)", ("mac.energy", "mac.area"), ""),
     (r"technology", ("mac.energy",), ""),

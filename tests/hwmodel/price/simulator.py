@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from hwmodel import Mapping
-from hwmodel.nest.access import distinct_tiles
+from hwmodel.nest.access import Networks, distinct_tiles
 from hwmodel.nest.mapping import footprint
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import RELEVANT, Operand
@@ -145,7 +145,7 @@ class Nest:
         inner, outer = self.levels[child].memory(operand), self.levels[parent].memory(operand)
         assert inner is not None and outer is not None
         different = distinct_tiles(
-            self.task.layer, self.mapping, operand, child, parent, self.task.accelerator.diagonal
+            self.task.layer, self.mapping, operand, child, parent, Networks.of(self.task.accelerator)
         )
         far = (outer.write_bits_per_cycle if out else outer.read_bits_per_cycle) or math.inf
         near = (inner.read_bits_per_cycle if out else inner.write_bits_per_cycle) or math.inf
@@ -202,7 +202,7 @@ class Nest:
         different = 1
         if level >= self.array:
             different = distinct_tiles(
-                self.task.layer, self.mapping, operand, -1, self.array, self.task.accelerator.diagonal
+                self.task.layer, self.mapping, operand, -1, self.array, Networks.of(self.task.accelerator)
             )
         bandwidth = (memory.write_bits_per_cycle if out else memory.read_bits_per_cycle) or math.inf
         port = (memory.name, _side(memory.shared_port, "write" if out else "read"))
@@ -267,7 +267,7 @@ class Nest:
         seen: set[tuple[int, ...]] = set()
         relevant = [n for n, (_, loop) in enumerate(self.loops) if loop.dim in RELEVANT["O"]]
         updates = self.inside * distinct_tiles(
-            self.task.layer, self.mapping, "O", -1, self.array, self.task.accelerator.diagonal
+            self.task.layer, self.mapping, "O", -1, self.array, Networks.of(self.task.accelerator)
         )
         bounds = self.mapping.bounds(self.array - 1)
         for loop in self.mapping.levels[self.array].spatial:

@@ -1,0 +1,1 @@
+"""The best mapping on any number of levels: a shortest path over tiles."""

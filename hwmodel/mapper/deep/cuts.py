@@ -1,0 +1,186 @@
+"""From a tile to its split: which hops end there, which begin, and what the places of a split share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hwmodel.mapper.compiling import internal
+from hwmodel.mapper.counting import INPUT, OUTPUT, Floats, Ints, distinct_tiles, product, tile_words
+from hwmodel.mapper.deep.hopes import (
+    FAR_EDGE,
+    FINISHED,
+    NEAR_EDGE,
+    OPEN,
+    SAVED,
+    SETTLED,
+    TAIL,
+    WAITING,
+    WIDTH,
+    length,
+)  # fmt: skip
+from hwmodel.mapper.deep.ladder import Ladder
+
+
+class Cut(NamedTuple):
+    """One split of one tile.
+
+    Attributes:
+        shares, within: (3) reads over the transfers of the places outside and inside of the memory below.
+        words: (3) words of the hop out of the level below, if nothing is spared.
+        tile: (3) words of its tile.
+        places: (3) copies of the memory below in the split.
+        waits, later: (3) cycles of a word of its fills, which are waited for: now, and where splits will share
+            them.
+    """
+
+    shares: Floats
+    within: Floats
+    words: Floats
+    tile: Floats
+    places: Floats
+    waits: Floats
+    later: Floats
+
+
+@internal
+def cut_of(ladder: Ladder, level: int, v: int, s: int, cut: Cut) -> bool:
+    """Fills in the cut of tile v by split s; whether it is possible."""
+    tile, pace, parted = ladder.tiles.vectors[v], ladder.pace, ladder.splits
+    whole, inside, joint = parted.whole[s], np.empty(8, np.int64), False
+    for d in range(8):
+        if ladder.bounds[d] // tile[d] % whole[d]:
+            return False
+    places, volume = product(whole), float(product(ladder.bounds))
+    for x in range(3):
+        part = parted.parts[s, x]
+        within = product(part)
+        for d in range(8):
+            inside[d] = tile[d] * part[d]
+        cut.places[x] = places // within
+        cut.shares[x] = parted.alone[s, x] * distinct_tiles(x, parted.own[s, x], inside, pace) / cut.places[x]
+        cut.within[x] = 1.0
+        if within > 1:
+            joint = True
+            cut.within[x] = parted.inner_alone[s, x] * distinct_tiles(x, parted.inner[s, x], tile, pace) / within
+        cut.tile[x] = tile_words(x, inside, pace)
+        cut.words[x] = cut.tile[x] * (volume / product(inside))
+        if level:
+            wait_for_fills(ladder, level, x, cut)
+    return not joint or level == 0 or fits_inside(ladder, level - 1, tile, parted.parts[s])
+
+
+@internal
+def wait_for_fills(ladder: Ladder, level: int, x: int, cut: Cut) -> None:
+    """The longer of both ports of a fill; as later splits share it, that of the parent may become the shorter."""
+    costs, own = ladder.costs, ladder.shape
+    near, far = costs.fill_near[level - 1, x], costs.fill_far[level - 1, x] * cut.shares[x]
+    cut.waits[x], cut.later[x] = max(near, far), 0.0
+    if (
+        not own.near_parent[level, x]
+        and far > near
+        and near <= costs.fill_far[level - 1, x] * own.shares[level - 1, x]
+    ):
+        cut.waits[x], cut.later[x] = 0.0, far
+
+
+@internal
+def fits_inside(ladder: Ladder, level: int, tile: Ints, parts: Ints) -> bool:
+    """As `fits`, where axes share memories, which hold what all of their places need; sums as wide as can be."""
+    t, own = np.empty(8, np.int64), ladder.shape
+    for slot in range(3):
+        need = 0.0
+        for x in range(3):
+            if own.keep[level, x] and own.slot[level, x] == slot:
+                for d in range(8):
+                    t[d] = tile[d] * parts[x, d]
+                need += ladder.widths[3 if x == OUTPUT else x] * tile_words(x, t, ladder.pace)
+        if need > own.capacity[level, slot]:
+            return False
+    return True
+
+
+@internal
+def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x: Floats) -> None:
+    """From a tile to its split: hops into the level below end, and others out of it begin."""
+    below, own, costs, pace = level - 1, ladder.shape, ladder.costs, ladder.pace
+    reductions, size = ladder.splits.reductions[s], len(costs.kind) * WIDTH
+    sums = level > 0 and own.keep[below, OUTPUT] == 1
+    for r in range(len(costs.kind)):
+        y = x[r * WIDTH : (r + 1) * WIDTH]
+        saved = y[SAVED] * reductions[0]
+        finished = y[FINISHED] if reductions[0] == 1 else 0.0
+        for operand in range(3):
+            opened = kind >> operand & 1
+            if level == 0 or not own.keep[below, operand]:
+                y[WAITING + operand] *= cut.shares[operand] * cut.within[operand]
+                continue
+            arrived, words = y[WAITING + operand] * cut.within[operand], cut.words[operand]
+            if opened:
+                y[OPEN + operand] += arrived
+            else:
+                y[SETTLED] += arrived
+            wait = costs.waits[r, below, operand] * cut.waits[operand]
+            y[SETTLED] -= costs.own[r, below, operand] * cut.tile[operand]
+            fill = (costs.near[r, below, operand] + wait) * words
+            leave = costs.far[r, below, operand] * words * cut.shares[operand]
+            if cut.later[operand] > 0:
+                late = costs.waits[r, below, operand] * cut.later[operand]
+                leave += late * words
+                if operand == OUTPUT:
+                    y[SETTLED] -= late * ladder.outputs * reductions[1]
+            if operand == INPUT and below == own.last_inputs:
+                y[WAITING + operand] = (fill + leave) * ladder.held[v % len(ladder.held), 0]
+            else:
+                y[OPEN + operand] += fill
+                y[WAITING + operand] = leave
+            if operand == OUTPUT:
+                saved += (costs.saved[r, below] + wait * ladder.outputs) * reductions[1]
+        if sums and reductions[1] == 1:
+            finished += costs.finished[r, below]
+        y[SAVED], y[FINISHED] = saved, finished
+        if own.later[level] == 1.0:
+            y[SETTLED] -= saved + finished
+            y[SAVED], y[FINISHED] = 0.0, 0.0
+    if len(costs.kind) > 1:
+        edges(ladder, level, cut, x)
+    x[SETTLED] -= ladder.tie * np.log2(float(product(ladder.splits.whole[s])))
+    if level and own.keep[below, INPUT]:
+        rows = float(length(ladder.tiles.vectors[v], 0, pace) + extra(ladder, s, v, 0))
+        columns = float(length(ladder.tiles.vectors[v], 1, pace) + extra(ladder, s, v, 1))
+        alike = x[size] == rows and x[size + 1] == columns
+        if kind >> INPUT & 1 and not alike:
+            rows, columns = 0.0, 0.0  # two tiles are open: their windows would slide apart
+        x[size], x[size + 1] = rows, columns
+    elif not kind >> INPUT & 1:
+        x[size], x[size + 1] = 0.0, 0.0
+
+
+@internal
+def edges(ladder: Ladder, level: int, cut: Cut, x: Floats) -> None:
+    """First fills and last drains: one tile for every place that does not share it, at the slower of both ports."""
+    below, own, costs, size = level - 1, ladder.shape, ladder.costs, len(x) - TAIL
+    for operand in range(3):
+        far, near = size + FAR_EDGE + operand, size + NEAR_EDGE + operand
+        if level and own.keep[below, operand]:
+            x[far] = costs.edge_far[below, operand] * cut.tile[operand]
+            x[near] = costs.edge_near[below, operand] * cut.tile[operand]
+        x[far] *= cut.shares[operand] * cut.places[operand]
+        if own.near_parent[level, operand] and max(x[far], x[near]) > 0:
+            edge = max(x[far], x[near])
+            for r in range(len(costs.kind)):
+                x[r * WIDTH + SETTLED] += costs.edges[r, own.child[level, operand], operand] * edge
+            x[far], x[near] = 0.0, 0.0
+
+
+@internal
+def extra(ladder: Ladder, s: int, v: int, axis: int) -> int:
+    """Rows (columns) of I that a memory holds more as places along an axis share it."""
+    part = ladder.splits.parts[s, INPUT]
+    if product(part) == 1:
+        return 0
+    inside = np.empty(8, np.int64)
+    for d in range(8):
+        inside[d] = ladder.tiles.vectors[v, d] * part[d]
+    return length(inside, axis, ladder.pace) - length(ladder.tiles.vectors[v], axis, ladder.pace)

@@ -1,0 +1,82 @@
+"""The tiles of a layer: every divisor of every loop bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from hwmodel.mapper.counting import Ints
+from hwmodel.mapper.space import divisors
+from hwmodel.network.layer import Dims
+
+
+class Lattice(NamedTuple):
+    """Every vector of one divisor per bound.
+
+    Attributes:
+        vectors: (V, 8); multiples stand behind what they are multiples of, the bounds themselves last.
+        coords: (J, 3) dim, prime and the distance in `vectors` of a tile that is larger by it.
+        factors: (F, 2) divisors above 1 of the bounds, dim by dim, and their distance in `vectors`.
+        steps: (9) where the divisors of a dim begin among them.
+    """
+
+    vectors: Ints
+    coords: Ints
+    factors: Ints
+    steps: Ints
+
+    def offset(self, factors: Ints) -> int:
+        """Distance of a tile that is larger by these factors. (8)"""
+        total = 0
+        for dim, factor in enumerate(factors.tolist()):
+            if factor > 1:
+                rows = self.factors[self.steps[dim] : self.steps[dim + 1]]
+                total += int(rows[rows[:, 0] == factor, 1][0])
+        return total
+
+
+@lru_cache(maxsize=64)
+def lattice(dims: Dims) -> Lattice:
+    """The tiles of a layer with these bounds."""
+    coords: list[tuple[int, int, int, int]] = []
+    stride = 1
+    for dim, bound in enumerate(dims.values_tuple):
+        for prime, power in _prime_powers(bound):
+            coords.append((dim, prime, power, stride))
+            stride *= power + 1
+    vectors = np.ones((stride, 8), dtype=np.int64)
+    for dim, prime, power, step in coords:
+        vectors[:, dim] *= prime ** (np.arange(stride) // step % (power + 1))
+    factors, steps = [], [0]
+    for dim, bound in enumerate(dims.values_tuple):
+        own = [(prime, step) for d, prime, _, step in coords if d == dim]
+        for divisor in divisors(bound)[1:]:
+            factors.append((divisor, sum(_power(divisor, prime) * step for prime, step in own)))
+        steps.append(len(factors))
+    return Lattice(
+        vectors,
+        np.array([(dim, prime, step) for dim, prime, _, step in coords], dtype=np.int64).reshape(-1, 3),
+        np.array(factors, dtype=np.int64).reshape(-1, 2),
+        np.array(steps, dtype=np.int64),
+    )
+
+
+def _prime_powers(number: int) -> Iterator[tuple[int, int]]:
+    prime = 2
+    while number > 1:
+        if prime * prime > number:
+            prime = number
+        if power := _power(number, prime):
+            yield prime, power
+            number //= prime**power
+        prime += 1
+
+
+def _power(number: int, prime: int) -> int:
+    power = 0
+    while number % prime == 0:
+        number, power = number // prime, power + 1
+    return power

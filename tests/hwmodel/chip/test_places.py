@@ -1,0 +1,110 @@
+"""Memories for each place along axes: how many there are, where loops may run, what a file may say."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwmodel.chip.area import chip_area
+from hwmodel.chip.writing import accelerator_yaml
+from hwmodel.errors import AcceleratorError, MappingError
+from hwmodel.nest.access import count_accesses
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.network.layer import Layer
+from tests.hwmodel.chips import chip
+from tests.hwmodel.mapper.deep.brute import CHIPS, CLUSTERS, DRAM, HEAD, SHARED
+
+
+def test_copies_are_counted_along_the_axes_that_have_them(tmp_path):
+    loaded = chip(tmp_path, CLUSTERS.replace("size: 12 B,", "size: 12 B, area: 2 um^2/bit, leakage: 1 mW,"))
+    assert [loaded.num_copies(memory) for memory in loaded.memories().values()] == [4, 2, 1, 1]
+    assert loaded.leakage_w == {"column": pytest.approx(2e-3)}
+    column = next(part for part in chip_area(loaded).components if part.name == "column")
+    assert (column.copies, column.mm2) == (2, pytest.approx(2 * 12 * 8 * 2e-6))
+    assert dict(loaded.split_levels) == {"X": 2, "Y": 1}
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_a_chip_is_written_as_it_was_read(tmp_path, name):
+    loaded = chip(tmp_path, CHIPS[name])
+    assert chip(tmp_path, accelerator_yaml(loaded)).fingerprint == loaded.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("per: X", "per: Z", "`per` must be an axis \\(X, Y\\), `pe` or `array`, but got 'Z'"),
+        ("per: pe", "per: Y", "level 'column' has a copy for each place along X, but 'regs'"),
+        ("per: X", "per: []", "per"),
+    ],
+)
+def test_places_that_cannot_be_are_refused(tmp_path, old, new, message):
+    with pytest.raises(AcceleratorError, match=message):
+        chip(tmp_path, CLUSTERS.replace(old, new))
+
+
+def test_what_is_shared_inside_of_copies_is_refused(tmp_path):
+    lane = "  - {name: lane, per: Y, holds: [I], size: 4 B, read_energy: 0.1 pJ/bit, source: test}\n"
+    inside = SHARED.replace("  - {name: l1,", lane + "  - {name: l1,")
+    with pytest.raises(AcceleratorError, match="'wreg' is shared along Y, but the level outside of it, 'lane'"):
+        chip(tmp_path, inside)
+
+
+def mapping(**spatial):
+    """K over X, C over Y; what is left in the outermost memory."""
+    names = ("regs", "column", "buffer", "dram")
+    keeps = dict(regs=("W", "O"), column=("I", "O"), buffer=("W", "I", "O"), dram=("W", "I", "O"))
+    return Mapping(levels=tuple(LevelMapping(name=n, spatial=spatial.get(n, ()), keeps=keeps[n]) for n in names))
+
+
+def test_loops_across_copies_run_right_outside_of_them(tmp_path):
+    layer, loaded = Layer(name="l", dims={"K": 2, "C": 2}), chip(tmp_path, CLUSTERS)
+    x, y = Loop("K", 2, "X"), Loop("C", 2, "Y")
+    count_accesses(layer, loaded, mapping(column=(y,), buffer=(x,)))
+    with pytest.raises(MappingError, match="`loops on axis X at 'buffer'` must hold"):
+        count_accesses(layer, loaded, mapping(column=(x, y)))
+
+
+def test_reads_are_shared_between_the_copies_below(tmp_path):
+    """Both columns need the same inputs: the buffer reads them once. The rows of a column need different ones."""
+    layer, loaded = Layer(name="l", dims={"K": 2, "C": 2}), chip(tmp_path, CLUSTERS)
+    counts = count_accesses(layer, loaded, mapping(column=(Loop("C", 2, "Y"),), buffer=(Loop("K", 2, "X"),)))
+    assert (counts["column", "I"].fills, counts["column", "I"].reads, counts["column", "I"].instances) == (2, 2, 2)
+    assert (counts["buffer", "I"].reads, counts["buffer", "W"].reads) == (2, 4)
+    assert (counts["column", "O"].updates, counts["buffer", "O"].updates) == (1, 2)
+
+
+def test_places_that_are_served_alone_share_nothing(tmp_path):
+    text = (
+        HEAD
+        + """\
+array:
+  - {axis: X, size: 2, dims: [K], multicast: false}
+memories:
+  - {name: regs, per: pe, holds: [I], size: 2 B, read_energy: 0.01 pJ/bit, source: test}
+"""
+        + DRAM
+    )
+    layer = Layer(name="l", dims={"K": 2, "C": 2})
+    loops = (Loop("C", 2),)
+    for shares, reads in ((True, 2), (False, 4)):
+        loaded = chip(tmp_path, text if not shares else text.replace(", multicast: false", ""))
+        own = Mapping(levels=(
+            LevelMapping(name="regs", keeps=("I",)),
+            LevelMapping(name="dram", temporal=loops, spatial=(Loop("K", 2, "X"),), keeps=("W", "I", "O")),
+        ))  # fmt: skip
+        assert count_accesses(layer, loaded, own)["dram", "I"].reads == reads
+
+
+def test_a_register_that_an_axis_shares_is_read_once_for_it(tmp_path):
+    """A weight for each X, shared along Y: it is read once for both places there, and there are two of them."""
+    loaded = chip(tmp_path, SHARED)
+    layer = Layer(name="l", dims={"K": 2, "OY": 2})
+    own = Mapping(levels=(
+        LevelMapping(name="regs", keeps=("W", "O")),
+        LevelMapping(name="l1", spatial=(Loop("K", 2, "X"), Loop("OY", 2, "Y")), keeps=("W", "I")),
+        LevelMapping(name="l2", keeps=("W", "I", "O")),
+        LevelMapping(name="dram", keeps=("W", "I", "O")),
+    ))  # fmt: skip
+    counts = count_accesses(layer, loaded, own)
+    assert (counts["regs", "W"].instances, counts["regs", "O"].instances) == (2, 4)
+    assert counts["regs", "W"].fills == 1
