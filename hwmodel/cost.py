@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -25,7 +25,7 @@ from hwmodel.place.situation import Price, Situation
 from hwmodel.price.gpu import price_kernel, uses_structure
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.load import weight_bits
-from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added
+from hwmodel.price.results import LEAKAGE, LayerCost, NetworkCost, added, stored_once
 from hwmodel.price.sequential import price_operations
 from hwmodel.price.sparsity import nm_pattern, used_zeros, useful_zeros, weight_density
 from hwmodel.price.strict import check_bits, spoken_bits_note
@@ -109,7 +109,7 @@ def situation_cost(
     if vector is not None and accelerator.levels:
         utilization *= cycles / (cycles + vector.cycles)
         cycles += vector.cycles
-        outer, keeper = accelerator.levels[-1].memories[0].name, accelerator.keeper
+        outer, keeper = accelerator.outermost.name, accelerator.keeper
         energy[outer, "vector"], traffic[outer, "vector"] = vector.outer_pj, vector.outer_bits
         if keeper is not None and vector.inner_bits:
             energy[keeper.name, "vector"], traffic[keeper.name, "vector"] = vector.inner_pj, vector.inner_bits
@@ -225,6 +225,24 @@ def _notes(task: Task) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _overflows(accelerator: Accelerator, costs: Sequence[LayerCost], peak: float) -> list[str]:
+    """What does not fit in an outermost memory that has a size: weights, and tensors alive at once (`peak` [bit],
+    and at least the input and the output of a layer).
+    """
+    notes, weights = [], stored_once(costs)
+    widths = [(item.layer, accelerator.resolve_bits(item.layer.bits, item.layer.reduction)) for item in costs]
+    own = [layer.stored_inputs * bits.i + layer.elements("O") * bits.o for layer, bits in widths]
+    activations = max(peak, *own, 0.0)
+    for memory in accelerator.levels[-1].memories if accelerator.levels else ():
+        need = activations * ("O" in memory.holds) + weights * ("W" in memory.holds)
+        if memory.size_bits is not None and need > memory.size_bits:
+            notes.append(
+                f"{accelerator.name}: {memory.name} has {memory.size_bits / 8192:,.5g} KiB, and the network needs "
+                f"{need / 8192:,.5g} KiB there: it does not run on this chip as it is priced"
+            )
+    return notes
+
+
 @dataclass
 class _Told:
     """Layers that have a price: each is told once, however often it is priced in other situations."""
@@ -295,17 +313,25 @@ def evaluate(
     for n, item in enumerate(placed.situations):
         costs.append(situation_cost(item, accelerator, optimize, vectors.get(n)))
         told.priced(item)
+    peak = float(placed.peak_bits(plan))
     return NetworkCost(
         layers=tuple(costs),
         clock_hz=accelerator.clock_hz,
         accelerator=accelerator.name,
-        activation_bits=float(placed.peak_bits(plan)),
+        activation_bits=peak,
         order=tuple(node.name for node in graph.nodes),
         tensors=placed.tensors(plan, accelerator),
         fused=placed.fused(plan),
         load=placed.load(plan, accelerator),
         price_notes=tuple(
-            dict.fromkeys([*(note for item in costs for note in item.notes), *accelerator.notes, *plan.notes])
+            dict.fromkeys(
+                [
+                    *(note for item in costs for note in item.notes),
+                    *accelerator.notes,
+                    *plan.notes,
+                    *_overflows(accelerator, costs, peak),
+                ]
+            )
         ),
         uncounted=graph.uncounted,
     )

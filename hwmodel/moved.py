@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 #: Old path -> new path; the old ones go with the next release.
 MOVED = {
     "hwmodel.accelerator": "hwmodel.chip.accelerator",
+    "hwmodel.chip.streamed": "hwmodel.chip.timing.streamed",
+    "hwmodel.chip.systolic": "hwmodel.chip.timing.systolic",
     "hwmodel.choice": "hwmodel.network.choice",
     "hwmodel.fit": "hwmodel.price.fit",
     "hwmodel.graph": "hwmodel.network.graph",
     "hwmodel.layer": "hwmodel.network.layer",
     "hwmodel.mapping": "hwmodel.nest.mapping",
     "hwmodel.results": "hwmodel.price.results",
-    "hwmodel.systolic": "hwmodel.chip.systolic",
+    "hwmodel.systolic": "hwmodel.chip.timing.systolic",
     "reports.html": "reports.page.html",
     "search.bench": "search.materials",
 }

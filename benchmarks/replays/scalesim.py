@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.replays.case import Case
 from hwmodel import Dims, Layer
-from hwmodel.chip.systolic import compute_cycles
+from hwmodel.chip.timing.systolic import compute_cycles
 from hwmodel.errors import LayerError
 
 

@@ -15,8 +15,10 @@ from hwmodel.chip.components.parts import Part
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
-from hwmodel.chip.streamed import Streamed
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.blocks import Blocks
+from hwmodel.chip.timing.streamed import Streamed
+from hwmodel.chip.timing.systolic import Systolic
+from hwmodel.chip.vector import LoopNest, Vector
 from hwmodel.network.layer import Bits, DimName, Operand
 from hwmodel.shown import Shown
 
@@ -82,6 +84,9 @@ class Memory:
         source: where the numbers come from.
         area_mm2_per_bit: [mm^2/bit], None when unknown.
         leakage_w: power that it draws whatever it does [W]; 0 where the file states none.
+        burst_bits: what a port moves at least, 0 where it moves single words [bit] (timing blocks only).
+        latency_cycles: until the first word arrives [cycles] (timing blocks only).
+        brick: channels that lie together, filled up with zeros (timing blocks only).
         per: axes of the array along which each place has its own copy; None: as `per_pe` of its level says.
         component: what it is, where its file says so; its numbers stand in the other fields.
     """
@@ -106,6 +111,9 @@ class Memory:
     source: str = ""
     area_mm2_per_bit: float | None = None
     leakage_w: float = 0.0
+    burst_bits: float = 0.0
+    latency_cycles: int = 0
+    brick: int = 1
     per: tuple[str, ...] | None = None
     component: Part | None = None
 
@@ -152,39 +160,6 @@ class Level:
         return tuple(operand for memory in self.memories for operand in memory.bypass)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopNest:
-    """Counts of the sequential loop-nest machine: operations per innermost iteration, by layer kind.
-
-    Attributes:
-        multiplications, additions: (convolution, linear) per MAC.
-        bias_additions: `none`; `last`: one per output of the last layer, whether it has a bias or not; `all`: every
-            bias that there is.
-        pj_per_bit2, pj_per_bit: energy of a multiplication per bit^2 and of an addition per bit.
-    """
-
-    multiplications: tuple[int, int]
-    additions: tuple[int, int]
-    bias_additions: Literal["none", "last", "all"]
-    pj_per_bit2: float
-    pj_per_bit: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vector:
-    """The unit for operations without MACs.
-
-    Attributes:
-        lanes: elements per cycle.
-        pj_per_op: energy of one operation on one element.
-        launch_cycles: of every operation that is not fused.
-    """
-
-    lanes: int = 1
-    pj_per_op: float = 0.0
-    launch_cycles: float = 0.0
-
-
 #: What an accelerator says about itself, which enters no cost.
 _SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_component")
 #: Fields that came later enter a fingerprint where a chip uses them, so that those of older runs are still known.
@@ -218,7 +193,8 @@ class Accelerator(Shown):
         clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
-        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams).
+        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams, and
+            arrays that work block by block).
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
@@ -246,7 +222,7 @@ class Accelerator(Shown):
     clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
-    timing: Systolic | Streamed | None = None
+    timing: Systolic | Streamed | Blocks | None = None
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None
@@ -268,6 +244,23 @@ class Accelerator(Shown):
     def shared_level(self) -> int:
         """Index of the first level of which there is one for the whole array."""
         return sum(level.per_pe for level in self.levels)
+
+    @property
+    def maps_freely(self) -> bool:
+        """The mapper chooses its mappings; else the chip's own rules do."""
+        return self.dataflow == "free" and not isinstance(self.timing, Blocks)
+
+    @property
+    def fetches_ahead(self) -> bool:
+        """Weights of a layer may come while the one before it runs."""
+        return isinstance(self.timing, Blocks) and self.timing.staged
+
+    @cached_property
+    def outermost(self) -> Memory:
+        """The memory in which tensors lie that are nowhere else: of the outermost ones that of O."""
+        memory = self.levels[-1].memory("O")
+        assert memory is not None, "the outermost memories hold W, I and O"
+        return memory
 
     def _in_every_pe(self, level: int) -> bool:
         return self.levels[level].per_pe and len(self.places(level)) == len(self.axes)

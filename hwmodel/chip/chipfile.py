@@ -8,10 +8,11 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
 from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
-from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, quantity
-from hwmodel.chip.gpu_sections import RooflineSection, TimingSection
+from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quantity
+from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
+from hwmodel.chip.timing.section import TimingSection, check_blocks
 from hwmodel.chip.yamlfile import Field, Schema
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 
@@ -35,15 +36,9 @@ def _pattern(text: Any) -> tuple[int, int]:
     return found
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError(f"must name each once, but got {list(values)}")
-    return values
-
-
 Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
-Operands = Annotated[tuple[Operand, ...], AfterValidator(_distinct)]
-LoopDims = Annotated[tuple[DimName, ...], AfterValidator(_distinct)]
+Operands = Annotated[tuple[Operand, ...], AfterValidator(distinct)]
+LoopDims = Annotated[tuple[DimName, ...], AfterValidator(distinct)]
 Said = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 Small = Annotated[int, Field(ge=0, le=2**31)]
@@ -83,7 +78,7 @@ class MacSection(ArithmeticKeys):
     accumulator: AccumulatorWidth | None = None
     precision: Mode = "fixed"
     brick: OperandWidth = 2
-    serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(_distinct)] = ()
+    serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(distinct)] = ()
     energy: OwnEnergy = None
     energies: tuple[_EnergyRow, ...] = ()
     area: Area | None = None
@@ -180,12 +175,15 @@ class MemorySection(PartKeys):
         network: width of the network that fills this memory in every PE (row stationary only).
         network_energy: of a bit that the network brings into or out of one PE (row stationary only).
         exclusive: operands that the array cannot compute beside while they move (row stationary only).
+        burst: what a port moves at least (timing blocks only).
+        latency: cycles until the first word arrives (timing blocks only).
+        brick: channels that are stored together, filled up with zeros (timing blocks only).
         source: where the numbers come from.
     """
 
     name: Said
     level: str = ""
-    per: Said | Annotated[tuple[Said, ...], AfterValidator(_distinct), Field(min_length=1)] = "array"
+    per: Said | Annotated[tuple[Said, ...], AfterValidator(distinct), Field(min_length=1)] = "array"
     holds: Operands = Field(min_length=1)
     bypass: Operands = ()
     resident: Operands = ()
@@ -204,6 +202,9 @@ class MemorySection(PartKeys):
     network_energy: OwnEnergyPerBit = None
     exclusive: Operands = ()
     leakage: OwnPower = None
+    burst: Size | None = None
+    latency: Small = 0
+    brick: Count = 1
     source: Said
 
     @model_validator(mode="after")
@@ -232,50 +233,6 @@ class MemorySection(PartKeys):
         return self
 
 
-class _Operations(Schema):
-    """Operations of one step.
-
-    Attributes:
-        multiplications, additions: how many.
-    """
-
-    multiplications: Small
-    additions: Small
-
-
-class _LoopNest(Schema):
-    """Bit operations of a sequential loop nest.
-
-    Attributes:
-        conv, linear: operations of one step of a layer of this kind.
-        bias_additions: whether a bias is added never, with the last product, or with all.
-        multiply_energy_per_bit2: of a multiplication, times both widths.
-        add_energy_per_bit: of an addition, times its width.
-        source: where the numbers come from.
-    """
-
-    conv: _Operations
-    linear: _Operations
-    bias_additions: Literal["none", "last", "all"] = "none"
-    multiply_energy_per_bit2: Energy
-    add_energy_per_bit: Energy
-    source: str
-
-
-class _Vector(Schema):
-    """What does the operations without MACs.
-
-    Attributes:
-        lanes: operations per cycle.
-        energy: of one.
-        source: where the numbers come from.
-    """
-
-    lanes: Count
-    energy: Energy = 0.0
-    source: str = ""
-
-
 class ChipFile(Schema):
     """One file. `sweep` is taken out before (`hwmodel.chip.sweep`): one chip has no ranges.
 
@@ -289,7 +246,7 @@ class ChipFile(Schema):
         mac: the multiplier; not of a GPU or CPU.
         array: axes of PEs; left out, there is one PE.
         host_unfolds: convolutions over at most so many channels come unfolded.
-        memories: innermost first; the outermost holds all three operands.
+        memories: innermost first; the outermost ones, of one level, hold all three operands.
         diagonal: PEs on a diagonal share inputs; else axes are networks of their own, first outermost.
         temporal: loops that may run inside a level; left out, all.
         order: fixed loop order of a level, outer to inner.
@@ -300,7 +257,7 @@ class ChipFile(Schema):
         clock_power: of the clock network while the array runs (row stationary only).
         vector: operations without MACs.
         loop_nest: of the kind of that name.
-        timing: cycles in closed form, of systolic arrays and streamed engines.
+        timing: cycles in closed form, of systolic arrays, streamed engines and arrays that work block by block.
         roofline: of a GPU or CPU.
         notes: sentences that every cost of this chip carries.
         sweep: ranges: one file, many chips (accelerators.md).
@@ -324,8 +281,8 @@ class ChipFile(Schema):
     nm: tuple[Pattern, ...] = ()
     dataflow: Dataflow = "free"
     clock_power: Power = 0.0
-    vector: _Vector = _Vector(lanes=1)
-    loop_nest: _LoopNest | None = None
+    vector: VectorSection = VectorSection(lanes=1)
+    loop_nest: LoopNestSection | None = None
     timing: TimingSection | None = None
     roofline: RooflineSection | None = None
     notes: tuple[str, ...] = ()
@@ -379,6 +336,11 @@ class ChipFile(Schema):
             raise ValueError(
                 "timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order"
             )
+        own = [m.name for m in self.memories if m.burst or m.latency or m.brick > 1]
+        if kind != "blocks" and own:
+            raise ValueError("`burst`, `latency` and `brick` of a memory need `timing: {kind: blocks}`")
+        if kind == "blocks":
+            check_blocks(self)
         if kind == "streamed" and (self.skipping or self.nm):
             raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
 

@@ -22,6 +22,13 @@ def quantity(kind: str, *, positive: bool = False) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, each named once."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"must name each once, but got {list(values)}")
+    return values
+
+
 def _bits(text: Any) -> int:
     value = parse_quantity("width", text)
     if value != int(value) or value < 1:

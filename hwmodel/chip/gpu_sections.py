@@ -1,11 +1,13 @@
-"""The sections `roofline:` and `timing:` of an accelerator file."""
+"""The sections `roofline:`, `vector:` and `loop_nest:` of a chip file: machines beside an array, or without one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from hwmodel.chip.fields import quantity
+from pydantic import AfterValidator
+
+from hwmodel.chip.fields import distinct, quantity
 from hwmodel.chip.formats import Format, FormatSection
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
@@ -15,28 +17,10 @@ Size = Annotated[float, quantity("size", positive=True)]
 Bandwidth = Annotated[float, quantity("bandwidth", positive=True)]
 Time = Annotated[float, quantity("time")]
 Power = Annotated[float, quantity("power")]
-
-
-class TimingSection(Schema):
-    """`timing:`: cycles in closed form.
-
-    `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
-    matrix engine with an axis each for OX, K and C, whose passes do not overlap.
-
-    Attributes:
-        kind: of array.
-        dataflow: of `systolic`: which operand stays.
-    """
-
-    kind: Literal["systolic", "streamed"]
-    dataflow: Literal["ws", "os", "is"] | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> TimingSection:
-        if (self.kind == "systolic") != (self.dataflow is not None):
-            rule = "needs `dataflow: ws`, `os` or `is`" if self.kind == "systolic" else "has no `dataflow`"
-            raise ValueError(f"timing {self.kind} {rule}")
-        return self
+Energy = Annotated[float, quantity("energy")]
+Said = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=2**31)]
+Small = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class RooflineSection(Schema):
@@ -118,3 +102,51 @@ class RooflineSection(Schema):
         return replace(
             item, mac_pj=(self.board_power - self.idle_power) / (item.macs_per_s * item.efficiency) * 1e12
         )
+
+
+class _Operations(Schema):
+    """Operations of one step.
+
+    Attributes:
+        multiplications, additions: how many.
+    """
+
+    multiplications: Small
+    additions: Small
+
+
+class LoopNestSection(Schema):
+    """Bit operations of a sequential loop nest.
+
+    Attributes:
+        conv, linear: operations of one step of a layer of this kind.
+        bias_additions: whether a bias is added never, with the last product, or with all.
+        multiply_energy_per_bit2: of a multiplication, times both widths.
+        add_energy_per_bit: of an addition, times its width.
+        source: where the numbers come from.
+    """
+
+    conv: _Operations
+    linear: _Operations
+    bias_additions: Literal["none", "last", "all"] = "none"
+    multiply_energy_per_bit2: Energy
+    add_energy_per_bit: Energy
+    source: str
+
+
+class VectorSection(Schema):
+    """What does the operations without MACs.
+
+    Attributes:
+        lanes: operations per cycle.
+        energy: of one.
+        cycles: of one, of kinds that are not done at `lanes` (`add`, `mul`, `pool`, ...).
+        fuses: kinds that work on outputs as they leave the array; left out, all that can.
+        source: where the numbers come from.
+    """
+
+    lanes: Count
+    energy: Energy = 0.0
+    cycles: dict[Said, Annotated[float, Field(gt=0, le=2**31)]] = Field(default_factory=dict)
+    fuses: Annotated[tuple[Said, ...], AfterValidator(distinct)] | None = None
+    source: str = ""

@@ -7,15 +7,17 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory, Vector
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.chipfile import EVERY_PE, WHOLE_ARRAY, ChipFile, MemorySection
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import filled, mac_numbers, network_pj_per_bit
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
-from hwmodel.chip.streamed import Streamed
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.blocks import Blocks
+from hwmodel.chip.timing.streamed import Streamed
+from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
+from hwmodel.chip.vector import LoopNest, Vector
 from hwmodel.chip.yamlfile import Document, read_document
 from hwmodel.errors import AcceleratorError, nearest
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, Bits
@@ -177,12 +179,20 @@ class _Builder:
 
     def vector(self) -> Vector:
         launch = 0.0 if self.chip.roofline is None else self.chip.roofline.launch * self.chip.clock
-        return Vector(lanes=self.chip.vector.lanes, pj_per_op=self.chip.vector.energy, launch_cycles=launch)
+        own = self.chip.vector
+        return Vector(
+            lanes=own.lanes, pj_per_op=own.energy, launch_cycles=launch, cycles=tuple(own.cycles.items()),
+            fuses=own.fuses,
+        )  # fmt: skip
 
-    def timing(self) -> Systolic | Streamed | None:
+    def timing(self) -> Systolic | Streamed | Blocks | None:
         timing = self.chip.timing
         if timing is None:
             return None
+        if timing.blocks is not None:
+            rows, columns, filters, lanes = (axis.size for axis in self.chip.array)
+            buffer = self.memory(self.chip.memories[0])
+            return timing.blocks.blocks((rows, columns, filters), lanes, buffer.size_bits or 0.0)
         if timing.dataflow is not None:
             size = {axis.axis: axis.size for axis in self.chip.array}
             return Systolic(rows=size["Y"], columns=size["X"], dataflow=timing.dataflow)
@@ -316,6 +326,9 @@ class _Builder:
             source=memory.source,
             area_mm2_per_bit=numbers.area_mm2_per_bit,
             leakage_w=numbers.leakage_w,
+            burst_bits=memory.burst or 0.0,
+            latency_cycles=memory.latency,
+            brick=memory.brick,
             per=self.per(memory),
             component=part,
         )

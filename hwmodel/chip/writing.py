@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwmodel.chip.accelerator import Accelerator, Axis, Level, LoopNest, Memory
+from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import mac_numbers, memory_numbers
@@ -19,7 +19,9 @@ from hwmodel.chip.components.parts import Part
 from hwmodel.chip.formats import written_exactly
 from hwmodel.chip.loader import build_chip
 from hwmodel.chip.roofline import Roofline
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.blocks import Blocks
+from hwmodel.chip.timing.systolic import Systolic
+from hwmodel.chip.vector import LoopNest
 from hwmodel.chip.yamlfile import dump_yaml, parse_document
 from hwmodel.errors import AcceleratorError
 from hwmodel.files import write_atomic
@@ -99,7 +101,7 @@ def accelerator_data(chip: Accelerator, *, components: bool = True) -> Data:
         gating=list(chip.gating), skipping=list(chip.skipping), nm=[f"{n}:{m}" for n, m in chip.nm],
         dataflow=None if chip.dataflow == "free" else chip.dataflow,
         clock_power=_clock_power(chip) if chip.clock_pj else None,
-        vector=_said(lanes=chip.vector.lanes, energy=f"{chip.vector.pj_per_op!r} pJ", source=chip.vector_source),
+        vector=_vector(chip),
         loop_nest=None if chip.loop_nest is None else _loop_nest(chip.loop_nest, nest),
         timing=_timing(chip), roofline=None if roofline is None else _roofline(chip, roofline),
         notes=list(chip.notes),
@@ -231,8 +233,16 @@ def _memory(memory: Memory, level: Level, part: Part | None) -> Data:
         formats=list(memory.formats),
         bank=_quantity(memory.bank_bits, "bit"), network=_quantity(memory.network_bits_per_cycle, "bit/cycle"),
         network_energy=_quantity(memory.network_pj_per_bit or None, "pJ/bit"), exclusive=list(memory.exclusive),
+        burst=_quantity(memory.burst_bits or None, "bit"), latency=memory.latency_cycles or None,
+        brick=memory.brick if memory.brick > 1 else None,
         source=memory.source or NOT_STATED,
     )  # fmt: skip
+
+
+def _vector(chip: Accelerator) -> Data:
+    own, energy = chip.vector, f"{chip.vector.pj_per_op!r} pJ"
+    fuses = {} if own.fuses is None else {"fuses": list(own.fuses)}  # an empty list says something
+    return _said(lanes=own.lanes, energy=energy, cycles=dict(own.cycles), source=chip.vector_source) | fuses
 
 
 def _loop_nest(nest: LoopNest, source: str) -> Data:
@@ -252,7 +262,28 @@ def _timing(chip: Accelerator) -> Data | None:
         return None
     if isinstance(chip.timing, Systolic):
         return {"kind": "systolic", "dataflow": chip.timing.dataflow}
+    if isinstance(chip.timing, Blocks):
+        return {"kind": "blocks", "blocks": _blocks(chip.timing)}
     return {"kind": "streamed"}
+
+
+def _blocks(own: Blocks) -> Data:
+    banks, wide = own.banks, own.wide
+    return {
+        "granules": [{"taps": item.taps, "channels": item.channels} for item in own.granules],
+        "depthwise_taps": own.depthwise_taps, "largest": list(own.largest), "filters": own.multiple,
+        "window": own.window, "decoder": own.decoder, "pipeline": own.pipeline, "output": own.output,
+        "issue": own.issue,
+        "parameters": {
+            "size": _quantity(own.parameter_bits, "bit"), "window": _quantity(own.parameter_window, "bit")
+        },
+        "banks": {
+            "size": _quantity(banks.bits, "bit"), "inputs": banks.inputs, "sums": banks.sums,
+            "reserved": banks.reserved,
+        },
+        "wide": {"output": wide.output, "accumulator": f"{wide.acc_bits} bit", "sums": wide.sum_banks},
+        "staged": own.staged, "images": own.images, "source": own.source or NOT_STATED,
+    }  # fmt: skip
 
 
 def _roofline(chip: Accelerator, machine: Roofline) -> Data:

@@ -53,7 +53,7 @@ _begun: set[bool] = set()
 
 def begin(accelerator: Accelerator) -> None:
     """Start what compiles the kernels that map layers on an accelerator, once: their types are those of all."""
-    if not _begun and accelerator.kind == "spatial" and accelerator.dataflow == "free" and not is_deep(accelerator):
+    if not _begun and accelerator.kind == "spatial" and accelerator.maps_freely and not is_deep(accelerator):
         _begun.add(True)
         for part in parts(accelerator):
             start(*part)

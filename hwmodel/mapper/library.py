@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator, Level, Vector
+from hwmodel.mapper.space import is_deep
 from hwmodel.nest.mapping import Mapping, room_needed
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
@@ -43,9 +44,7 @@ class Kin:
 
 def shares_mappings(accelerator: Accelerator) -> bool:
     """The mapper finds the optimum of such a chip, with the fewest cycles among equals."""
-    num_inner = sum(level.per_pe for level in accelerator.levels)
-    is_free = accelerator.kind == "spatial" and accelerator.dataflow == "free"
-    return is_free and num_inner <= 1 and len(accelerator.levels) - num_inner <= 2
+    return accelerator.kind == "spatial" and accelerator.maps_freely and not is_deep(accelerator)
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.errors import MappingError
+from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
@@ -23,7 +25,8 @@ from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import MAX_BITS, RELEVANT, Density
-from hwmodel.price.spatial import Priced, price
+from hwmodel.price.priced import Priced
+from hwmodel.price.spatial import price
 
 #: The mapping found; None where none fits.
 _mappings: dict[tuple[Identity, str], Mapping | None] = {}
@@ -71,7 +74,8 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     The task is asked for with its zeros as `map_and_price` wants them.
     """
     chip = task.accelerator
-    if chip.dataflow == "row_stationary" or is_deep(chip):
+    chip = task.accelerator
+    if not chip.maps_freely or is_deep(chip):
         return 0.0
     if _shares(task):
         return _library[-1].bound(task, optimize, lambda: bound_best(array_view(task), optimize))
@@ -129,7 +133,7 @@ def _narrower_outputs(task: Task, optimize: Objective) -> Task | None:
     wider they are.
     """
     accelerator = task.accelerator
-    is_free = accelerator.dataflow == "free" and not any(level.bypass for level in accelerator.levels)
+    is_free = accelerator.maps_freely and not any(level.bypass for level in accelerator.levels)
     is_free = is_free and not is_deep(accelerator)  # there places add into the same outputs beyond a level
     if optimize != "energy" or not is_free:
         return None
@@ -179,6 +183,8 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
 
 def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:
     """Who maps layers on a chip."""
+    if isinstance(chip.timing, Blocks):
+        return lambda view, _: best_block(view)
     if chip.dataflow == "row_stationary":
         return row_stationary
     return deep_mapping if is_deep(chip) else best_mapping

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
-from hwmodel.chip.streamed import Streamed
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.streamed import Streamed
+from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import ORDERS, WAITS, Floats, Ints, NestInputs
 from hwmodel.mapper.ports import port_rows, times
@@ -21,8 +21,9 @@ from hwmodel.nest.mapping import Loop
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
 from hwmodel.network.padding import Rows
+from hwmodel.price.priced import mac_energy, moved_fraction
 from hwmodel.price.sparsity import Skips
-from hwmodel.price.spatial import mac_energy, moved_fraction, register_fraction
+from hwmodel.price.spatial import register_fraction
 
 Kept = tuple[frozenset[Operand], frozenset[Operand]]
 

@@ -287,7 +287,10 @@ def room_needed(task: Task, mapping: Mapping, level: int, memory: Memory) -> flo
 
 
 def _check_capacity(place: str, task: Task, mapping: Mapping) -> None:
-    for index, level in enumerate(task.accelerator.levels):
+    levels = task.accelerator.levels
+    if len(levels[-1].memories) > 1:  # they hold whole tensors apart: whether these fit is the network's matter
+        levels = levels[:-1]
+    for index, level in enumerate(levels):
         for memory in level.memories:
             room = task.room_bits(memory)
             if memory.size_bits is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator, Memory, Widths
+from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.network.choice import remove_filters
 from hwmodel.network.layer import NO_PADS, Bits, Density, Dims, Layer, Operand, Pads
 
@@ -20,11 +21,13 @@ class Stay(NamedTuple):
         room_bits: what residents, their own ones included, leave of that memory to tiles [bit]: one of `rooms_of`;
             None: all of it.
         i_bits: width at which I lies in its home [bit], where another reader wants it wider; None: as it is read.
+        ahead_cycles: of the layer before it, in which its weights may be fetched already (timing blocks).
     """
 
     resident: tuple[Operand, ...] = ()
     room_bits: float | None = None
     i_bits: int | None = None
+    ahead_cycles: int = 0
 
 
 #: What residents leave of a memory is rounded down to one of these parts of it.
@@ -107,8 +110,11 @@ class Task:
     def home(self, operand: Operand) -> Memory:
         """The memory that an operand comes from or ends in: the resident one, else the outermost.
 
-        What a mapping says of the outermost level holds for an operand in its home.
+        What a mapping says of the outermost level holds for an operand in its home. The second operand of a product
+        of two activations lies with the first where blocks of tensors and weights have outermost memories apart.
         """
+        if operand == "W" and self.layer.kind == "matmul" and isinstance(self.accelerator.timing, Blocks):
+            operand = "I"
         memory = self.accelerator.keeper if operand in self.stay.resident else None
         return memory or next(m for m in self.accelerator.levels[-1].memories if operand in m.holds)
 

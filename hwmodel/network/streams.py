@@ -22,7 +22,7 @@ Fusion, ISCA 2018, section II (pooling and activation units below the columns); 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,15 +61,18 @@ class Streams:
     ends: Mapping[str, str]
 
     @classmethod
-    def of(cls, graph: LayerGraph, *, fuse: bool = True, attention: bool = False) -> Streams:
+    def of(
+        cls, graph: LayerGraph, *, fuse: bool = True, attention: bool = False, kinds: Collection[str] | None = None
+    ) -> Streams:
         """The streams of a graph.
 
         Args:
             graph: its vector operations say whether they may be fused.
             fuse: pools may join a stream, and concatenations may be made in place; else each is a pass of its own.
             attention: attentions are fused where that is possible (see `fused_attentions`).
+            kinds: of operations that may join a stream; None: all that say so.
         """
-        builder = _Builder(graph, fuse, fused_attentions(graph) if attention else ())
+        builder = _Builder(graph, fuse, fused_attentions(graph) if attention else (), kinds)
         for node in graph.nodes:
             builder.add(node.name)
         return builder.streams()
@@ -97,8 +100,10 @@ class _Builder:
     """Walks the nodes in execution order. A *strand* is a part of a stream in which all tensors pass at one pace:
     behind a pool a new one starts."""
 
-    def __init__(self, graph: LayerGraph, fuse: bool, fused: Sequence[FusedAttention]) -> None:
-        self.graph, self.fuse = graph, fuse
+    def __init__(
+        self, graph: LayerGraph, fuse: bool, fused: Sequence[FusedAttention], kinds: Collection[str] | None
+    ) -> None:
+        self.graph, self.fuse, self.kinds = graph, fuse, kinds
         self.parts = in_place(graph) if fuse else {}
         self.ends = {name: item.mix for item in fused for name in (item.scores, *item.between)}
         self.position = {node.name: index for index, node in enumerate(graph.nodes)}
@@ -128,6 +133,8 @@ class _Builder:
             return [parent for parent in self.graph.digraph.predecessors(op.name) if parent in self.ends]
         owner = self.graph.owners[op.name]
         if not op.fused or not owner or (_is_pool(op) and not self.fuse):
+            return []
+        if self.kinds is not None and op.kind not in self.kinds:
             return []
         fed = [
             parent

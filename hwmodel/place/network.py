@@ -50,7 +50,7 @@ class PlacedNetwork:
         """Where the tensors of the plan lie."""
         if not accelerator.levels:
             return ()
-        outer, keeper, lines = accelerator.levels[-1].memories[0].name, accelerator.keeper, self.lines
+        outer, keeper, lines = accelerator.outermost.name, accelerator.keeper, self.lines
         lives = self._lives(plan)
         return tuple(
             TensorPlace(
@@ -144,7 +144,11 @@ def place_network(
         if n in chosen:
             group, stripes = plan.options[chosen[n]]
             rows = stripes.rows[n - group.first]
-        situations.append(found._replace(stay=stays[n]._replace(i_bits=found.stay.i_bits), rows=rows))
+        situations.append(
+            found._replace(
+                stay=found.stay._replace(resident=stays[n].resident, room_bits=stays[n].room_bits), rows=rows
+            )
+        )
     groups = tuple(plan.options[option] for option in dict.fromkeys(chosen.values()))
     return PlacedNetwork(tuple(situations), tuple(bits), tuple(inside), groups, pinned)
 

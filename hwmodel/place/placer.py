@@ -332,6 +332,7 @@ class Placer:
             resident=tuple(operand for operand, flag in flags if situation & flag),
             room_bits=float(self.program.rooms[room]) if room else None,
             i_bits=lies.i_bits,
+            ahead_cycles=lies.ahead_cycles,
         )
 
     def _add_price(self, row: int, situation: int, room: int) -> None:

@@ -85,7 +85,10 @@ class Plan:
             stay: tensors and weights may stay on chip where the accelerator has the memory for it.
         """
         streams = Streams.of(
-            graph, fuse=fuses(accelerator, fuse=fuse), attention=fuses_attention(accelerator, fuse=fuse)
+            graph,
+            fuse=fuses(accelerator, fuse=fuse),
+            attention=fuses_attention(accelerator, fuse=fuse),
+            kinds=accelerator.vector.fuses,
         )
         alive = Liveness.of(graph, streams)
         index = {tensor.name: n for n, tensor in enumerate(alive.tensors)}
@@ -94,7 +97,7 @@ class Plan:
         keeps_weights = stay and accelerator.resident("W") is not None
         stored, too_shared = _stored(graph.layers) if keeps_weights else ((), ())
         step = {node.name: n for n, node in enumerate(graph.nodes)}
-        vectors = vector_works(graph, streams, index) if graph.layers and accelerator.levels else ()
+        vectors = vector_works(graph, streams, index, accelerator) if graph.layers and accelerator.levels else ()
         return cls(
             layers=graph.layers,
             alive=alive,

@@ -29,7 +29,7 @@ def program_of(plan: Plan, accelerator: Accelerator, weights: Floats) -> tuple[P
     """
     steps, slots = _steps(plan)
     keeper = accelerator.keeper
-    outer = accelerator.levels[-1].memories[0] if accelerator.levels else None
+    outer = accelerator.outermost if accelerator.levels else None
     asked = [
         (n, plan.index[name], int(operand == "W"))
         for n, tensor in enumerate(plan.tensors)
@@ -42,9 +42,8 @@ def program_of(plan: Plan, accelerator: Accelerator, weights: Floats) -> tuple[P
         for way, items in enumerate((vector.reads, vector.writes))
         for tensor, elements in items
     ]
-    lanes, pj = accelerator.vector.lanes, accelerator.vector.pj_per_op
-    launch = accelerator.vector.launch_cycles
-    work = [(v.operations / lanes if v.waits else 0.0, launch if v.waits else 0.0) for v in plan.vectors]
+    pj, launch = accelerator.vector.pj_per_op, accelerator.vector.launch_cycles
+    work = [(v.cycles, launch) if v.waits else (0.0, 0.0) for v in plan.vectors]
     still = np.zeros((len(plan.layers), 2))
     for vector, (compute, start) in zip(plan.vectors, work, strict=True):
         still[vector.owner, 0] += vector.operations * pj

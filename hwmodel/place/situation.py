@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator
+from hwmodel.mapper.shared import map_and_price
 from hwmodel.nest.task import ALONE, Stay, Task
-from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.layer import Density, Layer, Operand
 from hwmodel.place.plan import Plan
 
 
@@ -30,6 +31,21 @@ class Situation(NamedTuple):
     on_chip: tuple[Operand, ...] = ()
     last: bool = True
     rows: int = 0
+
+
+def ahead_cycles(plan: Plan, index: int, accelerator: Accelerator) -> int:
+    """Cycles of the layer before one of a plan, and of the operations between them; 0 where no weights are fetched
+    ahead.
+
+    The layer is taken dense and at the chip's own widths, whatever a configuration says, so that what a layer costs
+    does not depend on the choices of another.
+    """
+    if index == 0 or not accelerator.fetches_ahead:
+        return 0
+    before = plan.layers[index - 1].with_bits(None).with_density(Density())
+    since, until = (plan.works[n].step for n in (index - 1, index))
+    between = sum(vector.cycles for vector in plan.vectors if vector.waits and since < vector.step < until)
+    return map_and_price(Task.of(before, accelerator), "energy")[1].compute_cycles + int(between)
 
 
 class Price(NamedTuple):
@@ -54,7 +70,9 @@ def outside(plan: Plan, index: int, layer: Layer, accelerator: Accelerator, i_bi
     assert bits is not None
     return Situation(
         layer=task.layer.with_bits(replace(bits, o=o_bits)),
-        stay=Stay(i_bits=None if i_bits == task.widths.i else i_bits),
+        stay=Stay(
+            i_bits=None if i_bits == task.widths.i else i_bits, ahead_cycles=ahead_cycles(plan, index, accelerator)
+        ),
         unwritten=work.unwritten,
         on_chip=work.on_chip,
         last=index == len(plan.layers) - 1,

@@ -6,7 +6,7 @@ addresses; a linear layer walks memory in order. A bias is one addition per outp
 
 from __future__ import annotations
 
-from hwmodel.chip.accelerator import LoopNest
+from hwmodel.chip.vector import LoopNest
 from hwmodel.nest.task import Task
 from hwmodel.price.layer_price import LayerPrice
 

@@ -16,8 +16,8 @@ from hwmodel.network.layer import OPERANDS, Layer, Operand
 from hwmodel.network.stripes import stripes
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.load import Load, weight_bits
+from hwmodel.price.priced import mac_energy, stored_fraction
 from hwmodel.price.sparsity import nm_pattern
-from hwmodel.price.spatial import mac_energy, stored_fraction
 
 #: What rounding may take from a bound.
 NEARLY = 1 - 1e-9

@@ -35,7 +35,7 @@ port, less than a tile each; the tests walk random nests tile by tile, port by p
 
 Row-stationary chips are timed as published (Chen et al., JSSC 52(1), 2017): the busiest resource, the fills of
 single-buffered memories at their own port, the ramp, first fill and last drain add, and exclusive transfers come
-on top. Engines fed by streams take at least their closed form (`hwmodel.chip.streamed`).
+on top. Engines fed by streams take at least their closed form (`hwmodel.chip.timing.streamed`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwmodel.chip.accelerator import Memory
-from hwmodel.chip.streamed import Streamed
+from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.nest.access import AccessCounts, Networks, OperandAccess, distinct_tiles
 from hwmodel.nest.mapping import Mapping, seen_by
 from hwmodel.nest.task import Task

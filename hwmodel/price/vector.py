@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph, VectorOp
 from hwmodel.network.layer import Layer
-from hwmodel.network.streams import Streams
+from hwmodel.network.streams import POOLS, Streams
 
 #: A tensor that no table of stored ones knows: it has the width of the owner's outputs, and lies outside.
 UNKNOWN = -1
@@ -33,6 +34,7 @@ class VectorWork:
         step: position of its node in the order of execution.
         reads, writes: (index of a stored tensor, UNKNOWN or LEARNED, elements).
         operations: on elements.
+        cycles: that they take the vector unit.
         waits: it is a pass of its own: its arithmetic and its launch take time.
     """
 
@@ -41,6 +43,7 @@ class VectorWork:
     reads: tuple[tuple[int, int], ...]
     writes: tuple[tuple[int, int], ...]
     operations: float
+    cycles: float
     waits: bool
 
     @property
@@ -97,7 +100,31 @@ def fuses_attention(accelerator: Accelerator, *, fuse: bool = True) -> bool:
     return fuse and accelerator.roofline is not None
 
 
-def vector_works(graph: LayerGraph, streams: Streams, index: dict[str, int]) -> tuple[VectorWork, ...]:
+def unit_cycles(op: VectorOp, shape: Sequence[int], accelerator: Accelerator) -> float:
+    """Cycles of the vector unit for an operation.
+
+    At its `lanes`, or by its kind. An array that works block by block does these operations too: their outputs fill
+    whole bricks of channels, those of pools, which go through the multipliers, whole units of rows and columns.
+
+    Args:
+        op: the operation.
+        shape: of its output, (B, C, rows, columns) or (B, C); others have no channels to fill up.
+        accelerator: with its vector unit.
+    """
+    rates, machine = dict(accelerator.vector.cycles), accelerator.timing
+    operations = op.elements_out * op.ops_per_element
+    if op.kind not in rates:
+        return operations / accelerator.vector.lanes
+    if isinstance(machine, Blocks) and len(shape) in (2, 4):
+        steps = (1, accelerator.outermost.brick, *(machine.unit[:2] if op.kind in POOLS else (1, 1)))
+        filled = math.prod(math.ceil(size / step) * step for size, step in zip(shape, steps, strict=False))
+        operations = operations * filled / math.prod(shape)
+    return operations * rates[op.kind]
+
+
+def vector_works(
+    graph: LayerGraph, streams: Streams, index: dict[str, int], accelerator: Accelerator
+) -> tuple[VectorWork, ...]:
     """The work of every vector operation and of every further tensor of a layer's stream, in execution order.
 
     An operation whose inputs no layer made (before the first layer) belongs to the first layer.
@@ -106,13 +133,14 @@ def vector_works(graph: LayerGraph, streams: Streams, index: dict[str, int]) -> 
         graph: with at least one layer.
         streams: of the graph.
         index: node -> index of its stored tensor.
+        accelerator: whose vector unit does it.
     """
     layers = {layer.name: n for n, layer in enumerate(graph.layers)}
     works: list[VectorWork] = []
     for step, node in enumerate(graph.nodes):
         if isinstance(node, VectorOp):
             owner = layers.get(graph.owners[node.name], 0)
-            works.append(_work(graph, streams, index, node, owner, step))
+            works.append(_work(graph, streams, index, accelerator, node, owner, step))
         elif node.name in layers:
             first, *others = streams.stored[node.name] or (("", 0),)
             beyond = [(first[0], first[1] - streams.made[node.name])] if first[1] > streams.made[node.name] else []
@@ -120,13 +148,21 @@ def vector_works(graph: LayerGraph, streams: Streams, index: dict[str, int]) -> 
             owner = layers[node.name]
             if writes:
                 works.append(
-                    VectorWork(owner=owner, step=step, reads=(), writes=writes, operations=0.0, waits=False)
+                    VectorWork(
+                        owner=owner, step=step, reads=(), writes=writes, operations=0.0, cycles=0.0, waits=False
+                    )
                 )
     return tuple(works)
 
 
 def _work(
-    graph: LayerGraph, streams: Streams, index: dict[str, int], op: VectorOp, owner: int, step: int
+    graph: LayerGraph,
+    streams: Streams,
+    index: dict[str, int],
+    accelerator: Accelerator,
+    op: VectorOp,
+    owner: int,
+    step: int,
 ) -> VectorWork:
     left = op.elements_in
     reads: list[tuple[int, int]] = []
@@ -146,12 +182,14 @@ def _work(
     if op.parameters and not is_folded(graph, streams, op):
         reads.append((LEARNED, op.parameters))
     starts = streams.starts(op.name) and op.name not in streams.parts
+    shape = next((data["tensor"].shape for *_, data in graph.digraph.out_edges(op.name, data=True)), ())
     return VectorWork(
         owner=owner,
         step=step,
         reads=tuple(reads),
         writes=tuple((index.get(n, UNKNOWN), e) for n, e in streams.stored[op.name]) if starts else (),
         operations=op.elements_out * op.ops_per_element,
+        cycles=unit_cycles(op, shape, accelerator),
         waits=starts,
     )
 
@@ -194,11 +232,11 @@ def vector_cost(
     for way, items in enumerate((work.reads, work.writes)):
         for tensor, elements in items:
             moved[tensor >= 0 and inside[tensor]][way] += elements * width_of(tensor, bits, own_bits)
-    outer, inner = accelerator.levels[-1].memories[0], accelerator.resident("I")
+    outer, inner = accelerator.outermost, accelerator.resident("I")
     port = _port_cycles(outer, *moved[0])
     if inner is not None:
         port = max(port, _port_cycles(inner, *moved[1]))
-    compute = work.operations / accelerator.vector.lanes if work.waits else 0.0
+    compute = work.cycles if work.waits else 0.0
     launch = accelerator.vector.launch_cycles if work.waits else 0.0
     return VectorCost(
         cycles=math.ceil(max(port, compute) + launch),

@@ -48,7 +48,9 @@ def _in_network(accelerator: Accelerator, cost: LayerCost) -> list[tuple[str, st
     if cost.stay == ALONE:
         return []
     keeper, room = accelerator.keeper, cost.stay.room_bits
-    assert keeper is not None
+    if keeper is None:
+        ahead = f"{cost.stay.ahead_cycles:,} cycles go before it, in which its weights may come"
+        return [("", f"in its network: {ahead}")] if cost.stay.ahead_cycles else []
     left = f"; {units.data_size(room)} of it left to tiles" if room is not None else ""
     lines = [("", f"in its network: {resident_line(cost, accelerator)}{left}")]
     if cost.stripe_rows:

@@ -60,7 +60,7 @@ def resident_line(cost: LayerCost, accelerator: Accelerator) -> str:
     words = {"W": "weights" if cost.layer.weights else "second inputs", "I": "inputs", "O": "outputs"}
     inside = [words[operand] for operand in cost.resident]
     outer = [word for operand, word in words.items() if operand not in cost.resident]
-    outside = accelerator.levels[-1].memories[0].name
+    outside = accelerator.outermost.name
     places = [f"{_and(inside)} in {keeper.name}" if inside else "", f"{_and(outer)} in {outside}" if outer else ""]
     return ", ".join(filter(None, places))
 

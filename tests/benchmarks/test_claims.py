@@ -182,3 +182,28 @@ def test_tops_beside_the_counters():
                                        for case in found.values()]  # fmt: skip
     assert rows["model [TOPS]"] == [f"{case.prediction:.1f}" for case in found.values()]
     assert rows["error"] == [f"{100 * case.error:+.0f} %" for case in found.values()]
+
+
+def test_ethos_u():
+    """Every total and mean of the table, and its blocks."""
+    rows = table("Ethos-U against Arm's estimator")
+    names = {
+        "resnet8_cifar10": "ResNet-8", "mobilenet_v1_025_vww": "MobileNetV1 0.25", "dscnn_49x10": "DS-CNN",
+        "autoencoder_640": "autoencoder", "mobilenet_v2_035_96": "MobileNetV2 0.35", "resnet_64": "ResNet, 64 x 64",
+        "convolutions_16_bit": "16-bit activations",
+    }  # fmt: skip
+    npus = [f"ethos-{npu.lower()}" for npu in rows["error of the total"]]
+    files = ("ethos_u_vela.json", "ethos_u_vela_more.json")
+    found = [case for name in files for case in replay_file("vela", figures_path(name))]
+    totals = {case.name.removesuffix(": total"): case.error for case in found if case.name.endswith(": total")}
+    for key, name in names.items():
+        cells = [totals.get(f"{key} on {npu}") for npu in npus]
+        assert rows[name] == ["-" if cell is None else f"{round(100 * cell, 1) + 0.0:+.1f} %" for cell in cells]
+    for npu, cell in zip(npus, rows["compute"], strict=True):
+        means = [abs(case.error) for case in found if f" on {npu}: compute" in case.name]
+        assert cell == f"{100 * sum(means) / len(means):.1f} %"
+    said = claim("Arm's estimator of Ethos-U55 and -U65: 599 layers")
+    blocks = [100 * abs(case.error) for case in found if ": block" in case.name]
+    assert (len(blocks), f"{len(totals)} networks") == (599, number(said, r"(\d+ networks)"))
+    check_bound(number(said, r"within ([\d.]+) % on average"), sum(blocks) / len(blocks))
+    check_bound(number(said, r"networks within ([\d.]+) %"), 100 * max(map(abs, totals.values())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,12 @@ def test_a_layer_alone_has_its_operands_outside() -> None:
     assert alone["resident"] == []
     assert "in its network" not in run("map", "lenet5:conv2", "--hw", "edge_npu", "--alone").stdout
     assert "in its network" not in run("map", "lenet5:conv2", "--hw", "eyeriss").stdout
+
+
+def test_a_chip_that_fetches_weights_ahead_maps_a_layer_behind_the_one_before():
+    text = run("map", "lenet5:conv2", "--hw", "ethos_u55_128").stdout
+    assert re.search(r"in its network: [\d,]+ cycles go before it, in which its weights may come", text)
+    assert "in its network" not in run("map", "lenet5:conv2", "--hw", "ethos_u55_128", "--alone").stdout
 
 
 def test_the_mapping_of_a_layer_in_stripes_is_of_one(tmp_path: Path) -> None:

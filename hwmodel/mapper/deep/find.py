@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.chip.systolic import Systolic
+from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import ahead
 from hwmodel.mapper.deep import hopes, walk
@@ -26,8 +26,9 @@ from hwmodel.mapper.space import padded_bounds
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
+from hwmodel.price.priced import mac_energy
 from hwmodel.price.sparsity import Skips
-from hwmodel.price.spatial import mac_energy, price
+from hwmodel.price.spatial import price
 from hwmodel.price.timeline import whole
 
 #: Labels that there is room for at first, and at most (of energy alone; lines take more room each).

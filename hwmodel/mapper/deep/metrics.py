@@ -22,7 +22,8 @@ from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.ports import slow
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, Dims
-from hwmodel.price.spatial import moved_fraction, register_fraction
+from hwmodel.price.priced import moved_fraction
+from hwmodel.price.spatial import register_fraction
 
 READ, UPDATE, FILL = range(3)
 #: Kinds of rows.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.replays import haq
 from benchmarks.replays.figures import figures
 from hwmodel import Bits, Layer, evaluate, load_accelerator
-from hwmodel.chip.streamed import Stream, Streamed, pass_cycles
+from hwmodel.chip.timing.streamed import Stream, Streamed, pass_cycles
 from hwmodel.errors import AcceleratorError
 from hwmodel.explain import explain_mapping
 from tests.hwmodel.chips import chip

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.replays import scalesim
 from benchmarks.replays.figures import figures
 from hwmodel import Layer, evaluate, load_accelerator
-from hwmodel.chip.systolic import Systolic, compute_cycles
+from hwmodel.chip.timing.systolic import Systolic, compute_cycles
 from hwmodel.errors import AcceleratorError, LayerError
 from tests.hwmodel.chips import TINY, chip
 

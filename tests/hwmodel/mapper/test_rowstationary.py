@@ -20,7 +20,8 @@ from hwmodel.mapper.row_stationary import _mapping, row_stationary, search
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import DIM_NAMES
-from hwmodel.price.spatial import Priced, price
+from hwmodel.price.priced import Priced
+from hwmodel.price.spatial import price
 
 EYERISS = load_accelerator("eyeriss")
 

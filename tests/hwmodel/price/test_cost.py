@@ -95,9 +95,9 @@ def test_costs_are_finite_and_never_below_the_compulsory(layer, name, bits):
     assert 0 < cost.utilization <= 1
     rate = accelerator.precision.macs_per_cycle(*bits)
     assert cost.cycles >= layer.macs / (accelerator.num_pes * rate)
-    dram = accelerator.levels[-1].memories[0].name
-    assert cost.traffic_bits[dram, "W"] >= layer.elements("W") * bits[0]
-    assert cost.traffic_bits[dram, "O"] >= layer.elements("O") * bits[1]
+    outer = {operand: accelerator.levels[-1].memory(operand).name for operand in ("W", "O")}
+    assert cost.traffic_bits[outer["W"], "W"] >= layer.elements("W") * bits[0]
+    assert cost.traffic_bits[outer["O"], "O"] >= layer.elements("O") * bits[1]
 
 
 @settings(max_examples=20, deadline=None)

@@ -15,7 +15,8 @@ from hwmodel import Bits, Layer, LevelMapping, Loop, Mapping, find_mapping, load
 from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.errors import MappingError
 from hwmodel.nest.task import Task
-from hwmodel.price.spatial import Priced, price
+from hwmodel.price.priced import Priced
+from hwmodel.price.spatial import price
 from tests.hwmodel.chips import TINY, chip
 from tests.hwmodel.price.simulator import simulate
 

@@ -1,0 +1,178 @@
+"""The section `timing:` of an accelerator file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from hwmodel.chip.fields import AccumulatorWidth, quantity
+from hwmodel.chip.timing.blocks import Banks, Blocks, Granule, Tile, Wide
+from hwmodel.chip.yamlfile import Field, Schema, model_validator
+
+if TYPE_CHECKING:
+    from hwmodel.chip.chipfile import ChipFile
+
+Size = Annotated[float, quantity("size", positive=True)]
+Count = Annotated[int, Field(ge=1, le=2**31)]
+Cycles = Annotated[float, Field(ge=0, le=2**31)]
+
+
+class _Granule(Schema):
+    """Products of one step.
+
+    Attributes:
+        taps, channels: that a filter and its channels are padded to.
+    """
+
+    taps: Count
+    channels: Count
+
+
+class _Parameters(Schema):
+    """What a filter has beside its weights: scale and bias.
+
+    Attributes:
+        size: of those of one filter.
+        window: read at once; each takes the latency of the memory that holds the weights.
+    """
+
+    size: Size
+    window: Size
+
+
+class _Banks(Schema):
+    """How inputs and sums of a block share the buffer.
+
+    Attributes:
+        size: of a bank.
+        inputs, sums: banks of which either takes a multiple.
+        reserved: banks for outputs and tables.
+    """
+
+    size: Size
+    inputs: Count
+    sums: Count
+    reserved: Annotated[int, Field(ge=0, le=2**31)] = 0
+
+
+class _Wide(Schema):
+    """Inputs wider than the multiplier, whose granules have half of the products.
+
+    Attributes:
+        output: cycles of the output stage for one output.
+        accumulator: width of a sum.
+        sums: banks of which sums take a multiple.
+    """
+
+    output: Cycles
+    accumulator: AccumulatorWidth
+    sums: Count
+
+
+class BlocksSection(Schema):
+    """`blocks:` of `timing: {kind: blocks}`.
+
+    Attributes:
+        granules: of a step of a convolution; the one that takes the fewest steps, of equal ones the first.
+        depthwise_taps: of a step of a depthwise convolution, a tap each cycle.
+        largest: rows, columns and filters of a block at most.
+        filters: of a block, a multiple where the layer has more.
+        window: rows and columns of a filter that run at once.
+        decoder: cycles to decode the weights of a step, for each filter that is made at once.
+        pipeline: cycles until a step finds the sums of the one before it.
+        output: cycles of the output stage for one output.
+        issue: blocks over which the commands of one are spread.
+        parameters: scale and bias of a filter.
+        banks: of the buffer, the memory of I and O inside of the array's own level.
+        wide: inputs wider than the multiplier.
+        staged: weights may be copied to the memory of the tensors before they are read.
+        images: tensors of at most so many channels lie pixel by pixel, the others in bricks.
+        source: where the numbers come from.
+    """
+
+    granules: tuple[_Granule, ...] = Field(min_length=1)
+    depthwise_taps: Count
+    largest: tuple[Count, Count, Count]
+    filters: Count
+    window: Count
+    decoder: Cycles
+    pipeline: Annotated[int, Field(ge=0, le=2**31)]
+    output: Cycles
+    issue: Count
+    parameters: _Parameters
+    banks: _Banks
+    wide: _Wide
+    staged: bool = False
+    images: Annotated[int, Field(ge=0, le=2**31)] = 0
+    source: str
+
+    def blocks(self, unit: Tile, lanes: int, buffer_bits: float) -> Blocks:
+        """The section as the model uses it, with the lengths of the axes and the size of the buffer [bit]."""
+        return Blocks(
+            unit=unit,
+            lanes=lanes,
+            granules=tuple(Granule(item.taps, item.channels) for item in self.granules),
+            depthwise_taps=self.depthwise_taps,
+            largest=self.largest,
+            multiple=self.filters,
+            window=self.window,
+            decoder=self.decoder,
+            pipeline=self.pipeline,
+            output=self.output,
+            parameter_bits=self.parameters.size,
+            parameter_window=self.parameters.window,
+            issue=self.issue,
+            banks=Banks(
+                bits=self.banks.size, count=int(buffer_bits // self.banks.size), inputs=self.banks.inputs,
+                sums=self.banks.sums, reserved=self.banks.reserved,
+            ),
+            wide=Wide(output=self.wide.output, acc_bits=self.wide.accumulator, sum_banks=self.wide.sums),
+            staged=self.staged,
+            images=self.images,
+            source=self.source,
+        )  # fmt: skip
+
+
+class TimingSection(Schema):
+    """`timing:`: cycles in closed form.
+
+    `{kind: systolic, dataflow: ws}`: of the array alone; Y are its rows, X its columns. `{kind: streamed}`: of a
+    matrix engine with an axis each for OX, K and C, whose passes do not overlap. `{kind: blocks, blocks: ...}`: of
+    an array that makes its outputs block by block, with an axis each for OY, OX, K and C.
+
+    Attributes:
+        kind: of array.
+        dataflow: of `systolic`: which operand stays.
+        blocks: of `blocks`: steps, output stage and buffer.
+    """
+
+    kind: Literal["systolic", "streamed", "blocks"]
+    dataflow: Literal["ws", "os", "is"] | None = None
+    blocks: BlocksSection | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> TimingSection:
+        if (self.kind == "systolic") != (self.dataflow is not None):
+            rule = "needs `dataflow: ws`, `os` or `is`" if self.kind == "systolic" else "has no `dataflow`"
+            raise ValueError(f"timing {self.kind} {rule}")
+        if (self.kind == "blocks") != (self.blocks is not None):
+            rule = "needs a section `blocks:`" if self.kind == "blocks" else "has no `blocks`"
+            raise ValueError(f"timing {self.kind} {rule}")
+        return self
+
+
+def check_blocks(chip: ChipFile) -> None:
+    """Raises ValueError where the other sections of a file are not those of an array that works block by block."""
+    if [axis.dims[0] for axis in chip.array] != ["OY", "OX", "K", "C"]:
+        raise ValueError("timing blocks needs an array of four axes, of OY, OX, K and C first in this order")
+    first = chip.memories[0] if chip.memories else None
+    if first is None or first.per != "array" or set(first.holds) != {"I", "O"} or first.size == "unbounded":
+        raise ValueError(
+            "timing blocks needs a first memory with a `size`, `per: array` and `holds: [I, O]`: the buffer of "
+            "a block"
+        )
+    if len({memory.level or memory.name for memory in chip.memories}) != 2:
+        raise ValueError("timing blocks needs two levels: the buffer of a block, and the outermost memories")
+    if chip.dataflow != "free" or chip.unit.precision != "fixed" or chip.skipping or chip.nm or chip.gating:
+        raise ValueError("timing blocks needs `dataflow: free`, `precision: fixed`, no skipping, gating and nm")
+    if any(memory.resident or memory.bypass for memory in chip.memories):
+        raise ValueError("timing blocks knows no `resident` and no `bypass`: tensors lie in their outermost memory")
