@@ -18,7 +18,8 @@ from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
-from hwmodel.mapper.library import Library, shares_mappings
+from hwmodel.mapper.kin.chips import shares_mappings
+from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space import is_deep, padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed

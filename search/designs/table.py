@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hwmodel.chip.sweep.designs import Designs
 from hwmodel.errors import ConfigError
-from hwmodel.mapper.library import Library
+from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.shared import sharing_chips
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph

@@ -1,6 +1,6 @@
 """What networks cost on one design: bounds before any mapping, then the costs themselves.
 
-Designs share what they have in common (`hwmodel.mapper.library`), so a pricer is the faster the more alike the
+Designs share what they have in common (`hwmodel.mapper.kin`), so a pricer is the faster the more alike the
 designs are that it is asked for, and the roomier ones it sees first.
 """
 
@@ -18,7 +18,8 @@ from hwmodel.chip.area import chip_area
 from hwmodel.chip.sweep.space import DesignSpace
 from hwmodel.errors import AcceleratorError, HwModelError
 from hwmodel.mapper.free import Objective
-from hwmodel.mapper.library import Library, kin_of, shares_mappings
+from hwmodel.mapper.kin.chips import kin_of, shares_mappings
+from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.shared import forget_mappings, sharing_chips
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph

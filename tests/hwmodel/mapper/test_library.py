@@ -11,7 +11,8 @@ from hwmodel import evaluate, load_accelerator
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper import shared
-from hwmodel.mapper.library import Library, kin_of, shares_mappings
+from hwmodel.mapper.kin.chips import kin_of, shares_mappings
+from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.shared import forget_mappings, map_and_price, sharing_chips
 from hwmodel.nest.task import Task
 from tests.hwmodel.chips import TINY, chip

@@ -9,7 +9,7 @@ import pytest
 
 from hwmodel import evaluate, load_accelerator
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.mapper.library import Library
+from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.shared import sharing_chips
 from hwmodel.place.lower import Bounds, Widest, widened
 from hwmodel.place.plan import Plan
