@@ -3,7 +3,7 @@
 The network is placed as `Placer` does it, with a bound of every layer in every situation for its price: the best
 mapping costs no less than the bound of the mapper (Lemmas 8 to 10 of docs/explain/mapper.md) on a chip of the same
 outline with the largest sizes and the widest ports, nor less than one pass of its operands. The least sum of bounds
-over all placements is no more than the sum of the prices of any (Lemma 22).
+over all placements is no more than the sum of the prices of any (Lemma 26).
 """
 
 from __future__ import annotations

@@ -142,13 +142,13 @@ def explore(
     Lower bounds rule out most designs before any layer is mapped, and the front is that of evaluating every design
     by itself. With --run the front of accuracy, energy and area of what a search has finetuned.
     """
-    given = {
-        "per_model": per_model or None, "optimize": optimize, "w_bits": w_bits, "a_bits": a_bits,
-        "density": density, "fuse": False if no_fuse else None, "trials": trials, "sampler": sampler, "seed": seed,
-        "out": out, "jobs": num_jobs,
-    }  # fmt: skip
-    shown = jobs.Shown(every=every, csv=csv, html=html, plot=plot, json=json)
     jobs.explore(
-        models=models or (), run=run, hw=hw, ranges=ranges, budget=budget, objectives=objectives, given=given,
-        input=input, option=option, shown=shown,
+        models=models or (), run=run, hw=hw, ranges=ranges, budget=budget, objectives=objectives, input=input,
+        option=option,
+        given={
+            "per_model": per_model or None, "optimize": optimize, "w_bits": w_bits, "a_bits": a_bits,
+            "density": density, "fuse": False if no_fuse else None, "trials": trials, "sampler": sampler,
+            "seed": seed, "out": out, "jobs": num_jobs,
+        },
+        shown=jobs.Shown(every=every, csv=csv, html=html, plot=plot, json=json),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 Call a chip *roomier* than another if it equals it but for memories that are no smaller and ports that are no
 slower. Every mapping of a chip is one of a roomier chip, with the same accesses, so the same energy, and no more
 cycles there. So the best mapping of the roomier chip, where it fits the other one and takes as many cycles on it,
-is the best of that one too, ties by cycles included (Lemma 21 of docs/explain/mapper.md); where nothing fits the
+is the best of that one too, ties by cycles included (Lemma 25 of docs/explain/mapper.md); where nothing fits the
 roomier chip, nothing fits the other one.
 """
 

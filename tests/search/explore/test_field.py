@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwmodel.place.lower import Least, Widest
@@ -21,7 +21,7 @@ DESIGN = st.tuples(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(designs=st.lists(DESIGN, min_size=1, max_size=12), per_model=st.booleans(), limit=st.integers(1, 6))
 def test_what_is_left_is_the_front(designs, per_model: bool, limit: int) -> None:
     axes = Axes(
