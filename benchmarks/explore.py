@@ -136,13 +136,12 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["HWMODEL_CACHE"] = "off"  # nothing from disk, here and in the workers
     os.environ["CHECKS"] = str(options.check)
-    load = os.getloadavg()[0]
     rows = [explored(case, options.jobs) for case in options.cases]
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     if options.store:
         data = {"benchmark": "explore", **provenance(["hwmodel", "numba", "numpy"])}
-        data |= {"load_at_start": round(load, 1), "seeds": [SEED], "rows": rows}
+        data |= {"load_during": round(os.getloadavg()[2], 2), "seeds": [SEED], "rows": rows}
         print(store("explore", data))
 
 
