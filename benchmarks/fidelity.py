@@ -2,9 +2,9 @@
 
     python benchmarks/fidelity.py KIND [FILE] [--json]
 
-Kinds: timeloop-counts, timeloop-best, deep, scalesim, bitfusion, eyeriss, haq, gemm, tpu, components, vela. FILE is
-by default the one of that kind in `tests/reference`. The module `benchmarks/replays/KIND.py` reads the format and
-predicts every quantity in it; it knows no case by name, so any file of that format will do.
+Kinds: timeloop-counts, timeloop-best, deep, scalesim, bitfusion, eyeriss, haq, gemm, gemmini, tpu, components,
+vela. FILE is by default the one of that kind in `tests/reference`. The module `benchmarks/replays/KIND.py` reads
+the format and predicts every quantity in it; it knows no case by name, so any file of that format will do.
 
 error = prediction / reference - 1, signed; where the reference is 0 it is the prediction itself (0 only when
 both are 0). max, mean and median are over the absolute errors of all cases.
@@ -60,6 +60,7 @@ FORMATS = {
     "eyeriss": Format("eyeriss_alexnet_silicon.json", True, keys=("Layer", "Processing Latency (ms)")),
     "haq": Format("haq_mobilenetv2_b16_cycles.json", False, keys=("bits", "cycles")),
     "gemm": Format("a100_gemm_ms.json", False, keys=("columns", "rows")),
+    "gemmini": Format("gemmini_rtl_cycles.json", False, keys=("cases",)),
     "vela": Format("ethos_u_vela.json", False, keys=("columns", "networks")),
     "tpu": Format("tpuv1_table3.json", True, keys=("metric",)),
     "components": Format(

@@ -1,14 +1,19 @@
 """How fast the mapper is, and that it is right: one run, ratios beside the peers.
 
     python benchmarks/mapper.py
+    python benchmarks/mapper.py --zigzag PYTHON
 
-Reads `timeloop_eyeriss256.json`, `timeloop_mapper_best.json` and `zigzag_tpu_like.json` of `tests/reference` and
-writes `benchmarks/results/mapper.json`. Times are the least and the median of several runs, compiled and imported,
-with every cache emptied before each. Peers' figures are those of the README in that folder (two x86-64 cores).
+The second one takes an interpreter with `zigzag-dse`, runs both mappers on layers of AlexNet, VGG-16 and
+MobileNetV2, one after the other on this machine, and writes `benchmarks/results/zigzag.json`. The first one
+reads `timeloop_eyeriss256.json`, `timeloop_mapper_best.json` and `zigzag_tpu_like.json` of `tests/reference` and
+writes `benchmarks/results/mapper.json`. Times are the least and the median of several runs, compiled and
+imported, with every cache emptied before each. Peers' figures are those of the README in that folder (two x86-64
+cores).
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
@@ -29,7 +34,8 @@ if __name__ == "__main__":  # works from any folder; this one has a `search` tha
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.networks import gpt2, llama_7b, resnet18, resnet20
-from benchmarks.replays import eyeriss256, timeloop_best
+from benchmarks.provenance import provenance, store
+from benchmarks.replays import eyeriss256, timeloop_best, zigzag_layers
 from benchmarks.replays.figures import figures
 from hwmodel import Accelerator, CostTable, Layer, LayerCost, evaluate, find_mapping, load_accelerator
 from hwmodel.mapper import bounds, free, row_search, row_stationary, search, space
@@ -324,7 +330,15 @@ def show(rows: list[Row], layers: list[Row]) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="How fast the mapper is, and that it is right.")
+    parser.add_argument("--zigzag", metavar="PYTHON", help="an interpreter with zigzag-dse: both in one run")
+    python = parser.parse_args().zigzag
     os.environ["HWMODEL_CACHE"] = "off"
+    if python is not None:
+        data = zigzag_layers.run(python)
+        zigzag_layers.show(data)
+        store("zigzag", {**provenance(("hwmodel", "numpy", "numba")), **data})
+        return
     graph = resnet18()
     rows = [eyeriss_256(), *best_known(), *few_pes(), network(graph)]
     for name in ("tpu_like", "edge_npu"):

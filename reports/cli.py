@@ -80,7 +80,7 @@ app.command("diff", cls=OnceCommand)(compression.diff)
 app.command("finetune", cls=OnceCommand)(finetuning.finetune)
 app.command("ladder", cls=OnceCommand)(laddering.ladder)
 app.command("studies", cls=OnceCommand)(studies.studies)
-app.add_typer(hardware.app, name="hw", help="Accelerators: list, show, check.")
+app.add_typer(hardware.app, name="hw", help="Accelerators: list, show, check, diff, new, calibrate.")
 app.command("doctor", cls=OnceCommand)(doctor.doctor)
 
 if __name__ == "__main__":

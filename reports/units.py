@@ -74,5 +74,12 @@ def duration(value: float | None) -> str:
 
 def level_name(name: str) -> str:
     """Where energy goes, in words: memories keep their name, `mac`, `mul`, `add` and `vector` are arithmetic."""
-    words = {"mac": "MACs", "mul": "multiplications", "add": "additions", "vector": "vector unit"}
+    words = {
+        "mac": "MACs",
+        "mul": "multiplications",
+        "add": "additions",
+        "vector": "vector unit",
+        "dac": "DACs",
+        "adc": "ADCs",
+    }
     return words.get(name, name)

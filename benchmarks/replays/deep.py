@@ -7,7 +7,7 @@ memories is an axis, and what lies inside of it has a copy for each of its place
 Cases per row: the least energy under the rules of the file's `even` mappings (no padding; reuse ends where places
 need different words), against `even_without_drain_reads`, which counts as we do; and the energy of every mapping
 that the row states and that one tile per level can say, against what the file counts for it. Our own best mappings
-know more (reuse goes on across places, bounds are padded) and cost less: `python benchmarks/mapper.py` lists them.
+know more (reuse goes on across places, bounds are padded) and cost less: `python benchmarks/deep.py` lists them.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from hwmodel.chip.precision import Precision
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.timing.blocks import Blocks
+from hwmodel.chip.timing.commands import Commands
 from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.vector import LoopNest, Vector
@@ -163,7 +164,7 @@ class Level:
 #: What an accelerator says about itself, which enters no cost.
 _SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_component")
 #: Fields that came later enter a fingerprint where a chip uses them, so that those of older runs are still known.
-_LATER: dict[str, object] = {"per": None, "multicast": True}
+_LATER: dict[str, object] = {"per": None, "multicast": True, "table_rates": (), "analog": None}
 
 
 def _used(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -193,8 +194,8 @@ class Accelerator(Shown):
         clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
-        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams, and
-            arrays that work block by block).
+        timing: closed form of the compute cycles (systolic arrays), or of all cycles (engines fed by streams,
+            arrays that work block by block, machines driven by commands).
         roofline: set for the kinds `gpu` and `cpu`.
         notes: sentences that every cost from this chip carries.
         mac_area_mm2: of one PE's arithmetic [mm^2], None when unknown.
@@ -222,7 +223,7 @@ class Accelerator(Shown):
     clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
-    timing: Systolic | Streamed | Blocks | None = None
+    timing: Systolic | Streamed | Blocks | Commands | None = None
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None

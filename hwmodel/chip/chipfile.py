@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
+from hwmodel.chip.arithmetic.section import AnalogSection, RateRow, check_pairs
 from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
 from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quantity
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
@@ -63,11 +64,15 @@ class MacSection(ArithmeticKeys):
     Attributes:
         w, i: native widths of weights and inputs.
         accumulator: width of a partial sum; left out, it follows from the layer.
-        precision: few bits bring nothing (`fixed`), more products at once (`fusion`), fewer cycles (`bit_serial`).
+        precision: few bits bring nothing (`fixed`), more products at once (`fusion`), fewer cycles (`bit_serial`),
+            the rates of a table (`table`), or fewer cells and steps of a compute-in-memory macro (`analog`).
         brick: of `fusion`: the smallest multiplier.
         serial: of `bit_serial`: operands that stream bit by bit.
-        energy: of one MAC at the native widths; needed where no `component` gives it.
+        energy: of one MAC at the native widths, of `analog` that of its cells alone; needed where no `component`
+            gives it.
         energies: measured ones at other widths.
+        rates: of `table`: MACs per cycle by widths, those at the native widths among them.
+        analog: of that precision: cells and converters.
         area: of one PE's arithmetic.
         leakage: power of the arithmetic of the whole array, whatever it does.
         source: where the numbers come from.
@@ -81,6 +86,8 @@ class MacSection(ArithmeticKeys):
     serial: Annotated[tuple[Literal["W", "I"], ...], AfterValidator(distinct)] = ()
     energy: OwnEnergy = None
     energies: tuple[_EnergyRow, ...] = ()
+    rates: tuple[RateRow, ...] = ()
+    analog: AnalogSection | None = None
     area: Area | None = None
     leakage: OwnPower = None
     source: str
@@ -110,12 +117,17 @@ class MacSection(ArithmeticKeys):
                 f"`accumulator >= {max(self.w, self.i)} bit` must hold (the wider operand), but got "
                 f"{self.accumulator} bit"
             )
-        pairs = [(row.w, row.i) for row in self.energies]
-        for w, i in pairs:
-            if w > self.w or i > self.i:
-                raise ValueError(f"energies: no product is wider than {self.w} x {self.i} bit, but got {w} x {i}")
-            if pairs.count((w, i)) > 1:
-                raise ValueError(f"energies: {w} x {i} bit is described twice")
+        check_pairs("energies", self.energies, self.w, self.i)
+        check_pairs("rates", self.rates, self.w, self.i)
+        if (self.precision == "analog") != (self.analog is not None):
+            raise ValueError(f"precision analog has a section `analog`, the others none, but got {self.precision}")
+        if self.precision != "table" and self.rates:
+            raise ValueError(f"`rates` needs `precision: table`, but got {self.precision}")
+        if self.precision == "table" and (self.w, self.i) not in [(row.w, row.i) for row in self.rates]:
+            raise ValueError(
+                f"table needs `rates`, one of them at the native {self.w} x {self.i} bit. Write for example "
+                f"`- {{w: {self.w} bit, i: {self.i} bit, rate: 1}}`."
+            )
         return self
 
 
@@ -257,7 +269,8 @@ class ChipFile(Schema):
         clock_power: of the clock network while the array runs (row stationary only).
         vector: operations without MACs.
         loop_nest: of the kind of that name.
-        timing: cycles in closed form, of systolic arrays, streamed engines and arrays that work block by block.
+        timing: cycles in closed form, of systolic arrays, streamed engines, arrays that work block by block and
+            machines driven by commands.
         roofline: of a GPU or CPU.
         notes: sentences that every cost of this chip carries.
         sweep: ranges: one file, many chips (accelerators.md).
@@ -343,6 +356,22 @@ class ChipFile(Schema):
             check_blocks(self)
         if kind == "streamed" and (self.skipping or self.nm):
             raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
+        if kind == "commands":
+            self._check_commands()
+
+    def _check_commands(self) -> None:
+        if sorted(axis.dims for axis in self.array) != [("C",), ("K",)]:
+            raise ValueError("timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)")
+        if self.skipping or self.nm or self.unit.precision != "fixed":
+            raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
+        outer = self.memories[-1].level or self.memories[-1].name
+        for memory in self.memories:
+            limited = memory.bandwidth or memory.read_bandwidth or memory.write_bandwidth
+            if limited and (memory.level or memory.name) != outer:
+                raise ValueError(
+                    "timing commands: its section says what loads and stores take, so no memory but the outermost "
+                    f"has a bandwidth: leave out that of {memory.name!r}"
+                )
 
     @property
     def unit(self) -> MacSection:

@@ -14,6 +14,7 @@ from hwmodel.chip.components.filling import filled, mac_numbers, network_pj_per_
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
 from hwmodel.chip.timing.blocks import Blocks
+from hwmodel.chip.timing.commands import Commands
 from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
@@ -115,6 +116,8 @@ class _Builder:
         stated = Precision(
             mode=mac.precision, w_bits=mac.w, i_bits=mac.i, acc_bits=mac.accumulator, mac_pj=mac.energy or 0.0,
             brick_bits=mac.brick, serial=mac.serial, table_pj=tuple((r.w, r.i, r.energy) for r in mac.energies),
+            table_rates=tuple((r.w, r.i, r.rate) for r in mac.rates),
+            analog=None if mac.analog is None else mac.analog.value,
         )  # fmt: skip
         arithmetic, precision, area, leakage = self.arithmetic(stated)
         nest = chip.loop_nest
@@ -185,10 +188,12 @@ class _Builder:
             fuses=own.fuses,
         )  # fmt: skip
 
-    def timing(self) -> Systolic | Streamed | Blocks | None:
+    def timing(self) -> Systolic | Streamed | Blocks | Commands | None:
         timing = self.chip.timing
         if timing is None:
             return None
+        if timing.commands is not None:
+            return timing.commands.commands(next(axis.size for axis in self.chip.array if axis.dims == ("C",)))
         if timing.blocks is not None:
             rows, columns, filters, lanes = (axis.size for axis in self.chip.array)
             buffer = self.memory(self.chip.memories[0])
@@ -228,7 +233,9 @@ class _Builder:
         if sum(axis.fused for axis in self.chip.array) > 1:
             raise self.fail("fused", "only one axis can be `fused: true`: the rate lengthens it once")
         for axis in self.chip.array:
-            need = self.chip.unit.w + (axis.weight_cells or 0)
+            unit = self.chip.unit
+            cells = unit.w if unit.analog is None else unit.analog.value.cells(unit.w)
+            need = cells + (axis.weight_cells or 0)
             if axis.weight_cells is not None and axis.size < need:
                 raise self.fail(
                     "weight_cells",

@@ -6,6 +6,11 @@
   is (native_w / b_w) * (native_i / b_i) with the widths rounded up to the next power of two bricks.
 - `bit_serial`: one bit per cycle of the operands named in `serial` (Judd et al., Stripes, MICRO 2016;
   Sharify et al., Loom, DAC 2018): cycles x b.
+- `table`: measured MACs per cycle by widths, as of processors with SIMD kernels. A pair that the table lacks runs
+  as the fastest of those at least as wide in both operands: words can be stored narrow and widened on the way. A
+  busy core draws one power, so that the energy of a MAC goes as its cycles where no energy is stated.
+- `analog`: compute in memory with analog sums (`hwmodel.chip.arithmetic.analog`): cells by the width of a weight,
+  steps by that of an input; the energy of a MAC is that of its cells, converters are apart.
 """
 
 from __future__ import annotations
@@ -14,9 +19,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from hwmodel.chip.arithmetic.analog import Analog
 from hwmodel.network.layer import Operand
 
-Mode = Literal["fixed", "fusion", "bit_serial"]
+Mode = Literal["fixed", "fusion", "bit_serial", "table", "analog"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class Precision:
         serial: operands that `bit_serial` streams bit by bit.
         unrolled: the part of the rate that is already in the length of an array axis.
         table_pj: (b_w, b_i, pJ) of measured energies; see `energy_pj` for the pairs between them.
+        table_rates: (b_w, b_i, MACs per cycle) of `table`; the native pair is among them.
+        analog: of that mode: cells and converters.
     """
 
     mode: Mode
@@ -59,6 +67,8 @@ class Precision:
     serial: tuple[Operand, ...] = ()
     unrolled: int = 1
     table_pj: tuple[tuple[int, int, float], ...] = ()
+    table_rates: tuple[tuple[int, int, float], ...] = ()
+    analog: Analog | None = None
 
     @property
     def halvings(self) -> float:
@@ -73,7 +83,29 @@ class Precision:
             w = min(b_w, self.w_bits) if "W" in self.serial else self.w_bits
             i = min(b_i, self.i_bits) if "I" in self.serial else self.i_bits
             return (w, i)
+        if self.mode == "table":
+            return self._row(b_w, b_i)[:2]
+        if self.analog is not None:
+            return (min(b_w, self.w_bits), min(b_i, self.i_bits))
         return (self.w_bits, self.i_bits)
+
+    def places(self, b_w: int) -> int:
+        """Places that a weight takes where they are cells of an array."""
+        w = min(b_w, self.w_bits)
+        return w if self.analog is None else self.analog.cells(w)
+
+    def converter_pj(self, b_w: int, b_i: int) -> tuple[float, float]:
+        """Energy of the converters for a word of I that enters the array, and for a sum that leaves it [pJ]."""
+        if self.analog is None:
+            return (0.0, 0.0)
+        steps = self.analog.steps(min(b_i, self.i_bits)) * self.passes(b_w, b_i)
+        return (steps * self.analog.dac_pj, steps * self.places(b_w) * self.analog.adc_pj)
+
+    def _row(self, b_w: int, b_i: int) -> tuple[int, int, float]:
+        """The row of `table_rates` that a pair runs as: the fastest that is wide enough, then the narrowest."""
+        w, i = min(b_w, self.w_bits), min(b_i, self.i_bits)
+        enough = [row for row in self.table_rates if row[0] >= w and row[1] >= i]
+        return min(enough, key=lambda row: (-row[2], row[0] * row[1], row))
 
     def _round_up(self, bits: int, native: int) -> int:
         width = self.brick_bits
@@ -98,10 +130,16 @@ class Precision:
         rate = self.fusion_rate(b_w, b_i) / self.unrolled
         if self.mode == "bit_serial":
             rate = 1.0 / math.prod(bits for bits, name in ((w, "W"), (i, "I")) if name in self.serial)
+        if self.mode == "table":
+            rate = self._row(b_w, b_i)[2]
+        if self.analog is not None:
+            rate = 1.0 / (self.analog.steps(i) * self.analog.cycles)
         return rate / self.passes(b_w, b_i)
 
     def energy_pj(self, b_w: int, b_i: int) -> float:
         """Energy of one MAC [pJ]: from the table where it has the pair, else native energy over the rate.
+
+        In mode `table` a row of energies stands for just the pair of rates that it names.
 
         A pair that the table lacks takes the next wider one. With serial inputs it takes the next wider
         weights and the widest inputs up to its own, whose energy grows with the bits that stream.
@@ -118,6 +156,11 @@ class Precision:
         if wider:
             return passes * min(wider)[1]
         scale = (w * i) / (self.w_bits * self.i_bits) if self.mode != "fixed" else 1.0
+        if self.mode == "table":
+            scale = self._row(self.w_bits, self.i_bits)[2] / self._row(b_w, b_i)[2]
+        if self.analog is not None:
+            native = self.places(self.w_bits) * self.analog.steps(self.i_bits)
+            scale = self.places(w) * self.analog.steps(i) / native
         return passes * self.mac_pj * scale
 
     def note(self, b_w: int, b_i: int) -> WidthNote | None:
@@ -127,7 +170,7 @@ class Precision:
             return WidthNote(passes, lacks=f"{max(b_w, b_i)}-bit multiplier")
         if self.mode == "fixed" and (b_w < self.w_bits or b_i < self.i_bits):
             return WidthNote(f"multipliers are {self.w_bits}x{self.i_bits} bit: fewer bits save traffic only")
-        if self.mode == "fusion":
+        if self.mode in ("fusion", "table"):
             w, i = self.priced_bits(b_w, b_i)
             rounded = {own: run for own, run in ((b_w, w), (b_i, i)) if own != run}
             if len(rounded) == 1:
@@ -144,4 +187,6 @@ class Precision:
             return (native,)
         if self.mode == "fusion":
             return tuple(dict.fromkeys(self._round_up(bits, native) for bits in range(1, native + 1)))
+        if self.mode == "table":
+            return tuple(sorted({w if operand == "W" else i for w, i, _ in self.table_rates}))
         return tuple(range(1, native + 1))

@@ -35,6 +35,8 @@ def check_possible(chip: Accelerator, fail: Fail) -> None:
             _check_room(chip, memory, fail, outermost=level is levels[-1])
     _check_outermost(levels[-1], fail)
     _check_residents(chip, fail)
+    if chip.precision.analog is not None:
+        _check_analog(chip, fail)
     if chip.kind == "spatial":
         if chip.dataflow == "row_stationary":
             _check_row_stationary(levels, fail)
@@ -135,6 +137,18 @@ def _check_residents(chip: Accelerator, fail: Fail) -> None:
     keeping = [memory.name for memory in chip.memories().values() if memory.resident]
     if len(keeping) > 1:
         raise fail(f"name: {keeping[1]}", f"resident: tensors may stay in one memory, but got {', '.join(keeping)}")
+
+
+def _check_analog(chip: Accelerator, fail: Fail) -> None:
+    """Sums are analog inside the array only: inputs enter it and sums leave it through the converters."""
+    columns = [axis.name for axis in chip.axes if axis.weight_cells is not None]
+    if len(columns) != 1:
+        raise fail("array", f"analog needs one axis with `weight_cells`, that of the columns, but got {columns}")
+    inside = sorted({operand for level in chip.levels if level.per_pe for operand in level.holds} - {"W"})
+    if inside:
+        raise fail("memories", f"analog: the PEs are cells and hold W alone, but got {inside}")
+    if chip.dataflow != "free" or chip.timing is not None or chip.gating or chip.skipping or chip.nm:
+        raise fail("mac", "analog knows no `timing`, `gating`, `skipping`, `nm` and no other dataflow than free")
 
 
 def _check_loops(levels: tuple[Level, ...], fail: Fail) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
+from hwmodel.chip.arithmetic.analog import Analog
 from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import mac_numbers, memory_numbers
@@ -20,6 +21,8 @@ from hwmodel.chip.formats import written_exactly
 from hwmodel.chip.loader import build_chip
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.timing.blocks import Blocks
+from hwmodel.chip.timing.commands import Commands
+from hwmodel.chip.timing.commands_section import commands_data
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.vector import LoopNest
 from hwmodel.chip.yamlfile import dump_yaml, parse_document
@@ -185,7 +188,18 @@ def _widths(chip: Accelerator) -> Data:
         precision=None if own.mode == "fixed" else own.mode,
         brick=f"{own.brick_bits} bit" if own.mode == "fusion" else None, serial=list(own.serial),
         energies=[{"w": f"{w} bit", "i": f"{i} bit", "energy": f"{pj!r} pJ"} for w, i, pj in own.table_pj],
+        rates=[{"w": f"{w} bit", "i": f"{i} bit", "rate": rate} for w, i, rate in own.table_rates],
+        analog=None if own.analog is None else _analog(own.analog),
     )  # fmt: skip
+
+
+def _analog(own: Analog) -> Data:
+    return {
+        "cell": f"{own.cell_bits} bit",
+        "dac": {"bits": f"{own.dac_bits} bit", "energy": f"{own.dac_pj!r} pJ"},
+        "adc": {"bits": f"{own.adc_bits} bit", "energy": f"{own.adc_pj!r} pJ"},
+        "cycles": own.cycles,
+    }
 
 
 def _axis(axis: Axis) -> Data:
@@ -262,6 +276,8 @@ def _timing(chip: Accelerator) -> Data | None:
         return None
     if isinstance(chip.timing, Systolic):
         return {"kind": "systolic", "dataflow": chip.timing.dataflow}
+    if isinstance(chip.timing, Commands):
+        return {"kind": "commands", "commands": commands_data(chip.timing)}
     if isinstance(chip.timing, Blocks):
         return {"kind": "blocks", "blocks": _blocks(chip.timing)}
     return {"kind": "streamed"}

@@ -13,9 +13,11 @@ from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.timing.blocks import Blocks
+from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
 from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
+from hwmodel.mapper.commands.tilings import best_tiling
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.kin.chips import shares_mappings
@@ -75,8 +77,8 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     The task is asked for with its zeros as `map_and_price` wants them.
     """
     chip = task.accelerator
-    chip = task.accelerator
-    if not chip.maps_freely or is_deep(chip):
+    timed = optimize != "energy" and isinstance(chip.timing, Commands)
+    if timed or not chip.maps_freely or is_deep(chip):
         return 0.0
     if _shares(task):
         return _library[-1].bound(task, optimize, lambda: bound_best(array_view(task), optimize))
@@ -188,6 +190,8 @@ def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:
         return lambda view, _: best_block(view)
     if chip.dataflow == "row_stationary":
         return row_stationary
+    if isinstance(chip.timing, Commands):
+        return best_tiling
     return deep_mapping if is_deep(chip) else best_mapping
 
 

@@ -23,7 +23,7 @@ from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
 from hwmodel.network.padding import Rows
 from hwmodel.price.priced import mac_energy, moved_fraction
 from hwmodel.price.sparsity import Skips
-from hwmodel.price.spatial import register_fraction
+from hwmodel.price.spatial import converter_pj_per_bit, register_fraction
 
 Kept = tuple[frozenset[Operand], frozenset[Operand]]
 
@@ -267,6 +267,17 @@ class TileSpace:
             )  # fmt: skip
         return energy[None]
 
+    def _converters(self, holds: Ints) -> Floats:
+        """What converters add to the energies of a bit of I that enters the array and of O that leaves it [pJ].
+
+        (1, 3, 3, 3), at the level that the array takes I from and gives O to.
+        """
+        more = np.zeros((1, 3, 3, 3))
+        for x, operand in enumerate(OPERANDS):
+            slot = 1 if holds[1, x] else 2
+            more[0, slot, x, :2] = converter_pj_per_bit(self.task, operand, at_home=slot == 2)
+        return more
+
     def nest(self, kept: Kept, networks: Ints) -> NestInputs:
         """What the kernel works on when registers and buffer keep these operands. networks: (S, n, 8)."""
         holds = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
@@ -285,7 +296,7 @@ class TileSpace:
             holds=holds,
             widths=self.widths,
             stored=self.stored,
-            cost=np.concatenate((self.energy, time.cost)),
+            cost=np.concatenate((self.energy + self._converters(holds), time.cost)),
             kind=time.kind,
             edges=time.edges,
             memory=self.memory,

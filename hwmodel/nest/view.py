@@ -12,7 +12,7 @@ by the host (im2col) and C * FY * FX is one reduction, at the price of sending a
     cycles = B * OY * OX * ceil(C * FY * FX / (rows * rate)) * ceil(K / columns)
 
 **Cells.** In a compute-in-memory array a weight of b_w bits takes b_w cells of an axis, and its adder some more:
-`size // (b_w + cells)` weights fit.
+`size // (b_w + cells)` weights fit; with analog sums it takes ceil(b_w / cell) of them in place of b_w.
 
 Sources: Sharma et al., Bit Fusion, ISCA 2018, sections II and III, and the counting rules of its public simulator;
 Kim et al., Colonnade, JSSC 2021.
@@ -64,17 +64,17 @@ def fit_axes(accelerator: Accelerator, widths: Widths) -> Accelerator:
     if key not in _fitted:
         rate = accelerator.precision.fusion_rate(widths.w, widths.i)
         fused = any(axis.fused for axis in accelerator.axes)
-        width = min(widths.w, accelerator.precision.w_bits)
+        places = accelerator.precision.places(widths.w)
         _fitted[key] = replace(
             accelerator,
             precision=replace(accelerator.precision, unrolled=rate if fused else 1),
-            axes=tuple(_fitted_axis(axis, rate, width) for axis in accelerator.axes),
+            axes=tuple(_fitted_axis(axis, rate, places) for axis in accelerator.axes),
         )
     return _fitted[key]
 
 
-def _fitted_axis(axis: Axis, rate: int, width: int) -> Axis:
+def _fitted_axis(axis: Axis, rate: int, places: int) -> Axis:
     size = axis.size * (rate if axis.fused else 1)
     if axis.weight_cells is not None:
-        size = max(1, size // (width + axis.weight_cells))
+        size = max(1, size // (places + axis.weight_cells))
     return replace(axis, size=size, fused=False, weight_cells=None)

@@ -41,7 +41,7 @@ class Priced:
     """One layer under one mapping.
 
     Attributes:
-        energy_pj: keyed (memory or "mac", operand or "") [pJ].
+        energy_pj: keyed (memory, "mac", "dac" or "adc", operand or "") [pJ].
         traffic: keyed (memory, operand).
         compute_cycles: of the array alone.
         processing_cycles: with stalls, first fill and last drain.

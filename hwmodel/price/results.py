@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Breakdown = MappingType[tuple[str, str], float]
 #: Where an operand stands in the keys of a breakdown: the power drawn over the time of the layer, whatever it does.
 LEAKAGE = "leakage"
+#: Places of a breakdown that are arithmetic, converters of analog sums among them.
+_ARITHMETIC = frozenset({"mac", "mul", "add", "vector", "dac", "adc"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ class LayerCost(Shown):
     @property
     def mac_energy_pj(self) -> float:
         """The part of the energy that computes: MACs and vector operations [pJ]."""
-        return sum(v for (place, _), v in self.energy_breakdown.items() if place in ("mac", "mul", "add", "vector"))
+        return sum(v for (place, _), v in self.energy_breakdown.items() if place in _ARITHMETIC)
 
     @property
     def leakage_energy_pj(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.timing.blocks import Blocks
+from hwmodel.chip.timing.commands import Commands
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.nest.access import OperandAccess, task_accesses, tile_transfers
 from hwmodel.nest.mapping import Mapping, tile_bits
@@ -14,6 +15,7 @@ from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Operand
 from hwmodel.price.blocks import price_blocks
+from hwmodel.price.commands.cycles import phases_of_mapping
 from hwmodel.price.priced import CycleParts, Priced, mac_energy, moved_fraction
 from hwmodel.price.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest
 from hwmodel.price.timeline import Timeline, Traffic, whole
@@ -31,6 +33,19 @@ def price(task: Task, mapping: Mapping) -> Priced:
     if isinstance(task.accelerator.timing, Blocks):
         return price_blocks(array_view(task), mapping)
     return _MappedTask(array_view(task), mapping).priced()
+
+
+def converter_pj_per_bit(task: Task, operand: Operand, *, at_home: bool) -> tuple[float, float]:
+    """What converters add to a bit read and updated in the memory beside an array with analog sums [pJ].
+
+    Args:
+        operand: W passes none.
+        at_home: that memory is the operand's home, where I may lie wider than the layer reads it.
+    """
+    dac_pj, adc_pj = task.accelerator.precision.converter_pj(task.widths.w, task.widths.i)
+    if operand == "I":
+        return (dac_pj / ((at_home and task.stay.i_bits) or task.widths.i), 0.0)
+    return (0.0, adc_pj / task.widths.acc if operand == "O" else 0.0)
 
 
 def register_fraction(task: Task, operand: Operand) -> float:
@@ -72,9 +87,16 @@ class _MappedTask:
         timing = self.accelerator.timing
         steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
         compute = whole(steps * slowest(self.task, self.mapping) / rate)
-        time = Timeline(self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute)
+        phases = None
+        if isinstance(timing, Commands):
+            phases = phases_of_mapping(timing, self.task, self.mapping)
+            compute = whole(phases.all_passes)
+        time = Timeline(
+            self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute, phases
+        )
         work = self.layer.macs * skipped_fraction(self.task)
         cycles = time.processing + math.ceil(time.exclusive)
+        energy.update(self.converters())
         if self.accelerator.clock_pj:
             energy["clock", ""] = time.processing * self.accelerator.clock_pj
         return Priced(
@@ -118,6 +140,17 @@ class _MappedTask:
         return Traffic(
             reads_bits=reads, writes_bits=fills + updates, fills_bits=fills, energy_pj=energy, final_bits=final
         )
+
+    def converters(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Energy of the converters at the edges of an array with analog sums [pJ]: of I in, of O out."""
+        if self.accelerator.precision.analog is None:
+            return
+        dac_pj, adc_pj = self.accelerator.precision.converter_pj(self.widths.w, self.widths.i)
+        index = self.mapping.holders("I")[0]
+        memory = next(m for n, m, operand in self.kept() if (n, operand) == (index, "I"))
+        yield ("dac", "I"), self.traffic[memory.name, "I"].reads_bits / self.word_bits(index, "I") * dac_pj
+        sums = self.count(self.mapping.holders("O")[0], "O")
+        yield ("adc", "O"), float(sums.updates * sums.instances) * adc_pj
 
     def word_bits(self, index: int, operand: Operand) -> int:
         """Width of W or I at a level [bit]; I may lie wider in its home than the layer reads it."""

@@ -35,7 +35,8 @@ port, less than a tile each; the tests walk random nests tile by tile, port by p
 
 Row-stationary chips are timed as published (Chen et al., JSSC 52(1), 2017): the busiest resource, the fills of
 single-buffered memories at their own port, the ramp, first fill and last drain add, and exclusive transfers come
-on top. Engines fed by streams take at least their closed form (`hwmodel.chip.timing.streamed`).
+on top. Engines fed by streams take at least their closed form (`hwmodel.chip.timing.streamed`). Machines driven by
+commands have lines of their own (`hwmodel.price.commands`): passes, loads and stores, tile by tile.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hwmodel.chip.accelerator import Memory
@@ -53,6 +54,7 @@ from hwmodel.nest.access import AccessCounts, Networks, OperandAccess, distinct_
 from hwmodel.nest.mapping import Mapping, seen_by
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, RELEVANT, Operand
+from hwmodel.price.commands.cycles import Phases
 from hwmodel.price.ramp import ramp_cycles
 
 #: Relative difference below which two numbers of cycles are equal.
@@ -140,6 +142,7 @@ class Timeline:
         stored: compressed over dense bits of an operand in a memory.
         word_bits: width of W or I at a level [bit].
         compute: cycles of the array alone.
+        phases: of the tiles, on a machine that is driven by commands.
     """
 
     def __init__(
@@ -151,10 +154,11 @@ class Timeline:
         stored: Callable[[Memory, Operand], float],
         word_bits: Callable[[int, Operand], int],
         compute: float,
+        phases: Phases | None = None,
     ) -> None:
         self.task, self.mapping, self.counts, self.traffic, self.stored = task, mapping, counts, traffic, stored
         self.layer, self.accelerator, self.widths = task.layer, task.accelerator, task.widths
-        self.word_bits, self.compute = word_bits, compute
+        self.word_bits, self.compute, self.phases = word_bits, compute, phases
         self.last = len(self.accelerator.levels) - 1
 
     @property
@@ -165,8 +169,10 @@ class Timeline:
     @cached_property
     def lines(self) -> tuple[Line, ...]:
         """One per resource that has a bandwidth, the array first, then from the inside out."""
-        lines = tuple(self._published_lines() if self.published else self._lines())
+        if self.phases is not None:
+            return self._command_lines(self.phases)
         timing = self.accelerator.timing
+        lines = tuple(self._published_lines() if self.published else self._lines())
         if not isinstance(timing, Streamed):
             return lines
         longest = max(lines, key=lambda line: line.end)
@@ -363,7 +369,18 @@ class Timeline:
 
     @cached_property
     def port_halves(self) -> dict[str, tuple[float, float]]:
-        """memory -> (reads, writes) of its busiest instance, exclusive transfers aside [cycles]."""
+        """memory -> (reads, writes) of its busiest instance, exclusive transfers aside [cycles].
+
+        Of a machine driven by commands: loads and stores of all tiles, at the homes of W and O.
+        """
+        if self.phases is not None:
+            loads, stores = (
+                float(part[0] * self.phases.tiles[0]) for part in (self.phases.loads, self.phases.stores)
+            )
+            source, sink = self.task.home("W").name, self.task.home("O").name
+            return {
+                name: (loads if name == source else 0.0, stores if name == sink else 0.0) for name in self._ports
+            }
         return {name: (reads, updates + fills) for name, (reads, updates, fills) in self._ports.items()}
 
     # ---- chips with a timing of their own ------------------------------------------------------------
@@ -386,6 +403,20 @@ class Timeline:
             ports = sum(halves) if memories[name].shared_port else max(halves)
             busy = max(ports, self.networks.get(name, 0.0))
             yield Line(name=name, busy=busy, waiting=waiting, head=head, tail=tail)
+
+    def _command_lines(self, phases: Phases) -> tuple[Line, ...]:
+        """Passes, loads and stores of all tiles; before them the longest, with its wait for tiles in flight."""
+        tiles, loads, passes, stores, last = (
+            float(part[0])
+            for part in (phases.tiles, phases.loads, phases.passes, phases.stores, phases.last_stores)
+        )
+        lines = (
+            Line(name="compute", busy=tiles * passes, head=loads, tail=last),
+            Line(name=self.task.home("W").name, busy=tiles * loads, tail=passes + last),
+            Line(name=self.task.home("O").name, busy=tiles * stores, head=loads + passes, tail=last - stores),
+        )
+        longest = max(lines, key=lambda line: line.end)
+        return (replace(longest, waiting=max(float(phases.total[0]) - longest.end, 0.0)), *lines)
 
     def _published_edges(self) -> Iterator[tuple[Operand, float]]:
         """First fills (W, I) and last drains (O) of double buffers: one tile, at the parent's bandwidth."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hwmodel.chip.accelerator import Accelerator
+from hwmodel.chip.accelerator import Accelerator, Level, Memory
+from hwmodel.chip.timing.streamed import Streamed
+from hwmodel.nest.view import fit_axes
+from hwmodel.network.layer import OPERANDS, RELEVANT, Operand
 
 #: Kind of layer -> the loops that it has; the others are 1.
 _DIMS = {
@@ -15,6 +18,10 @@ _DIMS = {
 }
 #: Products of a usual filter: 3 x 3 over 64 channels.
 USUAL_REDUCTION = 9 * 64
+#: Width of a layer without bits of its own, for which a register may have room [bit].
+FLOAT_BITS = 32
+#: Of a matrix product: filters, products of a sum, pixels, groups.
+_CLASSES = (("K",), ("C", "FY", "FX"), ("B", "OY", "OX"), ("G",))
 
 
 def chip_lints(chip: Accelerator) -> tuple[str, ...]:
@@ -25,7 +32,18 @@ def chip_lints(chip: Accelerator) -> tuple[str, ...]:
     """
     if chip.kind != "spatial":
         return ()
-    return (*_idle_axes(chip), *_narrow_sums(chip), *_starved(chip), *_small_memories(chip), *_narrow_arrays(chip))
+    parts = (
+        _idle_axes,
+        _narrow_sums,
+        _clipped,
+        _starved,
+        _outrun,
+        _small_memories,
+        _narrow_arrays,
+        _one_word,
+        _needless,
+    )
+    return tuple(text for part in parts for text in part(chip))
 
 
 def _idle_axes(chip: Accelerator) -> Iterator[str]:
@@ -49,6 +67,20 @@ def _narrow_sums(chip: Accelerator) -> Iterator[str]:
         yield (
             f"an accumulator of {own.acc_bits} bit holds {fits:,} products of {own.w_bits} x {own.i_bits} bit "
             f"whatever they are, and a 3x3 filter over 64 channels sums {USUAL_REDUCTION}: {need} bit hold any sum."
+        )
+
+
+def _clipped(chip: Accelerator) -> Iterator[str]:
+    """ADCs too narrow for the analog sums of all rows."""
+    own = chip.precision.analog
+    if own is None:
+        return
+    rows = math.prod(axis.size for axis in chip.axes if axis.weight_cells is None)
+    need = own.lossless_bits(rows)
+    if own.adc_bits < need:
+        yield (
+            f"sums of {rows:,} products of {own.cell_bits} x {own.dac_bits} bit take {need} bit, and the ADCs have "
+            f"{own.adc_bits}: what they round or clip is in no accuracy that is measured here."
         )
 
 
@@ -77,8 +109,9 @@ def _starved(chip: Accelerator) -> Iterator[str]:
     if not inside or any(memory.size_bits is None for memory in inside):
         return
     w, i = chip.native_bits.w, chip.native_bits.i
-    macs = chip.num_pes * chip.precision.macs_per_cycle(w, i)
-    words = sum((memory.size_bits or 0) * chip.num_copies(memory) for memory in inside) / min(w, i)
+    array = fit_axes(chip, chip.resolve_bits(None, USUAL_REDUCTION))
+    macs = array.num_pes * array.precision.macs_per_cycle(w, i)
+    words = sum(_held_bits(chip, memory) for memory in inside) / min(w, i)
     need = 2 * macs * min(w, i) / math.sqrt(words)
     for memory in chip.levels[-1].memories:
         rate = memory.read_bits_per_cycle
@@ -87,6 +120,91 @@ def _starved(chip: Accelerator) -> Iterator[str]:
                 f"{memory.name} gives {rate:.4g} bit a cycle, and {macs:,.0f} MACs a cycle of matrix products "
                 f"need {need:.4g} at least, however mapped, with {words:,.0f} words on chip: the array waits."
             )
+
+
+def _outrun(chip: Accelerator) -> Iterator[str]:
+    """Ports that cannot give a busy array the words of operands that no PE keeps, however its axes are unrolled.
+
+    At the native widths, for matrix products with longer sums than the array is wide: O is read and written.
+    """
+    if chip.dataflow != "free" or isinstance(chip.timing, Streamed):
+        return
+    own = chip.resolve_bits(None, USUAL_REDUCTION)
+    chip = fit_axes(chip, own)
+    kept = {operand for level in chip.levels[: chip.array_level] for operand in level.holds}
+    rate = min(1.0, chip.precision.macs_per_cycle(own.w, own.i))
+    widths = {"W": own.w, "I": own.i, "O": own.acc}
+    for memory in chip.memories().values():
+        asked = [operand for operand in OPERANDS if operand not in kept and _source(chip, operand) is memory]
+        copies = chip.num_copies(memory)
+        for port, read, written in _ports(memory):
+            loads = [operand for operand in asked if read or (written and operand == "O")]
+            twice = 1 + (read and written)
+            if not loads:
+                continue
+            bits = {x: widths[x] * (twice if x == "O" else 1) for x in loads}
+            need, words = min(
+                ((sum(bits[x] * words[x] for x in loads), words) for words in _words_of_a_cycle(chip)),
+                key=lambda found: found[0],
+            )
+            if need * rate > port * copies:
+                verbs = ("gives", "ask") if read else ("takes", "send")
+                told = " and ".join(f"{words[x]:,} words of {x}" for x in loads)
+                yield (
+                    f"{memory.name} {verbs[0]} {port * copies:.4g} bit a cycle, and {chip.num_pes:,} busy PEs "
+                    f"{verbs[1]} {need * rate:.4g} at least ({told}), which no PE keeps: the array waits."
+                )
+
+
+def _ports(memory: Memory) -> tuple[tuple[float, bool, bool], ...]:
+    """Of each port that limits: (bits per cycle, it reads, it writes)."""
+    reads, writes = memory.read_bits_per_cycle, memory.write_bits_per_cycle
+    if memory.shared_port:
+        return () if reads is None else ((reads, True, True),)
+    ports = ((reads, True, False), (writes, False, True))
+    return tuple((rate, read, written) for rate, read, written in ports if rate is not None)
+
+
+def _source(chip: Accelerator, operand: Operand) -> Memory | None:
+    """The memory that the array takes an operand from, where no PE keeps it and nothing may skip it."""
+    first = next(level for level in chip.levels[chip.array_level :] if operand in level.holds)
+    return None if operand in first.bypass else first.memory(operand)
+
+
+def _words_of_a_cycle(chip: Accelerator) -> Iterator[dict[Operand, int]]:
+    """Different words that all PEs together work on, for each way to unroll a matrix product over the whole array.
+
+    Pixels and coefficients on different axes may share inputs: a sum of two progressions of a and b terms has at
+    least a + b - 1 values.
+    """
+    found = {(1, 1, 1, 1)}
+    for axis in chip.axes:
+        free = [bool(set(names) & set(axis.dims)) for names in _CLASSES]
+        found = {
+            tuple(old * new for old, new in zip(have, more, strict=True))  # type: ignore[misc]  # of four
+            for have in found
+            for more in _products(axis.size, free)
+        }
+    slides = any(
+        {"OY", "OX"} & set(one.dims) and {"FY", "FX"} & set(two.dims) for one in chip.axes for two in chip.axes
+    )
+    for k, c, p, g in found:
+        yield {"W": k * c * g, "I": (c + p - 1 if slides else c * p) * g, "O": k * p * g}
+
+
+def _products(size: int, free: list[bool]) -> Iterator[tuple[int, ...]]:
+    """Every way to write `size` as a product with a factor for each place that is free, and 1 for the others."""
+    if not any(free):
+        if size == 1:
+            yield (1,) * len(free)
+        return
+    for factor in _divisors(size) if free[0] else [1]:
+        yield from ((factor, *others) for others in _products(size // factor, free[1:]))
+
+
+def _divisors(size: int) -> list[int]:
+    small = [n for n in range(1, math.isqrt(size) + 1) if size % n == 0]
+    return sorted({*small, *(size // n for n in small)})
 
 
 def _small_memories(chip: Accelerator) -> Iterator[str]:
@@ -98,9 +216,59 @@ def _small_memories(chip: Accelerator) -> Iterator[str]:
         if memory.size_bits is None:
             continue
         below = [m for level in chip.levels[:index] for m in level.memories if set(m.holds) <= set(memory.holds)]
-        held = sum((m.size_bits or 0) * chip.num_copies(m) for m in below)
+        held = sum(_held_bits(chip, m) for m in below)
         if held > memory.size_bits:
             yield (
                 f"{memory.name} holds {memory.size_bits / 8192:.3g} KiB, and what lies below it "
                 f"{held / 8192:.3g} KiB of the same operands: unless PEs hold the same words, those are never full."
             )
+
+
+def _held_bits(chip: Accelerator, memory: Memory) -> float:
+    """What all copies of a memory hold [bit]; cells of a compute-in-memory array are as many as its places."""
+    if any(axis.weight_cells is not None for axis in chip.axes) and memory in chip.levels[0].memories:
+        cell = 1 if chip.precision.analog is None else chip.precision.analog.cell_bits
+        return float(cell * chip.num_pes)
+    return (memory.size_bits or 0) * chip.num_copies(memory)
+
+
+def _one_word(chip: Accelerator) -> Iterator[str]:
+    """Memories of the PEs in which no loop runs that needs more than one word of an operand."""
+    if chip.dataflow != "free":
+        return
+    looped: set[str] = set()
+    for level in chip.levels[: chip.array_level]:
+        looped |= set(level.temporal_dims)
+        for memory in level.memories:
+            words = {operand: looped & RELEVANT[operand] for operand in memory.holds}
+            room = memory.copies * FLOAT_BITS * len(words)
+            if not any(words.values()) and (memory.size_bits or 0) > room:
+                yield (
+                    f"{memory.name} holds {memory.size_bits:,.0f} bit in every PE, and `temporal` lets no loop of "
+                    f"{', '.join(words)} run there: one word of each is all that it ever has."
+                )
+
+
+def _needless(chip: Accelerator) -> Iterator[str]:
+    """Memories from which a bit costs no less than from what lies outside, and comes no faster."""
+    for index, level in enumerate(chip.levels[:-1]):
+        for memory in level.memories:
+            outer = [_outside(chip.levels[index + 1 :], operand) for operand in memory.holds]
+            if any(m is None or memory.resident or not _no_better(chip, memory, m) for m in outer):
+                continue
+            named = " and ".join(dict.fromkeys(m.name for m in outer if m is not None))
+            yield (
+                f"{memory.name} gives a bit for {memory.read_pj_per_bit:.3g} pJ, and {named} outside of it for no "
+                "more and as fast: nothing is gained by keeping words there."
+            )
+
+
+def _outside(levels: tuple[Level, ...], operand: Operand) -> Memory | None:
+    return next((memory for level in levels if (memory := level.memory(operand)) is not None), None)
+
+
+def _no_better(chip: Accelerator, inner: Memory, outer: Memory) -> bool:
+    copies = chip.num_copies(inner) / chip.num_copies(outer)
+    fast = math.inf if inner.read_bits_per_cycle is None else inner.read_bits_per_cycle * copies
+    slow = math.inf if outer.read_bits_per_cycle is None else outer.read_bits_per_cycle
+    return inner.read_pj_per_bit >= outer.read_pj_per_bit > 0 and fast <= slow

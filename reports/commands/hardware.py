@@ -59,6 +59,52 @@ def diff(
     jobs.diff_chips(first=first, second=second, json=json)
 
 
+@app.command("new", cls=OnceCommand)
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the chip.", show_default=False)],
+    macs: Annotated[
+        str | None, typer.Option("--macs", metavar="16x16", help="PEs, rows x columns.", show_default=False)
+    ] = None,
+    bits: Annotated[
+        str | None, typer.Option("--bits", metavar="8x8", help="Native widths in bit, W x I.", show_default=False)
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="fixed|fusion|bit_serial", help="What narrow widths bring."),
+    ] = None,
+    dataflow: Annotated[
+        str | None,
+        typer.Option("--dataflow", metavar="ws|os|free", help="What stays in the PEs: weights, outputs, or any."),
+    ] = None,
+    registers: Annotated[
+        str | None, typer.Option("--registers", metavar="SIZE|auto", help="Of a PE; auto: what it needs.")
+    ] = None,
+    buffer: Annotated[str | None, typer.Option("--buffer", metavar="SIZE", help="Shared buffer.")] = None,
+    node: Annotated[str | None, typer.Option("--node", metavar="28nm", help="Technology.")] = None,
+    clock: Annotated[str | None, typer.Option("--clock", metavar="500MHz", help="Frequency.")] = None,
+    dram: Annotated[
+        str | None, typer.Option("--dram", metavar="3.2GB/s", help="Bandwidth of the memory outside.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Default: NAME.yaml.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write a commented accelerator file from a few answers; on a terminal it asks for those that lack."""
+    jobs.new_chip(
+        name=name,
+        output=output,
+        given={
+            "macs": macs, "bits": bits, "precision": precision, "dataflow": dataflow, "registers": registers,
+            "buffer": buffer, "node": node, "clock": clock, "dram": dram,
+        },
+        force=force,
+        json=json,
+    )  # fmt: skip
+
+
 @app.command("calibrate", cls=OnceCommand)
 def calibrate(
     output: Annotated[

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reports.explore.job import Shown, explore
     from reports.jobs.calibrating import calibrate
     from reports.jobs.checking import doctor
-    from reports.jobs.chips import check_chip, diff_chips, list_chips, show_chip
+    from reports.jobs.chips import check_chip, diff_chips, list_chips, new_chip, show_chip
     from reports.jobs.configs import diff
     from reports.jobs.exporting import export
     from reports.jobs.finetuning import finetune
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Shown", "calibrate", "check_chip", "compare", "cost", "diff", "diff_chips", "doctor", "explore", "export",
-    "finetune", "ladder", "list_chips", "map_layer", "pick", "report", "resume", "search", "show_chip", "studies",
+    "finetune", "ladder", "list_chips", "map_layer", "new_chip", "pick", "report", "resume", "search", "show_chip",
+    "studies",
     "trace",
 ]  # fmt: skip
 
@@ -34,7 +35,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "calibrating": ("calibrate",),
         "checking": ("doctor",),
-        "chips": ("check_chip", "diff_chips", "list_chips", "show_chip"),
+        "chips": ("check_chip", "diff_chips", "list_chips", "new_chip", "show_chip"),
         "configs": ("diff",),
         ".compare.job": ("compare",),
         ".explore.job": ("Shown", "explore"),

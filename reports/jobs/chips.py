@@ -1,16 +1,21 @@
-"""`hwmodel hw list`, `show` and `check`: the accelerators that have a name, and files of your own."""
+"""`hwmodel hw list`, `show`, `check`, `diff` and `new`: accelerators that have a name, and files of your own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from hwmodel import chip_differences, list_accelerators, load_accelerator, load_designs
+from hwmodel.chip.draft.answers import chip_answers
+from hwmodel.chip.draft.text import chip_text
 from hwmodel.chip.sweep.designs import has_ranges
 from hwmodel.errors import AcceleratorError
+from hwmodel.files import write_atomic
 from hwmodel.network.names import OK, WARNING, safe_name
 from hwmodel.show.lints import chip_lints
 from hwmodel.show.quantities import MISSING
+from reports.live.asking import asked
 from reports.terminal.chips import (
     area_data,
     area_lines,
@@ -69,6 +74,52 @@ def diff_chips(*, first: str, second: str, json: bool) -> None:
         ratio = "" if item.ratio is None else f"{item.ratio:.3g}x"
         table.add_row(*(safe_text(text or MISSING) for text in (item.path, item.first, item.second)), ratio)
     console.print(table)
+
+
+def new_chip(*, name: str, output: Path | None, given: Mapping[str, str | None], force: bool, json: bool) -> None:
+    """Write a commented accelerator file from a few answers.
+
+    Args:
+        name: of the chip.
+        output: the file; None: named like the chip.
+        given: answers by a key of `hwmodel.chip.draft.answers.QUESTIONS`; None: ask, or take the default.
+        force: overwrite the file.
+
+    Raises:
+        AcceleratorError: the name cannot be one or is taken, the file is there or has another suffix, an answer
+            breaks its rule, or all of them together make no chip.
+    """
+    file = output or Path(f"{name}.yaml")
+    _check_place(name, file, force)
+    answers, taken = asked(name, given, silent=json)
+    write_atomic(file, chip_text(chip_answers(name, **answers)))
+    chip = load_accelerator(file)
+    lints = chip_lints(chip)
+    if json:
+        said = {"file": str(file), "name": chip.name, "answers": answers, "defaults": list(taken)}
+        emit_json({**said, **chip_data(chip), "lints": list(lints)})
+        return
+    defaults = " ".join(f"--{key} '{answers[key]}'" for key in taken)
+    print_lines(
+        make_console(),
+        [
+            (OK, f"{file} is written: energies are estimates of a class, each with its source"),
+            *([("", f"not asked, so taken: {defaults}")] if defaults else []),
+            *chip_lines(chip),
+            *((WARNING, text) for text in lints),
+        ],
+    )
+
+
+def _check_place(name: str, file: Path, force: bool) -> None:
+    """What must hold before anything is asked."""
+    chip_answers(name)
+    if name in list_accelerators():
+        raise AcceleratorError(f"{name} is the name of a preset (hwmodel hw show {name}). Choose another.")
+    if file.suffix not in (".yaml", ".yml"):
+        raise AcceleratorError(f"{file}: must end in .yaml or .yml, for --hw to read it.")
+    if file.exists() and not force:
+        raise AcceleratorError(f"{file} is there already. --force overwrites it, or choose another name with -o.")
 
 
 def check_chip(*, file: Path, json: bool) -> None:

@@ -75,6 +75,8 @@ def energy_data(chip: Accelerator) -> dict[str, Any]:
         **data,
         "mac_pj": chip.precision.mac_pj,
         "mac_table": table,
+        "mac_rates": [{"w_bits": w, "i_bits": i, "rate": rate} for w, i, rate in chip.precision.table_rates],
+        "analog": None if chip.precision.analog is None else asdict(chip.precision.analog),
         "accumulator_bits": chip.precision.acc_bits,
     }
 
@@ -91,6 +93,8 @@ def energy_lines(chip: Accelerator) -> list[tuple[str, str]]:
         native, table = chip.native_bits, chip.precision.table_pj
         energies = f"{_pj(chip.precision.mac_pj)} at {native.w} × {native.i} bit"
         energies += "".join(f", {_pj(pj)} at {w} × {i}" for w, i, pj in table)
+        if (own := chip.precision.analog) is not None:
+            energies += f", a DAC {_pj(own.dac_pj)}, an ADC {_pj(own.adc_pj)}"
     lanes = f"{unit.lanes} lane{'s' if unit.lanes != 1 else ''}"
     source = f": {chip.vector_source}" if chip.vector_source else ", no source: the file states none"
     clock = [("", f"clock network {_pj(chip.clock_pj)} per cycle")] if chip.clock_pj else []
@@ -198,7 +202,15 @@ def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
     native, machine = chip.native_bits, chip.roofline
     if machine is None:
         timing = "" if chip.timing is None else f", {chip.timing.title}"
-        return [("", f"multipliers {native.w} × {native.i} bit, {chip.precision.mode}{timing}")]
+        rates = chip.precision.table_rates
+        table = f" of MACs per cycle: {', '.join(f'{r:g} at {w} × {i}' for w, i, r in rates)}" if rates else ""
+        own = chip.precision.analog
+        if own is not None:
+            table = (
+                f": cells of {own.cell_bits} bit, DACs of {own.dac_bits} and ADCs of {own.adc_bits} bit, "
+                f"{own.cycles} cycles a step"
+            )
+        return [("", f"multipliers {native.w} × {native.i} bit, {chip.precision.mode}{timing}{table}")]
     formats = [
         f"{fmt.name} {2 * fmt.macs_per_s / 1e12:.4g} TOP/s × {fmt.efficiency:.3g}"
         for fmt in reversed(machine.formats)

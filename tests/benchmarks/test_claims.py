@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import statistics
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.fidelity import FORMATS, replay_file
@@ -83,6 +85,7 @@ def test_timeloop():
 
 
 def test_deep_hierarchies():
+    assert claim("chips of four and five levels: 9 optima") == "8 equal, one 0.5 % lower; all priced to the digit"
     stated = [case for case in cases("deep") if "as stated" in case.name]
     best = [case for case in cases("deep") if "as stated" not in case.name]
     assert (len(stated), len(best)) == (18, 9)
@@ -128,6 +131,19 @@ def test_haq():
     assert len(found) == 424
     assert number(text, r"median error ([\d.]+) %") == f"{found[212]:.1f}"
     assert number(text, r"worst ([\d.]+) %") == f"{found[-1]:.1f}"
+
+
+def test_gemmini():
+    """Mean, median and largest error, and the rank correlation, on the page on the cost model."""
+    found = errors("gemmini")
+    page = " ".join((ROOT / "docs" / "explain" / "cost-model.md").read_text().split())
+    stated = re.search(r"mean error is ([\d.]+) %, the median ([\d.]+) %, the largest (\d+) %", page)
+    assert stated is not None
+    said = (f"{statistics.fmean(found):.1f}", f"{statistics.median(found):.1f}", f"{max(found):.0f}")
+    assert stated.groups() == said
+    pairs = np.array([[case.reference, case.prediction] for case in cases("gemmini")])
+    ranks = np.argsort(np.argsort(pairs, axis=0), axis=0)
+    assert number(page, r"rank correlation ([\d.]+\d)") == f"{np.corrcoef(ranks.T)[0, 1]:.3f}"
 
 
 def test_a100():

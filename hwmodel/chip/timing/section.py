@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from hwmodel.chip.fields import AccumulatorWidth, quantity
 from hwmodel.chip.timing.blocks import Banks, Blocks, Granule, Tile, Wide
+from hwmodel.chip.timing.commands_section import CommandsSection
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
 
 if TYPE_CHECKING:
@@ -139,20 +140,28 @@ class TimingSection(Schema):
     matrix engine with an axis each for OX, K and C, whose passes do not overlap. `{kind: blocks, blocks: ...}`: of
     an array that makes its outputs block by block, with an axis each for OY, OX, K and C.
 
+    `{kind: commands, commands: ...}`: of an array with an axis each for K and C that is driven by commands, tile by
+    tile.
+
     Attributes:
         kind: of array.
         dataflow: of `systolic`: which operand stays.
         blocks: of `blocks`: steps, output stage and buffer.
+        commands: of `commands`: what each costs.
     """
 
-    kind: Literal["systolic", "streamed", "blocks"]
+    kind: Literal["systolic", "streamed", "blocks", "commands"]
     dataflow: Literal["ws", "os", "is"] | None = None
     blocks: BlocksSection | None = None
+    commands: CommandsSection | None = None
 
     @model_validator(mode="after")
     def _check(self) -> TimingSection:
         if (self.kind == "systolic") != (self.dataflow is not None):
             rule = "needs `dataflow: ws`, `os` or `is`" if self.kind == "systolic" else "has no `dataflow`"
+            raise ValueError(f"timing {self.kind} {rule}")
+        if (self.kind == "commands") != (self.commands is not None):
+            rule = "needs a section `commands:`" if self.kind == "commands" else "has no `commands`"
             raise ValueError(f"timing {self.kind} {rule}")
         if (self.kind == "blocks") != (self.blocks is not None):
             rule = "needs a section `blocks:`" if self.kind == "blocks" else "has no `blocks`"

@@ -23,7 +23,7 @@ from hwmodel.mapper.ports import slow
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, Dims
 from hwmodel.price.priced import moved_fraction
-from hwmodel.price.spatial import register_fraction
+from hwmodel.price.spatial import converter_pj_per_bit, register_fraction
 
 READ, UPDATE, FILL = range(3)
 #: Kinds of rows.
@@ -201,6 +201,8 @@ def _energy(chain: Chain) -> Floats:
         cost[level, x] = (
             active * memory.read_pj_per_bit, active * memory.write_pj_per_bit, memory.write_pj_per_bit
         )  # fmt: skip
+        if level == chain.holders(x)[0]:
+            cost[level, x, :2] += converter_pj_per_bit(chain.task, OPERANDS[x], at_home=level == chain.last)
     return cost
 
 

@@ -82,3 +82,48 @@ def test_check_shows_them(tmp_path: Path) -> None:
     assert shown.exit_code == 0
     assert len(data["lints"]) == 1
     assert f"! {data['lints'][0]}" in shown.stdout
+
+
+@pytest.mark.parametrize("rate", [12, 15, 16])
+def test_a_port_that_cannot_give_what_no_pe_keeps(rate: int, tmp_path: Path) -> None:
+    """I lies in no PE of 2 x 2: with K on one axis and C or pixels on the other a cycle takes 2 words."""
+    chip_of = chip(tmp_path, TINY.replace("read_bandwidth: 32 bit/cycle", f"read_bandwidth: {rate} bit/cycle"))
+    found = of(chip_lints(chip_of), "which no PE keeps")
+    assert len(found) == (rate < 16)
+    assert not found or found[0].startswith(
+        f"buffer gives {rate} bit a cycle, and 4 busy PEs ask 16 at least (2 words of I)"
+    )
+    cost = evaluate(Layer(name="mm", kind="linear", dims={"B": 32, "K": 32, "C": 32}), wide(chip_of, 1e6))
+    assert (cost.cycles > 1.05 * 32**3 / 4) or rate == 16  # it waits, however mapped
+
+
+def test_sums_that_leave_the_array_in_every_cycle(tmp_path: Path) -> None:
+    """W alone stays: 2 x 2 PEs read 2 words of I at least, and read and write 2 sums of 16 bit."""
+    weights = TINY.replace("holds: [W, O]", "holds: [W]")
+    (text,) = of(chip_lints(chip(tmp_path, weights.replace("read_bandwidth: 32", "read_bandwidth: 47"))), "gives")
+    assert text.startswith("buffer gives 47 bit a cycle, and 4 busy PEs ask 48 at least (2 words of I and 2 words")
+    (text,) = of(chip_lints(chip(tmp_path, weights.replace("write_bandwidth: 16", "write_bandwidth: 31"))), "takes")
+    assert text.startswith("buffer takes 31 bit a cycle, and 4 busy PEs send 32 at least (2 words of O)")
+    fed = weights.replace("read_bandwidth: 32", "read_bandwidth: 48").replace(
+        "write_bandwidth: 16", "write_bandwidth: 32"
+    )
+    assert not of(chip_lints(chip(tmp_path, fed)), "which no PE keeps")
+
+
+def test_registers_in_which_no_loop_runs(tmp_path: Path) -> None:
+    """64 bit for a word of W and one of O, 32 bit each at most; the next bit is one too many."""
+    none = TINY + "temporal: {regs: []}\n"
+    assert not of(chip_lints(chip(tmp_path, none)), "one word of each")
+    assert not of(chip_lints(chip(tmp_path, TINY.replace("size: 8 B", "size: 9 B"))), "one word of each")
+    (text,) = of(chip_lints(chip(tmp_path, none.replace("size: 8 B", "size: 9 B"))), "one word of each")
+    assert text.startswith("regs holds 72 bit in every PE, and `temporal` lets no loop of W, O run there")
+
+
+def test_a_memory_that_gives_nothing(tmp_path: Path) -> None:
+    """The buffer at the energy and the bandwidth of DRAM; either one alone would be a reason to have it."""
+    dear = TINY.replace("read_energy: 0.1 pJ/bit", "read_energy: 2 pJ/bit")
+    assert not of(chip_lints(chip(tmp_path, dear)), "nothing is gained")  # 32 bit a cycle against 16
+    slow = dear.replace("read_bandwidth: 32", "read_bandwidth: 16")
+    (text,) = of(chip_lints(chip(tmp_path, slow)), "nothing is gained")
+    assert text.startswith("buffer gives a bit for 2 pJ, and dram outside of it for no more")
+    assert not of(chip_lints(chip(tmp_path, slow.replace("energy: 2 pJ/bit", "energy: 1.9 pJ/bit", 1))), "nothing")

@@ -12,15 +12,25 @@ from benchmarks.replays.bitfusion import unlimited
 from benchmarks.replays.figures import figures
 from benchmarks.replays.haq import ENGINE
 from hwmodel import Bits, Layer, evaluate, list_accelerators, load_accelerator
+from hwmodel.chip.arithmetic.analog import Analog
 from hwmodel.chip.precision import Precision
 
 WIDTH = st.integers(1, 32)
 
 
+def widths_of(native: int) -> st.SearchStrategy[int]:
+    return st.integers(1, native)
+
+
 @st.composite
 def precisions(draw) -> Precision:
     native = draw(st.sampled_from([4, 8, 16]))
-    mode = draw(st.sampled_from(["fixed", "fusion", "bit_serial"]))
+    mode = draw(st.sampled_from(["fixed", "fusion", "bit_serial", "table", "analog"]))
+    slices = Analog(
+        cell_bits=draw(widths_of(native)), dac_bits=draw(widths_of(native)), adc_bits=8, dac_pj=1, adc_pj=1
+    )
+    pairs = st.tuples(widths_of(native), widths_of(native))
+    rows = draw(st.dictionaries(pairs, st.integers(1, 99), max_size=5)) | {(native, native): 7}
     return Precision(
         mode=mode,
         w_bits=native,
@@ -29,6 +39,8 @@ def precisions(draw) -> Precision:
         mac_pj=1.0,
         brick_bits=draw(st.sampled_from([1, 2])),
         serial=draw(st.sampled_from([("W",), ("I",), ("W", "I")])),
+        table_rates=tuple((w, i, rate) for (w, i), rate in rows.items()) if mode == "table" else (),
+        analog=slices if mode == "analog" else None,
     )
 
 
@@ -37,6 +49,9 @@ def test_one_more_bit_never_runs_faster_or_costs_less(precision, w, i):
     for wider in ((w + 1, i), (w, i + 1)):
         assert precision.macs_per_cycle(*wider) <= precision.macs_per_cycle(w, i)
         assert precision.energy_pj(*wider) >= precision.energy_pj(w, i)
+        assert all(
+            x >= y for x, y in zip(precision.converter_pj(*wider), precision.converter_pj(w, i), strict=True)
+        )
 
 
 @settings(deadline=None)

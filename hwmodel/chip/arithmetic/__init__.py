@@ -1,0 +1,1 @@
+"""What the arithmetic of a chip file may say beside one multiplier: rates by width, compute in memory."""

@@ -1,0 +1,1 @@
+"""A first chip file from a few answers: `hwmodel hw new`."""

@@ -1,0 +1,1 @@
+"""The fastest tiling on chips with `timing: {kind: commands}`."""

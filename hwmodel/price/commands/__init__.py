@@ -1,0 +1,1 @@
+"""Cycles of a layer on a chip with `timing: {kind: commands}`."""

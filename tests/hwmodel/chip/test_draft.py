@@ -1,0 +1,166 @@
+"""`hwmodel hw new`: a first chip file from a few answers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pty
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from hwmodel import Layer, evaluate, load_accelerator
+from hwmodel.chip.draft.answers import QUESTIONS, chip_answers
+from hwmodel.chip.draft.estimates import add_pj, multiply_pj, store_pj_per_bit
+from hwmodel.chip.draft.text import chip_text
+from hwmodel.errors import AcceleratorError
+from hwmodel.show.lints import chip_lints
+from reports.cli import app
+from tests.hwmodel.chips import chip
+
+RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
+
+
+def test_energies_of_the_tables() -> None:
+    """Horowitz, ISSCC 2014, figure 1.1.9 (45 nm); Jouppi et al., ISCA 2021, table 2 (45 and 7 nm)."""
+    assert [multiply_pj(8, 8, nm) for nm in (45, 7)] == pytest.approx([0.2, 0.07])
+    assert [multiply_pj(32, 32, nm) for nm in (45, 7)] == pytest.approx([3.1, 1.48])
+    assert [add_pj(8, nm) for nm in (45, 7)] == pytest.approx([0.03, 0.007])
+    assert [add_pj(32, nm) for nm in (45, 7)] == pytest.approx([0.1, 0.03])
+    for kib, old, new in ((8, 10, 7.5), (32, 20, 8.5), (1024, 100, 14)):
+        assert [64 * store_pj_per_bit(kib * 8192, nm) for nm in (45, 7)] == pytest.approx([old, new])
+    assert 64 * store_pj_per_bit(2**30, 45) == pytest.approx(100)  # banks of 1 MiB
+    assert multiply_pj(8, 8, (45 * 7) ** 0.5) == pytest.approx((0.2 * 0.07) ** 0.5)  # half way on the power law
+    assert 64 * store_pj_per_bit(16 * 8192, 45) == pytest.approx((10 * 20) ** 0.5)
+
+
+@given(nm=st.integers(5, 180), width=st.integers(1, 32), size=st.integers(8, 2**30), factor=st.integers(1, 4))
+def test_energies_rise_with_nodes_widths_and_sizes(nm: int, width: int, size: int, factor: int) -> None:
+    slack = 1 + 1e-12
+    assert multiply_pj(width, width, nm) <= multiply_pj(min(32, width + 1), min(32, width + 1), nm) * slack
+    assert store_pj_per_bit(size, nm) <= store_pj_per_bit(size * factor, nm) * slack
+    larger = min(nm * factor, 180)
+    assert add_pj(width, nm) <= add_pj(width, larger) * slack
+    assert 0 < store_pj_per_bit(size, nm) <= store_pj_per_bit(size, larger) * slack
+
+
+@pytest.mark.parametrize(
+    ("dataflow", "macs", "bits", "precision"),
+    [
+        *itertools.product(("ws", "os", "free"), ("16x16", "1x64"), ("8x8", "1x16"), ("fixed", "fusion")),
+        ("os", "8x4", "16x4", "bit_serial"),
+    ],
+)
+def test_files_load_without_lints_and_with_sources(
+    dataflow: str, macs: str, bits: str, precision: str, tmp_path: Path
+) -> None:
+    answers = chip_answers("drafted", dataflow=dataflow, macs=macs, bits=bits, precision=precision)
+    text = chip_text(answers)
+    made = chip(tmp_path, text)
+    assert chip_lints(made) == ()
+    assert (made.num_pes, made.native_bits.w, made.native_bits.i) == (
+        answers.rows * answers.columns, answers.w_bits, answers.i_bits,
+    )  # fmt: skip
+    assert max(map(len, text.splitlines())) <= 120
+    data = YAML(typ="safe", pure=True).load(text)
+    for block in (data["mac"], data["vector"], *data["memories"]):
+        assert "estimate" in block["source"]
+        assert "Horowitz" in block["source"]
+
+
+@pytest.mark.parametrize("dataflow", ["ws", "os", "free"])
+def test_a_drafted_chip_prices_layers(dataflow: str, tmp_path: Path) -> None:
+    made = chip(tmp_path, chip_text(chip_answers("drafted", dataflow=dataflow, macs="4x8")))
+    convolution = Layer(name="c", dims={"K": 16, "C": 8, "OY": 8, "OX": 8, "FY": 3, "FX": 3})
+    cost = evaluate(convolution, made, optimize="latency")
+    assert 16 * 8 * 64 * 9 / 32 <= cost.cycles <= 2 * 16 * 8 * 64 * 9 / 32
+
+
+@given(
+    clock=st.integers(1, 10**7).map(lambda n: f"{n} kHz"), buffer=st.integers(100, 2**20).map(lambda n: f"{n} B"),
+    dram=st.integers(1, 10**6).map(lambda n: f"{n} bit/cycle"), nm=st.integers(5, 180),
+)  # fmt: skip
+def test_numbers_are_read_back_as_answered(clock: str, buffer: str, dram: str, nm: int) -> None:
+    answers = chip_answers("n", clock=clock, buffer=buffer, dram=dram, node=f"{nm} nm", macs="1x1")
+    data = YAML(typ="safe", pure=True).load(chip_text(answers))
+    again = chip_answers(
+        "n", clock=data["clock"], buffer=data["memories"][1]["size"], dram=data["memories"][2]["bandwidth"],
+        node=data["technology"], macs="1x1",
+    )  # fmt: skip
+    assert again.clock_hz == pytest.approx(answers.clock_hz, rel=1e-14)
+    assert (again.buffer_bits, again.node_nm) == (int(buffer[:-2]) * 8, nm)
+    cycle_s = 1e-3 / int(clock.removesuffix(" kHz"))
+    assert again.dram_bits_per_s * cycle_s == pytest.approx(int(dram.removesuffix(" bit/cycle")), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"macs": "16"}, "--macs: must be two numbers from 1 to 65,536, but got '16'. Write for example 16x16."),
+        ({"bits": "8x64"}, "--bits: must be two numbers from 1 to 32, but got '8x64'. Write for example 8x8."),
+        ({"dataflow": "oss"}, "--dataflow: must be one of ws, os, free, but got 'oss'. Did you mean os?"),
+        ({"buffer": "64"}, "--buffer: 64 has no unit. Write 64 KiB."),
+        ({"buffer": "0 KiB"}, "--buffer: must be above 0, but got 0 KiB. Write for example 256 KiB."),
+        ({"node": "1 nm"}, "--node: energies are known from 5 to 180 nm"),
+        ({"dram": "5 W"}, "--dram: '5 W' is not a bandwidth"),
+        ({"registers": "1 bit"}, "buffer 'sums' (0.125 B) cannot hold one 32-bit partial sum"),
+    ],
+)
+def test_answers_that_are_none(answer: dict[str, str], message: str) -> None:
+    with pytest.raises(AcceleratorError, match=re.escape(message)):
+        chip_text(chip_answers("n", **answer))
+
+
+def test_the_command_writes_and_does_not_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = RUNNER.invoke(app, ["hw", "new", "mine", "--macs", "8x4", "--buffer", "64KiB"])
+    assert shown.exit_code == 0
+    assert "✓ mine.yaml is written" in shown.stdout
+    assert "taken: --bits '8x8' --precision 'fixed' --dataflow 'os'" in shown.stdout
+    assert "--macs" not in next(line for line in shown.stdout.splitlines() if "taken:" in line)
+    assert load_accelerator("mine.yaml").memories()["buffer"].size_bits == 64 * 8192
+    before = Path("mine.yaml").read_bytes()
+    again = RUNNER.invoke(app, ["hw", "new", "mine"])
+    assert (again.exit_code, Path("mine.yaml").read_bytes()) == (3, before)
+    assert "mine.yaml is there already. --force overwrites it" in again.stderr
+    forced = json.loads(RUNNER.invoke(app, ["hw", "new", "mine", "--force", "--json", "--node", "45nm"]).stdout)
+    assert forced["answers"]["node"] == "45nm"
+    assert set(forced["defaults"]) == set(QUESTIONS) - {"node"}
+    assert Path("mine.yaml").read_bytes() != before
+    assert RUNNER.invoke(app, ["hw", "new", "edge_npu"]).exit_code == 3
+    assert RUNNER.invoke(app, ["hw", "new", "x", "-o", "x.txt"]).exit_code == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml"]
+
+
+def test_a_terminal_is_asked_until_it_answers(tmp_path: Path) -> None:
+    """All questions but that of --macs; a wrong answer is asked for again."""
+    child, terminal = pty.fork()
+    if child == 0:  # pragma: no cover
+        os.chdir(tmp_path)
+        os.execv(sys.executable, [sys.executable, "-m", "reports.cli", "hw", "new", "asked", "--macs", "4x4"])
+    said = b""
+    answers = [b"8", b"4x6", *[b""] * (len(QUESTIONS) - 2)]
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        said += part
+        if answers and said.rstrip(b" ").endswith(b"]:"):
+            said += b"\n"
+            os.write(terminal, answers.pop(0) + b"\r")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, said.decode()
+    assert b"--bits: must be two numbers" in said
+    assert b"not asked" not in said
+    made = load_accelerator(tmp_path / "asked.yaml")
+    assert (made.num_pes, made.native_bits.w, made.native_bits.i) == (16, 4, 6)
