@@ -12,6 +12,8 @@ from hwmodel.shown import shown_by
 
 if TYPE_CHECKING:
     from search.codesign.explore import Exploration, explore_run
+    from search.explore.explore import explore_chips
+    from search.explore.found import ChipExploration
     from search.finetuning import FinetuneResult, finetune_job, load_best
     from search.front.objective import OBJECTIVES, Objective
     from search.front.pareto import hypervolume, knee, non_dominated, pareto_front
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OBJECTIVES",
+    "ChipExploration",
     "Exploration",
     "FinetuneResult",
     "Group",
@@ -41,6 +44,7 @@ __all__ = [
     "SearchSpec",
     "Space",
     "Study",
+    "explore_chips",
     "explore_run",
     "finetune_job",
     "hypervolume",
@@ -63,6 +67,8 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "codesign.explore": ("Exploration", "explore_run"),
+        "explore.explore": ("explore_chips",),
+        "explore.found": ("ChipExploration",),
         "finetuning": ("FinetuneResult", "finetune_job", "load_best"),
         "groups": ("Group", "Parameter"),
         "job": ("JobResult", "pick_job", "resume_job", "run_job"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from docs.generate.api import api_pages
 from docs.generate.commands import commands_page
-from docs.generate.keys import keys_of_chips, keys_of_searches
+from docs.generate.keys import keys_of_chips, keys_of_explorations, keys_of_searches
 from docs.generate.names import names_page
 
 
@@ -18,6 +18,7 @@ def write_pages(folder: Path) -> None:
     pages = {
         "commands": commands_page(),
         "search-file": keys_of_searches(),
+        "explore-file": keys_of_explorations(),
         "chip-file": keys_of_chips(),
         "names": names_page(),
         **api_pages(),

@@ -16,6 +16,7 @@ from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.components.keys import ArithmeticKeys, PartKeys
 from hwmodel.chip.formats import Format, FormatSection
 from search import SearchSpec, Space
+from search.explore.spec import ExploreSpec
 from workloads.training import TrainSettings
 
 #: Keys that a run writes into its copy of the file.
@@ -39,6 +40,12 @@ def keys_of_searches() -> str:
         _settings(),
     ]
     return "\n".join(parts)
+
+
+def keys_of_explorations() -> str:
+    """The page of `hwmodel explore FILE.yaml`."""
+    intro = "What an exploration does with them: [Exploring chips](../../howto/exploring.md).\n"
+    return "\n".join(["# Keys of an exploration file\n", intro, *_sections(ExploreSpec, "The file")])
 
 
 def keys_of_chips() -> str:

@@ -7,7 +7,9 @@ is with narrower outputs (Lemma 14).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.timing.blocks import Blocks
@@ -18,6 +20,8 @@ from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.commands.tilings import best_tiling
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
+from hwmodel.mapper.kin.chips import shares_mappings
+from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space import is_deep, padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
@@ -30,6 +34,22 @@ from hwmodel.price.spatial import price
 #: The mapping found; None where none fits.
 _mappings: dict[tuple[Identity, str], Mapping | None] = {}
 _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
+#: What chips share while `sharing_chips` is entered.
+_library: list[Library] = []
+
+
+@contextmanager
+def sharing_chips(library: Library) -> Iterator[None]:
+    """Within it chips that differ in sizes and bandwidths alone share what is found for one of them.
+
+    Costs are the same with and without it; of mappings that are equal in what is minimised and in cycles it may
+    take another.
+    """
+    _library.append(library)
+    try:
+        yield
+    finally:
+        _library.pop()
 
 
 def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
@@ -46,7 +66,8 @@ def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
     if key not in _prices:
         mapped = task.with_density(Density()) if task.accelerator.dataflow == "row_stationary" else task
         mapping = _best_mapping(mapped, optimize) or _search(mapped, optimize)  # raises again what it raised before
-        _prices[key] = (mapping, price(task, mapping))
+        priced = _library[-1].price(task, mapping) if _shares(task) else price(task, mapping)
+        _prices[key] = (mapping, priced)
     return _prices[key]
 
 
@@ -57,8 +78,16 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     """
     chip = task.accelerator
     timed = optimize != "energy" and isinstance(chip.timing, Commands)
-    bounded = chip.maps_freely and not is_deep(chip) and not timed
-    return bound_best(array_view(task), optimize) if bounded else 0.0
+    if timed or not chip.maps_freely or is_deep(chip):
+        return 0.0
+    if _shares(task):
+        return _library[-1].bound(task, optimize, lambda: bound_best(array_view(task), optimize))
+    return bound_best(array_view(task), optimize)
+
+
+def remembered(task: Task, what: Hashable, compute: Callable[[], Any]) -> Any:
+    """What `compute` gives of a task where no size enters it; chips that share mappings share it, too."""
+    return _library[-1].least(task, what, compute) if _shares(task) else compute()
 
 
 def forget_mappings() -> None:
@@ -77,7 +106,9 @@ def _best_mapping(task: Task, optimize: Objective) -> Mapping | None:
     """From this process, else from a larger room, from the disk, or searched for."""
     key = (task.identity, optimize)
     if key not in _mappings:
-        for easier in (_larger_room(task), _narrower_outputs(task, optimize)):
+        # what a library knows of any larger room it finds itself, without a search for each room between
+        roomier = None if _shares(task) else _larger_room(task)
+        for easier in (roomier, _narrower_outputs(task, optimize)):
             if easier is not None:
                 mapping = _best_mapping(easier, optimize)
                 if mapping is None or _fits(task, mapping):
@@ -134,11 +165,23 @@ def _larger_room(task: Task) -> Task | None:
     return task.in_room(min(larger, default=None)) if task.stay.room_bits < whole else None
 
 
+def _shares(task: Task) -> bool:
+    return bool(_library) and shares_mappings(task.accelerator)
+
+
 def _found(task: Task, optimize: Objective) -> Mapping | None:
+    library = _library[-1] if _shares(task) else None
+    if library is not None:
+        is_known, known = library.find(task, optimize)
+        if is_known:
+            return known
     try:
-        return _search(task, optimize)
+        mapping = _search(task, optimize)
     except MappingError:
-        return None
+        mapping = None
+    if library is not None:
+        library.add(task, optimize, mapping)
+    return mapping
 
 
 def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:

@@ -16,7 +16,7 @@ from hwmodel.errors import MappingError
 from hwmodel.mapper import ahead
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.free import OBJECTIVES, Objective
-from hwmodel.mapper.shared import bound_mapping
+from hwmodel.mapper.shared import bound_mapping, remembered
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer, Operand
 from hwmodel.network.stripes import stripes
@@ -72,6 +72,7 @@ class Placer:
         optimize: what placements minimise; for `edp` the sum of the products of every layer and operation.
         options: per layer of the plan, the layer at each of its choices.
         price: of a situation. MappingError: nothing fits.
+        sharpens: the mapper's bounds are asked for before prices; not where those cost as little.
     """
 
     def __init__(
@@ -81,8 +82,11 @@ class Placer:
         optimize: Objective,
         options: Sequence[Sequence[Layer]],
         price: Callable[[Situation], Price],
+        *,
+        sharpens: bool = True,
     ) -> None:
         self.plan, self.accelerator, self.options, self.price = plan, accelerator, options, price
+        self._sharpens = sharpens
         self.objective = OBJECTIVES.index(optimize)
         self.widths = widths_of(options, accelerator)
         self.program, self.groups = program_of(plan, accelerator, group_weights(plan, options, accelerator))
@@ -278,9 +282,12 @@ class Placer:
         found = self._situations[row]
         task = Task.of(found.layer, self.accelerator).without_removed_filters()
         is_bound = not found.unwritten and (not found.rows or OBJECTIVES[self.objective] != "edp")
-        self.floors[row, :, :BOUNDS_LESS] = least(task, found.rows, float(found.unwritten), self._stays)
+        what = (found.rows, found.unwritten, tuple(self._stays))
+        self.floors[row, :, :BOUNDS_LESS] = remembered(
+            task, what, lambda: least(task, found.rows, float(found.unwritten), self._stays)
+        )
         self.floors[row, :, BOUNDS_LESS] = is_bound
-        self.floors[row, :, IS_SHARP] = bool(found.unwritten)
+        self.floors[row, :, IS_SHARP] = bool(found.unwritten) or not self._sharpens
 
     def _sharpen(self, row: int, situation: int) -> None:
         """The mapper's bounds of a row in a situation, with all of the room."""

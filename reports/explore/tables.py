@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def front_table(found: Exploration, *, every: bool = False, width: int = 80) -> Table:
     """One row per pair: candidate, design, its values, the objectives."""
     costs = _costs(found)
-    headers = [*(_short(path) for path in found.designs.paths), *(cost.short or cost.label for cost in costs)]
+    headers = [*(short_path(path) for path in found.designs.paths), *(cost.short or cost.label for cost in costs)]
     table = new_table("#", "Design", *headers, "Accuracy", *(["<"] if every else []), width=width)
     for row in records(found.to_dataframe(every=every)):
         cells = [
@@ -72,6 +72,6 @@ def _costs(found: Exploration) -> list[Cost]:
     return [cost for cost in costs if cost is not None]
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """`sram.size` of `memories.sram.size`."""
     return path.split(".", 1)[1] if path.startswith(("memories.", "array.")) else path

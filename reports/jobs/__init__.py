@@ -8,7 +8,7 @@ from hwmodel.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from reports.compare.job import compare
-    from reports.explore.job import explore
+    from reports.explore.job import Shown, explore
     from reports.jobs.calibrating import calibrate
     from reports.jobs.checking import doctor
     from reports.jobs.chips import check_chip, diff_chips, list_chips, new_chip, show_chip
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from reports.jobs.tracing import trace
 
 __all__ = [
-    "calibrate", "check_chip", "compare", "cost", "diff", "diff_chips", "doctor", "explore", "export", "finetune",
-    "ladder", "list_chips", "map_layer", "new_chip", "pick", "report", "resume", "search", "show_chip", "studies",
+    "Shown", "calibrate", "check_chip", "compare", "cost", "diff", "diff_chips", "doctor", "explore", "export",
+    "finetune", "ladder", "list_chips", "map_layer", "new_chip", "pick", "report", "resume", "search", "show_chip",
+    "studies",
     "trace",
 ]  # fmt: skip
 
@@ -37,7 +38,7 @@ __getattr__, __dir__ = lazy_exports(
         "chips": ("check_chip", "diff_chips", "list_chips", "new_chip", "show_chip"),
         "configs": ("diff",),
         ".compare.job": ("compare",),
-        ".explore.job": ("explore",),
+        ".explore.job": ("Shown", "explore"),
         "exporting": ("export",),
         "finetuning": ("finetune",),
         "laddering": ("ladder",),

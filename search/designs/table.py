@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from hwmodel.chip.sweep.designs import Designs
 from hwmodel.errors import ConfigError
+from hwmodel.mapper.kin.library import Library
+from hwmodel.mapper.shared import sharing_chips
 from hwmodel.network.choice import Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.table import CostTable
@@ -52,14 +54,21 @@ class DesignTable:
         tables: of each, over the same choices.
         objectives: keys of the cost objectives.
         limits: hard ones.
+        library: of the mappings that the designs share.
     """
 
     def __init__(
-        self, designs: Designs, tables: Sequence[CostTable], objectives: Sequence[str], limits: Limits
+        self,
+        designs: Designs,
+        tables: Sequence[CostTable],
+        objectives: Sequence[str],
+        limits: Limits,
+        library: Library | None = None,
     ) -> None:
         self.designs, self.tables = designs, tuple(tables)
         self.objectives, self.limits = tuple(objectives), limits
         self.modules, self.choices = tables[0].modules, tables[0].choices
+        self._library = library or Library()
         self._known: dict[bytes, Options] = {}
 
     @classmethod
@@ -90,11 +99,13 @@ class DesignTable:
         wanted = [*objectives, *(limit.objective.key for limit in bounds.costs)]
         check_areas(designs, wanted)
         tables = []
-        for design in designs:
-            tables.append(CostTable.build(graph, design.accelerator, choices, fuse=fuse))
-            if progress is not None:
-                progress(len(tables), len(designs))
-        return cls(designs, tables, objectives, bounds)
+        library = Library()
+        with sharing_chips(library):
+            for design in designs:
+                tables.append(CostTable.build(graph, design.accelerator, choices, fuse=fuse))
+                if progress is not None:
+                    progress(len(tables), len(designs))
+        return cls(designs, tables, objectives, bounds, library)
 
     # ---- as a table of one accelerator ---------------------------------------------------------
 
@@ -121,7 +132,8 @@ class DesignTable:
     def _on_each(self, indices: Indices) -> Iterator[dict[str, Floats]]:
         """Totals on each design in turn."""
         for design, table in zip(self.designs, self.tables, strict=True):
-            found = table.totals(indices)
+            with sharing_chips(self._library):
+                found = table.totals(indices)
             if design.area_mm2 is not None and self.designs.has_area:
                 found["area_mm2"] = np.full(len(indices), design.area_mm2)
             yield found

@@ -31,6 +31,7 @@ from typer.testing import CliRunner
 from hwmodel import load_accelerator, load_designs
 from reports.cli import app
 from search import read_spec
+from search.explore.spec import read_explore_spec
 from tests.docs.blocks import ROOT, Block, read_blocks
 
 #: Columns of the terminal that the commands of the pages print on.
@@ -106,7 +107,9 @@ def read_as_file(block: Block, folder: Path) -> None:
     else:
         path = folder / (block.file_name or "whole.yaml")
         path.write_text(block.text)
-        if "model" in _parsed(block.text):
+        if "models" in _parsed(block.text):
+            read_explore_spec(path)
+        elif "model" in _parsed(block.text):
             read_spec(path)
         elif "sweep" in _parsed(block.text):
             load_designs(path)

@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 from docs.generate import write_pages
 from docs.generate.api import PAGES, api_pages
 from docs.generate.commands import commands_page, walk
-from docs.generate.keys import keys_of_chips, keys_of_searches
+from docs.generate.keys import keys_of_chips, keys_of_explorations, keys_of_searches
 from docs.generate.names import names_page
 from docs.generate.tables import section_of, table
 from hwmodel import list_accelerators
 from hwmodel.chip.chipfile import ChipFile
 from reports.cli import app
+from search.explore.spec import ExploreSpec
 from workloads import data_names, model_names
 
 
@@ -42,6 +43,12 @@ def test_every_key_has_a_meaning(page: Callable[[], str]) -> None:
     rows = re.findall(r"^\| `(\w+)` \| `([^|]+)` \| [^|]* \| (.*) \|$", page(), re.MULTILINE)
     assert len(rows) > 30
     assert [key for key, kind, meaning in rows if not meaning and kind != "section"] == []
+
+
+def test_every_key_of_an_exploration_has_a_meaning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `([^|]+)` \| [^|]* \| (.*) \|$", keys_of_explorations(), re.MULTILINE)
+    assert [key for key, *_ in rows] == list(ExploreSpec.model_fields)
+    assert all(meaning for *_, meaning in rows)
 
 
 def test_keys_are_those_of_the_records() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hwmodel.chip.loader import load_accelerator
 from hwmodel.chip.sweep.designs import has_ranges, load_designs
 from hwmodel.chip.sweep.ranges import values_of
+from hwmodel.chip.sweep.space import DesignSpace
 from hwmodel.errors import AcceleratorError
 from tests.hwmodel.chips import TINY
 
@@ -241,3 +242,58 @@ def test_numbers_that_stay_as_typed_in_are_said(tmp_path: Path) -> None:
     assert load_designs(write(tmp_path, "sweep: {array.X.size: [2, 4]}\n")).notes == ()
     (array,) = load_designs(write(tmp_path, "sweep: {array.X.size: [2, 4]}\n", leaking)).notes
     assert array.startswith("array.X.size is swept, but mac.leakage stay as typed in")
+
+
+# ---- a space of designs --------------------------------------------------------------------------
+
+
+def test_a_space_makes_the_designs_of_the_file_one_at_a_time(tmp_path: Path) -> None:
+    path = write(tmp_path, SWEEP)
+    space, listed = DesignSpace(path), load_designs(path)
+    assert (space.size, space.sizes, space.paths) == (len(listed), (3, 2), listed.paths)
+    for design in listed:
+        made = space.design(design.number)
+        assert (made.values, made.accelerator, made.to_yaml()) == (
+            design.values, design.accelerator, design.to_yaml(),
+        )  # fmt: skip
+
+
+@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4), data=st.data())
+def test_numbers_and_turns(sizes: list[int], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    paths = ("clock", "array.X.size", "array.Y.size", "memories.buffer.size")
+    ranges = [{path: [f"{n + 1}" for n in range(size)]} for path, size in zip(paths, sizes, strict=False)]
+    space = DesignSpace(write(tmp_path_factory.mktemp("space"), ""), ranges)
+    number = data.draw(st.integers(0, space.size - 1))
+    turn = space.turn(number)
+    assert space.number(turn) == number
+    every = list(itertools.product(*map(range, sizes)))
+    assert every[number] == turn
+    assert list(space.values(number).values()) == [str(at + 1) for at in turn]
+
+
+def test_ranges_beside_the_file_are_ranges_of_the_file(tmp_path: Path) -> None:
+    beside = load_designs(write(tmp_path, ""), {"array.X.size": [2, 4], "clock": "100 MHz..300 MHz+100 MHz"})
+    inside = load_designs(write(tmp_path, "sweep: {array.X.size: [2, 4], clock: 100 MHz..300 MHz+100 MHz}\n"))
+    assert [(d.values, d.accelerator) for d in beside] == [(d.values, d.accelerator) for d in inside]
+    both = DesignSpace(write(tmp_path, "sweep: {array.X.size: [2, 4]}\n"), {"clock": ["100 MHz", "1 GHz"]})
+    assert both.size == 4
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"array.Z.size": [1, 2]}, "set: 'array.Z.size' leads nowhere"),
+        ({"array.X.size": [1, 1]}, "set: array.X.size: must name each value once"),
+        ([{"array.X.size": [1, 2], "clock": ["1 MHz"]}], "set: paths that change together need as many"),
+        ([1], "set: must map paths to values"),
+    ],
+)
+def test_ranges_that_are_none(tmp_path: Path, ranges: object, message: str) -> None:
+    path = write(tmp_path, "")
+    with pytest.raises(AcceleratorError, match=re.escape(message)):
+        DesignSpace(path, ranges)  # type: ignore[arg-type]
+
+
+def test_a_swept_path_is_not_set_again(tmp_path: Path) -> None:
+    with pytest.raises(AcceleratorError, match=re.escape("--set: 'array.X.size' is swept already")):
+        DesignSpace(write(tmp_path, SWEEP), {"array.X.size": [1, 2]}, place="--set")

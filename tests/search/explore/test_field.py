@@ -1,0 +1,120 @@
+"""Ruling out: whatever the costs and the bounds are, what is left is the front."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hwmodel.place.lower import Least, Widest
+from search.explore.axes import Axes, mean, parse_axes, parse_budget
+from search.explore.field import OUTSIDE, PRICED, RULED_OUT, Field
+from search.explore.pricing import Look, Price
+from search.front.pareto import non_dominated
+
+DESIGN = st.tuples(
+    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=2, max_size=2),  # costs of two networks
+    st.integers(1, 4),  # area
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=2),  # what bounds are below
+    st.integers(1, 3),  # ports
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(designs=st.lists(DESIGN, min_size=1, max_size=12), per_model=st.booleans(), limit=st.integers(1, 6))
+def test_what_is_left_is_the_front(designs, per_model: bool, limit: int) -> None:
+    axes = Axes(
+        names=("energy", "latency", "area"), models=("a", "b"), per_model=per_model,
+        limits=parse_budget(f"latency<={limit} s"),
+    )  # fmt: skip
+    field = Field(axes, "edp")
+    looks = [
+        Look(number=n, area_mm2=float(area), room={"m": Widest(1.0, float(ports), 1.0, 1.0)})
+        for n, (_, area, _, ports) in enumerate(designs)
+    ]
+    leasts = [
+        [Least(float(max(0, e - de)), float(max(0, c - dc))) for (e, c), (de, dc) in zip(costs, gaps, strict=True)]
+        for costs, _, gaps, _ in designs
+    ]
+    field.add(looks, leasts)
+    field.check_limits()
+    while len(rows := field.promising()):
+        row = int(rows[0])
+        costs = designs[row][0]
+        price = Price(
+            number=row, energy_pj=tuple(float(e) for e, _ in costs), cycles=tuple(float(c) for _, c in costs)
+        )
+        field.take([price])
+    energy = np.array([[float(e) for e, _ in costs] for costs, *_ in designs])
+    latency = np.array([[float(c) for _, c in costs] for costs, *_ in designs])
+    area = np.array([float(a) for _, a, *_ in designs])
+    within = axes.within(energy, latency, area)
+    losses = axes.losses(energy, latency, area)
+    order = sorted(range(len(designs)), key=lambda n: (-designs[n][3], n))
+    for view in axes.views:
+        values = losses[:, list(view.columns)]
+        kept = [n for n in order if within[n]]
+        expected: dict[tuple[float, ...], int] = {}
+        if kept:
+            best = non_dominated(values[kept])
+            for n, is_best in zip(kept, best, strict=True):
+                if is_best:
+                    expected.setdefault(tuple(values[n]), n)
+        assert sorted(field.front(view.columns).tolist()) == sorted(expected.values())
+
+
+def test_a_kin_with_wider_ports_rules_out_the_narrower_one() -> None:
+    field = Field(Axes(names=("energy", "latency", "area"), models=("a",)), "energy")
+    rooms = [{"m": Widest(1.0, width, 1.0, 1.0)} for width in (1.0, 4.0)]
+    looks = [Look(number=n, area_mm2=1.0, room=room, kin="k") for n, room in enumerate(rooms)]
+    field.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
+    assert field.promising().tolist() == [1]  # the widest goes first, alone
+    field.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
+    assert field.state.tolist() == [RULED_OUT, PRICED]
+    other = Field(Axes(names=("energy", "latency", "area"), models=("a",)), "edp")  # there no such thing is known
+    other.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
+    other.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
+    assert other.promising().tolist() == [0]
+
+
+def test_larger_memories_bound_the_energy_of_smaller_ones() -> None:
+    field = Field(Axes(names=("energy", "area"), models=("a",)), "energy")
+    rooms = [{"m": Widest(size, 1.0, 1.0, 1.0)} for size in (1.0, 4.0)]
+    looks = [
+        Look(number=n, area_mm2=3.0 - n, room=room, like="k", is_monotone=True) for n, room in enumerate(rooms)
+    ]
+    field.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
+    field.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
+    assert field.energy[0, 0] == pytest.approx(5.0)
+    smaller = Field(Axes(names=("energy", "area"), models=("a",)), "energy")
+    smaller.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
+    smaller.take([Price(number=0, energy_pj=(5.0,), cycles=(7.0,))])
+    assert smaller.energy[1, 0] == 1.0  # a larger one may take less
+
+
+def test_what_is_outside_by_its_bounds_is_not_priced() -> None:
+    field = Field(Axes(names=("energy",), models=("a",), limits=parse_budget("energy<=3 pJ")), "energy")
+    field.add([Look(number=0)], [[Least(4.0, 1.0)]])
+    field.check_limits()
+    assert field.state.tolist() == [OUTSIDE]
+
+
+def test_a_mean_of_bounds_is_a_bound() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.uniform(1, 1e12, (1000, 3))
+    assert (mean(values * rng.uniform(0, 1, (1000, 3))) <= mean(values)).all()
+    assert mean(np.array([[3.3]])).tolist() == [3.3]
+
+
+@pytest.mark.parametrize("text", ["area", "area<=", "area>=4 mm2", "area<=4 mJ", "area<=4 mm2,area<=3 mm2", "x<=3"])
+def test_a_budget_that_is_none(text: str) -> None:
+    with pytest.raises(Exception, match="budget"):
+        parse_budget(text)
+
+
+def test_axes_by_name() -> None:
+    assert parse_axes("energy, area") == ("energy", "area")
+    for text in ("energy,energy", "enrgy", ""):
+        with pytest.raises(Exception, match="objectives"):
+            parse_axes(text)
