@@ -103,11 +103,11 @@ def split(ladder: Ladder, level: int, aim: Aim, bounds: Bounds, states: States, 
                     x[:] = pool.values[node]
                     if two_windows(ladder, level, kind, v, s, x):
                         close_inside(ladder, x)
-                        count = cross(ladder, level, kind - (1 << INPUT), v, s, cut, aim, bounds, states, pool, count,
-                                      best, last, node, x, y)  # fmt: skip
+                        count = cross(ladder, level, kind - (1 << INPUT), v, s, cut, aim, bounds, states, pool,
+                                      count, best, last, node, x, y)  # fmt: skip
                         x[:] = pool.values[node]
-                    count = cross(ladder, level, kind, v, s, cut, aim, bounds, states, pool, count, best, last, node,
-                                  x, y)  # fmt: skip
+                    count = cross(ladder, level, kind, v, s, cut, aim, bounds, states, pool, count, best, last,
+                                  node, x, y)  # fmt: skip
                     if count > len(pool.values):
                         return count
                     node = pool.links[node, NEXT]
@@ -115,8 +115,8 @@ def split(ladder: Ladder, level: int, aim: Aim, bounds: Bounds, states: States, 
 
 
 @internal
-def cross(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, aim: Aim, bounds: Bounds,
-          states: States, pool: Pool, count: int, best: Floats, last: Ints, node: int, x: Floats, y: Floats) -> int:  # fmt: skip
+def cross(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, aim: Aim, bounds: Bounds, states: States,
+          pool: Pool, count: int, best: Floats, last: Ints, node: int, x: Floats, y: Floats) -> int:  # fmt: skip
     """A label over a split, to the first loops of the level."""
     move_out(ladder, level, kind, v, s, cut, x)
     return begin(ladder, level, kind, v, s, aim, bounds, states, pool, count, best, last, node, x, y)
@@ -124,7 +124,7 @@ def cross(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, aim: 
 
 @internal
 def two_windows(ladder: Ladder, level: int, kind: int, v: int, s: int, x: Floats) -> bool:
-    """An open tile of I passes a level that keeps another one: either neither slides, or the inner one is closed."""
+    """An open tile of I passes a level that keeps another one: neither slides, or the inner one closes."""
     if level == 0 or not kind >> INPUT & 1 or not ladder.shape.keep[level - 1, INPUT]:
         return False
     return x[-TAIL] > 0 and not alike(ladder, v, s, x)
