@@ -82,7 +82,7 @@ def test_cycles_are_close_to_the_rtls():
 
 def test_the_fastest_tiling_beats_what_the_library_took():
     """By our cycles, where the RTL shows that a tiling can: where the given mapping does."""
-    rows = figures(FILE)["cases"]
+    rows = figures("gemmini_rtl_cycles.json")["cases"]
     beaten = [own for own in rows if own["rtl_cycles"] < own["rtl_cycles_default_tiling"]][:8]
     for own in beaten:
         best = candidates(Task.of(layer_of(own), GEMMINI)).cycles[0]
@@ -97,5 +97,5 @@ def test_counts_and_the_presets_cycles_are_the_replays():
     loads = (own.loads.latency, near.load_cycles, far.load_cycles)
     costs = np.array([*loads, request, near.store_cycles, far.store_cycles, word])
     assert len(costs) == len(FITTED)
-    for case in figures(FILE)["cases"][::9]:
+    for case in figures("gemmini_rtl_cycles.json")["cases"][::9]:
         assert counts_of(case, GEMMINI).cycles(costs) == pytest.approx(cycles_of(case, GEMMINI), abs=1.5)

@@ -73,12 +73,12 @@ def hopes(ladder: Ladder, reached: Floats, begun: Floats) -> None:
     for level in range(levels - 2, -1, -1):
         for v in range(num - 1, -1, -1):
             tile = ladder.tiles.vectors[v]
-            fits = fits_finished(ladder, level, tile)
+            room = fits(ladder, level, tile, 0)
             for r in range(len(ladder.costs.kind)):
                 reached[r, level, v] = np.inf
-                if fits:
+                if room:
                     reached[r, level, v] = begun[r, level + 1, v]
-            if fits:
+            if room:
                 hop_out(ladder, level, v, reached)
             for r in range(len(ladder.costs.kind)):
                 begun[r, level, v] = reached[r, level, v]
@@ -204,15 +204,15 @@ def score(objective: int, values: Floats) -> float:
 
 
 @internal
-def fits_finished(ladder: Ladder, level: int, t: Ints) -> bool:
-    """A tile fits the memories of a level if no sum of it is unfinished there."""
+def fits(ladder: Ladder, level: int, t: Ints, unfinished: int) -> bool:
+    """A tile fits the memories of a level; sums that are to go on are as wide as the accumulator."""
     own = ladder.shape
     for slot in range(3):
         need = 0.0
         for x in range(3):
             if own.keep[level, x] and own.slot[level, x] == slot:
-                width = ladder.widths[3 if x == OUTPUT and level == own.first_outputs else x]
-                need += width * tile_words(x, t, ladder.pace)
+                wide = x == OUTPUT and (unfinished or level == own.first_outputs)
+                need += ladder.widths[3 if wide else x] * tile_words(x, t, ladder.pace)
         if need > own.capacity[level, slot]:
             return False
     return True

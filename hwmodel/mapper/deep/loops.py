@@ -17,28 +17,12 @@ from hwmodel.mapper.counting import (
     Ints,
     irrelevant,
     product,
-    tile_words,
 )  # fmt: skip
-from hwmodel.mapper.deep.hopes import SETTLED, TAIL, WIDTH, hope, score, wins
+from hwmodel.mapper.deep.hopes import SETTLED, TAIL, WIDTH, fits, hope, score, wins
 from hwmodel.mapper.deep.labels import FROM, HOW, NEXT, REACHED, STEP, close, insert, mark, spare, take_over
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.deep.metrics import OUTER_READS, OUTER_WRITES
 from hwmodel.mapper.deep.states import CLOSED, O_X, O_Y, ORDERS_OF_CODE, W_X, W_Y, Aim, Bounds, Pool, States
-
-
-@internal
-def fits(ladder: Ladder, level: int, t: Ints, unfinished: int) -> bool:
-    """A tile fits the memories of a level; sums that are to go on are as wide as the accumulator."""
-    own = ladder.shape
-    for slot in range(3):
-        need = 0.0
-        for x in range(3):
-            if own.keep[level, x] and own.slot[level, x] == slot:
-                wide = x == OUTPUT and (unfinished or level == own.first_outputs)
-                need += ladder.widths[3 if wide else x] * tile_words(x, t, ladder.pace)
-        if need > own.capacity[level, slot]:
-            return False
-    return True
 
 
 @internal

@@ -17,10 +17,10 @@ import numpy as np
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import INPUT, OUTPUT, WEIGHT, Floats, Ints, irrelevant, product
 from hwmodel.mapper.deep.cuts import Cut, alike, cut_of, move_out
-from hwmodel.mapper.deep.hopes import OPEN, SETTLED, TAIL, WAITING, WIDTH, hope, wins
+from hwmodel.mapper.deep.hopes import OPEN, SETTLED, TAIL, WAITING, WIDTH, fits, hope, wins
 from hwmodel.mapper.deep.labels import FROM, HOW, NEXT, REACHED, TILE, close, insert, mark, take_over
 from hwmodel.mapper.deep.ladder import Ladder
-from hwmodel.mapper.deep.loops import fits, jump, loops_that_spare, other_loops, slide
+from hwmodel.mapper.deep.loops import jump, loops_that_spare, other_loops, slide
 from hwmodel.mapper.deep.states import CLOSED, I_K, KINDS, O_X, ORDERS_OF_CODE, W_X, Aim, Bounds, Pool, States
 
 
