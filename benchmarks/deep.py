@@ -27,7 +27,7 @@ os.environ["HWMODEL_CACHE"] = "off"
 from benchmarks.provenance import provenance, store
 from benchmarks.replays.deep import EVEN, chip_of, layer_of
 from benchmarks.replays.figures import figures
-from hwmodel import Layer, evaluate, load_accelerator
+from hwmodel import Dims, Layer, evaluate, load_accelerator
 from hwmodel.mapper.deep.find import EVERYTHING, Rules, deep_mapping
 from hwmodel.mapper.free import Objective
 from hwmodel.nest.task import Task
@@ -43,7 +43,7 @@ def layers() -> list[Row]:
     """One row per layer of the reference."""
     data = figures("deep_hierarchies.json")
     chips = {name: chip_of(name, spec["outer_to_inner"]) for name, spec in data["architectures"].items()}
-    deep_mapping(Task.of(Layer(name="first"), chips["simba"]))  # what is not compiled yet
+    deep_mapping(Task.of(Layer(name="first", dims=Dims()), chips["simba"]))  # what is not compiled yet
     rows = []
     for row in data["rows"]:
         task, stated = Task.of(layer_of(row), chips[row["arch"]]), row["even_without_drain_reads"]["pj"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwmodel import Density, Layer, evaluate, load_accelerator, warm
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import find_best
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.nest.task import Task
@@ -21,6 +22,7 @@ def test_kernels_are_compiled_for_the_types_that_networks_ask_for(tmp_path):
     find_best(Task.of(LAYER, npu))
     find_best(Task.of(Layer(name="s", dims=LAYER.dims, density=Density(w=0.5)), chip(tmp_path, SKIPPING)))
     row_stationary(Task.of(LAYER, load_accelerator("eyeriss")))
+    deep_mapping(Task.of(LAYER, load_accelerator("simba")))
     evaluate(POINTS, npu)
     assert evaluate(PAIR, with_buffer(npu, 4096 * 8)).fused
     evaluate(POINTS, keeping(npu, "W", "I", "O"))
@@ -30,7 +32,7 @@ def test_kernels_are_compiled_for_the_types_that_networks_ask_for(tmp_path):
         for call in calls
         if tuple(call.kernel.typeof_pyval(argument) for argument in call.arguments) not in call.kernel.overloads
     ]
-    assert (unasked, len(calls)) == ([], 11)
+    assert (unasked, len(calls)) == ([], 13)
 
 
 def test_it_compiles_nothing_twice_and_says_what_it_did(capsys):
