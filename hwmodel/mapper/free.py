@@ -10,6 +10,7 @@ that what is found first is already close to the best, and the bounds prune from
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
@@ -76,7 +77,7 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
     if best is not None and optimize == "latency":
         best = _best(branches, _Search(ENERGY, wanted.num_metrics, best.cycles)) or best
     if best is None:
-        raise MappingError(_nothing_fits(task, Hierarchy.of(task.accelerator)))
+        raise MappingError(nothing_fits(task))
     return best
 
 
@@ -246,37 +247,38 @@ class _Branch:
         r, s, tile = registers[best[REGISTERS]], self.unrollings[best[UNROLLING]], tiles[best[TILE]]
         space, hierarchy = self.space, self.space.hierarchy
         split = axis_loops(self.axes, self.parts[best[UNROLLING]])
-        loops = _ordered(tile // (r * s), space.inner[best[INNER]])
+        loops = ordered(tile // (r * s), space.inner[best[INNER]])
         levels: list[LevelMapping] = []
         if hierarchy.registers:
             order = space.register_order
-            name, keeps = hierarchy.registers.name, _in_order(self.kept[0])
-            levels.append(LevelMapping(name=name, temporal=_ordered(r, order), keeps=keeps))
+            name, keeps = hierarchy.registers.name, in_order(self.kept[0])
+            levels.append(LevelMapping(name=name, temporal=ordered(r, order), keeps=keeps))
         if hierarchy.buffer:
-            name, keeps = hierarchy.buffer.name, _in_order(self.kept[1])
+            name, keeps = hierarchy.buffer.name, in_order(self.kept[1])
             levels.append(LevelMapping(name=name, temporal=loops, spatial=split, keeps=keeps))
-            loops, split = _ordered(np.array(space.bounds) // tile, space.outer[best[OUTER]]), ()
+            loops, split = ordered(np.array(space.bounds) // tile, space.outer[best[OUTER]]), ()
         name, keeps = hierarchy.outer.name, hierarchy.outer.holds
         levels.append(LevelMapping(name=name, temporal=loops, spatial=split, keeps=keeps))
         return Mapping(levels=tuple(levels))
 
 
-def _in_order(kept: frozenset[Operand]) -> tuple[Operand, ...]:
+def in_order(kept: frozenset[Operand]) -> tuple[Operand, ...]:
+    """What a level keeps, as a mapping says it."""
     return tuple(operand for operand in OPERANDS if operand in kept)
 
 
-def _ordered(factors: Ints, order: tuple[int, ...]) -> tuple[Loop, ...]:
+def ordered(factors: Ints, order: Iterable[int]) -> tuple[Loop, ...]:
     """Temporal loops of a level, outer to inner."""
     return tuple(Loop(DIM_NAMES[d], int(factors[d])) for d in order if factors[d] > 1)
 
 
-def _nothing_fits(task: Task, hierarchy: Hierarchy) -> str:
+def nothing_fits(task: Task) -> str:
+    """Why no mapping of a task fits its accelerator."""
     bits = task.widths
     need = f"one weight, input and partial sum take {bits.w}, {bits.i} and {bits.acc} bits"
     sizes = ", ".join(
         f"{m.name} {m.size_bits:g} bits{' (half at a time)' if m.double_buffered else ''}"
-        for level in (hierarchy.registers, hierarchy.buffer)
-        if level
+        for level in task.accelerator.levels[:-1]
         for m in level.memories
         if m.size_bits is not None
     )

@@ -71,10 +71,11 @@ class Hierarchy:
 
         The buffer keeps no tile of what lies in it whole (Lemma 12 of docs/explain/mapper.md).
         """
-        return list(itertools.product(_keeps(self.registers, task), _keeps(self.buffer, task)))
+        return list(itertools.product(kept_choices(self.registers, task), kept_choices(self.buffer, task)))
 
 
-def _keeps(level: Level | None, task: Task) -> list[frozenset[Operand]]:
+def kept_choices(level: Level | None, task: Task) -> list[frozenset[Operand]]:
+    """What a level may keep a tile of: every subset of the operands that may bypass it, left out."""
     if level is None:
         return [frozenset()]
     held = frozenset(o for memory in level.memories for o in memory.holds if not task.rests(o, memory))

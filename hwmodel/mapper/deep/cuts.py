@@ -9,17 +9,20 @@ import numpy as np
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import INPUT, OUTPUT, Floats, Ints, distinct_tiles, product, tile_words
 from hwmodel.mapper.deep.hopes import (
+    COLUMNS,
     FAR_EDGE,
     FINISHED,
     NEAR_EDGE,
     OPEN,
+    ROWS,
     SAVED,
     SETTLED,
     TAIL,
     WAITING,
     WIDTH,
     length,
-)  # fmt: skip
+    no_window,
+)
 from hwmodel.mapper.deep.ladder import Ladder
 
 
@@ -105,7 +108,7 @@ def fits_inside(ladder: Ladder, level: int, tile: Ints, parts: Ints) -> bool:
 def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x: Floats) -> None:
     """From a tile to its split: hops into the level below end, and others out of it begin."""
     below, own, costs = level - 1, ladder.shape, ladder.costs
-    reductions, size = ladder.splits.reductions[s], len(costs.kind) * WIDTH
+    reductions = ladder.splits.reductions[s]
     sums = level > 0 and own.keep[below, OUTPUT] == 1
     for r in range(len(costs.kind)):
         y = x[r * WIDTH : (r + 1) * WIDTH]
@@ -148,17 +151,17 @@ def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x:
     x[SETTLED] -= ladder.tie * np.log2(float(product(ladder.splits.whole[s])))
     if level and own.keep[below, INPUT]:
         same = alike(ladder, v, s, x)
-        x[size], x[size + 1] = rows_of(ladder, v, s, 0), rows_of(ladder, v, s, 1)
+        x[ROWS - TAIL], x[COLUMNS - TAIL] = rows_of(ladder, v, s, 0), rows_of(ladder, v, s, 1)
         if kind >> INPUT & 1 and not same:
-            x[size], x[size + 1] = 0.0, 0.0  # two tiles are open: their windows would slide apart
+            no_window(x)  # two tiles are open: their windows would slide apart
     elif not kind >> INPUT & 1:
-        x[size], x[size + 1] = 0.0, 0.0
+        no_window(x)
 
 
 @internal
 def alike(ladder: Ladder, v: int, s: int, x: Floats) -> bool:
     """The open tile of I has the rows and columns of that of the level below."""
-    return x[-TAIL] == rows_of(ladder, v, s, 0) and x[-TAIL + 1] == rows_of(ladder, v, s, 1)
+    return x[ROWS - TAIL] == rows_of(ladder, v, s, 0) and x[COLUMNS - TAIL] == rows_of(ladder, v, s, 1)
 
 
 @internal

@@ -20,13 +20,12 @@ from hwmodel.mapper.deep.ladder import Kept, Ladder, Shape, build, shape
 from hwmodel.mapper.deep.lattice import Lattice, lattice
 from hwmodel.mapper.deep.splits import Padded, Splits, only, splits
 from hwmodel.mapper.deep.states import Aim, Bounds, Pool
-from hwmodel.mapper.free import OBJECTIVES, Objective
+from hwmodel.mapper.free import OBJECTIVES, Objective, in_order, nothing_fits, ordered
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
-from hwmodel.mapper.space import padded_bounds
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.mapper.space import axis_loops, kept_choices, padded_bounds
+from hwmodel.nest.mapping import LevelMapping, Mapping
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
-from hwmodel.price.priced import mac_energy
+from hwmodel.network.layer import OPERANDS, DimName, Dims
 from hwmodel.price.sparsity import Skips
 from hwmodel.price.spatial import price
 from hwmodel.price.timeline import whole
@@ -70,7 +69,7 @@ def deep_mapping(task: Task, optimize: Objective = "energy", rules: Rules = EVER
     branches = list(_branches(task, rules))
     best = _least_energy(branches)
     if best is None:
-        raise MappingError(_nothing_fits(task))
+        raise MappingError(nothing_fits(task))
     if optimize == "energy":
         return best.mapping
     return _fastest(task, branches, best, OBJECTIVES.index(optimize))
@@ -110,21 +109,12 @@ class Branch:
             ends_at_splits=self.rules.ends_at_splits,
         )
 
-    @cached_property
-    def mac_pj(self) -> float:
-        return mac_energy(self.task)
-
     def search(self, aim: Aim, places: Places | None = None) -> Mapping | None:
-        """The best mapping within an aim, None where there is none; with lines where the numbers of places are
-        given.
-
-        The limit of the aim is without the energy of the MACs.
-        """
+        """The best mapping within an aim, None where there is none; with lines where the places are given."""
         parted = self.parted if places is None else only(self.parted, places)
         own = self.shape if places is None else self._shape(parted)
         compute = 0.0 if places is None else self.compute(places)
         ladder = build(self.task, self.dims, own, self.tiles, parted, timed=places is not None, compute=compute)
-        ladder.costs.base[0] = self.mac_pj
         metrics = len(ladder.costs.kind)
         bounds = Bounds(*(np.empty((metrics, len(own.keep), len(self.tiles.vectors))) for _ in range(2)))
         hopes.hopes(ladder, *bounds)
@@ -259,13 +249,8 @@ def deep_call(task: Task) -> tuple[ahead.Call, ahead.Call]:
 
 def choices(task: Task) -> list[Kept]:
     """What the levels may keep: every subset of the operands that may bypass, left out."""
-    per_level: list[list[frozenset[Operand]]] = []
-    for level in task.accelerator.levels[:-1]:
-        held = frozenset(o for memory in level.memories for o in memory.holds if not task.rests(o, memory))
-        free = [operand for operand in level.bypass if operand in held]
-        left_out = itertools.chain.from_iterable(itertools.combinations(free, n) for n in range(len(free) + 1))
-        per_level.append([held - frozenset(out) for out in left_out])
-    return [(*inner, frozenset(OPERANDS)) for inner in itertools.product(*per_level)]
+    inner = (kept_choices(level, task) for level in task.accelerator.levels[:-1])
+    return [(*kept, frozenset(OPERANDS)) for kept in itertools.product(*inner)]
 
 
 def _paddings(chip: Accelerator, dims: Dims) -> list[tuple[Dims, Padded]]:
@@ -295,32 +280,10 @@ def _mapping(chip: Accelerator, ladder: Ladder, kept: Kept, found: np.ndarray) -
         levels.append(
             LevelMapping(
                 name=level.name,
-                temporal=tuple(
-                    Loop(DIM_NAMES[d], int(factors[d])) for d in ladder.shape.orders[index, order] if factors[d] > 1
-                ),
-                spatial=tuple(
-                    Loop(dim, int(bound), axis.name)
-                    for axis, part in zip(chip.axes, ladder.splits.on_axes[split], strict=True)
-                    for dim, bound in zip(DIM_NAMES, part, strict=True)
-                    if bound > 1
-                ),
-                keeps=tuple(operand for operand in OPERANDS if operand in kept[index]),
+                temporal=ordered(factors, ladder.shape.orders[index, order]),
+                spatial=axis_loops(chip.axes, ladder.splits.on_axes[split]),
+                keeps=in_order(kept[index]),
             )
         )
         inside = reached
     return Mapping(levels=tuple(levels))
-
-
-def _nothing_fits(task: Task) -> str:
-    bits = task.widths
-    sizes = ", ".join(
-        f"{m.name} {m.size_bits:g} bits{' (half at a time)' if m.double_buffered else ''}"
-        for level in task.accelerator.levels[:-1]
-        for m in level.memories
-        if m.size_bits is not None
-    )
-    return (
-        f"no mapping of {task.layer.name!r} fits {task.accelerator.name!r}: one weight, input and partial sum "
-        f"take {bits.w}, {bits.i} and {bits.acc} bits, but the memories hold {sizes}. Use fewer bits, or a larger "
-        "memory."
-    )

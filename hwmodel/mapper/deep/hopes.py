@@ -18,7 +18,7 @@ from hwmodel.mapper.counting import (
     irrelevant,
     product,
     tile_words,
-)  # fmt: skip
+)
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, whole
 
@@ -38,6 +38,12 @@ def length(t: Ints, axis: int, pace: Ints) -> int:
     rows = (t[OY + axis] - 1) * pace[STRIDE + axis]
     columns = (t[FY + axis] - 1) * pace[DILATION + axis]
     return rows + columns + 1
+
+
+@internal
+def no_window(x: Floats) -> None:
+    """No tile of I is open that could slide."""
+    x[ROWS - TAIL], x[COLUMNS - TAIL] = 0.0, 0.0
 
 
 @internal
@@ -147,7 +153,7 @@ def hope(ladder: Ladder, level: int, x: Floats, opened: Ints, a: int, further: F
     size = len(ladder.costs.kind) * WIDTH
     slide = 1.0
     if opened[INPUT]:
-        slide = slid(rest, tile, x[size], x[size + 1], ladder.pace)
+        slide = slid(rest, tile, x[size + ROWS], x[size + COLUMNS], ladder.pace)
         if 0 <= own.last_inputs < level:
             held = ladder.held[a % len(ladder.held)]
             slide *= held.min() / held.max()

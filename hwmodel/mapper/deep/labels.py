@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from hwmodel.mapper.compiling import internal
 from hwmodel.mapper.counting import INPUT, Floats, Ints
-from hwmodel.mapper.deep.hopes import FAR_EDGE, FINISHED, NEAR_EDGE, OPEN, SAVED, SETTLED, TAIL, WAITING, WIDTH
+from hwmodel.mapper.deep.hopes import (
+    FAR_EDGE,
+    FINISHED,
+    NEAR_EDGE,
+    OPEN,
+    SAVED,
+    SETTLED,
+    TAIL,
+    WAITING,
+    WIDTH,
+    no_window,
+)
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.deep.metrics import ARRAY, INSIDE
 
@@ -92,7 +103,7 @@ def close(ladder: Ladder, level: int, operand: int, x: Floats) -> None:
             y[SETTLED] += y[WAITING + operand]
             y[WAITING + operand] = 0.0
     if operand == INPUT:
-        x[-TAIL], x[-TAIL + 1] = 0.0, 0.0
+        no_window(x)
 
 
 @internal

@@ -16,7 +16,7 @@ import numpy as np
 from hwmodel.chip.accelerator import Accelerator, Axis
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.deep.lattice import Lattice
-from hwmodel.mapper.deep.metrics import Metrics, metrics
+from hwmodel.mapper.deep.metrics import Metrics, holders, metrics
 from hwmodel.mapper.deep.splits import Splits
 from hwmodel.mapper.space import held_shares, orders_of
 from hwmodel.nest.task import Task
@@ -181,11 +181,6 @@ def _distinct(task: Task, dims: Dims) -> Floats:
         inputs *= max(max(out, tap) - sum(task.layer.padding[axis]), 0)
     weights = dims.G * dims.K * dims.C * dims.FY * dims.FX
     return np.array([weights, inputs, dims.B * dims.G * dims.K * dims.OY * dims.OX], dtype=np.float64)
-
-
-def holders(keep: Ints, x: int) -> list[int]:
-    """Levels that keep an operand, innermost first."""
-    return [int(level) for level in np.flatnonzero(keep[:, x])]
 
 
 def _inside_of(keep: Ints, level: int, x: int) -> int:

@@ -17,8 +17,8 @@ from hwmodel.mapper.counting import (
     Ints,
     irrelevant,
     product,
-)  # fmt: skip
-from hwmodel.mapper.deep.hopes import SETTLED, TAIL, WIDTH, fits, hope, score, wins
+)
+from hwmodel.mapper.deep.hopes import ROWS, SETTLED, TAIL, WIDTH, fits, hope, no_window, score, wins
 from hwmodel.mapper.deep.labels import FROM, HOW, NEXT, REACHED, STEP, close, insert, mark, spare, take_over
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.deep.metrics import OUTER_READS, OUTER_WRITES
@@ -195,7 +195,7 @@ def run(ladder: Ladder, level: int, order: Ints, a: int, m: Ints, x: Floats, ope
                 spare(ladder, operand, 1.0 / m[dim], 1.0, x)
                 spared = spared or operand == INPUT
                 continue
-            if operand == INPUT and not spared and dim >= OY and x[size] > 0:
+            if operand == INPUT and not spared and dim >= OY and x[ROWS - TAIL] > 0:
                 window = x[size + dim % 2]
                 fresh = min(tile[dim] * ladder.pace[dim - OY], window) / window
                 held = held_share(ladder, level, a, dim) if tile[dim] * ladder.pace[dim - OY] <= window else 1.0
@@ -203,7 +203,7 @@ def run(ladder: Ladder, level: int, order: Ints, a: int, m: Ints, x: Floats, ope
             close(ladder, level, operand, x)
             opened[operand] = 0
     if spared:
-        x[size], x[size + 1] = 0.0, 0.0
+        no_window(x)
 
 
 @internal

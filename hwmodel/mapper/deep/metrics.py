@@ -22,7 +22,7 @@ from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.ports import slow
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, Dims
-from hwmodel.price.priced import moved_fraction
+from hwmodel.price.priced import mac_energy, moved_fraction
 from hwmodel.price.spatial import converter_pj_per_bit, register_fraction
 
 READ, UPDATE, FILL = range(3)
@@ -36,7 +36,7 @@ class Metrics(NamedTuple):
     Attributes:
         kind: (M) of the rows; lines come in the order of their levels.
         level: (M) of the memory whose port it is, -1 of energy and array.
-        base: (M) of the layer whatever the mapping is: the array's own cycles.
+        base: (M) of the layer whatever the mapping is: the energy of the MACs, the array's own cycles.
         first: (M, 3) of what the MACs ask for if no split shares it.
         near, far: (M, L, 3) of a word of a hop, at its level and at its parent.
         saved: (M, L) what the first visits of all outputs spare of the hops into and out of a level.
@@ -81,6 +81,11 @@ class _Row:
     cost: Floats
 
 
+def holders(keep: Ints, x: int) -> list[int]:
+    """Levels that keep an operand, innermost first. keep: (L, 3)."""
+    return [int(level) for level in np.flatnonzero(keep[:, x])]
+
+
 class Chain:
     """Who keeps what of a task: the memories, and the hops between them. keep: (L, 3)."""
 
@@ -96,7 +101,7 @@ class Chain:
         return self.task.home(OPERANDS[x]) if level == self.last else memory
 
     def holders(self, x: int) -> list[int]:
-        return [int(level) for level in np.flatnonzero(self.keep[:, x])]
+        return holders(self.keep, x)
 
     def hops(self) -> Iterator[tuple[int, int, int]]:
         """(operand, child, parent)."""
@@ -172,7 +177,7 @@ def metrics(task: Task, keep: Ints, dims: Dims, timed: bool, instances: Floats, 
     kinds = np.array([row.kind for row in rows], dtype=np.int64)
     return Metrics(
         kind=kinds, level=np.array([row.level for row in rows], dtype=np.int64),
-        base=np.where(kinds == ARRAY, compute, 0.0),
+        base=np.select([kinds == ENERGY, kinds == ARRAY], [mac_energy(task), compute]),
         first=first, near=near, far=far, saved=saved, finished=finished, arrived=arrived,
         waits=waits, edges=edges, own=own,
         fill_near=fill[0], fill_far=fill[1], edge_near=edge[0], edge_far=edge[1],

@@ -17,7 +17,7 @@ import numpy as np
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import INPUT, OUTPUT, WEIGHT, Floats, Ints, irrelevant, product
 from hwmodel.mapper.deep.cuts import Cut, alike, cut_of, move_out
-from hwmodel.mapper.deep.hopes import OPEN, SETTLED, TAIL, WAITING, WIDTH, fits, hope, wins
+from hwmodel.mapper.deep.hopes import OPEN, ROWS, SETTLED, TAIL, WAITING, WIDTH, fits, hope, no_window, wins
 from hwmodel.mapper.deep.labels import FROM, HOW, NEXT, REACHED, TILE, close, insert, mark, take_over
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.deep.loops import jump, loops_that_spare, other_loops, slide
@@ -127,7 +127,7 @@ def two_windows(ladder: Ladder, level: int, kind: int, v: int, s: int, x: Floats
     """An open tile of I passes a level that keeps another one: neither slides, or the inner one closes."""
     if level == 0 or not kind >> INPUT & 1 or not ladder.shape.keep[level - 1, INPUT]:
         return False
-    return x[-TAIL] > 0 and not alike(ladder, v, s, x)
+    return x[ROWS - TAIL] > 0 and not alike(ladder, v, s, x)
 
 
 @internal
@@ -136,7 +136,7 @@ def close_inside(ladder: Ladder, x: Floats) -> None:
     for r in range(len(ladder.costs.kind)):
         x[r * WIDTH + SETTLED] += x[r * WIDTH + OPEN + INPUT]
         x[r * WIDTH + OPEN + INPUT] = 0.0
-    x[-TAIL], x[-TAIL + 1] = 0.0, 0.0
+    no_window(x)
 
 
 @internal
@@ -183,11 +183,11 @@ def begin(ladder: Ladder, level: int, kind: int, v: int, s: int, aim: Aim, bound
             for other in range(3):
                 if other != operand:
                     close(ladder, level, other, y)
-            y[-TAIL], y[-TAIL + 1] = 0.0, 0.0
+            no_window(y)
             order = W_X if operand == WEIGHT else (I_K if operand == INPUT else O_X)
             heads = states.single[operand + 3 * stuck[operand]]
             count = insert(heads, state, y, node, a, how + order, values, links, count)
-    if opened[INPUT] and x[metrics * WIDTH] > 0:
+    if opened[INPUT] and x[ROWS - TAIL] > 0:
         count = slide(ladder, level, a, how, state, states, pool, count, node, x, y, opened, rest)
     mask = 0
     for operand in range(3):
