@@ -9,7 +9,9 @@ from hwmodel.chip.writing import accelerator_yaml
 from hwmodel.errors import AcceleratorError, MappingError
 from hwmodel.nest.access import count_accesses
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
-from hwmodel.network.layer import Layer
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import Bits, Layer
+from hwmodel.price.spatial import price
 from tests.hwmodel.chips import chip
 from tests.hwmodel.mapper.deep.brute import CHIPS, CLUSTERS, DRAM, HEAD, SHARED
 
@@ -71,6 +73,23 @@ def test_reads_are_shared_between_the_copies_below(tmp_path):
     assert (counts["column", "I"].fills, counts["column", "I"].reads, counts["column", "I"].instances) == (2, 2, 2)
     assert (counts["buffer", "I"].reads, counts["buffer", "W"].reads) == (2, 4)
     assert (counts["column", "O"].updates, counts["buffer", "O"].updates) == (1, 2)
+
+
+def test_sums_that_meet_outside_leave_a_cluster_unfinished(tmp_path):
+    """Two clusters work on the same two outputs: what leaves them is 24 bit wide, what is added up 8."""
+    layer, loaded = Layer(name="l", dims={"K": 2, "C": 2}, bits=Bits(w=8, i=8)), chip(tmp_path, CHIPS["meeting"])
+    own = Mapping(levels=(
+        LevelMapping(name="regs", keeps=("W",)),
+        LevelMapping(name="sums", spatial=(Loop("K", 2, "Y"),), keeps=("O",)),
+        LevelMapping(name="l1", spatial=(Loop("C", 2, "X"),), keeps=("W", "O")),
+        LevelMapping(name="dram", keeps=("W", "I", "O")),
+    ))  # fmt: skip
+    counts = count_accesses(layer, loaded, own)
+    assert (counts["sums", "O"].updates, counts["sums", "O"].final_updates) == (2, 0)
+    assert (counts["l1", "O"].updates, counts["l1", "O"].final_updates) == (2, 2)  # both clusters add in one update
+    priced = price(Task.of(layer, loaded), own)
+    assert (priced.tile_bits["sums", "O"], priced.tile_bits["l1", "O"]) == (2 * 24, 2 * 8)
+    assert priced.traffic["l1", "O"].final_bits == 2 * 8
 
 
 def test_places_that_are_served_alone_share_nothing(tmp_path):

@@ -68,6 +68,26 @@ memories:
 """
     + DRAM
 )
+#: Channels over clusters that keep sums, wider than outputs: what leaves a cluster is unfinished.
+MEETING = (
+    HEAD.replace("accumulator: 16 bit", "accumulator: 24 bit")
+    + """\
+array:
+  - {axis: X, size: 2, dims: [C]}
+  - {axis: Y, size: 2, dims: [K, C]}
+memories:
+  - {name: regs, per: pe, holds: [W], size: 2 B, read_energy: 0.01 pJ/bit, source: test}
+  - {name: sums, per: X, holds: [O], size: 8 B, read_energy: 0.05 pJ/bit, write_energy: 0.08 pJ/bit,
+     bandwidth: 8 bit/cycle, source: test}
+  - {name: l1, holds: [W, O], size: 16 B, read_energy: 0.3 pJ/bit, read_bandwidth: 16 bit/cycle,
+     write_bandwidth: 8 bit/cycle, source: test}
+"""
+    + DRAM
+)
+#: Registers of sums two splits away from the next memory that keeps them.
+FAR = CLUSTERS.replace("holds: [I, O], size: 12 B", "holds: [I], size: 4 B").replace(
+    "size: 6 B, read_energy: 0.01 pJ/bit", "size: 6 B, read_energy: 0.01 pJ/bit, bandwidth: 32 bit/cycle"
+)
 #: Loops in a fixed order inside, and tensors that stay.
 ORDERED = (
     CLUSTERS.replace("holds: [W, I, O], size: 40 B", "holds: [W, I, O], resident: [I, O], size: 40 B")
@@ -75,7 +95,10 @@ ORDERED = (
 order: {buffer: [K, OX, C], column: [C, OX]}
 """
 )
-CHIPS = {"clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED}
+CHIPS = {
+    "clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED, "meeting": MEETING,
+    "far": FAR,
+}  # fmt: skip
 
 
 def every_mapping(task):

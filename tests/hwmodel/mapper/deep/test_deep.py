@@ -21,6 +21,7 @@ LAYERS = {
     "strided": Layer(name="strided", dims={"OY": 2, "OX": 2, "FX": 3}, stride=2),
     "depthwise": Layer(name="depthwise", dims={"G": 2, "OX": 4, "FX": 3}),
     "linear": Layer(name="linear", kind="linear", dims={"B": 2, "K": 4, "C": 2}),
+    "reduced": Layer(name="reduced", kind="linear", dims={"B": 2, "K": 2, "C": 8}),
     "narrow": Layer(name="narrow", dims={"K": 2, "C": 4, "OX": 2}, bits=Bits(w=2, i=4)),
     "padded": Layer(name="padded", dims={"C": 2, "OX": 4, "FX": 3}, padding=((0, 0), (1, 1))),
 }
@@ -28,7 +29,8 @@ LAYERS = {
 PAIRS = [
     ("clusters", "conv"), ("clusters", "narrow"), ("clusters", "padded"), ("side by side", "conv"),
     ("side by side", "strided"), ("side by side", "linear"), ("shared", "narrow"), ("shared", "depthwise"),
-    ("ordered", "narrow"), ("ordered", "padded"),
+    ("ordered", "narrow"), ("ordered", "padded"), ("meeting", "reduced"), ("meeting", "conv"), ("far", "reduced"),
+    ("far", "conv"),
 ]  # fmt: skip
 
 
@@ -64,6 +66,13 @@ def test_kernels_are_compiled_once_for_all_chips(tmp_path):
     for name in CHIPS:
         deep_mapping(Task.of(LAYERS["narrow"], chip(tmp_path, CHIPS[name])), "edp")
     assert (len(walk.walk.overloads), len(hopes.hopes.overloads)) == (1, 1)
+
+
+def test_of_equal_energies_more_pes_are_taken(tmp_path):
+    """Places that are served alone save no energy: all mappings of two filters cost the same, but for the time."""
+    text = CHIPS["shared"].replace("{axis: Y, size: 2, dims: [OY, C]", "{axis: Y, size: 2, dims: [K, OY]")
+    task = Task.of(Layer(name="x", dims={"K": 2}), chip(tmp_path, text.replace("dims: [K, OX]", "dims: [OX]")))
+    assert deep_mapping(task).num_active == 2
 
 
 def test_what_costs_less_with_more_of_a_chip(tmp_path):
