@@ -48,6 +48,8 @@ BASE, FACE = (
 )
 #: Python files in one folder; one with more wants folders of its own.
 MAX_FILES = 20
+#: Files that people write by hand.
+TEXT = {".py", ".md", ".yaml", ".css", ".js", ".html", ".toml"}
 
 
 @cache
@@ -274,3 +276,11 @@ def test_the_tree_names_no_place_of_its_making():
         ):
             found = private.search(path.read_text(encoding="utf-8", errors="ignore"))
             assert not found, f"{name}: {found and found.group()}"
+
+
+def test_no_file_holds_what_a_merge_left_unsettled() -> None:
+    marker = re.compile(rb"^(?:<{7}|>{7}|\|{7}) ", re.MULTILINE)
+    places = [ROOT / name for name in ("docs", "examples", "benchmarks", "tests", *ROOMS)]
+    texts = [ROOT / "README.md", ROOT / "Makefile", ROOT / "pyproject.toml"]
+    texts += [path for place in places for path in place.rglob("*") if path.suffix in TEXT]
+    assert [str(path.relative_to(ROOT)) for path in texts if marker.search(path.read_bytes())] == []
