@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache, cached_property
+from typing import Any, Literal, NamedTuple
 
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.parts import Part
@@ -165,12 +165,29 @@ class Level:
 _SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_component")
 #: Fields that came later enter a fingerprint where a chip uses them, so that those of older runs are still known.
 _LATER: dict[str, object] = {"per": None, "multicast": True, "table_rates": (), "analog": None}
+#: Kinds of values that a fingerprint takes as they are.
+_PLAIN = frozenset((int, float, str, bool, type(None)))
 
 
-def _used(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Without what a memory is, which enters no cost: its numbers do."""
-    said = {key: value for key, value in pairs if key != "component"}
-    return {key: value for key, value in said.items() if key not in _LATER or value != _LATER[key]}
+def _used(value: Any, unsaid: tuple[str, ...] = ("component",)) -> Any:
+    """What enters a fingerprint of a value, as JSON has it: not what a memory is, for its numbers do."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    names = _field_names(kind)
+    if names:
+        pairs = ((name, getattr(value, name)) for name in names if name not in unsaid)
+        said = ((name, own) for name, own in pairs if name not in _LATER or own != _LATER[name])
+        return {name: _used(own) for name, own in said}
+    if isinstance(value, Mapping):
+        return {key: _used(own) for key, own in value.items()}
+    return [_used(own) for own in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    """Of a dataclass; none of anything else."""
+    return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,8 +315,7 @@ class Accelerator(Shown):
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of everything that enters a cost."""
-        data = {k: v for k, v in asdict(self, dict_factory=_used).items() if k not in _SAID}
-        text = json.dumps(data, sort_keys=True, default=str)
+        text = json.dumps(_used(self, _SAID), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def resolve_bits(self, bits: Bits | None, reduction: int) -> Widths:
