@@ -15,10 +15,7 @@ from hwmodel.chip.components.parts import Part
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
-from hwmodel.chip.timing.blocks import Blocks
-from hwmodel.chip.timing.commands import Commands
-from hwmodel.chip.timing.streamed import Streamed
-from hwmodel.chip.timing.systolic import Systolic
+from hwmodel.chip.timing.base import Timing
 from hwmodel.chip.vector import LoopNest, Vector
 from hwmodel.network.layer import Bits, DimName, Operand
 from hwmodel.shown import Shown
@@ -128,6 +125,10 @@ class Memory:
         """What the tiles of all its operands may take together [bit], infinite when unbounded."""
         return math.inf if self.size_bits is None else self.size_bits / self.copies
 
+    def busy(self, reads: float, writes: float) -> float:
+        """Cycles of its ports that read and write for so many each: one after the other on a shared port."""
+        return reads + writes if self.shared_port else max(reads, writes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
@@ -223,7 +224,7 @@ class Accelerator(Shown):
     clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
-    timing: Systolic | Streamed | Blocks | Commands | None = None
+    timing: Timing = field(default_factory=Timing)
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None
@@ -249,12 +250,7 @@ class Accelerator(Shown):
     @property
     def maps_freely(self) -> bool:
         """The mapper chooses its mappings; else the chip's own rules do."""
-        return self.dataflow == "free" and not isinstance(self.timing, Blocks)
-
-    @property
-    def fetches_ahead(self) -> bool:
-        """Weights of a layer may come while the one before it runs."""
-        return isinstance(self.timing, Blocks) and self.timing.staged
+        return self.dataflow == "free" and not self.timing.by_blocks
 
     @cached_property
     def outermost(self) -> Memory:
@@ -299,6 +295,7 @@ class Accelerator(Shown):
     def fingerprint(self) -> str:
         """16 hex digits of everything that enters a cost."""
         data = {k: v for k, v in asdict(self, dict_factory=_used).items() if k not in _SAID}
+        data["timing"] = data["timing"] or None
         text = json.dumps(data, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

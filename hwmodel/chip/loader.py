@@ -13,8 +13,7 @@ from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import filled, mac_numbers, network_pj_per_bit
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.rules import check_possible
-from hwmodel.chip.timing.blocks import Blocks
-from hwmodel.chip.timing.commands import Commands
+from hwmodel.chip.timing.base import Timing
 from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.units import parse_bandwidth
@@ -188,10 +187,10 @@ class _Builder:
             fuses=own.fuses,
         )  # fmt: skip
 
-    def timing(self) -> Systolic | Streamed | Blocks | Commands | None:
+    def timing(self) -> Timing:
         timing = self.chip.timing
         if timing is None:
-            return None
+            return Timing()
         if timing.commands is not None:
             return timing.commands.commands(next(axis.size for axis in self.chip.array if axis.dims == ("C",)))
         if timing.blocks is not None:

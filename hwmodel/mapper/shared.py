@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.chip.timing.blocks import Blocks
-from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
 from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
@@ -77,7 +75,7 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     The task is asked for with its zeros as `map_and_price` wants them.
     """
     chip = task.accelerator
-    timed = optimize != "energy" and isinstance(chip.timing, Commands)
+    timed = optimize != "energy" and chip.timing.by_commands
     if timed or not chip.maps_freely or is_deep(chip):
         return 0.0
     if _shares(task):
@@ -186,11 +184,11 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
 
 def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:
     """Who maps layers on a chip."""
-    if isinstance(chip.timing, Blocks):
+    if chip.timing.by_blocks:
         return lambda view, _: best_block(view)
     if chip.dataflow == "row_stationary":
         return row_stationary
-    if isinstance(chip.timing, Commands):
+    if chip.timing.by_commands:
         return best_tiling
     return deep_mapping if is_deep(chip) else best_mapping
 

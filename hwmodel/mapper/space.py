@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
-from hwmodel.chip.timing.streamed import Streamed
-from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.errors import MappingError
 from hwmodel.mapper.counting import ORDERS, WAITS, Floats, Ints, NestInputs
 from hwmodel.mapper.ports import port_rows, times
@@ -286,11 +284,6 @@ class TileSpace:
         time = times(self.task, self.rows, self.hierarchy.slots, holds, self.widths, self.stored)
         skipped = {operand: density for operand, density, _ in self.skips.operands}
         rate = self.task.accelerator.precision.macs_per_cycle(widths.w, widths.i)
-        steps, least = 0.0, 0.0
-        if isinstance(timing, Systolic):
-            steps = float(timing.cycles(self.task.layer))
-        elif isinstance(timing, Streamed):
-            least = float(timing.cycles(self.task.layer, widths.w, widths.i))
         return NestInputs(
             bounds=np.array(self.bounds, dtype=np.int64),
             pace=np.array(self.pace, dtype=np.int64),
@@ -307,10 +300,10 @@ class TileSpace:
             inner=np.array(self.inner, dtype=np.int64),
             outer=np.array(self.outer, dtype=np.int64),
             rate=rate,
-            array_steps=steps,
+            array_steps=float(timing.steps(self.task.layer) or 0),
             skipped=np.array([skipped.get("W", 2.0), skipped.get("I", 2.0), self.skips.both if skipped else 2.0]),
             balanced=self.skips.balanced,
-            least_cycles=least,
+            least_cycles=float(timing.least_cycles(self.task.layer, widths.w, widths.i)),
             base_pj=mac_energy(self.task),
             networks=networks,
         )

@@ -27,8 +27,8 @@ from hwmodel.nest.blocks import block_of, blocks_of, passes_of, stored_plane
 from hwmodel.nest.mapping import Mapping, check_mapping, tile_bits
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
+from hwmodel.price.lines.line import Traffic, whole
 from hwmodel.price.priced import CycleParts, Priced, mac_energy, moved_fraction
-from hwmodel.price.timeline import Traffic, whole
 
 #: Parameters of the filters are stored in whole words of this size [bit].
 PARAMETER_WORD = 128
@@ -147,7 +147,7 @@ class _Blocked:
     def busy(self, ports: dict[str, tuple[float, float]], name: str) -> float:
         """Cycles of a port, both directions."""
         memory = self.tensors if name == self.tensors.name else self.weights
-        return sum(ports[name]) if memory.shared_port else max(ports[name])
+        return memory.busy(*ports[name])
 
     def best_way(self) -> _Way:
         """Weights that are read several times are staged. Of those that are read once a copy gains what is fetched

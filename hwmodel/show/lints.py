@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 
 from hwmodel.chip.accelerator import Accelerator, Level, Memory
-from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.nest.view import fit_axes
 from hwmodel.network.layer import OPERANDS, RELEVANT, Operand
 
@@ -127,7 +126,7 @@ def _outrun(chip: Accelerator) -> Iterator[str]:
 
     At the native widths, for matrix products with longer sums than the array is wide: O is read and written.
     """
-    if chip.dataflow != "free" or isinstance(chip.timing, Streamed):
+    if chip.dataflow != "free" or chip.timing.by_streams:
         return
     own = chip.resolve_bits(None, USUAL_REDUCTION)
     chip = fit_axes(chip, own)

@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+from hwmodel.chip.timing.base import Timing
 from hwmodel.network.layer import DimName, Layer
 
 #: Rows, columns and filters of outputs.
@@ -92,7 +93,7 @@ class Banks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blocks:
+class Blocks(Timing):
     """Timing of such an array.
 
     Attributes:
@@ -135,10 +136,21 @@ class Blocks:
     images: int
     source: str = ""
 
+    by_blocks: ClassVar[bool] = True
+
     @property
     def title(self) -> str:
         rows, columns, filters = self.unit
         return f"block by block, {rows}x{columns}x{filters} outputs at once"
+
+    @property
+    def fetches_ahead(self) -> bool:
+        return self.staged
+
+    def outputs_at_once(self, brick: int, *, multiplied: bool) -> tuple[int, int, int, int]:
+        """Whole bricks of channels; of what goes through the multipliers, whole units of rows and columns."""
+        rows, columns = self.unit[:2] if multiplied else (1, 1)
+        return 1, brick, rows, columns
 
     def granule(self, layer: Layer, passes: Passes) -> Granule:
         """That of a layer; of inputs that take several passes it has fewer products."""
