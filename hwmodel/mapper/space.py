@@ -18,6 +18,7 @@ from hwmodel.mapper.ports import port_rows, times
 from hwmodel.nest.mapping import Loop
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Operand
+from hwmodel.network.numbers import divisors, round_up
 from hwmodel.network.padding import Rows
 from hwmodel.price.priced import mac_energy, moved_fraction
 from hwmodel.price.sparsity import Skips
@@ -81,13 +82,6 @@ def kept_choices(level: Level | None, task: Task) -> list[frozenset[Operand]]:
     return [held - frozenset(out) for n in range(len(free) + 1) for out in itertools.combinations(free, n)]
 
 
-@lru_cache(maxsize=4096)
-def divisors(number: int) -> tuple[int, ...]:
-    """Divisors of a number, rising."""
-    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
-    return tuple(sorted({*small, *(number // d for d in small)}))
-
-
 def padded_bounds(bound: int, size: int) -> list[int]:
     """Bounds to which a dim may be padded on an axis: each that no other beats in passes and padding.
 
@@ -147,7 +141,7 @@ def unrollings(
         total, parts = joined, np.concatenate((before, new[:, None, :]), axis=1)
     for dim, bound in original:
         factor = total[:, DIM_NAMES.index(dim)]
-        good = -(-bound // factor) * factor == dims[dim]
+        good = round_up(bound, factor) == dims[dim]
         total, parts = total[good], parts[good]
     return np.ascontiguousarray(total), np.ascontiguousarray(parts)
 

@@ -16,6 +16,7 @@ from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph, VectorOp
 from hwmodel.network.layer import Layer
+from hwmodel.network.numbers import round_up
 from hwmodel.network.streams import POOLS, Streams
 
 #: A tensor that no table of stored ones knows: it has the width of the owner's outputs, and lies outside.
@@ -116,7 +117,7 @@ def unit_cycles(op: VectorOp, shape: Sequence[int], accelerator: Accelerator) ->
         return operations / accelerator.vector.lanes
     steps = accelerator.timing.outputs_at_once(accelerator.outermost.brick, multiplied=op.kind in POOLS)
     if steps is not None and len(shape) in (2, 4):
-        filled = math.prod(math.ceil(size / step) * step for size, step in zip(shape, steps, strict=False))
+        filled = math.prod(round_up(size, step) for size, step in zip(shape, steps, strict=False))
         operations = operations * filled / math.prod(shape)
     return operations * rates[op.kind]
 

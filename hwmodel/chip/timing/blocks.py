@@ -31,6 +31,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from hwmodel.chip.timing.base import Timing
 from hwmodel.network.layer import DimName, Layer
+from hwmodel.network.numbers import round_up
 
 #: Rows, columns and filters of outputs.
 Tile = tuple[int, int, int]
@@ -167,7 +168,7 @@ class Blocks(Timing):
         """Input channels of a block of inputs: two granules of parts of the filter, one of whole depth."""
         granule = self.granule(layer, passes)
         most = 2 * granule.channels if granule.taps > 1 else granule.channels
-        return 1 if is_depthwise(layer) else min(most, _up(layer.dims.C, math.ceil(self.lanes / passes.i)))
+        return 1 if is_depthwise(layer) else min(most, round_up(layer.dims.C, math.ceil(self.lanes / passes.i)))
 
     def inputs(self, layer: Layer, rows: Any, columns: Any) -> tuple[Any, Any]:
         """Rows and columns of the inputs of a block of outputs, in whole units.
@@ -177,7 +178,7 @@ class Blocks(Timing):
         """
         d = layer.dims
         return tuple(
-            _up((size - 1) * stride + min((taps - 1) * dilation + 1, self.window), unit)
+            round_up((size - 1) * stride + min((taps - 1) * dilation + 1, self.window), unit)
             for size, stride, taps, dilation, unit in zip(
                 (rows, columns), layer.stride, (d.FY, d.FX), layer.dilation, self.unit[:2], strict=True
             )
@@ -295,8 +296,3 @@ def _shrunk(item: Granule, passes: int) -> Granule:
     if item.taps > 1:
         return Granule(math.ceil(item.taps / passes), item.channels)
     return Granule(1, math.ceil(item.channels / passes))
-
-
-def _up(value: Any, multiple: int) -> Any:
-    """The next multiple, of a number or of an array of them."""
-    return -(-value // multiple) * multiple

@@ -29,6 +29,7 @@ from hwmodel.mapper.space import is_deep
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Layer, Operand
+from hwmodel.network.numbers import round_up
 from hwmodel.price.commands.cycles import array_of, commands_of, phases_of, widths_of
 from hwmodel.price.commands.tilings import Floats, Ints, Tilings
 from hwmodel.price.spatial import price
@@ -184,7 +185,7 @@ def _copies(chip: Accelerator, memory: Memory, operand: Operand, tiles: dict[Dim
 
 def _whole(sizes: Ints, side: int) -> Ints:
     """Sizes filled up to whole sides of the array; those that do not reach one stay."""
-    return np.where(sizes < side, sizes, -(-sizes // side) * side)
+    return np.where(sizes < side, sizes, round_up(sizes, side))
 
 
 def tiling_mapping(task: Task, tile: dict[DimName, int], order: tuple[DimName, ...]) -> Mapping:
