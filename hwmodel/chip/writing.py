@@ -14,12 +14,12 @@ from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.arithmetic.analog import Analog
+from hwmodel.chip.building import build_chip
 from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import mac_numbers, memory_numbers
 from hwmodel.chip.components.parts import Part
 from hwmodel.chip.formats import written_exactly
-from hwmodel.chip.loader import build_chip
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.timing.base import Timing
 from hwmodel.chip.timing.blocks import Blocks

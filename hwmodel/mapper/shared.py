@@ -21,7 +21,8 @@ from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.kin.chips import shares_mappings
 from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.row_stationary import row_stationary
-from hwmodel.mapper.space import is_deep, padded_variants
+from hwmodel.mapper.space.hierarchy import is_deep
+from hwmodel.mapper.space.unrolling import padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view

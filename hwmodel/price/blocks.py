@@ -28,8 +28,9 @@ from hwmodel.nest.mapping import Mapping, check_mapping, tile_bits
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
 from hwmodel.network.numbers import round_up
-from hwmodel.price.lines.line import Traffic, whole
+from hwmodel.price.lines.line import whole
 from hwmodel.price.priced import CycleParts, Priced, mac_energy, moved_fraction
+from hwmodel.price.traffic import Traffic
 
 #: Parameters of the filters are stored in whole words of this size [bit].
 PARAMETER_WORD = 128

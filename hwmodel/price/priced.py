@@ -8,8 +8,8 @@ from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.storage import compression, nm_compression
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
-from hwmodel.price.lines.line import Traffic
 from hwmodel.price.sparsity import active_fraction, nm_pattern, weight_density
+from hwmodel.price.traffic import Traffic
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,12 @@ from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Operand
 from hwmodel.price.blocks import price_blocks
 from hwmodel.price.commands.cycles import commands_of, phases_of_mapping
-from hwmodel.price.lines.line import Traffic, whole
+from hwmodel.price.lines.line import whole
 from hwmodel.price.lines.transfers import Transfers, kept_operands, word_bits
 from hwmodel.price.priced import CycleParts, Priced, mac_energy, moved_fraction
 from hwmodel.price.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest
 from hwmodel.price.timeline import timeline_of
+from hwmodel.price.traffic import Traffic
 
 
 def price(task: Task, mapping: Mapping) -> Priced:

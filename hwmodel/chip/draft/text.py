@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwmodel.chip.building import build_chip
 from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.components.arithmetic import add_pj
 from hwmodel.chip.draft.answers import ChipAnswers
@@ -15,7 +16,6 @@ from hwmodel.chip.draft.parts import (
     power_of_two,
     store,
 )
-from hwmodel.chip.loader import build_chip
 from hwmodel.chip.yamlfile import parse_document
 from hwmodel.errors import AcceleratorError
 from hwmodel.network.choice import FLOAT_BITS

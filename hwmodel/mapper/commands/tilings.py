@@ -25,7 +25,7 @@ from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.errors import MappingError
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping
-from hwmodel.mapper.space import is_deep
+from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Layer, Operand

@@ -21,7 +21,8 @@ from hwmodel.mapper.deep.splits import Padded, Splits, only, splits
 from hwmodel.mapper.deep.states import Aim, Bounds, Pool
 from hwmodel.mapper.free import OBJECTIVES, Objective, in_order, nothing_fits, ordered
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
-from hwmodel.mapper.space import axis_loops, kept_choices, padded_bounds
+from hwmodel.mapper.space.hierarchy import kept_choices
+from hwmodel.mapper.space.unrolling import axis_loops, padded_bounds
 from hwmodel.nest.mapping import LevelMapping, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, DimName, Dims

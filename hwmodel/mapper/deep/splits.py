@@ -9,7 +9,7 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Memory
 from hwmodel.mapper.counting import Ints
-from hwmodel.mapper.space import unrollings
+from hwmodel.mapper.space.unrolling import unrollings
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, DimName, Dims
 from hwmodel.network.numbers import round_up
 

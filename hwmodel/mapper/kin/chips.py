@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hwmodel.chip.accelerator import Accelerator, Level
 from hwmodel.chip.vector import Vector
-from hwmodel.mapper.space import is_deep
+from hwmodel.mapper.space.hierarchy import is_deep
 
 #: Sizes [bit] and bandwidths [bit/cycle] of a chip, the room of residents among them.
 Limits = tuple[float, ...]

@@ -1,4 +1,4 @@
-"""One resource of a chip while a layer runs on it, and what moves through one memory."""
+"""One resource of a chip while a layer runs on it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,6 @@ def whole(cycles: float) -> int:
 def per_bit(bits_per_cycle: float | None) -> float:
     """Cycles of a bit; 0 where the bandwidth never limits."""
     return 1.0 / bits_per_cycle if bits_per_cycle else 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Traffic:
-    """What moves through one memory for one operand, all instances together.
-
-    Attributes:
-        reads_bits, writes_bits: [bit].
-        fills_bits: the part of the writes that comes from the next level outward [bit].
-        final_bits: the part of the writes that carries finished outputs from the next level inward [bit].
-        energy_pj: [pJ].
-    """
-
-    reads_bits: float
-    writes_bits: float
-    fills_bits: float
-    final_bits: float
-    energy_pj: float
-
-    @property
-    def bits(self) -> float:
-        return self.reads_bits + self.writes_bits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,9 @@ from hwmodel.nest.access import AccessCounts, Networks, OperandAccess, distinct_
 from hwmodel.nest.mapping import Mapping, seen_by
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, Operand
-from hwmodel.price.lines.line import Traffic, per_bit
+from hwmodel.price.lines.line import per_bit
 from hwmodel.price.priced import moved_fraction
+from hwmodel.price.traffic import Traffic
 
 
 class Port(NamedTuple):
