@@ -36,7 +36,7 @@ from hwmodel.chip.timing.commands import Commands
 from hwmodel.mapper.commands.tilings import candidates
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
-from hwmodel.price.commands.cycles import Phases, phases_of_mapping
+from hwmodel.price.commands.cycles import Phases, commands_of, phases_of_mapping
 
 Floats = NDArray[np.float64]
 #: The cycles that are fitted, and where each starts.
@@ -91,8 +91,7 @@ def machine(own: Commands, costs: Sequence[float]) -> Commands:
 
 def counts_of(row: dict[str, Any], chip: Accelerator) -> Counts:
     """The counts of a row, from what one cycle more of each costs."""
-    own, layer = chip.timing, layer_of(row)
-    assert isinstance(own, Commands)
+    own, layer = commands_of(chip), layer_of(row)
     task = Task.of(layer, sized(chip, row))
     mapping = mapping_of(row, layer)
     base = (1000.0, *(0.0 for _ in list(FITTED)[1:]))  # so slow that words never limit

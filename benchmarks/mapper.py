@@ -38,9 +38,13 @@ from benchmarks.provenance import provenance, store
 from benchmarks.replays import eyeriss256, timeloop_best, zigzag_layers
 from benchmarks.replays.figures import figures
 from hwmodel import Accelerator, CostTable, Layer, LayerCost, evaluate, find_mapping, load_accelerator
-from hwmodel.mapper import bounds, free, row_search, row_stationary, search, space
+from hwmodel.mapper import bounds, free, row_search, row_stationary, search
+from hwmodel.mapper.edges import pair_edges
 from hwmodel.mapper.scores import ENERGY
 from hwmodel.mapper.shared import forget_mappings
+from hwmodel.mapper.space.hierarchy import Hierarchy, Kept
+from hwmodel.mapper.space.tiles import TileSpace, tile_grid
+from hwmodel.mapper.space.unrolling import padded_variants, unrollings
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.choice import Choice
@@ -59,7 +63,7 @@ Row = dict[str, Any]
 def forget() -> None:
     """Empty every cache that would make a second run cheaper than the first."""
     forget_mappings()
-    for cached in (space.tile_grid, space.unrollings, space.padded_variants):
+    for cached in (tile_grid, unrollings, padded_variants):
         cached.cache_clear()
 
 
@@ -115,7 +119,7 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     lines[:, :, : bounds.CONSTANT] = -np.inf  # what the bounds are made of
     scores = np.full(len(pairs), -np.inf)
     sizes = bounds.pair_sizes(registers, branch.unrollings, pairs)
-    edges = bounds.pair_edges(branch.nest, registers, branch.unrollings, pairs)
+    edges = pair_edges(branch.nest, registers, branch.unrollings, pairs)
     shares = branch.shares(registers, pairs)
     counted = 0
 
@@ -143,13 +147,13 @@ def row_stationary_network(graph: LayerGraph, limit_s: float | None = None) -> R
     return row(f"{graph.name} on eyeriss", seconds, limit_s, mappings=priced)
 
 
-def _space(layer: Layer, accelerator: Accelerator) -> space.TileSpace:
-    return space.TileSpace(Task.of(layer, accelerator), space.Hierarchy.of(accelerator), layer.dims)
+def _space(layer: Layer, accelerator: Accelerator) -> TileSpace:
+    return TileSpace(Task.of(layer, accelerator), Hierarchy.of(accelerator), layer.dims)
 
 
-def _keeps(layer: Layer, accelerator: Accelerator) -> space.Kept:
+def _keeps(layer: Layer, accelerator: Accelerator) -> Kept:
     """Every level keeps all that it holds."""
-    return space.Hierarchy.of(accelerator).choices(Task.of(layer, accelerator))[0]
+    return Hierarchy.of(accelerator).choices(Task.of(layer, accelerator))[0]
 
 
 def best_known() -> list[Row]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator, Memory
-from hwmodel.chip.timing.commands import Commands
 from hwmodel.nest.mapping import Loop, Mapping, footprint
 from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.nest.view import array_view
@@ -170,7 +169,7 @@ def explain_mapping(
                 read_cycles=reads,
                 write_cycles=writes,
                 network_cycles=priced.parts.networks.get(name, 0.0),
-                shared=described[name].shared_port and not isinstance(accelerator.timing, Commands),
+                shared=described[name].shared_port and not accelerator.timing.by_commands,
                 limited=described[name].read_bits_per_cycle is not None
                 or described[name].write_bits_per_cycle is not None
                 or described[name].network_bits_per_cycle is not None,

@@ -15,10 +15,7 @@ from hwmodel.chip.components.parts import Part
 from hwmodel.chip.precision import Precision
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.storage import ANY_FORMAT, Format
-from hwmodel.chip.timing.blocks import Blocks
-from hwmodel.chip.timing.commands import Commands
-from hwmodel.chip.timing.streamed import Streamed
-from hwmodel.chip.timing.systolic import Systolic
+from hwmodel.chip.timing.base import Timing
 from hwmodel.chip.vector import LoopNest, Vector
 from hwmodel.network.layer import Bits, DimName, Operand
 from hwmodel.shown import Shown
@@ -127,6 +124,10 @@ class Memory:
     def tile_room_bits(self) -> float:
         """What the tiles of all its operands may take together [bit], infinite when unbounded."""
         return math.inf if self.size_bits is None else self.size_bits / self.copies
+
+    def busy(self, reads: float, writes: float) -> float:
+        """Cycles of its ports that read and write for so many each: one after the other on a shared port."""
+        return reads + writes if self.shared_port else max(reads, writes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +241,7 @@ class Accelerator(Shown):
     clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None
-    timing: Systolic | Streamed | Blocks | Commands | None = None
+    timing: Timing = field(default_factory=Timing)
     roofline: Roofline | None = None
     notes: tuple[str, ...] = ()
     mac_area_mm2: float | None = None
@@ -266,12 +267,7 @@ class Accelerator(Shown):
     @property
     def maps_freely(self) -> bool:
         """The mapper chooses its mappings; else the chip's own rules do."""
-        return self.dataflow == "free" and not isinstance(self.timing, Blocks)
-
-    @property
-    def fetches_ahead(self) -> bool:
-        """Weights of a layer may come while the one before it runs."""
-        return isinstance(self.timing, Blocks) and self.timing.staged
+        return self.dataflow == "free" and not self.timing.by_blocks
 
     @cached_property
     def outermost(self) -> Memory:
@@ -315,7 +311,9 @@ class Accelerator(Shown):
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of everything that enters a cost."""
-        text = json.dumps(_used(self, _SAID), sort_keys=True, default=str)
+        data = _used(self, _SAID)
+        data["timing"] = data["timing"] or None
+        text = json.dumps(data, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def resolve_bits(self, bits: Bits | None, reduction: int) -> Widths:

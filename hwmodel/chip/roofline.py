@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from hwmodel.chip.formats import Format
+from hwmodel.network.numbers import round_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ def _tiled(
     tiles = rows * columns * p.batch
     slices = max(1, cores // tiles)
     granule = max(1, int(machine.granule_bits // fmt.storage_bits))
-    depth = math.ceil(math.ceil(p.k / slices) / granule) * granule
+    depth = round_up(math.ceil(p.k / slices), granule)
     waves = math.ceil(tiles * slices / cores)
     efficiency = fmt.conv_efficiency if p.is_conv else fmt.efficiency
     if p.pointwise:

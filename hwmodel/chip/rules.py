@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 
 from hwmodel.chip.accelerator import Accelerator, Level, Memory
+from hwmodel.chip.timing.base import Timing
 from hwmodel.errors import AcceleratorError
 from hwmodel.network.layer import OPERANDS, DimName, Operand
 
@@ -147,7 +148,7 @@ def _check_analog(chip: Accelerator, fail: Fail) -> None:
     inside = sorted({operand for level in chip.levels if level.per_pe for operand in level.holds} - {"W"})
     if inside:
         raise fail("memories", f"analog: the PEs are cells and hold W alone, but got {inside}")
-    if chip.dataflow != "free" or chip.timing is not None or chip.gating or chip.skipping or chip.nm:
+    if chip.dataflow != "free" or chip.timing != Timing() or chip.gating or chip.skipping or chip.nm:
         raise fail("mac", "analog knows no `timing`, `gating`, `skipping`, `nm` and no other dataflow than free")
 
 

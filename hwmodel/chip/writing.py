@@ -8,21 +8,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.arithmetic.analog import Analog
+from hwmodel.chip.building import build_chip
 from hwmodel.chip.chipfile import ChipFile
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import mac_numbers, memory_numbers
 from hwmodel.chip.components.parts import Part
 from hwmodel.chip.formats import written_exactly
-from hwmodel.chip.loader import build_chip
 from hwmodel.chip.roofline import Roofline
+from hwmodel.chip.timing.base import Timing
 from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.chip.timing.commands import Commands
 from hwmodel.chip.timing.commands_section import commands_data
+from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.chip.vector import LoopNest
 from hwmodel.chip.yamlfile import dump_yaml, parse_document
@@ -106,7 +109,7 @@ def accelerator_data(chip: Accelerator, *, components: bool = True) -> Data:
         clock_power=_clock_power(chip) if chip.clock_pj else None,
         vector=_vector(chip),
         loop_nest=None if chip.loop_nest is None else _loop_nest(chip.loop_nest, nest),
-        timing=_timing(chip), roofline=None if roofline is None else _roofline(chip, roofline),
+        timing=_timing(chip.timing), roofline=None if roofline is None else _roofline(chip, roofline),
         notes=list(chip.notes),
     )  # fmt: skip
 
@@ -271,21 +274,31 @@ def _loop_nest(nest: LoopNest, source: str) -> Data:
     }  # fmt: skip
 
 
-def _timing(chip: Accelerator) -> Data | None:
-    if chip.timing is None:
-        return None
-    if isinstance(chip.timing, Systolic):
-        return {"kind": "systolic", "dataflow": chip.timing.dataflow}
-    if isinstance(chip.timing, Commands):
-        return {"kind": "commands", "commands": commands_data(chip.timing)}
-    if isinstance(chip.timing, Blocks):
-        return {"kind": "blocks", "blocks": _blocks(chip.timing)}
+@singledispatch
+def _timing(own: Timing) -> Data | None:
+    """The section `timing:`, by the kind; None where there is none."""
+    return None
+
+
+@_timing.register
+def _(own: Systolic) -> Data:
+    return {"kind": "systolic", "dataflow": own.dataflow}
+
+
+@_timing.register
+def _(own: Streamed) -> Data:
     return {"kind": "streamed"}
 
 
-def _blocks(own: Blocks) -> Data:
+@_timing.register
+def _(own: Commands) -> Data:
+    return {"kind": "commands", "commands": commands_data(own)}
+
+
+@_timing.register
+def _(own: Blocks) -> Data:
     banks, wide = own.banks, own.wide
-    return {
+    blocks = {
         "granules": [{"taps": item.taps, "channels": item.channels} for item in own.granules],
         "depthwise_taps": own.depthwise_taps, "largest": list(own.largest), "filters": own.multiple,
         "window": own.window, "decoder": own.decoder, "pipeline": own.pipeline, "output": own.output,
@@ -300,6 +313,7 @@ def _blocks(own: Blocks) -> Data:
         "wide": {"output": wide.output, "accumulator": f"{wide.acc_bits} bit", "sums": wide.sum_banks},
         "staged": own.staged, "images": own.images, "source": own.source or NOT_STATED,
     }  # fmt: skip
+    return {"kind": "blocks", "blocks": blocks}
 
 
 def _roofline(chip: Accelerator, machine: Roofline) -> Data:

@@ -22,7 +22,9 @@ import numpy as np
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.mapper import bounds, search
 from hwmodel.mapper.counting import NestInputs
-from hwmodel.mapper.space import Hierarchy, TileSpace, is_deep
+from hwmodel.mapper.edges import pair_edges
+from hwmodel.mapper.space.hierarchy import Hierarchy, is_deep
+from hwmodel.mapper.space.tiles import TileSpace
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Dims, Layer
 
@@ -30,7 +32,7 @@ from hwmodel.network.layer import Dims, Layer
 PARTS: tuple[tuple[Any, ...], ...] = (
     (search.search,),
     (bounds.price_tiles, bounds.bound_unrollings, bounds.join),
-    (bounds.bound_tiles, bounds.pair_edges, bounds.pair_tiles),
+    (bounds.bound_tiles, pair_edges, bounds.pair_tiles),
 )
 #: Seconds after which a process is given up: it may have been stopped.
 PATIENCE_S = 120.0

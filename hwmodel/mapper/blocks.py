@@ -26,6 +26,7 @@ from hwmodel.nest.blocks import block_mapping, blocks_of, passes_of, stored_plan
 from hwmodel.nest.mapping import Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer
+from hwmodel.network.numbers import round_up
 
 #: Rows and columns up to which a block that covers more of the inputs is taken before an equally good one.
 SMALL = 4
@@ -67,7 +68,7 @@ def _candidates(machine: Blocks, layer: Layer) -> Ints:
     """(n, 3) blocks of whole units: filters outermost, columns innermost, all rising."""
     outputs = outputs_of(layer)
     most = [
-        math.ceil(min(size, top) / step) * step
+        round_up(min(size, top), step)
         for size, top, step in zip(outputs, machine.largest, machine.unit, strict=True)
     ]
     rows, columns = (np.arange(step, top + 1, step) for step, top in zip(machine.unit[:2], most[:2], strict=True))
@@ -79,7 +80,7 @@ def _filters(machine: Blocks, filters: int, most: int) -> list[int]:
     """Filters of a block: a multiple where there are more, all of them else."""
 
     def rounded(count: int) -> int:
-        return math.ceil(count / machine.multiple) * machine.multiple if count < filters else count
+        return round_up(count, machine.multiple) if count < filters else count
 
     found, unit = [], machine.unit[2]
     count = rounded(max(unit, min(most, machine.multiple)))
@@ -96,9 +97,10 @@ def _fits(task: Task, blocks: Ints) -> NDArray[np.bool_]:
     if passes.i > 1:
         acc_bits, sum_banks = machine.wide.acc_bits, machine.wide.sum_banks
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
-    inputs = rows * columns * _up(_channels_held(task, blocks) * passes.i, 8) * 8
-    sums = _rows_made(task, blocks) * blocks[:, 1] * _up(blocks[:, 2], 8) * acc_bits
-    taken = _up(2 * np.ceil(inputs / banks.bits), banks.inputs) + _up(2 * np.ceil(sums / banks.bits), sum_banks)
+    inputs = rows * columns * round_up(_channels_held(task, blocks) * passes.i, 8) * 8
+    sums = _rows_made(task, blocks) * blocks[:, 1] * round_up(blocks[:, 2], 8) * acc_bits
+    whole = [np.ceil(bits / banks.bits).astype(np.int64) for bits in (inputs, sums)]
+    taken = round_up(2 * whole[0], banks.inputs) + round_up(2 * whole[1], sum_banks)
     fits: NDArray[np.bool_] = taken <= banks.count - banks.reserved
     return fits
 
@@ -148,7 +150,3 @@ def _reach(layer: Layer) -> tuple[int, int]:
     """Rows and columns between the first and the last tap of a filter, both counted."""
     d, (y, x) = layer.dims, layer.dilation
     return (d.FY - 1) * y + 1, (d.FX - 1) * x + 1
-
-
-def _up(values: Floats | Ints, multiple: int) -> Ints:
-    return (np.ceil(values / multiple) * multiple).astype(np.int64)

@@ -18,21 +18,15 @@ import numpy as np
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
     ALWAYS,
-    BUFFER,
     FAR,
     FX,
     FY,
     INPUT,
-    INSIDE_BUFFER,
-    INSIDE_PE,
     NEAR,
     ONE,
-    OUTER_READS,
-    OUTER_WRITES,
     OUTPUT,
     OX,
     OY,
-    PE,
     RELEVANT,
     WAITS,
     WEIGHT,
@@ -233,11 +227,7 @@ def join(
     num_all = lines.shape[1]
     spare = np.empty((num_all, NUM_COLUMNS))
     a, values, factors = np.empty(8, np.int64), np.zeros(num_all), np.empty((num_all, 3, 3))
-    irr = (
-        irrelevant(WEIGHT, nest.bounds),
-        irrelevant(INPUT, nest.bounds),
-        irrelevant(OUTPUT, nest.bounds),
-    )
+    irr = (irrelevant(WEIGHT, nest.bounds), irrelevant(INPUT, nest.bounds), irrelevant(OUTPUT, nest.bounds))
     few = min(1.0, nest.skipped[0], nest.skipped[1], nest.skipped[2]) * nest.balanced
     for j in range(unrollings.shape[0]):
         s = unrollings[j]
@@ -305,64 +295,6 @@ def pair_sizes(registers: Ints, unrollings: Ints, pairs: Ints) -> Ints:
     return np.stack([*idle, *(total // part for part in idle), spread.prod(axis=1)], axis=1)
 
 
-@internal
-def hop(nest: NestInputs, level: int, operand: int, words: float, different: float) -> float:
-    """Cycles of the first fill (last drain) of one tile at PE or buffer."""
-    return words * max(nest.edges.far[level, operand] * different, nest.edges.near[level, operand])
-
-
-@internal
-def fill_edges(
-    nest: NestInputs,
-    level: int,
-    words: tuple[float, float, float],
-    different: tuple[float, float, float],
-    row: Floats,
-) -> None:
-    """Fills row (M) with what goes before and after each metric at PE or buffer; at WAITS that of the array.
-
-    words: of the tiles of W, I and O; different: tiles of each among the PEs.
-    """
-    fills, doubled = 0.0, 0.0
-    for x in (WEIGHT, INPUT):
-        time = hop(nest, level, x, words[x], different[x])
-        fills, doubled = fills + time, doubled + time * nest.edges.double[level, x]
-    drain = hop(nest, level, OUTPUT, words[OUTPUT], different[OUTPUT])
-    apart = drain * nest.edges.apart[level, OUTPUT]
-    within = drain if level == PE and nest.holds[BUFFER, OUTPUT] else 0.0
-    row[0], row[WAITS] = 0.0, doubled + apart
-    for k in range(WAITS + 1, len(row)):
-        own = words[WEIGHT] * nest.edges.own[k, level, WEIGHT] + words[INPUT] * nest.edges.own[k, level, INPUT]
-        kind, row[k] = nest.kind[k], 0.0
-        if kind == INSIDE_PE or (kind == INSIDE_BUFFER and level == BUFFER):
-            row[k] = doubled + apart - own
-        elif kind == OUTER_READS:
-            row[k] = drain
-        elif kind == OUTER_WRITES:
-            row[k] = fills + within
-
-
-@compiled
-def pair_edges(nest: NestInputs, registers: Ints, unrollings: Ints, pairs: Ints) -> Floats:
-    """What goes before and after each metric inside the buffer, per pair. (P, M)"""
-    out = np.empty((pairs.shape[0], nest.cost.shape[0]))
-    for p in range(pairs.shape[0]):
-        r, s = registers[pairs[p, 0]], unrollings[pairs[p, 1]]
-        pes = product(s)
-        words = (
-            float(tile_words(WEIGHT, r, nest.pace)),
-            float(tile_words(INPUT, r, nest.pace)),
-            float(tile_words(OUTPUT, r, nest.pace)),
-        )
-        different = (
-            float(pes // irrelevant(WEIGHT, s)),
-            float(distinct_tiles(INPUT, nest.networks[pairs[p, 1]], r, nest.pace)),
-            float(pes // irrelevant(OUTPUT, s)),
-        )
-        fill_edges(nest, PE, words, different, out[p])
-    return out
-
-
 @compiled
 def bound_tiles(
     nest: NestInputs,
@@ -379,11 +311,7 @@ def bound_tiles(
 
     sizes: from `pair_sizes`; shares: (P) of the steps that skipping leaves.
     """
-    irr = (
-        irrelevant(WEIGHT, nest.bounds),
-        irrelevant(INPUT, nest.bounds),
-        irrelevant(OUTPUT, nest.bounds),
-    )
+    irr = (irrelevant(WEIGHT, nest.bounds), irrelevant(INPUT, nest.bounds), irrelevant(OUTPUT, nest.bounds))
     steps = 2 + int(np.log(float(max(irr[0], irr[1], irr[2]))) / np.log(_RATIO))
     envelope, carried = np.full((3, steps), np.inf), np.full((3, _HASH), np.inf)
     least, compute = np.full(num_metrics, np.inf), np.inf

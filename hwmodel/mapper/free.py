@@ -20,9 +20,12 @@ import numpy as np
 from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import ahead, bounds, search
 from hwmodel.mapper.counting import Floats, Ints, NestInputs
+from hwmodel.mapper.edges import pair_edges
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.search import INNER, OUTER, REGISTERS, TILE, UNROLLING
-from hwmodel.mapper.space import Hierarchy, Kept, Tiles, TileSpace, axis_loops, padded_variants, unrollings
+from hwmodel.mapper.space.hierarchy import Hierarchy, Kept
+from hwmodel.mapper.space.tiles import Tiles, TileSpace
+from hwmodel.mapper.space.unrolling import axis_loops, padded_variants, unrollings
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, Operand
@@ -199,8 +202,8 @@ class _Branch:
             return None
         kept = kept[np.argsort(keys[kept], kind="stable")]
         tiles, held, keys = tiles[kept], held[kept], keys[kept]
-        ahead.wait(bounds.pair_edges)
-        edges = bounds.pair_edges(nest, registers, self.unrollings, pairs)
+        ahead.wait(pair_edges)
+        edges = pair_edges(nest, registers, self.unrollings, pairs)
         ahead.wait(search.search)
         energy, cycles, best = search.search(
             nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,

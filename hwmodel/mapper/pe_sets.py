@@ -18,6 +18,7 @@ from functools import lru_cache
 from hwmodel.chip.accelerator import Axis
 from hwmodel.nest.mapping import Loop
 from hwmodel.network.layer import DIM_NAMES, DimName, Dims
+from hwmodel.network.numbers import divisors
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,6 @@ class Sets:
     @property
     def num_pes(self) -> int:
         return math.prod(self.factors.values())
-
-
-def divisors(number: int) -> list[int]:
-    """Every divisor, rising."""
-    return [d for d in range(1, number + 1) if number % d == 0]
 
 
 def parts(number: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The rows of the kernel's costs that are times, and what goes before and after each (`hwmodel.price.timeline`)."""
+"""The rows of the kernel's costs that are times, and what goes before and after each (`hwmodel.price.lines`)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +24,7 @@ from hwmodel.mapper.row_counting import (
 )
 from hwmodel.mapper.row_search import ENERGY_ROW, EXCLUSIVE_ROW, PORTS, WAIT_ROW
 from hwmodel.network.layer import OPERANDS, Operand
+from hwmodel.price.lines.line import per_bit
 
 #: (feature, bits of a word)
 Terms = Sequence[tuple[int, int]]
@@ -44,7 +44,7 @@ def search_rates(accelerator: Accelerator, widths: Widths, i_bits: int) -> Float
                 reads, writes, fills = _moves(level, operand, widths._replace(i=i_bits) if level == 2 else widths)
                 _add(rows[ENERGY_ROW], reads, memory.read_pj_per_bit)
                 _add(rows[ENERGY_ROW], writes, memory.write_pj_per_bit)
-                slow_read, slow_write = _per_bit(memory.read_bits_per_cycle), _per_bit(memory.write_bits_per_cycle)
+                slow_read, slow_write = per_bit(memory.read_bits_per_cycle), per_bit(memory.write_bits_per_cycle)
                 if operand in memory.exclusive:
                     _add(rows[EXCLUSIVE_ROW], reads, slow_read)
                     _add(rows[EXCLUSIVE_ROW], writes, slow_write)
@@ -79,7 +79,7 @@ def _moves(level: int, operand: Operand, widths: Widths) -> tuple[Terms, Terms, 
 
 def _network(memory: Memory, operand: Operand, widths: Widths, rows: list[Floats], busy: Floats) -> None:
     """Adds the network between the PEs and the level above: its energy, its time, and the ramp of every pass."""
-    x, width, slow = OPERANDS.index(operand), _width(operand, widths), _per_bit(memory.network_bits_per_cycle)
+    x, width, slow = OPERANDS.index(operand), _width(operand, widths), per_bit(memory.network_bits_per_cycle)
     _add(rows[ENERGY_ROW], [(WORDS + x, width)], memory.network_pj_per_bit)
     if operand != "W":
         _add(busy, [(CARRIED + x, width)], slow)
@@ -94,7 +94,7 @@ def _edge(accelerator: Accelerator, level: int, operand: Operand, widths: Widths
     x, width = OPERANDS.index(operand), widths.o if operand == "O" else _width(operand, widths)
     tile = TILE + x if level == 0 else HELD + x - 1
     slow = outer.write_bits_per_cycle if operand == "O" else outer.read_bits_per_cycle
-    _add(row, [(tile, width)], _per_bit(slow))
+    _add(row, [(tile, width)], per_bit(slow))
 
 
 def _add(row: Floats, terms: Terms, per_bit: float) -> None:
@@ -104,7 +104,3 @@ def _add(row: Floats, terms: Terms, per_bit: float) -> None:
 
 def _width(operand: Operand, widths: Widths) -> int:
     return {"W": widths.w, "I": widths.i, "O": widths.acc}[operand]
-
-
-def _per_bit(bits_per_cycle: float | None) -> float:
-    return 1.0 / (bits_per_cycle or math.inf)

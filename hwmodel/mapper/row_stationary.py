@@ -28,12 +28,13 @@ from hwmodel.chip.accelerator import Accelerator, Axis, Widths
 from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import ahead, row_search
 from hwmodel.mapper.counting import Floats, Ints
-from hwmodel.mapper.pe_sets import Sets, arrangements, divisors
+from hwmodel.mapper.pe_sets import Sets, arrangements
 from hwmodel.mapper.row_rates import search_rates
 from hwmodel.nest.access import Networks, distinct_tiles
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims, Layer
+from hwmodel.network.numbers import divisors
 
 OBJECTIVES = ("energy", "latency", "edp")
 #: Loops at DRAM, outer to inner.

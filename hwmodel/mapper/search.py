@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, IDLE, PES, REST, SLOPE, fill_edges, rest, tile_factors
+from hwmodel.mapper.bounds import BASE, CONSTANT, FULL, IDLE, PES, REST, SLOPE, rest, tile_factors
 from hwmodel.mapper.compiling import compiled, internal
 from hwmodel.mapper.counting import (
     BUFFER,
@@ -33,6 +33,7 @@ from hwmodel.mapper.counting import (
     tile_words,
 )
 from hwmodel.mapper.dividing import dividing, divisor_masks, divisors_of
+from hwmodel.mapper.edges import fill_edges
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK, end_cycles, score_of, whole
 
 #: What `search` finds: indices of the register tile, unrolling, buffer tile and orders; candidates counted exactly.

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.chip.timing.blocks import Blocks
-from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
 from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
@@ -23,7 +21,8 @@ from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.kin.chips import shares_mappings
 from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.row_stationary import row_stationary
-from hwmodel.mapper.space import is_deep, padded_variants
+from hwmodel.mapper.space.hierarchy import is_deep
+from hwmodel.mapper.space.unrolling import padded_variants
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
@@ -77,7 +76,7 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     The task is asked for with its zeros as `map_and_price` wants them.
     """
     chip = task.accelerator
-    timed = optimize != "energy" and isinstance(chip.timing, Commands)
+    timed = optimize != "energy" and chip.timing.by_commands
     if timed or not chip.maps_freely or is_deep(chip):
         return 0.0
     if _shares(task):
@@ -186,11 +185,11 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
 
 def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:
     """Who maps layers on a chip."""
-    if isinstance(chip.timing, Blocks):
+    if chip.timing.by_blocks:
         return lambda view, _: best_block(view)
     if chip.dataflow == "row_stationary":
         return row_stationary
-    if isinstance(chip.timing, Commands):
+    if chip.timing.by_commands:
         return best_tiling
     return deep_mapping if is_deep(chip) else best_mapping
 

@@ -10,6 +10,7 @@ from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.errors import MappingError
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, REDUCTION, RELEVANT, DimName, Dims, Layer, Operand
+from hwmodel.network.numbers import round_up
 from hwmodel.shown import Shown
 
 
@@ -183,9 +184,9 @@ def check_mapping(task: Task, mapping: Mapping) -> None:
         raise MappingError(f"{place}: levels must be {names}, but got {[n.name for n in mapping.levels]}")
     for dim in DIM_NAMES:
         bound, covered, spatial = layer.dims[dim], mapping.dims[dim], mapping.spatial_of(dim)
-        padded = math.ceil(bound / spatial) * spatial
+        padded = round_up(bound, spatial)
         tiles = mapping.tiles(dim)
-        if covered not in {bound, padded, *(math.ceil(bound / tile) * tile for tile in tiles if tile < bound)}:
+        if covered not in {bound, padded, *(round_up(bound, tile) for tile in tiles if tile < bound)}:
             also = f" (or {padded}, padded)" if padded != bound else ""
             raise MappingError(f"{place}: the loops over {dim} must multiply to {bound}{also}, but give {covered}")
     for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator, Memory, Widths
-from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.network.choice import remove_filters
 from hwmodel.network.layer import NO_PADS, Bits, Density, Dims, Layer, Operand, Pads
 
@@ -113,7 +112,7 @@ class Task:
         What a mapping says of the outermost level holds for an operand in its home. The second operand of a product
         of two activations lies with the first where blocks of tensors and weights have outermost memories apart.
         """
-        if operand == "W" and self.layer.kind == "matmul" and isinstance(self.accelerator.timing, Blocks):
+        if operand == "W" and self.layer.kind == "matmul" and self.accelerator.timing.by_blocks:
             operand = "I"
         memory = self.accelerator.keeper if operand in self.stay.resident else None
         return memory or next(m for m in self.accelerator.levels[-1].memories if operand in m.holds)

@@ -40,7 +40,7 @@ def ahead_cycles(plan: Plan, index: int, accelerator: Accelerator) -> int:
     The layer is taken dense and at the chip's own widths, whatever a configuration says, so that what a layer costs
     does not depend on the choices of another.
     """
-    if index == 0 or not accelerator.fetches_ahead:
+    if index == 0 or not accelerator.timing.fetches_ahead:
         return 0
     before = plan.layers[index - 1].with_bits(None).with_density(Density())
     since, until = (plan.works[n].step for n in (index - 1, index))

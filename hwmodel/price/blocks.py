@@ -27,8 +27,10 @@ from hwmodel.nest.blocks import block_of, blocks_of, passes_of, stored_plane
 from hwmodel.nest.mapping import Mapping, check_mapping, tile_bits
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
+from hwmodel.network.numbers import round_up
+from hwmodel.price.lines.line import whole
 from hwmodel.price.priced import CycleParts, Priced, mac_energy, moved_fraction
-from hwmodel.price.timeline import Traffic, whole
+from hwmodel.price.traffic import Traffic
 
 #: Parameters of the filters are stored in whole words of this size [bit].
 PARAMETER_WORD = 128
@@ -147,7 +149,7 @@ class _Blocked:
     def busy(self, ports: dict[str, tuple[float, float]], name: str) -> float:
         """Cycles of a port, both directions."""
         memory = self.tensors if name == self.tensors.name else self.weights
-        return sum(ports[name]) if memory.shared_port else max(ports[name])
+        return memory.busy(*ports[name])
 
     def best_way(self) -> _Way:
         """Weights that are read several times are staged. Of those that are read once a copy gains what is fetched
@@ -233,12 +235,12 @@ class _Blocked:
         """(memory, operand) -> bits read and written outside of the buffer, bursts counted whole."""
         tensors, weights = self.tensors.name, self.weights.name
         rows, columns = self.input_plane
-        channels = self.channels if self.is_image("I") else _up(self.channels, self.tensors.brick)
+        channels = self.channels if self.is_image("I") else round_up(self.channels, self.tensors.brick)
         again = 1 if is_depthwise(self.layer) else math.ceil(self.outputs[2] / self.held[2])
         again *= len(self.machine.parts(self.layer)) * self.planes * self.repeats
         inputs = rows * columns * channels * again * self.i_bits * self.burst(self.tensors, "I")
         height, width, filters = self.outputs
-        outputs = height * width * _up(filters, self.tensors.brick) * self.repeats * self.widths.o
+        outputs = height * width * round_up(filters, self.tensors.brick) * self.repeats * self.widths.o
         bits: dict[tuple[str, Operand], tuple[float, float]] = {
             (tensors, "I"): (inputs, 0.0), (tensors, "O"): (0.0, outputs * self.burst(self.tensors, "O"))
         }  # fmt: skip
@@ -260,7 +262,7 @@ class _Blocked:
         """Scales and biases of all filters; a product of two activations has none [bit]."""
         d = self.layer.dims
         bits = self.machine.parameter_bits * d.G * d.K
-        return 0.0 if self.layer.kind == "matmul" else math.ceil(bits / PARAMETER_WORD) * PARAMETER_WORD
+        return 0.0 if self.layer.kind == "matmul" else round_up(math.ceil(bits), PARAMETER_WORD)
 
     @cached_property
     def unit_steps(self) -> int:
@@ -320,7 +322,3 @@ class _Blocked:
 def _rate(memory: Memory) -> float:
     """What it reads [bit/cycle]."""
     return memory.read_bits_per_cycle or math.inf
-
-
-def _up(value: int, multiple: int) -> int:
-    return math.ceil(value / multiple) * multiple

@@ -16,6 +16,7 @@ from hwmodel.chip.precision import WidthNote
 from hwmodel.chip.roofline import MatrixProducts, Roofline, run_kernel
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.numbers import round_up
 from hwmodel.price.layer_price import LayerPrice
 from hwmodel.price.lowering import is_lowered
 
@@ -125,12 +126,8 @@ def _blocked(layer: Layer, block: int) -> tuple[int, int, int]:
     d = layer.dims
     if d.G > 1:
         is_depthwise = d.K == d.C == 1
-        return (_round_up(d.G, block) if is_depthwise else d.G), d.K, d.C
-    return 1, _round_up(d.K, block), _round_up(d.C, block) if block <= d.C else d.C
-
-
-def _round_up(value: int, multiple: int) -> int:
-    return math.ceil(value / multiple) * multiple
+        return (round_up(d.G, block) if is_depthwise else d.G), d.K, d.C
+    return 1, round_up(d.K, block), round_up(d.C, block) if block <= d.C else d.C
 
 
 def uses_structure(layer: Layer, fmt: Format) -> bool:

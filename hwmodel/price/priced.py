@@ -9,7 +9,7 @@ from hwmodel.chip.storage import compression, nm_compression
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
 from hwmodel.price.sparsity import active_fraction, nm_pattern, weight_density
-from hwmodel.price.timeline import Traffic
+from hwmodel.price.traffic import Traffic
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterator
 
 from hwmodel.chip.accelerator import Memory
-from hwmodel.chip.timing.blocks import Blocks
-from hwmodel.chip.timing.commands import Commands
-from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.nest.access import OperandAccess, task_accesses, tile_transfers
 from hwmodel.nest.mapping import Mapping, tile_bits
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Operand
 from hwmodel.price.blocks import price_blocks
-from hwmodel.price.commands.cycles import phases_of_mapping
+from hwmodel.price.commands.cycles import commands_of, phases_of_mapping
+from hwmodel.price.lines.line import whole
+from hwmodel.price.lines.transfers import Transfers, kept_operands, word_bits
 from hwmodel.price.priced import CycleParts, Priced, mac_energy, moved_fraction
 from hwmodel.price.sparsity import active_fraction, nm_pattern, skipped_fraction, slowest
-from hwmodel.price.timeline import Timeline, Traffic, whole
+from hwmodel.price.timeline import timeline_of
+from hwmodel.price.traffic import Traffic
 
 
 def price(task: Task, mapping: Mapping) -> Priced:
@@ -30,7 +30,7 @@ def price(task: Task, mapping: Mapping) -> Priced:
     Raises:
         MappingError: the mapping does not fit.
     """
-    if isinstance(task.accelerator.timing, Blocks):
+    if task.accelerator.timing.by_blocks:
         return price_blocks(array_view(task), mapping)
     return _MappedTask(array_view(task), mapping).priced()
 
@@ -66,16 +66,8 @@ class _MappedTask:
         self.task, self.mapping = task, mapping
         self.layer, self.accelerator, self.widths = task.layer, task.accelerator, task.widths
         self.counts = task_accesses(task, mapping)
-        self.traffic = {(m.name, o): self.move(index, m, o) for index, m, o in self.kept()}
-
-    def kept(self) -> Iterator[tuple[int, Memory, Operand]]:
-        """(level index, memory, operand) of every operand that a memory keeps, innermost first."""
-        outermost = len(self.accelerator.levels) - 1
-        for index, level in enumerate(self.accelerator.levels):
-            for memory in level.memories:
-                for operand in memory.holds:
-                    if (level.name, operand) in self.counts:
-                        yield index, self.task.home(operand) if index == outermost else memory, operand
+        self.kept = tuple(kept_operands(task, self.counts))
+        self.traffic = {(m.name, o): self.move(index, m, o) for index, m, o in self.kept}
 
     def count(self, index: int, operand: Operand) -> OperandAccess:
         return self.counts[self.accelerator.levels[index].name, operand]
@@ -84,16 +76,15 @@ class _MappedTask:
         energy: dict[tuple[str, str], float] = {("mac", ""): mac_energy(self.task)}
         energy.update({key: item.energy_pj for key, item in self.traffic.items()})
         rate = self.accelerator.precision.macs_per_cycle(self.widths.w, self.widths.i)
-        timing = self.accelerator.timing
-        steps = float(timing.cycles(self.layer) if isinstance(timing, Systolic) else self.mapping.iterations)
-        compute = whole(steps * slowest(self.task, self.mapping) / rate)
-        phases = None
-        if isinstance(timing, Commands):
-            phases = phases_of_mapping(timing, self.task, self.mapping)
+        timing, phases = self.accelerator.timing, None
+        steps = timing.steps(self.layer)
+        steps = self.mapping.iterations if steps is None else steps
+        compute = whole(float(steps) * slowest(self.task, self.mapping) / rate)
+        if timing.by_commands:
+            phases = phases_of_mapping(commands_of(self.accelerator), self.task, self.mapping)
             compute = whole(phases.all_passes)
-        time = Timeline(
-            self.task, self.mapping, self.counts, self.traffic, self.stored, self.word_bits, compute, phases
-        )
+        moved = Transfers(self.task, self.mapping, self.counts, self.traffic)
+        time = timeline_of(moved, compute, phases)
         work = self.layer.macs * skipped_fraction(self.task)
         cycles = time.processing + math.ceil(time.exclusive)
         energy.update(self.converters())
@@ -107,10 +98,10 @@ class _MappedTask:
             cycles=cycles,
             bound=time.bound.name,
             utilization=min(1.0, work / (self.accelerator.num_pes * rate * cycles)),
-            tile_bits={(m.name, o): tile_bits(self.task, self.mapping, index, o) for index, m, o in self.kept()},
+            tile_bits={(m.name, o): tile_bits(self.task, self.mapping, index, o) for index, m, o in self.kept},
             parts=CycleParts(
                 compute=compute,
-                ports=time.port_halves,
+                ports=time.ports,
                 networks=time.networks,
                 busy=time.bound.busy,
                 waiting=time.bound.waiting + time.exclusive,
@@ -122,7 +113,7 @@ class _MappedTask:
     def move(self, index: int, memory: Memory, operand: Operand) -> Traffic:
         """Traffic and energy of one operand in one memory."""
         count, widths = self.count(index, operand), self.widths
-        scale = count.instances * self.stored(memory, operand)
+        scale = count.instances * moved_fraction(self.task, memory, operand)
         if operand == "O":
             partial = count.updates - count.final_updates
             reads = float(count.reads * widths.acc * count.instances)
@@ -130,7 +121,7 @@ class _MappedTask:
             final = float(count.final_updates * widths.o * scale)
             updates = partial * widths.acc * count.instances + final
         else:
-            width = self.word_bits(index, operand)
+            width = word_bits(self.task, index, operand)
             reads, fills, updates, final = count.reads * width * scale, count.fills * width * scale, 0.0, 0.0
         active = register_fraction(self.task, operand) if self.feeds_macs(index, operand) else 1.0
         energy = active * (reads * memory.read_pj_per_bit + updates * memory.write_pj_per_bit)
@@ -147,25 +138,14 @@ class _MappedTask:
             return
         dac_pj, adc_pj = self.accelerator.precision.converter_pj(self.widths.w, self.widths.i)
         index = self.mapping.holders("I")[0]
-        memory = next(m for n, m, operand in self.kept() if (n, operand) == (index, "I"))
-        yield ("dac", "I"), self.traffic[memory.name, "I"].reads_bits / self.word_bits(index, "I") * dac_pj
+        memory = next(m for n, m, operand in self.kept if (n, operand) == (index, "I"))
+        yield ("dac", "I"), self.traffic[memory.name, "I"].reads_bits / word_bits(self.task, index, "I") * dac_pj
         sums = self.count(self.mapping.holders("O")[0], "O")
         yield ("adc", "O"), float(sums.updates * sums.instances) * adc_pj
-
-    def word_bits(self, index: int, operand: Operand) -> int:
-        """Width of W or I at a level [bit]; I may lie wider in its home than the layer reads it."""
-        if operand == "W":
-            return self.widths.w
-        outermost = index == len(self.accelerator.levels) - 1
-        return (outermost and self.task.stay.i_bits) or self.widths.i
 
     def feeds_macs(self, index: int, operand: Operand) -> bool:
         """The level is the register that a MAC takes the operand from."""
         return self.mapping.holders(operand)[0] == index and self.accelerator.levels[index].per_pe
-
-    def stored(self, memory: Memory, operand: Operand) -> float:
-        """As `moved_fraction`."""
-        return moved_fraction(self.task, memory, operand)
 
     def network_bits(self, index: int, operand: Operand) -> float:
         """Bits that enter or leave all instances of a per-PE memory, one hop each."""

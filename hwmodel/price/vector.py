@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator, Memory
-from hwmodel.chip.timing.blocks import Blocks
 from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.graph import LayerGraph, VectorOp
 from hwmodel.network.layer import Layer
+from hwmodel.network.numbers import round_up
 from hwmodel.network.streams import POOLS, Streams
 
 #: A tensor that no table of stored ones knows: it has the width of the owner's outputs, and lies outside.
@@ -111,13 +111,13 @@ def unit_cycles(op: VectorOp, shape: Sequence[int], accelerator: Accelerator) ->
         shape: of its output, (B, C, rows, columns) or (B, C); others have no channels to fill up.
         accelerator: with its vector unit.
     """
-    rates, machine = dict(accelerator.vector.cycles), accelerator.timing
+    rates = dict(accelerator.vector.cycles)
     operations = op.elements_out * op.ops_per_element
     if op.kind not in rates:
         return operations / accelerator.vector.lanes
-    if isinstance(machine, Blocks) and len(shape) in (2, 4):
-        steps = (1, accelerator.outermost.brick, *(machine.unit[:2] if op.kind in POOLS else (1, 1)))
-        filled = math.prod(math.ceil(size / step) * step for size, step in zip(shape, steps, strict=False))
+    steps = accelerator.timing.outputs_at_once(accelerator.outermost.brick, multiplied=op.kind in POOLS)
+    if steps is not None and len(shape) in (2, 4):
+        filled = math.prod(round_up(size, step) for size, step in zip(shape, steps, strict=False))
         operations = operations * filled / math.prod(shape)
     return operations * rates[op.kind]
 
@@ -252,4 +252,4 @@ def vector_cost(
 def _port_cycles(memory: Memory, reads: int, writes: int) -> float:
     read_cycles = reads / (memory.read_bits_per_cycle or math.inf)
     write_cycles = writes / (memory.write_bits_per_cycle or math.inf)
-    return read_cycles + write_cycles if memory.shared_port else max(read_cycles, write_cycles)
+    return memory.busy(read_cycles, write_cycles)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 
 from hwmodel.chip.accelerator import Accelerator, Level, Memory
-from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.nest.view import fit_axes
+from hwmodel.network.choice import FLOAT_BITS
 from hwmodel.network.layer import OPERANDS, RELEVANT, Operand
+from hwmodel.network.numbers import divisors
 
 #: Kind of layer -> the loops that it has; the others are 1.
 _DIMS = {
@@ -18,8 +19,6 @@ _DIMS = {
 }
 #: Products of a usual filter: 3 x 3 over 64 channels.
 USUAL_REDUCTION = 9 * 64
-#: Width of a layer without bits of its own, for which a register may have room [bit].
-FLOAT_BITS = 32
 #: Of a matrix product: filters, products of a sum, pixels, groups.
 _CLASSES = (("K",), ("C", "FY", "FX"), ("B", "OY", "OX"), ("G",))
 
@@ -127,7 +126,7 @@ def _outrun(chip: Accelerator) -> Iterator[str]:
 
     At the native widths, for matrix products with longer sums than the array is wide: O is read and written.
     """
-    if chip.dataflow != "free" or isinstance(chip.timing, Streamed):
+    if chip.dataflow != "free" or chip.timing.by_streams:
         return
     own = chip.resolve_bits(None, USUAL_REDUCTION)
     chip = fit_axes(chip, own)
@@ -198,13 +197,8 @@ def _products(size: int, free: list[bool]) -> Iterator[tuple[int, ...]]:
         if size == 1:
             yield (1,) * len(free)
         return
-    for factor in _divisors(size) if free[0] else [1]:
+    for factor in divisors(size) if free[0] else [1]:
         yield from ((factor, *others) for others in _products(size // factor, free[1:]))
-
-
-def _divisors(size: int) -> list[int]:
-    small = [n for n in range(1, math.isqrt(size) + 1) if size % n == 0]
-    return sorted({*small, *(size // n for n in small)})
 
 
 def _small_memories(chip: Accelerator) -> Iterator[str]:

@@ -66,7 +66,7 @@ def map_layer(
         graph = None
     mapped = [
         _mapped(_with_bits(chosen, chip, w_bits, a_bits), chip, objective, strict_bits)
-        if graph is None or (chip.keeper is None and not chip.fetches_ahead)
+        if graph is None or (chip.keeper is None and not chip.timing.fetches_ahead)
         else _in_network(graph, chosen.name, chip, objective, w_bits, a_bits, strict_bits=strict_bits, fuse=fuse)
         for chip in chips
     ]

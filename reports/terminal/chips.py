@@ -201,7 +201,7 @@ def _arithmetic(chip: Accelerator) -> list[tuple[str, str]]:
     """The multipliers; on GPUs and CPUs the formats with their peaks, and the overheads."""
     native, machine = chip.native_bits, chip.roofline
     if machine is None:
-        timing = "" if chip.timing is None else f", {chip.timing.title}"
+        timing = f", {chip.timing.title}" if chip.timing.title else ""
         rates = chip.precision.table_rates
         table = f" of MACs per cycle: {', '.join(f'{r:g} at {w} × {i}' for w, i, r in rates)}" if rates else ""
         own = chip.precision.analog

@@ -83,6 +83,11 @@ def operation_pj(table: tuple[float, float], nm: float) -> float:
     return float(old * (new / old) ** share)
 
 
+def add_pj(bits: int, nm: float) -> float:
+    """Energy of an integer addition [pJ]."""
+    return bits * operation_pj(ADD_PJ_PER_BIT, nm)
+
+
 def register_pj_per_bit(nm: float) -> float:
     """Energy of one access to a flip-flop [pJ]."""
     return REGISTER_PJ * operation_pj(ADD_PJ_PER_BIT, nm) / operation_pj(ADD_PJ_PER_BIT, _REGISTER_NM)
@@ -118,7 +123,7 @@ def mac_figures(arithmetic: Arithmetic, *, w: int, i: int, acc: int, halvings: f
 def _operations(kind: Kind, w: int, i: int, acc: int, nm: float) -> tuple[float, int, str]:
     """Energy of the multiplication and the addition [pJ], products of bits of the multiplier, and words for it."""
     if kind == "mac":
-        energy = w * i * operation_pj(MULTIPLY_PJ_PER_BIT2, nm) + acc * operation_pj(ADD_PJ_PER_BIT, nm)
+        energy = w * i * operation_pj(MULTIPLY_PJ_PER_BIT2, nm) + add_pj(acc, nm)
         return energy, w * i, f"{w} x {i} bit multiplier and {acc}-bit adder"
     if w != i or w not in FLOAT_PJ:
         raise ValueError(

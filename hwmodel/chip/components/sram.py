@@ -99,6 +99,12 @@ def _limits(key: Literal["nodes_nm", "widths_bits"]) -> tuple[float, float]:
     return min(_data()[key]), max(_data()[key])
 
 
+def width_limits() -> tuple[int, int]:
+    """Narrowest and widest access of the tables [bit]."""
+    narrowest, widest = _limits("widths_bits")
+    return round(narrowest), round(widest)
+
+
 @cache
 def sram(
     size_bits: float,
@@ -153,10 +159,10 @@ def _checked(size_bits: float, width_bits: int, banks: int, ports: int) -> float
     Raises:
         ValueError: the tables do not cover it.
     """
-    narrowest, widest = _limits("widths_bits")
+    narrowest, widest = width_limits()
     if not narrowest <= width_bits <= widest:
         raise ValueError(
-            f"component sram: `{narrowest:g} bit <= width <= {widest:g} bit` must hold (CACTI's tables), but got "
+            f"component sram: `{narrowest} bit <= width <= {widest} bit` must hold (CACTI's tables), but got "
             f"{width_bits} bit. Write the width of an access to one bank, and `banks`."
         )
     if not 1 <= ports <= MAX_PORTS:

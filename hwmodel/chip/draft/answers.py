@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from hwmodel.chip.draft.estimates import LARGEST_NM, SMALLEST_NM
+from hwmodel.chip.components.nodes import LARGEST_NM, SMALLEST_NM
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.units import parse_bandwidth, parse_quantity
 from hwmodel.errors import AcceleratorError, nearest
@@ -144,7 +144,7 @@ def _node(text: str) -> float:
     nm = _quantity("node", "length", text)
     if not SMALLEST_NM <= nm <= LARGEST_NM:
         raise AcceleratorError(
-            f"--node: energies are known from {SMALLEST_NM:g} to {LARGEST_NM:g} nm (tables at 45 and 7 nm), but "
-            f"got {text}. Take the nearest and write your own energies into the file."
+            f"--node: components are known from {SMALLEST_NM:g} to {LARGEST_NM:g} nm, but got {text}. Take the "
+            "nearest and write your own energies into the file."
         )
     return nm

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from hwmodel.chip.building import build_chip
 from hwmodel.chip.chipfile import ChipFile
+from hwmodel.chip.components.arithmetic import add_pj
 from hwmodel.chip.draft.answers import ChipAnswers
-from hwmodel.chip.draft.estimates import DRAM_PJ_PER_BIT, NODES_NM, add_pj, multiply_pj, store_pj_per_bit
-from hwmodel.chip.loader import build_chip
+from hwmodel.chip.draft.parts import (
+    brick_bits,
+    has_component,
+    is_registered,
+    largest_bits,
+    largest_pj,
+    mac_pj,
+    power_of_two,
+    store,
+)
 from hwmodel.chip.yamlfile import parse_document
 from hwmodel.errors import AcceleratorError
+from hwmodel.network.choice import FLOAT_BITS
 
-#: Width that every word of a register has room for [bit]: layers without bits of their own are floats of 32.
-FLOAT_BITS = 32
 #: A scratchpad of all three operands where nobody says its size [bit].
 SCRATCHPAD_BITS = 64 * 8
 
 _WORDS = {"ws": "weight stationary", "os": "output stationary", "free": "any dataflow"}
 _FILE = """\
-# {name}.yaml, from a few answers (hwmodel hw new). Every number is an answer, or the estimate of a class of
-# chips: put what your data sheet says in its place, and its name as the source.
+# {name}.yaml, from a few answers (hwmodel hw new). Every number is an answer, or an estimate of a class of chips:
+# energies, areas and leakage follow from what a part is (`component:`; hwmodel hw show prints them with their
+# sources). Put what your data sheet says beside it, which wins, and its name as the source.
 # All keys: docs/reference/accelerators.md.
 name: {name}
 description: {rows}x{columns} MACs of {w}x{i} bit, {words}, {buffer} buffer, {nm} nm
-source: answers to hwmodel hw new; energies are estimates of a class, not of a product
+source: answers to hwmodel hw new; components are estimates of a class, not of a product
 clock: {clock}
 technology: {nm} nm
 mac:
@@ -29,29 +39,40 @@ mac:
   i: {i} bit
 {precision}
   accumulator: {sums} bit  # width of a partial sum
-  energy: {mac_pj} pJ
-  source: >-
-    widths an answer; energy estimate: a multiplication of {w}x{i} bit and an addition of {sums} bit
-    {tables}
+{mac}  source: >-
+    widths an answer; {mac_said}
 array:  # dims: loops of a layer that may be unrolled along an axis
 {axes}
 memories:  # innermost first
 {registers}{shared}  - name: dram
     holds: [W, I, O]  # the outermost memory holds all three
     size: unbounded
-    read_energy: {dram_pj} pJ/bit
+    component: dram
+    kind: ddr4  # or ddr3, lpddr2, lpddr4, gddr5, gddr6, hbm2
     bandwidth: {dram}  # one port for reads and writes
     source: >-
-      bandwidth an answer; energy estimate: DDR3 and DDR4, 1300 pJ per 64 bit (Horowitz, ISSCC 2014)
+      bandwidth an answer; energy estimate: its component
 vector:  # operations without MACs: activations, pooling, additions
   lanes: {columns}
   energy: {vector_pj} pJ
   source: >-
-    lanes estimate: one per column; energy estimate: an 8-bit addition
-    {tables}
+    lanes estimate: one per column; energy estimate: an 8-bit addition at {nm} nm (Horowitz, ISSCC 2014;
+    Jouppi et al., ISCA 2021, table 2), as the adder of a component
 # More keys: gating and skipping of zeros, nm: ["2:4"], compressed memories, area, leakage, notes, sweep (ranges).
 """
-_TABLES = "at {nm} nm, {how} (Horowitz, ISSCC 2014; Jouppi et al., ISCA 2021, table 2)"
+_SRAM = """\
+    component: sram
+    width: {width} bit  # of an access to one bank
+    banks: {banks}  # {ways}
+"""
+_REGFILE = """\
+    component: regfile
+    width: {width} bit  # of an access
+"""
+_STATED = """\
+    read_energy: {read} pJ/bit
+    write_energy: {write} pJ/bit
+"""
 _PRECISION = {
     "fixed": "  precision: fixed  # fewer bits save traffic only; with fusion or bit_serial they also save cycles",
     "fusion": "  precision: fusion  # half as many bits of W or I: twice the MACs per cycle, down to the brick\n"
@@ -75,10 +96,8 @@ _REGISTER = """\
     per: pe  # one in every PE
     holds: [{held}]
     size: {size}
-{double}    read_energy: {pj} pJ/bit
-    source: >-
-      size {said}; energy estimate: by size
-      {tables}
+{double}{part}    source: >-
+      size {said}; {part_said}
 """
 _BUFFER = """\
   - name: buffer
@@ -86,12 +105,11 @@ _BUFFER = """\
     resident: [I, O]  # tensors stay between layers where they fit; with W too, weights between inferences
     size: {size}
     double_buffered: true  # half is filled while the other half is read
-    read_energy: {pj} pJ/bit
-    read_bandwidth: {read} bit/cycle
+{part}    read_bandwidth: {read} bit/cycle
     write_bandwidth: {write} bit/cycle
     source: >-
-      size an answer; ports estimate: {ports}; energy estimate: by size
-      {tables}
+      size an answer; ports estimate: {ports};
+      {part_said}
 """
 _SHARED_SUMS = """\
   - name: accumulators
@@ -99,15 +117,13 @@ _SHARED_SUMS = """\
     holds: [O]
     size: {size}
     double_buffered: true
-    read_energy: {pj} pJ/bit
-    source: >-
-      size estimate: a quarter of the buffer; energy estimate: by size
-      {tables}
+{part}    source: >-
+      size estimate: a quarter of the buffer; {part_said}
 """
 
 
 def chip_text(answers: ChipAnswers) -> str:
-    """The chip file: sizes, clock and bandwidth as answered, energies of `hwmodel.chip.draft.estimates`.
+    """The chip file: sizes, clock and bandwidth as answered, the rest components (`hwmodel.chip.components`).
 
     Raises:
         AcceleratorError: the answers do not add up to a chip, such as registers that do not hold a word.
@@ -123,20 +139,32 @@ def _text(a: ChipAnswers) -> str:
     return _FILE.format(
         name=a.name, rows=a.rows, columns=a.columns, w=a.w_bits, i=a.i_bits, nm=f"{nm:g}",
         words=_WORDS[a.dataflow], buffer=_size(a.buffer_bits), clock=_hertz(a.clock_hz), sums=a.sum_bits,
-        precision=_PRECISION[a.precision].format(brick=min(2, a.w_bits, a.i_bits)),
-        mac_pj=f"{multiply_pj(a.w_bits, a.i_bits, nm) + add_pj(a.sum_bits, nm):.3g}", tables=_tables(nm),
-        axes=_axes(a), registers=_registers(a), shared=_shared(a), dram_pj=f"{DRAM_PJ_PER_BIT:.3g}",
-        dram=f"{a.dram_bits_per_s / 8e9:.15g} GB/s", vector_pj=f"{add_pj(8, nm):.3g}",
+        precision=_PRECISION[a.precision].format(brick=brick_bits(a)), axes=_axes(a), registers=_registers(a),
+        shared=_shared(a), dram=f"{a.dram_bits_per_s / 8e9:.15g} GB/s", vector_pj=f"{add_pj(8, nm):.3g}", **_mac(a),
     )  # fmt: skip
 
 
-def _tables(nm: float) -> str:
-    """Where an energy at a node comes from."""
-    old, new = NODES_NM
-    how = f"on the power law through {old:g} and {new:g} nm"
-    if not new <= nm <= old:
-        how += ", extended"
-    return _TABLES.format(nm=f"{nm:g}", how="tabulated" if nm in NODES_NM else how)
+def _mac(a: ChipAnswers) -> dict[str, str]:
+    """What the arithmetic is; its energy where no component gives it."""
+    registered = "" if is_registered(a) else "  registered: false  # the memory of the PE holds its operands\n"
+    if has_component(a):
+        said = "energy, area and leakage estimate: its component"
+        return {"mac": f"  component: mac\n{registered}", "mac_said": said}
+    energy = f"  energy: {mac_pj(a):.3g} pJ\n"
+    said = "energy estimate: a multiplier of one width and an adder, as components have them"
+    return {"mac": energy, "mac_said": said}
+
+
+def _part(size_bits: float, word_bits: int, nm: float) -> dict[str, str]:
+    """What a memory is that reads and writes a word in a cycle; of one larger than any array the energies."""
+    if size_bits > largest_bits():
+        read, write = (f"{energy:.3g}" for energy in largest_pj(nm))
+        said = f"energies estimate: those of a component sram of {_size(largest_bits())}"
+        return {"part": _STATED.format(read=read, write=write), "part_said": said}
+    part = store(size_bits, word_bits)
+    text = _SRAM if part.kind == "sram" else _REGFILE
+    lines = text.format(width=part.width_bits, banks=part.banks, ways="a word is read while one is written")
+    return {"part": lines, "part_said": "energy, area and leakage estimate: its component"}
 
 
 def _axes(a: ChipAnswers) -> str:
@@ -150,35 +178,28 @@ def _axes(a: ChipAnswers) -> str:
 def _registers(a: ChipAnswers) -> str:
     """The memory in every PE."""
     name, held, double = _REGISTERS[a.dataflow]
-    size, said = {
-        "ws": (2.0 * FLOAT_BITS, f"estimate: an active and a shadow weight of up to {FLOAT_BITS} bit"),
-        "os": (float(a.sum_bits), "estimate: one sum"),
-        "free": (float(SCRATCHPAD_BITS), "estimate: a small scratchpad"),
+    size, word, said = {
+        "ws": (2.0 * FLOAT_BITS, FLOAT_BITS, f"estimate: an active and a shadow weight of up to {FLOAT_BITS} bit"),
+        "os": (float(a.sum_bits), a.sum_bits, "estimate: one sum"),
+        "free": (float(SCRATCHPAD_BITS), a.sum_bits, "estimate: a small scratchpad"),
     }[a.dataflow]
     if a.register_bits is not None:
         size, said = a.register_bits, "an answer"
     return _REGISTER.format(
-        name=name, held=held, double=double, size=_size(size), said=said,
-        pj=f"{store_pj_per_bit(size, a.node_nm):.3g}", tables=_tables(a.node_nm),
-    )  # fmt: skip
+        name=name, held=held, double=double, size=_size(size), said=said, **_part(size, word, a.node_nm)
+    )
 
 
 def _shared(a: ChipAnswers) -> str:
     """The buffer, and beside it accumulators where no PE keeps its sums."""
-    words = _power_of_two(a.rows * a.i_bits + a.columns * a.w_bits)
+    words = power_of_two(a.rows * a.i_bits + a.columns * a.w_bits)
     sums, sums_bits = "", a.buffer_bits / 4
     if a.dataflow == "ws":
-        pj = f"{store_pj_per_bit(sums_bits, a.node_nm):.3g}"
-        sums = _SHARED_SUMS.format(size=_size(sums_bits), pj=pj, tables=_tables(a.node_nm))
+        sums = _SHARED_SUMS.format(size=_size(sums_bits), **_part(sums_bits, a.columns * a.sum_bits, a.node_nm))
     return sums + _BUFFER.format(
         level="    level: shared\n" if sums else "", held="W, I" if sums else "W, I, O", size=_size(a.buffer_bits),
-        pj=f"{store_pj_per_bit(a.buffer_bits, a.node_nm):.3g}", read=words, write=words,
-        ports="a word for every row and column", tables=_tables(a.node_nm),
+        read=words, write=words, ports="a word for every row and column", **_part(a.buffer_bits, words, a.node_nm),
     )  # fmt: skip
-
-
-def _power_of_two(bits: int) -> int:
-    return 1 << (bits - 1).bit_length()
 
 
 def _size(bits: float) -> str:

@@ -23,8 +23,9 @@ from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.area import chip_area
+from hwmodel.chip.building import build_chip
 from hwmodel.chip.chipfile import ChipFile
-from hwmodel.chip.loader import SWEEP, build_chip, chip_path
+from hwmodel.chip.loader import SWEEP, chip_path
 from hwmodel.chip.sweep.paths import located, substituted, typed_in
 from hwmodel.chip.sweep.ranges import values_of
 from hwmodel.chip.yamlfile import Document, Location, dump_yaml, read_document

@@ -27,9 +27,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+from hwmodel.chip.timing.base import Timing
 from hwmodel.network.layer import DimName, Layer
+from hwmodel.network.numbers import round_up
 
 #: Rows, columns and filters of outputs.
 Tile = tuple[int, int, int]
@@ -92,7 +94,7 @@ class Banks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blocks:
+class Blocks(Timing):
     """Timing of such an array.
 
     Attributes:
@@ -135,10 +137,21 @@ class Blocks:
     images: int
     source: str = ""
 
+    by_blocks: ClassVar[bool] = True
+
     @property
     def title(self) -> str:
         rows, columns, filters = self.unit
         return f"block by block, {rows}x{columns}x{filters} outputs at once"
+
+    @property
+    def fetches_ahead(self) -> bool:
+        return self.staged
+
+    def outputs_at_once(self, brick: int, *, multiplied: bool) -> tuple[int, int, int, int]:
+        """Whole bricks of channels; of what goes through the multipliers, whole units of rows and columns."""
+        rows, columns = self.unit[:2] if multiplied else (1, 1)
+        return 1, brick, rows, columns
 
     def granule(self, layer: Layer, passes: Passes) -> Granule:
         """That of a layer; of inputs that take several passes it has fewer products."""
@@ -155,7 +168,7 @@ class Blocks:
         """Input channels of a block of inputs: two granules of parts of the filter, one of whole depth."""
         granule = self.granule(layer, passes)
         most = 2 * granule.channels if granule.taps > 1 else granule.channels
-        return 1 if is_depthwise(layer) else min(most, _up(layer.dims.C, math.ceil(self.lanes / passes.i)))
+        return 1 if is_depthwise(layer) else min(most, round_up(layer.dims.C, math.ceil(self.lanes / passes.i)))
 
     def inputs(self, layer: Layer, rows: Any, columns: Any) -> tuple[Any, Any]:
         """Rows and columns of the inputs of a block of outputs, in whole units.
@@ -165,7 +178,7 @@ class Blocks:
         """
         d = layer.dims
         return tuple(
-            _up((size - 1) * stride + min((taps - 1) * dilation + 1, self.window), unit)
+            round_up((size - 1) * stride + min((taps - 1) * dilation + 1, self.window), unit)
             for size, stride, taps, dilation, unit in zip(
                 (rows, columns), layer.stride, (d.FY, d.FX), layer.dilation, self.unit[:2], strict=True
             )
@@ -283,8 +296,3 @@ def _shrunk(item: Granule, passes: int) -> Granule:
     if item.taps > 1:
         return Granule(math.ceil(item.taps / passes), item.channels)
     return Granule(1, math.ceil(item.channels / passes))
-
-
-def _up(value: Any, multiple: int) -> Any:
-    """The next multiple, of a number or of an array of them."""
-    return -(-value // multiple) * multiple

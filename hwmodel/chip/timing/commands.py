@@ -12,6 +12,9 @@ costs more. Gemmini works like this (Genc et al., DAC 2021); the counting is in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+from hwmodel.chip.timing.base import Timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,7 @@ class Cache:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Commands:
+class Commands(Timing):
     """Timing of such a machine.
 
     Attributes:
@@ -115,6 +118,8 @@ class Commands:
     caches: tuple[Cache, ...]
     in_flight: int
     source: str = ""
+
+    by_commands: ClassVar[bool] = True
 
     @property
     def title(self) -> str:

@@ -22,7 +22,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
+from hwmodel.chip.timing.base import Timing
 from hwmodel.network.layer import Layer, Operand
 
 
@@ -64,7 +66,7 @@ def pass_cycles(stays: Stream, passes_by: Stream) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Streamed:
+class Streamed(Timing):
     """Timing of such an engine.
 
     Attributes:
@@ -82,11 +84,13 @@ class Streamed:
     i_port: float
     serial: tuple[Operand, ...]
 
+    by_streams: ClassVar[bool] = True
+
     @property
     def title(self) -> str:
         return "fed by streams, pass by pass"
 
-    def cycles(self, layer: Layer, w_bits: int, i_bits: int) -> int:
+    def least_cycles(self, layer: Layer, w_bits: int, i_bits: int) -> int:
         """Cycles of a layer at the widths of its operands [bit], all passes."""
         d = layer.dims
         weights = self.stream(d.K, self.columns, w_bits, "W" in self.serial, self.w_port)

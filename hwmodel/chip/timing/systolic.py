@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from hwmodel.chip.timing.base import Timing
 from hwmodel.errors import LayerError, check_one_of
 from hwmodel.network.layer import Layer
 
@@ -25,7 +26,7 @@ Dataflow = Literal["ws", "os", "is"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Systolic:
+class Systolic(Timing):
     """Timing of a systolic array.
 
     Attributes:
@@ -42,7 +43,7 @@ class Systolic:
     def title(self) -> str:
         return f"systolic, {self.dataflow.upper()}"
 
-    def cycles(self, layer: Layer) -> int:
+    def steps(self, layer: Layer) -> int:
         """As `compute_cycles`."""
         return compute_cycles(layer, self.rows, self.columns, self.dataflow)
 

@@ -22,15 +22,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Memory
-from hwmodel.chip.timing.commands import Commands
 from hwmodel.errors import MappingError
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping
-from hwmodel.mapper.space import is_deep
+from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Layer, Operand
-from hwmodel.price.commands.cycles import array_of, phases_of, widths_of
+from hwmodel.network.numbers import round_up
+from hwmodel.price.commands.cycles import array_of, commands_of, phases_of, widths_of
 from hwmodel.price.commands.tilings import Floats, Ints, Tilings
 from hwmodel.price.spatial import price
 
@@ -104,15 +104,13 @@ def most_frugal(task: Task) -> Mapping:
 def candidates(task: Task) -> Candidates:
     """Every tiling that fits the shared memories, under every order."""
     layer, chip = task.layer, task.accelerator
-    timing = chip.timing
-    assert isinstance(timing, Commands)
     sizes = _fitting(task, _all_tiles(layer, array_of(chip)))
     tiles: list[dict[DimName, Ints]] = []
     orders: list[tuple[DimName, ...]] = []
     cycles: list[Floats] = []
     for own in _orders(layer):
         tilings = Tilings(layer, sizes, own)
-        total = phases_of(timing, tilings, array_of(chip), widths_of(task)).total
+        total = phases_of(commands_of(chip), tilings, array_of(chip), widths_of(task)).total
         tiles.append(sizes)
         orders += [own] * len(total)
         cycles.append(total)
@@ -187,7 +185,7 @@ def _copies(chip: Accelerator, memory: Memory, operand: Operand, tiles: dict[Dim
 
 def _whole(sizes: Ints, side: int) -> Ints:
     """Sizes filled up to whole sides of the array; those that do not reach one stay."""
-    return np.where(sizes < side, sizes, -(-sizes // side) * side)
+    return np.where(sizes < side, sizes, round_up(sizes, side))
 
 
 def tiling_mapping(task: Task, tile: dict[DimName, int], order: tuple[DimName, ...]) -> Mapping:

@@ -11,7 +11,6 @@ from functools import cached_property
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.chip.timing.systolic import Systolic
 from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import ahead
 from hwmodel.mapper.deep import hopes, walk
@@ -22,13 +21,14 @@ from hwmodel.mapper.deep.splits import Padded, Splits, only, splits
 from hwmodel.mapper.deep.states import Aim, Bounds, Pool
 from hwmodel.mapper.free import OBJECTIVES, Objective, in_order, nothing_fits, ordered
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
-from hwmodel.mapper.space import axis_loops, kept_choices, padded_bounds
+from hwmodel.mapper.space.hierarchy import kept_choices
+from hwmodel.mapper.space.unrolling import axis_loops, padded_bounds
 from hwmodel.nest.mapping import LevelMapping, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, DimName, Dims
+from hwmodel.price.lines.line import whole
 from hwmodel.price.sparsity import Skips
 from hwmodel.price.spatial import price
-from hwmodel.price.timeline import whole
 
 #: Labels that there is room for at first, and at most (of energy alone; lines take more room each).
 ROOM, MOST_ROOM = 1 << 16, 1 << 23
@@ -158,11 +158,10 @@ class Branch:
     def compute(self, places: Places) -> float:
         """Cycles of the array on so many PEs; where zeros are skipped, the fewest."""
         task = self.task
-        timing, skips = task.accelerator.timing, Skips.of(task)
+        skips = Skips.of(task)
         rate = task.accelerator.precision.macs_per_cycle(task.widths.w, task.widths.i)
-        if isinstance(timing, Systolic):
-            steps = float(timing.cycles(task.layer))
-        else:
+        steps: float | None = task.accelerator.timing.steps(task.layer)
+        if steps is None:
             steps = math.prod(self.dims.values_tuple) / math.prod(n for level in places for n in level)
         share = skips.balanced * min((skips.both, *(density for _, density, _ in skips.operands)), default=1.0)
         return float(whole(steps * share / rate))

@@ -18,7 +18,8 @@ from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.deep.lattice import Lattice
 from hwmodel.mapper.deep.metrics import Metrics, holders, metrics
 from hwmodel.mapper.deep.splits import Splits
-from hwmodel.mapper.space import held_shares, orders_of
+from hwmodel.mapper.space.hierarchy import orders_of
+from hwmodel.mapper.space.padding import held_shares
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, RELEVANT, Dims, Operand
 

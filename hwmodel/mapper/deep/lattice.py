@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hwmodel.mapper.counting import Ints
-from hwmodel.mapper.space import divisors
 from hwmodel.network.layer import Dims
+from hwmodel.network.numbers import divisors
 
 
 class Lattice(NamedTuple):

@@ -1,6 +1,6 @@
 """What a word costs in every metric: energy, and the time of every resource that a layer may wait for.
 
-Rows are metrics: the energy of all PEs [pJ], then lines of `hwmodel.price.timeline`, one per resource: the array,
+Rows are metrics: the energy of all PEs [pJ], then lines of `hwmodel.price.lines`, one per resource: the array,
 the ports of each memory from the inside out. A line is a sum over the hops of the operands, as the energy is: what
 its own port does, the transfers of single-buffered memories that it waits for, first fills and last drains. Times
 are those of one instance, so they hold for given numbers of places per split
@@ -285,7 +285,7 @@ def _times(chain: Chain, instances: Floats) -> tuple[tuple[Floats, Floats], tupl
 
 
 def _stays(chain: Chain, row: _Row) -> float:
-    """1 where an iteration of the outermost loops goes before or after a line (`hwmodel.price.timeline`)."""
+    """1 where an iteration of the outermost loops goes before or after a line (`hwmodel.price.lines`)."""
     last = chain.last
     beside = last - 1 if last and not chain.levels[last - 1].per_pe else last
     children = {

@@ -9,8 +9,9 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Memory
 from hwmodel.mapper.counting import Ints
-from hwmodel.mapper.space import unrollings
+from hwmodel.mapper.space.unrolling import unrollings
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, DimName, Dims
+from hwmodel.network.numbers import round_up
 
 #: axis -> the dim that is padded to fill it, and its bound before.
 Padded = tuple[tuple[str, tuple[DimName, int]], ...]
@@ -59,7 +60,7 @@ def splits(accelerator: Accelerator, dims: Dims, padded: Padded) -> Splits:
             if axis.name in fill:
                 dim, bound = fill[axis.name]
                 factor = factors[:, number, DIM_NAMES.index(dim)]
-                factors = factors[-(-bound // factor) * factor == dims[dim]]
+                factors = factors[round_up(bound, factor) == dims[dim]]
         collected.append(_of_level(accelerator, here, below, factors, merged))
         spans.append(spans[-1] + len(factors))
     joined = [np.concatenate(columns) for columns in zip(*collected, strict=True)]

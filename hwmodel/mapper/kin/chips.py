@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hwmodel.chip.accelerator import Accelerator, Level
-from hwmodel.chip.timing.commands import Commands
 from hwmodel.chip.vector import Vector
-from hwmodel.mapper.space import is_deep
+from hwmodel.mapper.space.hierarchy import is_deep
 
 #: Sizes [bit] and bandwidths [bit/cycle] of a chip, the room of residents among them.
 Limits = tuple[float, ...]
@@ -34,7 +33,7 @@ class Kin:
 def shares_mappings(accelerator: Accelerator) -> bool:
     """The mapper finds the optimum of such a chip, with the fewest cycles among equals."""
     is_free = accelerator.kind == "spatial" and accelerator.maps_freely
-    return is_free and not isinstance(accelerator.timing, Commands) and not is_deep(accelerator)
+    return is_free and not accelerator.timing.by_commands and not is_deep(accelerator)
 
 
 @lru_cache(maxsize=4096)

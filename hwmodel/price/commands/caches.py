@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodel.chip.timing.commands import Cache
-from hwmodel.network.layer import OPERANDS, RELEVANT, DimName, Operand
+from hwmodel.network.layer import OPERANDS, REDUCTION, RELEVANT, DimName, Operand
 
 Floats = NDArray[np.float64]
 
@@ -85,7 +85,7 @@ def missed_lines(
             continue
         count, between = counts[dim], sum(touched.values(), start=np.zeros(1))
         for operand in OPERANDS:
-            if operand == "O" and dim in REDUCED:  # sums stay where they are until they are done
+            if operand == "O" and dim in REDUCTION:  # sums stay where they are until they are done
                 continue
             times = shared[operand].get(dim, ONE) if dim in RELEVANT[operand] else count
             again(operand, open_share[operand] * (1.0 - 1.0 / times), between)
@@ -99,8 +99,6 @@ def missed_lines(
     return {operand: missed[operand] * lines[operand] for operand in OPERANDS}
 
 
-#: Loops over these add to the same sums.
-REDUCED = ("C", "FY", "FX")
 ONE = np.ones(1)
 
 

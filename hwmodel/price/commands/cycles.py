@@ -25,6 +25,7 @@ import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.timing.commands import Cache, Commands
+from hwmodel.errors import MappingError
 from hwmodel.nest.mapping import Mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import OPERANDS, DimName, Operand
@@ -71,6 +72,19 @@ class Phases:
 def phases_of_mapping(machine: Commands, task: Task, mapping: Mapping) -> Phases:
     """What the tiles of one mapping take; a tile is all that its outermost loops run around."""
     return phases_of(machine, tiling_of(task, mapping), array_of(task.accelerator), widths_of(task))
+
+
+def commands_of(accelerator: Accelerator) -> Commands:
+    """Its timing.
+
+    Raises:
+        MappingError: it is not driven by commands.
+    """
+    if not isinstance(accelerator.timing, Commands):
+        raise MappingError(
+            f"accelerator {accelerator.name!r} has no `timing: {{kind: commands}}`, and so no tiles in flight"
+        )
+    return accelerator.timing
 
 
 def array_of(chip: Accelerator) -> tuple[int, int]:

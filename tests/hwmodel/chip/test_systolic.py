@@ -100,3 +100,8 @@ def test_tpu_v1_has_its_92_tops():
     big = Layer(name="l", kind="linear", dims={"B": 20000, "K": 256, "C": 256})
     cost = evaluate(big, tpu)
     assert cost.layers[0].cycles >= compute_cycles(big, 256, 256, "ws")
+
+
+def test_a_chip_without_timing_is_known_to_runs_of_earlier_releases(tmp_path):
+    """Its fingerprint keys their caches and ledgers."""
+    assert chip(tmp_path, TINY).fingerprint == "1f55b647ade265a7"

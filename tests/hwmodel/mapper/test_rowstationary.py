@@ -15,11 +15,11 @@ from hwmodel import Bits, Layer, find_mapping, load_accelerator
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper import shared
-from hwmodel.mapper.pe_sets import divisors
 from hwmodel.mapper.row_stationary import _mapping, row_stationary, search
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import DIM_NAMES
+from hwmodel.network.numbers import divisors
 from hwmodel.price.priced import Priced
 from hwmodel.price.spatial import price
 

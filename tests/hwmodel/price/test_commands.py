@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from hwmodel import Layer, load_accelerator
 from hwmodel.chip.timing.commands import Passes
+from hwmodel.errors import MappingError
 from hwmodel.explain import explain_mapping
 from hwmodel.mapper.commands.tilings import tiling_mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, Dims
-from hwmodel.price.commands.cycles import phases_of_mapping
+from hwmodel.price.commands.cycles import commands_of, phases_of_mapping
 from hwmodel.price.commands.passes import _starts, block_cycles
 from hwmodel.price.commands.tilings import Tilings, mean_extent, tiling_of
 from hwmodel.price.spatial import price
@@ -255,3 +256,8 @@ def test_a_mapping_is_explained_by_its_loads_passes_and_stores():
     ports = {port.name: (port.read_cycles, port.write_cycles) for port in told.ports}
     assert ports == {"weight_register": (0, 0), "accumulator": (0, 0), "scratchpad": (0, 0), "dram": (496, 128)}
     assert (told.array_cycles, told.busy_cycles, told.last_drain_cycles, told.cycles) == (64, 496, 16 + 32, 544)
+
+
+def test_a_chip_that_is_not_driven_by_commands_has_none():
+    with pytest.raises(MappingError, match=r"'edge_npu' has no `timing: \{kind: commands\}`"):
+        commands_of(load_accelerator("edge_npu"))

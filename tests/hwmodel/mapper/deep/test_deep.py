@@ -9,7 +9,7 @@ import pytest
 from hwmodel.errors import MappingError
 from hwmodel.mapper.deep import hopes, walk
 from hwmodel.mapper.deep.find import Rules, deep_mapping
-from hwmodel.mapper.space import is_deep
+from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Bits, Layer
 from hwmodel.price.spatial import price

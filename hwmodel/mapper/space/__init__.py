@@ -1,0 +1,1 @@
+"""What a layer may be mapped to: levels, unrollings and tiles."""
