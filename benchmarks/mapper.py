@@ -42,6 +42,7 @@ from hwmodel.mapper import bounds, free, row_search, row_stationary, search
 from hwmodel.mapper.edges import pair_edges
 from hwmodel.mapper.scores import ENERGY
 from hwmodel.mapper.shared import forget_mappings
+from hwmodel.mapper.space.exchange import least_exchange, price_exchange
 from hwmodel.mapper.space.hierarchy import Hierarchy, Kept
 from hwmodel.mapper.space.tiles import TileSpace, tile_grid
 from hwmodel.mapper.space.unrolling import padded_variants, unrollings
@@ -110,7 +111,8 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
         free._Branch(_space(layer, accelerator), (), _keeps(layer, accelerator)),
         free._Search(ENERGY, 1),
     )
-    tiles, held, _, least = branch.tiles(1)
+    tiles, held, _ = price_exchange(branch.space, branch.kept[1], branch.nest, 1)
+    least = least_exchange(branch.space, branch.kept[1], branch.nest, 1)
     branch.bound(energy)
     registers = branch.space.register_tiles(branch.kept[0])
     pairs, lines, scores = branch.join(energy, registers, least, (np.inf, np.inf))

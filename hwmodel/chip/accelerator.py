@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from hwmodel.chip.components.arithmetic import Arithmetic
@@ -168,6 +168,8 @@ _SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_c
 _LATER: dict[str, object] = {"per": None, "multicast": True, "table_rates": (), "analog": None}
 #: Kinds of values that a fingerprint takes as they are.
 _PLAIN = frozenset((int, float, str, bool, type(None)))
+#: Names of the fields of kinds of values; None where a kind is no dataclass.
+_names: dict[type, tuple[str, ...] | None] = {}
 
 
 def _used(value: Any, unsaid: tuple[str, ...] = ("component",)) -> Any:
@@ -175,20 +177,16 @@ def _used(value: Any, unsaid: tuple[str, ...] = ("component",)) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value
-    names = _field_names(kind)
-    if names:
+    if kind not in _names:
+        _names[kind] = tuple(item.name for item in fields(kind)) if is_dataclass(kind) else None
+    names = _names[kind]
+    if names is not None:
         pairs = ((name, getattr(value, name)) for name in names if name not in unsaid)
         said = ((name, own) for name, own in pairs if name not in _LATER or own != _LATER[name])
         return {name: _used(own) for name, own in said}
     if isinstance(value, Mapping):
         return {key: _used(own) for key, own in value.items()}
     return [_used(own) for own in value] if isinstance(value, list | tuple) else value
-
-
-@cache
-def _field_names(kind: type) -> tuple[str, ...]:
-    """Of a dataclass; none of anything else."""
-    return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,7 @@ def tile_factors(nest: NestInputs) -> Floats:
 
 @compiled
 def price_tiles(nest: NestInputs, num_metrics: int, tiles: Ints, held: Floats) -> Floats:
-    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M); held: `TileSpace.held`
+    """Lower bounds of every metric of the exchange of buffer tiles (T, 8) with DRAM. (T, M); held: `held_shares`
 
     As inside the tile, one operand gains from the order; I may slide by whichever dim gains most (Lemma 4 of
     docs/explain/mapper.md).

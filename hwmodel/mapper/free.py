@@ -23,8 +23,9 @@ from hwmodel.mapper.counting import Floats, Ints, NestInputs
 from hwmodel.mapper.edges import pair_edges
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.search import INNER, OUTER, REGISTERS, TILE, UNROLLING
+from hwmodel.mapper.space.exchange import least_exchange, price_exchange
 from hwmodel.mapper.space.hierarchy import Hierarchy, Kept
-from hwmodel.mapper.space.tiles import Tiles, TileSpace
+from hwmodel.mapper.space.tiles import TileSpace
 from hwmodel.mapper.space.unrolling import axis_loops, padded_variants, unrollings
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
@@ -94,8 +95,9 @@ def bound_best(task: Task, optimize: Objective) -> float:
 def _branches(task: Task) -> list[_Branch]:
     hierarchy = Hierarchy.of(task.accelerator)
     ahead.begin(task.accelerator)
+    space = TileSpace(task, hierarchy, task.layer.dims)
     spaces = [
-        (TileSpace(task, hierarchy, dims), tuple(original.items()))
+        (space.with_dims(dims), tuple(original.items()))
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
     ]
     return [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
@@ -154,39 +156,24 @@ class _Branch:
     def nest(self) -> NestInputs:
         return self.space.nest(self.kept, self.networks)
 
-    def tiles(self, num_metrics: int) -> Tiles:
-        """Buffer tiles, and bounds of their exchange with DRAM.
-
-        They depend on what the buffer keeps alone, so branches that differ elsewhere share them.
-        """
-        key = (self.kept[1], num_metrics)
-        if key not in self.space.priced_tiles:
-            tiles = self.space.buffer_tiles(self.kept[1])
-            held = self.space.held(tiles)
-            ahead.wait(bounds.price_tiles)
-            values = bounds.price_tiles(self.nest, num_metrics, tiles, held)
-            least = values.min(axis=0) if len(tiles) else np.full(values.shape[1], np.inf)
-            self.space.priced_tiles[key] = Tiles(tiles, held, values, least)
-        return self.space.priced_tiles[key]
-
     def bound(self, wanted: _Search) -> float:
         """A lower bound of the score; infinite where nothing fits."""
-        tiles, _, _, least = self.tiles(wanted.num_metrics)
-        if not len(self.unrollings) or not len(tiles):
+        least = least_exchange(self.space, self.kept[1], self.nest, wanted.num_metrics)
+        if not len(self.unrollings) or least[0] == math.inf:
             return math.inf
         num = wanted.num_metrics
         if num not in self.bounds_s:
             ahead.wait(bounds.bound_unrollings)
             self.bounds_s[num] = bounds.bound_unrollings(self.nest, num, self.unrollings)
-        bound = bounds.bound_branch(
+        return bounds.bound_branch(
             self.nest, wanted.objective, self.unrollings, self.bounds_s[num], least, wanted.most_cycles
         )
-        return bound
 
     def search(self, wanted: _Search, limit: float) -> Found | None:
         """The best mapping at or below a score."""
         nest, limits = self.nest, (limit, wanted.most_cycles)
-        tiles, held, values, least = self.tiles(wanted.num_metrics)
+        tiles, held, values = price_exchange(self.space, self.kept[1], nest, wanted.num_metrics)
+        least = least_exchange(self.space, self.kept[1], nest, wanted.num_metrics)
         registers = self.space.register_tiles(self.kept[0])
         if not len(registers):
             return None

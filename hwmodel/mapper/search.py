@@ -81,7 +81,7 @@ def _exchange(nest: NestInputs, t: Ints, n: Ints, held: Floats, words: Floats) -
 
 @internal
 def _slides(order: Ints, n: Ints) -> int:
-    """Column of `TileSpace.held`: the innermost of the loops n where it slides a window of I, else 0."""
+    """Column of `held_shares`: the innermost of the loops n where it slides a window of I, else 0."""
     for k in range(7, -1, -1):
         dim = order[k]
         if n[dim] > 1:
@@ -150,7 +150,7 @@ def search(
         registers, unrollings: (R, 8), (S, 8).
         pairs, lines, scores, sizes, edges: from `join`, `pair_sizes` and `pair_edges`, by rising score.
         shares: (P) of the steps that skipping leaves to a pair.
-        tiles, held, keys: (T, 8), of `TileSpace.held` (T, 5), and their lower bounds (T), rising.
+        tiles, held, keys: (T, 8), of `held_shares` (T, 5), and their lower bounds (T), rising.
         limits: a score and cycles to be at or below.
 
     Returns:

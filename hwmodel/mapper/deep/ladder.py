@@ -19,7 +19,7 @@ from hwmodel.mapper.deep.lattice import Lattice
 from hwmodel.mapper.deep.metrics import Metrics, holders, metrics
 from hwmodel.mapper.deep.splits import Splits
 from hwmodel.mapper.space.hierarchy import orders_of
-from hwmodel.mapper.space.padding import held_shares
+from hwmodel.mapper.space.padding import held_shares, padded_rows
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, RELEVANT, Dims, Operand
 
@@ -86,7 +86,7 @@ class Ladder(NamedTuple):
         widths: (4) of w, i, o, acc [bit].
         outputs: words of O.
         distinct: (3) words of W, I and O that every mapping moves: of I none that a stride skips, nor zeros around.
-        held: (V, 5) or (1, 5) as `TileSpace.held`.
+        held: (V, 5) or (1, 5) as `held_shares`.
         tie: energy taken off per doubling of the places of a split.
         tiles, splits, shape, costs: tiles, what the axes unroll, who keeps what, and what a word costs.
         offsets: (S) distance of a split tile in `tiles.vectors`.
@@ -161,7 +161,7 @@ def build(
     """
     instances = _instances(own.keep, parted) if timed else np.ones(own.keep.shape)
     costs = metrics(task, own.keep, dims, timed, instances, compute)
-    held = held_shares(task, dims, tiles.vectors) if own.last_inputs >= 0 else np.ones((1, 5))
+    held = held_shares(padded_rows(task, dims), tiles.vectors) if own.last_inputs >= 0 else np.ones((1, 5))
     return Ladder(
         bounds=np.array(dims.values_tuple, dtype=np.int64),
         pace=np.array((*task.layer.stride, *task.layer.dilation), dtype=np.int64),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,19 +16,38 @@ from hwmodel.network.numbers import divisors
 from hwmodel.network.padding import Rows
 
 
-def held_shares(task: Task, dims: Dims, tiles: Ints) -> Floats:
-    """`TileSpace.held` of a task whose layer has given (padded) dims."""
-    shares, layer = np.ones((len(tiles), 5)), task.layer
+class PaddedRows(NamedTuple):
+    """Rows and columns of a layer of given (padded) dims; None where nothing around the input counts."""
+
+    rows: Rows | None
+    columns: Rows | None
+
+
+def padded_rows(task: Task, dims: Dims) -> PaddedRows:
+    """Those of a task whose layer has given (padded) dims."""
+    layer, found = task.layer, []
     names: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
     for axis, (out, tap) in enumerate(names):
         pace = layer.stride[axis], layer.dilation[axis]
         before, after = layer.padding[axis]
         after += pace[0] * (dims[out] - layer.dims[out]) + pace[1] * (dims[tap] - layer.dims[tap])
-        if not before + after or not task.skips_padding:
+        counts = bool(before + after) and task.skips_padding
+        found.append(Rows(dims[out], dims[tap], *pace, before, after) if counts else None)
+    return PaddedRows(*found)
+
+
+def held_shares(padded: PaddedRows, tiles: Ints) -> Floats:
+    """Shares of the words of I of tiles (T, 8) that the outermost memory holds.
+
+    (T, 5): where nothing slides, and where the loop over OY, OX, FY or FX does, so that neighbours that touch
+    are one tile.
+    """
+    shares = np.ones((len(tiles), 5))
+    for axis, rows in enumerate(padded):
+        if rows is None:
             continue
-        table = _held_shares(Rows(dims[out], dims[tap], *pace, before, after))
-        rows = np.searchsorted(divisors(dims[out]), tiles[:, 4 + axis])
-        found = table[rows, np.searchsorted(divisors(dims[tap]), tiles[:, 6 + axis])]
+        outputs = np.searchsorted(divisors(rows.outputs), tiles[:, 4 + axis])
+        found = _held_shares(rows)[outputs, np.searchsorted(divisors(rows.taps), tiles[:, 6 + axis])]
         columns = [0, 1 + axis, 3 + axis]
         still = [column for column in range(5) if column not in columns]
         shares[:, columns] *= found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from copy import copy
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from hwmodel.chip.accelerator import Memory
 from hwmodel.mapper.counting import WAITS, Floats, Ints, NestInputs
 from hwmodel.mapper.ports import port_rows, times
 from hwmodel.mapper.space.hierarchy import Hierarchy, Kept, orders_of
-from hwmodel.mapper.space.padding import held_shares
+from hwmodel.mapper.space.padding import PaddedRows, held_shares, padded_rows
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, Dims, Operand
 from hwmodel.network.numbers import divisors
@@ -26,14 +27,20 @@ Choices = tuple[tuple[int, ...], ...]
 
 @lru_cache(maxsize=128)
 def tile_grid(choices: Choices, pace: tuple[int, ...]) -> tuple[Ints, Floats]:
-    """Every vector of one choice per dim (V, 8), and the elements of W, I, O under it (V, 3)."""
+    """Every vector of one choice per dim (V, 8), and the elements of W, I, O under it (3, V)."""
     axes = np.meshgrid(*[np.array(c, dtype=np.int64) for c in choices], indexing="ij")
     vectors = np.ascontiguousarray(np.stack([a.ravel() for a in axes], axis=1))
     b, g, k, c, oy, ox, fy, fx = vectors.T
     rows = (oy - 1) * pace[0] + (fy - 1) * pace[2] + 1
     columns = (ox - 1) * pace[1] + (fx - 1) * pace[3] + 1
-    sizes = np.stack((g * k * c * fy * fx, b * g * c * rows * columns, b * g * k * oy * ox), axis=1)
+    sizes = np.stack((g * k * c * fy * fx, b * g * c * rows * columns, b * g * k * oy * ox))
     return vectors, sizes.astype(np.float64)
+
+
+@lru_cache(maxsize=128)
+def _held_on_grid(choices: Choices, pace: tuple[int, ...], padded: PaddedRows) -> Floats:
+    """`held_shares` of every vector of a grid. (V, 5)"""
+    return held_shares(padded, tile_grid(choices, pace)[0])
 
 
 class Tiles(NamedTuple):
@@ -41,15 +48,11 @@ class Tiles(NamedTuple):
 
     Attributes:
         tiles: (T, 8).
-        held: (T, 5), of `TileSpace.held`.
-        values: lower bounds of every metric of their exchange with DRAM (T, M).
-        least: of each metric (M).
+        held: (T, 5), of `held_shares`.
     """
 
     tiles: Ints
     held: Floats
-    values: Floats
-    least: Floats
 
 
 class TileSpace:
@@ -57,7 +60,7 @@ class TileSpace:
 
     def __init__(self, task: Task, hierarchy: Hierarchy, dims: Dims) -> None:
         self.task, self.hierarchy = task, hierarchy
-        self.dims, self.bounds = dims, dims.values_tuple
+        self._take(dims)
         self.pace = (*task.layer.stride, *task.layer.dilation)
         self.widths: Floats = np.array(task.widths, dtype=np.float64)
         self.memory: Ints = np.zeros((3, 3), dtype=np.int64)
@@ -86,7 +89,18 @@ class TileSpace:
         bounding, sides = port_rows(self._kept())
         self.rows, self.num_bounds = bounding + sides, WAITS + 1 + len(bounding)
         self.energy, self.skips = self._energies(), Skips.of(task)
-        self.priced_tiles: dict[tuple[frozenset[Operand], int], Tiles] = {}
+
+    def _take(self, dims: Dims) -> None:
+        """What depends on the dims."""
+        self.dims, self.bounds, self.padded = dims, dims.values_tuple, padded_rows(self.task, dims)
+        #: Tiles of the buffer with their prices (`hwmodel.mapper.space.exchange`).
+        self.priced: dict[tuple[frozenset[Operand], int], Any] = {}
+
+    def with_dims(self, dims: Dims) -> TileSpace:
+        """The same for other (padded) dims."""
+        other = copy(self)
+        other._take(dims)
+        return other
 
     def _kept(self) -> Iterator[tuple[int, Operand, Memory]]:
         """(slot of the level, operand, memory) of all that may be kept; in the outermost slot, its home."""
@@ -148,6 +162,12 @@ class TileSpace:
             networks=networks,
         )
 
+    @property
+    def choices(self) -> Choices:
+        """Sizes of a tile of the buffer, dim by dim."""
+        looped = self.loops[1] if self.hierarchy.buffer else np.zeros(8)
+        return tuple(divisors(b) if free else (b,) for free, b in zip(looped, self.bounds, strict=True))
+
     def register_tiles(self, kept: frozenset[Operand]) -> Ints:
         """Divisor vectors that fit the registers of a PE, over the dims that may be looped there. (R, 8)"""
         level = self.hierarchy.registers
@@ -157,29 +177,22 @@ class TileSpace:
             divisors(b) if d in level.temporal_dims else (1,) for d, b in zip(DIM_NAMES, self.bounds, strict=True)
         )
         vectors, sizes = tile_grid(choices, self.pace)
-        return np.ascontiguousarray(vectors[self._fitting(sizes, 0, self.widths[[0, 1, 3]], kept)])
+        return vectors[self._fitting(sizes, 0, self.widths[[0, 1, 3]], kept)]
 
-    def buffer_tiles(self, kept: frozenset[Operand]) -> Ints:
-        """Tiles that fit the buffer with finished outputs; the kernel checks unfinished ones. (T, 8)"""
-        looped = self.loops[1] if self.hierarchy.buffer else np.zeros(8)
-        choices = tuple(divisors(b) if free else (b,) for free, b in zip(looped, self.bounds, strict=True))
-        vectors, sizes = tile_grid(choices, self.pace)
+    def buffer_tiles(self, kept: frozenset[Operand]) -> Tiles:
+        """Tiles that fit the buffer with finished outputs; the kernel checks unfinished ones."""
+        vectors, sizes = tile_grid(self.choices, self.pace)
+        held = _held_on_grid(self.choices, self.pace, self.padded)
         if self.hierarchy.buffer is None:
-            return vectors
-        return np.ascontiguousarray(vectors[self._fitting(sizes, 1, self.widths[:3], kept)])
+            return Tiles(vectors, held)
+        fits = self._fitting(sizes, 1, self.widths[:3], kept)
+        return Tiles(vectors[fits], held[fits])
 
-    def held(self, tiles: Ints) -> Floats:
-        """Shares of the words of I of tiles (T, 8) that the outermost memory holds: zeros around it are nowhere.
-
-        (T, 5): where nothing slides, and where the loop over OY, OX, FY or FX does, so that neighbours that touch
-        are one tile.
-        """
-        return held_shares(self.task, self.dims, tiles)
-
-    def _fitting(self, sizes: Floats, level: int, widths: Floats, kept: frozenset[Operand]) -> np.ndarray:
-        fits = np.ones(len(sizes), dtype=np.bool_)
+    def _fitting(self, sizes: Floats, level: int, widths: Floats, kept: frozenset[Operand]) -> Ints:
+        """Places of the tiles that fit a level which keeps these operands. sizes: (3, V)."""
+        fits = np.ones(sizes.shape[1], dtype=np.bool_)
         for slot in range(3):
             held = [x for x, o in enumerate(OPERANDS) if o in kept and self.memory[level, x] == slot]
             if held and self.capacity[level, slot] < math.inf:
-                fits &= sizes[:, held] @ widths[held] <= self.capacity[level, slot]
-        return fits
+                fits &= sum(sizes[x] * widths[x] for x in held) <= self.capacity[level, slot]
+        return np.flatnonzero(fits)
