@@ -103,7 +103,7 @@ def explore_chips(
         optimize=optimize, widths=widths, fuse=fuse, text=text_hash(space),
     )  # fmt: skip
     made_with = {
-        "models": {name: graph.fingerprint for name, graph in graphs.items()},
+        "models": [[name, graph.fingerprint] for name, graph in graphs.items()],
         "chip": recipe.text, "ranges": [{path: list(v) for path, v in group.items()} for group in space.groups],
         "optimize": optimize, "widths": [w_bits, a_bits, density], "fuse": fuse,
     }  # fmt: skip
@@ -111,7 +111,7 @@ def explore_chips(
     with contextlib.ExitStack() as stack:
         if folder is not None:
             stack.enter_context(RunLock(folder))
-        ledger = PriceLedger(folder, made_with)
+        ledger = PriceLedger(folder, made_with, len(graphs))
         crew = make_crew(recipe, jobs)
         stack.callback(crew.close)
         walker = Walker(crew, ledger, axes, optimize, space.size, progress or _silent)
