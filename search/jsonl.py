@@ -36,9 +36,7 @@ def read_lines(path: Path, fix: str = RESTORE, *, sealed: bool = False) -> list[
     return parse_lines(path.read_bytes() if path.exists() else b"", path, fix, sealed=sealed)
 
 
-def parse_lines(
-    content: bytes, path: Path, fix: str = RESTORE, *, sealed: bool = False
-) -> list[dict[str, Any]]:
+def parse_lines(content: bytes, path: Path, fix: str = RESTORE, *, sealed: bool = False) -> list[dict[str, Any]]:
     """As `read_lines`, from the bytes of the file.
 
     Raises:

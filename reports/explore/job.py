@@ -21,7 +21,7 @@ from reports.explore.tables import design_lines, exploration_data, front_table
 from reports.explore.watching import exploring
 from reports.figures.files import save_figure
 from reports.jobs.arguments import check_input
-from reports.jobs.models import short_name, traced
+from reports.jobs.models import traced
 from reports.jobs.outputs import check_csv, check_output, write_csv, write_page, writing
 from reports.terminal.console import emit, emit_json, is_terminal, make_console, say
 from reports.terminal.tables import print_lines
@@ -29,6 +29,7 @@ from search.codesign.explore import explore_run
 from search.explore.explore import explore_chips
 from search.explore.found import ChipExploration
 from search.explore.spec import read_explore_spec
+from workloads.names import short_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +177,9 @@ def _show(found: ChipExploration, shown: Shown) -> None:
             if len(found.fronts) > 1:
                 emit(f"{safe_name(model)}")
             if front:
-                console.print(chips_table(found, model, width=console.width, most=MAX_ROWS))
+                console.print(chips_table(found, model, width=console.width, most=MAX_ROWS, every=shown.every))
             emit("")
-        print_lines(console, chips_lines(found, most=MAX_ROWS))
+        print_lines(console, chips_lines(found, most=None if shown.every else MAX_ROWS))
 
 
 def _named_plot(path: Path, model: str) -> Path:

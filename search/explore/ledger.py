@@ -48,7 +48,7 @@ class PriceLedger:
             price = _parsed(item, place, num_models)
             if price.number in lines:
                 raise ConfigError(
-                    f"{place}: design {price.number} must have one price, but line {lines[price.number]} holds one. "
+                    f"{place}: design {price.number} must have one price, but line {lines[price.number]} has it. "
                     f"{_FIX}"
                 )
             lines[price.number] = number
@@ -91,7 +91,9 @@ def _costs(found: Any, place: str, num_models: int) -> tuple[float, ...]:
     """One cost of every network."""
     if not isinstance(found, list) or len(found) != num_models:
         count = len(found) if isinstance(found, list) else "none"
-        raise ConfigError(f"{place} must hold a number for each of {num_models} networks, but holds {count}. {_FIX}")
+        raise ConfigError(
+            f"{place} must hold a number for each of {num_models} networks, but holds {count}. {_FIX}"
+        )
     for value in found:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
             raise ConfigError(f"{place} must hold finite numbers >= 0, but holds {value!r}. {_FIX}")

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwmodel.place.lower import Least, Widest
-from search.explore.axes import Axes, mean, parse_axes, parse_budget
+from search.explore.axes import AXES, Axes, cost_of, mean, parse_axes, parse_budget
 from search.explore.field import OUTSIDE, PRICED, RULED_OUT, Field
 from search.explore.pricing import Look, Price
 from search.front.pareto import non_dominated
@@ -105,6 +105,18 @@ def test_a_mean_of_bounds_is_a_bound() -> None:
     values = rng.uniform(1, 1e12, (1000, 3))
     assert (mean(values * rng.uniform(0, 1, (1000, 3))) <= mean(values)).all()
     assert mean(np.array([[3.3]])).tolist() == [3.3]
+
+
+def test_a_mean_of_many_networks_stays_among_them() -> None:
+    """The product of 60 energies [pJ] is no float, that of 60 latencies [s] is none either."""
+    for value in (1e12, 1e-7):
+        assert mean(np.full((1, 60), value)) == pytest.approx([value], rel=1e-12)
+    assert mean(np.array([[1e200, 1e220, 1e240]])) == pytest.approx([1e220], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_every_axis_is_a_cost(name: str) -> None:
+    assert (cost_of(name).name, cost_of(name).key.split("_")[0]) == (name, name)
 
 
 @pytest.mark.parametrize("text", ["area", "area<=", "area>=4 mm2", "area<=4 mJ", "area<=4 mm2,area<=3 mm2", "x<=3"])

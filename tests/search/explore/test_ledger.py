@@ -52,7 +52,7 @@ def test_prices_are_read_as_they_were_added(tmp_path: Path) -> None:
         ({"energy_pj": [1.0, 10**400]}, "energy_pj must hold finite numbers >= 0"),
         ({"cycles": [True, 2.0]}, "cycles must hold finite numbers >= 0, but holds True"),
         ({"error": "no room"}, "must hold an energy and cycles of every network, or an error"),
-        ({"design": 0}, "design 0 must have one price, but line 2 holds one"),
+        ({"design": 0}, "design 0 must have one price, but line 2 has it"),
     ],
 )
 def test_a_line_that_is_no_price(tmp_path: Path, change: dict[str, object], text: str) -> None:
