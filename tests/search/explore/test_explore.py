@@ -205,7 +205,7 @@ def test_the_first_chip_is_found_where_few_are_chips() -> None:
     numbers = list(_tried(100 * FIRST))
     assert numbers[:FIRST] == list(range(FIRST)) and numbers == list(_tried(100 * FIRST))
     assert {number % 100 for number in numbers[FIRST:]} == set(range(100))
-    assert FIRST <= min(numbers[FIRST:]) and max(numbers[FIRST:]) < 100 * FIRST
+    assert min(numbers[FIRST:]) >= FIRST and max(numbers[FIRST:]) < 100 * FIRST
     assert max(_tried(10**30)) > 10**29
 
 
