@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from hwmodel.chip.sweep.space import DesignSpace
 from hwmodel.errors import ConfigError
+from hwmodel.mapper.shared import forget_mappings
 from reports.cli import app
 from reports.explore.job import parse_set
 from search.explore.spec import read_explore_spec
@@ -41,6 +42,7 @@ def test_every_point_is_what_hwmodel_cost_says(chip: Path, tmp_path: Path) -> No
     for point in data["fronts"]["lenet5"]:
         alone = tmp_path / "alone.yaml"
         alone.write_text(space.design(point["design"]).to_yaml())
+        forget_mappings()
         cost = CliRunner().invoke(app, ["cost", "lenet5", "--hw", str(alone), "--json"])
         priced = json.loads(cost.stdout)
         assert point["energy_pj"] == priced["total"]["energy_pj"]

@@ -9,6 +9,7 @@ import pytest
 
 from hwmodel import evaluate
 from hwmodel.chip.sweep.space import DesignSpace
+from hwmodel.mapper.shared import forget_mappings
 from search import explore_chips
 from search.explore.asking import BATCH, SAMPLERS, Sampler, most_of
 from search.explore.axes import Axes
@@ -38,6 +39,7 @@ def test_a_sampler_prices_so_many_of_a_huge_space(tmp_path: Path, sampler: str) 
     assert found.counts.seen >= 12
     assert any(f"of {space.size:,} designs" in note for note in found.notes)
     for row in found.front():
+        forget_mappings()
         cost = evaluate(GRAPH, found.design(row.number).accelerator)
         assert (row.energy_pj["toy"], row.latency_s["toy"]) == (cost.energy_pj, cost.latency_s)
 
