@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hwmodel.mapper.free import Objective
 from hwmodel.place.lower import Least, Widest
 from search.explore.axes import AXES, Axes, cost_of, mean, parse_axes, parse_budget
-from search.explore.field import OUTSIDE, PRICED, RULED_OUT, Field
+from search.explore.field import OPEN, OUTSIDE, PRICED, RULED_OUT, Field
 from search.explore.pricing import Look, Price
 from search.front.pareto import non_dominated
 
 DESIGN = st.tuples(
-    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=2, max_size=2),  # costs of two networks
-    st.integers(1, 4),  # area
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=2),  # what bounds are below
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=2, max_size=2),  # costs of two networks
+    st.integers(1, 2),  # area
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=2, max_size=2),  # what bounds are below
     st.integers(1, 3),  # ports
 )
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(designs=st.lists(DESIGN, min_size=1, max_size=12), per_model=st.booleans(), limit=st.integers(1, 6))
+@given(designs=st.lists(DESIGN, min_size=1, max_size=12), per_model=st.booleans(), limit=st.integers(1, 3))
 def test_what_is_left_is_the_front(designs, per_model: bool, limit: int) -> None:
     axes = Axes(
         names=("energy", "latency", "area"), models=("a", "b"), per_model=per_model,
@@ -62,6 +66,28 @@ def test_what_is_left_is_the_front(designs, per_model: bool, limit: int) -> None
                 if is_best:
                     expected.setdefault(tuple(values[n]), n)
         assert sorted(field.front(view.columns).tolist()) == sorted(expected.values())
+
+
+def two(bounds: Sequence[Least], optimize: Objective = "edp", **looks: Any) -> Field:
+    """Two designs of one area, the second with the wider port; compared in energy and latency."""
+    field = Field(Axes(names=("energy", "latency"), models=("a",)), optimize)
+    rooms = [{"m": Widest(1.0, width, 1.0, 1.0)} for width in (1.0, 4.0)]
+    field.add([Look(number=n, room=room, **looks) for n, room in enumerate(rooms)], [[least] for least in bounds])
+    return field
+
+
+def test_of_equals_the_one_with_the_widest_ports_stays() -> None:
+    """It is not ruled out by another at its bounds, and rules out another there; both priced, it is the front."""
+    first, second = (Price(number=n, energy_pj=(5.0,), cycles=(7.0,)) for n in (0, 1))
+    field = two([Least(5.0, 7.0)] * 2)
+    field.take([first])
+    assert field.state.tolist() == [PRICED, OPEN]
+    field.take([second])
+    assert field.state.tolist() == [PRICED, PRICED]
+    assert field.front((0, 1)).tolist() == [1]
+    field = two([Least(5.0, 7.0)] * 2)
+    field.take([second])
+    assert field.state.tolist() == [RULED_OUT, PRICED]
 
 
 def test_a_kin_with_wider_ports_rules_out_the_narrower_one() -> None:
