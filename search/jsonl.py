@@ -22,31 +22,32 @@ from search.guard.seal import HASH, seal, unseal
 RESTORE = "Restore the file."
 
 
-def read_lines(path: Path, fix: str = RESTORE) -> list[dict[str, Any]]:
+def read_lines(path: Path, fix: str = RESTORE, *, sealed: bool = False) -> list[dict[str, Any]]:
     """The objects of a file, in order, without their hashes; none where there is no file.
 
     Args:
         path: the file.
         fix: the way out where it is damaged, a sentence.
+        sealed: every line must carry a hash; else those before the first one that has it need none.
 
     Raises:
-        ConfigError: a whole line is not a JSON object, was changed, or lacks the hash that the one before it has.
+        ConfigError: a whole line is not a JSON object, was changed, or lacks the hash that it must carry.
     """
-    return parse_lines(path.read_bytes() if path.exists() else b"", path, fix)
+    return parse_lines(path.read_bytes() if path.exists() else b"", path, fix, sealed=sealed)
 
 
-def parse_lines(content: bytes, path: Path, fix: str = RESTORE) -> list[dict[str, Any]]:
+def parse_lines(content: bytes, path: Path, fix: str = RESTORE, *, sealed: bool = False) -> list[dict[str, Any]]:
     """As `read_lines`, from the bytes of the file.
 
     Raises:
         ConfigError: as there.
     """
     found: list[dict[str, Any]] = []
-    is_sealed = False
+    is_sealed = sealed
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         item, has_hash = parse_line(line, f"{path}:{number}", fix)
         if is_sealed and not has_hash:
-            raise ConfigError(f"{path}:{number} must carry a hash, as the line before it does. {fix}")
+            raise ConfigError(f"{path}:{number} must carry a hash, as every line that is written does. {fix}")
         is_sealed = has_hash
         found.append(item)
     return found

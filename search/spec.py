@@ -310,13 +310,13 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
     if not spec.name:
         changes["name"] = stem
     if spec.checkpoint is not None:
-        changes["checkpoint"] = str(_existing(folder, spec.checkpoint, "checkpoint"))
+        changes["checkpoint"] = str(existing(folder, spec.checkpoint, "checkpoint"))
     if spec.accelerator is not None and spec.accelerator.endswith((".yaml", ".yml")):
-        changes["accelerator"] = str(_existing(folder, spec.accelerator, "accelerator"))
+        changes["accelerator"] = str(existing(folder, spec.accelerator, "accelerator"))
     if spec.accelerator is not None:
         named = spec.accelerators or [spec.accelerator]
         paths = [
-            str(_existing(folder, name, "accelerator")) if name.endswith((".yaml", ".yml")) else name
+            str(existing(folder, name, "accelerator")) if name.endswith((".yaml", ".yml")) else name
             for name in named
         ]
         if spec.accelerators:
@@ -327,12 +327,12 @@ def _resolved(spec: SearchSpec, folder: Path, stem: str) -> SearchSpec:
             changes["objectives"] = list(default_objectives(chips))
     file, separator, function = spec.model.rpartition(":")
     if separator and file.endswith(".py"):
-        changes["model"] = f"{_existing(folder, file, 'model')}:{function}"
+        changes["model"] = f"{existing(folder, file, 'model')}:{function}"
     if _is_place(folder, spec.data):
         source, separator, function = spec.data.rpartition(":") if ".py:" in spec.data else (spec.data, "", "")
-        changes["data"] = f"{_existing(folder, source, 'data')}{separator}{function}"
+        changes["data"] = f"{existing(folder, source, 'data')}{separator}{function}"
     if isinstance(spec.data_options.get("path"), str):
-        path = str(_existing(folder, spec.data_options["path"], "data_options.path"))
+        path = str(existing(folder, spec.data_options["path"], "data_options.path"))
         changes["data_options"] = {**spec.data_options, "path": path}
     return spec.model_copy(update=changes)
 
@@ -348,7 +348,12 @@ def _is_place(folder: Path, data: str) -> bool:
     return data not in data_names()
 
 
-def _existing(folder: Path, name: str, key: str) -> Path:
+def existing(folder: Path, name: str, key: str) -> Path:
+    """A file that a specification names, from the folder of the specification on.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
     path = (folder / Path(name).expanduser()).resolve()
     if not path.exists():
         raise ConfigError(

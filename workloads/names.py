@@ -9,3 +9,8 @@ MODELS: tuple[str, ...] = (
 )  # fmt: skip
 #: As `workloads.data.registry` loads them.
 DATA: tuple[str, ...] = ("cifar10", "digits", "folder", "mnist", "npz", "synthetic", "text")
+
+
+def short_name(model: str) -> str:
+    """`nets.py:build` -> `build`, `timm:resnet18` -> `resnet18`, `resnet20` -> `resnet20`."""
+    return model.rpartition(":")[2] or model

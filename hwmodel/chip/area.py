@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator
@@ -48,6 +49,11 @@ class Area:
     def mm2(self) -> float | None:
         """The sum, None when some component is unknown [mm^2]."""
         return None if self.unknown else self.known_mm2
+
+
+def areas_not_known(parts: Iterable[str]) -> str:
+    """A note on the parts whose description states no area."""
+    return f"The area of the chip is not known: {', '.join(parts)} state none (`area:` in the file)."
 
 
 def chip_area(accelerator: Accelerator) -> Area:

@@ -14,9 +14,8 @@ from reports.run.frames import records
 from reports.sheets.sheet import Picture, Section, Sheet
 from reports.sheets.terminal import html_of
 from reports.terminal.tables import new_table, safe_text
-from search.explore.axes import KEYS
+from search.explore.axes import cost_of
 from search.explore.found import ChipExploration, ChipRow
-from search.front.costs import cost_named
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,18 +24,28 @@ if TYPE_CHECKING:
 MAX_ROWS = 40
 
 
-def chips_table(found: ChipExploration, model: str, *, width: int = 80, most: int | None = None) -> Table:
-    """The front of a network, or of the means, a row per design, the knee marked; at most so many rows."""
+def chips_table(
+    found: ChipExploration, model: str, *, width: int = 80, most: int | None = None, every: bool = False
+) -> Table:
+    """The front of a network, or of the means, a row per design, the knee marked.
+
+    Args:
+        found: designs and what they cost.
+        model: whose front; "" of the means.
+        width: of the table [characters].
+        most: rows of the front that are shown; None shows all.
+        every: all priced designs, those of the front marked.
+    """
     paths, names = _shown_paths(found), list(found.axes.names)
     headers = [*(short_path(path) for path in paths), *(name.capitalize() for name in names)]
     table = new_table("Design", *headers, "<", width=width)
-    rows = found.fronts[model]
-    for row in rows if most is None or len(rows) <= most else _thinned(rows, most):
+    for row in found.rows if every else _thinned(found.fronts[model], model, most):
+        mark = "knee" if model in row.knees else "front" if every and model in row.fronts else ""
         cells = [
             str(row.number),
             *(str(row.values[path]) for path in paths),
-            *(written(name, value) for name, value in zip(names, found.values(row, model), strict=True)),
-            "knee" if row.is_knee else "",
+            *(cost_of(name).written(value) for name, value in zip(names, found.values(row, model), strict=True)),
+            mark,
         ]
         table.add_row(*(safe_text(cell) for cell in cells))
     return table
@@ -51,7 +60,7 @@ def chips_lines(found: ChipExploration, *, most: int | None = None) -> list[tupl
             lines.append(("", f"{most} of the {len(front)} designs on the front{whose} are shown: --csv has all."))
     if not any(found.fronts.values()):
         lines.append((WARNING, "No design is within the budget that runs every network."))
-    elif found.counts.seen == found.counts.space:
+    elif found.counts.is_whole:
         lines.append((OK, "the front is that of evaluating every design by itself"))
     return [*lines, *((WARNING, note) for note in found.notes)]
 
@@ -64,7 +73,8 @@ def told(found: ChipExploration) -> str:
         f"{number:,} {text}"
         for number, text in (
             (counts.ruled_out, "ruled out by lower bounds"), (counts.outside, "outside of the budget"),
-            (counts.no_chip, "no chip"), (counts.failed, "that cannot run a network"),
+            (counts.no_chip, "no chip"), (counts.no_area, "of unknown area"),
+            (counts.failed, "that cannot run a network"), (counts.undecided, "not decided"),
         )
         if number
     ]  # fmt: skip
@@ -112,12 +122,17 @@ def chips_sheet(found: ChipExploration) -> Sheet:
         pictures = [Picture.of(partial(plot_chips, found, model), caption)] if len(found.axes.names) > 1 else []
         table = html_of(chips_table(found, model, width=200))
         sections.append(Section(id=f"front-{model or 'mean'}", title=title, pictures=pictures, tables=[table]))
-    knees = [row for row in found.rows if row.is_knee]
-    if knees:
-        block = "\n".join(found.design(row.number).to_yaml() for row in knees)
-        sections.append(
-            Section(id="knee", title="The knee as a chip file", block=block, notes=["Where a front bends."])
+    sections += [
+        Section(
+            id=f"knee-{model or 'mean'}",
+            title=f"The knee{f' of {model}' if model else ''} as a chip file",
+            block=found.design(row.number).to_yaml(),
+            notes=[f"Design {row.number}: where the front bends."],
         )
+        for model, front in found.fronts.items()
+        for row in front
+        if model in row.knees
+    ]
     ranges = [
         ", ".join(f"{path}: {list(values)}" for path, values in group.items()) for group in found.space.groups
     ]
@@ -131,19 +146,14 @@ def chips_sheet(found: ChipExploration) -> Sheet:
     )
 
 
-def written(name: str, value: float) -> str:
-    """A value of an axis in the unit of the tables."""
-    cost = cost_named(KEYS[name])
-    assert cost is not None
-    return cost.written(value)
-
-
 def _shown_paths(found: ChipExploration) -> list[str]:
     """Ranges of more than one value."""
     return [path for group in found.space.groups for path, values in group.items() if len(values) > 1]
 
 
-def _thinned(rows: Sequence[ChipRow], most: int) -> list[ChipRow]:
-    """Rows spread evenly over a front, both ends and the knee among them."""
+def _thinned(rows: Sequence[ChipRow], model: str, most: int | None) -> Sequence[ChipRow]:
+    """All, or where there are more so many, spread evenly over the front, both ends and the knee among them."""
+    if most is None or len(rows) <= most:
+        return rows
     places = {round(n * (len(rows) - 1) / (most - 1)) for n in range(most)}
-    return [row for n, row in enumerate(rows) if n in places or row.is_knee]
+    return [row for n, row in enumerate(rows) if n in places or model in row.knees]

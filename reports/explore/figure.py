@@ -8,9 +8,8 @@ from hwmodel.errors import ConfigError
 from reports.figures import theme as themes
 from reports.figures.theme import Theme, legend_below, new_axes, style_axes
 from reports.units import scaled_label
-from search.explore.axes import KEYS
+from search.explore.axes import cost_of
 from search.explore.found import ChipExploration
-from search.front.costs import cost_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +39,7 @@ def plot_chips(
     of = {name: n for n, name in enumerate(names)}
     scales, labels = {}, {}
     for name in names:
-        cost = cost_named(KEYS[name])
-        assert cost is not None
+        cost = cost_of(name)
         unit, factor = cost.shown
         most = max(found.values(row, whose)[of[name]] for row in found.rows)
         labels[name], scales[name] = scaled_label(cost.axis, unit, most * factor, factor)
@@ -55,7 +53,7 @@ def plot_chips(
         bar.set_label(labels[third], color=theme.ink)
         bar.ax.tick_params(colors=theme.muted, labelsize=9)
         bar.outline.set_visible(False)
-    knees = [row for row in front if row.is_knee]
+    knees = [row for row in front if whose in row.knees]
     for row in knees:
         at = found.values(row, whose)
         ax.scatter(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,15 @@ from reports.explore.tables import design_lines, exploration_data, front_table
 from reports.explore.watching import exploring
 from reports.figures.files import save_figure
 from reports.jobs.arguments import check_input
-from reports.jobs.models import short_name, traced
+from reports.jobs.models import traced
 from reports.jobs.outputs import check_csv, check_output, write_csv, write_page, writing
-from reports.terminal.console import emit, emit_json, is_terminal, make_console, say
+from reports.terminal.console import emit, emit_json, make_console, say
 from reports.terminal.tables import print_lines
 from search.codesign.explore import explore_run
 from search.explore.explore import explore_chips
 from search.explore.found import ChipExploration
 from search.explore.spec import read_explore_spec
+from workloads.names import short_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,18 +72,19 @@ def explore(
     if (run is None) == (not models):
         raise typer.BadParameter("give either models (or an exploration file) or --run RUN", param_hint="MODEL")
     if run is not None:
-        _check_run(budget, given, shown)
+        _check_run({"budget": budget, "input": input, "option": option, **given}, shown)
         if hw is None:
             raise typer.BadParameter("is needed with --run", param_hint="--hw")
         designs = load_designs(hw, [parse_set(text) for text in ranges]) if ranges else hw
         _explore_run(run, designs, objectives=objectives, every=shown.every, csv=shown.csv, json=shown.json)
         return
     options = _options(models, hw, ranges, budget, objectives, given)
-    check_input("", input)
     names = options.pop("models")
-    if (input is not None or option) and len(names) > 1:
-        raise typer.BadParameter("is of one model: give one", param_hint="--input" if input else "--option")
-    with exploring() as progress:
+    if (input is not None or option is not None) and len(names) > 1:
+        hint = "--option" if input is None else "--input"
+        raise typer.BadParameter("is of one model: give one", param_hint=hint)
+    check_input(names[0], input)
+    with exploring("tracing") as progress:
         graphs = {short_name(name): traced(name, input, option) for name in names}
         if len(graphs) < len(names):
             raise typer.BadParameter("names a model twice", param_hint="MODEL")
@@ -103,19 +103,24 @@ def _options(
     """Arguments of `explore_chips`, and `models`: those of a file, what was typed in place of them."""
     options: dict[str, Any] = {"models": list(models)}
     if len(models) == 1 and models[0].endswith((".yaml", ".yml")):
-        options = read_explore_spec(models[0]).model_dump()
-        options["set"] = options["set"] or None
+        options = read_explore_spec(models[0]).model_dump(exclude_unset=True)
     if hw is not None:
         options["hw"] = hw
     if "hw" not in options:
         raise typer.BadParameter("names the chip file whose designs are explored", param_hint="--hw")
-    if ranges:
+    if ranges is not None:
         options["set"] = [*_listed(options.get("set")), *(parse_set(text) for text in ranges)]
-    if budget:
+    if budget is not None:
         options["budget"] = list(budget)
     if objectives is not None:
         options["objectives"] = objectives
-    return options | {name: value for name, value in given.items() if value is not None}
+    options |= {name: value for name, value in given.items() if value is not None}
+    for name in ("sampler", "seed"):
+        if name in options and options.get("trials") is None:
+            raise typer.BadParameter(
+                "goes with --trials: without, every design is looked at", param_hint=f"--{name}"
+            )
+    return options
 
 
 def _listed(ranges: Any) -> list[Any]:
@@ -147,13 +152,12 @@ def _values(text: str) -> Any:
     return parse_document(f"values: [{text}]", "--set", ConfigError).data["values"]
 
 
-def _check_run(budget: Sequence[str] | None, given: Mapping[str, Any], shown: Shown) -> None:
+def _check_run(given: Mapping[str, Any], shown: Shown) -> None:
     """What a finished run does not ask."""
-    typed = {"--budget": budget, "--html": shown.html, "--plot": shown.plot}
-    typed |= {f"--{name.replace('_', '-')}": value for name, value in given.items()}
-    for name, value in typed.items():
-        if value:
-            raise typer.BadParameter("goes with models, not with --run", param_hint=name)
+    for name, value in {**given, "html": shown.html, "plot": shown.plot}.items():
+        if value is not None:
+            hint = "--no-fuse" if name == "fuse" else f"--{name.replace('_', '-')}"
+            raise typer.BadParameter("goes with models, not with --run", param_hint=hint)
 
 
 def _show(found: ChipExploration, shown: Shown) -> None:
@@ -176,9 +180,9 @@ def _show(found: ChipExploration, shown: Shown) -> None:
             if len(found.fronts) > 1:
                 emit(f"{safe_name(model)}")
             if front:
-                console.print(chips_table(found, model, width=console.width, most=MAX_ROWS))
+                console.print(chips_table(found, model, width=console.width, most=MAX_ROWS, every=shown.every))
             emit("")
-        print_lines(console, chips_lines(found, most=MAX_ROWS))
+        print_lines(console, chips_lines(found, most=None if shown.every else MAX_ROWS))
 
 
 def _named_plot(path: Path, model: str) -> Path:
@@ -190,8 +194,12 @@ def _explore_run(
 ) -> None:
     """Price a run on every design, and show the front of configurations and designs."""
     names = None if objectives is None else [name.strip() for name in objectives.split(",")]
-    with _progress() as progress:
-        found = explore_run(run, hw, objectives=names, progress=progress)
+    with exploring("pricing designs") as progress:
+
+        def step(done: int, total: int) -> None:
+            progress("pricing designs", done, total, 0)
+
+        found = explore_run(run, hw, objectives=names, progress=step)
     if csv is not None:
         write_csv(found.to_dataframe(every=every), csv, "rows")
     if json:
@@ -201,17 +209,3 @@ def _explore_run(
         console.print(front_table(found, every=every, width=console.width))
         emit("")
         print_lines(console, design_lines(found))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Designs priced so far, on a terminal."""
-    if not is_terminal(sys.stderr):
-        yield None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("pricing designs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=make_console(sys.stderr), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda done, total: bar.update(task, completed=done, total=total)

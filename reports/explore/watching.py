@@ -37,10 +37,14 @@ def _bar(bar: Bar) -> Progress:
 
 
 @contextmanager
-def exploring() -> Iterator[Progress]:
-    """Who is told how far it is."""
+def exploring(what: str) -> Iterator[Progress]:
+    """Who is told how far it is.
+
+    Args:
+        what: is going on at first.
+    """
     if not is_terminal(sys.stderr):
         yield Log()
         return
-    with waiting("tracing", after_s=0.5) as bar:
+    with waiting(what, after_s=0.5) as bar:
         yield _bar(bar)

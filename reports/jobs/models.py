@@ -10,6 +10,7 @@ import typer
 from reports.jobs.arguments import parse_options, parse_shape, parse_shapes
 from reports.terminal.console import say
 from workloads import load_data, load_model, load_model_with_input, trace_onnx
+from workloads.names import short_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -100,8 +101,3 @@ def phase_traced(
     length = context or getattr(module, "input_shape", (DEFAULT_CONTEXT,))[0]
     phases = decode_workloads(module, context=length, name=short_name(model), strict=strict)
     return phases.prefill if phase == "prefill" else phases.decode
-
-
-def short_name(model: str) -> str:
-    """`nets.py:build` -> `build`, `timm:resnet18` -> `resnet18`, `resnet20` -> `resnet20`."""
-    return model.rpartition(":")[2] or model

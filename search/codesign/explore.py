@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwmodel.chip.area import areas_not_known
 from hwmodel.chip.sweep.designs import Designs, load_designs
 from hwmodel.errors import ConfigError
 from hwmodel.network.choice import Choice
@@ -122,7 +123,7 @@ def _area_notes(designs: Designs) -> tuple[str, ...]:
     unknown = designs.area_unknown
     if len(designs) == 1 or not unknown:
         return ()
-    return (f"The area of the chip is not known: {', '.join(unknown)} state none (`area:` in the file).",)
+    return (areas_not_known(unknown),)
 
 
 def _choices(results: Sequence[Result]) -> dict[str, list[Choice]]:

@@ -30,13 +30,6 @@ class LostError(Exception):
     """A worker is no more; the text says how it ended."""
 
 
-class RemoteError(Exception):
-    """The traceback in a worker: the cause of what is raised here."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
-
-
 class Hand(Protocol):
     """One worker, seen from the driver. It begins by itself, and says when it is ready."""
 
@@ -172,8 +165,7 @@ class Crew(Executor):
             post.is_ready, self._failed_starts = True, 0
         elif isinstance(reply, Raised):
             self._vacate(post)
-            reason = reply.error or RuntimeError("a worker raised what cannot travel")
-            raise reason from RemoteError(reply.text)
+            reply.again()
         elif post.task is not None:
             task, post.task = post.task, None
             if reply.may_pass:  # its memory, or its device, is not what it was

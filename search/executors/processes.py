@@ -10,6 +10,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from search.executors.base import Job
@@ -75,7 +76,7 @@ class _ProcessHand:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, factory, place), name="hwmodel worker")
-        with _interrupts_blocked():
+        with interrupts_blocked():
             self._process.start()
         self._pid = self._process.pid or 0
         theirs.close()
@@ -100,7 +101,7 @@ class _ProcessHand:
             message = None
         if message is None:
             self._process.join(_LINGER_S)
-            raise LostError(_ending(self._process.exitcode))
+            raise LostError(ending(self._process.exitcode))
         reply: Reply = pickle.loads(message)
         return reply
 
@@ -151,11 +152,12 @@ def _end_group(leader: int, *, is_alive: bool) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Processes that are started within it hear no Ctrl-C, not even before they lead a group of their own."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # started with the first process it would let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -163,7 +165,7 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _ending(code: int | None) -> str:
+def ending(code: int | None) -> str:
     """How a process ended."""
     if code is None:
         return "closed its channel and was ended"

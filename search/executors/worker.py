@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from hwmodel.errors import ConfigError
 from search.executors.base import Job
@@ -14,6 +15,13 @@ from search.scoring import Attempt, Evaluator
 @dataclass(frozen=True)
 class Ready:
     """The evaluator is made."""
+
+
+class RemoteError(Exception):
+    """The traceback in a worker: the cause of what is raised here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,10 @@ class Raised:
         except Exception:  # an exception may refuse in any way
             return cls(error=None, text=text)
         return cls(error=error, text=text)
+
+    def again(self) -> NoReturn:
+        """Raise it here, with the traceback there as its cause."""
+        raise self.error or RuntimeError("a worker raised what cannot travel") from RemoteError(self.text)
 
 
 #: What a worker says: once that it is ready, then one answer per job.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 
@@ -16,14 +15,14 @@ from hwmodel.chip.sweep.space import DesignSpace
 from hwmodel.errors import AcceleratorError, check_one_of
 from hwmodel.place.lower import Widest
 from search.explore.axes import Axes
-from search.explore.field import FAILED, NO_CHIP, OPEN, OUTSIDE, Field
+from search.explore.field import FAILED, NO_AREA, NO_CHIP, OPEN, OUTSIDE, Field
 from search.explore.pricing import room_of, widest
 from search.explore.walk import Walker
-from search.front.objective import Objective
-from search.front.results import Result
+from search.front.objective import Direction
+from search.groups import AxisValue
 from search.propose.asking import OptunaAsker
 from search.seeds import derive_seed
-from search.space import Space
+from search.space import Point
 
 #: Designs that are asked for together.
 BATCH = 32
@@ -54,10 +53,10 @@ class _Ranges:
         pairs = zip(names, space.sizes, strict=True)
         return cls(tuple(_Range(name, tuple(range(size))) for name, size in pairs), space.size)
 
-    def indices(self, point: Mapping[str, Any]) -> tuple[int, ...]:
+    def indices(self, point: Point) -> tuple[int, ...]:
         return tuple(int(point[parameter.name]) for parameter in self.parameters)
 
-    def point(self, indices: Sequence[int]) -> dict[str, Any]:
+    def point(self, indices: Sequence[int]) -> dict[str, AxisValue]:
         pairs = zip(self.parameters, indices, strict=True)
         return {parameter.name: int(index) for parameter, index in pairs}
 
@@ -76,7 +75,7 @@ class _Axis:
     """One axis, as askers see an objective."""
 
     place: int
-    direction: str = "minimize"
+    direction: Direction = "minimize"
 
     def value(self, answer: _Answer) -> float:
         return answer.losses[self.place]
@@ -103,46 +102,49 @@ class Sampler:
         self._columns = sorted({column for view in axes.views for column in view.columns})
         objectives = [_Axis(place) for place in range(len(self._columns))]
         self._asker = OptunaAsker(
-            cast(Space, self._ranges),
-            cast(Sequence[Objective], objectives),
-            name,
-            derive_seed(seed, "explore"),
-            is_allowed=lambda _: True,
+            self._ranges, objectives, name, derive_seed(seed, "explore"), is_allowed=lambda _: True
         )
 
     def run(self, trials: int) -> Field:
-        """Price so many designs, or as many as there are."""
+        """Price so many designs, or as many as there are; those that are left of a batch before any others."""
         field, dry = self._walker.field, 0
+        waiting: list[int] = []
         while (left := trials - field.num_priced) > 0 and dry < DRY:
-            seen = frozenset(self._space.turn(look.number) for look in field.looks)
-            points = self._asker.propose(BATCH, seen)
-            if not points:
+            waiting = waiting or self._propose()
+            if not waiting:
                 break
-            numbers = [self._space.number(self._ranges.indices(point)) for point in points]
             before = field.num_priced
-            self._decide(numbers, left)
+            self._walker.price([number for number in waiting if self._is_open(number)][:left])
             dry = dry + 1 if field.num_priced == before else 0
-            self._asker.observe(
-                [
-                    (cast(Any, point), cast(Result, self._answer(field, number)))
-                    for point, number in zip(points, numbers, strict=True)
-                ]
-            )
+            decided = [number for number in waiting if not self._is_open(number)]
+            self._asker.observe([(self._point(number), self._answer(field, number)) for number in decided])
+            waiting = [number for number in waiting if self._is_open(number)]
         return field
 
-    def _decide(self, numbers: Sequence[int], most: int) -> None:
-        """Bounds first; what they leave is priced, the widest ports first, at most so many."""
+    def _propose(self) -> list[int]:
+        """The next batch, with what bounds tell of it."""
         field = self._walker.field
+        seen = frozenset(self._space.turn(look.number) for look in field.looks)
+        points = self._asker.propose(BATCH, seen)
+        numbers = [self._space.number(self._ranges.indices(point)) for point in points]
         self._walker.bound(self._walker.look(numbers), self._most)
         rows = np.array([field.row_of[number] for number in numbers], dtype=np.int64)
         field.rule_out(field.rows_on_fronts(), rows[field.state[rows] == OPEN])
-        self._walker.price([number for number in numbers if field.state[field.row_of[number]] == OPEN][:most])
+        return numbers
+
+    def _is_open(self, number: int) -> bool:
+        field = self._walker.field
+        return bool(field.state[field.row_of[number]] == OPEN)
+
+    def _point(self, number: int) -> dict[str, AxisValue]:
+        return self._ranges.point(self._space.turn(number))
 
     def _answer(self, field: Field, number: int) -> _Answer:
         """Of what was not priced its lower bounds: it is no better."""
         row = field.row_of[number]
         losses = field.losses(np.array([row]))[0, self._columns]
-        return _Answer(tuple(float(value) for value in losses), field.state[row] not in (NO_CHIP, FAILED, OUTSIDE))
+        is_done = field.state[row] not in (NO_CHIP, NO_AREA, FAILED, OUTSIDE)
+        return _Answer(tuple(float(value) for value in losses), is_done)
 
 
 def most_of(space: DesignSpace) -> dict[str, Widest]:

@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodel.errors import ConfigError, did_you_mean
+from search.front.costs import COSTS, Cost
 from search.front.limits import Limits, parse_limits
 
 Floats = NDArray[np.float64]
 #: By the name that users write.
 AXES = ("energy", "latency", "area")
-#: Keys of costs, as tables and limits have them.
-KEYS = {"energy": "energy_pj", "latency": "latency_s", "area": "area_mm2"}
-
 
 NO_LIMITS = Limits()
 
@@ -92,14 +90,20 @@ class Axes:
         return inside
 
 
+def cost_of(name: str) -> Cost:
+    """The cost that an axis of `AXES` is."""
+    return next(cost for cost in COSTS if cost.name == name)
+
+
 def mean(values: Floats) -> Floats:
     """Geometric mean over the networks, exact for one. (n, num_models) -> (n)
 
-    A product rises with each of its factors in floating point too, so a mean of lower bounds is one.
+    Roots are taken before the product, which so stays among the values. Both rise with their arguments in floating
+    point too, so a mean of lower bounds is one.
     """
     count = values.shape[1]
-    product: Floats = values.prod(axis=1)
-    return product if count == 1 else np.asarray(product ** (1.0 / count))
+    found: Floats = values[:, 0] if count == 1 else (values ** (1.0 / count)).prod(axis=1)
+    return found
 
 
 def parse_axes(names: Sequence[str] | str) -> tuple[str, ...]:

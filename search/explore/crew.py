@@ -1,7 +1,8 @@
 """Who looks at designs and prices them: this process, or several beside it, each with what it has found before.
 
 Every worker is asked for the designs of its own outlines first, since these share their mappings; one that has
-nothing left takes from the end of the longest queue. A worker ends with its pipe, so none outlives the driver.
+nothing left takes from the end of the longest queue. A worker ends with its pipe, so none outlives the driver; it
+hears no Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import contextlib
 import hashlib
 import multiprocessing as mp
 import os
-import signal
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,6 +23,8 @@ from hwmodel.chip.sweep.space import DesignSpace, Ranges
 from hwmodel.errors import ConfigError, HwModelError
 from hwmodel.mapper.free import Objective
 from hwmodel.network.graph import LayerGraph
+from search.executors.processes import ending, interrupts_blocked
+from search.executors.worker import Raised
 from search.explore.pricing import Pricer, Widths
 
 
@@ -124,7 +126,7 @@ class Processes:
         for _ in range(jobs):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(recipe, theirs), daemon=True)
-            with _one_thread():
+            with _one_thread(), interrupts_blocked():
                 process.start()
             theirs.close()
             self._workers.append((process, ours))
@@ -141,8 +143,8 @@ class Processes:
                     answer = self._workers[number][1].recv()
                 except (EOFError, OSError):
                     raise self._lost(number) from None
-                if isinstance(answer, BaseException):
-                    raise answer
+                if isinstance(answer, Raised):
+                    answer.again()
                 index = busy.pop(self._workers[number][1])
                 self._give(number, queues, errands, busy)
                 yield index, answer
@@ -181,8 +183,8 @@ class Processes:
         process = self._workers[number][0]
         process.join(1.0)
         return WorkerLostError(
-            f"worker {number} ended (exit code {process.exitcode}). What was priced is kept: start the same "
-            "command again, with fewer --jobs if the memory is full."
+            f"worker {number} {ending(process.exitcode)}. What was priced is kept: start the same command again, "
+            "with fewer --jobs if the memory is full."
         )
 
 
@@ -211,8 +213,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _serve(recipe: Recipe, connection: Connection) -> None:
-    """What a worker does: errands until the pipe ends. Ctrl-C is for the driver."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """What a worker does: errands until the pipe ends."""
     pricer: Pricer | None = None
     while True:
         try:
@@ -224,13 +225,8 @@ def _serve(recipe: Recipe, connection: Connection) -> None:
             pricer = pricer or recipe.pricer()
             answer = getattr(pricer, errand.method)(*errand.arguments)
         except Exception as error:  # it is raised in the driver
-            answer = error
+            answer = Raised.by(error)
         try:
             connection.send(answer)
         except OSError:
             return
-
-
-def widths_record(widths: Widths) -> Mapping[str, Any]:
-    """As a manifest holds them."""
-    return {"w_bits": widths.w_bits, "a_bits": widths.a_bits, "density": widths.density}

@@ -3,35 +3,37 @@
     found = explore_chips("resnet18", "npu.yaml", set={"array.X.size": [8, 16, 32]}, budget="area<=4 mm2")
     found.to_dataframe()
 
-Spaces of up to `MAX_LISTED` designs are explored whole: the front is that of evaluating every design by itself. Of
+Spaces of up to `MAX_DESIGNS` designs are explored whole: the front is that of evaluating every design by itself. Of
 larger ones, and where `trials` is given, so many designs are priced that a sampler proposes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from hwmodel.chip.sweep.space import DesignSpace, Ranges
+from hwmodel.chip.area import areas_not_known, chip_area
+from hwmodel.chip.sweep.designs import MAX_DESIGNS
+from hwmodel.chip.sweep.space import Design, DesignSpace, Ranges
 from hwmodel.errors import AcceleratorError, ConfigError, check_one_of
 from hwmodel.mapper.free import OBJECTIVES, Objective
 from hwmodel.network.graph import LayerGraph
 from search.explore.asking import SAMPLERS, Sampler, most_of
 from search.explore.axes import AXES, Axes, parse_axes, parse_budget
 from search.explore.crew import Recipe, make_crew, text_hash
-from search.explore.field import FAILED, NO_CHIP, Field
+from search.explore.field import FAILED, NO_AREA, NO_CHIP, OPEN, Field
 from search.explore.found import ChipExploration, found_of
 from search.explore.ledger import PriceLedger
 from search.explore.pricing import Widths
 from search.explore.walk import Progress, Walker
 from search.front.objective import has_energies
 from search.ledger import RunLock
+from search.seeds import derive_seed
+from workloads.names import short_name
 
-#: Designs that are explored whole; of more, `trials` must say how many.
-MAX_LISTED = 100_000
-#: Combinations that are tried for a first chip.
+#: Combinations that are tried for a first chip: so many in their order, and so many drawn from all.
 FIRST = 1_000
 
 
@@ -85,9 +87,9 @@ def explore_chips(
     check_one_of("optimize", optimize, OBJECTIVES)
     check_one_of("sampler", sampler, SAMPLERS)
     space = hw if isinstance(hw, DesignSpace) else DesignSpace(hw, set)
-    if trials is None and space.size > MAX_LISTED:
+    if trials is None and space.size > MAX_DESIGNS:
         raise ConfigError(
-            f"{space.path}: `designs <= {MAX_LISTED:,}` must hold for all of them, but there are {space.size:,}. "
+            f"{space.path}: `designs <= {MAX_DESIGNS:,}` must hold for all of them, but there are {space.size:,}. "
             "Say how many are to be priced (--trials)."
         )
     if trials is not None and trials < 1:
@@ -103,7 +105,7 @@ def explore_chips(
         optimize=optimize, widths=widths, fuse=fuse, text=text_hash(space),
     )  # fmt: skip
     made_with = {
-        "models": {name: graph.fingerprint for name, graph in graphs.items()},
+        "models": [[name, graph.fingerprint] for name, graph in graphs.items()],
         "chip": recipe.text, "ranges": [{path: list(v) for path, v in group.items()} for group in space.groups],
         "optimize": optimize, "widths": [w_bits, a_bits, density], "fuse": fuse,
     }  # fmt: skip
@@ -111,7 +113,7 @@ def explore_chips(
     with contextlib.ExitStack() as stack:
         if folder is not None:
             stack.enter_context(RunLock(folder))
-        ledger = PriceLedger(folder, made_with)
+        ledger = PriceLedger(folder, made_with, len(graphs))
         crew = make_crew(recipe, jobs)
         stack.callback(crew.close)
         walker = Walker(crew, ledger, axes, optimize, space.size, progress or _silent)
@@ -119,7 +121,7 @@ def explore_chips(
             field = walker.all()
         else:
             field = Sampler(space, walker, axes, name=sampler, seed=seed, most=most_of(space)).run(trials)
-    return found_of(space, field, _notes(space, field, sampled=trials is not None))
+    return found_of(space, field, _notes(space, field))
 
 
 def _silent(what: str, done: int, total: int, front: int) -> None:
@@ -154,17 +156,17 @@ def _traced(model: str) -> LayerGraph:
     from workloads.tracing import trace_model
 
     module, args = load_model_with_input(model)
-    return trace_model(module, args, name=model.rpartition(":")[2] or model)
+    return trace_model(module, args, name=short_name(model))
 
 
-def _first_chip(space: DesignSpace) -> Any:
+def _first_chip(space: DesignSpace) -> Design:
     """The first combination that is a chip.
 
     Raises:
         AcceleratorError: there is none among the first ones.
     """
     reason: AcceleratorError | None = None
-    for number in _spread(space.size):
+    for number in _tried(space.size):
         try:
             return space.design(number)
         except AcceleratorError as error:
@@ -172,10 +174,12 @@ def _first_chip(space: DesignSpace) -> Any:
     raise reason or AcceleratorError(f"{space.path}: has no design.")
 
 
-def _spread(size: int) -> Iterator[int]:
-    """At most `FIRST` numbers below a size, all where there are no more."""
-    step = max(1, size // FIRST)
-    yield from range(0, size, step)
+def _tried(size: int) -> Iterator[int]:
+    """The first numbers below a size, then some of all: a stride would meet the same values of the last ranges."""
+    yield from range(min(size, FIRST))
+    if size > FIRST:
+        draws = random.Random(derive_seed(size, "first chip"))
+        yield from (draws.randrange(FIRST, size) for _ in range(FIRST))
 
 
 def _axes_of(space: DesignSpace, wanted: Sequence[str] | None, bounded: Sequence[str]) -> tuple[str, ...]:
@@ -192,7 +196,7 @@ def _axes_of(space: DesignSpace, wanted: Sequence[str] | None, bounded: Sequence
             raise ConfigError(f"energy: {design.accelerator.name!r} has no energies. Use latency.")
         usual = tuple(name for name in usual if name != "energy")
     if design.area_mm2 is None and "area" in {*usual, *needed}:
-        unknown = ", ".join(_unknown_areas(design))
+        unknown = ", ".join(chip_area(design.accelerator).unknown)
         if "area" in needed:
             raise ConfigError(
                 f"area: needs the area of every part of {design.accelerator.name!r}, but there is none of "
@@ -202,16 +206,13 @@ def _axes_of(space: DesignSpace, wanted: Sequence[str] | None, bounded: Sequence
     return usual
 
 
-def _unknown_areas(design: Any) -> tuple[str, ...]:
-    from hwmodel.chip.area import chip_area
-
-    return chip_area(design.accelerator).unknown
-
-
-def _notes(space: DesignSpace, field: Field, *, sampled: bool) -> list[str]:
+def _notes(space: DesignSpace, field: Field) -> list[str]:
     """What a reader must know first."""
     notes = list(space.notes)
-    for state, text in ((NO_CHIP, "can be no chip"), (FAILED, "cannot run every network")):
+    left_out = (
+        (NO_CHIP, "can be no chip"), (NO_AREA, "have no known area"), (FAILED, "cannot run every network"),
+    )  # fmt: skip
+    for state, text in left_out:
         rows = field.rows(state)
         if len(rows):
             first = field.errors[min(field.looks[row].number for row in rows.tolist())]
@@ -219,13 +220,13 @@ def _notes(space: DesignSpace, field: Field, *, sampled: bool) -> list[str]:
     if "area" not in field.axes.names:
         unknown = dict.fromkeys(part for look in field.looks for part in look.unknown)
         if unknown:
-            notes.append(
-                f"The area of the chip is not known: {', '.join(unknown)} state none (`area:` in the file)."
-            )
-    if sampled:
+            notes.append(areas_not_known(unknown))
+    left = len(field.rows(OPEN))
+    if left or len(field) < space.size:
         share = len(field) / space.size
+        undecided = f", {left:,} of these neither priced nor ruled out" if left else ""
         notes.append(
-            f"{len(field):,} of {space.size:,} designs ({share:.2g} of them) were looked at: what lies between "
-            "them is not known."
+            f"{len(field):,} of {space.size:,} designs ({share:.2g} of them) were looked at{undecided}: what the "
+            "others cost is not known."
         )
     return notes

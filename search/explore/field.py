@@ -25,7 +25,7 @@ from search.front.pareto import non_dominated
 
 Rows = NDArray[np.int64]
 #: What became of a design.
-OPEN, PRICED, RULED_OUT, OUTSIDE, NO_CHIP, FAILED = range(6)
+OPEN, PRICED, RULED_OUT, OUTSIDE, NO_CHIP, NO_AREA, FAILED = range(7)
 #: What rounding may take from a bound that another design gives.
 NEARLY = 1 - 1e-12
 
@@ -64,6 +64,7 @@ class Field:
 
     def add(self, looks: Sequence[Look], leasts: Sequence[Sequence[Least]]) -> None:
         """Designs and the bounds of each; those that are no chip have none."""
+        states = []
         for look in looks:
             self.row_of[look.number] = len(self.looks)
             if look.kin:
@@ -73,13 +74,12 @@ class Field:
             error = look.error or self._lacks(look)
             if error:
                 self.errors[look.number] = error
+            states.append(OPEN if not error else NO_CHIP if look.error else NO_AREA)
             self.looks.append(look)
         count = len(self.axes.models)
         pairs = np.array([found or [Least(0.0, 0.0)] * count for found in leasts], dtype=np.float64)
         pairs = pairs.reshape(len(looks), count, 2)
-        self.state = np.append(
-            self.state, [NO_CHIP if look.number in self.errors else OPEN for look in looks]
-        ).astype(np.int8)
+        self.state = np.append(self.state, states).astype(np.int8)
         self.energy = np.concatenate((self.energy, pairs[:, :, 0]))
         self.cycles = np.concatenate((self.cycles, pairs[:, :, 1]))
         self.clock = np.append(self.clock, [look.clock_hz for look in looks])
@@ -115,7 +115,7 @@ class Field:
         return self.axes.losses(self.energy[rows], self.latency(rows), self.area[rows])
 
     def front(self, columns: Sequence[int]) -> Rows:
-        """The priced rows that no other priced one dominates, of equals the preferred one; least first."""
+        """The priced rows that no other priced one dominates, of equals the preferred one; preferred ones first."""
         rows = self.rows(PRICED)
         if not len(rows):
             return rows
@@ -125,9 +125,7 @@ class Field:
         kept = np.zeros(len(rows), dtype=np.bool_)
         kept[first] = True
         kept &= non_dominated(values)
-        chosen = rows[kept]
-        keys = (*values[kept].T[::-1],)
-        return chosen[np.lexsort(keys)]
+        return rows[kept]
 
     def rows_on_fronts(self) -> Rows:
         """The rows on some front."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodel.chip.sweep.space import Design, DesignSpace
 from hwmodel.errors import ConfigError, did_you_mean
-from search.explore.axes import KEYS, Axes, View, mean
-from search.explore.field import FAILED, NO_CHIP, OUTSIDE, PRICED, RULED_OUT, Field
+from search.explore.axes import Axes, View, mean
+from search.explore.field import FAILED, NO_AREA, NO_CHIP, OPEN, OUTSIDE, PRICED, RULED_OUT, Field
 from search.front.pareto import knee
 
 if TYPE_CHECKING:
@@ -25,11 +24,13 @@ class Counts:
     Attributes:
         space: combinations there are.
         seen: that were looked at: all, or those that were proposed.
-        priced: mapped and priced.
+        priced: mapped and priced, and within the budget.
         ruled_out: lower bounds show that they are on no front.
         outside: of the budget, by their bounds or their costs.
         no_chip: combinations that can be no chip.
+        no_area: chips whose area is asked for and not known.
         failed: chips on which some network does not run.
+        undecided: that bounds do not rule out and that no trial was left for.
     """
 
     space: int
@@ -38,7 +39,14 @@ class Counts:
     ruled_out: int
     outside: int
     no_chip: int
+    no_area: int
     failed: int
+    undecided: int
+
+    @property
+    def is_whole(self) -> bool:
+        """What becomes of every design is known, so the front is that of all."""
+        return self.seen == self.space and not self.undecided
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +59,7 @@ class ChipRow:
         area_mm2: of the chip [mm^2], None where it is not known.
         energy_pj, latency_s, cycles: of every network, by name.
         fronts: that it is on: names of networks, "" of the means.
-        is_knee: where a front bends.
+        knees: of those the fronts that bend here.
     """
 
     number: int
@@ -61,13 +69,7 @@ class ChipRow:
     latency_s: Mapping[str, float]
     cycles: Mapping[str, int]
     fronts: tuple[str, ...]
-    is_knee: bool
-
-    @property
-    def key(self) -> str:
-        """8 hex digits of its values, the same in any other exploration."""
-        text = ", ".join(f"{path}={value}" for path, value in self.values.items())
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+    knees: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """As tables show it: of several networks the geometric means first, then each."""
@@ -152,29 +154,37 @@ class ChipExploration:
         return self.space.design(number)
 
     def to_dataframe(self, *, every: bool = False, model: str | None = None) -> pd.DataFrame:
-        """A row per design of a front, or of all priced ones by number, the front marked.
+        """A row per design of a front, or of all priced ones by number; `front` and `knee` mark those that are so.
 
         Args:
             every: all that were priced.
-            model: whose front; None is the only one, or all of them.
+            model: whose front; None is the only one, or any of them.
+
+        Raises:
+            ConfigError: there is no such front.
         """
         import pandas as pd
 
-        chosen: Sequence[ChipRow] = self.rows
-        if not every:
-            named = [model] if model is not None or len(self.fronts) == 1 else list(self.fronts)
-            chosen = list({row.number: row for name in named for row in self.front(name)}.values())
-        return pd.DataFrame([{**row.to_dict(), "front": bool(row.fronts), "knee": row.is_knee} for row in chosen])
+        fronts = self.fronts if model is None else {model: self.front(model)}
+        members = {row.number: row for front in fronts.values() for row in front}
+        return pd.DataFrame([
+            {
+                **row.to_dict(),
+                "front": not fronts.keys().isdisjoint(row.fronts),
+                "knee": not fronts.keys().isdisjoint(row.knees),
+            }
+            for row in (self.rows if every else members.values())
+        ])  # fmt: skip
 
 
 def found_of(space: DesignSpace, field: Field, notes: Sequence[str]) -> ChipExploration:
-    """The result of a field whose designs are all decided."""
+    """The result of a field."""
     axes, fronts = field.axes, {view.model: field.front(view.columns) for view in field.axes.views}
-    knees = set()
+    knees = {}
     for view in axes.views:
         rows = fronts[view.model]
         if len(rows) > 2:
-            knees.add(int(rows[knee(field.losses(rows)[:, list(view.columns)])]))
+            knees[view.model] = int(rows[knee(field.losses(rows)[:, list(view.columns)])])
     found = []
     for row in sorted(field.rows(PRICED).tolist(), key=lambda row: field.looks[row].number):
         look = field.looks[row]
@@ -188,17 +198,18 @@ def found_of(space: DesignSpace, field: Field, notes: Sequence[str]) -> ChipExpl
                 latency_s=dict(zip(axes.models, latency.tolist(), strict=True)),
                 cycles={name: int(value) for name, value in zip(axes.models, field.cycles[row], strict=True)},
                 fronts=tuple(name for name, members in fronts.items() if row in members),
-                is_knee=row in knees,
+                knees=tuple(name for name, place in knees.items() if place == row),
             )
         )
-    count = {state: len(field.rows(state)) for state in (PRICED, RULED_OUT, OUTSIDE, NO_CHIP, FAILED)}
+    ends = (PRICED, RULED_OUT, OUTSIDE, NO_CHIP, NO_AREA, FAILED, OPEN)
+    priced, ruled_out, outside, no_chip, no_area, failed, undecided = (len(field.rows(end)) for end in ends)
     return ChipExploration(
         space=space,
         axes=axes,
         rows=tuple(found),
         counts=Counts(
-            space=space.size, seen=len(field), priced=field.num_priced, ruled_out=count[RULED_OUT],
-            outside=count[OUTSIDE], no_chip=count[NO_CHIP], failed=count[FAILED],
+            space=space.size, seen=len(field), priced=priced, ruled_out=ruled_out, outside=outside,
+            no_chip=no_chip, no_area=no_area, failed=failed, undecided=undecided,
         ),
         notes=tuple(notes),
     )  # fmt: skip
@@ -208,6 +219,3 @@ def _mean(values: Sequence[float]) -> float:
     import numpy as np
 
     return float(mean(np.array([values], dtype=float))[0])
-
-
-__all__ = ["KEYS", "ChipExploration", "ChipRow", "Counts", "found_of"]

@@ -7,6 +7,7 @@ and budgets only choose among prices, so they may change from call to call. `pri
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from search.guard.seal import seal, unseal
 from search.jsonl import append_line, cut_torn_line, read_lines
 
 MANIFEST, PRICES = "explore.json", "prices.jsonl"
-SCHEMA = 1
+SCHEMA = 2
 _FIX = "Restore the file, or choose a new folder."
 
 
@@ -28,28 +29,34 @@ class PriceLedger:
     Args:
         folder: None keeps nothing on disk. The caller holds its lock.
         made_with: what prices depend on.
+        num_models: networks that every price is of.
 
     Raises:
         ConfigError: the folder was made with something else, or a file is damaged.
     """
 
-    def __init__(self, folder: Path | None, made_with: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path | None, made_with: Mapping[str, Any], num_models: int) -> None:
         self._path = None if folder is None else folder / PRICES
         self._known: dict[int, Price] = {}
         if folder is None or self._path is None:
             return
         _check_manifest(folder, json.loads(json.dumps(made_with)))
         cut_torn_line(self._path)
-        for number, item in enumerate(read_lines(self._path, _FIX), start=1):
-            price = _parsed(item, f"{self._path}:{number}")
+        lines: dict[int, int] = {}
+        for number, item in enumerate(read_lines(self._path, _FIX, sealed=True), start=1):
+            place = f"{self._path}:{number}"
+            price = _parsed(item, place, num_models)
+            if price.number in lines:
+                raise ConfigError(
+                    f"{place}: design {price.number} must have one price, but line {lines[price.number]} has it. "
+                    f"{_FIX}"
+                )
+            lines[price.number] = number
             self._known[price.number] = price
 
     def get(self, number: int) -> Price | None:
         """The price of a design, if it is known."""
         return self._known.get(number)
-
-    def __len__(self) -> int:
-        return len(self._known)
 
     def add(self, price: Price) -> None:
         """Make a price durable."""
@@ -63,16 +70,34 @@ class PriceLedger:
         self._known[price.number] = price
 
 
-def _parsed(item: Mapping[str, Any], place: str) -> Price:
+def _parsed(item: Mapping[str, Any], place: str, num_models: int) -> Price:
+    """The price that a line holds.
+
+    Raises:
+        ConfigError: it holds none of that many networks; the message begins with `place`.
+    """
     number, error = item.get("design"), item.get("error", "")
-    energy, cycles = item.get("energy_pj", []), item.get("cycles", [])
-    lists = (energy, cycles)
-    is_price = all(isinstance(found, list) and all(isinstance(v, (int, float)) for v in found) for found in lists)
-    if isinstance(number, bool) or not isinstance(number, int) or not isinstance(error, str) or not is_price:
-        raise ConfigError(f"{place} is not the price of a design. {_FIX}")
-    if len(energy) != len(cycles) or bool(energy) == bool(error):
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise ConfigError(f"{place}: design must be an integer >= 0, but is {number!r}. {_FIX}")
+    if not isinstance(error, str) or ("error" in item) == ("energy_pj" in item or "cycles" in item):
         raise ConfigError(f"{place} must hold an energy and cycles of every network, or an error. {_FIX}")
-    return Price(number=number, energy_pj=tuple(energy), cycles=tuple(cycles), error=error)
+    if error:
+        return Price(number=number, error=error)
+    energy, cycles = (_costs(item.get(key), f"{place}: {key}", num_models) for key in ("energy_pj", "cycles"))
+    return Price(number=number, energy_pj=energy, cycles=cycles)
+
+
+def _costs(found: Any, place: str, num_models: int) -> tuple[float, ...]:
+    """One cost of every network."""
+    if not isinstance(found, list) or len(found) != num_models:
+        count = len(found) if isinstance(found, list) else "none"
+        raise ConfigError(
+            f"{place} must hold a number for each of {num_models} networks, but holds {count}. {_FIX}"
+        )
+    for value in found:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
+            raise ConfigError(f"{place} must hold finite numbers >= 0, but holds {value!r}. {_FIX}")
+    return tuple(map(float, found))
 
 
 def _check_manifest(folder: Path, made_with: Mapping[str, Any]) -> None:
@@ -89,7 +114,9 @@ def _check_manifest(folder: Path, made_with: Mapping[str, Any]) -> None:
         raise ConfigError(f"{path}: is not JSON: {error}. {_FIX}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ConfigError(f"{path}: schema must be {SCHEMA}. Choose a new folder.")
-    before, _ = unseal(data, str(path), _FIX)
+    before, has_hash = unseal(data, str(path), _FIX)
+    if not has_hash:
+        raise ConfigError(f"{path}: must carry a hash. {_FIX}")
     for key, now in made_with.items():
         if before.get(key) != now:
             raise ConfigError(

@@ -16,18 +16,21 @@ from hwmodel import evaluate
 from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.chip.area import chip_area
 from hwmodel.chip.sweep.space import DesignSpace
-from hwmodel.errors import AcceleratorError, HwModelError
+from hwmodel.errors import AcceleratorError, GraphError, LayerError, MappingError, PrecisionError
 from hwmodel.mapper.free import Objective
 from hwmodel.mapper.kin.chips import kin_of, shares_mappings
 from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.shared import forget_mappings, sharing_chips
-from hwmodel.network.choice import Choice
+from hwmodel.network.choice import FLOAT, Choice
 from hwmodel.network.graph import LayerGraph
+from hwmodel.network.layer import Bits
 from hwmodel.place.lower import Bounds, Least, Widest, widened
 from hwmodel.place.plan import Plan
 
 #: What a pricer remembers of designs it will not see again is dropped after so many.
 FORGET_AFTER = 256
+#: How a network fails on one chip and may run on another.
+ON_A_CHIP = (AcceleratorError, GraphError, LayerError, MappingError, PrecisionError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +40,30 @@ class Widths:
     Attributes:
         w_bits, a_bits: of weights and inputs [bit].
         density: of weights.
+
+    Raises:
+        LayerError: one is out of its range.
     """
 
     w_bits: int | None = None
     a_bits: int | None = None
     density: float | None = None
 
+    def __post_init__(self) -> None:
+        self._choice(FLOAT)
+
+    def _choice(self, native: Bits) -> Choice:
+        return Choice(
+            w_bits=native.w if self.w_bits is None else self.w_bits,
+            a_bits=native.i if self.a_bits is None else self.a_bits,
+            density=1.0 if self.density is None else self.density,
+        )
+
     def on(self, graph: LayerGraph, accelerator: Accelerator) -> LayerGraph:
         """The graph with them."""
         if (self.w_bits, self.a_bits, self.density) == (None, None, None):
             return graph
-        native = accelerator.native_bits
-        choice = Choice(
-            w_bits=self.w_bits or native.w,
-            a_bits=self.a_bits or native.i,
-            density=1.0 if self.density is None else self.density,
-        )
+        choice = self._choice(accelerator.native_bits)
         return graph.annotate({layer.module: choice for layer in graph.layers})
 
 
@@ -156,8 +167,8 @@ class Pricer:
             unknown=area.unknown,
             clock_hz=chip.clock_hz,
             room=room_of(chip),
-            kin=_bare(chip, sizes=False).fingerprint if has_kin else "",
-            like=_bare(_rounded(chip), sizes=True).fingerprint if is_mapped else "",
+            kin=_unbounded(chip, sizes=False).fingerprint if has_kin else "",
+            like=_unbounded(_rounded(chip), sizes=True).fingerprint if is_mapped else "",
             is_monotone=is_mapped and chip.keeper is None and not chip.leakage_w and not chip.clock_pj,
             outline=kin_of(chip).outline if is_mapped else chip.fingerprint,
         )
@@ -172,11 +183,20 @@ class Pricer:
         Args:
             number: of a combination that is a chip.
             most: that any design of the space has of every memory.
+
+        Returns:
+            A bound for each network; () where one does not run, as `price` will say.
+
+        Raises:
+            ConfigError: something is asked for that no chip has a part in.
         """
         wide = widened(_rounded(self.space.design(number).accelerator), most, sizes=False)
         bounds = self._bounds.setdefault(tuple(most.items()), Bounds(partial(widened, widest=most, sizes=True)))
-        with sharing_chips(self._library):
-            return tuple(bounds.of_network(plan, wide) for plan in self._plans_of(wide))
+        try:
+            with sharing_chips(self._library):
+                return tuple(bounds.of_network(plan, wide) for plan in self._plans_of(wide))
+        except ON_A_CHIP:
+            return ()
 
     def _plans_of(self, chip: Accelerator) -> tuple[Plan, ...]:
         """Plans of the networks: they see of a chip what no size changes."""
@@ -190,7 +210,11 @@ class Pricer:
     # ---- costs ---------------------------------------------------------------------------------
 
     def price(self, number: int) -> Price:
-        """What every network costs on a combination that is a chip."""
+        """What every network costs on a combination that is a chip.
+
+        Raises:
+            ConfigError: something is asked for that no chip has a part in.
+        """
         chip = self.space.design(number).accelerator
         self._forget()
         energy, cycles = [], []
@@ -200,7 +224,7 @@ class Pricer:
                     cost = evaluate(self.widths.on(graph, chip), chip, optimize=self.optimize, fuse=self.fuse)
                     energy.append(cost.energy_pj)
                     cycles.append(float(cost.cycles))
-        except HwModelError as error:
+        except ON_A_CHIP as error:
             return Price(number=number, error=str(error))
         return Price(number=number, energy_pj=tuple(energy), cycles=tuple(cycles))
 
@@ -249,18 +273,11 @@ def _rounded(chip: Accelerator) -> Accelerator:
     return replace(chip, levels=tuple(levels))
 
 
-def _bare(chip: Accelerator, *, sizes: bool) -> Accelerator:
+def _unbounded(chip: Accelerator, *, sizes: bool) -> Accelerator:
     """The chip without bandwidths, and if wanted without all sizes but that of the memory where tensors stay."""
-
-    def bare(memory: Memory) -> Memory:
-        found = replace(
-            memory,
-            read_bits_per_cycle=None if memory.read_bits_per_cycle is None else math.inf,
-            write_bits_per_cycle=None if memory.write_bits_per_cycle is None else math.inf,
-            network_bits_per_cycle=None if memory.network_bits_per_cycle is None else math.inf,
-        )
-        drops = sizes and memory.size_bits is not None and not memory.resident
-        return replace(found, size_bits=math.inf) if drops else found
-
-    levels = (replace(level, memories=tuple(map(bare, level.memories))) for level in chip.levels)
-    return replace(chip, levels=tuple(levels))
+    endless = Widest(math.inf, math.inf, math.inf, math.inf)
+    most = {
+        name: endless._replace(size=memory.size_bits) if memory.resident and memory.size_bits else endless
+        for name, memory in chip.memories().items()
+    }
+    return widened(chip, most, sizes=sizes)

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hwmodel.chip.yamlfile import Field, Schema, read_yaml
+from search.spec import existing
 
 
 class ExploreSpec(Schema):
     """The keys of the file; each is an option of `hwmodel explore`.
 
     Attributes:
-        models: names, as `hwmodel cost` takes them.
+        models: names, as `hwmodel cost` takes them; files (`nets.py:build`, `net.onnx`) lie beside this one.
         hw: chip file, beside this one, or the name of a preset.
         set: ranges, in the form of `sweep` of a chip file, beside those that it has.
         budget: as `area <= 4 mm2, latency <= 5 ms`; energy and latency hold for every network.
@@ -34,7 +35,7 @@ class ExploreSpec(Schema):
         trials: designs to price, that a sampler proposes; default: all that bounds do not rule out.
         sampler: who proposes them.
         seed: of its draws.
-        out: folder that keeps every price, so that the same command goes on where it was ended.
+        out: folder that keeps every price, beside this file, so that the same command goes on where it was ended.
         jobs: processes.
     """
 
@@ -57,14 +58,25 @@ class ExploreSpec(Schema):
 
 
 def read_explore_spec(path: str | Path) -> ExploreSpec:
-    """The file as a record; a chip file is found beside it.
+    """The file as a record; its paths lead from its folder on, as in a search file.
 
     Raises:
-        ConfigError: the file is no such one: `file:line:column`, the rule, the value, the fix.
+        ConfigError: the file is no such one: `file:line:column`, the rule, the value, the fix; or it names a file
+            that is not there.
     """
-    path = Path(path)
+    folder = Path(path).parent
     spec = read_yaml(path, ExploreSpec)
-    beside = path.parent / spec.hw
-    if Path(spec.hw).suffix in (".yaml", ".yml") and not Path(spec.hw).exists() and beside.exists():
-        return spec.model_copy(update={"hw": str(beside)})
-    return spec
+    changes: dict[str, Any] = {"models": [_model(folder, name) for name in spec.models]}
+    if spec.hw.endswith((".yaml", ".yml")):
+        changes["hw"] = str(existing(folder, spec.hw, "hw"))
+    if spec.out is not None:
+        changes["out"] = str(folder / Path(spec.out).expanduser())
+    return spec.model_copy(update=changes)
+
+
+def _model(folder: Path, name: str) -> str:
+    """The name of a model, its file found."""
+    file, colon, function = name.rpartition(":")
+    if colon and file.endswith(".py"):
+        return f"{existing(folder, file, 'models')}:{function}"
+    return str(existing(folder, name, "models")) if name.endswith(".onnx") else name

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import optuna
@@ -18,10 +18,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.trial import FrozenTrial, TrialState
 
-from search.front.objective import Objective
+from search.front.objective import Direction, Objective
 from search.front.results import Result
 from search.groups import AxisValue
-from search.propose.mutation import mutate_front
+from search.propose.mutation import Points, mutate_front
 from search.propose.problem import Layout
 from search.propose.sampler import (
     NSGA2_POPULATION,
@@ -42,7 +42,7 @@ MAX_LISTED = 20_000
 Indices = tuple[int, ...]
 
 
-def distributions(space: Space) -> dict[str, BaseDistribution]:
+def distributions(space: Points) -> dict[str, BaseDistribution]:
     """The parameters as Optuna knows them; values as users write them, so that its dashboard reads well."""
     return {p.name: CategoricalDistribution(p.values) for p in space.parameters}
 
@@ -123,8 +123,31 @@ class FrontAsker:
         return found
 
 
-class OptunaAsker:
-    """Asks one of Optuna's samplers.
+class Scored(Protocol):
+    """What a sampler is told of a candidate, beside its values."""
+
+    @property
+    def is_done(self) -> bool: ...
+
+    @property
+    def total(self) -> int: ...
+
+
+Own = TypeVar("Own", bound=Scored)
+Seen_contra = TypeVar("Seen_contra", bound=Scored, contravariant=True)
+
+
+class Axis(Protocol[Seen_contra]):
+    """One objective: which way is better, and its value in what was scored."""
+
+    @property
+    def direction(self) -> Direction: ...
+
+    def value(self, result: Seen_contra, /) -> float: ...
+
+
+class OptunaAsker(Generic[Own]):
+    """Asks one of Optuna's samplers, about any space and whatever was scored in it.
 
     Args:
         space: the candidates.
@@ -136,8 +159,8 @@ class OptunaAsker:
 
     def __init__(
         self,
-        space: Space,
-        objectives: Sequence[Objective],
+        space: Points,
+        objectives: Sequence[Axis[Own]],
         name: str,
         seed: int,
         *,
@@ -151,7 +174,7 @@ class OptunaAsker:
         with quiet_optuna():
             self._study = optuna.create_study(directions=[objective.direction for objective in objectives])
 
-    def observe(self, results: Sequence[tuple[Point, Result]]) -> None:
+    def observe(self, results: Sequence[tuple[Point, Own]]) -> None:
         if not self._distributions:
             return
         with quiet_optuna():
@@ -230,7 +253,7 @@ class OptunaAsker:
 
     # ---- telling -------------------------------------------------------------------------------
 
-    def _tell_generation(self, point: Point, result: Result) -> None:
+    def _tell_generation(self, point: Point, result: Own) -> None:
         """Tell NSGA-II, which learns from the trials of a generation and gives one to those that it was asked for.
 
         Here the generation is that of the trial's turn: it follows from the results, however they came about.
@@ -247,7 +270,7 @@ class OptunaAsker:
         else:
             self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def _tell(self, trial: optuna.Trial | None, point: Point, result: Result) -> None:
+    def _tell(self, trial: optuna.Trial | None, point: Point, result: Own) -> None:
         if trial is None:
             self._study.add_trial(self._trial(point, result))
         elif result.is_done:
@@ -256,7 +279,7 @@ class OptunaAsker:
         else:
             self._study.tell(trial, state=TrialState.FAIL)
 
-    def _trial(self, point: Point, result: Result) -> FrozenTrial:
+    def _trial(self, point: Point, result: Own) -> FrozenTrial:
         return optuna.trial.create_trial(
             state=TrialState.COMPLETE if result.is_done else TrialState.FAIL,
             params=dict(point),
@@ -265,5 +288,5 @@ class OptunaAsker:
             user_attrs={TOTAL: result.total},
         )
 
-    def _values(self, result: Result) -> list[float]:
+    def _values(self, result: Own) -> list[float]:
         return [objective.value(result) for objective in self._objectives]

@@ -7,24 +7,49 @@ survivors); Laumanns et al., IEEE TEC 2004 (SEMO: uniform parents from the non-d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from search.groups import AxisValue
-from search.space import Point, Space
+from search.space import Point
 
 ATTEMPTS = 200
 
 
+class Decision(Protocol):
+    """One parameter of a space, with the values that it may have."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def values(self) -> Sequence[AxisValue]: ...
+
+
+class Points(Protocol):
+    """A space as samplers see it: points by name, or by the positions of their values."""
+
+    @property
+    def parameters(self) -> Sequence[Decision]: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def indices(self, point: Point) -> tuple[int, ...]: ...
+
+    def point(self, indices: Sequence[int]) -> dict[str, AxisValue]: ...
+
+
 def mutate_front(
-    space: Space, parents: Sequence[Point], seen: frozenset[tuple[int, ...]], seed: int
+    space: Points, parents: Sequence[Point], seen: frozenset[tuple[int, ...]], seed: int
 ) -> dict[str, AxisValue] | None:
     """A neighbour of one of the parents that is not in `seen`, or None when none was found.
 
     Args:
         space: the candidates.
         parents: points of the front, in a fixed order.
-        seen: `Space.indices` of the points that were scored.
+        seen: `Points.indices` of the points that were scored.
         seed: decides the answer.
     """
     if not parents or not space.parameters or len(seen) >= space.size:
@@ -37,7 +62,7 @@ def mutate_front(
     return None
 
 
-def _neighbour(space: Space, parent: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
+def _neighbour(space: Points, parent: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
     child = list(parent)
     changes = min(len(child), 1 + int(rng.binomial(2, 0.5)))
     for position in rng.choice(len(child), size=changes, replace=False):

@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 
 from hwmodel.errors import ConfigError
 from search.executors import RayExecutor
-from search.executors.crew import RemoteError
+from search.executors.worker import RemoteError
 from tests.search.executors.toys import (
     Heard,
     Toy,

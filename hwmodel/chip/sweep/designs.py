@@ -122,7 +122,7 @@ def _listed(space: DesignSpace) -> Designs:
         used |= set(enumerate(turn))
         found.append(replace(design, number=len(found)))
     for turn, reason in failed:
-        if not set(enumerate(turn)) <= used:  # a value that no design can have
+        if not found or not set(enumerate(turn)) <= used:  # a value that no design can have
             raise reason
     left_out = (
         [f"{len(failed)} of {space.size} combinations can be no chip and are left out; the first: {failed[0][1]}"]

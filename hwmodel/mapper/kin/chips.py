@@ -20,13 +20,11 @@ class Kin:
 
     Attributes:
         outline: fingerprint of all that sizes and bandwidths leave of it, and that enters energy or cycles.
-        sizes: of every memory, infinite where it has none [bit].
         ports: read and write bandwidth of every memory, and that of its network, infinite where it has none
             [bit/cycle].
     """
 
     outline: str
-    sizes: Limits
     ports: Limits
 
 
@@ -50,7 +48,6 @@ def kin_of(accelerator: Accelerator) -> Kin:
     ]
     return Kin(
         outline=plain.fingerprint,
-        sizes=tuple(math.inf if memory.size_bits is None else memory.size_bits for memory in memories),
         ports=tuple(math.inf if width is None else width for found in ports for width in found),
     )
 

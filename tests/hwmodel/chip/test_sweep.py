@@ -137,6 +137,15 @@ def test_a_file_without_ranges_is_its_only_design(tmp_path: Path) -> None:
     assert preset.accelerator == load_accelerator("eyeriss")
 
 
+def test_a_file_without_ranges_that_is_no_chip_is_refused_as_one(tmp_path: Path) -> None:
+    path = write(tmp_path, "", TINY.replace("size: 64 B", "size: 1 B"))
+    with pytest.raises(AcceleratorError) as alone:
+        load_accelerator(path)
+    with pytest.raises(AcceleratorError) as listed:
+        load_designs(path)
+    assert str(listed.value) == str(alone.value)
+
+
 def test_one_mapping_sweeps_freely_and_a_default_may_be_swept(tmp_path: Path) -> None:
     designs = load_designs(
         write(tmp_path, "sweep: {memories.buffer.double_buffered: [true, false], clock: [100 MHz, 200 MHz]}\n")

@@ -15,7 +15,7 @@ import pytest
 
 from hwmodel.errors import ConfigError
 from search.executors import InProcess, Processes
-from search.executors.crew import RemoteError
+from search.executors.worker import RemoteError
 from search.scoring import Evaluator
 from tests.search.executors.toys import (
     Heard,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from hwmodel import evaluate
 from hwmodel.chip.sweep.space import DesignSpace
+from hwmodel.mapper.shared import forget_mappings
 from search import explore_chips
-from search.explore.asking import SAMPLERS, most_of
-from search.explore.ledger import PRICES
-from search.explore.pricing import room_of, widest
+from search.explore.asking import BATCH, SAMPLERS, Sampler, most_of
+from search.explore.axes import Axes
+from search.explore.crew import Errand
+from search.explore.field import OPEN
+from search.explore.ledger import PRICES, PriceLedger
+from search.explore.pricing import Look, Price, room_of, widest
+from search.explore.walk import Walker
 from tests.search.explore.helpers import GRAPH, RANGES, chip_file, front_of, priced_one_by_one, values
 
 #: 1e9 designs and more.
@@ -33,6 +39,7 @@ def test_a_sampler_prices_so_many_of_a_huge_space(tmp_path: Path, sampler: str) 
     assert found.counts.seen >= 12
     assert any(f"of {space.size:,} designs" in note for note in found.notes)
     for row in found.front():
+        forget_mappings()
         cost = evaluate(GRAPH, found.design(row.number).accelerator)
         assert (row.energy_pj["toy"], row.latency_s["toy"]) == (cost.energy_pj, cost.latency_s)
 
@@ -68,3 +75,62 @@ def test_the_most_of_a_space_is_that_of_all_its_designs(tmp_path: Path) -> None:
     rooms = [room_of(space.design(number).accelerator) for number in range(space.size)]
     assert most_of(space) == widest(rooms)
     assert widest(rooms)["dram"].read == 400e6 * 8 / 50e6
+
+
+class Failing:
+    """A crew for which every second design cannot run the network."""
+
+    def __init__(self) -> None:
+        self.priced: list[int] = []
+
+    def run(self, errands: Sequence[Errand]) -> Iterator[tuple[int, object]]:
+        for index, errand in enumerate(errands):
+            if errand.method == "look_at":
+                yield index, [Look(number=number, area_mm2=1.0) for number in errand.arguments[0]]
+            else:
+                (number,) = errand.arguments
+                self.priced.append(number)
+                costs = {"energy_pj": (1e9 / (1 + number),), "cycles": (1.0 + number,)}
+                yield index, Price(number=number, error="no") if number % 2 else Price(number=number, **costs)
+
+    def close(self) -> None:
+        """Nothing is to be done."""
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_what_is_left_of_a_batch_comes_first_and_is_told_once_it_is_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    """Failures cost no trial, so a batch goes on in further rounds: nothing of it is passed over, or told open."""
+    space = DesignSpace(chip_file(tmp_path), {"array.X.size": "1..64+1", "array.Y.size": "1..64+1"})
+    axes = Axes(names=("energy", "latency"), models=("toy",))
+    crew = Failing()
+    walker = Walker(crew, PriceLedger(None, {}, 1), axes, "energy", space.size, lambda *_: None)
+    asking = Sampler(space, walker, axes, name=sampler, seed=3, most={})
+    proposed: list[int] = []
+    told: list[int] = []
+    propose, observe = asking._asker.propose, asking._asker.observe
+
+    def number_of(point: Mapping[str, int]) -> int:
+        return space.number(asking._ranges.indices(point))
+
+    def counted(count: int, seen: frozenset[tuple[int, ...]]) -> list[dict[str, int]]:
+        assert told == proposed  # all of the batch before, in its order
+        points = propose(count, seen)
+        proposed.extend(map(number_of, points))
+        return points
+
+    def heard(results: Sequence[tuple[Mapping[str, int], object]]) -> None:
+        states = [walker.field.state[walker.field.row_of[number_of(point)]] for point, _ in results]
+        assert OPEN not in states
+        told.extend(number_of(point) for point, _ in results)
+        observe(results)
+
+    monkeypatch.setattr(asking._asker, "propose", counted)
+    monkeypatch.setattr(asking._asker, "observe", heard)
+    field = asking.run(BATCH + 4)
+    assert field.num_priced == BATCH + 4
+    assert crew.priced == [n for n in proposed if n in set(crew.priced)]  # in the order of the proposals
+    assert len(crew.priced) > BATCH + 4
+    left = [look.number for look in field.looks if field.state[field.row_of[look.number]] == OPEN]
+    assert told == [number for number in proposed if number not in set(left)]

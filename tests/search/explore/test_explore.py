@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from hwmodel.chip.sweep.designs import MAX_DESIGNS
 from hwmodel.chip.sweep.space import DesignSpace
 from hwmodel.errors import AcceleratorError, ConfigError
 from hwmodel.network.graph import LayerGraph
 from search import explore_chips
 from search.explore import walk
-from search.explore.explore import MAX_LISTED
+from search.explore.explore import FIRST, _tried
 from search.explore.ledger import MANIFEST, PRICES
 from tests.search.codesign.helpers import CHIP
 from tests.search.explore.helpers import (
@@ -154,6 +155,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         explore_chips(GRAPH, path, set={"array.X.size": [1, 2, 4]}, out=folder)
     with pytest.raises(ConfigError, match="was made with another optimize"):
         explore_chips(GRAPH, path, set={"array.X.size": [1, 2]}, optimize="edp", out=folder)
+    pair = {"toy": GRAPH, "head": wide(GRAPH, "head")}
+    explore_chips(pair, path, set={"array.X.size": [1]}, out=tmp_path / "pair")
+    with pytest.raises(ConfigError, match="was made with another models"):
+        explore_chips(dict(reversed(pair.items())), path, set={"array.X.size": [1]}, out=tmp_path / "pair")
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / MANIFEST).unlink()
@@ -185,6 +190,25 @@ def test_an_area_that_is_not_stated_is_said_and_not_nothing(tmp_path: Path) -> N
             explore_chips(GRAPH, path, set={"array.X.size": [1, 2]}, **asked)  # type: ignore[arg-type]
 
 
+def test_a_design_without_an_area_is_chip_enough_to_be_told_apart(tmp_path: Path) -> None:
+    found = explore_chips(GRAPH, chip_file(tmp_path), set={"memories.buffer.area": ["0.5 um^2/bit", None]})
+    assert (found.counts.no_area, found.counts.no_chip, found.counts.priced) == (1, 0, 1)
+    assert found.notes == (
+        "1 of 2 designs have no known area and are left out; the first: no area is stated for buffer",
+    )
+
+
+def test_the_first_chip_is_found_where_few_are_chips() -> None:
+    """All of a small space; of a large one the first ones, and others in no step that the last ranges share."""
+    assert list(_tried(7)) == list(range(7))
+    assert list(_tried(FIRST)) == list(range(FIRST))
+    numbers = list(_tried(100 * FIRST))
+    assert numbers[:FIRST] == list(range(FIRST)) and numbers == list(_tried(100 * FIRST))
+    assert {number % 100 for number in numbers[FIRST:]} == set(range(100))
+    assert min(numbers[FIRST:]) >= FIRST and max(numbers[FIRST:]) < 100 * FIRST
+    assert max(_tried(10**30)) > 10**29
+
+
 def test_sizes_with_typed_in_energies_are_said(tmp_path: Path) -> None:
     found = explore_chips(GRAPH, chip_file(tmp_path), set={"memories.buffer.size": ["512 B", "1 KiB"]})
     assert any("memories.buffer.size is swept, but memories.buffer.read_energy" in note for note in found.notes)
@@ -193,7 +217,7 @@ def test_sizes_with_typed_in_energies_are_said(tmp_path: Path) -> None:
 def test_more_designs_than_can_be_listed_need_a_number_of_trials(tmp_path: Path) -> None:
     path = chip_file(tmp_path)
     ranges = {"array.X.size": "1..400+1", "memories.buffer.size": "1 KiB..300 KiB+1 KiB"}
-    assert DesignSpace(path, ranges).size > MAX_LISTED
+    assert DesignSpace(path, ranges).size > MAX_DESIGNS
     with pytest.raises(ConfigError, match="but there are 120,000"):
         explore_chips(GRAPH, path, set=ranges)
     for asked, text in (({"jobs": 0}, "jobs"), ({"trials": 0}, "trials"), ({"sampler": "front"}, "sampler")):

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hwmodel.mapper.free import Objective
 from hwmodel.place.lower import Least, Widest
-from search.explore.axes import Axes, mean, parse_axes, parse_budget
-from search.explore.field import OUTSIDE, PRICED, RULED_OUT, Field
+from search.explore.axes import AXES, Axes, cost_of, mean, parse_axes, parse_budget
+from search.explore.field import OPEN, OUTSIDE, PRICED, RULED_OUT, Field
 from search.explore.pricing import Look, Price
 from search.front.pareto import non_dominated
 
 DESIGN = st.tuples(
-    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=2, max_size=2),  # costs of two networks
-    st.integers(1, 4),  # area
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=2),  # what bounds are below
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=2, max_size=2),  # costs of two networks
+    st.integers(1, 2),  # area
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=2, max_size=2),  # what bounds are below
     st.integers(1, 3),  # ports
 )
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(designs=st.lists(DESIGN, min_size=1, max_size=12), per_model=st.booleans(), limit=st.integers(1, 6))
+@given(designs=st.lists(DESIGN, min_size=1, max_size=12), per_model=st.booleans(), limit=st.integers(1, 3))
 def test_what_is_left_is_the_front(designs, per_model: bool, limit: int) -> None:
     axes = Axes(
         names=("energy", "latency", "area"), models=("a", "b"), per_model=per_model,
@@ -62,6 +66,28 @@ def test_what_is_left_is_the_front(designs, per_model: bool, limit: int) -> None
                 if is_best:
                     expected.setdefault(tuple(values[n]), n)
         assert sorted(field.front(view.columns).tolist()) == sorted(expected.values())
+
+
+def two(bounds: Sequence[Least], optimize: Objective = "edp", **looks: Any) -> Field:
+    """Two designs of one area, the second with the wider port; compared in energy and latency."""
+    field = Field(Axes(names=("energy", "latency"), models=("a",)), optimize)
+    rooms = [{"m": Widest(1.0, width, 1.0, 1.0)} for width in (1.0, 4.0)]
+    field.add([Look(number=n, room=room, **looks) for n, room in enumerate(rooms)], [[least] for least in bounds])
+    return field
+
+
+def test_of_equals_the_one_with_the_widest_ports_stays() -> None:
+    """It is not ruled out by another at its bounds, and rules out another there; both priced, it is the front."""
+    first, second = (Price(number=n, energy_pj=(5.0,), cycles=(7.0,)) for n in (0, 1))
+    field = two([Least(5.0, 7.0)] * 2)
+    field.take([first])
+    assert field.state.tolist() == [PRICED, OPEN]
+    field.take([second])
+    assert field.state.tolist() == [PRICED, PRICED]
+    assert field.front((0, 1)).tolist() == [1]
+    field = two([Least(5.0, 7.0)] * 2)
+    field.take([second])
+    assert field.state.tolist() == [RULED_OUT, PRICED]
 
 
 def test_a_kin_with_wider_ports_rules_out_the_narrower_one() -> None:
@@ -105,6 +131,18 @@ def test_a_mean_of_bounds_is_a_bound() -> None:
     values = rng.uniform(1, 1e12, (1000, 3))
     assert (mean(values * rng.uniform(0, 1, (1000, 3))) <= mean(values)).all()
     assert mean(np.array([[3.3]])).tolist() == [3.3]
+
+
+def test_a_mean_of_many_networks_stays_among_them() -> None:
+    """The product of 60 energies [pJ] is no float, that of 60 latencies [s] is none either."""
+    for value in (1e12, 1e-7):
+        assert mean(np.full((1, 60), value)) == pytest.approx([value], rel=1e-12)
+    assert mean(np.array([[1e200, 1e220, 1e240]])) == pytest.approx([1e220], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_every_axis_is_a_cost(name: str) -> None:
+    assert (cost_of(name).name, cost_of(name).key.split("_")[0]) == (name, name)
 
 
 @pytest.mark.parametrize("text", ["area", "area<=", "area>=4 mm2", "area<=4 mJ", "area<=4 mm2,area<=3 mm2", "x<=3"])
