@@ -108,8 +108,8 @@ def enumeration(name: str, layer: Layer, accelerator: Accelerator, most_pairs: i
     not fit is looked at and not counted; orders that do the same are counted once.
     """
     branch, energy = (
-        free._Branch(_space(layer, accelerator), (), _keeps(layer, accelerator)),
-        free._Search(ENERGY, 1),
+        free.Branch(_space(layer, accelerator), (), _keeps(layer, accelerator)),
+        free.Search(ENERGY, 1),
     )
     tiles, held, _ = price_exchange(branch.space, branch.kept[1], branch.nest, 1)
     least = least_exchange(branch.space, branch.kept[1], branch.nest, 1)

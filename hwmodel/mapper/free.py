@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Search:
+class Search:
     """What is looked for: kernel objective, whether cycles matter, and the most cycles."""
 
     objective: int
@@ -75,11 +75,11 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
         MappingError: an unknown objective, a hierarchy of more than three levels, or no mapping fits.
     """
     check_one_of("optimize", optimize, OBJECTIVES, MappingError)
-    branches = _branches(task)
-    wanted = _wanted(branches, optimize)
+    branches = branches_of(task)
+    wanted = wanted_of(branches, optimize)
     best = _best(branches, wanted)
     if best is not None and optimize == "latency":
-        best = _best(branches, _Search(ENERGY, wanted.num_metrics, best.cycles)) or best
+        best = _best(branches, Search(ENERGY, wanted.num_metrics, best.cycles)) or best
     if best is None:
         raise MappingError(nothing_fits(task))
     return best
@@ -87,12 +87,13 @@ def find_best(task: Task, optimize: Objective = "energy") -> Found:
 
 def bound_best(task: Task, optimize: Objective) -> float:
     """A lower bound of what the best mapping of a task costs, infinite where nothing fits."""
-    branches = _branches(task)
-    wanted = _wanted(branches, optimize)
+    branches = branches_of(task)
+    wanted = wanted_of(branches, optimize)
     return min(branch.bound(wanted) for branch in branches)
 
 
-def _branches(task: Task) -> list[_Branch]:
+def branches_of(task: Task) -> list[Branch]:
+    """Every set of padded dims with every choice of what registers and buffer keep."""
     hierarchy = Hierarchy.of(task.accelerator)
     ahead.begin(task.accelerator)
     space = TileSpace(task, hierarchy, task.layer.dims)
@@ -100,14 +101,15 @@ def _branches(task: Task) -> list[_Branch]:
         (space.with_dims(dims), tuple(original.items()))
         for dims, original in padded_variants(task.layer.dims, task.accelerator.axes)
     ]
-    return [_Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
+    return [Branch(space, original, kept) for space, original in spaces for kept in hierarchy.choices(task)]
 
 
-def _wanted(branches: list[_Branch], optimize: Objective) -> _Search:
-    return _Search(OBJECTIVES.index(optimize), 1 if optimize == "energy" else branches[0].space.num_bounds)
+def wanted_of(branches: list[Branch], optimize: Objective) -> Search:
+    """What is looked for among some branches of a task."""
+    return Search(OBJECTIVES.index(optimize), 1 if optimize == "energy" else branches[0].space.num_bounds)
 
 
-def _best(branches: list[_Branch], wanted: _Search) -> Found | None:
+def _best(branches: list[Branch], wanted: Search) -> Found | None:
     """Energy [pJ], cycles and mapping of the optimum over all branches; None where nothing fits.
 
     Budgets and ties: Lemmas 10 and 11 of docs/explain/mapper.md.
@@ -140,7 +142,7 @@ def _score(objective: int, found: Found) -> float:
     return (found.energy_pj, found.cycles, found.energy_pj * found.cycles)[objective]
 
 
-class _Branch:
+class Branch:
     """One set of dims with one choice of what registers and buffer keep."""
 
     def __init__(self, space: TileSpace, original: tuple[tuple[str, int], ...], kept: Kept) -> None:
@@ -156,20 +158,22 @@ class _Branch:
     def nest(self) -> NestInputs:
         return self.space.nest(self.kept, self.networks)
 
-    def bound(self, wanted: _Search) -> float:
+    def bound(self, wanted: Search) -> float:
         """A lower bound of the score; infinite where nothing fits."""
         least = least_exchange(self.space, self.kept[1], self.nest, wanted.num_metrics)
         if not len(self.unrollings) or least[0] == math.inf:
             return math.inf
-        num = wanted.num_metrics
-        if num not in self.bounds_s:
-            ahead.wait(bounds.bound_unrollings)
-            self.bounds_s[num] = bounds.bound_unrollings(self.nest, num, self.unrollings)
-        return bounds.bound_branch(
-            self.nest, wanted.objective, self.unrollings, self.bounds_s[num], least, wanted.most_cycles
-        )
+        inside = self.inside(wanted.num_metrics)
+        return bounds.bound_branch(self.nest, wanted.objective, self.unrollings, inside, least, wanted.most_cycles)
 
-    def search(self, wanted: _Search, limit: float) -> Found | None:
+    def inside(self, num_metrics: int) -> Floats:
+        """Lower bounds of every metric inside the buffer's tile, of all unrollings. (S, M)"""
+        if num_metrics not in self.bounds_s:
+            ahead.wait(bounds.bound_unrollings)
+            self.bounds_s[num_metrics] = bounds.bound_unrollings(self.nest, num_metrics, self.unrollings)
+        return self.bounds_s[num_metrics]
+
+    def search(self, wanted: Search, limit: float) -> Found | None:
         """The best mapping at or below a score."""
         nest, limits = self.nest, (limit, wanted.most_cycles)
         tiles, held, values = price_exchange(self.space, self.kept[1], nest, wanted.num_metrics)
@@ -215,7 +219,7 @@ class _Branch:
         return np.array(found)[place.reshape(-1)]
 
     def join(
-        self, wanted: _Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
+        self, wanted: Search, registers: Ints, least_tile: Floats, limits: tuple[float, float]
     ) -> tuple[Ints, Floats, Floats]:
         """Pairs that may win, by rising lower bound: indices (P, 2), lines (P, M, columns), bounds (P)."""
         ahead.wait(bounds.join)
@@ -225,7 +229,7 @@ class _Branch:
             lines, scores = np.empty((room, len(least_tile), bounds.NUM_COLUMNS)), np.empty(room)
             count = bounds.join(
                 self.nest, wanted.objective, wanted.num_metrics, registers, self.unrollings,
-                self.bounds_s[wanted.num_metrics], least_tile, limits, pairs, lines, scores,
+                self.inside(wanted.num_metrics), least_tile, limits, pairs, lines, scores,
             )  # fmt: skip
             if count <= room:
                 order = np.argsort(scores[:count], kind="stable")

@@ -71,7 +71,7 @@ def map_and_price(task: Task, optimize: Objective) -> tuple[Mapping, Priced]:
 
 
 def bound_mapping(task: Task, optimize: Objective) -> float:
-    """A lower bound of the score of the best mapping of a task; 0 on chips whose mappings have none.
+    """A lower bound of the least energy, or the fewest cycles, of a task; 0 on chips whose mappings have none.
 
     The task is asked for with its zeros as `map_and_price` wants them.
     """
@@ -80,7 +80,7 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     if timed or not chip.maps_freely or is_deep(chip):
         return 0.0
     if _shares(task):
-        return _library[-1].bound(task, optimize, lambda: bound_best(array_view(task), optimize))
+        return _library[-1].bound(task, optimize)
     return bound_best(array_view(task), optimize)
 
 

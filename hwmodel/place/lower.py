@@ -1,22 +1,24 @@
-"""A lower bound of what a network costs on many chips that differ in sizes and bandwidths, without a mapping.
+"""A lower bound of what a network costs on a chip, and on those that differ in narrower ports, without a mapping.
 
-The network is placed as `Placer` does it, with a bound of every layer in every situation for its price: the best
-mapping costs no less than the bound of the mapper (Lemmas 8 to 10 of docs/explain/mapper.md) on a chip of the same
-outline with the largest sizes and the widest ports, nor less than one pass of its operands. The least sum of bounds
-over all placements is no more than the sum of the prices of any (Lemma 26).
+The network is placed as `Placer` does it, with a bound of every layer in every situation and room for its price: the
+best mapping costs no less than the bound of the mapper (Lemmas 8 to 10 of docs/explain/mapper.md), nor less than one
+pass of its operands. The least sum of bounds over all placements is no more than the sum of the prices of any (Lemma
+26).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Level, Memory
-from hwmodel.mapper.free import OBJECTIVES, Objective
-from hwmodel.mapper.shared import bound_mapping
+from hwmodel.mapper.free import Objective
+from hwmodel.mapper.shared import bound_mapping, remembered
 from hwmodel.nest.task import Task
 from hwmodel.network.stripes import stripes
 from hwmodel.place.placer import Placer
@@ -33,6 +35,10 @@ class Widest(NamedTuple):
     read: float
     write: float
     network: float
+
+
+#: Bounded apart, each by a placement of its own.
+METRICS: tuple[Objective, Objective] = ("energy", "latency")
 
 
 class Least(NamedTuple):
@@ -64,63 +70,53 @@ def widened(accelerator: Accelerator, widest: Mapping[str, Widest], *, sizes: bo
     return replace(accelerator, levels=tuple(wide_level(level) for level in accelerator.levels))
 
 
-class Bounds:
-    """Lower bounds of situations of layers, each found once on the roomiest chip of its outline.
+def least_of_network(plan: Plan, accelerator: Accelerator) -> Least:
+    """The least that a network costs on a chip, however it is mapped and placed, and on any with narrower ports.
 
     Args:
-        roomy: of a chip, the same with the largest sizes and widest ports that go with its outline.
+        plan: of the network on chips like this one.
+        accelerator: one of `shares_mappings`; within `sharing_chips` those alike share what no size enters.
+
+    Returns:
+        The bounds, infinite where some layer fits nowhere.
     """
-
-    def __init__(self, roomy: Callable[[Accelerator], Accelerator]) -> None:
-        self._roomy = roomy
-        self._known: dict[tuple[str, Situation], Price] = {}
-
-    def of_network(self, plan: Plan, accelerator: Accelerator) -> Least:
-        """The least that a network costs on a chip, however it is mapped and placed.
-
-        Args:
-            plan: of the network on chips like this one.
-            accelerator: one of `shares_mappings`; its ports count as if they were the widest.
-        """
-        roomy = self._roomy(accelerator)
-
-        def price(situation: Situation) -> Price:
-            return self._price(roomy, situation)
-
-        totals = {}
-        metrics: tuple[Objective, Objective] = ("energy", "latency")
-        for optimize in metrics:
-            options = [[layer] for layer in plan.layers]
-            placer = Placer(plan, accelerator, optimize, options, price, sharpens=False)
-            placed = placer.run(np.zeros((1, len(plan.layers)), dtype=np.int64))
-            totals[optimize] = placed.totals[0]
-        return Least(float(totals["energy"][0]) * NEARLY, float(totals["latency"][1]))
-
-    def _price(self, roomy: Accelerator, situation: Situation) -> Price:
-        stay = situation.stay._replace(room_bits=None)
-        key = (roomy.fingerprint, situation._replace(layer=situation.layer.unnamed(), stay=stay))
-        if key not in self._known:
-            self._known[key] = _bound(roomy, situation._replace(stay=stay))
-        return self._known[key]
+    picks, options = np.zeros((1, len(plan.layers)), dtype=np.int64), [[layer] for layer in plan.layers]
+    totals = {}
+    for metric in METRICS:
+        price = partial(bound_situation, accelerator, metric)
+        totals[metric] = Placer(plan, accelerator, metric, options, price, sharpens=False).run(picks).totals[0]
+    return Least(float(totals["energy"][0]) * NEARLY, float(totals["latency"][1]))
 
 
-def _bound(roomy: Accelerator, situation: Situation) -> Price:
-    """The bound of one situation.
+def bound_situation(accelerator: Accelerator, metric: Objective, situation: Situation) -> Price:
+    """The bound of one situation in its room, energy or latency with the mapper's.
 
     Of stripes the kind that there are most of has the mapper's bound, the others the one pass of their operands.
     Where a pool leaves out some of the outputs the mapper's bound of energy is none.
     """
-    task = Task.of(situation.layer, roomy, situation.stay).without_removed_filters()
+    task = Task.of(situation.layer, accelerator, situation.stay).without_removed_filters()
     task = task.with_density(useful_zeros(task))
-    resident = [situation.stay.resident]
-    floor = least(task, situation.rows, float(situation.unwritten), resident)[0]
     parts = stripes(task.layer, situation.rows) if situation.rows else ((task.layer, 1),)
     common, count = max(parts, key=lambda part: part[1])
-    energy, cycles = (count * bound_mapping(task.with_layer(common), metric) for metric in OBJECTIVES[:2])
-    for layer, others in parts:
-        if layer is not common:
-            pj, some = least(task.with_layer(layer), 0, float(situation.unwritten), resident)[0]
-            energy, cycles = energy + others * pj, cycles + others * some
-    if situation.unwritten:
-        energy = 0.0
-    return Price(max(floor[0], NEARLY * energy), max(floor[1], cycles), 0.0)
+    floor, own = _pass(task, situation, situation.rows), 0.0
+    column = METRICS.index(metric)
+    if metric == "latency" or not situation.unwritten:
+        own = count * bound_mapping(task.with_layer(common), metric)
+        for layer, others in parts:
+            if layer is not common:
+                own += others * _pass(task.with_layer(layer), situation, 0)[column]
+    energy, cycles = floor
+    if metric == "energy":
+        energy = max(energy, NEARLY * own)
+    else:
+        cycles = max(cycles, own)
+    room = situation.stay.room_bits  # the bound holds for this room alone
+    return Price(energy, cycles, math.inf if room is None else room)
+
+
+def _pass(task: Task, situation: Situation, rows: int) -> tuple[float, float]:
+    """Energy [pJ] and cycles of one pass of the operands of a layer in a situation, in stripes of so many rows."""
+    unwritten, resident = float(situation.unwritten), situation.stay.resident
+    what = ("pass", rows, unwritten, resident)
+    found: tuple[float, float] = remembered(task, what, lambda: least(task, rows, unwritten, [resident])[0])
+    return found

@@ -50,7 +50,7 @@ class Field:
         self.clock: Floats = np.zeros(0)
         self.area: Floats = np.zeros(0)
         self._kin: dict[str, list[int]] = {}
-        self._like: dict[str, list[int]] = {}
+        self._family: dict[str, list[int]] = {}
         self._ranks: Rows = np.zeros(0, dtype=np.int64)
         self._priced: set[int] = set()
 
@@ -69,8 +69,8 @@ class Field:
             self.row_of[look.number] = len(self.looks)
             if look.kin:
                 self._kin.setdefault(look.kin, []).append(len(self.looks))
-            if look.is_monotone:
-                self._like.setdefault(look.like, []).append(len(self.looks))
+            if look.family:
+                self._family.setdefault(look.family, []).append(len(self.looks))
             error = look.error or self._lacks(look)
             if error:
                 self.errors[look.number] = error
@@ -177,9 +177,9 @@ class Field:
                     self.energy[other] = np.maximum(self.energy[other], self.energy[row])
                 if self.optimize != "edp":
                     self.cycles[other] = np.maximum(self.cycles[other], self.cycles[row])
-        if self.optimize != "energy" or not look.is_monotone:
+        if self.optimize != "energy" or not look.family:
             return
-        for other in self._like.get(look.like, ()):
+        for other in self._family.get(look.family, ()):
             if self.state[other] == OPEN and _holds(look.sizes, self.looks[other].sizes):
                 self.energy[other] = np.maximum(self.energy[other], self.energy[row] * NEARLY)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from hwmodel import evaluate
-from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.area import chip_area
 from hwmodel.chip.sweep.space import DesignSpace
 from hwmodel.errors import AcceleratorError, GraphError, LayerError, MappingError, PrecisionError
@@ -24,7 +25,7 @@ from hwmodel.mapper.shared import forget_mappings, sharing_chips
 from hwmodel.network.choice import FLOAT, Choice
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Bits
-from hwmodel.place.lower import Bounds, Least, Widest, widened
+from hwmodel.place.lower import Least, Widest, least_of_network, widened
 from hwmodel.place.plan import Plan
 
 #: What a pricer remembers of designs it will not see again is dropped after so many.
@@ -79,9 +80,9 @@ class Look:
         clock_hz: [Hz].
         room: of every memory, by name, its size and bandwidths.
         kin: fingerprint of all but the bandwidths; "" where wider ports might cost more.
-        like: of all that enters its lower bounds, "" where it has none.
-        is_monotone: of two that are `like` each other the one with larger memories takes no more energy, where
-            mappings minimise that.
+        like: of all that enters its lower bounds, which is all but the bandwidths; "" where it has none.
+        family: of all but sizes and bandwidths, where mappings for energy take no more of it with larger
+            memories; "" elsewhere.
         outline: designs with the same share mappings.
     """
 
@@ -93,7 +94,7 @@ class Look:
     room: Mapping[str, Widest] = field(default_factory=dict)
     kin: str = ""
     like: str = ""
-    is_monotone: bool = False
+    family: str = ""
     outline: str = ""
 
     @property
@@ -146,7 +147,6 @@ class Pricer:
         self.space, self.graphs, self.optimize, self.fuse = space, tuple(graphs), optimize, fuse
         self.widths = widths or Widths()
         self._library = Library()
-        self._bounds: dict[Any, Bounds] = {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
         self._seen = 0
 
@@ -161,15 +161,17 @@ class Pricer:
         area, is_mapped = chip_area(chip), shares_mappings(chip)
         # leakage weighs cycles against energy where tensors stay: then wider ports need not take fewer cycles
         has_kin = is_mapped and not (chip.leakage_w and chip.keeper is not None)
+        is_monotone = is_mapped and chip.keeper is None and not chip.leakage_w and not chip.clock_pj
+        like = _unbounded(chip, sizes=False).fingerprint if is_mapped else ""
         return Look(
             number=number,
             area_mm2=area.mm2,
             unknown=area.unknown,
             clock_hz=chip.clock_hz,
             room=room_of(chip),
-            kin=_unbounded(chip, sizes=False).fingerprint if has_kin else "",
-            like=_unbounded(_rounded(chip), sizes=True).fingerprint if is_mapped else "",
-            is_monotone=is_mapped and chip.keeper is None and not chip.leakage_w and not chip.clock_pj,
+            kin=like if has_kin else "",
+            like=like,
+            family=_unbounded(chip, sizes=True).fingerprint if is_monotone else "",
             outline=kin_of(chip).outline if is_mapped else chip.fingerprint,
         )
 
@@ -190,13 +192,13 @@ class Pricer:
         Raises:
             ConfigError: something is asked for that no chip has a part in.
         """
-        wide = widened(_rounded(self.space.design(number).accelerator), most, sizes=False)
-        bounds = self._bounds.setdefault(tuple(most.items()), Bounds(partial(widened, widest=most, sizes=True)))
+        wide = widened(self.space.design(number).accelerator, most, sizes=False)
         try:
             with sharing_chips(self._library):
-                return tuple(bounds.of_network(plan, wide) for plan in self._plans_of(wide))
+                found = tuple(least_of_network(plan, wide) for plan in self._plans_of(wide))
         except ON_A_CHIP:
             return ()
+        return found if np.isfinite(found).all() else ()
 
     def _plans_of(self, chip: Accelerator) -> tuple[Plan, ...]:
         """Plans of the networks: they see of a chip what no size changes."""
@@ -258,26 +260,7 @@ def widest(rooms: Iterable[Mapping[str, Widest]]) -> dict[str, Widest]:
     return found
 
 
-def _rounded(chip: Accelerator) -> Accelerator:
-    """The chip with the memory where tensors stay rounded up to 2^19, 2^21, ... bit (64 KiB, 256 KiB, ...).
-
-    Tensors that fit the smaller one fit the larger, so a bound there is one here; and more designs share it.
-    """
-
-    def rounded(memory: Memory) -> Memory:
-        if not memory.resident or not memory.size_bits:
-            return memory
-        return replace(memory, size_bits=2.0 ** (2 * math.ceil((math.log2(memory.size_bits) - 1) / 2) + 1))
-
-    levels = (replace(level, memories=tuple(map(rounded, level.memories))) for level in chip.levels)
-    return replace(chip, levels=tuple(levels))
-
-
 def _unbounded(chip: Accelerator, *, sizes: bool) -> Accelerator:
-    """The chip without bandwidths, and if wanted without all sizes but that of the memory where tensors stay."""
+    """The chip without bandwidths, and if wanted without sizes."""
     endless = Widest(math.inf, math.inf, math.inf, math.inf)
-    most = {
-        name: endless._replace(size=memory.size_bits) if memory.resident and memory.size_bits else endless
-        for name, memory in chip.memories().items()
-    }
-    return widened(chip, most, sizes=sizes)
+    return widened(chip, dict.fromkeys(chip.memories(), endless), sizes=sizes)

@@ -13,12 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hwmodel.mapper.free import Objective
 from hwmodel.mapper.kin.chips import Kin, Limits, kin_of
+from hwmodel.mapper.kin.floors import Floors
 from hwmodel.nest.mapping import Mapping, room_needed
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.price.priced import Priced
 from hwmodel.price.spatial import price
+
+#: Tasks whose bounds for other sizes are at hand: those of one array, and more.
+MOST_FLOORS = 1024
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Library:
         self._known: dict[Any, list[_Known]] = {}
         self._prices: dict[Any, tuple[Mapping, Priced]] = {}
         self._values: dict[Any, Any] = {}
+        self._floors: dict[Any, Floors] = {}
 
     def find(self, task: Task, optimize: str) -> tuple[bool, Mapping | None]:
         """Whether the best mapping of a task is known, and which it is; None: nothing fits.
@@ -66,11 +72,19 @@ class Library:
             )
         self._known.setdefault(_key(task, kin, optimize), []).append(known)
 
-    def bound(self, task: Task, optimize: str, compute: Callable[[], float]) -> float:
-        """A lower bound of the score of a task, from `compute` at first: ports do not enter that of energy."""
+    def bound(self, task: Task, optimize: Objective) -> float:
+        """A lower bound of the least energy, or the fewest cycles, of a task: ports do not enter that of energy."""
         kin = kin_of(task.accelerator)
-        ports = () if optimize == "energy" else kin.ports
-        return float(self._once((_key(task, kin, optimize), _sizes(task), ports), compute))
+        key = (_key(task, kin, optimize), () if optimize == "energy" else kin.ports)
+        return float(self._once((*key, _sizes(task)), lambda: self._floors_of(key, task, optimize)))
+
+    def _floors_of(self, key: Any, task: Task, optimize: Objective) -> float:
+        view = array_view(task)
+        floors = self._floors.pop(key, None) or Floors(view, optimize)
+        self._floors[key] = floors  # the last one that was asked for stands at the end
+        if len(self._floors) > MOST_FLOORS:
+            del self._floors[next(iter(self._floors))]
+        return floors.bound(view)
 
     def least(self, task: Task, what: Any, compute: Callable[[], Any]) -> Any:
         """Something of a task that sizes do not enter, and what else decides about it; from `compute` at first."""

@@ -56,7 +56,10 @@ def price_exchange(space: TileSpace, kept: frozenset[Operand], nest: NestInputs,
 
 def least_exchange(space: TileSpace, kept: frozenset[Operand], nest: NestInputs, num_metrics: int) -> Floats:
     """The least of every metric over the tiles of `price_exchange`, infinite where none fits. (M)"""
-    arrays = (nest.holds, nest.widths, nest.stored, nest.cost[:num_metrics], nest.capacity, nest.memory[BUFFER])
+    arrays = (
+        nest.holds, nest.widths, nest.stored, nest.cost[:num_metrics], nest.memory[BUFFER], space.capacity,
+        space.unfinished,
+    )  # fmt: skip
     key = (
         kept, num_metrics, len(nest.cost), space.bounds, space.pace, space.padded, space.choices,
         *(array.tobytes() for array in arrays),

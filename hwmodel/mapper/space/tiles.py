@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hwmodel.chip.accelerator import Memory
-from hwmodel.mapper.counting import WAITS, Floats, Ints, NestInputs
+from hwmodel.mapper.counting import OUTPUT, PSUM, RELEVANT, WAITS, Floats, Ints, NestInputs
 from hwmodel.mapper.ports import port_rows, times
 from hwmodel.mapper.space.hierarchy import Hierarchy, Kept, orders_of
 from hwmodel.mapper.space.padding import PaddedRows, held_shares, padded_rows
@@ -65,15 +65,11 @@ class TileSpace:
         self.widths: Floats = np.array(task.widths, dtype=np.float64)
         self.memory: Ints = np.zeros((3, 3), dtype=np.int64)
         self.stored: Floats = np.ones((3, 3))
-        self.capacity: Floats = np.full((2, 3), np.inf)
-        self.unfinished: Floats = np.zeros(3)
         for index, level in enumerate(hierarchy.slots[:2]):
             for slot, memory in enumerate(level.memories if level else ()):
-                self.capacity[index, slot] = task.room_bits(memory) / memory.copies
-                if index == 1 and task.rests("O", memory):
-                    self.unfinished[slot] = task.unfinished_bits() / memory.copies
                 for operand in memory.holds:
                     self.memory[index, OPERANDS.index(operand)] = slot
+        self._measure()
         for index, operand, memory in self._kept():
             x = OPERANDS.index(operand)
             self.stored[index, x] = moved_fraction(task, memory, operand)
@@ -90,6 +86,16 @@ class TileSpace:
         self.rows, self.num_bounds = bounding + sides, WAITS + 1 + len(bounding)
         self.energy, self.skips = self._energies(), Skips.of(task)
 
+    def _measure(self) -> None:
+        """What depends on the sizes of the memories."""
+        self.capacity: Floats = np.full((2, 3), np.inf)
+        self.unfinished: Floats = np.zeros(3)
+        for index, level in enumerate(Hierarchy.of(self.task.accelerator).slots[:2]):
+            for slot, memory in enumerate(level.memories if level else ()):
+                self.capacity[index, slot] = self.task.room_bits(memory) / memory.copies
+                if index == 1 and self.task.rests("O", memory):
+                    self.unfinished[slot] = self.task.unfinished_bits() / memory.copies
+
     def _take(self, dims: Dims) -> None:
         """What depends on the dims."""
         self.dims, self.bounds, self.padded = dims, dims.values_tuple, padded_rows(self.task, dims)
@@ -100,6 +106,14 @@ class TileSpace:
         """The same for other (padded) dims."""
         other = copy(self)
         other._take(dims)
+        return other
+
+    def within(self, task: Task) -> TileSpace:
+        """The same in other sizes of the memories: those of a task that differs in nothing else."""
+        other = copy(self)
+        other.task = task
+        other._measure()
+        other._take(self.dims)
         return other
 
     def _kept(self) -> Iterator[tuple[int, Operand, Memory]]:
@@ -177,22 +191,38 @@ class TileSpace:
             divisors(b) if d in level.temporal_dims else (1,) for d, b in zip(DIM_NAMES, self.bounds, strict=True)
         )
         vectors, sizes = tile_grid(choices, self.pace)
-        return vectors[self._fitting(sizes, 0, self.widths[[0, 1, 3]], kept)]
+        return vectors[self._fitting(0, kept, sizes, self.widths[[0, 1, 3]], 0.0)]
 
     def buffer_tiles(self, kept: frozenset[Operand]) -> Tiles:
-        """Tiles that fit the buffer with finished outputs; the kernel checks unfinished ones."""
+        """Tiles that may fit the buffer: of all that sum less than their outputs need these are unfinished, of the
+        others the kernel checks it."""
         vectors, sizes = tile_grid(self.choices, self.pace)
         held = _held_on_grid(self.choices, self.pace, self.padded)
         if self.hierarchy.buffer is None:
             return Tiles(vectors, held)
-        fits = self._fitting(sizes, 1, self.widths[:3], kept)
+        reduced = RELEVANT[OUTPUT] == 0
+        parts = vectors[:, reduced].prod(axis=1) != np.array(self.bounds)[reduced].prod()
+        widths = (*self.widths[:OUTPUT], np.where(parts, self.widths[PSUM], self.widths[OUTPUT]))
+        fits = self._fitting(1, kept, sizes, widths, parts)
         return Tiles(vectors[fits], held[fits])
 
-    def _fitting(self, sizes: Floats, level: int, widths: Floats, kept: frozenset[Operand]) -> Ints:
-        """Places of the tiles that fit a level which keeps these operands. sizes: (3, V)."""
+    def _fitting(
+        self, level: int, kept: frozenset[Operand], sizes: Floats, widths: Sequence[float | Floats] | Floats,
+        parts: float | np.ndarray,
+    ) -> Ints:  # fmt: skip
+        """Places of the tiles that fit a level which keeps these operands.
+
+        Args:
+            level: PE or buffer.
+            kept: what it keeps a tile of.
+            sizes: words of W, I and O in a tile (3, V).
+            widths: of each of their words [bit].
+            parts: where outputs that lie there whole are unfinished (V).
+        """
         fits = np.ones(sizes.shape[1], dtype=np.bool_)
         for slot in range(3):
             held = [x for x, o in enumerate(OPERANDS) if o in kept and self.memory[level, x] == slot]
-            if held and self.capacity[level, slot] < math.inf:
-                fits &= sum(sizes[x] * widths[x] for x in held) <= self.capacity[level, slot]
+            if self.capacity[level, slot] < math.inf:
+                resting = parts * self.unfinished[slot]
+                fits &= sum((sizes[x] * widths[x] for x in held), start=resting) <= self.capacity[level, slot]
         return np.flatnonzero(fits)

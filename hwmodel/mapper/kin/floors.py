@@ -1,0 +1,79 @@
+"""Lower bounds of the best mapping of a task on chips that differ in the sizes of their memories.
+
+What the array costs at least inside of the buffer's tile knows no size; what the tiles exchange with DRAM is the
+only part that does, and it knows no array (`hwmodel.mapper.space.exchange`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwmodel.mapper.bounds import bound_branch
+from hwmodel.mapper.counting import WAITS, Floats, NestInputs
+from hwmodel.mapper.free import Branch, Objective, Search, branches_of, wanted_of
+from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
+from hwmodel.mapper.space.exchange import least_exchange
+from hwmodel.mapper.space.tiles import TileSpace
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import Operand
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A branch without its unrollings: what the best of them costs inside of the buffer's tile, metric by metric.
+
+    Attributes:
+        space, kept, nest: as of `Branch`; the buffer alone.
+        inside: (M) the least of every metric over the unrollings.
+        cycles: the least over the unrollings, if nothing were exchanged with DRAM.
+    """
+
+    space: TileSpace
+    kept: frozenset[Operand]
+    nest: NestInputs
+    inside: Floats
+    cycles: float
+
+    @classmethod
+    def of(cls, branch: Branch, wanted: Search) -> _Part:
+        inside = branch.inside(wanted.num_metrics)
+        nothing = np.zeros(inside.shape[1])
+        return cls(
+            space=branch.space,
+            kept=branch.kept[1],
+            nest=branch.nest._replace(networks=np.ones((1, 1, 8), dtype=np.int64)),
+            inside=inside.min(axis=0),
+            cycles=bound_branch(branch.nest, LATENCY, branch.unrollings, inside, nothing, math.inf),
+        )
+
+    def score(self, task: Task, wanted: Search) -> float:
+        """A lower bound on the chip of a task; infinite where nothing fits."""
+        space = self.space.within(task)
+        values = self.inside + least_exchange(space, self.kept, self.nest, wanted.num_metrics)
+        if wanted.objective == ENERGY or values[0] == math.inf:
+            return float(values[0])
+        ports = math.ceil(values[WAITS + 1 :].max(initial=0.0) * (1.0 - SLACK))
+        return max(self.cycles, float(ports))
+
+
+class Floors:
+    """Lower bounds of the least energy, or the fewest cycles, of a task in any sizes of the memories.
+
+    Of energy they are those of `hwmodel.mapper.free.bound_best`; of cycles they may be lower.
+
+    Args:
+        task: as the array sees it, with any sizes.
+        optimize: `energy` or `latency`.
+    """
+
+    def __init__(self, task: Task, optimize: Objective) -> None:
+        branches = branches_of(task)
+        self._wanted = wanted_of(branches, optimize)
+        self._parts = [_Part.of(branch, self._wanted) for branch in branches if len(branch.unrollings)]
+
+    def bound(self, task: Task) -> float:
+        """The bound for a task that differs from the own one in sizes alone; infinite where nothing fits."""
+        return min((part.score(task, self._wanted) for part in self._parts), default=math.inf)
