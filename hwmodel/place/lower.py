@@ -1,9 +1,9 @@
 """A lower bound of what a network costs on a chip, and on those that differ in narrower ports, without a mapping.
 
-The network is placed as `Placer` does it, with a bound of every layer in every situation and room for its price: the
-best mapping costs no less than the bound of the mapper (Lemmas 8 to 10 of docs/explain/mapper.md), nor less than one
-pass of its operands. The least sum of bounds over all placements is no more than the sum of the prices of any (Lemma
-26).
+The network is placed as `Placer` does it, with a bound of every layer in every situation and room for its
+price: the best mapping costs no less than the bound of the mapper (Lemmas 8 to 10 of docs/explain/mapper.md), nor
+less than one pass of its operands. The least sum of bounds over all placements is no more than the sum of the
+prices of any (Lemma 26).
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ import numpy as np
 from hwmodel.chip.accelerator import Accelerator, Level, Memory
 from hwmodel.mapper.free import Objective
 from hwmodel.mapper.shared import bound_mapping, remembered
+from hwmodel.mapper.space.unrolling import padded_variants
 from hwmodel.nest.task import Task
+from hwmodel.nest.view import array_view
+from hwmodel.network.layer import RELEVANT
 from hwmodel.network.stripes import stripes
 from hwmodel.place.placer import Placer
 from hwmodel.place.plan import Plan
 from hwmodel.place.situation import Price, Situation
+from hwmodel.price.priced import stored_fraction
 from hwmodel.price.sparsity import useful_zeros
 from hwmodel.price.stripes import NEARLY, least
 
@@ -92,19 +96,19 @@ def bound_situation(accelerator: Accelerator, metric: Objective, situation: Situ
     """The bound of one situation in its room, energy or latency with the mapper's.
 
     Of stripes the kind that there are most of has the mapper's bound, the others the one pass of their operands.
-    Where a pool leaves out some of the outputs the mapper's bound of energy is none.
+    Where a pool leaves out some of the outputs the mapper's bound is less what they may cost at most.
     """
     task = Task.of(situation.layer, accelerator, situation.stay).without_removed_filters()
     task = task.with_density(useful_zeros(task))
     parts = stripes(task.layer, situation.rows) if situation.rows else ((task.layer, 1),)
     common, count = max(parts, key=lambda part: part[1])
-    floor, own = _pass(task, situation, situation.rows), 0.0
-    column = METRICS.index(metric)
-    if metric == "latency" or not situation.unwritten:
-        own = count * bound_mapping(task.with_layer(common), metric)
-        for layer, others in parts:
-            if layer is not common:
-                own += others * _pass(task.with_layer(layer), situation, 0)[column]
+    floor, column = _pass(task, situation, situation.rows), METRICS.index(metric)
+    own = count * bound_mapping(task.with_layer(common), metric)
+    if situation.unwritten and metric == "energy":
+        own = max(0.0, own - count * float(situation.unwritten) * _most_written(task.with_layer(common)))
+    for layer, others in parts:
+        if layer is not common:
+            own += others * _pass(task.with_layer(layer), situation, 0)[column]
     energy, cycles = floor
     if metric == "energy":
         energy = max(energy, NEARLY * own)
@@ -120,3 +124,11 @@ def _pass(task: Task, situation: Situation, rows: int) -> tuple[float, float]:
     what = ("pass", rows, unwritten, resident)
     found: tuple[float, float] = remembered(task, what, lambda: least(task, rows, unwritten, [resident])[0])
     return found
+
+
+def _most_written(task: Task) -> float:
+    """The most that the writes of finished outputs take, padded as far as any mapping pads them [pJ]."""
+    view, home = array_view(task), task.home("O")
+    padded = (dims for dims, _ in padded_variants(view.layer.dims, view.accelerator.axes))
+    outputs = max(math.prod(dims[dim] for dim in RELEVANT["O"]) for dims in padded)
+    return outputs * task.widths.o * stored_fraction(task, home, "O") * home.write_pj_per_bit

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwmodel.mapper.bounds import bound_branch
-from hwmodel.mapper.counting import WAITS, Floats, NestInputs
+from hwmodel.mapper.counting import BUFFER, WAITS, Floats, NestInputs
 from hwmodel.mapper.free import Branch, Objective, Search, branches_of, wanted_of
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
-from hwmodel.mapper.space.exchange import least_exchange
+from hwmodel.mapper.space.exchange import Stairs, least_exchange, stairs_for
 from hwmodel.mapper.space.tiles import TileSpace
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
@@ -29,6 +29,7 @@ class _Part:
         space, kept, nest: as of `Branch`; the buffer alone.
         inside: (M) the least of every metric over the unrollings.
         cycles: the least over the unrollings, if nothing were exchanged with DRAM.
+        stairs: of the exchange with DRAM, for every size of the buffer; None where these are several.
     """
 
     space: TileSpace
@@ -36,23 +37,29 @@ class _Part:
     nest: NestInputs
     inside: Floats
     cycles: float
+    stairs: Stairs | None
 
     @classmethod
     def of(cls, branch: Branch, wanted: Search) -> _Part:
         inside = branch.inside(wanted.num_metrics)
         nothing = np.zeros(inside.shape[1])
+        nest = branch.nest._replace(networks=np.ones((1, 1, 8), dtype=np.int64))
         return cls(
             space=branch.space,
             kept=branch.kept[1],
-            nest=branch.nest._replace(networks=np.ones((1, 1, 8), dtype=np.int64)),
+            nest=nest,
             inside=inside.min(axis=0),
             cycles=bound_branch(branch.nest, LATENCY, branch.unrollings, inside, nothing, math.inf),
+            stairs=stairs_for(branch.space, branch.kept[1], nest, wanted.num_metrics),
         )
 
-    def score(self, task: Task, wanted: Search) -> float:
-        """A lower bound on the chip of a task; infinite where nothing fits."""
-        space = self.space.within(task)
-        values = self.inside + least_exchange(space, self.kept, self.nest, wanted.num_metrics)
+    def score(self, task: Task, capacity: Floats, wanted: Search) -> float:
+        """A lower bound on the chip of a task, whose buffer has this capacity; infinite where nothing fits."""
+        if self.stairs is None:
+            exchanged = least_exchange(self.space.within(task), self.kept, self.nest, wanted.num_metrics)
+        else:
+            exchanged = self.stairs.least(capacity)
+        values = self.inside + exchanged
         if wanted.objective == ENERGY or values[0] == math.inf:
             return float(values[0])
         ports = math.ceil(values[WAITS + 1 :].max(initial=0.0) * (1.0 - SLACK))
@@ -76,4 +83,7 @@ class Floors:
 
     def bound(self, task: Task) -> float:
         """The bound for a task that differs from the own one in sizes alone; infinite where nothing fits."""
-        return min((part.score(task, self._wanted) for part in self._parts), default=math.inf)
+        if not self._parts:
+            return math.inf
+        capacity = self._parts[0].space.within(task).capacity[BUFFER]
+        return min(part.score(task, capacity, self._wanted) for part in self._parts)

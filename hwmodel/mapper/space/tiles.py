@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from copy import copy
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hwmodel.chip.accelerator import Memory
-from hwmodel.mapper.counting import OUTPUT, PSUM, RELEVANT, WAITS, Floats, Ints, NestInputs
+from hwmodel.mapper.counting import BUFFER, OUTPUT, PE, PSUM, WAITS, Floats, Ints, NestInputs
 from hwmodel.mapper.ports import port_rows, times
 from hwmodel.mapper.space.hierarchy import Hierarchy, Kept, orders_of
 from hwmodel.mapper.space.padding import PaddedRows, held_shares, padded_rows
@@ -25,22 +25,36 @@ from hwmodel.price.spatial import converter_pj_per_bit, register_fraction
 Choices = tuple[tuple[int, ...], ...]
 
 
+class Grid(NamedTuple):
+    """Every vector of one choice per dim.
+
+    Attributes:
+        vectors: (V, 8).
+        sizes: elements of W, I, O under each (3, V).
+        sums: products that each output sums under it (V).
+    """
+
+    vectors: Ints
+    sizes: Floats
+    sums: Ints
+
+
 @lru_cache(maxsize=128)
-def tile_grid(choices: Choices, pace: tuple[int, ...]) -> tuple[Ints, Floats]:
-    """Every vector of one choice per dim (V, 8), and the elements of W, I, O under it (3, V)."""
+def tile_grid(choices: Choices, pace: tuple[int, ...]) -> Grid:
+    """Every vector of one choice per dim."""
     axes = np.meshgrid(*[np.array(c, dtype=np.int64) for c in choices], indexing="ij")
     vectors = np.ascontiguousarray(np.stack([a.ravel() for a in axes], axis=1))
     b, g, k, c, oy, ox, fy, fx = vectors.T
     rows = (oy - 1) * pace[0] + (fy - 1) * pace[2] + 1
     columns = (ox - 1) * pace[1] + (fx - 1) * pace[3] + 1
     sizes = np.stack((g * k * c * fy * fx, b * g * c * rows * columns, b * g * k * oy * ox))
-    return vectors, sizes.astype(np.float64)
+    return Grid(vectors, sizes.astype(np.float64), c * fy * fx)
 
 
 @lru_cache(maxsize=128)
 def _held_on_grid(choices: Choices, pace: tuple[int, ...], padded: PaddedRows) -> Floats:
     """`held_shares` of every vector of a grid. (V, 5)"""
-    return held_shares(padded, tile_grid(choices, pace)[0])
+    return held_shares(padded, tile_grid(choices, pace).vectors)
 
 
 class Tiles(NamedTuple):
@@ -190,39 +204,36 @@ class TileSpace:
         choices = tuple(
             divisors(b) if d in level.temporal_dims else (1,) for d, b in zip(DIM_NAMES, self.bounds, strict=True)
         )
-        vectors, sizes = tile_grid(choices, self.pace)
-        return vectors[self._fitting(0, kept, sizes, self.widths[[0, 1, 3]], 0.0)]
+        vectors, sizes, _ = tile_grid(choices, self.pace)
+        fits = np.ones(len(vectors), dtype=np.bool_)
+        for slot in np.flatnonzero(self.capacity[PE] < math.inf):
+            held = [x for x, o in enumerate(OPERANDS) if o in kept and self.memory[PE, x] == slot]
+            widths = self.widths[[0, 1, PSUM]]
+            fits &= sum((sizes[x] * widths[x] for x in held), start=np.zeros(len(fits))) <= self.capacity[PE, slot]
+        return vectors[fits]
+
+    def grid(self) -> Tiles:
+        """All tiles of the buffer, of whatever size."""
+        return Tiles(tile_grid(self.choices, self.pace)[0], _held_on_grid(self.choices, self.pace, self.padded))
+
+    def needs(self, kept: frozenset[Operand], slot: int) -> Floats:
+        """What every tile of the grid takes at least of a memory of a buffer that keeps these operands [bit]. (V)
+
+        Of all that sum less than their outputs need these are unfinished.
+        """
+        _, sizes, sums = tile_grid(self.choices, self.pace)
+        parts = sums < self.dims.C * self.dims.FY * self.dims.FX
+        widths = (*self.widths[:OUTPUT], np.where(parts, self.widths[PSUM], self.widths[OUTPUT]))
+        held = [x for x, o in enumerate(OPERANDS) if o in kept and self.memory[BUFFER, x] == slot]
+        found: Floats = sum((sizes[x] * widths[x] for x in held), start=parts * self.unfinished[slot])
+        return found
 
     def buffer_tiles(self, kept: frozenset[Operand]) -> Tiles:
-        """Tiles that may fit the buffer: of all that sum less than their outputs need these are unfinished, of the
-        others the kernel checks it."""
-        vectors, sizes = tile_grid(self.choices, self.pace)
-        held = _held_on_grid(self.choices, self.pace, self.padded)
+        """Tiles that may fit the buffer; where sums are whole the kernel checks whether they are finished."""
+        tiles = self.grid()
         if self.hierarchy.buffer is None:
-            return Tiles(vectors, held)
-        reduced = RELEVANT[OUTPUT] == 0
-        parts = vectors[:, reduced].prod(axis=1) != np.array(self.bounds)[reduced].prod()
-        widths = (*self.widths[:OUTPUT], np.where(parts, self.widths[PSUM], self.widths[OUTPUT]))
-        fits = self._fitting(1, kept, sizes, widths, parts)
-        return Tiles(vectors[fits], held[fits])
-
-    def _fitting(
-        self, level: int, kept: frozenset[Operand], sizes: Floats, widths: Sequence[float | Floats] | Floats,
-        parts: float | np.ndarray,
-    ) -> Ints:  # fmt: skip
-        """Places of the tiles that fit a level which keeps these operands.
-
-        Args:
-            level: PE or buffer.
-            kept: what it keeps a tile of.
-            sizes: words of W, I and O in a tile (3, V).
-            widths: of each of their words [bit].
-            parts: where outputs that lie there whole are unfinished (V).
-        """
-        fits = np.ones(sizes.shape[1], dtype=np.bool_)
-        for slot in range(3):
-            held = [x for x, o in enumerate(OPERANDS) if o in kept and self.memory[level, x] == slot]
-            if self.capacity[level, slot] < math.inf:
-                resting = parts * self.unfinished[slot]
-                fits &= sum((sizes[x] * widths[x] for x in held), start=resting) <= self.capacity[level, slot]
-        return np.flatnonzero(fits)
+            return tiles
+        fits = np.ones(len(tiles.tiles), dtype=np.bool_)
+        for slot in np.flatnonzero(self.capacity[BUFFER] < math.inf):
+            fits &= self.needs(kept, int(slot)) <= self.capacity[BUFFER, slot]
+        return tiles if fits.all() else Tiles(tiles.tiles[fits], tiles.held[fits])
