@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Level, Memory
-from hwmodel.mapper.free import Objective
+from hwmodel.errors import MappingError
+from hwmodel.mapper.free import Objective, nothing_fits
 from hwmodel.mapper.shared import bound_mapping, remembered
 from hwmodel.mapper.space.unrolling import padded_variants
 from hwmodel.nest.task import Task
@@ -81,8 +82,8 @@ def least_of_network(plan: Plan, accelerator: Accelerator) -> Least:
         plan: of the network on chips like this one.
         accelerator: one of `shares_mappings`; within `sharing_chips` those alike share what no size enters.
 
-    Returns:
-        The bounds, infinite where some layer fits nowhere.
+    Raises:
+        MappingError: some layer fits nowhere.
     """
     picks, options = np.zeros((1, len(plan.layers)), dtype=np.int64), [[layer] for layer in plan.layers]
     totals = {}
@@ -97,6 +98,9 @@ def bound_situation(accelerator: Accelerator, metric: Objective, situation: Situ
 
     Of stripes the kind that there are most of has the mapper's bound, the others the one pass of their operands.
     Where a pool leaves out some of the outputs the mapper's bound is less what they may cost at most.
+
+    Raises:
+        MappingError: no mapping fits.
     """
     task = Task.of(situation.layer, accelerator, situation.stay).without_removed_filters()
     task = task.with_density(useful_zeros(task))
@@ -104,6 +108,8 @@ def bound_situation(accelerator: Accelerator, metric: Objective, situation: Situ
     common, count = max(parts, key=lambda part: part[1])
     floor, column = _pass(task, situation, situation.rows), METRICS.index(metric)
     own = count * bound_mapping(task.with_layer(common), metric)
+    if own == math.inf:
+        raise MappingError(nothing_fits(task))
     if situation.unwritten and metric == "energy":
         own = max(0.0, own - count * float(situation.unwritten) * _most_written(task.with_layer(common)))
     for layer, others in parts:

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from hwmodel import evaluate
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.area import chip_area
@@ -195,10 +193,9 @@ class Pricer:
         wide = widened(self.space.design(number).accelerator, most, sizes=False)
         try:
             with sharing_chips(self._library):
-                found = tuple(least_of_network(plan, wide) for plan in self._plans_of(wide))
+                return tuple(least_of_network(plan, wide) for plan in self._plans_of(wide))
         except ON_A_CHIP:
             return ()
-        return found if np.isfinite(found).all() else ()
 
     def _plans_of(self, chip: Accelerator) -> tuple[Plan, ...]:
         """Plans of the networks: they see of a chip what no size changes."""

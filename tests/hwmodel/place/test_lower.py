@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,8 +15,9 @@ from hwmodel.cost import price_situation
 from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.shared import sharing_chips
 from hwmodel.nest.task import Stay
+from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Bits, Density, Dims, Layer
-from hwmodel.place.lower import Bounds, Widest, _bound, widened
+from hwmodel.place.lower import METRICS, Least, Widest, bound_situation, least_of_network, widened
 from hwmodel.place.plan import Plan
 from hwmodel.place.situation import Situation
 from search.explore.pricing import room_of, widest
@@ -26,9 +28,10 @@ from tests.search.helpers import make_graph
 RESIDENT = TINY.replace("    size: 64 B\n", "    size: 1 KiB\n    resident: [I, O]\n")
 
 
-def bounds_of(chips: list[Accelerator]) -> Bounds:
-    most = widest(room_of(one) for one in chips)
-    return Bounds(lambda accelerator: widened(accelerator, most, sizes=True))
+def lower(graph: LayerGraph, one: Accelerator, most: Mapping[str, Widest]) -> Least:
+    """The bounds of a network on a chip with the widest ports of some chips."""
+    wide = widened(one, most, sizes=False)
+    return least_of_network(Plan.of(graph, wide), wide)
 
 
 @pytest.mark.parametrize("text", [TINY.replace("size: 64 B", "size: 1 KiB"), RESIDENT], ids=["plain", "resident"])
@@ -37,13 +40,25 @@ def test_a_network_costs_no_less(tmp_path, text: str, seed: int) -> None:
     rng = random.Random(seed)
     base, graph = chip(tmp_path, text), make_graph()
     chips = [varied(base, rng) for _ in range(4)]
-    bounds, most = bounds_of(chips), widest(room_of(one) for one in chips)
+    most, library = widest(room_of(one) for one in chips), Library()
     for one in chips:
-        wide = widened(one, most, sizes=False)
-        with sharing_chips(Library()):
-            least = bounds.of_network(Plan.of(graph, wide), wide)
+        with sharing_chips(library):
+            least = lower(graph, one, most)
         assert 0 < least.energy_pj <= evaluate(graph, one, optimize="energy").energy_pj
         assert 0 < least.cycles <= evaluate(graph, one, optimize="latency").cycles
+
+
+def test_a_bound_is_that_of_its_own_sizes(tmp_path) -> None:
+    """What a library knows of other sizes changes no bound of energy, and one of cycles by what is known of them."""
+    graph, library = make_graph(), Library()
+    chips = [chip(tmp_path, RESIDENT.replace("size: 1 KiB", f"size: {size} B")) for size in (64, 128, 256, 1024)]
+    most, found = widest(room_of(one) for one in chips), []
+    for one in chips:
+        with sharing_chips(library):
+            found.append(lower(graph, one, most))
+        assert found[-1].energy_pj == lower(graph, one, most).energy_pj
+        assert found[-1].cycles <= lower(graph, one, most).cycles
+    assert found[0].energy_pj > found[1].energy_pj > found[-1].energy_pj
 
 
 #: On their own chip: the layer, and how much of what it costs its bounds are at least, in energy and cycles.
@@ -67,29 +82,30 @@ SITUATIONS = {
 def test_a_situation_costs_no_less_and_little_more(tmp_path, name: str) -> None:
     situation, energy, cycles = SITUATIONS[name]
     one = chip(tmp_path, RESIDENT)
-    least = _bound(one, situation)
-    for metric in ("energy", "latency"):
-        price = price_situation(one, metric, situation)
+    for metric, nearest in (("energy", energy), ("latency", cycles)):
+        least, price = bound_situation(one, metric, situation), price_situation(one, metric, situation)
         assert least.energy_pj <= price.energy_pj and least.cycles <= price.cycles
-    assert least.energy_pj > energy * price_situation(one, "energy", situation).energy_pj
-    assert least.cycles > cycles * price_situation(one, "latency", situation).cycles
+        column = METRICS.index(metric)
+        assert least[column] > nearest * price[column]
 
 
 def test_zeros_that_are_skipped_lower_the_bound(tmp_path) -> None:
     sparse = Situation(layer=replace(CONV, density=Density(w=0.25)))
     skipping = chip(tmp_path, RESIDENT + "skipping: [W]\n")
-    least, price = _bound(skipping, sparse), price_situation(skipping, "latency", sparse)
-    assert least.cycles <= price.cycles < _bound(chip(tmp_path, RESIDENT), sparse).cycles
+    least, price = bound_situation(skipping, "latency", sparse), price_situation(skipping, "latency", sparse)
+    assert least.cycles <= price.cycles < bound_situation(chip(tmp_path, RESIDENT), "latency", sparse).cycles
 
 
 def test_bounds_of_one_outline_are_not_those_of_another(tmp_path) -> None:
-    """Chips of two energies asked of the same bounds."""
+    """Chips of two energies asked of the same library."""
     first = chip(tmp_path, RESIDENT)
     second = chip(tmp_path, RESIDENT.replace("read_energy: 2 pJ/bit", "read_energy: 5 pJ/bit"))
-    graph, shared = make_graph(), bounds_of([first, second])
-    found = [shared.of_network(Plan.of(graph, one), one) for one in (first, second)]
-    assert found == [bounds_of([first, second]).of_network(Plan.of(graph, one), one) for one in (first, second)]
-    assert found[0].energy_pj < found[1].energy_pj
+    graph, library, found = make_graph(), Library(), []
+    for one in (first, second):
+        with sharing_chips(library):
+            found.append(lower(graph, one, room_of(one)).energy_pj)
+    assert found == [lower(graph, one, room_of(one)).energy_pj for one in (first, second)]
+    assert found[0] < found[1]
 
 
 def test_a_bound_is_near_where_nothing_binds() -> None:
@@ -98,7 +114,7 @@ def test_a_bound_is_near_where_nothing_binds() -> None:
     graph = make_graph()
     most = room_of(one)
     assert most["sram"] == Widest(128 * 8192.0, 256.0, 256.0, float("inf"))
-    least = bounds_of([one]).of_network(Plan.of(graph, one), one)
+    least = lower(graph, one, most)
     cost = evaluate(graph, one, optimize="energy")
     assert least.energy_pj > 0.9 * cost.energy_pj
     assert least.cycles > 0.6 * evaluate(graph, one, optimize="latency").cycles

@@ -107,9 +107,7 @@ def test_a_kin_with_wider_ports_rules_out_the_narrower_one() -> None:
 def test_larger_memories_bound_the_energy_of_smaller_ones() -> None:
     field = Field(Axes(names=("energy", "area"), models=("a",)), "energy")
     rooms = [{"m": Widest(size, 1.0, 1.0, 1.0)} for size in (1.0, 4.0)]
-    looks = [
-        Look(number=n, area_mm2=3.0 - n, room=room, like="k", is_monotone=True) for n, room in enumerate(rooms)
-    ]
+    looks = [Look(number=n, area_mm2=3.0 - n, room=room, like="k", family="k") for n, room in enumerate(rooms)]
     field.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
     field.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
     assert field.energy[0, 0] == pytest.approx(5.0)

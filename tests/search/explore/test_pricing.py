@@ -12,7 +12,6 @@ from hwmodel import load_accelerator
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.chip.sweep.space import DesignSpace
 from hwmodel.errors import ConfigError, HwModelError, LayerError, MappingError, PrecisionError
-from hwmodel.place.lower import Bounds
 from search.explore import pricing
 from search.explore.pricing import Pricer, Widths
 from tests.search.explore.helpers import GRAPH, RESIDENT, chip_file
@@ -31,7 +30,7 @@ def test_a_network_that_does_not_run_has_a_reason_and_no_bound(
 ) -> None:
     pricer = Pricer(DesignSpace(chip_file(tmp_path)), [GRAPH])
     monkeypatch.setattr(pricing, "evaluate", raising(error))
-    monkeypatch.setattr(Bounds, "of_network", raising(error))
+    monkeypatch.setattr(pricing, "least_of_network", raising(error))
     assert pricer.price(0).error == str(error)
     assert pricer.least(0, pricer.look(0).room) == ()
 
@@ -39,7 +38,7 @@ def test_a_network_that_does_not_run_has_a_reason_and_no_bound(
 def test_what_is_asked_wrong_is_no_design_s_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pricer = Pricer(DesignSpace(chip_file(tmp_path)), [GRAPH])
     monkeypatch.setattr(pricing, "evaluate", raising(ConfigError("wrong")))
-    monkeypatch.setattr(Bounds, "of_network", raising(ConfigError("wrong")))
+    monkeypatch.setattr(pricing, "least_of_network", raising(ConfigError("wrong")))
     with pytest.raises(ConfigError, match="wrong"):
         pricer.price(0)
     with pytest.raises(ConfigError, match="wrong"):
@@ -71,7 +70,7 @@ def changed(chip: Accelerator, level: int, **changes: Any) -> Accelerator:
 
 
 def test_a_look_tells_apart_what_bounds_and_kin_depend_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ports are no part of a kin; of what is alike nor sizes, but for the power of 4 of the resident memory."""
+    """Ports are no part of a kin, nor of what is alike."""
     space = DesignSpace(chip_file(tmp_path, RESIDENT))
     design = space.design(0)
 
@@ -84,11 +83,25 @@ def test_a_look_tells_apart_what_bounds_and_kin_depend_on(tmp_path: Path, monkey
     wider = look(changed(base, 1, read_bits_per_cycle=1e3))
     assert (wider.kin, wider.like) == (first.kin, first.like)
     register = look(changed(base, 0, size_bits=base.levels[0].memories[0].size_bits * 2))
-    assert register.kin != first.kin and register.like == first.like
-    small, large, larger = (look(changed(base, 1, size_bits=size)) for size in (2.0**13 + 8, 2.0**15, 2.0**15 + 8))
-    assert len({first.kin, small.kin, large.kin, larger.kin}) == 4
-    assert first.like != small.like == large.like != larger.like
+    larger = look(changed(base, 1, size_bits=2.0**15))
+    assert len({first.kin, register.kin, larger.kin}) == len({first.like, register.like, larger.like}) == 3
+    assert first.family == ""  # tensors stay: rooms are rounded, groups are tried where tensors do not fit
     dearer = look(changed(base, 1, read_pj_per_bit=7.0))
     assert dearer.kin != first.kin and dearer.like != first.like
     unbounded = look(changed(base, 1, read_bits_per_cycle=None))
     assert unbounded.kin != first.kin  # no port is another thing than an endless one
+
+
+def test_designs_of_one_family_differ_in_sizes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = DesignSpace(chip_file(tmp_path))
+    design = space.design(0)
+
+    def family(chip: Accelerator) -> str:
+        monkeypatch.setattr(DesignSpace, "design", lambda *_: replace(design, accelerator=chip))
+        return Pricer(space, [GRAPH]).look(0).family
+
+    base = design.accelerator
+    own = family(base)
+    assert own and own == family(changed(base, 1, size_bits=2.0**15)) == family(changed(base, 0, size_bits=128.0))
+    assert own != family(changed(base, 1, read_pj_per_bit=7.0))
+    assert family(changed(base, 1, leakage_w=1e-3)) == ""  # then more cycles take more energy
