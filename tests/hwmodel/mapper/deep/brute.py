@@ -88,6 +88,55 @@ memories:
 FAR = CLUSTERS.replace("holds: [I, O], size: 12 B", "holds: [I], size: 4 B").replace(
     "size: 6 B, read_energy: 0.01 pJ/bit", "size: 6 B, read_energy: 0.01 pJ/bit, bandwidth: 32 bit/cycle"
 )
+#: Places within places within places, each with sums of its own.
+NESTED = (
+    HEAD.replace("accumulator: 16 bit", "accumulator: 24 bit")
+    + """\
+array:
+  - {axis: X, size: 2, dims: [C]}
+  - {axis: Y, size: 2, dims: [K, C]}
+  - {axis: Z, size: 2, dims: [K]}
+memories:
+  - {name: regs, per: pe, holds: [W, O], size: 5 B, read_energy: 0.01 pJ/bit, source: test}
+  - {name: inner, per: [X, Y], holds: [O], size: 8 B, read_energy: 0.05 pJ/bit, write_energy: 0.3 pJ/bit,
+     source: test}
+  - {name: outer, per: X, holds: [O], size: 12 B, read_energy: 0.1 pJ/bit, write_energy: 0.4 pJ/bit, source: test}
+  - {name: buffer, holds: [W, O], size: 16 B, read_energy: 0.3 pJ/bit, source: test}
+"""
+    + DRAM
+)
+#: Sums that places along an axis share, wider than outputs, and weights for each place.
+SHARED_SUMS = (
+    HEAD
+    + """\
+array:
+  - {axis: X, size: 2, dims: [OX, C]}
+  - {axis: Y, size: 2, dims: [K, OX]}
+memories:
+  - {name: wreg, level: regs, per: pe, holds: [W], size: 2 B, read_energy: 0.01 pJ/bit, source: test}
+  - {name: oreg, level: regs, per: X, holds: [O], size: 3 B, read_energy: 0.02 pJ/bit, source: test}
+  - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, bandwidth: 16 bit/cycle, source: test}
+"""
+    + DRAM
+)
+#: One PE below three memories.
+TOWER = (
+    HEAD
+    + """\
+memories:
+  - {name: l0, holds: [W, I, O], size: 6 B, read_energy: 0.02 pJ/bit, bandwidth: 24 bit/cycle, source: test}
+  - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, bandwidth: 16 bit/cycle, double_buffered: true,
+     source: test}
+  - {name: l2, holds: [I, O], size: 16 B, read_energy: 0.3 pJ/bit, read_bandwidth: 16 bit/cycle,
+     write_bandwidth: 8 bit/cycle, source: test}
+"""
+    + DRAM
+)
+#: Outputs that leave slower than anything else moves.
+SLOW = MEETING.replace(
+    "unbounded, read_energy: 2 pJ/bit, bandwidth: 16 bit/cycle",
+    "unbounded, read_energy: 2 pJ/bit, read_bandwidth: 64 bit/cycle, write_bandwidth: 1 bit/cycle",
+)
 #: Loops in a fixed order inside, and tensors that stay.
 ORDERED = (
     CLUSTERS.replace("holds: [W, I, O], size: 40 B", "holds: [W, I, O], resident: [I, O], size: 40 B")
@@ -97,7 +146,7 @@ order: {buffer: [K, OX, C], column: [C, OX]}
 )
 CHIPS = {
     "clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED, "meeting": MEETING,
-    "far": FAR,
+    "far": FAR, "nested": NESTED, "shared sums": SHARED_SUMS, "tower": TOWER, "slow": SLOW,
 }  # fmt: skip
 
 
