@@ -8,7 +8,7 @@ from hwmodel.chip.area import chip_area
 from hwmodel.chip.writing import accelerator_yaml
 from hwmodel.errors import AcceleratorError, MappingError
 from hwmodel.nest.access import count_accesses
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, room_needed
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Bits, Layer
 from hwmodel.price.spatial import price
@@ -66,6 +66,8 @@ def test_loops_across_copies_run_right_outside_of_them(tmp_path):
         count_accesses(layer, loaded, mapping(column=(x, y)))
     with pytest.raises(MappingError, match="`loops on axis Y at 'column'` must hold"):
         count_accesses(layer, loaded, mapping(buffer=(x, y)))
+    with pytest.raises(MappingError, match="`loops on axis X <= 2` must hold, but got 3"):
+        count_accesses(Layer(name="l", dims={"K": 3}), loaded, mapping(buffer=(Loop("K", 3, "X"),)))
 
 
 def test_reads_are_shared_between_the_copies_below(tmp_path):
@@ -150,7 +152,7 @@ def test_sums_of_registers_that_meet_outside_of_their_cluster(tmp_path):
 
 
 def test_windows_of_loops_at_two_levels_are_not_shared(tmp_path):
-    """Two outputs over two taps start at 0, 1 and 2; on wires of their own each cluster is served 2 of its own."""
+    """Two outputs over two taps start at 0, 1 and 2; on wires of its own each cluster is served two."""
     text = CHIPS["meeting"].replace("size: 2, dims: [C]}", "size: 2, dims: [OX]}").replace("[K, C]", "[FX]")
     layer = Layer(name="l", dims={"OX": 2, "FX": 2})
     own = Mapping(levels=(
@@ -160,9 +162,8 @@ def test_windows_of_loops_at_two_levels_are_not_shared(tmp_path):
         LevelMapping(name="dram", keeps=("W", "I", "O")),
     ))  # fmt: skip
     assert count_accesses(layer, chip(tmp_path, text), own)["dram", "I"].reads == 2 * 2
-    flat = (
-        HEAD + "array:\n  - {axis: X, size: 2, dims: [OX]}\n  - {axis: Y, size: 2, dims: [FX]}\nmemories:\n" + DRAM
-    )
+    axes = "array:\n  - {axis: X, size: 2, dims: [OX]}\n  - {axis: Y, size: 2, dims: [FX]}\nmemories:\n"
+    flat = HEAD + axes + DRAM
     beside = Mapping(levels=(
         LevelMapping(name="dram", spatial=(Loop("OX", 2, "X"), Loop("FX", 2, "Y")), keeps=("W", "I", "O")),
     ))  # fmt: skip
@@ -184,3 +185,6 @@ def test_unfinished_sums_take_room_of_outputs_that_lie_in_a_memory_whole(tmp_pat
         need.append(room_needed(task, own, 2, loaded.memories()["buffer"]))
     tiles = 2 * 2 * 2 + 2 * 2 * 4  # all weights and inputs
     assert need == [tiles + 4 * 12, tiles]
+    whole = mapping(buffer=())
+    with pytest.raises(MappingError, match="O lies whole in 'buffer': it keeps no tile of it"):
+        check_mapping(Task.of(Layer(name="l", dims={}), loaded, Stay(resident=("O",))), whole)

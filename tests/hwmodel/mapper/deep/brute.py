@@ -110,11 +110,24 @@ SHARED_SUMS = (
     HEAD
     + """\
 array:
-  - {axis: X, size: 2, dims: [OX, C]}
-  - {axis: Y, size: 2, dims: [K, OX]}
+  - {axis: X, size: 2, dims: [OX, K]}
+  - {axis: Y, size: 2, dims: [K, C]}
 memories:
   - {name: wreg, level: regs, per: pe, holds: [W], size: 2 B, read_energy: 0.01 pJ/bit, source: test}
   - {name: oreg, level: regs, per: X, holds: [O], size: 3 B, read_energy: 0.02 pJ/bit, source: test}
+  - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, bandwidth: 16 bit/cycle, source: test}
+"""
+    + DRAM
+)
+#: Registers for each place, of which those along an axis are served alone.
+ALONE = (
+    HEAD
+    + """\
+array:
+  - {axis: X, size: 2, dims: [K, OX]}
+  - {axis: Y, size: 2, dims: [K, C], multicast: false}
+memories:
+  - {name: regs, per: pe, holds: [W, O], size: 6 B, read_energy: 0.01 pJ/bit, source: test}
   - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, bandwidth: 16 bit/cycle, source: test}
 """
     + DRAM
@@ -146,7 +159,7 @@ order: {buffer: [K, OX, C], column: [C, OX]}
 )
 CHIPS = {
     "clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED, "meeting": MEETING,
-    "far": FAR, "nested": NESTED, "shared sums": SHARED_SUMS, "tower": TOWER, "slow": SLOW,
+    "far": FAR, "nested": NESTED, "shared sums": SHARED_SUMS, "tower": TOWER, "slow": SLOW, "alone": ALONE,
 }  # fmt: skip
 
 
