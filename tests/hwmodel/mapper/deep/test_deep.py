@@ -38,7 +38,8 @@ PAIRS = [
     ("clusters", "conv"), ("clusters", "narrow"), ("clusters", "padded"), ("side by side", "conv"),
     ("side by side", "strided"), ("side by side", "linear"), ("shared", "narrow"), ("shared", "depthwise"),
     ("ordered", "narrow"), ("ordered", "padded"), ("meeting", "reduced"), ("meeting", "conv"), ("far", "reduced"),
-    ("far", "conv"),
+    ("far", "conv"), ("clusters", "plane"), ("nested", "filters"), ("shared sums", "conv"), ("shared sums", "narrow"),
+    ("alone", "conv"), ("tower", "padded"), ("tower", "zeros"), ("tower", "plane"), ("slow", "conv"),
 ]  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def best_alone(task, monkeypatch):
                     mapping = branch.search(Aim(objective, math.inf, math.inf), places)
                     if mapping is not None:
                         cost = costs(task, mapping)[optimize]
-                        assert scores[-1] == pytest.approx(cost, rel=1e-8), mapping.loop_nest()
+                        assert scores[-1] == pytest.approx(cost, rel=1e-8), f"{optimize}\n{mapping.loop_nest()}"
                         keep_least(least, mapping, {optimize: cost})
     return least
 
