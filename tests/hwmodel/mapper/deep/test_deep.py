@@ -16,7 +16,7 @@ from hwmodel.mapper.deep.states import Aim
 from hwmodel.mapper.free import OBJECTIVES
 from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.nest.task import Stay, Task
-from hwmodel.network.layer import DIM_NAMES, Bits, Layer
+from hwmodel.network.layer import DIM_NAMES, Bits, Density, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import chip
 from tests.hwmodel.mapper.deep.brute import CHIPS, every_mapping
@@ -31,6 +31,9 @@ LAYERS = {
     "padded": Layer(name="padded", dims={"C": 2, "OX": 4, "FX": 3}, padding=((0, 0), (1, 1))),
     "plane": Layer(name="plane", dims={"OY": 2, "OX": 2, "FY": 2, "FX": 2}),
     "zeros": Layer(name="zeros", dims={"C": 2, "OX": 4, "FX": 3}, padding=((0, 0), (2, 2))),
+    "rows": Layer(name="rows", dims={"C": 2, "OY": 4, "FY": 3}),
+    "taps": Layer(name="taps", dims={"K": 2, "C": 2, "FX": 2}, bits=Bits(w=32, i=8)),
+    "zero inputs": Layer(name="zero inputs", dims={"K": 2, "C": 2, "OX": 2}, density=Density(i=0.5)),
     "filters": Layer(name="filters", dims={"K": 4, "C": 4}),
 }
 #: Chips that each layer is mapped on.
@@ -38,7 +41,9 @@ PAIRS = [
     ("clusters", "conv"), ("clusters", "narrow"), ("clusters", "padded"), ("side by side", "conv"),
     ("side by side", "strided"), ("side by side", "linear"), ("shared", "narrow"), ("shared", "depthwise"),
     ("ordered", "narrow"), ("ordered", "padded"), ("meeting", "reduced"), ("meeting", "conv"), ("far", "reduced"),
-    ("far", "conv"), ("clusters", "plane"), ("nested", "filters"), ("shared sums", "conv"), ("shared sums", "narrow"),
+    ("far", "conv"), ("clusters", "plane"), ("nested", "filters"), ("shared sums", "conv"),
+    ("shared sums", "narrow"), ("tower", "rows"), ("gated", "zero inputs"),
+    ("slow reads", "conv"), ("beside", "strided"), ("beside", "linear"), ("slow and small", "taps"),
     ("alone", "conv"), ("tower", "padded"), ("tower", "zeros"), ("tower", "plane"), ("slow", "conv"),
 ]  # fmt: skip
 
@@ -55,9 +60,12 @@ def test_the_best_of_all_mappings_is_found(tmp_path, monkeypatch, name, layer):
     check(Task.of(LAYERS[layer], chip(tmp_path, CHIPS[name])), monkeypatch)
 
 
-@pytest.mark.parametrize("resident", [("I",), ("O",), ("I", "O")])
-def test_the_best_of_all_mappings_with_tensors_that_stay_is_found(tmp_path, monkeypatch, resident):
-    stay = Stay(resident=resident, room_bits=20 * 8)
+@pytest.mark.parametrize(
+    ("resident", "room", "i_bits"),
+    [(("I",), 20, None), (("O",), 20, None), (("I", "O"), 20, None), (("O",), 8, None), (("I",), 20, 16)],
+)
+def test_the_best_of_all_mappings_with_tensors_that_stay_is_found(tmp_path, monkeypatch, resident, room, i_bits):
+    stay = Stay(resident=resident, room_bits=room * 8, i_bits=i_bits)
     check(Task.of(LAYERS["narrow"], chip(tmp_path, CHIPS["ordered"]), stay), monkeypatch)
 
 
