@@ -129,12 +129,13 @@ def seen_by(accelerator: Accelerator, mapping: Mapping, operand: Operand) -> Map
         return mapping
     inward: dict[str, int] = {}
     for axis, split in accelerator.split_levels.items():
-        for index in range(split):
-            memory = accelerator.levels[index].memory(operand)
-            kept = operand in mapping.levels[index].keeps
-            if kept and memory is not None and axis not in accelerator.own_axes(memory):
-                inward[axis] = index
-                break
+        below = (
+            split - 1
+        )  # no level inside of it shares along the axis: its copies would be served by each of these
+        memory = accelerator.levels[below].memory(operand) if split else None
+        kept = operand in mapping.levels[below].keeps
+        if kept and memory is not None and axis not in accelerator.own_axes(memory):
+            inward[axis] = below
     if not inward:
         return mapping
     spatial: list[tuple[Loop, ...]] = [

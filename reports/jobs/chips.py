@@ -103,7 +103,7 @@ def new_chip(*, name: str, output: Path | None, given: Mapping[str, str | None],
     print_lines(
         make_console(),
         [
-            (OK, f"{file} is written: energies are estimates of a class, each with its source"),
+            (OK, f"{file} is written: its components are estimates of a class, each with its source"),
             *([("", f"not asked, so taken: {defaults}")] if defaults else []),
             *chip_lines(chip),
             *((WARNING, text) for text in lints),

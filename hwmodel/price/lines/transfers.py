@@ -142,7 +142,7 @@ class Transfers:
         exposed = 0.0
         if single:
             exposed = max(
-                above.reads_bits / outside * per_bit(outer.read_bits_per_cycle),
+                self._bits_for_fills(operand, child, parent) * per_bit(outer.read_bits_per_cycle),
                 below.fills_bits / inside * per_bit(inner.write_bits_per_cycle),
             )
         if single and operand == "O" and not levels[child].per_pe:
@@ -152,6 +152,17 @@ class Transfers:
         edge, double = self._edge(operand, child, parent), inner.double_buffered
         apart = double or (single and levels[child].per_pe)
         return Hop(operand, child, parent, single, double, apart, exposed, edge)
+
+    def _bits_for_fills(self, operand: Operand, child: int, parent: int) -> float:
+        """What one instance of the parent reads for the fills below it [bit].
+
+        Of sums not what it reads to add to: places that are served alone bring theirs one by one.
+        """
+        near, far = self.count(child, operand), self.count(parent, operand)
+        if operand != "O":
+            return self.traffic[self.memory(parent, operand).name, operand].reads_bits / far.instances
+        leaving = near.fills + near.updates - near.reads  # every tile that comes or begins leaves again
+        return near.fills * (far.updates / leaving) * self.widths.acc
 
     def _edge(self, operand: Operand, child: int, parent: int) -> float:
         """Cycles of one tile into every child below one instance of the parent (O: out of them)."""

@@ -8,12 +8,12 @@ from hwmodel.chip.area import chip_area
 from hwmodel.chip.writing import accelerator_yaml
 from hwmodel.errors import AcceleratorError, MappingError
 from hwmodel.nest.access import count_accesses
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
-from hwmodel.nest.task import Task
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping, room_needed
+from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Bits, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import chip
-from tests.hwmodel.mapper.deep.brute import CHIPS, CLUSTERS, DRAM, HEAD, SHARED
+from tests.hwmodel.mapper.deep.brute import CHIPS, CLUSTERS, DRAM, HEAD, ORDERED, SHARED
 
 
 def test_copies_are_counted_along_the_axes_that_have_them(tmp_path):
@@ -64,6 +64,10 @@ def test_loops_across_copies_run_right_outside_of_them(tmp_path):
     count_accesses(layer, loaded, mapping(column=(y,), buffer=(x,)))
     with pytest.raises(MappingError, match="`loops on axis X at 'buffer'` must hold"):
         count_accesses(layer, loaded, mapping(column=(x, y)))
+    with pytest.raises(MappingError, match="`loops on axis Y at 'column'` must hold"):
+        count_accesses(layer, loaded, mapping(buffer=(x, y)))
+    with pytest.raises(MappingError, match="`loops on axis X <= 2` must hold, but got 3"):
+        count_accesses(Layer(name="l", dims={"K": 3}), loaded, mapping(buffer=(Loop("K", 3, "X"),)))
 
 
 def test_reads_are_shared_between_the_copies_below(tmp_path):
@@ -127,3 +131,60 @@ def test_a_register_that_an_axis_shares_is_read_once_for_it(tmp_path):
     counts = count_accesses(layer, loaded, own)
     assert (counts["regs", "W"].instances, counts["regs", "O"].instances) == (2, 4)
     assert counts["regs", "W"].fills == 1
+
+
+def test_sums_of_registers_that_meet_outside_of_their_cluster(tmp_path):
+    """As above, with registers of sums: two words of each cluster are 24 bit wide, and none of them is finished."""
+    text = CHIPS["meeting"].replace("holds: [W], size: 2 B", "holds: [W, O], size: 6 B")
+    layer, loaded = Layer(name="l", dims={"K": 2, "C": 2}, bits=Bits(w=8, i=8)), chip(tmp_path, text)
+    own = Mapping(levels=(
+        LevelMapping(name="regs", keeps=("W", "O")),
+        LevelMapping(name="sums", spatial=(Loop("K", 2, "Y"),), keeps=("O",)),
+        LevelMapping(name="l1", spatial=(Loop("C", 2, "X"),), keeps=("W", "O")),
+        LevelMapping(name="dram", keeps=("W", "I", "O")),
+    ))  # fmt: skip
+    counts = count_accesses(layer, loaded, own)
+    assert (counts["sums", "O"].updates, counts["sums", "O"].final_updates) == (2, 0)
+    assert (counts["l1", "O"].updates, counts["l1", "O"].final_updates) == (2, 2)
+    priced = price(Task.of(layer, loaded), own)
+    assert (priced.tile_bits["sums", "O"], priced.tile_bits["l1", "O"]) == (2 * 24, 2 * 8)
+    assert (priced.traffic["sums", "O"].writes_bits, priced.traffic["sums", "O"].final_bits) == (2 * 2 * 24, 0)
+
+
+def test_windows_of_loops_at_two_levels_are_not_shared(tmp_path):
+    """Two outputs over two taps start at 0, 1 and 2; on wires of its own each cluster is served two."""
+    text = CHIPS["meeting"].replace("size: 2, dims: [C]}", "size: 2, dims: [OX]}").replace("[K, C]", "[FX]")
+    layer = Layer(name="l", dims={"OX": 2, "FX": 2})
+    own = Mapping(levels=(
+        LevelMapping(name="regs", keeps=("W",)),
+        LevelMapping(name="sums", spatial=(Loop("FX", 2, "Y"),), keeps=("O",)),
+        LevelMapping(name="l1", spatial=(Loop("OX", 2, "X"),), keeps=("W", "O")),
+        LevelMapping(name="dram", keeps=("W", "I", "O")),
+    ))  # fmt: skip
+    assert count_accesses(layer, chip(tmp_path, text), own)["dram", "I"].reads == 2 * 2
+    axes = "array:\n  - {axis: X, size: 2, dims: [OX]}\n  - {axis: Y, size: 2, dims: [FX]}\nmemories:\n"
+    flat = HEAD + axes + DRAM
+    beside = Mapping(levels=(
+        LevelMapping(name="dram", spatial=(Loop("OX", 2, "X"), Loop("FX", 2, "Y")), keeps=("W", "I", "O")),
+    ))  # fmt: skip
+    assert count_accesses(layer, chip(tmp_path, flat), beside)["dram", "I"].reads == 3
+
+
+def test_unfinished_sums_take_room_of_outputs_that_lie_in_a_memory_whole(tmp_path):
+    """4 outputs of 4 bit, 12 more while sums go on: where channels are left outside of what is held before."""
+    layer, loaded = Layer(name="l", dims={"K": 2, "C": 2, "OX": 2}, bits=Bits(w=2, i=4)), chip(tmp_path, ORDERED)
+    task = Task.of(layer, loaded, Stay(resident=("O",)))
+    need = []
+    for inside, outside in (((), (Loop("C", 2),)), ((Loop("C", 2),), ())):
+        own = Mapping(levels=(
+            LevelMapping(name="regs", temporal=(Loop("K", 2),), keeps=("W", "O")),
+            LevelMapping(name="column", temporal=inside, keeps=("I", "O")),
+            LevelMapping(name="buffer", temporal=(*outside, Loop("OX", 2)), keeps=("W", "I")),
+            LevelMapping(name="dram", keeps=("W", "I", "O")),
+        ))  # fmt: skip
+        need.append(room_needed(task, own, 2, loaded.memories()["buffer"]))
+    tiles = 2 * 2 * 2 + 2 * 2 * 4  # all weights and inputs
+    assert need == [tiles + 4 * 12, tiles]
+    whole = mapping(buffer=())
+    with pytest.raises(MappingError, match="O lies whole in 'buffer': it keeps no tile of it"):
+        check_mapping(Task.of(Layer(name="l", dims={}), loaded, Stay(resident=("O",))), whole)

@@ -83,11 +83,11 @@ def test_no_mapping_is_better(layer: Layer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["conv", "linear", "narrow", "padded"])
-def test_no_mapping_of_a_deeper_macro_is_better(name: str, tmp_path: Path) -> None:
+def test_no_mapping_of_a_deeper_macro_is_better(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a second shared buffer; unrollings, tiles, orders and converters by brute force."""
     outer = "  - {name: l2, holds: [W, I, O], size: 128 B, read_energy: 0.4 pJ/bit, source: test}\n  - name: dram"
     made = chip(tmp_path, ANALOG.replace("  - name: dram", outer).replace("size: 8 B", "size: 2 B"))
-    check_deep(array_view(Task.of(DEEP_LAYERS[name], made)))
+    check_deep(array_view(Task.of(DEEP_LAYERS[name], made)), monkeypatch)
 
 
 @pytest.mark.parametrize("residents", [("I",), ("O",), ("I", "O")])

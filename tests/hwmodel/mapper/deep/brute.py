@@ -88,6 +88,78 @@ memories:
 FAR = CLUSTERS.replace("holds: [I, O], size: 12 B", "holds: [I], size: 4 B").replace(
     "size: 6 B, read_energy: 0.01 pJ/bit", "size: 6 B, read_energy: 0.01 pJ/bit, bandwidth: 32 bit/cycle"
 )
+#: Places within places within places, each with sums of its own.
+NESTED = (
+    HEAD.replace("accumulator: 16 bit", "accumulator: 24 bit")
+    + """\
+array:
+  - {axis: X, size: 2, dims: [C]}
+  - {axis: Y, size: 2, dims: [K, C]}
+  - {axis: Z, size: 2, dims: [K]}
+memories:
+  - {name: regs, per: pe, holds: [W, O], size: 5 B, read_energy: 0.01 pJ/bit, source: test}
+  - {name: inner, per: [X, Y], holds: [O], size: 8 B, read_energy: 0.05 pJ/bit, write_energy: 0.3 pJ/bit,
+     source: test}
+  - {name: outer, per: X, holds: [O], size: 12 B, read_energy: 0.1 pJ/bit, write_energy: 0.4 pJ/bit, source: test}
+  - {name: buffer, holds: [W, O], size: 16 B, read_energy: 0.3 pJ/bit, source: test}
+"""
+    + DRAM
+)
+#: Sums that places along an axis share, wider than outputs, and weights for each place.
+SHARED_SUMS = (
+    HEAD
+    + """\
+array:
+  - {axis: X, size: 2, dims: [OX, K]}
+  - {axis: Y, size: 2, dims: [K, C]}
+memories:
+  - {name: wreg, level: regs, per: pe, holds: [W], size: 2 B, read_energy: 0.01 pJ/bit, source: test}
+  - {name: oreg, level: regs, per: X, holds: [O], size: 3 B, read_energy: 0.02 pJ/bit, bandwidth: 8 bit/cycle,
+     source: test}
+  - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, bandwidth: 16 bit/cycle, source: test}
+"""
+    + DRAM
+)
+#: Registers for each place, of which those along an axis are served alone.
+ALONE = (
+    HEAD
+    + """\
+array:
+  - {axis: X, size: 2, dims: [K, OX]}
+  - {axis: Y, size: 2, dims: [K, C], multicast: false}
+memories:
+  - {name: regs, per: pe, holds: [W, O], size: 6 B, read_energy: 0.01 pJ/bit, source: test}
+  - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, bandwidth: 16 bit/cycle, source: test}
+"""
+    + DRAM
+)
+#: One PE below three memories.
+TOWER = (
+    HEAD
+    + """\
+memories:
+  - {name: l0, holds: [W, I, O], size: 6 B, read_energy: 0.02 pJ/bit, bandwidth: 24 bit/cycle, source: test}
+  - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, bandwidth: 16 bit/cycle, double_buffered: true,
+     source: test}
+  - {name: l2, holds: [I, O], size: 16 B, read_energy: 0.3 pJ/bit, read_bandwidth: 16 bit/cycle,
+     write_bandwidth: 8 bit/cycle, source: test}
+"""
+    + DRAM
+)
+#: The same without the energy of MACs and register reads of zeros: it has no registers.
+GATED = TOWER + "gating: [I]\n"
+#: Inputs that come slower than anything else moves, straight to the array.
+SLOW_READS = MEETING.replace(
+    "2 pJ/bit, bandwidth: 16", "2 pJ/bit, write_bandwidth: 64 bit/cycle, read_bandwidth: 1"
+)
+#: A slow double buffer beside single ones.
+BESIDE = SIDE_BY_SIDE.replace("size: 6 B,", "size: 12 B, double_buffered: true, bandwidth: 1 bit/cycle,")
+#: Outputs that leave slower than anything else moves, out of a double buffer.
+SLOW = MEETING.replace(
+    "2 pJ/bit, bandwidth: 16", "2 pJ/bit, write_bandwidth: 0.1 bit/cycle, read_bandwidth: 64"
+).replace("holds: [W, O], size: 16 B", "holds: [W, O], double_buffered: true, size: 32 B")
+#: The same with room for one weight, so that all loops are outermost.
+SLOW_AND_SMALL = SLOW.replace("size: 2 B", "size: 4 B").replace("size: 32 B", "size: 16 B")
 #: Loops in a fixed order inside, and tensors that stay.
 ORDERED = (
     CLUSTERS.replace("holds: [W, I, O], size: 40 B", "holds: [W, I, O], resident: [I, O], size: 40 B")
@@ -97,7 +169,9 @@ order: {buffer: [K, OX, C], column: [C, OX]}
 )
 CHIPS = {
     "clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED, "meeting": MEETING,
-    "far": FAR,
+    "far": FAR, "nested": NESTED, "shared sums": SHARED_SUMS, "tower": TOWER, "slow": SLOW,
+    "slow and small": SLOW_AND_SMALL, "alone": ALONE, "gated": GATED,
+    "slow reads": SLOW_READS, "beside": BESIDE,
 }  # fmt: skip
 
 
