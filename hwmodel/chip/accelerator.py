@@ -164,7 +164,10 @@ class Level:
 #: What an accelerator says about itself, which enters no cost.
 _SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_component")
 #: Fields that came later enter a fingerprint where a chip uses them, so that those of older runs are still known.
-_LATER: dict[str, object] = {"per": None, "multicast": True, "table_rates": (), "analog": None}
+_LATER: dict[str, object] = {
+    "per": None, "multicast": True, "table_rates": (), "analog": None, "burst_bits": 0.0, "latency_cycles": 0,
+    "brick": 1, "cycles": (), "fuses": None,
+}  # fmt: skip
 
 
 def _used(pairs: list[tuple[str, object]]) -> dict[str, object]:
