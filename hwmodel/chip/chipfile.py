@@ -13,7 +13,7 @@ from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quanti
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
-from hwmodel.chip.timing.section import TimingSection, check_blocks
+from hwmodel.chip.timing.section import TimingSection, check_timing
 from hwmodel.chip.yamlfile import Field, Schema
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 
@@ -326,7 +326,7 @@ class ChipFile(Schema):
             raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
         if (self.unit.leakage or self.unit.component) and any(memory.name == "array" for memory in self.memories):
             raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
-        self._check_timing()
+        check_timing(self)
         own = [
             m.name
             for m in self.memories
@@ -340,38 +340,6 @@ class ChipFile(Schema):
         if "O" in self.gating + self.skipping:
             raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")
         return self
-
-    def _check_timing(self) -> None:
-        kind = None if self.timing is None else self.timing.kind
-        if kind == "systolic" and {axis.axis for axis in self.array} != {"X", "Y"}:
-            raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
-        if kind == "streamed" and [axis.dims for axis in self.array] != [("OX",), ("K",), ("C",)]:
-            raise ValueError(
-                "timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order"
-            )
-        own = [m.name for m in self.memories if m.burst or m.latency or m.brick > 1]
-        if kind != "blocks" and own:
-            raise ValueError("`burst`, `latency` and `brick` of a memory need `timing: {kind: blocks}`")
-        if kind == "blocks":
-            check_blocks(self)
-        if kind == "streamed" and (self.skipping or self.nm):
-            raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
-        if kind == "commands":
-            self._check_commands()
-
-    def _check_commands(self) -> None:
-        if sorted(axis.dims for axis in self.array) != [("C",), ("K",)]:
-            raise ValueError("timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)")
-        if self.skipping or self.nm or self.unit.precision != "fixed":
-            raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
-        outer = self.memories[-1].level or self.memories[-1].name
-        for memory in self.memories:
-            limited = memory.bandwidth or memory.read_bandwidth or memory.write_bandwidth
-            if limited and (memory.level or memory.name) != outer:
-                raise ValueError(
-                    "timing commands: its section says what loads and stores take, so no memory but the outermost "
-                    f"has a bandwidth: leave out that of {memory.name!r}"
-                )
 
     @property
     def unit(self) -> MacSection:

@@ -169,7 +169,55 @@ class TimingSection(Schema):
         return self
 
 
-def check_blocks(chip: ChipFile) -> None:
+def check_timing(chip: ChipFile) -> None:
+    """Raises ValueError where the other sections of a file are not those of its kind of timing."""
+    kind = None if chip.timing is None else chip.timing.kind
+    if kind == "systolic" and {axis.axis for axis in chip.array} != {"X", "Y"}:
+        raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
+    if kind == "streamed" and [axis.dims for axis in chip.array] != [("OX",), ("K",), ("C",)]:
+        raise ValueError("timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order")
+    own = [m.name for m in chip.memories if m.burst or m.latency or m.brick > 1]
+    if kind != "blocks" and own:
+        raise ValueError("`burst`, `latency` and `brick` of a memory need `timing: {kind: blocks}`")
+    if kind == "blocks":
+        _check_blocks(chip)
+    if kind == "streamed" and (chip.skipping or chip.nm):
+        raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
+    if kind == "commands":
+        _check_commands(chip)
+
+
+def _check_commands(chip: ChipFile) -> None:
+    """An array driven by commands: its software tiles, orders and moves as `hwmodel.price.commands` counts."""
+    if sorted(axis.dims for axis in chip.array) != [("C",), ("K",)]:
+        raise ValueError("timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)")
+    if chip.skipping or chip.nm or chip.unit.precision != "fixed":
+        raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
+    outer = chip.memories[-1].level or chip.memories[-1].name
+    inside = [memory for memory in chip.memories if (memory.level or memory.name) != outer]
+    if not inside:
+        raise ValueError("timing commands needs a memory for the tiles inside of the outermost one")
+    for memory in inside:
+        if memory.bandwidth or memory.read_bandwidth or memory.write_bandwidth:
+            raise ValueError(
+                "timing commands: its section says what loads and stores take, so no memory but the outermost "
+                f"has a bandwidth: leave out that of {memory.name!r}"
+            )
+    for memory in chip.memories:
+        key = next((key for key in ("resident", "bypass", "compressed") if getattr(memory, key)), None)
+        if key is not None:
+            raise ValueError(
+                "timing commands: every tile is loaded from the outermost memory and stored to it whole, with no "
+                f"`resident`, `bypass` and `compressed`: leave out `{key}` of {memory.name!r}"
+            )
+    if chip.order or any(axis.full for axis in chip.array):
+        raise ValueError(
+            "timing commands: the order and the sizes of the loops are the software's, so it knows no `order` "
+            "and no `full`"
+        )
+
+
+def _check_blocks(chip: ChipFile) -> None:
     """Raises ValueError where the other sections of a file are not those of an array that works block by block."""
     if [axis.dims[0] for axis in chip.array] != ["OY", "OX", "K", "C"]:
         raise ValueError("timing blocks needs an array of four axes, of OY, OX, K and C first in this order")
