@@ -14,7 +14,7 @@ from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSe
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.timing.section import TimingSection, check_timing
-from hwmodel.chip.yamlfile import Field, Schema
+from hwmodel.chip.yamlfile import Field, Schema, misplaced
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 
 Frequency = Annotated[float, quantity("frequency", positive=True)]
@@ -225,8 +225,6 @@ class MemorySection(PartKeys):
             raise ValueError("'read_energy' is missing: state it, or what the memory is (`component: sram`)")
         if self.bank == 0:
             raise ValueError("`bank > 0` must hold")
-        if self.network and self.per != EVERY_PE:
-            raise ValueError("`network` fills a memory of every PE: write `per: pe`")
         if self.bandwidth and (self.read_bandwidth or self.write_bandwidth):
             raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")
         for key in ("bypass", "compressed", "exclusive"):
@@ -326,6 +324,10 @@ class ChipFile(Schema):
             raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
         if (self.unit.leakage or self.unit.component) and any(memory.name == "array" for memory in self.memories):
             raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
+        axes = {axis.axis for axis in self.array}
+        for index, memory in enumerate(self.memories):
+            if memory.network and memory.per != EVERY_PE and set(memory.per) != axes:
+                raise misplaced("fills a memory of every PE: write `per: pe`", "memories", index, "network")
         check_timing(self)
         own = [
             m.name

@@ -13,7 +13,7 @@ from hwmodel.errors import AcceleratorError, nearest
 
 #: What stays in the PEs: weights, outputs, or what the mapper finds best.
 Stationary = Literal["ws", "os", "free"]
-#: What narrow widths may bring; rates of a table, and cells and converters of a macro, are measured: no draft has them.
+#: What narrow widths may bring. Rates of a table, and what a macro is made of, are measured: no draft has them.
 Narrow = Literal["fixed", "fusion", "bit_serial"]
 #: PEs on one side of an array.
 MAX_SIDE = 65_536

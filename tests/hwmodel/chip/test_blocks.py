@@ -35,7 +35,9 @@ REFUSED = {
     "no granule": (
         "granules: [{taps: 4, channels: 8}, {taps: 1, channels: 32}]", "granules: []", "at least 1 item",
     ),
-    "a width without a unit": ("size: 10 B, window", "size: 10, window", "10"),
+    "a width without a unit": (
+        "size: 10 B, window", "size: 10, window", "timing.blocks.parameters.size: 10 has no unit",
+    ),
     "a dataflow": ("  kind: blocks\n", "  kind: blocks\n  dataflow: ws\n", "timing blocks has no `dataflow`"),
     "an operation in no time": ("add: 1.5", "add: 0", "greater than 0"),
     "kinds that are fused twice": ("[activation, norm]", "[norm, norm]", "must name each once"),

@@ -36,7 +36,7 @@ def test_a_chip_is_written_as_it_was_read(tmp_path, name):
     [
         ("per: X", "per: Z", "`per` must be an axis \\(X, Y\\), `pe` or `array`, but got 'Z'"),
         ("per: pe", "per: Y", "level 'column' has a copy for each place along X, but 'regs'"),
-        ("per: X", "per: []", "per"),
+        ("per: X", "per: []", r"memories\[1\]\.per.*at least 1 item"),
     ],
 )
 def test_places_that_cannot_be_are_refused(tmp_path, old, new, message):

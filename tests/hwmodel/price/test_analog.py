@@ -149,7 +149,7 @@ def test_files_are_written_and_read_back(tmp_path: Path) -> None:
         ("vector:", "gating: [I]\nvector:", "analog knows no `timing`, `gating`"),
         ("precision: analog, ", "", "precision analog has a section `analog`, the others none, but got fixed"),
         ("size: 8, dims: [K]", "size: 3, dims: [K]", "`size >= 4` must hold"),
-        ("cell: 2 bit", "cell: 0 bit", "cell"),
+        ("cell: 2 bit", "cell: 0 bit", r"mac\.analog\.cell: must be a whole number of bits >= 1, but got 0 bit"),
     ],
 )
 def test_macros_that_cannot_be(old: str, new: str, message: str, tmp_path: Path) -> None:
