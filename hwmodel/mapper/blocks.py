@@ -96,8 +96,9 @@ def _fits(task: Task, blocks: Ints) -> NDArray[np.bool_]:
     if passes.i > 1:
         acc_bits, sum_banks = machine.wide.acc_bits, machine.wide.sum_banks
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
-    inputs = rows * columns * _up(_channels_held(task, blocks) * passes.i, 8) * 8
-    sums = _rows_made(task, blocks) * blocks[:, 1] * _up(blocks[:, 2], 8) * acc_bits
+    native, side = task.accelerator.precision.i_bits, banks.channels
+    inputs = rows * columns * _up(_channels_held(task, blocks) * passes.i, side) * native
+    sums = _rows_made(task, blocks) * blocks[:, 1] * _up(blocks[:, 2], side) * acc_bits
     taken = _up(2 * np.ceil(inputs / banks.bits), banks.inputs) + _up(2 * np.ceil(sums / banks.bits), sum_banks)
     fits: NDArray[np.bool_] = taken <= banks.count - banks.reserved
     return fits

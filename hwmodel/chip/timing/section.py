@@ -33,10 +33,12 @@ class _Parameters(Schema):
 
     Attributes:
         size: of those of one filter.
+        word: those of all filters are stored in whole words.
         window: read at once; each takes the latency of the memory that holds the weights.
     """
 
     size: Size
+    word: Size
     window: Size
 
 
@@ -45,11 +47,13 @@ class _Banks(Schema):
 
     Attributes:
         size: of a bank.
+        channels: of inputs, and filters of sums, that lie side by side: a multiple is taken.
         inputs, sums: banks of which either takes a multiple.
         reserved: banks for outputs and tables.
     """
 
     size: Size
+    channels: Count
     inputs: Count
     sums: Count
     reserved: Annotated[int, Field(ge=0, le=2**31)] = 0
@@ -120,11 +124,12 @@ class BlocksSection(Schema):
             pipeline=self.pipeline,
             output=self.output,
             parameter_bits=self.parameters.size,
+            parameter_word=self.parameters.word,
             parameter_window=self.parameters.window,
             issue=self.issue,
             banks=Banks(
-                bits=self.banks.size, count=int(buffer_bits // self.banks.size), inputs=self.banks.inputs,
-                sums=self.banks.sums, reserved=self.banks.reserved,
+                bits=self.banks.size, count=int(buffer_bits // self.banks.size), channels=self.banks.channels,
+                inputs=self.banks.inputs, sums=self.banks.sums, reserved=self.banks.reserved,
             ),
             wide=Wide(output=self.wide.output, acc_bits=self.wide.accumulator, sum_banks=self.wide.sums),
             staged=self.staged,
