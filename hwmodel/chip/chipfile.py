@@ -14,7 +14,8 @@ from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSe
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.timing.section import TimingSection, check_timing
-from hwmodel.chip.yamlfile import Field, Schema, misplaced
+from hwmodel.chip.unread import check_unread
+from hwmodel.chip.yamlfile import Field, Schema
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 
 Frequency = Annotated[float, quantity("frequency", positive=True)]
@@ -324,21 +325,8 @@ class ChipFile(Schema):
             raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
         if (self.unit.leakage or self.unit.component) and any(memory.name == "array" for memory in self.memories):
             raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
-        axes = {axis.axis for axis in self.array}
-        for index, memory in enumerate(self.memories):
-            if memory.network and memory.per != EVERY_PE and set(memory.per) != axes:
-                raise misplaced("fills a memory of every PE: write `per: pe`", "memories", index, "network")
         check_timing(self)
-        own = [
-            m.name
-            for m in self.memories
-            if m.network or m.bank or m.exclusive or m.network_energy or m.network_length
-        ]
-        if self.dataflow == "free" and (own or self.clock_power):
-            raise ValueError(
-                "`network`, `network_energy`, `network_length`, `bank`, `exclusive` and `clock_power` need "
-                "`dataflow: row_stationary`"
-            )
+        check_unread(self)
         if "O" in self.gating + self.skipping:
             raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")
         return self

@@ -181,9 +181,6 @@ def check_timing(chip: ChipFile) -> None:
         raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
     if kind == "streamed" and [axis.dims for axis in chip.array] != [("OX",), ("K",), ("C",)]:
         raise ValueError("timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order")
-    own = [m.name for m in chip.memories if m.burst or m.latency or m.brick > 1]
-    if kind != "blocks" and own:
-        raise ValueError("`burst`, `latency` and `brick` of a memory need `timing: {kind: blocks}`")
     if kind == "blocks":
         _check_blocks(chip)
     if kind == "streamed" and (chip.skipping or chip.nm):
