@@ -136,7 +136,7 @@ class LoopNestSection(Schema):
 
 
 def _op_kind(name: str) -> str:
-    check_one_of("kind of operation", name, OP_KINDS, ValueError)
+    check_one_of("kind of operation", name, OP_KINDS)
     return name
 
 

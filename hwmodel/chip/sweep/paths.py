@@ -137,9 +137,10 @@ def _numbers_of(base: Mapping[str, Any], path: str) -> list[str]:
 
 def _of_the_chip(base: Mapping[str, Any]) -> list[str]:
     """Memories that are made as the chip is: not those outside of it, nor those with a technology of their own."""
+    memories = base.get("memories")
     return [
         str(memory["name"])
-        for memory in base.get("memories", ())
+        for memory in (memories if isinstance(memories, list) else ())
         if isinstance(memory, Mapping) and "name" in memory and "technology" not in memory
         and memory.get("size") != "unbounded"
     ]  # fmt: skip
