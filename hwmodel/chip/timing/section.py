@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from hwmodel.chip.fields import AccumulatorWidth, quantity
 from hwmodel.chip.timing.blocks import Banks, Blocks, Granule, Tile, Wide
 from hwmodel.chip.timing.commands_section import CommandsSection
-from hwmodel.chip.yamlfile import Field, Schema, model_validator
+from hwmodel.chip.yamlfile import Field, Schema, misplaced, model_validator
 
 if TYPE_CHECKING:
     from hwmodel.chip.chipfile import ChipFile
@@ -196,27 +196,28 @@ def _check_commands(chip: ChipFile) -> None:
     if chip.skipping or chip.nm or chip.unit.precision != "fixed":
         raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
     outer = chip.memories[-1].level or chip.memories[-1].name
-    inside = [memory for memory in chip.memories if (memory.level or memory.name) != outer]
+    inside = [n for n, memory in enumerate(chip.memories) if (memory.level or memory.name) != outer]
     if not inside:
         raise ValueError("timing commands needs a memory for the tiles inside of the outermost one")
-    for memory in inside:
-        if memory.bandwidth or memory.read_bandwidth or memory.write_bandwidth:
-            raise ValueError(
-                "timing commands: its section says what loads and stores take, so no memory but the outermost "
-                f"has a bandwidth: leave out that of {memory.name!r}"
-            )
-    for memory in chip.memories:
-        key = next((key for key in ("resident", "bypass", "compressed") if getattr(memory, key)), None)
-        if key is not None:
-            raise ValueError(
-                "timing commands: every tile is loaded from the outermost memory and stored to it whole, with no "
-                f"`resident`, `bypass` and `compressed`: leave out `{key}` of {memory.name!r}"
-            )
-    if chip.order or any(axis.full for axis in chip.array):
-        raise ValueError(
-            "timing commands: the order and the sizes of the loops are the software's, so it knows no `order` "
-            "and no `full`"
-        )
+    for index, memory in enumerate(chip.memories):
+        for key in ("bandwidth", "read_bandwidth", "write_bandwidth") if index in inside else ():
+            if getattr(memory, key):
+                raise misplaced(
+                    "timing commands: its section says what loads and stores take, so no memory but the outermost "
+                    f"has a bandwidth: leave out that of {memory.name!r}", "memories", index, key,
+                )  # fmt: skip
+        for key in ("resident", "bypass", "compressed"):
+            if getattr(memory, key):
+                raise misplaced(
+                    "timing commands: every tile is loaded from the outermost memory and stored to it whole: leave "
+                    f"out `{key}` of {memory.name!r}", "memories", index, key,
+                )  # fmt: skip
+    software = "timing commands: the order and the sizes of the loops are the software's: leave it out"
+    if chip.order:
+        raise misplaced(software, "order")
+    for index, axis in enumerate(chip.array):
+        if axis.full:
+            raise misplaced(software, "array", index, "full")
 
 
 def _check_blocks(chip: ChipFile) -> None:

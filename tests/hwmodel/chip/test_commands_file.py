@@ -57,8 +57,16 @@ def test_a_chip_that_was_changed_is_written_and_read_back(tmp_path):
             "leave out that of 'scratchpad'",
         ),
         ("temporal:", "skipping: [W]\ntemporal:", "knows no `skipping`"),
-        ("temporal:", "order: {dram: [K, C]}\ntemporal:", "knows no `order` and no `full`"),
-        ("size: 16, dims: [C]}", "size: 16, dims: [C], full: [C]}", "knows no `order` and no `full`"),
+        (
+            "temporal:",
+            "order: {dram: [K, C]}\ntemporal:",
+            r"order: timing commands: the order and the sizes of the loops are the software's",
+        ),
+        (
+            "size: 16, dims: [C]}",
+            "size: 16, dims: [C], full: [C]}",
+            r"array\[1\]\.full: timing commands: the order and the sizes",
+        ),
         *(
             (f"    holds: {held}\n", f"    holds: {held}\n    {key}: {named}\n", f"leave out `{key}` of '{name}'")
             for key, named, held, name in (
