@@ -131,6 +131,8 @@ def _numbers_of(base: Mapping[str, Any], path: str) -> list[str]:
         match = re.fullmatch(pattern, path)
         if match is not None:
             found += [number.format(**match.groupdict()) for number in numbers]
+    if path == "technology" and _is_stated(base, "mac.technology"):
+        found = [number for number in found if not number.startswith("mac.")]
     own = _of_the_chip(base)
     return [number.replace("*", name) for number in found for name in (own if "*" in number else ("",))]
 

@@ -26,7 +26,8 @@ HOSTS = {
     "components": COMPONENTS[: COMPONENTS.index("sweep:")],
     "fusion": TINY.replace("size: 64 B", "size: 1 KiB").replace(
         "energy: 0.5 pJ",
-        "energy: 0.5 pJ, precision: fusion, brick: 2 bit, energies: [{w: 4 bit, i: 4 bit, energy: 0.1 pJ}]",
+        "energy: 0.5 pJ, precision: fusion, brick: 2 bit, "
+        "energies: [{w: 8 bit, i: 8 bit, energy: 0.5 pJ}, {w: 4 bit, i: 4 bit, energy: 0.1 pJ}]",
     ),
     "serial": preset("stripes"),
     "table": TINY.replace("size: 64 B", "size: 1 KiB").replace(
@@ -42,6 +43,7 @@ HOSTS = {
     "blocks": preset("ethos_u55_128")
     .replace("size: 24 KiB", "size: 4 KiB")
     .replace("banks: {size: 1 KiB", "banks: {size: 128 B")
+    .replace("size: unbounded  # the system's", "size: 1 MiB  # the system's")
     .replace("bandwidth: 8 bit/cycle", "bandwidth: 64 bit/cycle"),
     "commands": preset("gemmini")
     .replace("size: 64 KiB", "size: 2 KiB")

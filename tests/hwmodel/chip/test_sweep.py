@@ -244,6 +244,12 @@ def test_numbers_that_stay_as_typed_in_are_said(tmp_path: Path) -> None:
     assert array.startswith("array.X.size is swept, but mac.leakage stay as typed in")
 
 
+def test_arithmetic_of_its_own_technology_does_not_follow_that_of_the_chip(tmp_path: Path) -> None:
+    own = TINY.replace("energy: 0.5 pJ,", "component: mac, technology: 28 nm, energy: 0.5 pJ,")
+    (note,) = load_designs(write(tmp_path, "sweep: {technology: [28 nm, 45 nm]}\n", own)).notes
+    assert note.startswith("technology is swept, but vector.energy and memories.regs.read_energy")
+
+
 @pytest.mark.parametrize(
     ("sweep", "kept"),
     [
