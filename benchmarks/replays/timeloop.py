@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
@@ -120,7 +121,10 @@ def accelerator_of(spec: Mapping_[str, Any], bits: Bits) -> Accelerator:
     levels = tuple(
         Level(
             name=storage["name"],
-            memories=_memories(storage, bits, outermost=storage is storages[-1]),
+            memories=tuple(
+                replace(memory, per=_places(storage, num_macs, columns))
+                for memory in _memories(storage, bits, outermost=storage is storages[-1])
+            ),
             per_pe=storage["instances"] > 1,
             temporal_dims=DIM_NAMES,
         )
@@ -138,6 +142,21 @@ def accelerator_of(spec: Mapping_[str, Any], bits: Bits) -> Accelerator:
         native_bits=bits,
         axes=(Axis(name="X", size=columns, dims=dims), Axis(name="Y", size=num_macs // columns, dims=dims)),
         levels=levels,
+    )
+
+
+def _places(storage: Mapping_[str, Any], num_macs: int, columns: int) -> tuple[str, ...] | None:
+    """Axes along which each place has its own copy, None for one in every PE or for all."""
+    instances, mesh = storage["instances"], storage.get("meshX", 1)
+    if instances in (1, num_macs):
+        return None
+    if (instances, mesh) == (columns, columns):
+        return ("X",)
+    if (instances, mesh) == (num_macs // columns, 1):
+        return ("Y",)
+    raise AcceleratorError(
+        f"timeloop: {storage['name']!r} must have 1, {columns} (meshX {columns}), {num_macs // columns} (meshX 1) "
+        f"or {num_macs} instances, but has {instances} (meshX {mesh})."
     )
 
 

@@ -165,7 +165,10 @@ class Level:
 #: What an accelerator says about itself, which enters no cost.
 _SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_component")
 #: Fields that came later enter a fingerprint where a chip uses them, so that those of older runs are still known.
-_LATER: dict[str, object] = {"per": None, "multicast": True, "table_rates": (), "analog": None}
+_LATER: dict[str, object] = {
+    "per": None, "multicast": True, "table_rates": (), "analog": None, "burst_bits": 0.0, "latency_cycles": 0,
+    "brick": 1, "cycles": (), "fuses": None,
+}  # fmt: skip
 #: Kinds of values that a fingerprint takes as they are.
 _PLAIN = frozenset((int, float, str, bool, type(None)))
 #: Names of the fields of kinds of values; None where a kind is no dataclass.

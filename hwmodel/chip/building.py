@@ -282,7 +282,10 @@ class _Builder:
         )
 
     def per(self, memory: MemorySection) -> tuple[str, ...] | None:
-        """Axes along which each place has its own, in the order of the array; None where `per` names no axis."""
+        """Axes along which each place has its own, in the order of the array.
+
+        None where `per` names none, and where it names all: that is a memory in every PE.
+        """
         if memory.per in (EVERY_PE, WHOLE_ARRAY):
             return None
         names = [axis.axis for axis in self.chip.array]
@@ -291,7 +294,7 @@ class _Builder:
         if strange:
             known = f"an axis ({', '.join(names)}), `pe` or `array`" if names else "`pe` or `array`"
             raise self.fail(memory.name, f"memory {memory.name!r}: `per` must be {known}, but got {strange[0]!r}")
-        return tuple(name for name in names if name in own)
+        return None if set(own) == set(names) else tuple(name for name in names if name in own)
 
     def bandwidth(self, text: str | None) -> float | None:
         if text is None:

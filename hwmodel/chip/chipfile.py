@@ -13,7 +13,8 @@ from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quanti
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
-from hwmodel.chip.timing.section import TimingSection, check_blocks
+from hwmodel.chip.timing.section import TimingSection, check_timing
+from hwmodel.chip.unread import check_unread
 from hwmodel.chip.yamlfile import Field, Schema
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 
@@ -225,8 +226,6 @@ class MemorySection(PartKeys):
             raise ValueError("'read_energy' is missing: state it, or what the memory is (`component: sram`)")
         if self.bank == 0:
             raise ValueError("`bank > 0` must hold")
-        if self.network and self.per != EVERY_PE:
-            raise ValueError("`network` fills a memory of every PE: write `per: pe`")
         if self.bandwidth and (self.read_bandwidth or self.write_bandwidth):
             raise ValueError("`bandwidth` is one port for both: leave out read_bandwidth and write_bandwidth")
         for key in ("bypass", "compressed", "exclusive"):
@@ -326,52 +325,11 @@ class ChipFile(Schema):
             raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
         if (self.unit.leakage or self.unit.component) and any(memory.name == "array" for memory in self.memories):
             raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
-        self._check_timing()
-        own = [
-            m.name
-            for m in self.memories
-            if m.network or m.bank or m.exclusive or m.network_energy or m.network_length
-        ]
-        if self.dataflow == "free" and (own or self.clock_power):
-            raise ValueError(
-                "`network`, `network_energy`, `network_length`, `bank`, `exclusive` and `clock_power` need "
-                "`dataflow: row_stationary`"
-            )
+        check_timing(self)
+        check_unread(self)
         if "O" in self.gating + self.skipping:
             raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")
         return self
-
-    def _check_timing(self) -> None:
-        kind = None if self.timing is None else self.timing.kind
-        if kind == "systolic" and {axis.axis for axis in self.array} != {"X", "Y"}:
-            raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
-        if kind == "streamed" and [axis.dims for axis in self.array] != [("OX",), ("K",), ("C",)]:
-            raise ValueError(
-                "timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order"
-            )
-        own = [m.name for m in self.memories if m.burst or m.latency or m.brick > 1]
-        if kind != "blocks" and own:
-            raise ValueError("`burst`, `latency` and `brick` of a memory need `timing: {kind: blocks}`")
-        if kind == "blocks":
-            check_blocks(self)
-        if kind == "streamed" and (self.skipping or self.nm):
-            raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
-        if kind == "commands":
-            self._check_commands()
-
-    def _check_commands(self) -> None:
-        if sorted(axis.dims for axis in self.array) != [("C",), ("K",)]:
-            raise ValueError("timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)")
-        if self.skipping or self.nm or self.unit.precision != "fixed":
-            raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
-        outer = self.memories[-1].level or self.memories[-1].name
-        for memory in self.memories:
-            limited = memory.bandwidth or memory.read_bandwidth or memory.write_bandwidth
-            if limited and (memory.level or memory.name) != outer:
-                raise ValueError(
-                    "timing commands: its section says what loads and stores take, so no memory but the outermost "
-                    f"has a bandwidth: leave out that of {memory.name!r}"
-                )
 
     @property
     def unit(self) -> MacSection:

@@ -12,6 +12,7 @@ from hwmodel.chip.formats import Format, FormatSection
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
 from hwmodel.errors import check_one_of
+from hwmodel.network.nodes import OP_KINDS
 
 Size = Annotated[float, quantity("size", positive=True)]
 Bandwidth = Annotated[float, quantity("bandwidth", positive=True)]
@@ -134,19 +135,27 @@ class LoopNestSection(Schema):
     source: str
 
 
+def _op_kind(name: str) -> str:
+    check_one_of("kind of operation", name, OP_KINDS)
+    return name
+
+
+OpKind = Annotated[str, AfterValidator(_op_kind)]
+
+
 class VectorSection(Schema):
     """What does the operations without MACs.
 
     Attributes:
         lanes: operations per cycle.
         energy: of one.
-        cycles: of one, of kinds that are not done at `lanes` (`add`, `mul`, `pool`, ...).
+        cycles: of one, of kinds (`OP_KINDS`) that are not done at `lanes`.
         fuses: kinds that work on outputs as they leave the array; left out, all that can.
         source: where the numbers come from.
     """
 
     lanes: Count
     energy: Energy = 0.0
-    cycles: dict[Said, Annotated[float, Field(gt=0, le=2**31)]] = Field(default_factory=dict)
-    fuses: Annotated[tuple[Said, ...], AfterValidator(distinct)] | None = None
+    cycles: dict[OpKind, Annotated[float, Field(gt=0, le=2**31)]] = Field(default_factory=dict)
+    fuses: Annotated[tuple[OpKind, ...], AfterValidator(distinct)] | None = None
     source: str = ""

@@ -40,7 +40,7 @@ def check_possible(chip: Accelerator, fail: Fail) -> None:
         _check_analog(chip, fail)
     if chip.kind == "spatial":
         if chip.dataflow == "row_stationary":
-            _check_row_stationary(levels, fail)
+            _check_row_stationary(chip, fail)
         else:
             _check_loops(levels, fail)
 
@@ -145,7 +145,8 @@ def _check_analog(chip: Accelerator, fail: Fail) -> None:
     columns = [axis.name for axis in chip.axes if axis.weight_cells is not None]
     if len(columns) != 1:
         raise fail("array", f"analog needs one axis with `weight_cells`, that of the columns, but got {columns}")
-    inside = sorted({operand for level in chip.levels if level.per_pe for operand in level.holds} - {"W"})
+    cells = chip.levels[: chip.array_level]
+    inside = sorted({operand for level in cells for operand in level.holds} - {"W"})
     if inside:
         raise fail("memories", f"analog: the PEs are cells and hold W alone, but got {inside}")
     if chip.dataflow != "free" or chip.timing != Timing() or chip.gating or chip.skipping or chip.nm:
@@ -163,9 +164,10 @@ def _check_loops(levels: tuple[Level, ...], fail: Fail) -> None:
         )
 
 
-def _check_row_stationary(levels: tuple[Level, ...], fail: Fail) -> None:
-    shape = [(level.per_pe, set(level.holds)) for level in levels]
-    if len(shape) != 3 or shape[0] != (True, set(OPERANDS)) or shape[1] != (False, {"I", "O"}):
+def _check_row_stationary(chip: Accelerator, fail: Fail) -> None:
+    held = [set(level.holds) for level in chip.levels]
+    placed = len(held) == 3 and chip.array_level == chip.shared_level == 1
+    if not placed or held[0] != set(OPERANDS) or held[1] != {"I", "O"}:
         raise fail(
             "dataflow",
             "dataflow row_stationary needs one level per PE that holds W, I and O, one shared level that holds "

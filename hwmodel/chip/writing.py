@@ -304,11 +304,12 @@ def _(own: Blocks) -> Data:
         "window": own.window, "decoder": own.decoder, "pipeline": own.pipeline, "output": own.output,
         "issue": own.issue,
         "parameters": {
-            "size": _quantity(own.parameter_bits, "bit"), "window": _quantity(own.parameter_window, "bit")
+            "size": _quantity(own.parameter_bits, "bit"), "word": _quantity(own.parameter_word, "bit"),
+            "window": _quantity(own.parameter_window, "bit"),
         },
         "banks": {
-            "size": _quantity(banks.bits, "bit"), "inputs": banks.inputs, "sums": banks.sums,
-            "reserved": banks.reserved,
+            "size": _quantity(banks.bits, "bit"), "channels": banks.channels, "inputs": banks.inputs,
+            "sums": banks.sums, "reserved": banks.reserved,
         },
         "wide": {"output": wide.output, "accumulator": f"{wide.acc_bits} bit", "sums": wide.sum_banks},
         "staged": own.staged, "images": own.images, "source": own.source or NOT_STATED,

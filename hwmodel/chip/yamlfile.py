@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -23,7 +23,8 @@ from hwmodel.chip.yamllimits import INTEGER_LIMIT, MAX_BYTES, LimitedComposer, L
 from hwmodel.errors import ConfigError, HwModelError, did_you_mean
 
 __all__ = [
-    "Document", "Field", "Location", "Schema", "dump_yaml", "field_validator", "model_validator", "parse_document",
+    "Document", "Field", "Location", "Schema", "dump_yaml", "field_validator", "misplaced", "model_validator",
+    "parse_document",
     "parse_yaml", "read_document", "read_yaml",
 ]  # fmt: skip
 
@@ -261,10 +262,23 @@ def _path(location: Location) -> str:
     return text
 
 
+def misplaced(text: str, *location: str | int) -> PydanticCustomError:
+    """The error of a rule that several keys make up, at the one that breaks it.
+
+    Args:
+        text: the rule, the value, the fix.
+        location: of that key, from the section whose validator raises this.
+    """
+    return PydanticCustomError(_MISPLACED, "{text}", {"text": text, "location": location})
+
+
+_MISPLACED = "misplaced"
+
+
 def _message(
     details: ErrorDetails, tree: Any, model: type[BaseModel], place: str, moved: Mapping[Location, Location]
 ) -> str:
-    location = details["loc"]
+    location = details["loc"] + tuple(details.get("ctx", {}).get("location", ()))
     stated = next((moved[location[:n]] for n in range(len(location), 0, -1) if location[:n] in moved), location)
     line, column = _position(tree, stated)
     where = f"{place}:{line}:{column}"
@@ -276,7 +290,7 @@ def _message(
         return f"{where} {str(location[-1])!r} is missing{inside}."
     text = details["msg"].removeprefix("Value error, ")
     value = details["input"]
-    if details["type"] != "value_error":
+    if details["type"] not in ("value_error", _MISPLACED):
         text = f"{text}, but got {cut(value)}"
     path = _path(location)
     said = not path or text.startswith(f"{path}:")  # the rule names its own place

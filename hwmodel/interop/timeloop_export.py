@@ -10,10 +10,14 @@ spatial and temporal targets; factors and permutations innermost first). Its wor
 - Memories of one level of ours stand one above the other; the loops belong to the innermost.
 - One factor per dim and level: a dim unrolled along both axes needs a level without storage between the
   array and the PEs, one per column (as DummyBuffer in Timeloop's own eyeriss-256).
+- A memory for each place along one axis has so many instances; loops along the other axis stand at its level.
 - Padded dims are written at their padded bound.
 
 What it cannot say is listed in the header of the file: other energies for writes than for reads, partial sums of
 another width than finished ones, ports shared by reads and writes, gating, compression, rates above one.
+
+What it has no words for is refused: three axes, memories of one level with copies along different axes, places of
+an axis that share nothing (`multicast: false`), a dim on both axes where diagonals share inputs.
 
 Source: Parashar et al., Timeloop, ISPASS 2019; github.com/NVlabs/timeloop (problem-shapes/cnn-layer.yaml,
 configs/mapper/eyeriss-256.yaml, src/model/buffer.cpp for the keys of a storage level).
@@ -70,7 +74,7 @@ def timeloop_spec(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> d
     Args:
         layer: as it is priced (whole filters removed).
         accelerator: with at most two array axes.
-        mapping: of the layer on it; its spatial loops stand at the first shared level.
+        mapping: of the layer on it; its spatial loops stand at the first level that has no copies along their axis.
 
     Raises:
         MappingError: the mapping does not fit, or Timeloop has no words for it (says for what).
@@ -121,6 +125,16 @@ class _Exporter:
             raise self.fail(f"Timeloop's arrays have two axes at most, but this one has {len(axes)}")
         one = Axis(name="", size=1, dims=())
         x, y = [*axes, one, one][:2]
+        alone = [axis.name for axis in axes if not axis.multicast]
+        if alone:
+            raise self.fail(
+                f"Timeloop has no words for places that share nothing (`multicast: false` of {alone[0]})"
+            )
+        for level in self.accelerator.levels:
+            if len({frozenset(self.accelerator.own_axes(memory)) for memory in level.memories}) > 1:
+                raise self.fail(
+                    f"Timeloop has no words for memories of level {level.name!r} with copies along different axes"
+                )
         return x, y
 
     def spec(self) -> dict[str, Any]:
@@ -172,14 +186,14 @@ class _Exporter:
         """Timeloop's levels, innermost first. The loops of a level belong to its innermost part."""
         for index, (level, loops) in enumerate(zip(self.accelerator.levels, self.mapping.levels, strict=True)):
             temporal, spatial = _merged(loops.temporal), tuple(loop for loop in loops.spatial if loop.bound > 1)
-            if spatial and index != self.accelerator.array_level:
+            if any(index != self.accelerator.split_levels[loop.axis] for loop in spatial):
                 raise self.fail(f"level {level.name!r} has spatial loops, but does not stand at the array")
             if self.needs_columns(spatial):
                 yield self.columns(spatial)
                 spatial = tuple(loop for loop in spatial if loop.axis == self.x.name)
             for memory in level.memories:
                 for name, operands, width in self.parts(memory, index):
-                    entry = self.entry(memory, name, width, per_pe=level.per_pe)
+                    entry = self.entry(memory, name, width)
                     yield _Storage(entry=entry, keeps=operands, temporal=temporal, spatial=spatial)
                     temporal = spatial = ()
 
@@ -207,11 +221,12 @@ class _Exporter:
             return [(f"{memory.name}_{operand}", (operand,), width[operand]) for operand in kept]
         return [(memory.name, kept, width[(kept or memory.holds)[0]])]
 
-    def entry(self, memory: Memory, name: str, width: int, *, per_pe: bool) -> dict[str, Any]:
+    def entry(self, memory: Memory, name: str, width: int) -> dict[str, Any]:
+        """A memory as wide as one of its words [bit], with all its copies."""
         entry: dict[str, Any] = {
             "name": name,
-            "instances": self.accelerator.num_pes if per_pe else 1,
-            "meshX": self.x.size if per_pe else 1,
+            "instances": self.accelerator.num_copies(memory),
+            "meshX": self.x.size if self.x.name in self.accelerator.own_axes(memory) else 1,
             "word-bits": width,
             "block-size": 1,
             "cluster-size": 1,

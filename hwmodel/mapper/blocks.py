@@ -97,8 +97,9 @@ def _fits(task: Task, blocks: Ints) -> NDArray[np.bool_]:
     if passes.i > 1:
         acc_bits, sum_banks = machine.wide.acc_bits, machine.wide.sum_banks
     rows, columns = machine.inputs(layer, blocks[:, 0], blocks[:, 1])
-    inputs = rows * columns * round_up(_channels_held(task, blocks) * passes.i, 8) * 8
-    sums = _rows_made(task, blocks) * blocks[:, 1] * round_up(blocks[:, 2], 8) * acc_bits
+    native, side = task.accelerator.precision.i_bits, banks.channels
+    inputs = rows * columns * round_up(_channels_held(task, blocks) * passes.i, side) * native
+    sums = _rows_made(task, blocks) * blocks[:, 1] * round_up(blocks[:, 2], side) * acc_bits
     whole = [np.ceil(bits / banks.bits).astype(np.int64) for bits in (inputs, sums)]
     taken = round_up(2 * whole[0], banks.inputs) + round_up(2 * whole[1], sum_banks)
     fits: NDArray[np.bool_] = taken <= banks.count - banks.reserved

@@ -8,6 +8,12 @@ from typing import Any, Literal
 from hwmodel.errors import GraphError
 from hwmodel.network.layer import MAX_MACS, Layer
 
+#: Kinds of operations without MACs that models are traced to.
+OP_KINDS = (
+    "activation", "add", "cast", "concat", "copy", "distance", "elementwise", "embedding", "fft", "gather", "loss",
+    "mul", "norm", "pad", "pool", "reduce", "resize", "scan", "softmax", "sort",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class VectorOp:

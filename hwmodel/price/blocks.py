@@ -32,9 +32,6 @@ from hwmodel.price.lines.line import whole
 from hwmodel.price.priced import CycleParts, Priced, mac_energy, moved_fraction
 from hwmodel.price.traffic import Traffic
 
-#: Parameters of the filters are stored in whole words of this size [bit].
-PARAMETER_WORD = 128
-
 
 @dataclass(frozen=True)
 class _Way:
@@ -261,8 +258,8 @@ class _Blocked:
     def parameter_bits(self) -> float:
         """Scales and biases of all filters; a product of two activations has none [bit]."""
         d = self.layer.dims
-        bits = self.machine.parameter_bits * d.G * d.K
-        return 0.0 if self.layer.kind == "matmul" else round_up(math.ceil(bits), PARAMETER_WORD)
+        bits, word = self.machine.parameter_bits * d.G * d.K, self.machine.parameter_word
+        return 0.0 if self.layer.kind == "matmul" else math.ceil(bits / word) * word
 
     @cached_property
     def unit_steps(self) -> int:

@@ -116,7 +116,7 @@ def mac_figures(arithmetic: Arithmetic, *, w: int, i: int, acc: int, halvings: f
         energy_pj=(compute + registers * register_pj_per_bit(nm)) * power,
         area_mm2=area_um2 * 1e-6,
         leakage_w=leaks * leakage(ratio, nm, _AREA_NM),
-        said=f"{what}{_with(registers, halvings)}, {_node(nm)}",
+        said=f"{what}{_with(registers, halvings)}, {_node(nm, registers)}",
     )
 
 
@@ -153,9 +153,11 @@ def _with(registers: int, halvings: float) -> str:
     return f", {', '.join(parts)}" if parts else ""
 
 
-def _node(nm: float) -> str:
+def _node(nm: float, registers: int) -> str:
+    """Where the numbers at a node come from."""
     energies = "Horowitz, ISSCC 2014, at 45 nm"
     if nm < _OLD_NM:
         energies += ", and Jouppi et al., ISCA 2021, at 7 nm"
-    areas = "Aladdin's 40 nm library (Shao et al., ISCA 2014)"
-    return f"{nm:g} nm: energy from {energies}; area and leakage from {areas}; scaled as Stillmaker and Baas, 2017"
+    others = "area, leakage and energy of the registers" if registers else "area and leakage"
+    library = "Aladdin's 40 nm library (Shao et al., ISCA 2014)"
+    return f"{nm:g} nm: energy from {energies}; {others} from {library}; scaled as Stillmaker and Baas, 2017"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hwmodel.chip.components.nodes import LARGEST_NM, SMALLEST_NM
-from hwmodel.chip.precision import Mode
 from hwmodel.chip.units import parse_bandwidth, parse_quantity
 from hwmodel.errors import AcceleratorError, nearest
 
 #: What stays in the PEs: weights, outputs, or what the mapper finds best.
 Stationary = Literal["ws", "os", "free"]
+#: What narrow widths may bring. Rates of a table, and what a macro is made of, are measured: no draft has them.
+Narrow = Literal["fixed", "fusion", "bit_serial"]
 #: PEs on one side of an array.
 MAX_SIDE = 65_536
 MAX_BITS = 32
@@ -55,7 +56,7 @@ class ChipAnswers:
     columns: int
     w_bits: int
     i_bits: int
-    precision: Mode
+    precision: Narrow
     dataflow: Stationary
     register_bits: float | None
     buffer_bits: float
@@ -87,7 +88,7 @@ def chip_answers(name: str, **answers: str) -> ChipAnswers:
     said = {key: answers.get(key, default) for key, (_, default) in QUESTIONS.items()}
     rows, columns = _pair("macs", said["macs"], MAX_SIDE)
     w_bits, i_bits = _pair("bits", said["bits"], MAX_BITS)
-    precision = _word("precision", said["precision"], get_args(Mode))
+    precision = _word("precision", said["precision"], get_args(Narrow))
     dataflow = _word("dataflow", said["dataflow"], get_args(Stationary))
     return ChipAnswers(
         name=name, rows=rows, columns=columns, w_bits=w_bits, i_bits=i_bits,

@@ -9,19 +9,32 @@ from typing import Any
 from hwmodel.chip.yamlfile import Location
 from hwmodel.errors import did_you_mean
 
-#: (path that is swept, keys whose numbers were typed in for one of its values, where they stand). The area of a
-#: memory is stated per size, so it follows.
+#: Numbers of the arithmetic, and of a memory.
+_MAC = ("mac.energy", "mac.energies", "mac.area", "mac.leakage")
+_MEMORY = ("read_energy", "write_energy", "leakage")
+#: (path that is swept, paths of numbers that were typed in for one of its values); `*` stands for every memory of
+#: `_of_the_chip`. The area of a memory is stated per size, so it follows.
 _TYPED_IN = (
-    (r"memories\.(?P<name>.+)\.size", ("read_energy", "write_energy", "leakage"), "memories.{name}."),
+    (r"memories\.(?P<name>.+)\.size", tuple(f"memories.{{name}}.{key}" for key in _MEMORY)),
     (
         r"memories\.(?P<name>.+)\.(width|banks|ports|devices|technology|component|kind)",
-        ("read_energy", "write_energy", "area", "leakage"),
-        "memories.{name}.",
+        tuple(f"memories.{{name}}.{key}" for key in (*_MEMORY, "area")),
     ),
-    (r"array\..+\.size", ("mac.leakage", "clock_power"), ""),
-    (r"mac\.(w|i|precision)", ("mac.energy", "mac.area"), ""),
-    (r"technology", ("mac.energy",), ""),
-)
+    (r"memories\.(?P<name>.+)\.network_length", ("memories.{name}.network_energy",)),
+    (r"array\..+\.size", ("mac.leakage", "clock_power", "memories.*.network_energy")),
+    (r"clock", ("clock_power",)),
+    (r"mac\.(w|i|accumulator|precision|brick|serial|registered|component|technology)", _MAC),
+    (r"mac\.analog\.adc\.bits", ("mac.analog.adc.energy",)),
+    (r"mac\.analog\.dac\.bits", ("mac.analog.dac.energy",)),
+    (
+        r"technology",
+        (
+            *_MAC, "mac.analog.adc.energy", "mac.analog.dac.energy", "clock_power", "vector.energy",
+            *(f"memories.*.{key}" for key in (*_MEMORY, "area", "network_energy")),
+        ),
+    ),
+    (r"roofline\.cores", ("roofline.formats", "roofline.board_power", "roofline.idle_power")),
+)  # fmt: skip
 
 
 def located(base: Mapping[str, Any], path: str) -> Location:
@@ -102,7 +115,7 @@ def typed_in(base: Mapping[str, Any], groups: Iterable[Iterable[str]]) -> list[s
     for group in groups:
         together = set(group)
         for path in together:
-            kept = [key for key in _numbers_of(path) if key not in together and _is_stated(base, key)]
+            kept = [key for key in _numbers_of(base, path) if key not in together and _is_stated(base, key)]
             if kept:
                 notes.append(
                     f"{path} is swept, but {' and '.join(kept)} stay as typed in for one value of it: costs at the "
@@ -111,14 +124,28 @@ def typed_in(base: Mapping[str, Any], groups: Iterable[Iterable[str]]) -> list[s
     return sorted(notes)
 
 
-def _numbers_of(path: str) -> list[str]:
+def _numbers_of(base: Mapping[str, Any], path: str) -> list[str]:
     """Paths of the numbers that were typed in for one value of this one."""
-    found = []
-    for pattern, keys, prefix in _TYPED_IN:
+    found: list[str] = []
+    for pattern, numbers in _TYPED_IN:
         match = re.fullmatch(pattern, path)
         if match is not None:
-            found += [prefix.format(**match.groupdict()) + key for key in keys]
-    return found
+            found += [number.format(**match.groupdict()) for number in numbers]
+    if path == "technology" and _is_stated(base, "mac.technology"):
+        found = [number for number in found if not number.startswith("mac.")]
+    own = _of_the_chip(base)
+    return [number.replace("*", name) for number in found for name in (own if "*" in number else ("",))]
+
+
+def _of_the_chip(base: Mapping[str, Any]) -> list[str]:
+    """Memories that are made as the chip is: not those outside of it, nor those with a technology of their own."""
+    memories = base.get("memories")
+    return [
+        str(memory["name"])
+        for memory in (memories if isinstance(memories, list) else ())
+        if isinstance(memory, Mapping) and "name" in memory and "technology" not in memory
+        and memory.get("size") != "unbounded"
+    ]  # fmt: skip
 
 
 def _is_stated(base: Mapping[str, Any], path: str) -> bool:

@@ -82,12 +82,14 @@ class Banks:
     Attributes:
         bits: of a bank [bit].
         count: banks of the buffer.
+        channels: of inputs, and filters of sums, that it takes a multiple of.
         inputs, sums: banks that either takes a multiple of.
         reserved: banks that neither may take.
     """
 
     bits: float
     count: int
+    channels: int
     inputs: int
     sums: int
     reserved: int
@@ -109,6 +111,7 @@ class Blocks(Timing):
         pipeline: cycles until a step finds the sums of the one before.
         output: cycles of the output stage for one output.
         parameter_bits: of a filter, read with every block [bit].
+        parameter_word: those of all filters are stored in whole words [bit].
         parameter_window: of them that are on their way at once [bit].
         issue: blocks over which the commands of one are spread.
         banks: of the buffer.
@@ -129,6 +132,7 @@ class Blocks(Timing):
     pipeline: int
     output: float
     parameter_bits: float
+    parameter_word: float
     parameter_window: float
     issue: int
     banks: Banks

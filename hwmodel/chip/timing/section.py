@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from hwmodel.chip.fields import AccumulatorWidth, quantity
 from hwmodel.chip.timing.blocks import Banks, Blocks, Granule, Tile, Wide
 from hwmodel.chip.timing.commands_section import CommandsSection
-from hwmodel.chip.yamlfile import Field, Schema, model_validator
+from hwmodel.chip.yamlfile import Field, Schema, misplaced, model_validator
 
 if TYPE_CHECKING:
     from hwmodel.chip.chipfile import ChipFile
@@ -33,10 +33,12 @@ class _Parameters(Schema):
 
     Attributes:
         size: of those of one filter.
+        word: those of all filters are stored in whole words.
         window: read at once; each takes the latency of the memory that holds the weights.
     """
 
     size: Size
+    word: Size
     window: Size
 
 
@@ -45,11 +47,13 @@ class _Banks(Schema):
 
     Attributes:
         size: of a bank.
+        channels: of inputs, and filters of sums, that lie side by side: a multiple is taken.
         inputs, sums: banks of which either takes a multiple.
         reserved: banks for outputs and tables.
     """
 
     size: Size
+    channels: Count
     inputs: Count
     sums: Count
     reserved: Annotated[int, Field(ge=0, le=2**31)] = 0
@@ -120,11 +124,12 @@ class BlocksSection(Schema):
             pipeline=self.pipeline,
             output=self.output,
             parameter_bits=self.parameters.size,
+            parameter_word=self.parameters.word,
             parameter_window=self.parameters.window,
             issue=self.issue,
             banks=Banks(
-                bits=self.banks.size, count=int(buffer_bits // self.banks.size), inputs=self.banks.inputs,
-                sums=self.banks.sums, reserved=self.banks.reserved,
+                bits=self.banks.size, count=int(buffer_bits // self.banks.size), channels=self.banks.channels,
+                inputs=self.banks.inputs, sums=self.banks.sums, reserved=self.banks.reserved,
             ),
             wide=Wide(output=self.wide.output, acc_bits=self.wide.accumulator, sum_banks=self.wide.sums),
             staged=self.staged,
@@ -169,7 +174,53 @@ class TimingSection(Schema):
         return self
 
 
-def check_blocks(chip: ChipFile) -> None:
+def check_timing(chip: ChipFile) -> None:
+    """Raises ValueError where the other sections of a file are not those of its kind of timing."""
+    kind = None if chip.timing is None else chip.timing.kind
+    if kind == "systolic" and {axis.axis for axis in chip.array} != {"X", "Y"}:
+        raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
+    if kind == "streamed" and [axis.dims for axis in chip.array] != [("OX",), ("K",), ("C",)]:
+        raise ValueError("timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order")
+    if kind == "blocks":
+        _check_blocks(chip)
+    if kind == "streamed" and (chip.skipping or chip.nm):
+        raise ValueError("timing streamed knows no `skipping` and no `nm`: every word arrives")
+    if kind == "commands":
+        _check_commands(chip)
+
+
+def _check_commands(chip: ChipFile) -> None:
+    """An array driven by commands: its software tiles, orders and moves as `hwmodel.price.commands` counts."""
+    if sorted(axis.dims for axis in chip.array) != [("C",), ("K",)]:
+        raise ValueError("timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)")
+    if chip.skipping or chip.nm or chip.unit.precision != "fixed":
+        raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
+    outer = chip.memories[-1].level or chip.memories[-1].name
+    inside = [n for n, memory in enumerate(chip.memories) if (memory.level or memory.name) != outer]
+    if not inside:
+        raise ValueError("timing commands needs a memory for the tiles inside of the outermost one")
+    for index, memory in enumerate(chip.memories):
+        for key in ("bandwidth", "read_bandwidth", "write_bandwidth") if index in inside else ():
+            if getattr(memory, key):
+                raise misplaced(
+                    "timing commands: its section says what loads and stores take, so no memory but the outermost "
+                    f"has a bandwidth: leave out that of {memory.name!r}", "memories", index, key,
+                )  # fmt: skip
+        for key in ("resident", "bypass", "compressed"):
+            if getattr(memory, key):
+                raise misplaced(
+                    "timing commands: every tile is loaded from the outermost memory and stored to it whole: leave "
+                    f"out `{key}` of {memory.name!r}", "memories", index, key,
+                )  # fmt: skip
+    software = "timing commands: the order and the sizes of the loops are the software's: leave it out"
+    if chip.order:
+        raise misplaced(software, "order")
+    for index, axis in enumerate(chip.array):
+        if axis.full:
+            raise misplaced(software, "array", index, "full")
+
+
+def _check_blocks(chip: ChipFile) -> None:
     """Raises ValueError where the other sections of a file are not those of an array that works block by block."""
     if [axis.dims[0] for axis in chip.array] != ["OY", "OX", "K", "C"]:
         raise ValueError("timing blocks needs an array of four axes, of OY, OX, K and C first in this order")

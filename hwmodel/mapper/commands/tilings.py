@@ -17,20 +17,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwmodel.chip.accelerator import Accelerator, Memory
+from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective, best_mapping
 from hwmodel.mapper.space.hierarchy import is_deep
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, footprint
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import DIM_NAMES, RELEVANT, DimName, Layer, Operand
-from hwmodel.network.numbers import round_up
-from hwmodel.price.commands.cycles import array_of, commands_of, phases_of, widths_of
+from hwmodel.network.layer import DIM_NAMES, DimName, Layer, Operand
+from hwmodel.price.commands.cycles import array_of, commands_of, phases_of
 from hwmodel.price.commands.tilings import Floats, Ints, Tilings
 from hwmodel.price.spatial import price
 
@@ -81,10 +83,7 @@ def best_tiling(task: Task, optimize: Objective) -> Mapping:
             break
         tile = {dim: int(sizes[n]) for dim, sizes in found.tiles.items()}
         mapping = tiling_mapping(task, tile, found.orders[n])
-        try:
-            priced = price(task, mapping)
-        except MappingError:  # does not fit the registers
-            continue
+        priced = price(task, mapping)
         score = priced.cycles * (sum(priced.energy_pj.values()) if optimize == "edp" else 1.0)
         if best is None or score < best[0]:
             best = score, mapping
@@ -102,7 +101,7 @@ def most_frugal(task: Task) -> Mapping:
 
 
 def candidates(task: Task) -> Candidates:
-    """Every tiling that fits the shared memories, under every order."""
+    """Every tiling that fits the memories and may be looped over, under every order."""
     layer, chip = task.layer, task.accelerator
     sizes = _fitting(task, _all_tiles(layer, array_of(chip)))
     tiles: list[dict[DimName, Ints]] = []
@@ -110,7 +109,7 @@ def candidates(task: Task) -> Candidates:
     cycles: list[Floats] = []
     for own in _orders(layer):
         tilings = Tilings(layer, sizes, own)
-        total = phases_of(commands_of(chip), tilings, array_of(chip), widths_of(task)).total
+        total = phases_of(commands_of(chip), task, tilings).total
         tiles.append(sizes)
         orders += [own] * len(total)
         cycles.append(total)
@@ -147,45 +146,69 @@ def _sizes(bound: int, side: int) -> Ints:
 
 
 def _fitting(task: Task, tiles: dict[DimName, Ints]) -> dict[DimName, Ints]:
-    """Tiles that fit the memories outside of the PEs, the outermost aside."""
+    """Tiles whose loops the levels may run, and that fit the memories; sums are as wide as the accumulator."""
     chip = task.accelerator
-    words = _tile_words(task, tiles)
     widths: dict[Operand, int] = {"W": task.widths.w, "I": task.widths.i, "O": task.widths.acc}
-    fits = np.ones(len(tiles["K"]), dtype=bool)
-    for level in chip.levels[chip.array_level : -1]:
+    loops = _Loops(task, tiles)
+    fits = loops.allowed()
+    for n, level in enumerate(chip.levels):
+        if n == len(chip.levels) - 1 and len(level.memories) > 1:
+            continue  # they hold whole tensors apart: whether these fit is the network's matter
         for memory in level.memories:
-            held = np.zeros(1)
-            for operand in memory.holds:
-                held = held + words[operand] * widths[operand] / _copies(chip, memory, operand, tiles)
+            held = sum(
+                (
+                    footprint(task.layer, operand, loops.bounds(n, operand)) * widths[operand]
+                    for operand in memory.holds
+                ),
+                start=np.zeros(1),
+            )
             fits &= memory.copies * held <= task.room_bits(memory)
     return {dim: sizes[fits] for dim, sizes in tiles.items()}
 
 
-def _tile_words(task: Task, tiles: dict[DimName, Ints]) -> dict[Operand, Ints]:
-    """Elements of each operand that a tile takes, filters and channels filled up."""
-    stride, dilation = task.layer.stride, task.layer.dilation
-    high = (tiles["OY"] - 1) * stride[0] + (tiles["FY"] - 1) * dilation[0] + 1
-    wide = (tiles["OX"] - 1) * stride[1] + (tiles["FX"] - 1) * dilation[1] + 1
-    rows, columns = (_whole(tiles[dim], side) for dim, side in zip(SIDES, array_of(task.accelerator), strict=True))
-    return {
-        "W": tiles["G"] * columns * rows * tiles["FY"] * tiles["FX"],
-        "I": tiles["B"] * tiles["G"] * rows * high * wide,
-        "O": tiles["B"] * tiles["G"] * columns * tiles["OY"] * tiles["OX"],
-    }
+class _Loops:
+    """The loops of `tiling_mapping`, of many tilings at once.
 
+    Attributes:
+        across: side by side in the array; inside: in a tile, around it: all per dim, each (n,).
+        axis: of the dims along the array.
+    """
 
-def _copies(chip: Accelerator, memory: Memory, operand: Operand, tiles: dict[DimName, Ints]) -> Ints:
-    """Copies of a memory among which the tile of an operand is dealt."""
-    copies = np.ones(1, dtype=np.int64)
-    for axis in chip.axes:
-        if axis.name in chip.own_axes(memory) and axis.dims[0] in RELEVANT[operand]:
-            copies = copies * np.minimum(tiles[axis.dims[0]], axis.size)
-    return copies
+    def __init__(self, task: Task, tiles: MappingType[DimName, Ints]) -> None:
+        self.chip = task.accelerator
+        side = dict(zip(SIDES, array_of(self.chip), strict=True))
+        self.across = {dim: np.minimum(tiles[dim], side.get(dim, 1)) for dim in DIM_NAMES}
+        self.inside = {dim: -(-tiles[dim] // self.across[dim]) for dim in DIM_NAMES}
+        self.around = {dim: -(-task.layer.dims[dim] // tiles[dim]) for dim in DIM_NAMES}
+        self.axis = {axis.dims[0]: axis.name for axis in self.chip.axes}
 
+    def allowed(self) -> NDArray[np.bool_]:
+        """Some level of a tile may run each of its loops, and the outermost those around it, (n,)."""
+        found = np.ones(len(self.inside["K"]), dtype=bool)
+        for dim in DIM_NAMES:
+            if _home(self.chip, dim) is None:
+                found &= self.inside[dim] == 1
+            if dim not in self.chip.levels[-1].temporal_dims:
+                found &= self.around[dim] == 1
+        return found
 
-def _whole(sizes: Ints, side: int) -> Ints:
-    """Sizes filled up to whole sides of the array; those that do not reach one stay."""
-    return np.where(sizes < side, sizes, round_up(sizes, side))
+    def bounds(self, level: int, operand: Operand) -> dict[DimName, Any]:
+        """Sizes of the tile that one instance of a level holds of an operand, each (n,)."""
+        bounds: dict[DimName, Any] = {}
+        for dim in DIM_NAMES:
+            home = _home(self.chip, dim)
+            bounds[dim] = self.inside[dim] if home is not None and home <= level else np.ones(1, dtype=np.int64)
+            if dim in self.axis and self._split(self.axis[dim], operand) <= level:
+                bounds[dim] = bounds[dim] * self.across[dim]
+            if level == len(self.chip.levels) - 1:
+                bounds[dim] = bounds[dim] * self.around[dim]
+        return bounds
+
+    def _split(self, axis: str, operand: Operand) -> int:
+        """The first level whose memory of an operand has no copies along an axis."""
+        split = self.chip.split_levels[axis]
+        memories = ((n, self.chip.levels[n].memory(operand)) for n in range(split))
+        return next((n for n, m in memories if m is not None and axis not in self.chip.own_axes(m)), split)
 
 
 def tiling_mapping(task: Task, tile: dict[DimName, int], order: tuple[DimName, ...]) -> Mapping:
@@ -196,12 +219,14 @@ def tiling_mapping(task: Task, tile: dict[DimName, int], order: tuple[DimName, .
     around = {dim: math.ceil(layer.dims[dim] / tile[dim]) for dim in DIM_NAMES}
     temporal: list[list[Loop]] = [[] for _ in chip.levels]
     for dim in (*BLOCKS, *PIXELS):
-        temporal[_home(chip, dim)].append(Loop(dim, inside[dim]))
+        home = _home(chip, dim)
+        temporal[len(chip.levels) - 2 if home is None else home].append(Loop(dim, inside[dim]))
     temporal[-1] = [Loop(dim, around[dim]) for dim in order]
     spatial: list[list[Loop]] = [[] for _ in chip.levels]
     for axis in chip.axes:
-        level = chip.split_levels[axis.name] if chip.has_clusters else chip.array_level
-        spatial[level] += [Loop(dim, across[dim], axis.name) for dim in axis.dims if across[dim] > 1]
+        spatial[chip.split_levels[axis.name]] += [
+            Loop(dim, across[dim], axis.name) for dim in axis.dims if across[dim] > 1
+        ]
     return Mapping(
         levels=tuple(
             LevelMapping(
@@ -215,8 +240,8 @@ def tiling_mapping(task: Task, tile: dict[DimName, int], order: tuple[DimName, .
     )
 
 
-def _home(chip: Accelerator, dim: DimName) -> int:
-    """Level whose loops over a dim make up a tile: of pixels the registers with the weights, if they may."""
+def _home(chip: Accelerator, dim: DimName) -> int | None:
+    """Level whose loops over a dim make up a tile: of pixels the registers with the weights, if they may; None: no
+    level may loop over it inside of a tile."""
     first = 0 if dim in PIXELS else chip.array_level
-    levels = range(first, len(chip.levels) - 1)
-    return next((n for n in levels if dim in chip.levels[n].temporal_dims), len(chip.levels) - 2)
+    return next((n for n in range(first, len(chip.levels) - 1) if dim in chip.levels[n].temporal_dims), None)

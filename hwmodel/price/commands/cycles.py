@@ -3,7 +3,8 @@
 Per tile, the mean over all tiles of a layer:
 
     loads   max(words, (commands * latency + words) / at_once), and the cycles of every line that a cache lacks
-    passes  blocks of weights (rows x columns of the array) * cycles of a block's passes
+    passes  blocks of weights (rows x columns of the array) * cycles of a block's passes, for each part of operands
+            that are wider than the multipliers
     stores  requests * cycles, and the cycles of every line that a cache lacks; of tiles that finish sums
 
 Misses of one command overlap where its rows fall on different banks of the cache: of rows at a pitch of p lines
@@ -71,7 +72,7 @@ class Phases:
 
 def phases_of_mapping(machine: Commands, task: Task, mapping: Mapping) -> Phases:
     """What the tiles of one mapping take; a tile is all that its outermost loops run around."""
-    return phases_of(machine, tiling_of(task, mapping), array_of(task.accelerator), widths_of(task))
+    return phases_of(machine, task, tiling_of(task, mapping))
 
 
 def commands_of(accelerator: Accelerator) -> Commands:
@@ -94,30 +95,30 @@ def array_of(chip: Accelerator) -> tuple[int, int]:
 
 
 def widths_of(task: Task) -> tuple[int, int, int]:
-    """Of W, I and O as they are moved [bit]."""
-    return task.widths.w, task.widths.i, task.widths.o
+    """Of W, I and O as they are moved [bit]; I as it lies in its home."""
+    return task.widths.w, task.stay.i_bits or task.widths.i, task.widths.o
 
 
-def phases_of(machine: Commands, tilings: Tilings, array: tuple[int, int], bits: tuple[int, int, int]) -> Phases:
+def phases_of(machine: Commands, task: Task, tilings: Tilings) -> Phases:
     """What the tiles take.
 
     Args:
         machine: the timing of the chip.
-        tilings: of one layer.
-        array: rows (reduction) and columns (filters) of a block of weights.
-        bits: widths of W, I and O [bit].
+        task: its widths are moved, and multiplied in as many passes as they take.
+        tilings: of its layer.
     """
-    rows = _rows_of(tilings, bits)
+    rows = _rows_of(tilings, widths_of(task))
     loads, stores = _loads(machine, tilings, rows), _stores(machine, tilings, rows["O"])
     for cache, missed in zip(machine.caches, _missed(machine, tilings, rows), strict=True):
         banked = sum(missed[operand] * _in_one_bank(cache, rows[operand].pitch) for operand in ("W", "I"))
         loads = loads + banked * cache.load_cycles
         stores = stores + missed["O"] / tilings.per_output * cache.store_cycles
     tiles = tilings.total
+    repeats = task.accelerator.precision.passes(task.widths.w, task.widths.i)
     return Phases(
         tiles=tiles,
         loads=loads,
-        passes=_passes(machine, tilings, array) / tiles,
+        passes=_passes(machine, tilings, array_of(task.accelerator)) * repeats / tiles,
         stores=stores,
         last_stores=stores * tilings.per_output,
         in_flight=machine.in_flight,
@@ -185,7 +186,7 @@ def _stores(machine: Commands, tilings: Tilings, outputs: _Rows) -> Floats:
 
 
 def _passes(machine: Commands, tilings: Tilings, array: tuple[int, int]) -> Floats:
-    """Cycles of all passes of the layer."""
+    """Cycles of all passes of the layer, of operands no wider than the multipliers."""
     d = tilings.layer.dims
     total = np.zeros_like(tilings.total)
     for images, some_images in tilings.edges("B"):

@@ -35,7 +35,9 @@ REFUSED = {
     "no granule": (
         "granules: [{taps: 4, channels: 8}, {taps: 1, channels: 32}]", "granules: []", "at least 1 item",
     ),
-    "a width without a unit": ("size: 10 B, window", "size: 10, window", "10"),
+    "a width without a unit": (
+        "size: 10 B, word", "size: 10, word", "timing.blocks.parameters.size: 10 has no unit",
+    ),
     "a dataflow": ("  kind: blocks\n", "  kind: blocks\n  dataflow: ws\n", "timing blocks has no `dataflow`"),
     "an operation in no time": ("add: 1.5", "add: 0", "greater than 0"),
     "kinds that are fused twice": ("[activation, norm]", "[norm, norm]", "must name each once"),
@@ -54,7 +56,8 @@ def test_what_blocks_cannot_be_is_refused(tmp_path, what):
 
 @pytest.mark.parametrize("line", ["burst: 32 B", "latency: 32", "brick: 16"])
 def test_bursts_latencies_and_bricks_are_those_of_blocks(tmp_path, line):
-    with pytest.raises(AcceleratorError, match=r"of a memory need `timing: \{kind: blocks\}`"):
+    key = line.partition(":")[0]
+    with pytest.raises(AcceleratorError, match=rf"memories\[2\]\.{key}: needs `timing: \{{kind: blocks\}}`"):
         chip(tmp_path, TINY.replace("size: unbounded", f"size: unbounded\n    {line}", 1))
 
 

@@ -57,6 +57,24 @@ def test_a_chip_that_was_changed_is_written_and_read_back(tmp_path):
             "leave out that of 'scratchpad'",
         ),
         ("temporal:", "skipping: [W]\ntemporal:", "knows no `skipping`"),
+        (
+            "temporal:",
+            "order: {dram: [K, C]}\ntemporal:",
+            r"order: timing commands: the order and the sizes of the loops are the software's",
+        ),
+        (
+            "size: 16, dims: [C]}",
+            "size: 16, dims: [C], full: [C]}",
+            r"array\[1\]\.full: timing commands: the order and the sizes",
+        ),
+        *(
+            (f"    holds: {held}\n", f"    holds: {held}\n    {key}: {named}\n", f"leave out `{key}` of '{name}'")
+            for key, named, held, name in (
+                ("resident", "[W]", "[W, I]", "scratchpad"),
+                ("bypass", "[I]", "[W, I]", "scratchpad"),
+                ("compressed", "[O]", "[W, I, O]", "dram"),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(tmp_path, old, new, message):
@@ -64,6 +82,12 @@ def test_what_cannot_be_is_refused_with_its_place(tmp_path, old, new, message):
     with pytest.raises(AcceleratorError, match=message) as error:
         chip(tmp_path, GEMMINI.replace(old, new, 1))
     assert "chip.yaml" in str(error.value)
+
+
+def test_a_machine_without_a_memory_for_tiles_is_refused(tmp_path):
+    inside, outermost = GEMMINI.index("  - name: weight_register"), GEMMINI.index("  - name: dram")
+    with pytest.raises(AcceleratorError, match="needs a memory for the tiles inside of the outermost one"):
+        chip(tmp_path, GEMMINI[:inside] + GEMMINI[outermost:])
 
 
 def test_a_kind_without_its_section_is_refused(tmp_path):

@@ -9,9 +9,10 @@ import pty
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
@@ -20,8 +21,9 @@ from hwmodel import Accelerator, Layer, evaluate, load_accelerator
 from hwmodel.chip.components.arithmetic import Arithmetic, mac_figures
 from hwmodel.chip.components.parts import Part
 from hwmodel.chip.components.sram import sram
-from hwmodel.chip.draft.answers import QUESTIONS, chip_answers
+from hwmodel.chip.draft.answers import QUESTIONS, Narrow, Stationary, chip_answers
 from hwmodel.chip.draft.text import chip_text
+from hwmodel.chip.precision import Mode
 from hwmodel.errors import AcceleratorError
 from hwmodel.show.lints import chip_lints
 from reports.cli import app
@@ -141,6 +143,41 @@ def test_a_drafted_chip_prices_layers(dataflow: str, tmp_path: Path) -> None:
     convolution = Layer(name="c", dims={"K": 16, "C": 8, "OY": 8, "OX": 8, "FY": 3, "FX": 3})
     cost = evaluate(convolution, made, optimize="latency")
     assert 16 * 8 * 64 * 9 / 32 <= cost.cycles <= 2 * 16 * 8 * 64 * 9 / 32
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    answers=st.fixed_dictionaries(
+        {
+            "precision": st.sampled_from([*get_args(Mode), "half"]),
+            "dataflow": st.sampled_from(get_args(Stationary)),
+            "macs": st.sampled_from(["1x1", "3x5", "1x64"]),
+            "bits": st.sampled_from(["1x1", "8x8", "3x16", "16x2", "32x32"]),
+            "registers": st.sampled_from(["auto", "8 B", "1 bit", "1 MiB"]),
+            "buffer": st.sampled_from(["64 B", "1 bit", "256 KiB", "1 GiB"]),
+            "node": st.sampled_from(["28 nm", "5 nm", "180 nm"]),
+            "clock": st.sampled_from(["500 MHz", "1 Hz"]),
+            "dram": st.sampled_from(["3.2 GB/s", "1 bit/cycle"]),
+        }
+    )
+)
+def test_all_answers_make_a_chip_that_prices_layers_or_are_refused(
+    answers: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A sentence names the option or the memory; what is not refused is a file that loads and prices a layer."""
+    try:
+        text = chip_text(chip_answers("drafted", **answers))
+    except AcceleratorError as error:
+        narrow = answers["precision"] in get_args(Narrow)
+        expected = r"drafted\.yaml:\d+ buffer '\w+' .* cannot hold .*\. Write `size: \d+ B` or more\."
+        if not narrow:
+            expected = f"--precision: must be one of fixed, fusion, bit_serial, but got '{answers['precision']}'"
+        assert re.match(expected, str(error))
+        return
+    made = chip(tmp_path_factory.mktemp("drafted"), text)
+    cost = evaluate(Layer(name="c", dims={"K": 4, "C": 3, "OX": 2}), made)
+    assert cost.cycles >= 24 / made.num_pes
+    assert cost.energy_pj > 0
 
 
 @given(

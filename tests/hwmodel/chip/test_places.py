@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hwmodel.chip.area import chip_area
+from hwmodel.chip.loader import FOLDER
 from hwmodel.chip.writing import accelerator_yaml
 from hwmodel.errors import AcceleratorError, MappingError
 from hwmodel.nest.access import count_accesses
@@ -36,12 +37,39 @@ def test_a_chip_is_written_as_it_was_read(tmp_path, name):
     [
         ("per: X", "per: Z", "`per` must be an axis \\(X, Y\\), `pe` or `array`, but got 'Z'"),
         ("per: pe", "per: Y", "level 'column' has a copy for each place along X, but 'regs'"),
-        ("per: X", "per: []", "per"),
+        ("per: X", "per: []", r"memories\[1\]\.per.*at least 1 item"),
     ],
 )
 def test_places_that_cannot_be_are_refused(tmp_path, old, new, message):
     with pytest.raises(AcceleratorError, match=message):
         chip(tmp_path, CLUSTERS.replace(old, new))
+
+
+@pytest.mark.parametrize("named", ["[X, Y]", "[Y, X]"])
+def test_a_memory_for_each_place_along_all_axes_is_one_in_every_pe(tmp_path, named):
+    """The same chip, to the last bit, and on a row-stationary one with a network, too."""
+    for text in (CLUSTERS, (FOLDER / "eyeriss.yaml").read_text()):
+        plain, both = chip(tmp_path, text), chip(tmp_path, text.replace("per: pe", f"per: {named}"))
+        assert both.fingerprint == plain.fingerprint
+        assert both.has_clusters == plain.has_clusters
+
+
+def test_a_network_fills_a_memory_of_every_pe(tmp_path):
+    text = (FOLDER / "eyeriss.yaml").read_text()
+    glb = text.replace("    bank: 4 KiB", "    bank: 4 KiB\n    network: 16 bit/cycle")
+    with pytest.raises(
+        AcceleratorError, match=r"memories\[3\]\.network: fills a memory of every PE: write `per: pe`"
+    ):
+        chip(tmp_path, glb)
+
+
+def test_rows_of_pes_are_not_pes(tmp_path):
+    """Row stationary needs registers in every PE, and one buffer for all."""
+    text = (FOLDER / "eyeriss.yaml").read_text().replace("per: pe", "per: Y")
+    for key in ("network", "network_energy"):
+        text = "\n".join(line for line in text.splitlines() if not line.strip().startswith(f"{key}:"))
+    with pytest.raises(AcceleratorError, match="needs one level per PE that holds W, I and O"):
+        chip(tmp_path, text)
 
 
 def test_what_is_shared_inside_of_copies_is_refused(tmp_path):

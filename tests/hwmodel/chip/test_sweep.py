@@ -253,6 +253,41 @@ def test_numbers_that_stay_as_typed_in_are_said(tmp_path: Path) -> None:
     assert array.startswith("array.X.size is swept, but mac.leakage stay as typed in")
 
 
+def test_arithmetic_of_its_own_technology_does_not_follow_that_of_the_chip(tmp_path: Path) -> None:
+    own = TINY.replace("energy: 0.5 pJ,", "component: mac, technology: 28 nm, energy: 0.5 pJ,")
+    (note,) = load_designs(write(tmp_path, "sweep: {technology: [28 nm, 45 nm]}\n", own)).notes
+    assert note.startswith("technology is swept, but vector.energy and memories.regs.read_energy")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "kept"),
+    [
+        ("clock: [1 MHz, 2 MHz]", None),
+        ("mac.accumulator: [16 bit, 24 bit]", "mac.energy and mac.area"),
+        ("mac.w: [8 bit, 4 bit]", "mac.energy and mac.area"),
+        ("vector.lanes: [2, 4]", None),
+        ("memories.dram.bandwidth: [16 bit/cycle, 8 bit/cycle]", None),
+        (
+            "technology: [28 nm, 45 nm]",
+            "mac.energy and mac.area and vector.energy and memories.regs.read_energy and "
+            "memories.buffer.read_energy and memories.buffer.write_energy",
+        ),
+        ("memories.buffer.banks: [1, 2]", "memories.buffer.write_energy"),
+    ],
+)
+def test_numbers_of_every_part_that_is_swept_are_said(tmp_path: Path, sweep: str, kept: str | None) -> None:
+    """Those of the memory outside of the chip do not follow its technology; what is not stated is not kept."""
+    text = TINY.replace("energy: 0.5 pJ,", "energy: 0.5 pJ, area: 500 um^2,")
+    if "banks" in sweep:
+        made_of = "component: sram\n    technology: 28 nm\n    width: 32 bit"
+        text = text.replace("size: 64 B\n    read_energy: 0.1 pJ/bit", f"size: 16 KiB\n    {made_of}")
+    notes = load_designs(write(tmp_path, f"sweep: {{{sweep}}}\n", text)).notes
+    path = sweep.partition(":")[0]
+    assert [note.partition(" stay as typed in")[0] for note in notes] == (
+        [] if kept is None else [f"{path} is swept, but {kept}"]
+    )
+
+
 # ---- a space of designs --------------------------------------------------------------------------
 
 

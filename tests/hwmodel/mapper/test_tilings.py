@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwmodel import Dims, Layer, evaluate, find_mapping, load_accelerator
+from hwmodel import Bits, Dims, Layer, evaluate, find_mapping, load_accelerator
 from hwmodel.chip.loader import FOLDER
 from hwmodel.errors import MappingError
-from hwmodel.mapper.commands.tilings import best_tiling, candidates, tiling_mapping
+from hwmodel.mapper.commands.tilings import _orders, best_tiling, candidates, tiling_mapping
 from hwmodel.mapper.shared import bound_mapping
 from hwmodel.nest.mapping import check_mapping
 from hwmodel.nest.task import Task
@@ -147,3 +147,47 @@ def test_every_candidate_fits_with_the_next_tile_beside_it():
     for n, order in enumerate(found.orders):
         check_mapping(task, tiling_mapping(task, {dim: int(sizes[n]) for dim, sizes in found.tiles.items()}, order))
     assert max(found.tiles["OX"] * found.tiles["OY"] * found.tiles["K"]) * 32 * 2 == 4 * 8192
+
+
+#: What changes of the preset, and whether 16-bit weights still fit.
+CHANGED = {
+    "registers of one weight": ({"    size: 8 B": "    size: 2 B"}, False),
+    "registers that hold sums": ({"    holds: [W]\n    size: 8 B": "    holds: [W, O]\n    size: 40 B",
+                                  "[B, OY, OX]": "[]"}, True),
+    "registers with a row of sums": ({"    holds: [W]\n    size: 8 B": "    holds: [W, O]\n    size: 100 B"}, True),
+    "no loop over pixels outside": ({"temporal:\n": "temporal:\n  dram: [K, C, B]\n"}, True),
+    "no loop over filters inside": ({"temporal:\n": "temporal:\n  on_chip: [C, FX, OX]\n"}, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_tilings_are_those_that_a_chip_can_run(name, tmp_path):
+    """Of all sizes of a tile just those that the rules of mappings allow, whatever the rest of the chip is."""
+    changes, wide_fits = CHANGED[name]
+    text = (FOLDER / "gemmini.yaml").read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    own = chip(tmp_path, text)
+    for bits in (8, 16):
+        layer = Layer(name="x", dims=Dims(K=32, C=48, OX=6, OY=2), bits=Bits(w=bits, i=8))
+        task = Task.of(layer, own)
+        found = candidates(task)
+        ours = {
+            (tuple(int(sizes[n]) for sizes in found.tiles.values()), order) for n, order in enumerate(found.orders)
+        }
+        for tile, order in itertools.product(
+            itertools.product([1], [1], [16, 32], [16, 48], [1, 2], [1, 2, 3, 6], [1], [1]), _orders(layer)
+        ):
+            try:
+                check_mapping(task, tiling_mapping(task, dict(zip(DIM_NAMES, tile, strict=True)), order))
+            except MappingError:
+                assert (tile, order) not in ours
+            else:
+                assert (tile, order) in ours
+        assert bool(ours) == (bits == 8 or wide_fits)
+        if ours:
+            assert price(task, best_tiling(task, "latency")).cycles == pytest.approx(found.cycles[0], abs=1)
+        else:
+            with pytest.raises(MappingError, match="no tiling of 'x' fits 'gemmini'"):
+                best_tiling(task, "latency")

@@ -29,6 +29,7 @@ from hwmodel.chip.accelerator import Axis
 from hwmodel.errors import MappingError
 from hwmodel.interop.timeloop_export import timeloop_spec, to_timeloop_yaml
 from tests.hwmodel.chips import TINY, chip
+from tests.hwmodel.mapper.deep.brute import CHIPS
 
 CASES = figures("timeloop_counts.json")
 SPATIAL = [name for name in list_accelerators() if load_accelerator(name).kind == "spatial"]
@@ -205,6 +206,41 @@ def test_the_header_says_what_the_file_cannot():
     assert lines[0] == "# a b on bitfusion, in Timeloop's words: timeloop-model FILE"
     header = " ".join(line for line in lines if line.startswith("#"))
     assert "Outputs (32 bit partial and 8 bit finished" in header
+
+
+@pytest.mark.parametrize(("along", "copies", "mesh"), [("X", 2, 2), ("Y", 3, 1)])
+def test_a_memory_for_each_place_along_an_axis(along, copies, mesh, tmp_path):
+    """As many instances as it has copies; the loops along the other axis stand at its level."""
+    text = CHIPS["clusters"].replace("axis: Y, size: 2", "axis: Y, size: 3").replace("per: X", f"per: {along}")
+    accelerator = chip(tmp_path, text)
+    for layer in (
+        Layer(name="x", dims=dict(K=4, C=6, OX=3)),
+        Layer(name="y", dims=dict(K=2, C=3, FX=2, OX=4, B=2)),
+    ):
+        mapping, _ = find_mapping(layer, accelerator)
+        spec = timeloop_spec(layer, accelerator, mapping)
+        sizes = {
+            item["name"].partition("_")[0]: (item["instances"], item["meshX"]) for item in spec["arch"]["storage"]
+        }
+        assert sizes == {"regs": (6, 2), "column": (copies, mesh), "buffer": (1, 1), "dram": (1, 1)}
+        check_round_trip(layer, accelerator, mapping)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (CHIPS["shared"], r"places that share nothing \(`multicast: false` of Y\)"),
+        (
+            CHIPS["shared"].replace(", multicast: false", ""),
+            "memories of level 'regs' with copies along different axes",
+        ),
+    ],
+)
+def test_places_that_timeloop_has_no_words_for(text, message, tmp_path):
+    accelerator = chip(tmp_path, text)
+    layer = Layer(name="x", dims=dict(K=2))
+    with pytest.raises(MappingError, match=message):
+        timeloop_spec(layer, accelerator, find_mapping(layer, accelerator)[0])
 
 
 def test_what_timeloop_has_no_words_for(tmp_path):

@@ -49,7 +49,7 @@ def test_a_network_costs_no_less(tmp_path, text: str, seed: int) -> None:
 
 
 def test_a_bound_is_that_of_its_own_sizes(tmp_path) -> None:
-    """What a library knows of other sizes changes no bound of energy, and one of cycles by what is known of them."""
+    """What a library knows of other sizes changes no bound of energy, and one of cycles by no more than it may."""
     graph, library = make_graph(), Library()
     chips = [chip(tmp_path, RESIDENT.replace("size: 1 KiB", f"size: {size} B")) for size in (64, 128, 256, 1024)]
     most, found = widest(room_of(one) for one in chips), []

@@ -128,6 +128,18 @@ def test_adcs_that_lose_something(tmp_path: Path) -> None:
     assert text.startswith("sums of 2 products of 2 x 2 bit take 5 bit, and the ADCs have 4")
 
 
+def test_inputs_may_lie_beside_the_rows(tmp_path: Path) -> None:
+    """A latch for each row keeps its word of I for all columns: it is converted as often as it is read there."""
+    latch = "  - {name: latch, per: Y, holds: [I], size: 8 B, read_energy: 0.02 pJ/bit, source: test}\n"
+    made = chip(tmp_path, ANALOG.replace("  - name: buffer", latch + "  - name: buffer"))
+    cost = evaluate(LINEAR.with_bits(Bits(w=8, i=8)), made, optimize="latency").layers[0]
+    assert cost.energy_breakdown["dac", "I"] == pytest.approx(6 * 2 * 4 * 0.3)
+    assert cost.energy_breakdown["latch", "I"] > 0
+    sums = latch.replace("latch, per: Y, holds: [I]", "sums, per: [X, Y], holds: [O]")
+    with pytest.raises(AcceleratorError, match="analog: the PEs are cells and hold W alone, but got"):
+        chip(tmp_path, ANALOG.replace("  - name: buffer", sums + "  - name: buffer"))
+
+
 def test_cells_are_counted_as_places() -> None:
     """2304 x 256 bits are 72 KiB, below the 128 of the buffer; 8-bit weights leave 32 filters, 170 MACs a cycle."""
     lints = chip_lints(load_accelerator("jia_cim"))
@@ -149,7 +161,7 @@ def test_files_are_written_and_read_back(tmp_path: Path) -> None:
         ("vector:", "gating: [I]\nvector:", "analog knows no `timing`, `gating`"),
         ("precision: analog, ", "", "precision analog has a section `analog`, the others none, but got fixed"),
         ("size: 8, dims: [K]", "size: 3, dims: [K]", "`size >= 4` must hold"),
-        ("cell: 2 bit", "cell: 0 bit", "cell"),
+        ("cell: 2 bit", "cell: 0 bit", r"mac\.analog\.cell: must be a whole number of bits >= 1, but got 0 bit"),
     ],
 )
 def test_macros_that_cannot_be(old: str, new: str, message: str, tmp_path: Path) -> None:

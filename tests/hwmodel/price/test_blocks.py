@@ -159,8 +159,7 @@ def test_weights_are_fetched_under_the_layer_before():
     assert some.cycles == 19796 + math.ceil(copied / 2 - 1000)
     assert all_of_it.cycles == 19796
     assert alone.parts.waiting == copied / 2 + all_of_it.parts.waiting  # the output stage of the last block
-    with pytest.raises(AssertionError):
-        assert alone.compute_cycles != all_of_it.compute_cycles
+    assert alone.compute_cycles == some.compute_cycles == all_of_it.compute_cycles
 
 
 def test_weights_read_once_are_not_copied_where_that_takes_longer():

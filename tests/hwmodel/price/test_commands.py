@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwmodel import Layer, load_accelerator
+from hwmodel import Bits, Layer, load_accelerator
 from hwmodel.chip.timing.commands import Passes
 from hwmodel.errors import MappingError
 from hwmodel.explain import explain_mapping
 from hwmodel.mapper.commands.tilings import tiling_mapping
-from hwmodel.nest.task import Task
+from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import DIM_NAMES, Dims
 from hwmodel.price.commands.cycles import commands_of, phases_of_mapping
 from hwmodel.price.commands.passes import _starts, block_cycles
@@ -190,6 +190,37 @@ def test_a_matrix_product_streams_its_rows_past_the_weights():
     phases = phases_of_mapping(GEMMINI.timing, task, tiling_mapping(task, dict(layer.dims), ORDER))
     assert phases.passes[0] == 64
     assert phases.loads[0] == (5 * 108 + 16 + 64) / 2
+
+
+@pytest.mark.parametrize(
+    ("w", "i", "passes"), [(8, 8, 1), (4, 2, 1), (9, 8, 2), (16, 8, 2), (8, 24, 3), (16, 16, 4)]
+)
+def test_operands_wider_than_the_multipliers_take_passes(w, i, passes):
+    """Each part of a weight with each part of an input, as on every chip."""
+    layer = Layer(name="x", dims={"K": 32, "C": 16, "OX": 32})
+    one, task = (Task.of(layer.with_bits(bits), GEMMINI) for bits in (Bits(w=8, i=8), Bits(w=w, i=i)))
+    mapping = tiling_mapping(task, dict(layer.dims), ORDER)
+    assert phases_of_mapping(GEMMINI.timing, one, mapping).passes[0] == 2 * 32
+    assert phases_of_mapping(GEMMINI.timing, task, mapping).passes[0] == passes * 2 * 32
+    priced = price(task, mapping)
+    assert priced.compute_cycles == passes * 2 * 32
+    macs = GEMMINI.num_pes * GEMMINI.precision.macs_per_cycle(w, i) * priced.compute_cycles
+    assert macs >= layer.macs
+
+
+def test_inputs_are_loaded_as_wide_as_they_lie():
+    """4-bit inputs that another reader wants at 16 bit are loaded as 16-bit ones, and multiplied as they are."""
+    layer = Layer(name="x", dims={"K": 16, "C": 64, "OX": 16})
+    narrow, wide = (layer.with_bits(Bits(w=8, i=i, o=8)) for i in (4, 16))
+    stored = Task.of(narrow, GEMMINI, Stay(i_bits=16))
+    mapping = tiling_mapping(stored, dict(layer.dims), ORDER)
+    phases, plain, all_wide = (
+        phases_of_mapping(GEMMINI.timing, task, mapping)
+        for task in (stored, Task.of(narrow, GEMMINI), Task.of(wide, GEMMINI))
+    )
+    assert phases.loads[0] == all_wide.loads[0] > plain.loads[0]
+    assert phases.passes[0] == plain.passes[0]
+    assert price(stored, mapping).cycles > price(Task.of(narrow, GEMMINI), mapping).cycles
 
 
 def test_misses_in_one_bank_wait_for_each_other():

@@ -183,7 +183,7 @@ def test_every_layer_of_vgg16_maps():
 
 
 def test_keys_of_a_row_stationary_chip_are_refused_elsewhere(tmp_path):
-    with pytest.raises(AcceleratorError, match="need `dataflow: row_stationary`"):
+    with pytest.raises(AcceleratorError, match=r"clock_power: needs `dataflow: row_stationary`"):
         chip(tmp_path, TINY + "clock_power: 3 mW\n")
     with pytest.raises(AcceleratorError, match="row_stationary needs one level per PE"):
         chip(tmp_path, TINY + "dataflow: row_stationary\n")
