@@ -24,6 +24,6 @@ DOT = base64.b64decode(
 def plain_figures(monkeypatch):
     """Reports whose figures are drawn, but stand as one pixel in the page and in `figures/`.
 
-    Turning a figure into a PNG takes most of the time of a report; what the PNGs are like is tested in `tests/reports`.
+    To turn figures into PNGs takes most of the time of a report; what they are like is tested in `tests/reports`.
     """
     monkeypatch.setattr("reports.page.html.figure_bytes", lambda ax: DOT)
