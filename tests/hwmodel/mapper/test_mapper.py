@@ -20,11 +20,11 @@ from tests.hwmodel.chips import TINY, chip
 
 LAYERS = [
     Layer(name="conv", dims={"K": 2, "C": 2, "OY": 2, "OX": 2, "FX": 3}),
-    Layer(name="strided", dims={"K": 4, "OY": 4, "OX": 2, "FY": 3}, stride=2),
+    Layer(name="strided", dims={"K": 2, "OY": 4, "OX": 2, "FY": 3}, stride=2),
     Layer(name="dilated", dims={"C": 2, "OX": 6, "FX": 2}, dilation=2),
     Layer(name="depthwise", dims={"G": 4, "OY": 2, "OX": 2, "FY": 2}),
     Layer(name="linear", kind="linear", dims={"B": 2, "K": 4, "C": 4}),
-    Layer(name="matmul", kind="matmul", dims={"G": 2, "K": 2, "C": 4, "OX": 4}),
+    Layer(name="matmul", kind="matmul", dims={"G": 2, "K": 2, "C": 4, "OX": 2}),
     Layer(name="narrow", dims={"K": 4, "C": 4, "OX": 4}, bits=Bits(w=2, i=4)),
     Layer(name="wide", dims={"K": 4, "C": 2, "OX": 4}, bits=Bits(w=16, i=8)),
     Layer(name="padded", dims={"K": 2, "OY": 2, "OX": 4, "FX": 3}, padding=((0, 0), (1, 1))),
@@ -146,7 +146,7 @@ UNEQUAL = TINY.replace(
     "    bandwidth: 16 bit/cycle", "    read_bandwidth: 16 bit/cycle\n    write_bandwidth: 3 bit/cycle"
 )
 SMALL = [
-    Layer(name="conv", dims={"K": 2, "C": 2, "OX": 4, "FX": 3}),
+    Layer(name="conv", dims={"K": 2, "C": 2, "OX": 2, "FX": 3}),
     Layer(name="strided", dims={"K": 2, "OY": 4, "OX": 2, "FY": 3}, stride=2),
     Layer(name="depthwise", dims={"G": 2, "OY": 2, "OX": 2, "FX": 2}),
     Layer(name="matmul", kind="matmul", dims={"K": 4, "C": 2, "OX": 4}),
