@@ -95,8 +95,8 @@ def test_other_functions_keep_their_own_stamp(tree):
     assert run(tree, code) == ["False", "True"]
 
 
-#: The tree's own copy of the package, on a preset without dataflow: the free mapper. What takes longest to compile is
-#: kept where it always is, all else in a folder that is empty at first.
+#: The tree's own copy of the package, on a preset without dataflow: the free mapper. What takes longest to compile
+#: is kept where it always is, all else in a folder that is empty at first.
 FIRST = """
 import numba
 from hwmodel.mapper import bounds, search
