@@ -6,7 +6,8 @@ VENV   ?= .venv
 EXTRAS ?= .venv-extras
 BIN    := $(VENV)/bin
 RUN    ?= runs/demo
-# Processes that share the tests, file by file: as many as there are cores. WORKERS=0: this one alone.
+# Processes that share the tests: as many as there are cores; who is done takes from the rest of another, so that none
+# waits for a long file at the end. WORKERS=0: this one alone.
 WORKERS ?= auto
 # The small networks of the demo and the tests gain nothing from more threads, and on a busy machine lose a lot.
 export OMP_NUM_THREADS ?= 1
@@ -33,7 +34,7 @@ demo: install
 	@echo "The report is at $(abspath $(RUN))/report.html"
 
 test: install
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
 
 # The site of the documentation, in docs/_build/html; a warning is an error. It needs no network once it is installed.
 docs: install

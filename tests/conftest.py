@@ -1,7 +1,9 @@
 """Every test starts without earlier mappings and the width of a terminal, and in CI with the same examples."""
 
+import base64
 import os
 
+import pytest
 from hypothesis import settings
 
 os.environ["HWMODEL_CACHE"] = "off"
@@ -11,3 +13,17 @@ os.environ.pop("COLUMNS", None)  # tests that ask for no width see that of a pip
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+#: A picture of one pixel.
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture
+def plain_figures(monkeypatch):
+    """Reports whose figures are drawn, but stand as one pixel in the page and in `figures/`.
+
+    To turn figures into PNGs takes most of the time of a report; what they are like is tested in `tests/reports`.
+    """
+    monkeypatch.setattr("reports.page.html.figure_bytes", lambda ax: DOT)

@@ -183,8 +183,9 @@ def check_mapping(task: Task, mapping: Mapping) -> None:
     names = [level.name for level in accelerator.levels]
     if [level.name for level in mapping.levels] != names:
         raise MappingError(f"{place}: levels must be {names}, but got {[n.name for n in mapping.levels]}")
+    whole = mapping.bounds(len(names) - 1)
     for dim in DIM_NAMES:
-        bound, covered, spatial = layer.dims[dim], mapping.dims[dim], mapping.spatial_of(dim)
+        bound, covered, spatial = layer.dims[dim], whole[dim], mapping.spatial_of(dim)
         padded = round_up(bound, spatial)
         tiles = mapping.tiles(dim)
         if covered not in {bound, padded, *(round_up(bound, tile) for tile in tiles if tile < bound)}:

@@ -23,7 +23,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from search.propose.problem import Floats, accuracy_of
 
@@ -102,6 +101,8 @@ def _sampled(costs: Floats, known: Floats, accuracy: Floats, floor: float) -> tu
 
 @cache
 def _sobol(dimensions: int) -> Floats:
+    from scipy.stats import qmc  # slow to import
+
     return np.asarray(qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(0)).random(SAMPLES))
 
 

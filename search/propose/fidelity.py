@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from search.propose.problem import Floats
 
@@ -81,6 +80,8 @@ def rank_correlation(low: Sequence[float], full: Sequence[float]) -> float:
         return math.nan
     if len(set(low)) == 1 or len(set(full)) == 1:
         return 0.0
+    from scipy.stats import spearmanr  # slow to import
+
     return float(spearmanr(low, full).statistic)
 
 

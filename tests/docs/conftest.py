@@ -30,9 +30,9 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 @pytest.fixture
 def run_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_run: Callable[[], Path]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_run: Callable[[], Path], plain_figures: None
 ) -> Callable[[Path], PageRun]:
-    """Runs all blocks of a page."""
+    """Runs all blocks of a page; reports that its commands write are without their pictures."""
 
     def run(page: Path) -> PageRun:
         if "runs/quick" in page.read_text(encoding="utf-8"):

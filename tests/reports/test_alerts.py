@@ -118,6 +118,7 @@ def test_limits_that_the_pick_misses(make: Make) -> None:
     )
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_open_opens_the_page(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "tiny")
     opened: list[str] = []

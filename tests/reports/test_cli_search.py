@@ -27,6 +27,8 @@ from search.propose.posterior import read_beliefs
 from workloads.compress import read_config
 from workloads.storage.weights import read_metadata
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 MODEL = '''
 import torch
 from torch import nn

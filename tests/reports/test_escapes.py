@@ -84,6 +84,7 @@ def test_the_end_of_a_search_is_text(tmp_path: Path) -> None:
     assert "\x1b" not in text
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_a_page_is_text(tmp_path: Path) -> None:
     page = write_report(write_run(tmp_path / "tiny")).read_text()
     assert "\x1b" not in page

@@ -138,6 +138,7 @@ def test_the_page_shows_memory_over_time(tmp_path: Path):
     assert (folder / "figures" / "memory.png").exists()
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_a_run_without_fusion_is_shown_without(tmp_path: Path):
     folder = write_run(tmp_path / "run")
     spec = parse_spec(SPEC.replace("eyeriss", "edge_npu") + "fuse: false\n", name="tiny")

@@ -162,6 +162,7 @@ def test_layers_are_priced_under_the_picked_configuration(folder: Path, page: Pa
         assert f"{layer.energy_pj / cost.energy_pj * 100:.1f} %" in page.text
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_the_pick_stands_beside_the_uniform_bits_of_nearest_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +207,7 @@ def test_what_the_images_do_not_tell_apart_is_a_tie(folder: Path, page: Page) ->
     assert not run.candidates["tie"].any() and "In accuracy it ties" not in page.text
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_ties_on_the_front_are_marked(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "ties")
     ledger = folder / "ledger.jsonl"
@@ -221,6 +223,7 @@ def test_ties_on_the_front_are_marked(tmp_path: Path) -> None:
     assert [row["tie"] for row in run_data(run)["front"]] == [True, False]
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_everything_right_is_not_free_of_error(tmp_path: Path) -> None:
     """56 of 56 has an interval, 1 / (1 + z² / n) .. 1, and seeds that agree do not narrow it."""
     folder = write_run(tmp_path / "all")
@@ -252,6 +255,7 @@ def test_memory_is_not_called_accuracy(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "half", finished=False)
     page = Page(write_report(folder).read_text())
@@ -260,6 +264,7 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     assert "hwmodel finetune" not in page.text
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_a_run_whose_candidates_all_failed_shows_their_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +275,7 @@ def test_a_run_whose_candidates_all_failed_shows_their_errors(
     assert ERROR.replace("\x1b", "\\x1b") in Page(html).text
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_a_study_without_its_files_is_reported_too(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "api", finished=False)
     (folder / "graph.json").unlink()
@@ -319,6 +325,7 @@ def test_the_summary_as_json(folder: Path) -> None:
     assert [row["number"] for row in data["front"]] == [5, 4]
 
 
+@pytest.mark.usefixtures("plain_figures")
 @pytest.mark.parametrize("command", [("report",), ("report", "--json")])
 def test_a_command_reads_its_run_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]

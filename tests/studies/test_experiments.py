@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 
@@ -302,6 +303,16 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture
+def small(tmp_path):
+    """A script beside a folder of data and a file."""
+    (tmp_path / "small.py").write_text(SMALL)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "w.npz").write_bytes(b"")
+    (tmp_path / "file").write_text("no folder")
+    return tmp_path / "small.py"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -311,17 +322,23 @@ if __name__ == "__main__":
         (["--data", "data"], 0, ""),
     ],
 )
-def test_a_script_ends_as_a_command_does(tmp_path, arguments, code, said):
-    (tmp_path / "small.py").write_text(SMALL)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "w.npz").write_bytes(b"")
-    (tmp_path / "file").write_text("no folder")
+def test_a_script_ends_as_a_command_does(small, monkeypatch, capsys, arguments, code, said):
+    monkeypatch.setattr(sys, "argv", [small.name, *arguments])
+    monkeypatch.chdir(small.parent)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(small), run_name="__main__")
+    error = capsys.readouterr().err
+    assert end.value.code == code, error
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_script_is_a_process(small):
     answer = subprocess.run(
-        [sys.executable, "small.py", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, small.name, "--data", "."], cwd=small.parent, capture_output=True, text=True, check=False
     )
-    assert answer.returncode == code, answer.stderr
-    assert said in answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert answer.returncode == 3
+    assert answer.stderr.startswith("Error: small: . holds none of")
 
 
 def test_scripts_say_what_they_ask_and_need(tmp_path):

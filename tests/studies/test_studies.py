@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from reports.experiments.gallery import gallery_text
 from reports.experiments.listing import scripts_in
@@ -22,12 +22,16 @@ LONGEST = 120
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_a_study_runs(script, data_folder, tmp_path):
-    arguments = [sys.executable, str(script.path), "--quick", "--data", str(data_folder), "-o", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
-    assert answer.returncode == 0, answer.stderr
-    assert "quick version" in answer.stdout
+def test_a_study_runs(script, data_folder, tmp_path, monkeypatch, capsys):
+    """In this process, where the libraries are loaded; how a script ends as a command: `test_experiments.py`."""
+    arguments = ["--quick", "--data", str(data_folder), "-o", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [str(script.path), *arguments])
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng([]), pytest.raises(SystemExit) as end:
+        runpy.run_path(str(script.path), run_name="__main__")
+    said = capsys.readouterr()
+    assert end.value.code in (None, 0), said.err
+    assert "quick version" in said.out
     record = Record.read(tmp_path / f"{script.name}.json")
     assert record.quick and record.finding and record.question == script.question
     assert record.tables and all(record.tables.values())

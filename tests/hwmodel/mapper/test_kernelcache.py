@@ -16,6 +16,7 @@ from hwmodel.mapper.free import find_best
 from hwmodel.nest.task import Task
 
 ROOT = Path(__file__).parents[3]
+LAYER = Layer(name="conv", dims={"K": 6, "C": 4, "OY": 4, "OX": 4})
 #: Two kernels, as the mapper's are: an entry, and a helper in another file, which numba's own stamp leaves out.
 HELPER = """
 from hwmodel.mapper.compiling import internal
@@ -94,11 +95,16 @@ def test_other_functions_keep_their_own_stamp(tree):
     assert run(tree, code) == ["False", "True"]
 
 
-#: The tree's own copy of the package, on a preset without dataflow: the free mapper.
+#: The tree's own copy of the package, on a preset without dataflow: the free mapper. What takes longest to compile
+#: is kept where it always is, all else in a folder that is empty at first.
 FIRST = """
-import os
+import numba
+from hwmodel.mapper import bounds, search
+from hwmodel.mapper.compiling import compiled
+numba.config.CACHE_DIR = ""
+search.search = compiled(search.search.py_func)
 from hwmodel import Layer, find_mapping, load_accelerator
-from hwmodel.mapper import ahead, bounds, search
+from hwmodel.mapper import ahead
 ahead.cores = lambda: {cores}
 dims = dict(K=4, C=4, OY=4, OX=4, FY=3, FX=3)
 _, cost = find_mapping(Layer(name="conv", dims=dims), load_accelerator("edge_npu"))
@@ -110,24 +116,27 @@ for kernel in (search.search, bounds.join, bounds.price_tiles):
 
 def test_other_processes_compile_for_the_types_of_the_mapper(tmp_path):
     """What they leave is what this process asks for: it compiles no kernel itself, and finds the same."""
+    find_best(Task.of(LAYER, load_accelerator("edge_npu")))  # its longest kernel is kept from here on
     where = {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "HWMODEL_CACHE": "off"}
     energy, *apart = run(ROOT, FIRST.format(cores=2), **where)
     assert apart == ["1"] * 6
+    kept = [file.name.partition("-")[0] for file in tmp_path.rglob("*.nbi")]
+    assert sorted(kept) == sorted(f"bounds.{kernel.__name__}" for part in ahead.PARTS[1:] for kernel in part)
     assert run(ROOT, FIRST.format(cores=1), **where) == [energy, *["1"] * 6]
 
 
 def test_a_process_that_leaves_nothing_costs_time_alone(monkeypatch):
-    kept = load_accelerator("edge_npu"), Layer(name="conv", dims={"K": 6, "C": 4, "OY": 4, "OX": 4})
+    task = Task.of(LAYER, load_accelerator("edge_npu"))
     monkeypatch.setattr(ahead, "_running", {})
     monkeypatch.setattr(ahead, "_asked", set())
     monkeypatch.setattr(ahead, "_begun", set())
     monkeypatch.setattr(ahead, "_is_kept", lambda kernel, types: False)
     monkeypatch.setattr(ahead, "cores", lambda: 2)
     monkeypatch.setattr(ahead, "PATIENCE_S", 0.01)
-    expected = find_best(Task.of(kept[1], kept[0]))
+    expected = find_best(task)
     for executable in ("", str(ROOT / "no such python"), sys.executable):
         monkeypatch.setattr(sys, "executable", executable)
         ahead._asked.clear()
         ahead._begun.clear()
-        assert find_best(Task.of(kept[1], kept[0])) == expected
+        assert find_best(task) == expected
         assert ahead._running == {}

@@ -78,14 +78,14 @@ def same(graph: LayerGraph, accelerator: Accelerator, optimize: str) -> None:
     assert np.array_equal(found.where, exact.where)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=images(), data=st.data())
 def test_a_placement_is_the_one_with_all_prices_known(graph, data, tmp_path):
     """Bit for bit, ties included: images that may run in stripes, with weights that may wait, stay, or neither."""
     same(*drawn(graph, data, tmp_path, STAYING, WITHOUT_WEIGHTS, KEEPING))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=networks(), data=st.data())
 def test_so_it_is_with_concatenations_and_products(graph, data, tmp_path):
     if graph.layers:

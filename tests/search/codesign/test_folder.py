@@ -104,6 +104,7 @@ def test_one_chip_has_no_design_to_pick(job: object, place: Path, tmp_path: Path
         pick_job(copy, "knee", design=0, device="cpu")
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_commands(finished: Path, tmp_path: Path) -> None:
     chip = str(finished.parent / "npu.yaml")
     runner = CliRunner()

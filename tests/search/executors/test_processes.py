@@ -41,13 +41,13 @@ def scored(pool: Processes | InProcess, *acts: str) -> tuple[list[tuple[int, flo
 
 def test_a_candidate_costs_itself_alone(tmp_path: Path) -> None:
     acts = ("good", "kill", "good", "exit", "hang", "nan", "good", "error", "memory", "good")
-    with Processes(Toy(tmp_path), 2, timeout_s=20.0) as pool:
+    with Processes(Toy(tmp_path), 2, timeout_s=8.0) as pool:
         found, said = scored(pool, *acts)
     errors = {
         "good": "",
         "kill": "WorkerDied: killed by SIGKILL (out of memory, or by hand)",
         "exit": "WorkerDied: exited with code 3",
-        "hang": "TimeoutError: took longer than 20 s",
+        "hang": "TimeoutError: took longer than 8 s",
         "nan": "ScoreError: accuracy: must lie in [0, 1], but got nan.",
         "error": "RuntimeError: mat1 and mat2 shapes cannot be multiplied",
         "memory": "MemoryError: ",

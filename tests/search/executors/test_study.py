@@ -46,8 +46,9 @@ def test_workers_and_drivers_are_killed_and_nothing_is_lost(tmp_path: Path) -> N
     assert all(result.is_done for result in whole.results())
     script = tmp_path / "drive.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom tests.search.executors.test_study import search\n"
-        "if __name__ == '__main__':\n    search(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "if __name__ == '__main__':  # workers import this file, too: nothing heavy above\n"
+        "    import sys\n    from pathlib import Path\n    from tests.search.executors.test_study import search\n"
+        "    search(Path(sys.argv[1]), Path(sys.argv[2]))\n"
     )
     ledger = tmp_path / "run" / "ledger.jsonl"
     command = [sys.executable, str(script), str(ledger.parent), str(tmp_path / "more marks")]
