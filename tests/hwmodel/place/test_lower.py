@@ -69,7 +69,7 @@ CONV = Layer(
 POINTWISE = replace(CONV, dims=Dims(K=16, C=1, OY=5, OX=5), padding=((0, 0), (0, 0)))
 SITUATIONS = {
     "whole": (Situation(layer=CONV), 0.8, 0.8),
-    "stripes": (Situation(layer=CONV, rows=2), 0.75, 0.65),
+    "stripes": (Situation(layer=replace(CONV, dims=replace(CONV.dims, OY=12)), rows=2), 0.8, 0.75),
     "pooled": (Situation(layer=CONV, unwritten=Fraction(3, 4)), 0.5, 0.8),
     "mostly outputs": (Situation(layer=POINTWISE, unwritten=Fraction(3, 4)), 0.3, 0.5),
     "filters": (Situation(layer=replace(CONV, density=Density(w=0.5, pattern="filter"))), 0.8, 0.8),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hwmodel.mapper.free import Objective
 from hwmodel.place.lower import Least, Widest
 from search.explore.axes import AXES, Axes, cost_of, mean, parse_axes, parse_budget
-from search.explore.field import OPEN, OUTSIDE, PRICED, RULED_OUT, Field
+from search.explore.field import NO_AREA, NO_CHIP, OPEN, OUTSIDE, PRICED, RULED_OUT, Field
 from search.explore.pricing import Look, Price
 from search.front.pareto import non_dominated
 
@@ -104,17 +105,101 @@ def test_a_kin_with_wider_ports_rules_out_the_narrower_one() -> None:
     assert other.promising().tolist() == [0]
 
 
+@pytest.mark.parametrize(
+    ("optimize", "bounds"), [("energy", (5.0, 7.0)), ("latency", (1.0, 7.0)), ("edp", (1.0, 1.0))]
+)
+def test_what_a_kin_with_wider_ports_says(optimize: Objective, bounds: tuple[float, float]) -> None:
+    """Where energy is minimised as much energy and no fewer cycles, where latency is, no fewer cycles."""
+    field = two([Least(1.0, 1.0)] * 2, optimize, kin="k")
+    field.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
+    assert (field.energy[0, 0], field.cycles[0, 0]) == bounds
+    field = two([Least(1.0, 1.0)] * 2, optimize, kin="k")
+    field.take([Price(number=0, energy_pj=(5.0,), cycles=(7.0,))])  # narrower ports say nothing of wider ones
+    assert (field.energy[1, 0], field.cycles[1, 0]) == (1.0, 1.0)
+    field = two([Least(9.0, 9.0), Least(1.0, 1.0)], optimize, kin="k")
+    field.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])  # what is known already is more
+    assert (field.energy[0, 0], field.cycles[0, 0]) == (9.0, 9.0)
+
+
+def test_a_price_changes_no_other_price() -> None:
+    """Of kin priced together the costs of the second, though they round above, leave those of the first alone."""
+    field = two([Least(1.0, 1.0)] * 2, "energy", kin="k", like="k", is_monotone=True)
+    field.take([Price(number=0, energy_pj=(5.0,), cycles=(7.0,)), Price(number=1, energy_pj=(6.0,), cycles=(8.0,))])
+    assert field.energy[:, 0].tolist() == [5.0, 6.0]
+    assert field.cycles[:, 0].tolist() == [7.0, 8.0]
+
+
+def test_bounds_that_a_price_raises_over_the_budget_end_a_design() -> None:
+    field = Field(Axes(names=("energy",), models=("a",), limits=parse_budget("energy<=3 pJ")), "energy")
+    rooms = [{"m": Widest(1.0, width, 1.0, 1.0)} for width in (1.0, 4.0)]
+    field.add([Look(number=n, room=room, kin="k") for n, room in enumerate(rooms)], [[Least(1.0, 1.0)]] * 2)
+    field.take([Price(number=1, energy_pj=(4.0,), cycles=(1.0,))])
+    assert field.state.tolist() == [OUTSIDE, OUTSIDE]
+
+
+def test_latency_is_cycles_by_the_clock() -> None:
+    field = Field(Axes(names=("latency",), models=("a",)), "latency")
+    field.add([Look(number=0, clock_hz=4.0), Look(number=1, clock_hz=2.0)], [[Least(0.0, 8.0)], [Least(0.0, 8.0)]])
+    assert field.latency(np.array([0, 1])).tolist() == [[2.0], [4.0]]
+
+
+def test_of_the_rows_that_are_given_alone_some_are_ruled_out() -> None:
+    field = Field(Axes(names=("energy",), models=("a",)), "edp")
+    field.add([Look(number=n) for n in range(2)], [[Least(5.0, 1.0)]] * 2)
+    field.take([Price(number=0, energy_pj=(5.0,), cycles=(1.0,))])
+    field.add([Look(number=n) for n in (2, 3)], [[Least(9.0, 1.0)]] * 2)
+    field.rule_out(field.rows_on_fronts(), np.array([3]))
+    assert field.state.tolist() == [PRICED, RULED_OUT, OPEN, RULED_OUT]
+
+
+def test_what_is_promising_no_other_bounds_dominate() -> None:
+    field = Field(Axes(names=("energy", "latency"), models=("a",)), "edp")
+    bounds = [(4.0, 4.0), (1.0, 9.0), (2.0, 2.0), (5.0, 1.0)]
+    field.add([Look(number=n) for n in range(4)], [[Least(*bound)] for bound in bounds])
+    assert field.promising().tolist() == [2, 3, 1]  # by the product: 4, 5, 9
+    field.take([Price(number=2, energy_pj=(6.0,), cycles=(6.0,))])
+    assert field.num_priced == 1
+    assert field.promising().tolist() == [3, 1, 0]
+
+
+def test_a_design_of_use_to_one_network_is_not_ruled_out() -> None:
+    field = Field(Axes(names=("energy", "latency"), models=("a", "b"), per_model=True), "edp")
+    field.add([Look(number=n) for n in range(3)], [[Least(9.0, 9.0), Least(9.0, 9.0)]] * 3)
+    field.energy[1], field.energy[2] = (1.0, 9.0), (9.0, 1.0)  # bounds of one network are below what is priced
+    field.take([Price(number=0, energy_pj=(5.0, 5.0), cycles=(5.0, 5.0))])
+    assert field.state.tolist() == [PRICED, OPEN, OPEN]
+
+
+def test_an_area_that_is_bounded_must_be_known() -> None:
+    field = Field(Axes(names=("energy",), models=("a",), limits=parse_budget("area<=3 mm2")), "energy")
+    field.add([Look(number=0, unknown=("MACs",)), Look(number=1, area_mm2=2.0)], [()] * 2)
+    assert field.state.tolist() == [NO_AREA, OPEN]
+    assert field.errors == {0: "no area is stated for MACs"}
+    free = Field(Axes(names=("energy",), models=("a",)), "energy")
+    free.add([Look(number=0, unknown=("MACs",)), Look(number=1, error="no chip")], [()] * 2)
+    assert free.state.tolist() == [OPEN, NO_CHIP]
+
+
 def test_larger_memories_bound_the_energy_of_smaller_ones() -> None:
     field = Field(Axes(names=("energy", "area"), models=("a",)), "energy")
     rooms = [{"m": Widest(size, 1.0, 1.0, 1.0)} for size in (1.0, 4.0)]
     looks = [Look(number=n, area_mm2=3.0 - n, room=room, like="k", family="k") for n, room in enumerate(rooms)]
     field.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
     field.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
-    assert field.energy[0, 0] == pytest.approx(5.0)
+    assert field.energy[0, 0] == pytest.approx(5.0) and field.energy[0, 0] < 5.0  # sums may round apart
     smaller = Field(Axes(names=("energy", "area"), models=("a",)), "energy")
     smaller.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
     smaller.take([Price(number=0, energy_pj=(5.0,), cycles=(7.0,))])
     assert smaller.energy[1, 0] == 1.0  # a larger one may take less
+    for optimize, looked in (("latency", looks), ("energy", [replace(look, is_monotone=False) for look in looks])):
+        other = Field(Axes(names=("energy", "area"), models=("a",)), optimize)
+        other.add(looked, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
+        other.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
+        assert other.energy[0, 0] == 1.0
+    known = Field(Axes(names=("energy", "area"), models=("a",)), "energy")
+    known.add(looks, [[Least(9.0, 1.0)], [Least(1.0, 1.0)]])
+    known.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
+    assert known.energy[0, 0] == 9.0
 
 
 def test_what_is_outside_by_its_bounds_is_not_priced() -> None:
