@@ -6,11 +6,11 @@ import math
 from dataclasses import replace
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
+from hwmodel.chip.checks.rules import check_possible
 from hwmodel.chip.chipfile import EVERY_PE, WHOLE_ARRAY, ChipFile, MemorySection
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import filled, mac_numbers, network_pj_per_bit
 from hwmodel.chip.precision import Precision
-from hwmodel.chip.rules import check_possible
 from hwmodel.chip.timing.base import Timing
 from hwmodel.chip.timing.streamed import Streamed
 from hwmodel.chip.timing.systolic import Systolic

@@ -8,13 +8,13 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
 from hwmodel.chip.arithmetic.section import AnalogSection, RateRow, check_pairs
+from hwmodel.chip.checks.unread import check_unread
 from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
 from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quantity
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.timing.section import TimingSection, check_timing
-from hwmodel.chip.unread import check_unread
 from hwmodel.chip.yamlfile import Field, Schema
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 

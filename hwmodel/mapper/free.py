@@ -96,6 +96,7 @@ def branches_of(task: Task) -> list[Branch]:
     """Every set of padded dims with every choice of what registers and buffer keep."""
     hierarchy = Hierarchy.of(task.accelerator)
     ahead.begin(task.accelerator)
+    ahead.wait(bounds.price_tiles)  # the first kernel that is called
     space = TileSpace(task, hierarchy, task.layer.dims)
     spaces = [
         (space.with_dims(dims), tuple(original.items()))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hwmodel.mapper import ahead, bounds
+from hwmodel.mapper import bounds
 from hwmodel.mapper.counting import BUFFER, Floats, Ints, NestInputs
 from hwmodel.mapper.space.tiles import TileSpace
 from hwmodel.network.layer import Operand
@@ -49,7 +49,6 @@ def price_exchange(space: TileSpace, kept: frozenset[Operand], nest: NestInputs,
     key = (kept, num_metrics)
     if key not in space.priced:
         tiles, held = space.buffer_tiles(kept)
-        ahead.wait(bounds.price_tiles)
         space.priced[key] = PricedTiles(tiles, held, bounds.price_tiles(nest, num_metrics, tiles, held))
     found: PricedTiles = space.priced[key]
     return found
@@ -106,7 +105,6 @@ def stairs_for(space: TileSpace, kept: frozenset[Operand], nest: NestInputs, num
 
 def _stairs_of(space: TileSpace, kept: frozenset[Operand], nest: NestInputs, num_metrics: int, slot: int) -> Stairs:
     (tiles, held), needs = space.grid(), space.needs(kept, slot)
-    ahead.wait(bounds.price_tiles)
     values = bounds.price_tiles(nest, num_metrics, tiles, held)
     order = np.argsort(needs, kind="stable")
     values, needs = np.minimum.accumulate(values[order], axis=0), needs[order]
