@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.checks.rules import check_possible
+from hwmodel.chip.checks.unread import ignored_keys
 from hwmodel.chip.chipfile import EVERY_PE, WHOLE_ARRAY, ChipFile, MemorySection
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import filled, mac_numbers, network_pj_per_bit
@@ -43,7 +44,7 @@ class _Builder:
 
     def __init__(self, chip: ChipFile, document: Document, note: str) -> None:
         self.chip = chip
-        self.place, self.note = document.place, note
+        self.document, self.place, self.note = document, document.place, note
         self.lines = document.text.splitlines()
 
     def fail(self, key: str, message: str) -> AcceleratorError:
@@ -90,7 +91,7 @@ class _Builder:
             ),
             timing=self.timing(),
             roofline=None if chip.roofline is None else chip.roofline.roofline(self.memory_bits_per_s()),
-            notes=chip.notes,
+            notes=(*chip.notes, *self.ignored()),
             mac_area_mm2=area,
             array_leakage_w=leakage,
             mac_source=self.mac_source(),
@@ -115,6 +116,11 @@ class _Builder:
             derived.area_mm2 if mac.area is None else mac.area,
             derived.leakage_w * pes if mac.leakage is None else mac.leakage,
         )
+
+    def ignored(self) -> list[str]:
+        """What the file says and nothing reads."""
+        keys = ignored_keys(self.chip)
+        return [f"{self.document.named(location)} is ignored: {reason}" for location, reason in keys]
 
     def mac_source(self) -> str:
         """Of the numbers of the arithmetic, whichever section states them."""

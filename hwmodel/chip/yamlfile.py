@@ -64,6 +64,10 @@ class Document:
         line, column = _position(self.tree, location)
         return f"{self.place}:{line}:{column}"
 
+    def named(self, location: Location) -> str:
+        """`file:line:column memories[0].size`."""
+        return f"{self.at(location)} {_path(location)}"
+
     def validated(
         self,
         model: type[Model],

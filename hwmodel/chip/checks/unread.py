@@ -1,6 +1,7 @@
-"""Keys of a chip file that nothing reads on its kind of chip: refused where they stand.
+"""Keys of a chip file that nothing reads on its kind of chip.
 
-What a key without an effect says would be taken to be priced.
+What a key without an effect says would be taken to be priced. Those that belong to another kind of timing or
+dataflow are refused where they stand; of the others a note says that they are ignored, with every cost.
 """
 
 from __future__ import annotations
@@ -24,17 +25,29 @@ _MAPPED = ("host_unfolds", "temporal", "order", "nm")
 
 
 class _Unread(NamedTuple):
-    """A key that says something, where it stands, and why nothing reads it."""
+    """A key that says something, where it stands, why nothing reads it, and whether it is refused."""
 
     location: Location
     reason: str
+    is_refused: bool = False
 
 
 def check_unread(chip: ChipFile) -> None:
-    """Raises the error of the first key that says something, and that nothing reads."""
-    found = next(_of_chip(chip), None) or next(_of_mac(chip), None) or next(_of_memories(chip), None)
+    """Raises the error of the first key that belongs to another kind of chip."""
+    found = next((item for item in _all(chip) if item.is_refused), None)
     if found is not None:
         raise misplaced(found.reason, *found.location)
+
+
+def ignored_keys(chip: ChipFile) -> list[tuple[Location, str]]:
+    """Keys that nothing reads and that are not refused: where each stands, and why."""
+    return [(item.location, item.reason) for item in _all(chip) if not item.is_refused]
+
+
+def _all(chip: ChipFile) -> Iterator[_Unread]:
+    yield from _of_chip(chip)
+    yield from _of_mac(chip)
+    yield from _of_memories(chip)
 
 
 def _of_chip(chip: ChipFile) -> Iterator[_Unread]:
@@ -47,7 +60,7 @@ def _of_chip(chip: ChipFile) -> Iterator[_Unread]:
     if chip.kind == "loop_nest" and (chip.vector.lanes != 1 or chip.vector.energy or chip.vector.cycles):
         yield _Unread(("vector",), "kind loop_nest counts the operations of layers alone: leave it out")
     if chip.dataflow == "free" and chip.clock_power:
-        yield _Unread(("clock_power",), "needs `dataflow: row_stationary`")
+        yield _Unread(("clock_power",), "needs `dataflow: row_stationary`", is_refused=True)
     if not chip.diagonal and not _has_diagonals(chip):
         yield _Unread(
             ("diagonal",), "needs two axes that unroll rows (OY, FY) or columns (OX, FX) of an image between them"
@@ -58,11 +71,11 @@ def _of_chip(chip: ChipFile) -> Iterator[_Unread]:
     if _timing(chip) == "blocks":
         for index, axis in enumerate(chip.array):
             if not axis.multicast:
-                yield _Unread(
-                    ("array", index, "multicast"), "timing blocks: the places of a block share its operands"
-                )
+                reason = "timing blocks: the places of a block share its operands"
+                yield _Unread(("array", index, "multicast"), reason, is_refused=True)
         if not chip.diagonal:
-            yield _Unread(("diagonal",), "timing blocks: inputs reach a block through its buffer")
+            reason = "timing blocks: inputs reach a block through its buffer"
+            yield _Unread(("diagonal",), reason, is_refused=True)
 
 
 def _has_diagonals(chip: ChipFile) -> bool:
@@ -91,8 +104,10 @@ def _of_mac(chip: ChipFile) -> Iterator[_Unread]:
 
 def _of_memories(chip: ChipFile) -> Iterator[_Unread]:
     for index, memory in enumerate(chip.memories):
-        for key, reason in (*_anywhere(chip, memory), *_of_timing(chip, memory), *_of_dataflow(chip, memory)):
+        for key, reason in _anywhere(chip, memory):
             yield _Unread(("memories", index, key), reason)
+        for key, reason in (*_of_timing(chip, memory), *_of_dataflow(chip, memory)):
+            yield _Unread(("memories", index, key), reason, is_refused=True)
 
 
 #: Keys of a memory that say something, each with why nothing reads it.

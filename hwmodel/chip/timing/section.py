@@ -25,7 +25,7 @@ class _Granule(Schema):
     """
 
     taps: Count
-    channels: Count
+    channels: Count = 8
 
 
 class _Parameters(Schema):
@@ -33,12 +33,12 @@ class _Parameters(Schema):
 
     Attributes:
         size: of those of one filter.
-        word: those of all filters are stored in whole words.
+        word: those of all filters are stored in whole words; 128 bit where it is not stated.
         window: read at once; each takes the latency of the memory that holds the weights.
     """
 
     size: Size
-    word: Size
+    word: Size = 128.0
     window: Size
 
 
@@ -47,13 +47,14 @@ class _Banks(Schema):
 
     Attributes:
         size: of a bank.
-        channels: of inputs, and filters of sums, that lie side by side: a multiple is taken.
+        channels: of inputs, and filters of sums, that lie side by side: a multiple is taken; 8 where it is not
+            stated.
         inputs, sums: banks of which either takes a multiple.
         reserved: banks for outputs and tables.
     """
 
     size: Size
-    channels: Count
+    channels: Count = 8
     inputs: Count
     sums: Count
     reserved: Annotated[int, Field(ge=0, le=2**31)] = 0

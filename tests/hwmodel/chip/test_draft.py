@@ -155,7 +155,7 @@ def test_a_drafted_chip_prices_layers(dataflow: str, tmp_path: Path) -> None:
             "bits": st.sampled_from(["1x1", "8x8", "3x16", "16x2", "32x32"]),
             "registers": st.sampled_from(["auto", "8 B", "1 bit", "1 MiB"]),
             "buffer": st.sampled_from(["64 B", "1 bit", "256 KiB", "1 GiB"]),
-            "node": st.sampled_from(["28 nm", "5 nm", "180 nm"]),
+            "node": st.sampled_from(["28 nm", "7 nm", "180 nm"]),
             "clock": st.sampled_from(["500 MHz", "1 Hz"]),
             "dram": st.sampled_from(["3.2 GB/s", "1 bit/cycle"]),
         }
@@ -169,7 +169,9 @@ def test_all_answers_make_a_chip_that_prices_layers_or_are_refused(
         text = chip_text(chip_answers("drafted", **answers))
     except AcceleratorError as error:
         narrow = answers["precision"] in get_args(Narrow)
-        expected = r"drafted\.yaml:\d+ buffer '\w+' .* cannot hold .*\. Write `size: \d+ B` or more\."
+        expected = (
+            r"drafted\.yaml:\d+ (buffer '\w+' .* cannot hold .*\. Write `size: \d+ B` or more\.|memory .*entries)"
+        )
         if not narrow:
             expected = f"--precision: must be one of fixed, fusion, bit_serial, but got '{answers['precision']}'"
         assert re.match(expected, str(error))

@@ -175,26 +175,25 @@ def test_every_key_of_the_schema_is_asked_for() -> None:
     assert set(keys(ChipFile)) - set(OTHERS) == set()
 
 
-@pytest.mark.parametrize(
-    ("host", "old", "new", "place", "message"),
-    [
-        ("free", "    size: unbounded", "    size: unbounded\n    area: 1 um^2/bit", "area", "needs a `size`"),
-        ("free", "    size: 8 B", "    size: 8 B\n    brick: 2", "brick", "needs `timing: {kind: blocks}`"),
-        ("blocks", "    burst: 32 B", "    compressed: [I]", "compressed", "tensors lie as they are"),
-        (
-            "blocks",
-            "size: 8, dims: [C]}",
-            "size: 8, dims: [C], multicast: false}",
-            "{axis: C",
-            "share its operands",
-        ),
-        ("gpu", "roofline:", "nm: ['2:4']\nroofline:", "nm:", "needs an array"),
-        ("loop_nest", "energy: 0 pJ", "energy: 1 pJ", "energy: 1", "write `energy: 0 pJ`"),
-        ("sparse", "memories:", "gating: [W]\nmemories:", "gating", "zeros of W are skipped"),
-        ("systolic", "memories:", "diagonal: false\nmemories:", "diagonal", "needs two axes that unroll rows"),
-    ],
-)
-def test_the_line_of_an_unread_key_is_said(host: str, old: str, new: str, place: str, message: str) -> None:
+UNREAD = [
+    ("free", "    size: 8 B", "    size: 8 B\n    brick: 2", "brick", "needs `timing: {kind: blocks}`"),
+    ("blocks", "    burst: 32 B", "    compressed: [I]", "compressed", "tensors lie as they are"),
+    ("blocks", "size: 8, dims: [C]}", "size: 8, dims: [C], multicast: false}", "{axis: C", "share its operands"),
+]
+#: Keys of older files, which still load.
+IGNORED = [
+    ("free", "    size: unbounded", "    size: unbounded\n    area: 1 um^2/bit", "area", "needs a `size`"),
+    ("gpu", "roofline:", "nm: ['2:4']\nroofline:", "nm:", "needs an array"),
+    ("loop_nest", "energy: 0 pJ", "energy: 1 pJ", "energy: 1", "write `energy: 0 pJ`"),
+    ("sparse", "memories:", "gating: [W]\nmemories:", "gating", "zeros of W are skipped"),
+    ("systolic", "memories:", "diagonal: false\nmemories:", "diagonal", "needs two axes that unroll rows"),
+]
+
+
+@pytest.mark.parametrize(("host", "old", "new", "place", "message"), UNREAD)
+def test_a_key_of_another_kind_is_refused_where_it_stands(
+    host: str, old: str, new: str, place: str, message: str
+) -> None:
     assert old in HOSTS[host]
     text = HOSTS[host].replace(old, new, 1)
     with pytest.raises(AcceleratorError, match=message) as refused:
@@ -202,6 +201,21 @@ def test_the_line_of_an_unread_key_is_said(host: str, old: str, new: str, place:
         document.validated(ChipFile)
     line = int(str(refused.value).split(":")[1])
     assert place in text.splitlines()[line - 1]
+
+
+@pytest.mark.parametrize(("host", "old", "new", "place", "message"), IGNORED)
+def test_a_key_that_nothing_reads_is_said_with_every_cost(
+    host: str, old: str, new: str, place: str, message: str
+) -> None:
+    assert old in HOSTS[host]
+    text = HOSTS[host].replace(old, new, 1)
+    document = parse_document(text, "chip.yaml", AcceleratorError)
+    chip = build_chip(document, document.validated(ChipFile))
+    (note,) = [note for note in chip.notes if note.startswith("chip.yaml:")]
+    assert message in note and "is ignored" in note
+    assert place in text.splitlines()[int(note.split(":")[1]) - 1]
+    assert note in evaluate(LAYERS[0], chip).price_notes
+    assert not [note for note in loaded(host)[1].notes if "is ignored" in note]
 
 
 @pytest.mark.parametrize("key", ["cycles: {adds: 2}", "fuses: [relu]"])
