@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from hwmodel import Bits, Layer, LayerCost, find_mapping, load_accelerator
-from hwmodel.mapper import space
 from hwmodel.mapper.shared import forget_mappings
+from hwmodel.mapper.space.tiles import tile_grid
+from hwmodel.mapper.space.unrolling import padded_variants, unrollings
 from hwmodel.nest.mapping import Loop, Mapping
 
 Row = dict[str, Any]
@@ -114,7 +115,7 @@ def ours_seconds(layer: Layer, repeats: int = 3) -> float:
     find_mapping(layer, chip)
     for _ in range(repeats):
         forget_mappings()
-        for cached in (space.tile_grid, space.unrollings, space.padded_variants):
+        for cached in (tile_grid, unrollings, padded_variants):
             cached.cache_clear()
         start = time.process_time()
         find_mapping(layer, chip)

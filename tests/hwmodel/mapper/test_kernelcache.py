@@ -121,7 +121,9 @@ def test_other_processes_compile_for_the_types_of_the_mapper(tmp_path):
     energy, *apart = run(ROOT, FIRST.format(cores=2), **where)
     assert apart == ["1"] * 6
     kept = [file.name.partition("-")[0] for file in tmp_path.rglob("*.nbi")]
-    assert sorted(kept) == sorted(f"bounds.{kernel.__name__}" for part in ahead.PARTS[1:] for kernel in part)
+    assert sorted(kept) == sorted(
+        f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}" for part in ahead.PARTS[1:] for kernel in part
+    )
     assert run(ROOT, FIRST.format(cores=1), **where) == [energy, *["1"] * 6]
 
 

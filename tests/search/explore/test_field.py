@@ -123,7 +123,7 @@ def test_what_a_kin_with_wider_ports_says(optimize: Objective, bounds: tuple[flo
 
 def test_a_price_changes_no_other_price() -> None:
     """Of kin priced together the costs of the second, though they round above, leave those of the first alone."""
-    field = two([Least(1.0, 1.0)] * 2, "energy", kin="k", like="k", is_monotone=True)
+    field = two([Least(1.0, 1.0)] * 2, "energy", kin="k", family="k")
     field.take([Price(number=0, energy_pj=(5.0,), cycles=(7.0,)), Price(number=1, energy_pj=(6.0,), cycles=(8.0,))])
     assert field.energy[:, 0].tolist() == [5.0, 6.0]
     assert field.cycles[:, 0].tolist() == [7.0, 8.0]
@@ -191,7 +191,7 @@ def test_larger_memories_bound_the_energy_of_smaller_ones() -> None:
     smaller.add(looks, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
     smaller.take([Price(number=0, energy_pj=(5.0,), cycles=(7.0,))])
     assert smaller.energy[1, 0] == 1.0  # a larger one may take less
-    for optimize, looked in (("latency", looks), ("energy", [replace(look, is_monotone=False) for look in looks])):
+    for optimize, looked in (("latency", looks), ("energy", [replace(look, family="") for look in looks])):
         other = Field(Axes(names=("energy", "area"), models=("a",)), optimize)
         other.add(looked, [[Least(1.0, 1.0)], [Least(1.0, 1.0)]])
         other.take([Price(number=1, energy_pj=(5.0,), cycles=(7.0,))])
