@@ -8,9 +8,10 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hwmodel.chip.accelerator import Dataflow
 from hwmodel.chip.arithmetic.section import AnalogSection, RateRow, check_pairs
+from hwmodel.chip.checks.names import check_names
 from hwmodel.chip.checks.unread import check_unread
 from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
-from hwmodel.chip.fields import AccumulatorWidth, OperandWidth, distinct, quantity
+from hwmodel.chip.fields import AccumulatorWidth, Count, OperandWidth, Small, distinct, quantity
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
@@ -42,8 +43,6 @@ Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
 Operands = Annotated[tuple[Operand, ...], AfterValidator(distinct)]
 LoopDims = Annotated[tuple[DimName, ...], AfterValidator(distinct)]
 Said = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1, le=2**31)]
-Small = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class _EnergyRow(Schema):
@@ -323,8 +322,7 @@ class ChipFile(Schema):
         leaking = any(memory.leakage or memory.component not in (None, "dram") for memory in self.memories)
         if self.roofline is not None and leaking:
             raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
-        if (self.unit.leakage or self.unit.component) and any(memory.name == "array" for memory in self.memories):
-            raise ValueError("`leakage` of `mac` is named `array` in every cost: call no memory so")
+        check_names(self)
         check_timing(self)
         check_unread(self)
         if "O" in self.gating + self.skipping:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from hwmodel.chip.units import parse_quantity
 from hwmodel.network.layer import MAX_ACC_BITS, MAX_BITS
@@ -50,3 +50,14 @@ Width = Annotated[int, BeforeValidator(_bits)]
 #: Of an operand of a MAC, and of the sum of its products.
 OperandWidth = Annotated[int, _at_most(MAX_BITS)]
 AccumulatorWidth = Annotated[int, _at_most(MAX_ACC_BITS)]
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a whole number, but got {str(value).lower()}")
+    return value
+
+
+#: Whole numbers of things, from 1 and from 0.
+Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=1, le=2**31)]
+Small = Annotated[int, BeforeValidator(_no_truth), Field(ge=0, le=2**31)]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from hwmodel.chip.fields import distinct, quantity
+from hwmodel.chip.fields import Count, Small, distinct, quantity
 from hwmodel.chip.formats import Format, FormatSection
 from hwmodel.chip.roofline import Roofline
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
@@ -20,8 +20,6 @@ Time = Annotated[float, quantity("time")]
 Power = Annotated[float, quantity("power")]
 Energy = Annotated[float, quantity("energy")]
 Said = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1, le=2**31)]
-Small = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class RooflineSection(Schema):

@@ -63,11 +63,23 @@ MAX_LENGTH = 100
 SMALLEST, LARGEST = 1e-30, 1e30
 
 
+#: Bits and bytes with their prefixes. pint has them without a dimension: 1 KiB^2 would be a size, 1 Hz a bandwidth.
+_BITS = re.compile(r"\b([a-zA-Z]{0,2}|kilo|mega|giga|tera|kibi|mebi|gibi|tebi)(bit|byte)s?\b")
+_BYTES = re.compile(r"\b([kKMGTP]i?)?B\b")
+
+
+def _informed(unit: str) -> str:
+    """A unit with bits and bytes that measure information."""
+    return _BITS.sub(r"\1info\2", _BYTES.sub(lambda found: f"{found[1] or ''}byte", unit))
+
+
 @cache
 def _registry() -> Any:
     import pint
 
     registry: Any = pint.UnitRegistry(cache_folder=None)
+    registry.define("infobit = [information]")
+    registry.define("infobyte = 8 * infobit")
     registry.define("cycle = [clock_cycle]")
     registry.define("FLOP = [arithmetic] = FLOP = OP")
     registry.define("MAC = 2 * FLOP")  # a multiplication and an addition
@@ -128,7 +140,8 @@ def _by_pint(kind: str, text: str, number: float, unit: str) -> float:
 
     base, example = BASE[kind]
     try:
-        return float(_registry().Quantity(number, _registry().parse_units(unit)).to(base).magnitude)
+        quantity = _registry().Quantity(number, _registry().parse_units(_informed(unit)))
+        return float(quantity.to(_informed(base)).magnitude)
     except pint.DimensionalityError:
         article = "an" if kind[0] in "ae" else "a"
         raise ValueError(f"{cut(text)} is not {article} {kind.replace('_', ' ')}. Write it in {example}.") from None

@@ -7,7 +7,7 @@ ruamel.yaml follows YAML 1.2 and refuses duplicates. Every file is read within t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -87,12 +87,12 @@ class Document:
         Raises:
             HwModelError: (`error`) an unknown key or an invalid value.
         """
+        given = self.data if data is None else data
         try:
-            return model.model_validate(self.data if data is None else data)
+            return model.model_validate(given)
         except ValidationError as problem:
-            found = (
-                _message(details, self.tree, model, self.place, moved or {}) + note for details in problem.errors()
-            )
+            errors = _without_tags(problem.errors(), given)
+            found = (_message(details, self.tree, model, self.place, moved or {}) + note for details in errors)
             messages = list(dict.fromkeys(found))
             if len(messages) > MAX_PROBLEMS:
                 messages[MAX_PROBLEMS:] = [f"{self.place}: and {len(messages) - MAX_PROBLEMS} more"]
@@ -277,6 +277,37 @@ def misplaced(text: str, *location: str | int) -> PydanticCustomError:
 
 
 _MISPLACED = "misplaced"
+
+
+def _without_tags(errors: Sequence[ErrorDetails], data: Any) -> list[ErrorDetails]:
+    """The errors at places that a file has, one of each value: pydantic puts the types of a union into places, and
+    has an error for each of them."""
+    found: dict[Location, ErrorDetails] = {}
+    words: dict[Location, list[str]] = {}
+    for details in errors:
+        location = _in_data(details["loc"], data, is_key=details["type"] in ("missing", "extra_forbidden"))
+        if details["type"] == "literal_error":
+            words.setdefault(location, []).append(str(details.get("ctx", {}).get("expected")))
+        before = found.get(location)
+        if before is None or before["type"] == "literal_error" or before["type"].endswith("_type"):
+            found[location] = {**details, "loc": location}  # of a union the member that says most
+    for location, details in found.items():
+        if words.get(location) and details["type"] != "literal_error":
+            details["msg"] = f"{details['msg'].rstrip('.')}, or {' or '.join(words[location])}."
+    return list(found.values())
+
+
+def _in_data(location: Location, data: Any, *, is_key: bool) -> Location:
+    """A location without what is no key or index of the data; `is_key`: its end is one that lacks or is unknown."""
+    node, parts = data, list[int | str]()
+    for n, part in enumerate(location):
+        inside = isinstance(node, list | tuple) and isinstance(part, int) and part < len(node)
+        if inside or (isinstance(node, Mapping) and part in node):
+            node = node[part]
+        elif not (is_key and n == len(location) - 1):
+            continue
+        parts.append(part)
+    return tuple(parts)
 
 
 def _message(

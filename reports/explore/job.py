@@ -141,6 +141,8 @@ def parse_set(text: str) -> dict[str, Any]:
                 f"{text!r}",
                 param_hint="--set",
             )
+        if path.strip() in found:
+            raise typer.BadParameter(f"names {path.strip()} twice: {text!r}", param_hint="--set")
         found[path.strip()] = _values(values.strip())
     return found
 

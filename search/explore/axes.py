@@ -148,6 +148,12 @@ def parse_budget(budget: str | Sequence[str] | None) -> Limits:
             )
         bounds[name] = part[at:].strip()
     try:
-        return parse_limits(bounds)
+        found = parse_limits(bounds)
     except ConfigError as error:
         raise ConfigError(str(error).replace("limits: ", "budget: ", 1)) from None
+    for limit in found.costs:
+        if limit.most <= 0:
+            raise ConfigError(
+                f"budget: {limit.objective.name} must be bounded above 0, but got {bounds[limit.objective.name]}."
+            )
+    return found

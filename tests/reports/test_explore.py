@@ -85,6 +85,7 @@ def test_several_networks_and_what_is_typed_wrong(chip: Path, tmp_path: Path) ->
         (["lenet5"], "--hw"),
         ([], "give either models"),
         (["lenet5", "--hw", chip, "--set", "array.X.size"], "must be PATH=VALUES"),
+        (["lenet5", "--hw", chip, "--set", "clock=1 MHz;clock=2 MHz"], "names clock twice"),
         (["lenet5", "--hw", chip, "--set", "array.X.size=1", "--run", tmp_path], "give either models"),
         (["--run", tmp_path, "--hw", chip, "--budget", "area<=1 mm2"], "goes with models"),
         (["lenet5", "--hw", chip, "--seed", "0"], "goes with --trials"),
@@ -97,6 +98,7 @@ def test_several_networks_and_what_is_typed_wrong(chip: Path, tmp_path: Path) ->
         (["lenet5", "--hw", chip, "--set", "array.Z.size=1,2"], "'Z' is not among X, Y"),
         (["lenet5", "--hw", chip, "--budget", "area<=1 mJ"], "budget: area"),
         (["lenet5", "--hw", chip, "--set", "array.X.size=1,2; clock=1 MHz"], "as many values each"),
+        (["lenet5", "--hw", chip, *RANGES, "--budget", "area<=-1 mm2"], "must be bounded above 0"),
     ):
         assert text in " ".join(run(*words, code=3).split())
 

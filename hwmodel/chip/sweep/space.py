@@ -177,7 +177,9 @@ class DesignSpace:
             for other, taken in self._places.items():
                 short = min(len(taken), len(location))
                 if taken[:short] == location[:short]:
-                    raise AcceleratorError(f"{where}: {path!r} is swept already, by {other!r}")
+                    raise AcceleratorError(
+                        f"{where}: {path!r} is swept already, by {other!r}: leave one of the two out"
+                    )
             try:
                 group[path] = values_of(stated)
             except ValueError as error:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from hwmodel.chip.fields import quantity
+from hwmodel.chip.fields import Count, quantity
 from hwmodel.chip.timing.commands import Cache, Commands, Loads, Passes, Stores
 from hwmodel.chip.yamlfile import Field, Schema, model_validator
 
-_Count = Annotated[int, Field(ge=1, le=2**31)]
 _Cycles = Annotated[float, Field(ge=0, le=2**31)]
 _Wait = Annotated[int, Field(ge=0, le=2**20)]
 _Size = Annotated[float, quantity("size", positive=True)]
@@ -31,8 +30,8 @@ class _Passes(Schema):
         dispatch: cycles from a command being accepted until its pass can start.
     """
 
-    rows: _Count
-    least: _Count = 1
+    rows: Count
+    least: Count = 1
     entries: Annotated[int, Field(ge=4, le=2**20)]
     latency: _Wait
     dispatch: _Wait
@@ -49,10 +48,10 @@ class _Loads(Schema):
         latency: cycles from the start of a command to its first word.
     """
 
-    rows: _Count
+    rows: Count
     size: _Size
     word: _Size
-    at_once: _Count = 1
+    at_once: Count = 1
     latency: _Cycles
 
 
@@ -81,9 +80,9 @@ class _Cache(Schema):
     """
 
     size: _Size
-    ways: _Count
+    ways: Count
     line: _Size
-    banks: _Count = 1
+    banks: Count = 1
     load: _Cycles
     store: _Cycles
 
@@ -108,7 +107,7 @@ class CommandsSection(Schema):
         source: where the numbers come from.
     """
 
-    in_flight: _Count
+    in_flight: Count
     passes: _Passes
     loads: _Loads
     stores: _Stores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from hwmodel.chip.fields import AccumulatorWidth, quantity
+from hwmodel.chip.fields import AccumulatorWidth, Count, quantity
 from hwmodel.chip.timing.blocks import Banks, Blocks, Granule, Tile, Wide
 from hwmodel.chip.timing.commands_section import CommandsSection
 from hwmodel.chip.yamlfile import Field, Schema, misplaced, model_validator
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hwmodel.chip.chipfile import ChipFile
 
 Size = Annotated[float, quantity("size", positive=True)]
-Count = Annotated[int, Field(ge=1, le=2**31)]
 Cycles = Annotated[float, Field(ge=0, le=2**31)]
 
 
@@ -180,6 +179,13 @@ def check_timing(chip: ChipFile) -> None:
     kind = None if chip.timing is None else chip.timing.kind
     if kind == "systolic" and {axis.axis for axis in chip.array} != {"X", "Y"}:
         raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
+    for index, axis in enumerate(chip.array if kind == "systolic" else ()):
+        for key in ("fused", "weight_cells"):
+            if getattr(axis, key):
+                raise misplaced(
+                    "timing systolic folds over the PEs of the axes as they are, whatever the widths: leave it out",
+                    "array", index, key,
+                )  # fmt: skip
     if kind == "streamed" and [axis.dims for axis in chip.array] != [("OX",), ("K",), ("C",)]:
         raise ValueError("timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order")
     if kind == "blocks":

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hwmodel import Bits, Density, Layer, count_accesses, evaluate, find_mapping, load_accelerator
+from hwmodel.chip.loader import chip_path
 from hwmodel.errors import AcceleratorError, LayerError, MappingError
 from hwmodel.nest.mapping import Loop
 from hwmodel.network.layer import Dims
@@ -103,3 +104,32 @@ def test_the_largest_widths_cost_a_finite_amount(optimize):
     cost = evaluate(layer, load_accelerator("edge_npu"), optimize=optimize)
     assert all(math.isfinite(value) and value >= 0 for value in cost.layers[0].energy_breakdown.values())
     assert cost.cycles >= 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "name: buffer",
+            "name: adc",
+            r"memories\[1\]\.name: 'adc' is the name of another part in every cost",
+        ),
+        ("axis: X, ", "axis: pe, ", r":7:6 array\[0\]\.axis: `per: pe` of a memory means another thing"),
+        ("size: 2, dims: [K", "size: true, dims: [K", r"array\[0\]\.size: must be a whole number, but got true"),
+        ("size: 64 B", "size: -3 B", r"memories\[1\]\.size: must be at least 0, but got -3 B, or 'unbounded'\.$"),
+        ("size: unbounded", "size: endless", r"memories\[2\]\.size: 'endless' is not a .*, or 'unbounded'\.$"),
+    ],
+)
+def test_each_fault_of_a_chip_has_one_sentence(tmp_path, old, new, message):
+    """At the value, in the words of a file: of what may be one of several things the rule that says most."""
+    with pytest.raises(AcceleratorError, match=message) as refused:
+        chip(tmp_path, TINY.replace(old, new))
+    assert "\n" not in str(refused.value) and "function" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["fused: true", "weight_cells: 7"])
+def test_a_systolic_array_folds_over_its_pes_as_they_are(tmp_path, key):
+    text = chip_path("tpu_v1").read_text()
+    text = text.replace("precision: fixed", "precision: fusion") if "fused" in key else text
+    with pytest.raises(AcceleratorError, match=r"timing systolic folds over the PEs .*: leave it out"):
+        chip(tmp_path, text.replace("axis: X,", f"axis: X, {key},", 1))
