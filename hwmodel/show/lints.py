@@ -174,21 +174,22 @@ def _words_of_a_cycle(chip: Accelerator) -> Iterator[dict[Operand, int]]:
     """Different words that all PEs together work on, for each way to unroll a matrix product over the whole array.
 
     Pixels and coefficients on different axes may share inputs: a sum of two progressions of a and b terms has at
-    least a + b - 1 values.
+    least a + b - 1 values. Places that are served alone ask for a word each.
     """
     found = {(1, 1, 1, 1)}
-    for axis in chip.axes:
+    shared = [axis for axis in chip.axes if axis.multicast]
+    alone = math.prod(axis.size for axis in chip.axes if not axis.multicast)
+    for axis in shared:
         free = [bool(set(names) & set(axis.dims)) for names in _CLASSES]
         found = {
             tuple(old * new for old, new in zip(have, more, strict=True))  # type: ignore[misc]  # of four
             for have in found
             for more in _products(axis.size, free)
         }
-    slides = any(
-        {"OY", "OX"} & set(one.dims) and {"FY", "FX"} & set(two.dims) for one in chip.axes for two in chip.axes
-    )
+    slides = any({"OY", "OX"} & set(one.dims) and {"FY", "FX"} & set(two.dims) for one in shared for two in shared)
     for k, c, p, g in found:
-        yield {"W": k * c * g, "I": (c + p - 1 if slides else c * p) * g, "O": k * p * g}
+        inputs = c + p - 1 if slides else c * p
+        yield {"W": k * c * g * alone, "I": inputs * g * alone, "O": k * p * g * alone}
 
 
 def _products(size: int, free: list[bool]) -> Iterator[tuple[int, ...]]:

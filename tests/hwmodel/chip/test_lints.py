@@ -97,6 +97,14 @@ def test_a_port_that_cannot_give_what_no_pe_keeps(rate: int, tmp_path: Path) -> 
     assert (cost.cycles > 1.05 * 32**3 / 4) or rate == 16  # it waits, however mapped
 
 
+def test_places_that_are_served_alone_ask_for_a_word_each(tmp_path: Path) -> None:
+    """I lies in no PE of 2 x 2: two words along Y, and each place along X has them read for itself."""
+    alone = TINY.replace("dims: [K, OX]", "dims: [K, OX], multicast: false")
+    (text,) = of(chip_lints(chip(tmp_path, alone.replace("read_bandwidth: 32", "read_bandwidth: 31"))), "gives")
+    assert text.startswith("buffer gives 31 bit a cycle, and 4 busy PEs ask 32 at least (4 words of I)")
+    assert not of(chip_lints(chip(tmp_path, alone)), "gives")
+
+
 def test_sums_that_leave_the_array_in_every_cycle(tmp_path: Path) -> None:
     """W alone stays: 2 x 2 PEs read 2 words of I at least, and read and write 2 sums of 16 bit."""
     weights = TINY.replace("holds: [W, O]", "holds: [W]")
