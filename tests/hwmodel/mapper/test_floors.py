@@ -12,6 +12,7 @@ from hwmodel.chip.accelerator import Accelerator
 from hwmodel.mapper.counting import BUFFER
 from hwmodel.mapper.free import bound_best, branches_of, find_best
 from hwmodel.mapper.kin.floors import Floors
+from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.space import exchange
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Bits, Dims, Layer
@@ -95,3 +96,25 @@ def test_stairs_fall_where_a_better_tile_fits(tmp_path) -> None:
         fits = prices[needs <= size]
         assert stairs.least(capacity)[0] == (fits.min() if len(fits) else np.inf)
     assert branch.space.capacity[BUFFER, stairs.slot] < np.inf
+
+
+def test_resting_outputs_take_more_while_their_sums_are_parts(tmp_path) -> None:
+    """4 outputs that lie in the buffer whole: 8 bit more each while sums of 2 of 4 channels come and go."""
+    layer = Layer(name="x", dims=Dims(K=4, C=4), bits=Bits(w=8, i=8, o=8, acc=16))
+    branch = branches_of(Task.of(layer, chip(tmp_path, RESIDENT), Stay(resident=("O",))))[0]
+    tiles, needs = branch.space.grid().tiles, branch.space.needs(branch.kept[1], 0)
+    found = {(int(tile[2]), int(tile[3])): need for tile, need in zip(tiles, needs, strict=True)}
+    assert found[2, 2] == 8 * (2 * 2 + 2) + 4 * 8 / 2  # W, I and the rest of the sums, of half of the memory
+    assert found[2, 4] == 8 * (2 * 4 + 4)
+
+
+@pytest.mark.parametrize("metric", ["energy", "latency"])
+def test_a_library_tells_ports_apart(tmp_path, metric: str) -> None:
+    layer = Layer(name="x", dims=Dims(K=8, C=8, OX=4), bits=Bits(w=8, i=8, o=8))
+    library = Library()
+    texts = (TINY, TINY.replace("    bandwidth: 16 bit/cycle", "    bandwidth: 1 bit/cycle"))
+    assert texts[0] != texts[1]
+    tasks = [Task.of(layer, chip(tmp_path, text)) for text in texts]
+    found = [library.bound(task, metric) for task in tasks]
+    assert found == [Library().bound(task, metric) for task in tasks]
+    assert (found[0] == found[1]) == (metric == "energy")
