@@ -16,7 +16,7 @@ from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSe
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
 from hwmodel.chip.timing.section import TimingSection, check_timing
-from hwmodel.chip.yamlfile import Field, Schema
+from hwmodel.chip.yamlfile import Field, Schema, misplaced
 from hwmodel.network.layer import DimName, Operand, parse_pattern
 
 Frequency = Annotated[float, quantity("frequency", positive=True)]
@@ -302,23 +302,25 @@ class ChipFile(Schema):
     @model_validator(mode="after")
     def _check(self) -> ChipFile:
         if (self.kind == "loop_nest") != (self.loop_nest is not None):
-            raise ValueError(f"kind loop_nest has a `loop_nest` section, the others none, but kind is {self.kind}")
+            text = f"kind loop_nest has a `loop_nest` section, the others none, but kind is {self.kind}"
+            raise misplaced(text, "kind")
         if self.kind != "spatial" and self.array:
-            raise ValueError(f"kind {self.kind} has no `array`")
+            raise misplaced(f"kind {self.kind} has no `array`", "array")
         if self.kind == "spatial" and not self.memories:
             raise ValueError("kind spatial needs at least one memory")
-        if self.unit.precision != "fusion" and any(axis.fused for axis in self.array):
-            raise ValueError(f"`fused: true` needs `precision: fusion`, but got {self.unit.precision}")
+        fused = next((n for n, axis in enumerate(self.array) if axis.fused), None)
+        if self.unit.precision != "fusion" and fused is not None:
+            text = f"`fused: true` needs `precision: fusion`, but got {self.unit.precision}"
+            raise misplaced(text, "array", fused, "fused")
         if (self.kind in ("gpu", "cpu")) != (self.roofline is not None):
-            raise ValueError(
-                f"kinds gpu and cpu have a `roofline` section, the others none, but kind is {self.kind}"
-            )
+            text = f"kinds gpu and cpu have a `roofline` section, the others none, but kind is {self.kind}"
+            raise misplaced(text, "kind")
         if self.roofline is not None and (len(self.memories) != 1 or not self.memories[0].bandwidth):
-            raise ValueError(f"kind {self.kind} needs exactly one memory, with a `bandwidth`")
+            raise misplaced(f"kind {self.kind} needs exactly one memory, with a `bandwidth`", "memories")
         if self.roofline is None and self.mac is None:
             raise ValueError("'mac' is missing")
         if self.roofline is not None and self.mac is not None:
-            raise ValueError(f"kind {self.kind} has no `mac`: its formats state the widths and the rates")
+            raise misplaced(f"kind {self.kind} has no `mac`: its formats state the widths and the rates", "mac")
         leaking = any(memory.leakage or memory.component not in (None, "dram") for memory in self.memories)
         if self.roofline is not None and leaking:
             raise ValueError(f"kind {self.kind} has no `leakage`: its `idle_power` is that of the whole board")
@@ -326,7 +328,8 @@ class ChipFile(Schema):
         check_timing(self)
         check_unread(self)
         if "O" in self.gating + self.skipping:
-            raise ValueError("gating and skipping look at the operands of a MAC: write W, I or both")
+            key = "gating" if "O" in self.gating else "skipping"
+            raise misplaced("gating and skipping look at the operands of a MAC: write W, I or both", key)
         return self
 
     @property

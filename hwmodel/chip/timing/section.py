@@ -178,7 +178,7 @@ def check_timing(chip: ChipFile) -> None:
     """Raises ValueError where the other sections of a file are not those of its kind of timing."""
     kind = None if chip.timing is None else chip.timing.kind
     if kind == "systolic" and {axis.axis for axis in chip.array} != {"X", "Y"}:
-        raise ValueError("timing systolic needs an array of the axes X (columns) and Y (rows)")
+        raise misplaced("timing systolic needs an array of the axes X (columns) and Y (rows)", "array")
     for index, axis in enumerate(chip.array if kind == "systolic" else ()):
         for key in ("fused", "weight_cells"):
             if getattr(axis, key):
@@ -187,7 +187,8 @@ def check_timing(chip: ChipFile) -> None:
                     "array", index, key,
                 )  # fmt: skip
     if kind == "streamed" and [axis.dims for axis in chip.array] != [("OX",), ("K",), ("C",)]:
-        raise ValueError("timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order")
+        text = "timing streamed needs an array of three axes, of dims [OX], [K] and [C] in this order"
+        raise misplaced(text, "array")
     if kind == "blocks":
         _check_blocks(chip)
     if kind == "streamed" and (chip.skipping or chip.nm):
@@ -199,7 +200,8 @@ def check_timing(chip: ChipFile) -> None:
 def _check_commands(chip: ChipFile) -> None:
     """An array driven by commands: its software tiles, orders and moves as `hwmodel.price.commands` counts."""
     if sorted(axis.dims for axis in chip.array) != [("C",), ("K",)]:
-        raise ValueError("timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)")
+        text = "timing commands needs an array of two axes, of dims [C] (rows) and [K] (columns)"
+        raise misplaced(text, "array")
     if chip.skipping or chip.nm or chip.unit.precision != "fixed":
         raise ValueError("timing commands needs `precision: fixed` and knows no `skipping` and no `nm`")
     outer = chip.memories[-1].level or chip.memories[-1].name
@@ -230,7 +232,8 @@ def _check_commands(chip: ChipFile) -> None:
 def _check_blocks(chip: ChipFile) -> None:
     """Raises ValueError where the other sections of a file are not those of an array that works block by block."""
     if [axis.dims[0] for axis in chip.array] != ["OY", "OX", "K", "C"]:
-        raise ValueError("timing blocks needs an array of four axes, of OY, OX, K and C first in this order")
+        text = "timing blocks needs an array of four axes, of OY, OX, K and C first in this order"
+        raise misplaced(text, "array")
     first = chip.memories[0] if chip.memories else None
     if first is None or first.per != "array" or set(first.holds) != {"I", "O"} or first.size == "unbounded":
         raise ValueError(

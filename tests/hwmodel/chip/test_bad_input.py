@@ -115,6 +115,11 @@ def test_the_largest_widths_cost_a_finite_amount(optimize):
             r"memories\[1\]\.name: 'adc' is the name of another part in every cost",
         ),
         ("axis: X, ", "axis: pe, ", r":7:6 array\[0\]\.axis: `per: pe` of a memory means another thing"),
+        (
+            "axis: X, ",
+            "axis: X, fused: true, ",
+            r"array\[0\]\.fused: `fused: true` needs `precision: fusion`, but got",
+        ),
         ("size: 2, dims: [K", "size: true, dims: [K", r"array\[0\]\.size: must be a whole number, but got true"),
         ("size: 64 B", "size: -3 B", r"memories\[1\]\.size: must be at least 0, but got -3 B, or 'unbounded'\.$"),
         ("size: unbounded", "size: endless", r"memories\[2\]\.size: 'endless' is not a .*, or 'unbounded'\.$"),
