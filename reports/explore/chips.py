@@ -118,7 +118,7 @@ def chips_sheet(found: ChipExploration) -> Sheet:
         if not front:
             continue
         title = f"Front of {model}" if model else "Front of the geometric means"
-        caption = f"{title}: every priced design, those of the front ringed."
+        caption = f"{title}: every priced design; the large points are the front, its knee is ringed."
         pictures = [Picture.of(partial(plot_chips, found, model), caption)] if len(found.axes.names) > 1 else []
         table = html_of(chips_table(found, model, width=200))
         sections.append(Section(id=f"front-{model or 'mean'}", title=title, pictures=pictures, tables=[table]))
