@@ -23,6 +23,7 @@ from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from search.front.objective import Objective
 from search.front.results import Result
+from search.guard.interrupts import interrupts_deferred
 from search.mirror.server import ServerMirror
 from search.mirror.studies import MirroredStudies
 from search.propose.sampler import quiet_optuna
@@ -109,15 +110,15 @@ class OptunaMirror:
             self._server.add(result)
 
     def flush(self) -> None:
-        """Write what is not in the database yet.
+        """Write what is not in the database yet; an interruption waits for it, or would leave the database locked.
 
         Raises:
             OSError: it cannot be written.
         """
         if self._waiting:
-            with _as_os_error(self._path):
+            with interrupts_deferred(), _as_os_error(self._path):
                 self._studies.add(self._waiting)
-            self._waiting = []
+                self._waiting = []
         self._written_at = time.monotonic()
 
 
