@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
+from hwmodel.chip.checks.names import EVERY_PE, WHOLE_ARRAY
 from hwmodel.chip.checks.rules import check_possible
 from hwmodel.chip.checks.unread import ignored_keys
-from hwmodel.chip.chipfile import EVERY_PE, WHOLE_ARRAY, ChipFile, MemorySection
+from hwmodel.chip.chipfile import ChipFile, MemorySection
 from hwmodel.chip.components.arithmetic import Arithmetic
 from hwmodel.chip.components.filling import filled, mac_numbers, network_pj_per_bit
 from hwmodel.chip.precision import Precision

@@ -160,7 +160,6 @@ class AxisSection(Schema):
 
 
 #: Values of `per` that name no axis.
-EVERY_PE, WHOLE_ARRAY = "pe", "array"
 
 
 class MemorySection(PartKeys):

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from search.guard.interrupts import ENDS
+
 
 @dataclass
 class _State:
@@ -37,9 +39,8 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def _signals() -> list[signal.Signals]:
     """Those that end a command on this system."""
-    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
-    ends = [signal.SIGINT, signal.SIGTERM]
-    return ends if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*ends, hangup]
+    hangup = getattr(signal, "SIGHUP", None)
+    return [number for number in ENDS if number != hangup or signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextmanager

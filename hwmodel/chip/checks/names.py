@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 #: What energies are told apart by beside memories.
 OTHER_PLACES = frozenset({"mac", "mul", "add", "vector", "dac", "adc", "idle"})
-#: What `per:` of a memory says beside axes.
-NO_AXES = frozenset({"pe", "array"})
+#: What `per:` of a memory says beside axes: it is in every PE, or there once.
+EVERY_PE, WHOLE_ARRAY = "pe", "array"
 
 
 def check_names(chip: ChipFile) -> None:
@@ -25,7 +25,7 @@ def check_names(chip: ChipFile) -> None:
                 "memories", index, "name",
             )  # fmt: skip
     for index, axis in enumerate(chip.array):
-        if axis.axis in NO_AXES:
+        if axis.axis in (EVERY_PE, WHOLE_ARRAY):
             raise misplaced(
                 f"`per: {axis.axis}` of a memory means another thing: call no axis so", "array", index, "axis"
             )

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hwmodel.mapper import bounds
-from hwmodel.mapper.counting import BUFFER, Floats, Ints, NestInputs
-from hwmodel.mapper.space.tiles import TileSpace
+from hwmodel.mapper.counting import BUFFER, Floats, NestInputs
+from hwmodel.mapper.space.tiles import PricedTiles, TileSpace
 from hwmodel.network.layer import Operand
 
 #: What is remembered of the least, at most: for one size, and for all of them.
@@ -21,20 +21,6 @@ MOST_LEAST, MOST_STAIRS = 1 << 15, 1 << 14
 
 _least: dict[Hashable, Floats] = {}
 _stairs: dict[Hashable, Stairs] = {}
-
-
-class PricedTiles(NamedTuple):
-    """Tiles of the buffer.
-
-    Attributes:
-        tiles: (T, 8).
-        held: (T, 5), of `held_shares`.
-        values: lower bounds of every metric of their exchange with DRAM (T, M).
-    """
-
-    tiles: Ints
-    held: Floats
-    values: Floats
 
 
 def price_exchange(space: TileSpace, kept: frozenset[Operand], nest: NestInputs, num_metrics: int) -> PricedTiles:
@@ -50,8 +36,7 @@ def price_exchange(space: TileSpace, kept: frozenset[Operand], nest: NestInputs,
     if key not in space.priced:
         tiles, held = space.buffer_tiles(kept)
         space.priced[key] = PricedTiles(tiles, held, bounds.price_tiles(nest, num_metrics, tiles, held))
-    found: PricedTiles = space.priced[key]
-    return found
+    return space.priced[key]
 
 
 def least_exchange(space: TileSpace, kept: frozenset[Operand], nest: NestInputs, num_metrics: int) -> Floats:
@@ -93,9 +78,10 @@ class Stairs(NamedTuple):
 
 def stairs_for(space: TileSpace, kept: frozenset[Operand], nest: NestInputs, num_metrics: int) -> Stairs | None:
     """`least_exchange` for all sizes of the buffer at once; None where not exactly one memory of it has a size."""
-    key, slots = _key(space, kept, nest, num_metrics), np.flatnonzero(space.capacity[BUFFER] < np.inf)
+    slots = np.flatnonzero(space.capacity[BUFFER] < np.inf)
     if len(slots) != 1:
         return None
+    key = _key(space, kept, nest, num_metrics)
     if key not in _stairs:
         if len(_stairs) >= MOST_STAIRS:
             _stairs.clear()

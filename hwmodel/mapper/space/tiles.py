@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from copy import copy
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,6 +69,19 @@ class Tiles(NamedTuple):
     held: Floats
 
 
+class PricedTiles(NamedTuple):
+    """Tiles of the buffer with what they exchange with DRAM.
+
+    Attributes:
+        tiles, held: as of `Tiles`.
+        values: lower bounds of every metric of their exchange (T, M).
+    """
+
+    tiles: Ints
+    held: Floats
+    values: Floats
+
+
 class TileSpace:
     """Tiles that fit and the kernel's numbers, from a task whose layer has given (padded) dims."""
 
@@ -113,8 +126,8 @@ class TileSpace:
     def _take(self, dims: Dims) -> None:
         """What depends on the dims."""
         self.dims, self.bounds, self.padded = dims, dims.values_tuple, padded_rows(self.task, dims)
-        #: Tiles of the buffer with their prices (`hwmodel.mapper.space.exchange`).
-        self.priced: dict[tuple[frozenset[Operand], int], Any] = {}
+        #: By what the buffer keeps, and by the number of metrics (`hwmodel.mapper.space.exchange`).
+        self.priced: dict[tuple[frozenset[Operand], int], PricedTiles] = {}
 
     def with_dims(self, dims: Dims) -> TileSpace:
         """The same for other (padded) dims."""

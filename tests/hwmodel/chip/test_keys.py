@@ -190,12 +190,17 @@ IGNORED = [
 ]
 
 
+def written(host: str, old: str, new: str) -> str:
+    """The file of a host with something else in one place."""
+    assert old in HOSTS[host]
+    return HOSTS[host].replace(old, new, 1)
+
+
 @pytest.mark.parametrize(("host", "old", "new", "place", "message"), UNREAD)
 def test_a_key_of_another_kind_is_refused_where_it_stands(
     host: str, old: str, new: str, place: str, message: str
 ) -> None:
-    assert old in HOSTS[host]
-    text = HOSTS[host].replace(old, new, 1)
+    text = written(host, old, new)
     with pytest.raises(AcceleratorError, match=message) as refused:
         document = parse_document(text, "chip.yaml", AcceleratorError)
         document.validated(ChipFile)
@@ -207,8 +212,7 @@ def test_a_key_of_another_kind_is_refused_where_it_stands(
 def test_a_key_that_nothing_reads_is_said_with_every_cost(
     host: str, old: str, new: str, place: str, message: str
 ) -> None:
-    assert old in HOSTS[host]
-    text = HOSTS[host].replace(old, new, 1)
+    text = written(host, old, new)
     document = parse_document(text, "chip.yaml", AcceleratorError)
     chip = build_chip(document, document.validated(ChipFile))
     (note,) = [note for note in chip.notes if note.startswith("chip.yaml:")]
