@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
@@ -49,8 +50,11 @@ class _Builder:
         self.lines = document.text.splitlines()
 
     def fail(self, key: str, message: str) -> AcceleratorError:
-        """An error placed at the first line that mentions `key`."""
-        line = next((n for n, text in enumerate(self.lines, 1) if key in text), 1)
+        """An error placed where the part called `key` stands, else at the first line that mentions it."""
+        named = re.compile(rf"\b(?:name|axis):\s*[\"']?{re.escape(key)}(?![\w-])")
+        places = [n for n, text in enumerate(self.lines, 1) if named.search(text)]
+        places += [n for n, text in enumerate(self.lines, 1) if key in text]
+        line = next(iter(places), 1)
         return AcceleratorError(f"{self.place}:{line} {message}{self.note}")
 
     def build(self) -> Accelerator:

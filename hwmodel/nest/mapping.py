@@ -129,9 +129,8 @@ def seen_by(accelerator: Accelerator, mapping: Mapping, operand: Operand) -> Map
         return mapping
     inward: dict[str, int] = {}
     for axis, split in accelerator.split_levels.items():
-        below = (
-            split - 1
-        )  # no level inside of it shares along the axis: its copies would be served by each of these
+        # no level further inside shares along the axis (`hwmodel.chip.checks.rules` refuses that)
+        below = split - 1
         memory = accelerator.levels[below].memory(operand) if split else None
         kept = operand in mapping.levels[below].keeps
         if kept and memory is not None and axis not in accelerator.own_axes(memory):

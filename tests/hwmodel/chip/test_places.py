@@ -216,3 +216,12 @@ def test_unfinished_sums_take_room_of_outputs_that_lie_in_a_memory_whole(tmp_pat
     whole = mapping(buffer=())
     with pytest.raises(MappingError, match="O lies whole in 'buffer': it keeps no tile of it"):
         check_mapping(Task.of(Layer(name="l", dims={}), loaded, Stay(resident=("O",))), whole)
+
+
+def test_a_rule_of_a_memory_is_said_where_it_stands(tmp_path):
+    """Not at the first line that has its letters."""
+    text = CLUSTERS.replace("name: column", "name: e").replace("per: X", "per: Z")
+    line = next(n for n, words in enumerate(text.splitlines(), 1) if "name: e" in words)
+    assert any("e" in words for words in text.splitlines()[: line - 1])
+    with pytest.raises(AcceleratorError, match=rf":{line} memory 'e': `per` must be an axis"):
+        chip(tmp_path, text)
