@@ -28,7 +28,8 @@ from benchmarks.provenance import provenance, store
 from benchmarks.replays.deep import EVEN, chip_of, layer_of
 from benchmarks.replays.figures import figures
 from hwmodel import Dims, Layer, evaluate, load_accelerator
-from hwmodel.mapper.deep.find import EVERYTHING, Rules, deep_mapping
+from hwmodel.mapper.deep.branch import EVERYTHING, Rules
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import Objective
 from hwmodel.nest.task import Task
 from hwmodel.price.spatial import price
@@ -36,7 +37,10 @@ from workloads import trace
 from workloads.models.registry import load_model_with_input
 
 Row = dict[str, Any]
-NETWORKS = (("resnet18", "simba"), ("resnet18", "meta_like"), ("mobilenetv2", "simba"), ("transformer", "simba"))
+NETWORKS = (
+    ("resnet18", "simba"), ("resnet18", "meta_like"), ("resnet18", "ascend_like"), ("resnet18", "tpu_v4i"),
+    ("mobilenetv2", "simba"), ("transformer", "simba"),
+)  # fmt: skip
 
 
 def layers() -> list[Row]:

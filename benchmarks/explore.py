@@ -4,10 +4,11 @@
 
 The chip is `examples/npu_ranges.yaml` (an MCU-class NPU whose parts all have an area). 10,000 designs: 10 x 10
 arrays, 10 sizes of the scratchpad, 10 bandwidths of DRAM; `plain` without tensors that stay in the scratchpad,
-`resident` with, `energies` with energies that follow its size, so that designs share less. Nothing is known at the
-start, neither mappings in memory nor on disk, but kernels are compiled. `--check N` evaluates N designs by
-themselves, drawn at random: none may be better than the front, and each that was priced costs the same to the last
-bit. Beside the wall time stands the processor time of all processes, which a busy machine does not change much.
+`resident` with, `energies` with energies that follow its size, so that designs share less; `deep` as `plain`,
+with a memory of 8 KiB more next to the array: four levels. Nothing is known at the start, neither mappings in
+memory nor on disk, but kernels are compiled. `--check N` evaluates N designs by themselves, drawn at random: none
+may be better than the front, and each that was priced costs the same to the last bit. Beside the wall time stands
+the processor time of all processes, which a busy machine does not change much.
 """
 
 from __future__ import annotations
@@ -44,7 +45,17 @@ RANGES: dict[str, Any] = {
     "memories.sram.size": [f"{size} KiB" for size in SIZES],
     "memories.dram.bandwidth": "0.8 GB/s..8 GB/s+0.8 GB/s",
 }
-CASES = ("plain", "resident", "energies")
+CASES = ("plain", "resident", "energies", "deep")
+#: A fourth level: 8 KiB next to the array, at Horowitz's 10 pJ per 64-bit access.
+L1 = """\
+  - name: l1
+    holds: [W, I, O]
+    size: 8 KiB
+    read_energy: 0.15625 pJ/bit
+    double_buffered: true
+    area: 0.346 um^2/bit
+    source: as sram
+"""
 
 
 @cache
@@ -60,8 +71,10 @@ def resnet18() -> LayerGraph:
 def chip_file(folder: Path, case: str) -> Path:
     """The chip of the example without its ranges, and of `plain` without residents."""
     text = CHIP.read_text(encoding="utf-8").partition("sweep:")[0]
-    if case == "plain":
+    if case in ("plain", "deep"):
         text = "".join(line for line in text.splitlines(keepends=True) if "resident:" not in line)
+    if case == "deep":
+        text = text.replace("  - name: sram\n", L1 + "  - name: sram\n")
     path = folder / f"{case}.yaml"
     path.write_text(text, encoding="utf-8")
     return path

@@ -48,7 +48,7 @@ def main() -> None:
     """Say what is done, and how it went: never an error, since every call works without it."""
     say = sys.stdout.write
     started = time.perf_counter()
-    say("hwmodel: compiling the kernels of the mapper, once for this machine (up to a minute) ...\n")
+    say("hwmodel: compiling the kernels of the mapper, once for this machine (a minute or two) ...\n")
     try:
         every, kept = warm()
     except Exception as error:

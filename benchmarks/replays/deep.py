@@ -20,7 +20,8 @@ from typing import Any
 from benchmarks.replays.case import Case
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.precision import Precision
-from hwmodel.mapper.deep.find import Rules, deep_mapping
+from hwmodel.mapper.deep.branch import Rules
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view

@@ -11,7 +11,7 @@ from hwmodel.chip.arithmetic.section import AnalogSection, RateRow, check_pairs
 from hwmodel.chip.checks.names import check_names
 from hwmodel.chip.checks.unread import check_unread
 from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
-from hwmodel.chip.fields import AccumulatorWidth, Count, OperandWidth, Small, distinct, quantity
+from hwmodel.chip.fields import AccumulatorWidth, Count, Name, OperandWidth, Said, Small, distinct, quantity
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
@@ -42,7 +42,6 @@ def _pattern(text: Any) -> tuple[int, int]:
 Pattern = Annotated[tuple[int, int], BeforeValidator(_pattern)]
 Operands = Annotated[tuple[Operand, ...], AfterValidator(distinct)]
 LoopDims = Annotated[tuple[DimName, ...], AfterValidator(distinct)]
-Said = Annotated[str, Field(min_length=1)]
 
 
 class _EnergyRow(Schema):
@@ -144,7 +143,7 @@ class AxisSection(Schema):
         multicast: places along it share reads of equal words, and add up what goes out; else each is served alone.
     """
 
-    axis: Said
+    axis: Name
     size: Count
     dims: LoopDims = Field(min_length=1)
     fused: bool = False
@@ -192,7 +191,7 @@ class MemorySection(PartKeys):
         source: where the numbers come from.
     """
 
-    name: Said
+    name: Name
     level: str = ""
     per: Said | Annotated[tuple[Said, ...], AfterValidator(distinct), Field(min_length=1)] = "array"
     holds: Operands = Field(min_length=1)
@@ -273,7 +272,7 @@ class ChipFile(Schema):
         sweep: ranges: one file, many chips (accelerators.md).
     """
 
-    name: Said
+    name: Name
     kind: Literal["spatial", "loop_nest", "gpu", "cpu"] = "spatial"
     description: str
     source: Said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from hwmodel.chip.units import parse_quantity
 from hwmodel.network.layer import MAX_ACC_BITS, MAX_BITS
@@ -27,6 +27,23 @@ def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
         raise ValueError(f"must name each once, but got {list(values)}")
     return values
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must say something, but got blanks alone")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"must be one line of printable characters, but got {text!r}")
+    return text
+
+
+#: A text, and a name.
+Said = Annotated[str, Field(min_length=1), AfterValidator(_said)]
+Name = Annotated[Said, AfterValidator(_one_line)]
 
 
 def _bits(text: Any) -> int:

@@ -19,7 +19,6 @@ Bandwidth = Annotated[float, quantity("bandwidth", positive=True)]
 Time = Annotated[float, quantity("time")]
 Power = Annotated[float, quantity("power")]
 Energy = Annotated[float, quantity("energy")]
-Said = Annotated[str, Field(min_length=1)]
 
 
 class RooflineSection(Schema):

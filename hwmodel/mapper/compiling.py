@@ -51,6 +51,14 @@ def internal(function: _Function) -> _Function:
     return cast(_Function, _compile(no_cpython_wrapper=True, pipeline_class=_PartCompiler)(function))
 
 
+def inlined(function: _Function) -> _Function:
+    """An internal function that becomes a part of its callers: what takes many arrays takes longer to call."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "forceinline": True}
+    if tuple(numba.__version__.split(".")[:2]) == _KNOWN_NUMBA:
+        options["pipeline_class"] = _PartCompiler
+    return cast(_Function, _compile(**options)(function))
+
+
 class _Part(JITCodeLibrary):
     """The code of an internal function: linked into what calls it, and optimised and translated with that.
 

@@ -205,6 +205,8 @@ def _distinct_starts(out: int, filt: int, out_step: int, filt_step: int) -> int:
 
     Values are equal where x rises by filt_step / gcd while y falls by out_step / gcd; one of each chain counts.
     """
+    if out == 1 or filt == 1:
+        return out * filt
     gcd, remainder = out_step, filt_step
     while remainder:
         gcd, remainder = remainder, gcd % remainder

@@ -7,8 +7,11 @@ is with narrower outputs (Lemma 14).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hwmodel.chip.accelerator import Accelerator
@@ -17,8 +20,9 @@ from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.commands.tilings import best_tiling
 from hwmodel.mapper.deep.find import deep_mapping
+from hwmodel.mapper.deep.floors import DeepFloors
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
-from hwmodel.mapper.kin.chips import shares_mappings
+from hwmodel.mapper.kin.chips import as_mapped, has_bounds, is_optimal, shares_mappings
 from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space.hierarchy import is_deep
@@ -33,6 +37,8 @@ from hwmodel.price.spatial import price
 #: The mapping found; None where none fits.
 _mappings: dict[tuple[Identity, str], Mapping | None] = {}
 _prices: dict[tuple[Identity, str, Density, str], tuple[Mapping, Priced]] = {}
+#: Of mappings that need not be known.
+_bounds: dict[tuple[Identity, str, Density, str], float] = {}
 #: What chips share while `sharing_chips` is entered.
 _library: list[Library] = []
 
@@ -77,22 +83,26 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     """
     chip = task.accelerator
     timed = optimize != "energy" and chip.timing.by_commands
-    if timed or not chip.maps_freely or is_deep(chip):
+    if timed or not chip.maps_freely:
         return 0.0
-    if _shares(task):
+    if _library:
         return _library[-1].bound(task, optimize)
-    return bound_best(array_view(task), optimize)
+    key = (task.identity, optimize, task.layer.density, task.layer.kind)
+    if key not in _bounds:
+        view = array_view(task)
+        _bounds[key] = DeepFloors(view, optimize).bound(view) if is_deep(chip) else bound_best(view, optimize)
+    return _bounds[key]
 
 
 def remembered(task: Task, what: Hashable, compute: Callable[[], Any]) -> Any:
     """What `compute` gives of a task where no size enters it; chips that share mappings share it, too."""
-    return _library[-1].least(task, what, compute) if _shares(task) else compute()
+    return _library[-1].least(task, what, compute) if _library and has_bounds(task.accelerator) else compute()
 
 
 def forget_mappings() -> None:
     """Forget what this process has found; what is on disk stays."""
-    _mappings.clear()
-    _prices.clear()
+    for found in (_mappings, _prices, _bounds):
+        found.clear()
 
 
 def resident_room(task: Task, mapping: Mapping) -> float:
@@ -103,6 +113,8 @@ def resident_room(task: Task, mapping: Mapping) -> float:
 
 def _best_mapping(task: Task, optimize: Objective) -> Mapping | None:
     """From this process, else from a larger room, from the disk, or searched for."""
+    if is_optimal(task.accelerator) and is_deep(task.accelerator):
+        task = replace(task, accelerator=as_mapped(task.accelerator, optimize))
     key = (task.identity, optimize)
     if key not in _mappings:
         # what a library knows of any larger room it finds itself, without a search for each room between
@@ -169,13 +181,17 @@ def _shares(task: Task) -> bool:
 
 
 def _found(task: Task, optimize: Objective) -> Mapping | None:
-    library = _library[-1] if _shares(task) else None
-    if library is not None:
+    deep = is_deep(task.accelerator) and is_optimal(task.accelerator)
+    library = _library[-1] if _shares(task) or (_library and deep) else None
+    reached = math.inf
+    if library is not None and deep:
+        reached = library.reached(task, optimize) if optimize == "energy" else math.inf
+    elif library is not None:
         is_known, known = library.find(task, optimize)
         if is_known:
             return known
     try:
-        mapping = _search(task, optimize)
+        mapping = _search(task, optimize, reached)
     except MappingError:
         mapping = None
     if library is not None:
@@ -183,21 +199,21 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
     return mapping
 
 
-def _finder(chip: Accelerator) -> Callable[[Task, Objective], Mapping]:
-    """Who maps layers on a chip."""
+def _finder(chip: Accelerator, reached: float) -> Callable[[Task, Objective], Mapping]:
+    """Who maps layers on a chip; reached: as for `deep_mapping`."""
     if chip.timing.by_blocks:
         return lambda view, _: best_block(view)
     if chip.dataflow == "row_stationary":
         return row_stationary
     if chip.timing.by_commands:
         return best_tiling
-    return deep_mapping if is_deep(chip) else best_mapping
+    return partial(deep_mapping, reached=reached) if is_deep(chip) else best_mapping
 
 
-def _search(task: Task, optimize: Objective) -> Mapping:
+def _search(task: Task, optimize: Objective, reached: float = math.inf) -> Mapping:
     view = array_view(task)
     mapping = load_mapping(view, optimize)
     if mapping is None:
-        mapping = _finder(task.accelerator)(view, optimize)
+        mapping = _finder(task.accelerator, reached)(view, optimize)
         store_mapping(view, optimize, mapping)
     return mapping

@@ -119,7 +119,8 @@ class Task:
 
     def rests(self, operand: Operand, memory: Memory) -> bool:
         """The operand lies in this memory whole, so that no tile of it is kept there beside."""
-        return operand in self.stay.resident and self.accelerator.keeper is memory
+        keeper = self.accelerator.keeper
+        return operand in self.stay.resident and keeper is not None and keeper.name == memory.name
 
     def room_bits(self, memory: Memory) -> float:
         """What the tiles of the operands of a memory may take together, doubled where they are [bit]."""

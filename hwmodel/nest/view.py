@@ -26,6 +26,8 @@ from hwmodel.chip.accelerator import Accelerator, Axis, Widths
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import NO_PADS, Layer
 
+#: Chips of other lengths are remembered up to this many.
+MOST_FITTED = 4096
 _fitted: dict[tuple[str, int, int], Accelerator] = {}
 
 
@@ -61,7 +63,10 @@ def fit_axes(accelerator: Accelerator, widths: Widths) -> Accelerator:
     if not any(axis.fused or axis.weight_cells is not None for axis in accelerator.axes):
         return accelerator
     key = (accelerator.fingerprint, widths.w, widths.i)
-    if key not in _fitted:
+    # memories are told apart as objects, so those of an equal chip are not these
+    if key not in _fitted or _fitted[key].levels is not accelerator.levels:
+        if len(_fitted) >= MOST_FITTED:
+            _fitted.clear()
         rate = accelerator.precision.fusion_rate(widths.w, widths.i)
         fused = any(axis.fused for axis in accelerator.axes)
         places = accelerator.precision.places(widths.w)

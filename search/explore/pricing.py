@@ -17,7 +17,7 @@ from hwmodel.chip.area import chip_area
 from hwmodel.chip.sweep.space import DesignSpace
 from hwmodel.errors import AcceleratorError, GraphError, LayerError, MappingError, PrecisionError
 from hwmodel.mapper.free import Objective
-from hwmodel.mapper.kin.chips import kin_of, shares_mappings
+from hwmodel.mapper.kin.chips import has_bounds, is_optimal, kin_of
 from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.shared import forget_mappings, sharing_chips
 from hwmodel.network.choice import FLOAT, Choice
@@ -156,11 +156,11 @@ class Pricer:
             chip = self.space.design(number).accelerator
         except AcceleratorError as error:
             return Look(number=number, error=str(error))
-        area, is_mapped = chip_area(chip), shares_mappings(chip)
+        area, is_mapped = chip_area(chip), is_optimal(chip)
         # leakage weighs cycles against energy where tensors stay: then wider ports need not take fewer cycles
         has_kin = is_mapped and not (chip.leakage_w and chip.keeper is not None)
         is_monotone = is_mapped and chip.keeper is None and not chip.leakage_w and not chip.clock_pj
-        like = _unbounded(chip, sizes=False).fingerprint if is_mapped else ""
+        like = _unbounded(chip, sizes=False).fingerprint if has_bounds(chip) else ""
         return Look(
             number=number,
             area_mm2=area.mm2,
@@ -170,7 +170,7 @@ class Pricer:
             kin=like if has_kin else "",
             like=like,
             family=_unbounded(chip, sizes=True).fingerprint if is_monotone else "",
-            outline=kin_of(chip).outline if is_mapped else chip.fingerprint,
+            outline=kin_of(chip).outline if has_bounds(chip) else chip.fingerprint,
         )
 
     def look_at(self, numbers: Sequence[int]) -> list[Look]:

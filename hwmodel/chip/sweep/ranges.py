@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from fractions import Fraction
 from typing import Any
@@ -30,9 +31,22 @@ def values_of(stated: Any) -> tuple[Any, ...]:
         return _range(stated)
     if not isinstance(stated, list) or not stated:
         raise ValueError(f"must be several values, but got {cut(stated)}. {_HOW}.")
-    if any(value in stated[:index] for index, value in enumerate(stated)):
-        raise ValueError(f"must name each value once, but got {cut(stated)}")
+    meanings = [_meanings(value) for value in stated]
+    for index, value in enumerate(stated):
+        same = next((n for n in range(index) if value == stated[n] or meanings[index] & meanings[n]), None)
+        if same is not None:
+            also = "" if value == stated[same] else f": {value} is {stated[same]}"
+            raise ValueError(f"must name each value once, but got {cut(stated)}{also}")
     return tuple(stated)
+
+
+def _meanings(value: Any) -> set[tuple[str, float]]:
+    """What a text with a unit says, by kind of quantity."""
+    found: set[tuple[str, float]] = set()
+    for kind in BASE if isinstance(value, str) else ():
+        with contextlib.suppress(ValueError):
+            found.add((kind, parse_quantity(kind, value)))
+    return found
 
 
 def _range(text: str) -> tuple[Any, ...]:

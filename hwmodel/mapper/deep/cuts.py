@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hwmodel.mapper.compiling import internal
+from hwmodel.mapper.compiling import inlined, internal
 from hwmodel.mapper.counting import INPUT, OUTPUT, Floats, Ints, distinct_tiles, product, tile_words
 from hwmodel.mapper.deep.hopes import (
     COLUMNS,
@@ -36,6 +36,7 @@ class Cut(NamedTuple):
         places: (3) copies of the memory below in the split.
         waits, later: (3) cycles of a word of its fills, which are waited for: now, and where splits will share
             them.
+        one_tile, one_words: (3) as `tile` and `words`, if the copies of the memory served one place each.
     """
 
     shares: Floats
@@ -45,33 +46,84 @@ class Cut(NamedTuple):
     places: Floats
     waits: Floats
     later: Floats
+    one_tile: Floats
+    one_words: Floats
 
 
 @internal
-def cut_of(ladder: Ladder, level: int, v: int, s: int, cut: Cut) -> bool:
-    """Fills in the cut of tile v by split s; whether it is possible."""
-    tile, pace, parted = ladder.tiles.vectors[v], ladder.pace, ladder.splits
-    whole, inside, joint = parted.whole[s], np.empty(8, np.int64), False
-    for d in range(8):
-        if ladder.bounds[d] // tile[d] % whole[d]:
-            return False
-    places, volume = product(whole), float(product(ladder.bounds))
+def new_cut() -> Cut:
+    """Room for a cut."""
+    return Cut(
+        np.ones(3),
+        np.ones(3),
+        np.zeros(3),
+        np.zeros(3),
+        np.ones(3),
+        np.zeros(3),
+        np.zeros(3),
+        np.zeros(3),
+        np.zeros(3),
+    )
+
+
+@inlined
+def at_tile(ladder: Ladder, v: int, cut: Cut) -> None:
+    """Fills in what all cuts of tile v have in common."""
+    moves = product(ladder.tiles.rests[v])
     for x in range(3):
-        part = parted.parts[s, x]
-        within = product(part)
-        for d in range(8):
-            inside[d] = tile[d] * part[d]
-        cut.places[x] = places // within
-        cut.shares[x] = parted.alone[s, x] * distinct_tiles(x, parted.own[s, x], inside, pace) / cut.places[x]
-        cut.within[x] = 1.0
+        cut.one_tile[x] = tile_words(x, ladder.tiles.vectors[v], ladder.pace)
+        cut.one_words[x] = cut.one_tile[x] * moves
+
+
+@inlined
+def divides(ladder: Ladder, v: int, s: int) -> bool:
+    """A split divides what is left around tile v."""
+    for d in range(8):
+        factor = ladder.splits.whole[s, d]
+        if factor > 1 and ladder.tiles.rests[v, d] % factor:
+            return False
+    return True
+
+
+@inlined
+def cut_of(ladder: Ladder, level: int, v: int, s: int, cut: Cut) -> bool:
+    """Fills in the cut of tile v (`at_tile`) by split s; whether it is possible."""
+    parted, joint = ladder.splits, False
+    for x in range(3):
+        within = parted.within[s, x]
+        cut.places[x] = parted.total[s] // within
+        cut.tile[x], cut.words[x], cut.within[x] = cut.one_tile[x], cut.one_words[x], 1.0
         if within > 1:
             joint = True
-            cut.within[x] = parted.inner_alone[s, x] * distinct_tiles(x, parted.inner[s, x], tile, pace) / within
-        cut.tile[x] = tile_words(x, inside, pace)
-        cut.words[x] = cut.tile[x] * (volume / product(inside))
+            share_memory(ladder, v, s, x, cut)
+        cut.shares[x] = parted.share[s, x]
+        if cut.shares[x] == 0.0:
+            apart = distinct_tiles(x, parted.own[s, x], inside_of(ladder, v, s, x), ladder.pace)
+            cut.shares[x] = parted.alone[s, x] * apart / cut.places[x]
         if level:
             wait_for_fills(ladder, level, x, cut)
-    return not joint or level == 0 or fits_inside(ladder, level - 1, tile, parted.parts[s])
+    return not joint or level == 0 or fits_inside(ladder, level - 1, ladder.tiles.vectors[v], parted.parts[s])
+
+
+@inlined
+def share_memory(ladder: Ladder, v: int, s: int, x: int, cut: Cut) -> None:
+    """Fills in what a memory holds for the places that it serves together."""
+    parted, inside = ladder.splits, inside_of(ladder, v, s, x)
+    cut.within[x] = parted.inner_share[s, x]
+    if cut.within[x] == 0.0:
+        apart = distinct_tiles(x, parted.inner[s, x], ladder.tiles.vectors[v], ladder.pace)
+        cut.within[x] = parted.inner_alone[s, x] * apart / parted.within[s, x]
+    cut.tile[x] = tile_words(x, inside, ladder.pace)
+    cut.words[x] = cut.tile[x] * (float(product(ladder.bounds)) / product(inside))
+
+
+@internal
+def inside_of(ladder: Ladder, v: int, s: int, x: int) -> Ints:
+    """Tile v with the factors of a split inside of the copies of the memory of an operand."""
+    inside = np.empty(8, np.int64)
+    for d in range(8):
+        inside[d] = ladder.tiles.vectors[v, d] * ladder.splits.parts[s, x, d]
+    return inside
 
 
 @internal
@@ -104,7 +156,7 @@ def fits_inside(ladder: Ladder, level: int, tile: Ints, parts: Ints) -> bool:
     return True
 
 
-@internal
+@inlined
 def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x: Floats) -> None:
     """From a tile to its split: hops into the level below end, and others out of it begin."""
     below, own, costs = level - 1, ladder.shape, ladder.costs
@@ -148,7 +200,7 @@ def move_out(ladder: Ladder, level: int, kind: int, v: int, s: int, cut: Cut, x:
             y[SAVED], y[FINISHED] = 0.0, 0.0
     if len(costs.kind) > 1:
         edges(ladder, level, cut, x)
-    x[SETTLED] -= ladder.tie * np.log2(float(product(ladder.splits.whole[s])))
+    x[SETTLED] -= ladder.tie * np.log2(float(ladder.splits.total[s]))
     if level and own.keep[below, INPUT]:
         same = alike(ladder, v, s, x)
         x[ROWS - TAIL], x[COLUMNS - TAIL] = rows_of(ladder, v, s, 0), rows_of(ladder, v, s, 1)
@@ -184,7 +236,4 @@ def edges(ladder: Ladder, level: int, cut: Cut, x: Floats) -> None:
 @internal
 def rows_of(ladder: Ladder, v: int, s: int, axis: int) -> float:
     """Rows (axis 0) or columns of I in the memory below a split, with what places that share it need."""
-    inside, part = np.empty(8, np.int64), ladder.splits.parts[s, INPUT]
-    for d in range(8):
-        inside[d] = ladder.tiles.vectors[v, d] * part[d]
-    return float(length(inside, axis, ladder.pace))
+    return float(length(inside_of(ladder, v, s, INPUT), axis, ladder.pace))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwmodel.mapper.compiling import compiled, internal
+from hwmodel.mapper.compiling import compiled, inlined, internal
 from hwmodel.mapper.counting import (
     DILATION,
     FX,
@@ -15,12 +15,11 @@ from hwmodel.mapper.counting import (
     STRIDE,
     Floats,
     Ints,
-    irrelevant,
-    product,
-    tile_words,
 )
 from hwmodel.mapper.deep.ladder import Ladder
-from hwmodel.mapper.scores import EDP, ENERGY, LATENCY, SLACK, whole
+from hwmodel.mapper.deep.metrics import INSIDE
+from hwmodel.mapper.deep.states import Aim, Bounds, Here, Needs
+from hwmodel.mapper.scores import EDP, ENERGY, SLACK, whole
 
 #: Columns of a metric of a label: what is settled; of W, I and O what is open, and what of it (or of the
 #: settled) waits for splits; what the first visits of outputs spare, and what finished ones do.
@@ -28,6 +27,11 @@ SETTLED, OPEN, WAITING, SAVED, FINISHED, WIDTH = 0, 1, 4, 7, 8, 9
 #: Columns behind all metrics: rows and columns of the open tile of I, 0 where none slides; cycles of the first fill
 #: (last drain) of a hop that splits are still to share, at the parent and at the child, of W, I and O.
 ROWS, COLUMNS, FAR_EDGE, NEAR_EDGE, TAIL = 0, 1, 2, 5, 8
+#: Columns of what the words of a hop cost: at its level and at its parent, the share of them that the parent sees
+#: and their least number there, words of first visits and what they spare at the parent.
+NEAR, FAR, SHARE, DISTINCT, FREE, CREDIT, RATES = range(7)
+#: Of a walk: the best score so far (at first the limit), and the least that anything above it comes to.
+BEST, BEYOND = 0, 1
 #: Doublings of the PEs that a mapping may unroll: a chip has at most 2^31.
 MOST_DOUBLINGS = 31
 
@@ -62,119 +66,122 @@ def slid(rest: Ints, tile: Ints, rows: float, columns: float, pace: Ints) -> flo
 
 
 @compiled
-def hopes(ladder: Ladder, reached: Floats, begun: Floats) -> None:
-    """Fills in lower bounds for tiles (M, L, V) of the hops out of a level and of all levels outside of it.
+def hopes(ladder: Ladder, bounds: Bounds) -> None:
+    """Fills in lower bounds of the hops out of a level and of all levels outside of it, from what they need.
 
     A tile pays for its hop what it pays without any loop that spares it transfers, less what the one operand
     that the next loop spares may gain; a window of I may slide beside.
-
-    Args:
-        ladder: one layer on one chip.
-        reached: becomes the bound where the tile of the level is v.
-        begun: that where v is split for the level and its loops are to come; infinite where no tile around it fits.
     """
+    needed, reached, begun = bounds
     num, levels, own = len(ladder.tiles.vectors), len(ladder.shape.keep), ladder.shape
-    coords = ladder.tiles.coords
+    coords, grows, rates = ladder.tiles.coords, ladder.tiles.grows, np.empty((3, RATES))
     reached[:, levels - 1], begun[:, levels - 1] = 0.0, 0.0
     for level in range(levels - 2, -1, -1):
-        for v in range(num - 1, -1, -1):
-            tile = ladder.tiles.vectors[v]
-            room = fits(ladder, level, tile, 0)
-            for r in range(len(ladder.costs.kind)):
-                reached[r, level, v] = np.inf
-                if room:
-                    reached[r, level, v] = begun[r, level + 1, v]
-            if room:
-                hop_out(ladder, level, v, reached)
-            for r in range(len(ladder.costs.kind)):
-                begun[r, level, v] = reached[r, level, v]
+        for r in range(len(ladder.costs.kind)):
+            rates_of(ladder, r, level, rates)
+            for v in range(num - 1, -1, -1):
+                least = np.inf
+                if needed.room[0, level, v]:
+                    least = begun[r, level + 1, v] + hop_out(rates, needed, level, v)
+                reached[r, level, v] = least
                 for j in range(len(coords)):
-                    dim, prime, stride = coords[j, 0], coords[j, 1], coords[j, 2]
-                    if own.grows[level, dim] and ladder.bounds[dim] // tile[dim] % prime == 0:
-                        begun[r, level, v] = min(begun[r, level, v], begun[r, level, v + stride])
+                    if grows[v, j] and own.grows[level, coords[j, 0]]:
+                        least = min(least, begun[r, level, v + coords[j, 2]])
+                begun[r, level, v] = least
 
 
 @internal
-def hop_out(ladder: Ladder, level: int, v: int, reached: Floats) -> None:
-    """Adds the least cost of the hops out of a level with tile v."""
-    tile, pace, own = ladder.tiles.vectors[v], ladder.pace, ladder.shape
-    rest, words = np.empty(8, np.int64), np.zeros(3)
-    for d in range(8):
-        rest[d] = ladder.bounds[d] // tile[d]
-    moves = float(product(rest))
+def rates_of(ladder: Ladder, r: int, level: int, rates: Floats) -> None:
+    """Fills in what the words of a hop out of a level cost at least in a metric; 0 where an operand is not kept."""
+    costs, own = ladder.costs, ladder.shape
+    rates[:] = 0.0
     for x in range(3):
         if own.keep[level, x]:
-            words[x] = tile_words(x, tile, pace) * moves * own.inside[level, x]
-    words[INPUT] *= slid(rest, tile, float(length(tile, 0, pace)), float(length(tile, 1, pace)), pace)
-    if own.last_inputs == level:
-        words[INPUT] *= ladder.held[v % len(ladder.held)].min()
-    for r in range(len(ladder.costs.kind)):
-        total, spared = 0.0, 0.0
-        for x in range(3):
-            if own.keep[level, x]:
-                full = priced(ladder, r, level, x, words[x])
-                total += full
-                spared = max(spared, full - priced(ladder, r, level, x, words[x] / irrelevant(x, rest)))
-        reached[r, level, v] += total - spared
+            share = own.shares[level, x]
+            waits = costs.waits[r, level, x] * max(costs.fill_near[level, x], costs.fill_far[level, x] * share)
+            rates[x, NEAR] = costs.near[r, level, x] + waits
+            rates[x, FAR], rates[x, SHARE], rates[x, DISTINCT] = costs.far[r, level, x], share, ladder.distinct[x]
+    if own.keep[level, OUTPUT]:
+        rates[OUTPUT, FREE] = ladder.outputs * own.later[level]
+        rates[OUTPUT, CREDIT] = credit(ladder, r, level + 1)
 
 
-@internal
-def priced(ladder: Ladder, r: int, level: int, x: int, words: float) -> float:
-    """The least cost of the words of a hop out of a level, at its parent of every different word once.
+@inlined
+def hop_out(rates: Floats, needed: Needs, level: int, v: int) -> float:
+    """The least cost of the hops out of a level with tile v."""
+    total, spared = 0.0, 0.0
+    for x in range(3):
+        words = needed.words[level, x, v]
+        full = priced(rates, x, words)
+        total += full
+        spared = max(spared, full - priced(rates, x, words / needed.spared[x, v]))
+    return total - spared
 
-    First visits of outputs are free.
-    """
-    costs, share = ladder.costs, ladder.shape.shares[level, x]
-    near, far = costs.near[r, level, x], costs.far[r, level, x] * max(words * share, ladder.distinct[x])
-    near += costs.waits[r, level, x] * max(costs.fill_near[level, x], costs.fill_far[level, x] * share)
-    if x != OUTPUT:
-        return near * words + far
-    least = max(near * (words - ladder.outputs * ladder.shape.later[level]), 0.0)
-    return least + max(far - credit(ladder, r, level + 1), 0.0)
+
+@inlined
+def priced(rates: Floats, x: int, words: float) -> float:
+    """The least cost of the words of a hop, at its parent of every different word once; first visits are free."""
+    near = max(rates[x, NEAR] * (words - rates[x, FREE]), 0.0)
+    return near + max(rates[x, FAR] * max(words * rates[x, SHARE], rates[x, DISTINCT]) - rates[x, CREDIT], 0.0)
 
 
 @internal
 def credit(ladder: Ladder, r: int, level: int) -> float:
-    """The most that first visits and finished outputs may spare of what arrives where O is kept next."""
+    """`Here.credit` of a level in a metric."""
     to = ladder.shape.next_outputs[level]
     return ladder.costs.arrived[r, to] * ladder.shape.later[to] + ladder.costs.finished[r, to]
 
 
 @internal
-def hope(ladder: Ladder, level: int, x: Floats, opened: Ints, a: int, further: Floats, bounds: Floats) -> None:
+def here_of(ladder: Ladder, bounds: Bounds, level: int) -> Here:
+    """What a level asks of labels."""
+    own, costs, metrics = ladder.shape, ladder.costs, len(ladder.costs.kind)
+    credits, edges, inside = np.zeros(metrics), np.zeros((metrics, 3)), np.zeros(metrics, np.int64)
+    for r in range(metrics):
+        credits[r] = credit(ladder, r, level)
+        inside[r] = costs.kind[r] == INSIDE and costs.level[r] < level
+        for x in range(3):
+            edges[r, x] = costs.edges[r, own.child[level, x], x]
+    held = ladder.held if 0 <= own.last_inputs < level else np.ones((1, 5))
+    return Here(
+        level, own.near_parent[level], own.later[level], credits, edges, inside,
+        bounds.needed.room[:, level].copy(), bounds.needed.spared, ladder.tiles.vectors, ladder.tiles.rests,
+        ladder.pace, held, ladder.tie,
+    )  # fmt: skip
+
+
+@internal
+def hope(here: Here, x: Floats, opened: Ints, a: int, further: Floats, bounds: Floats) -> None:
     """Fills in the least that a label comes to in every metric, at split tile a of a level.
 
     x: its values (`hwmodel.mapper.deep.walk`); opened: (3) 1 where an operand's hop is open; further: (M, L, V) of
     `hopes`, what begins later; bounds: (M).
     """
-    rest, tile, own = np.empty(8, np.int64), ladder.tiles.vectors[a], ladder.shape
-    for d in range(8):
-        rest[d] = ladder.bounds[d] // tile[d]
-    size = len(ladder.costs.kind) * WIDTH
+    size = len(here.credit) * WIDTH
     slide = 1.0
     if opened[INPUT]:
-        slide = slid(rest, tile, x[size + ROWS], x[size + COLUMNS], ladder.pace)
-        if 0 <= own.last_inputs < level:
-            held = ladder.held[a % len(ladder.held)]
-            slide *= held.min() / held.max()
-    for r in range(len(ladder.costs.kind)):
-        y = x[r * WIDTH : (r + 1) * WIDTH]
-        total, spared = y[SETTLED] - y[SAVED] * own.later[level] - y[FINISHED] - credit(ladder, r, level), 0.0
+        slide = slid(here.rests[a], here.vectors[a], x[size + ROWS], x[size + COLUMNS], here.pace)
+        if len(here.held) > 1:
+            slide *= here.held[a].min() / here.held[a].max()
+    for r in range(len(here.credit)):
+        y = r * WIDTH
+        total = x[y + SETTLED] - x[y + SAVED] * here.later - x[y + FINISHED] - here.credit[r]
+        spared = 0.0
         for operand in range(3):
             edge = max(x[size + FAR_EDGE + operand], x[size + NEAR_EDGE + operand])
             if edge > 0:
-                total += ladder.costs.edges[r, own.child[level, operand], operand] * edge
-            cost = y[OPEN + operand]
-            if own.near_parent[level, operand]:
-                cost += y[WAITING + operand]
+                total += here.edges[r, operand] * edge
+            cost = x[y + OPEN + operand]
+            if here.near[operand]:
+                cost += x[y + WAITING + operand]
             if opened[operand]:
                 if operand == INPUT:
                     cost *= slide
-                spared = max(spared, cost * (1.0 - 1.0 / irrelevant(operand, rest)))
+                spared = max(spared, cost * (1.0 - 1.0 / here.spared[operand, a]))
             total += cost
-        bounds[r] = total - spared + further[r, level, a]
+        bounds[r] = total - spared + further[r, here.level, a]
         if r == 0:
-            bounds[r] -= MOST_DOUBLINGS * ladder.tie
+            bounds[r] -= MOST_DOUBLINGS * here.tie
 
 
 @internal
@@ -187,18 +194,25 @@ def cycles_of(values: Floats) -> float:
 
 
 @internal
-def wins(objective: int, values: Floats, limit: float, most_cycles: float) -> bool:
-    """What the metrics come to is no worse than a limit."""
+def wins(aim: Aim, values: Floats, best: Floats) -> bool:
+    """What the metrics come to is no worse than the best so far; else it is noted if nothing less was, so far.
+
+    best: (2) the limit, and the least score above it.
+    """
+    limit = best[BEST]
     if len(values) == 1:
-        return values[0] <= limit
-    cycles = cycles_of(values)
-    if cycles > most_cycles:
-        return False
-    if objective == ENERGY:
-        return values[0] <= limit
-    if objective == LATENCY:
-        return cycles <= limit
-    return values[0] * cycles <= limit * (1 + SLACK)
+        came_to = values[0]
+    else:
+        cycles = cycles_of(values)
+        if cycles > aim.most_cycles:
+            return False
+        came_to = values[0] if aim.objective == ENERGY else cycles
+        if aim.objective == EDP:
+            came_to, limit = values[0] * cycles, limit * (1 + SLACK)
+    if came_to <= limit:
+        return True
+    best[BEYOND] = min(best[BEYOND], came_to)
+    return False
 
 
 @internal
@@ -207,18 +221,3 @@ def score(objective: int, values: Floats) -> float:
     if objective == ENERGY:
         return values[0]
     return values[0] * cycles_of(values) if objective == EDP else cycles_of(values)
-
-
-@internal
-def fits(ladder: Ladder, level: int, t: Ints, unfinished: int) -> bool:
-    """A tile fits the memories of a level; sums that are to go on are as wide as the accumulator."""
-    own = ladder.shape
-    for slot in range(3):
-        need = 0.0
-        for x in range(3):
-            if own.keep[level, x] and own.slot[level, x] == slot:
-                wide = x == OUTPUT and (unfinished or level == own.first_outputs)
-                need += ladder.widths[3 if wide else x] * tile_words(x, t, ladder.pace)
-        if need > own.capacity[level, slot]:
-            return False
-    return True

@@ -16,8 +16,8 @@ from hwmodel.mapper.deep.hopes import (
     WIDTH,
     no_window,
 )
-from hwmodel.mapper.deep.ladder import Ladder
-from hwmodel.mapper.deep.metrics import ARRAY, INSIDE
+from hwmodel.mapper.deep.metrics import ARRAY
+from hwmodel.mapper.deep.states import Here
 
 #: Columns of the links of a label: the next one in its state, the one that it came from, its tile, and how.
 NEXT, FROM, TILE, HOW, NUM_LINKS = 0, 1, 2, 3, 4
@@ -61,18 +61,21 @@ def compare(x: Floats, y: Floats) -> tuple[bool, bool]:
     """Whether a label is better than another one in something, and whether worse."""
     better, worse = False, False
     size = len(x) - TAIL
-    for k in range(len(x)):
-        if x[k] == y[k]:
-            continue
-        more = x[k] > y[k]
-        if size <= k < size + FAR_EDGE or (k < size and k % WIDTH >= SAVED):
-            more = not more
-        if more:
-            worse = True
-        else:
-            better = True
+    for first in range(0, size, WIDTH):
+        for k in range(first, first + SAVED):
+            better |= x[k] < y[k]
+            worse |= x[k] > y[k]
+        for k in range(first + SAVED, first + WIDTH):
+            better |= x[k] > y[k]
+            worse |= x[k] < y[k]
         if better and worse:
-            break
+            return True, True
+    for k in range(size, size + FAR_EDGE):
+        better |= x[k] > y[k]
+        worse |= x[k] < y[k]
+    for k in range(size + FAR_EDGE, len(x)):
+        better |= x[k] < y[k]
+        worse |= x[k] > y[k]
     return better, worse
 
 
@@ -92,47 +95,41 @@ def mark(heads: Ints, state: int, values: Floats, links: Ints, count: int) -> in
 
 
 @internal
-def close(ladder: Ladder, level: int, operand: int, x: Floats) -> None:
+def close(here: Here, operand: int, x: Floats) -> None:
     """Nothing more is spared of an operand."""
-    near = ladder.shape.near_parent[level, operand] == 1
-    for r in range(len(ladder.costs.kind)):
-        y = x[r * WIDTH : (r + 1) * WIDTH]
-        y[SETTLED] += y[OPEN + operand]
-        y[OPEN + operand] = 0.0
-        if near:
-            y[SETTLED] += y[WAITING + operand]
-            y[WAITING + operand] = 0.0
+    for r in range(len(here.credit)):
+        y = r * WIDTH
+        x[y + SETTLED] += x[y + OPEN + operand]
+        x[y + OPEN + operand] = 0.0
+        if here.near[operand]:
+            x[y + SETTLED] += x[y + WAITING + operand]
+            x[y + WAITING + operand] = 0.0
     if operand == INPUT:
         no_window(x)
 
 
 @internal
-def spare(ladder: Ladder, operand: int, share: float, held: float, x: Floats) -> None:
+def spare(operand: int, share: float, held: float, x: Floats) -> None:
     """Loops leave a share of the transfers of an open operand; held: of those from off the chip once more."""
-    for r in range(len(ladder.costs.kind)):
-        x[r * WIDTH + OPEN + operand] *= share
-        x[r * WIDTH + WAITING + operand] *= share * held
+    for y in range(0, len(x) - TAIL, WIDTH):
+        x[y + OPEN + operand] *= share
+        x[y + WAITING + operand] *= share * held
 
 
 @internal
-def take_over(ladder: Ladder, level: int, x: Floats) -> None:
+def take_over(here: Here, x: Floats) -> None:
     """Lines of the levels inside, whose own work is done, wait for the same from here on: the last one stays."""
-    costs = ladder.costs
-    metrics = len(costs.kind)
-    if metrics == 1:
-        return
-    array = WIDTH * ARRAY
-    for r in range(ARRAY + 1, metrics):
-        if costs.kind[r] != INSIDE or costs.level[r] >= level:
+    size, array = len(x) - TAIL, WIDTH * ARRAY
+    for r in range(ARRAY + 1, len(here.inside)):
+        if not here.inside[r]:
             continue
-        y = x[r * WIDTH : (r + 1) * WIDTH]
-        alike = y[SAVED] == 0.0 and y[FINISHED] == 0.0
+        y = r * WIDTH
+        alike = x[y + SAVED] == 0.0 and x[y + FINISHED] == 0.0
         for operand in range(3):
-            alike = alike and y[WAITING + operand] == x[array + WAITING + operand]
-            if x[metrics * WIDTH + FAR_EDGE + operand] > 0 or x[metrics * WIDTH + NEAR_EDGE + operand] > 0:
-                child = ladder.shape.child[level, operand]
-                alike = alike and costs.edges[r, child, operand] == costs.edges[ARRAY, child, operand]
+            alike = alike and x[y + WAITING + operand] == x[array + WAITING + operand]
+            if x[size + FAR_EDGE + operand] > 0 or x[size + NEAR_EDGE + operand] > 0:
+                alike = alike and here.edges[r, operand] == here.edges[ARRAY, operand]
         if not alike:
             continue
-        x[array + SETTLED] = max(x[array + SETTLED], y[SETTLED])
-        y[SETTLED] = TAKEN_OVER
+        x[array + SETTLED] = max(x[array + SETTLED], x[y + SETTLED])
+        x[y + SETTLED] = TAKEN_OVER

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from hwmodel.chip.accelerator import Accelerator, Axis
 from hwmodel.mapper.counting import Floats, Ints
-from hwmodel.mapper.deep.lattice import Lattice
+from hwmodel.mapper.deep.lattice import Lattice, lattice
 from hwmodel.mapper.deep.metrics import Metrics, holders, metrics
 from hwmodel.mapper.deep.splits import Splits
 from hwmodel.mapper.space.hierarchy import orders_of
-from hwmodel.mapper.space.padding import held_shares, padded_rows
+from hwmodel.mapper.space.padding import PaddedRows, held_shares, padded_rows
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, RELEVANT, Dims, Operand
 
@@ -47,6 +48,7 @@ class Shape(NamedTuple):
             done.
         later: (L) the most places outside of the level that may add into the same outputs.
         shares: (L, 3) the least share of the reads of the hop out of a level that splits on the way leave.
+        beyond: (L, 3) the same, of splits outside of the next level.
         inside: (L, 3) the least share of its words that splits inside of its memory leave.
         first_shares: (3) the same of what the MACs ask for.
         ends_at_splits: 1 where reuse ends at a level without loops whose places need different words.
@@ -69,6 +71,7 @@ class Shape(NamedTuple):
     near_parent: Ints
     later: Floats
     shares: Floats
+    beyond: Floats
     inside: Floats
     first_shares: Floats
     ends_at_splits: int
@@ -116,13 +119,9 @@ def shape(
     """
     chip = task.accelerator
     keep = np.array([[operand in level for operand in OPERANDS] for level in kept], dtype=np.int64)
-    slot, capacity = np.zeros((len(keep), 3), np.int64), np.full((len(keep), 3), math.inf)
+    slot = np.zeros((len(keep), 3), np.int64)
     for index, level in enumerate(chip.levels[:-1]):
         for place, memory in enumerate(level.memories):
-            room = task.room_bits(memory)
-            if task.rests("O", memory) and not whole_sums:
-                room -= task.unfinished_bits()
-            capacity[index, place] = room / memory.copies
             for operand in memory.holds:
                 slot[index, OPERANDS.index(operand)] = place
     loops = np.array([[dim in level.temporal_dims for dim in DIM_NAMES] for level in chip.levels], dtype=np.int64)
@@ -136,20 +135,33 @@ def shape(
         orders[index, : len(own)] = own
     sums, inputs = holders(keep, 2), holders(keep, 1)
     last, own_sums = max(inputs[:-1], default=-1), max(sums[:-1], default=-1)
-    shares, inside, first_shares = _least_shares(chip, dims, keep)
+    shares, beyond, inside, first_shares = _least_shares(chip, dims, keep)
     return Shape(
         keep=keep, loops=loops, grows=grows,
         orders=orders, num_orders=np.array([len(own) for own in fixed], dtype=np.int64),
-        slot=slot, capacity=capacity,
+        slot=slot, capacity=capacity_of(task, whole_sums=whole_sums),
         first_outputs=sums[0], last_inputs=last if last >= chip.shared_level and task.skips_padding else -1,
         wide_sums=int(task.widths.acc != task.widths.o and len(sums) > 2),
         near_parent=_no_split_left(keep, parted), later=_later_reduction(chip, dims),
-        shares=shares, inside=inside, first_shares=first_shares,
+        shares=shares, beyond=beyond, inside=inside, first_shares=first_shares,
         ends_at_splits=int(ends_at_splits),
         whole_sums_at=own_sums + 1 if whole_sums else -1,
         child=np.array([[_inside_of(keep, n, x) for x in range(3)] for n in range(len(keep))], dtype=np.int64),
         next_outputs=np.array([next(p for p in sums if p >= index) for index in range(len(keep))], dtype=np.int64),
     )  # fmt: skip
+
+
+def capacity_of(task: Task, *, whole_sums: bool) -> Floats:
+    """`Shape.capacity` of a task on a chip; where outputs rest, less what their unfinished sums take."""
+    levels = task.accelerator.levels
+    capacity = np.full((len(levels), 3), math.inf)
+    for index, level in enumerate(levels[:-1]):
+        for place, memory in enumerate(level.memories):
+            room = task.room_bits(memory)
+            if task.rests("O", memory) and not whole_sums:
+                room -= task.unfinished_bits()
+            capacity[index, place] = room / memory.copies
+    return capacity
 
 
 def build(
@@ -161,18 +173,25 @@ def build(
     """
     instances = _instances(own.keep, parted) if timed else np.ones(own.keep.shape)
     costs = metrics(task, own.keep, dims, timed, instances, compute)
-    held = held_shares(padded_rows(task, dims), tiles.vectors) if own.last_inputs >= 0 else np.ones((1, 5))
+    held = _held(padded_rows(task, dims), dims) if own.last_inputs >= 0 else np.ones((1, 5))
     return Ladder(
         bounds=np.array(dims.values_tuple, dtype=np.int64),
         pace=np.array((*task.layer.stride, *task.layer.dilation), dtype=np.int64),
         widths=np.array(task.widths, dtype=np.float64),
         outputs=float(dims.B * dims.G * dims.K * dims.OY * dims.OX),
         distinct=_distinct(task, dims),
-        held=held if (held != 1.0).any() else np.ones((1, 5)),
+        held=held,
         tie=TIE * float(costs.first[0].sum()),
         tiles=tiles, splits=parted, shape=own, costs=costs,
-        offsets=np.array([tiles.offset(row) for row in parted.whole], dtype=np.int64),
+        offsets=tiles.offsets(parted.whole),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _held(padded: PaddedRows, dims: Dims) -> Floats:
+    """`Ladder.held` of tiles whose inputs come from off the chip."""
+    found = held_shares(padded, lattice(dims).vectors)
+    return found if (found != 1.0).any() else np.ones((1, 5))
 
 
 def _distinct(task: Task, dims: Dims) -> Floats:
@@ -202,26 +221,27 @@ def _instances(keep: Ints, parted: Splits) -> Floats:
     return found
 
 
-def _least_shares(chip: Accelerator, dims: Dims, keep: Ints) -> tuple[Floats, Floats, Floats]:
-    """`Shape.shares`, `.inside` and `.first_shares`: as if every axis were unrolled as suits an operand best."""
-    shares, inside, first = np.ones(keep.shape), np.ones(keep.shape), np.ones(3)
+def _least_shares(chip: Accelerator, dims: Dims, keep: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    """`Shape.shares` to `.first_shares`: as if every axis were unrolled as suits an operand best."""
+    (shares, beyond, inside), first = (np.ones(keep.shape) for _ in range(3)), np.ones(3)
     for x, operand in enumerate(OPERANDS):
         chain = holders(keep, x)
         for axis, child in itertools.product(chip.axes, (-1, *chain[:-1])):
-            if not axis.multicast:
-                continue
             parent = next(level for level in chain if level > child)
-            between = child < chip.split_levels[axis.name] <= parent
-            if child < 0:
+            at = chip.split_levels[axis.name]
+            between = child < at <= parent
+            if between and child >= 0 and not _has_copies(chip, child, axis, operand):
+                inside[child, x] /= axis.size if operand == "I" else _most_equal(axis, dims, operand)
+            elif not axis.multicast:
+                continue
+            elif child < 0:
                 if between or not _has_copies(chip, parent, axis, operand):
                     first[x] /= _most_equal(axis, dims, operand)
-            elif between and _has_copies(chip, child, axis, operand):
+            elif between or (parent < at and not _has_copies(chip, parent, axis, operand)):
                 shares[child, x] /= _most_equal(axis, dims, operand)
-            elif between:
-                inside[child, x] /= axis.size if operand == "I" else _most_equal(axis, dims, operand)
-            if child >= 0 and not _has_copies(chip, parent, axis, operand):
-                shares[child, x] /= _most_equal(axis, dims, operand) if parent < chip.split_levels[axis.name] else 1
-    return shares, inside, first
+                if at > child + 1:
+                    beyond[child, x] /= _most_equal(axis, dims, operand)
+    return shares, beyond, inside, first
 
 
 def _has_copies(chip: Accelerator, level: int, axis: Axis, operand: Operand) -> bool:

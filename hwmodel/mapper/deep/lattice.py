@@ -18,27 +18,31 @@ class Lattice(NamedTuple):
 
     Attributes:
         vectors: (V, 8); multiples stand behind what they are multiples of, the bounds themselves last.
+        rests: (V, 8) the bounds over the vectors.
         coords: (J, 3) dim, prime and the distance in `vectors` of a tile that is larger by it.
+        grows: (V, J) 1 where a tile may be larger by the prime of a coordinate.
         factors: (F, 2) divisors above 1 of the bounds, dim by dim, and their distance in `vectors`.
         steps: (9) where the divisors of a dim begin among them.
     """
 
     vectors: Ints
+    rests: Ints
     coords: Ints
+    grows: Ints
     factors: Ints
     steps: Ints
 
-    def offset(self, factors: Ints) -> int:
-        """Distance of a tile that is larger by these factors. (8)"""
-        total = 0
-        for dim, factor in enumerate(factors.tolist()):
-            if factor > 1:
-                rows = self.factors[self.steps[dim] : self.steps[dim + 1]]
-                total += int(rows[rows[:, 0] == factor, 1][0])
+    def offsets(self, factors: Ints) -> Ints:
+        """Distances (S) of tiles that are larger by these factors (S, 8)."""
+        total = np.zeros(len(factors), dtype=np.int64)
+        for dim in range(8):
+            rows = self.factors[self.steps[dim] : self.steps[dim + 1]]
+            larger = factors[:, dim] > 1
+            total[larger] += rows[np.searchsorted(rows[:, 0], factors[larger, dim]), 1]
         return total
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def lattice(dims: Dims) -> Lattice:
     """The tiles of a layer with these bounds."""
     coords: list[tuple[int, int, int, int]] = []
@@ -50,6 +54,8 @@ def lattice(dims: Dims) -> Lattice:
     vectors = np.ones((stride, 8), dtype=np.int64)
     for dim, prime, power, step in coords:
         vectors[:, dim] *= prime ** (np.arange(stride) // step % (power + 1))
+    rests = np.array(dims.values_tuple, dtype=np.int64) // vectors
+    grows = [rests[:, dim] % prime == 0 for dim, prime, _, _ in coords]
     factors, steps = [], [0]
     for dim, bound in enumerate(dims.values_tuple):
         own = [(prime, step) for d, prime, _, step in coords if d == dim]
@@ -58,7 +64,9 @@ def lattice(dims: Dims) -> Lattice:
         steps.append(len(factors))
     return Lattice(
         vectors,
+        rests,
         np.array([(dim, prime, step) for dim, prime, _, step in coords], dtype=np.int64).reshape(-1, 3),
+        np.array(grows, dtype=np.int64).reshape(-1, stride).T.copy(),
         np.array(factors, dtype=np.int64).reshape(-1, 2),
         np.array(steps, dtype=np.int64),
     )

@@ -91,6 +91,7 @@ class Chain:
 
     def __init__(self, task: Task, keep: Ints) -> None:
         self.task, self.keep, self.last = task, keep, len(keep) - 1
+        self._holders = [holders(keep, x) for x in range(3)]
         self.levels = task.accelerator.levels
         self.widths = np.array(task.widths, dtype=np.float64)
 
@@ -101,12 +102,12 @@ class Chain:
         return self.task.home(OPERANDS[x]) if level == self.last else memory
 
     def holders(self, x: int) -> list[int]:
-        return holders(self.keep, x)
+        return self._holders[x]
 
     def hops(self) -> Iterator[tuple[int, int, int]]:
         """(operand, child, parent)."""
         for x in range(3):
-            for child, parent in itertools.pairwise(self.holders(x)):
+            for child, parent in itertools.pairwise(self._holders[x]):
                 yield x, child, parent
 
     def kept(self) -> Iterator[tuple[int, int, Memory]]:
@@ -195,6 +196,15 @@ def _taken(chain: Chain, cost: Floats, level: int, x: int) -> float:
 def _narrower(chain: Chain, level: int) -> float:
     """Bits of a sum that a finished output does not take in a memory."""
     return float(chain.widths[3] - chain.widths[2] * chain.stored(level, 2))
+
+
+def without_energy(costs: Metrics) -> Metrics:
+    """The metrics, but that nothing takes energy: labels are then told apart by cycles alone."""
+    by_metric = ("base", "first", "near", "far", "saved", "finished", "arrived")
+    lines = {name: getattr(costs, name).copy() for name in by_metric}
+    for values in lines.values():
+        values[0] = 0.0
+    return costs._replace(**lines)
 
 
 def _energy(chain: Chain) -> Floats:

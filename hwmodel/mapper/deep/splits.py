@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Memory
-from hwmodel.mapper.counting import Ints
+from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.space.unrolling import unrollings
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, DimName, Dims
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, RELEVANT, DimName, Dims
 from hwmodel.network.numbers import round_up
 
 #: axis -> the dim that is padded to fill it, and its bound before.
 Padded = tuple[tuple[str, tuple[DimName, int]], ...]
 _REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
+#: Dims that index an operand, of W, I and O; and those of a window, along both axes.
+_INDEXING = [[DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in RELEVANT[operand]] for operand in OPERANDS]
+_WINDOWS: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
 
 
 class Splits(NamedTuple):
@@ -24,9 +28,13 @@ class Splits(NamedTuple):
     Attributes:
         spans: (L + 1) where those below a level begin.
         whole: (S, 8) their factors.
+        total: (S) the product of these.
         own, inner: (S, 3, n, 8) factors outside and inside of the copies of the operand's memory below, by network.
         alone, inner_alone: (S, 3) places of them that are served by themselves.
+        share, inner_share: (S, 3) reads over the transfers of the places outside and inside; 0 where that depends
+            on the tile: windows of outputs and filters meet on one network.
         parts: (S, 3, 8) factors inside of the copies of the memory.
+        within: (S, 3) the products of these.
         reductions: (S, 2) places that add into the same outputs: of all, and outside of the copies of O's memory.
         on_axes: (S, axes, 8) factors on each axis; where it makes no difference, one division stands for all.
         places: (S, axes) places along each axis; where axes make no difference, all of them on the first.
@@ -34,11 +42,15 @@ class Splits(NamedTuple):
 
     spans: Ints
     whole: Ints
+    total: Ints
     own: Ints
     inner: Ints
     alone: Ints
     inner_alone: Ints
+    share: Floats
+    inner_share: Floats
     parts: Ints
+    within: Ints
     reductions: Ints
     on_axes: Ints
     places: Ints
@@ -48,7 +60,7 @@ class Splits(NamedTuple):
 def splits(accelerator: Accelerator, dims: Dims, padded: Padded) -> Splits:
     """Every split of a layer with these (padded) bounds."""
     fill = dict(padded)
-    collected: list[tuple[Ints, ...]] = []
+    collected: list[tuple[NDArray[Any], ...]] = []
     spans = [0]
     for level in range(len(accelerator.levels)):
         here = tuple(axis for axis in accelerator.axes if accelerator.split_levels[axis.name] == level)
@@ -69,7 +81,7 @@ def splits(accelerator: Accelerator, dims: Dims, padded: Padded) -> Splits:
 
 def _of_level(
     accelerator: Accelerator, here: tuple[Axis, ...], below: tuple[Memory, ...], factors: Ints, merged: bool
-) -> tuple[Ints, ...]:
+) -> tuple[NDArray[Any], ...]:
     """The splits of one level: as `Splits` from `whole` on. factors: (S, axes of the level, 8)."""
     axes = accelerator.axes
     number, place = len(factors), {axis.name: n for n, axis in enumerate(axes)}
@@ -100,8 +112,20 @@ def _of_level(
         places = np.concatenate((places.prod(axis=1, keepdims=True), np.ones_like(places)[:, 1:]), axis=1)
     (own_networks, own_alone), (inner_networks, inner_alone) = sides
     return (
-        whole, own_networks, inner_networks, own_alone, inner_alone, inside, reductions, on_axes, places
+        whole, whole.prod(axis=1), own_networks, inner_networks, own_alone, inner_alone,
+        _share(own_networks), _share(inner_networks), inside, inside.prod(axis=2), reductions, on_axes, places,
     )  # fmt: skip
+
+
+def _share(networks: Ints) -> Floats:
+    """`Splits.share` of factors (S, 3, n, 8) on networks: places served alone share nothing."""
+    factors = networks.prod(axis=2)
+    different = np.stack([factors[:, x, _INDEXING[x]].prod(axis=1) for x in range(3)], axis=1)
+    on = networks[:, OPERANDS.index("I")] > 1
+    for out, tap in _WINDOWS:
+        meet = (on[:, :, DIM_NAMES.index(out)] & on[:, :, DIM_NAMES.index(tap)]).any(axis=1)
+        different[meet, OPERANDS.index("I")] = 0
+    return np.asarray(different / factors.prod(axis=2))
 
 
 def only(parted: Splits, wanted: tuple[tuple[int, ...], ...]) -> Splits:
@@ -112,5 +136,5 @@ def only(parted: Splits, wanted: tuple[tuple[int, ...], ...]) -> Splits:
         begin, end = int(parted.spans[level]), int(parted.spans[level + 1])
         rows += [begin + n for n, own in enumerate(parted.places[begin:end].tolist()) if tuple(own) == places]
         spans.append(len(rows))
-    chosen = np.array(rows, dtype=np.int64)
-    return Splits(np.array(spans, dtype=np.int64), *(np.ascontiguousarray(column[chosen]) for column in parted[1:]))
+    columns: list[Any] = [np.ascontiguousarray(column[np.array(rows, dtype=np.int64)]) for column in parted[1:]]
+    return Splits(np.array(spans, dtype=np.int64), *columns)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from hwmodel.mapper.bounds import bound_branch
 from hwmodel.mapper.counting import BUFFER, WAITS, Floats, NestInputs
+from hwmodel.mapper.deep.floors import DeepFloors
 from hwmodel.mapper.free import Branch, Objective, Search, branches_of, wanted_of
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.space.exchange import Stairs, least_exchange, stairs_for
+from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.mapper.space.tiles import TileSpace
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
@@ -66,6 +69,24 @@ class _Part:
         return max(self.cycles, float(ports))
 
 
+class AnyFloors(Protocol):
+    """Lower bounds of a task in any sizes of the memories.
+
+    Attributes:
+        most: so many of them are at hand, for the tasks of one array and more.
+    """
+
+    most: int
+
+    def bound(self, task: Task) -> float:
+        """The bound for a task that differs from the own one in sizes alone."""
+
+
+def floors_for(task: Task, optimize: Objective) -> AnyFloors:
+    """Those of the mapper of a chip; as `Floors`."""
+    return (DeepFloors if is_deep(task.accelerator) else Floors)(task, optimize)
+
+
 class Floors:
     """Lower bounds of the least energy, or the fewest cycles, of a task in any sizes of the memories.
 
@@ -75,6 +96,8 @@ class Floors:
         task: as the array sees it, with any sizes.
         optimize: `energy` or `latency`.
     """
+
+    most = 1024
 
     def __init__(self, task: Task, optimize: Objective) -> None:
         branches = branches_of(task)

@@ -9,21 +9,19 @@ roomier chip, nothing fits the other one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hwmodel.mapper.free import Objective
 from hwmodel.mapper.kin.chips import Kin, Limits, kin_of
-from hwmodel.mapper.kin.floors import Floors
+from hwmodel.mapper.kin.floors import AnyFloors, floors_for
 from hwmodel.nest.mapping import Mapping, room_needed
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.price.priced import Priced
 from hwmodel.price.spatial import price
-
-#: Tasks whose bounds for other sizes are at hand: those of one array, and more.
-MOST_FLOORS = 1024
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Library:
         self._known: dict[Any, list[_Known]] = {}
         self._prices: dict[Any, tuple[Mapping, Priced]] = {}
         self._values: dict[Any, Any] = {}
-        self._floors: dict[Any, Floors] = {}
+        self._floors: dict[Any, AnyFloors] = {}
 
     def find(self, task: Task, optimize: str) -> tuple[bool, Mapping | None]:
         """Whether the best mapping of a task is known, and which it is; None: nothing fits.
@@ -72,6 +70,13 @@ class Library:
             )
         self._known.setdefault(_key(task, kin, optimize), []).append(known)
 
+    def reached(self, task: Task, optimize: str) -> float:
+        """The least energy of a mapping known for other sizes that fits; infinite without one [pJ]."""
+        kin, sizes = kin_of(task.accelerator), _sizes(task)
+        known = self._known.get(_key(task, kin, optimize), ())
+        fitting = (found.mapping for found in known if found.mapping is not None and _holds(sizes, found.needs))
+        return min((sum(self.price(task, mapping).energy_pj.values()) for mapping in fitting), default=math.inf)
+
     def bound(self, task: Task, optimize: Objective) -> float:
         """A lower bound of the least energy, or the fewest cycles, of a task: ports do not enter that of energy."""
         kin = kin_of(task.accelerator)
@@ -80,9 +85,9 @@ class Library:
 
     def _floors_of(self, key: Any, task: Task, optimize: Objective) -> float:
         view = array_view(task)
-        floors = self._floors.pop(key, None) or Floors(view, optimize)
+        floors = self._floors.pop(key, None) or floors_for(view, optimize)
         self._floors[key] = floors  # the last one that was asked for stands at the end
-        if len(self._floors) > MOST_FLOORS:
+        if len(self._floors) > floors.most:
             del self._floors[next(iter(self._floors))]
         return floors.bound(view)
 

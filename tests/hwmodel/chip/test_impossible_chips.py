@@ -92,6 +92,11 @@ IMPOSSIBLE = {
     "rows without their buffers": ([("vector:", "dataflow: row_stationary\nvector:")], "one level per PE"),
     "no name": ([("name: tiny", "name: ''")], "at least 1 character"),
     "no source": ([("source: made up for tests", "source: ''")], "at least 1 character"),
+    "blank source": ([("source: made up for tests", "source: ' '")], "must say something, but got blanks alone"),
+    "two lines": (
+        [("name: buffer", 'name: "buf\\nfer"')],
+        "must be one line of printable characters, but got 'buf",
+    ),
 }
 
 

@@ -97,6 +97,7 @@ def test_values(stated: object, values: tuple[object, ...]) -> None:
         (8, "must be several values, but got 8"),
         ([], "must be several values"),
         ([8, 16, 8], "must name each value once"),
+        (["64 KiB", "65536 B"], "must name each value once, but got ['64 KiB', '65536 B']: 65536 B is 64 KiB"),
     ],
 )
 def test_what_is_no_range_is_said(stated: object, message: str) -> None:

@@ -9,9 +9,10 @@ from fractions import Fraction
 
 import pytest
 
-from hwmodel import evaluate, load_accelerator
+from hwmodel import evaluate, list_accelerators, load_accelerator
 from hwmodel.chip.accelerator import Accelerator
 from hwmodel.cost import price_situation
+from hwmodel.mapper.kin.chips import has_bounds
 from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.shared import sharing_chips
 from hwmodel.nest.task import Stay
@@ -25,6 +26,7 @@ from tests.hwmodel.chips import TINY, chip
 from tests.hwmodel.mapper.test_library import varied
 from tests.search.helpers import make_graph
 
+SPATIAL = [name for name in list_accelerators() if has_bounds(load_accelerator(name))]
 RESIDENT = TINY.replace("    size: 64 B\n", "    size: 1 KiB\n    resident: [I, O]\n")
 
 
@@ -46,6 +48,15 @@ def test_a_network_costs_no_less(tmp_path, text: str, seed: int) -> None:
             least = lower(graph, one, most)
         assert 0 < least.energy_pj <= evaluate(graph, one, optimize="energy").energy_pj
         assert 0 < least.cycles <= evaluate(graph, one, optimize="latency").cycles
+
+
+@pytest.mark.parametrize("name", SPATIAL)
+def test_a_network_costs_no_less_on_any_kind_of_chip(name: str) -> None:
+    graph, one = make_graph(), load_accelerator(name)
+    with sharing_chips(Library()):
+        least = lower(graph, one, room_of(one))
+    assert 0 < least.energy_pj <= evaluate(graph, one, optimize="energy").energy_pj
+    assert 0 < least.cycles <= evaluate(graph, one, optimize="latency").cycles
 
 
 def test_a_bound_is_that_of_its_own_sizes(tmp_path) -> None:

@@ -20,6 +20,13 @@ from tests.search.helpers import make_graph
 GRAPH = make_graph()
 #: The same with tensors that stay in its buffer.
 RESIDENT = CHIP.replace("    size: 1 KiB\n", "    size: 1 KiB\n    resident: [I, O]\n")
+#: The same with a cache behind it.
+DEEP = CHIP.replace(
+    "  - name: dram\n",
+    "  - name: l2\n    holds: [W, I, O]\n    size: 8 KiB\n    read_energy: 0.4 pJ/bit\n"
+    "    bandwidth: 16 bit/cycle\n    area: 0.4 um^2/bit\n    source: test\n  - name: dram\n",
+)
+DEEP_RESIDENT = DEEP.replace("    size: 8 KiB\n", "    size: 1 KiB\n    resident: [I, O]\n")
 #: Axis X of 3 does not divide every layer; a port may bind or not; a buffer takes energy of its own.
 RANGES = {
     "array.X.size": "1..4+1",

@@ -18,6 +18,8 @@ from search.explore.explore import FIRST, _tried
 from search.explore.ledger import MANIFEST, PRICES
 from tests.search.codesign.helpers import CHIP
 from tests.search.explore.helpers import (
+    DEEP,
+    DEEP_RESIDENT,
     GRAPH,
     RANGES,
     RESIDENT,
@@ -35,6 +37,30 @@ def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "ROUND", 4)
 
 
+TEXTS = {"plain": CHIP, "resident": RESIDENT, "deep": DEEP, "deep and resident": DEEP_RESIDENT}
+#: Presets of other kinds, and what differs: their bounds are those of one pass of the operands, or of energy alone.
+PRESETS = {
+    "ethos_u55_32": {
+        "memories.shram.size": ["8 KiB", "16 KiB"], "memories.flash.bandwidth": ["1 bit/cycle", "8 bit/cycle"],
+        "memories.sram.read_energy": ["1 pJ/bit", "2 pJ/bit"],
+    },
+    "eyeriss": {
+        "memories.glb.size": ["20 KiB", "100 KiB"], "memories.dram.bandwidth": ["2 bit/cycle", "64 bit/cycle"],
+        "array.X.size": [7, 14],
+    },
+    "gemmini": {
+        "memories.scratchpad.size": ["1 KiB", "256 KiB"],
+        "memories.dram.bandwidth": ["8 bit/cycle", "99 bit/cycle"],
+        "memories.dram.read_energy": ["10 pJ/bit", "20 pJ/bit"],
+    },
+    "simba": {
+        "memories.weight buffer.size": ["128 B", "32 KiB"],
+        "memories.dram.bandwidth": ["2 bit/cycle", "100 bit/cycle"],
+        "array.PE.size": [2, 16],
+    },
+}  # fmt: skip
+
+
 def wide(graph: LayerGraph, name: str) -> LayerGraph:
     """Another network: the first layers of a graph alone."""
     return LayerGraph(name, list(graph.layers[:3]), [edge for edge in _edges(graph) if edge[1] in _names(graph)])
@@ -49,7 +75,7 @@ def _names(graph: LayerGraph) -> set[str]:
 
 
 @pytest.mark.parametrize("optimize", ["energy", "latency", "edp"])
-@pytest.mark.parametrize("text", [CHIP, RESIDENT], ids=["plain", "resident"])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_the_front_is_that_of_every_design_by_itself(tmp_path: Path, text: str, optimize: str) -> None:
     path = chip_file(tmp_path, text)
     space = DesignSpace(path, RANGES)
@@ -64,6 +90,19 @@ def test_the_front_is_that_of_every_design_by_itself(tmp_path: Path, text: str, 
     assert counts.space == counts.seen == 36
     assert counts.priced + counts.ruled_out == 36
     assert counts.ruled_out > 0 or optimize != "energy"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_front_of_other_kinds_of_chips(name: str) -> None:
+    space = DesignSpace(name, PRESETS[name])
+    alone = priced_one_by_one(space, {"toy": GRAPH})
+    found = explore_chips(GRAPH, space, objectives=["energy", "latency"])
+    points = {number: costs["toy"] for number, costs in alone.items()}
+    assert values(found, found.front(), "toy") == front_of(points)
+    for row in found.rows:
+        assert (row.energy_pj["toy"], row.latency_s["toy"]) == alone[row.number]["toy"]
+    assert found.counts.priced + found.counts.ruled_out == space.size
+    assert found.counts.ruled_out > 0 or name != "simba"  # elsewhere bounds of cycles are low
 
 
 def test_of_equal_designs_the_widest_ports_stay(tmp_path: Path) -> None:

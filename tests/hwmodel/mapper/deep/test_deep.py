@@ -10,7 +10,8 @@ import pytest
 
 from hwmodel.errors import MappingError
 from hwmodel.mapper.deep import hopes, walk
-from hwmodel.mapper.deep.find import Rules, _branches, deep_mapping
+from hwmodel.mapper.deep.branch import Rules, branches_of
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.deep.splits import Splits
 from hwmodel.mapper.deep.states import Aim
 from hwmodel.mapper.free import OBJECTIVES
@@ -25,6 +26,7 @@ LAYERS = {
     "conv": Layer(name="conv", dims={"K": 2, "C": 2, "OX": 2, "FX": 3}),
     "strided": Layer(name="strided", dims={"OY": 2, "OX": 2, "FX": 3}, stride=2),
     "depthwise": Layer(name="depthwise", dims={"G": 2, "OX": 4, "FX": 3}),
+    "window": Layer(name="window", dims={"C": 2, "OY": 2, "FY": 2}),
     "linear": Layer(name="linear", kind="linear", dims={"B": 2, "K": 4, "C": 2}),
     "reduced": Layer(name="reduced", kind="linear", dims={"B": 2, "K": 2, "C": 8}),
     "narrow": Layer(name="narrow", dims={"K": 2, "C": 4, "OX": 2}, bits=Bits(w=2, i=4)),
@@ -45,6 +47,7 @@ PAIRS = [
     ("shared sums", "narrow"), ("tower", "rows"), ("gated", "zero inputs"),
     ("slow reads", "conv"), ("beside", "strided"), ("beside", "linear"), ("slow and small", "taps"),
     ("alone", "conv"), ("tower", "padded"), ("tower", "zeros"), ("tower", "plane"), ("slow", "conv"),
+    ("windows", "window"),
 ]  # fmt: skip
 
 
@@ -97,14 +100,14 @@ def best_alone(task, monkeypatch):
     scores = []
 
     def walked(*arguments):
-        score, count = own_walk(*arguments)
+        score, beyond, count = own_walk(*arguments)
         scores.append(score)
-        return score, count
+        return score, beyond, count
 
     own_walk = walk.walk
     with monkeypatch.context() as patched:
         patched.setattr(walk, "walk", walked)
-        for branch in _branches(task, Rules(pads=False)):
+        for branch in branches_of(task, Rules(pads=False)):
             for own in list(each_alone(branch)):
                 branch.parted = own
                 places = tuple(map(tuple, own.places.tolist()))
@@ -113,6 +116,8 @@ def best_alone(task, monkeypatch):
                     if mapping is not None:
                         cost = costs(task, mapping)[optimize]
                         assert scores[-1] == pytest.approx(cost, rel=1e-8), f"{optimize}\n{mapping.loop_nest()}"
+                        within = Aim(objective, scores[-1] * (1 + 1e-10), math.inf)
+                        assert branch.search(within, places) is not None  # no bound is above what it bounds
                         keep_least(least, mapping, {optimize: cost})
     return least
 

@@ -1,0 +1,282 @@
+"""One way to begin a search: (padded) dims, who keeps what, when outputs that stay are finished."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from hwmodel.chip.accelerator import Accelerator
+from hwmodel.errors import MappingError
+from hwmodel.mapper.deep import hopes, walk
+from hwmodel.mapper.deep.labels import NUM_LINKS
+from hwmodel.mapper.deep.ladder import Kept, Ladder, Shape, build, capacity_of, shape
+from hwmodel.mapper.deep.lattice import Lattice, lattice
+from hwmodel.mapper.deep.measures import needs_of
+from hwmodel.mapper.deep.metrics import without_energy
+from hwmodel.mapper.deep.splits import Padded, Splits, only, splits
+from hwmodel.mapper.deep.states import Aim, Bounds, Needs, Pool
+from hwmodel.mapper.free import in_order, ordered
+from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
+from hwmodel.mapper.space.hierarchy import kept_choices
+from hwmodel.mapper.space.unrolling import axis_loops, padded_bounds
+from hwmodel.nest.mapping import LevelMapping, Mapping, footprint
+from hwmodel.nest.task import Task
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims
+from hwmodel.price.lines.line import whole
+from hwmodel.price.sparsity import Skips
+
+#: Labels that there is room for at first, and at most (of energy alone; lines take more room each).
+ROOM, MOST_ROOM = 1 << 18, 1 << 23
+#: Limits over the lowest bound, tried one after the other: what is found first is the best, and close to the bound.
+#: Then so many labels per level show a limit that something is within.
+BUDGETS = (1.003, 1.01, 1.03)
+WIDTH = 256
+#: Places along each axis, per level.
+Places = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a search leaves out, for comparisons with searches that know less.
+
+    Attributes:
+        pads: bounds may be padded to fill an axis.
+        ends_at_splits: reuse ends at a level that has no loop but whose places need different words.
+    """
+
+    pads: bool = True
+    ends_at_splits: bool = False
+
+
+EVERYTHING = Rules()
+
+
+class Branch:
+    """One set of (padded) dims, what the levels keep, and when outputs that stay are finished."""
+
+    def __init__(self, task: Task, dims: Dims, padded: Padded, kept: Kept, whole_sums: bool, rules: Rules) -> None:
+        self.task, self.dims, self.padded, self.kept = task, dims, padded, kept
+        self.whole_sums, self.rules = whole_sums, rules
+        self.tiles: Lattice = lattice(dims)
+        self.parted: Splits = splits(task.accelerator, dims, padded)
+
+    def within(self, task: Task) -> Branch:
+        """The same for a task that differs in the sizes of memories alone."""
+        needs, other = self.needs, copy(self)
+        for found in ("bounds", "least_energy", "least_cycles"):
+            other.__dict__.pop(found, None)
+        other.task = task
+        other.shape = self.shape._replace(capacity=capacity_of(task, whole_sums=self.whole_sums))
+        other.ladder = self.ladder._replace(shape=other.shape)
+        other.needs = needs_of(other.ladder, self.dims, like=needs)
+        return other
+
+    @cached_property
+    def shape(self) -> Shape:
+        return self._shape(self.parted)
+
+    def _shape(self, parted: Splits) -> Shape:
+        return shape(
+            self.task,
+            self.dims,
+            self.kept,
+            parted,
+            whole_sums=self.whole_sums,
+            ends_at_splits=self.rules.ends_at_splits,
+        )
+
+    @cached_property
+    def ladder(self) -> Ladder:
+        """Of energy alone, wherever the axes have how many places."""
+        return build(self.task, self.dims, self.shape, self.tiles, self.parted)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What the hops out of the levels move at least."""
+        return needs_of(self.ladder, self.dims)
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """Of energy alone."""
+        return self._bounds(self.ladder)
+
+    @cached_property
+    def least_energy(self) -> float:
+        """A lower bound [pJ], infinite where nothing fits."""
+        return self._root(self.ladder, self.bounds, ENERGY)
+
+    @cached_property
+    def least_cycles(self) -> float:
+        """A lower bound of the cycles: of the array alone, with as many PEs as divide the layer."""
+        if self.least_energy == math.inf:
+            return math.inf
+        return self._compute(
+            math.prod(self.parted.total[a:b].max() for a, b in pairwise(self.parted.spans.tolist()))
+        )
+
+    def search(self, aim: Aim, places: Places | None = None) -> Mapping | None:
+        """The best mapping within an aim, None where there is none; with lines where the places are given."""
+        if places is None:
+            return self._search(self.ladder, self.bounds, aim)
+        parted = only(self.parted, places)
+        ladder = build(
+            self.task, self.dims, self._shape(parted), self.tiles, parted, timed=True, compute=self.compute(places)
+        )
+        if aim.objective == LATENCY:
+            ladder = ladder._replace(costs=without_energy(ladder.costs), tie=0.0)
+        return self._search(ladder, self._bounds(ladder), aim)
+
+    def _bounds(self, ladder: Ladder) -> Bounds:
+        size = (len(ladder.costs.kind), len(ladder.shape.keep), len(self.tiles.vectors))
+        bounds = Bounds(self.needs, np.empty(size), np.empty(size))
+        hopes.hopes(ladder, bounds)
+        return bounds
+
+    def _search(self, ladder: Ladder, bounds: Bounds, aim: Aim) -> Mapping | None:
+        least = self._root(ladder, bounds, aim.objective)
+        for growth in BUDGETS:
+            if least > aim.limit:
+                return None
+            limit = min(least * growth, aim.limit) if least > 0 else aim.limit
+            found, least = self._walk(ladder, aim._replace(limit=float(limit)), bounds)
+            if found is not None:
+                return found
+        if least > aim.limit:
+            return None
+        if aim.limit == math.inf:
+            good, reached = self._walk(ladder, aim._replace(width=WIDTH), bounds)
+            aim = aim if good is None else aim._replace(limit=reached * (1 + SLACK))
+        return self._walk(ladder, aim, bounds)[0]
+
+    def _walk(self, ladder: Ladder, aim: Aim, bounds: Bounds) -> tuple[Mapping | None, float]:
+        """The best mapping within an aim, and the least that any may come to where there is none."""
+        columns = len(ladder.costs.kind) * hopes.WIDTH + hopes.TAIL
+        found, room = np.zeros((len(ladder.shape.keep), 3), dtype=np.int64), ROOM
+        while True:
+            pool = Pool(np.empty((room, columns)), np.empty((room, NUM_LINKS), np.int64))
+            score, beyond, count = walk.walk(ladder, aim, bounds, pool, found)
+            if count <= room:
+                if score == math.inf:
+                    return None, beyond
+                return _mapping(self.task.accelerator, ladder, self.kept, found), score
+            room *= 4
+            if room * columns > MOST_ROOM * hopes.WIDTH:
+                raise MappingError(
+                    f"{self.task.layer.name!r} on {self.task.accelerator.name!r}: more than {room // 4:,} ways to "
+                    "map it are as good as each other so far. Optimize energy, or give the chip fewer levels or "
+                    "axes."
+                )
+
+    def _root(self, ladder: Ladder, bounds: Bounds, objective: int) -> float:
+        """A lower bound of the score."""
+        least = (ladder.costs.first * ladder.shape.first_shares).sum(axis=1) + ladder.costs.base
+        least += bounds.begun[:, 0, 0]
+        to = int(ladder.shape.next_outputs[0])
+        least -= ladder.costs.arrived[:, to] * ladder.shape.later[to] + ladder.costs.finished[:, to]
+        if objective == ENERGY:
+            return float(least[0])
+        cycles = whole(float(least[1:].max()))
+        return float(cycles if objective == LATENCY else least[0] * cycles)
+
+    def has_room(self) -> bool:
+        """Where outputs stay, beside their unfinished sums, all that the level may keep fits at once."""
+        bounds = dict(zip(DIM_NAMES, self.dims.values_tuple, strict=True))
+        widths = {"W": self.task.widths.w, "I": self.task.widths.i, "O": self.task.widths.acc}
+        for index, level in enumerate(self.task.accelerator.levels[:-1]):
+            for place, memory in enumerate(level.memories):
+                held = [x for x in memory.holds if x in self.kept[index]]
+                need = sum(footprint(self.task.layer, x, bounds) * widths[x] for x in held)
+                if self.task.rests("O", memory) and need > self.shape.capacity[index, place]:
+                    return False
+        return True
+
+    def compute(self, places: Places) -> float:
+        """Cycles of the array on so many PEs; where zeros are skipped, the fewest."""
+        return self._compute(math.prod(n for level in places for n in level))
+
+    def _compute(self, num_pes: int) -> float:
+        task = self.task
+        skips = Skips.of(task)
+        rate = task.accelerator.precision.macs_per_cycle(task.widths.w, task.widths.i)
+        steps: float | None = task.accelerator.timing.steps(task.layer)
+        if steps is None:
+            steps = math.prod(self.dims.values_tuple) / num_pes
+        share = skips.balanced * min((skips.both, *(density for _, density, _ in skips.operands)), default=1.0)
+        return float(whole(steps * share / rate))
+
+    def all_places(self) -> Iterator[Places]:
+        """Every number of places that the axes below the levels may have."""
+        spans = self.parted.spans
+        yield from itertools.product(
+            *(
+                sorted({tuple(row) for row in self.parted.places[begin:end].tolist()}, reverse=True)
+                for begin, end in pairwise(spans.tolist())
+            )
+        )
+
+
+def branches_of(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
+    """All of them."""
+    for branch in roomiest(task, rules):
+        if task.unfinished_bits() and any("O" in level for level in branch.kept[:-1]):
+            unfinished = Branch(task, branch.dims, branch.padded, branch.kept, False, rules)
+            yield unfinished
+            if unfinished.has_room():
+                continue
+        yield branch
+
+
+def roomiest(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
+    """For all dims and all that levels may keep, the one whose outputs that stay are finished: most fits it."""
+    for dims, padded in _paddings(task.accelerator, task.layer.dims) if rules.pads else [(task.layer.dims, ())]:
+        for kept in choices(task):
+            yield Branch(task, dims, padded, kept, bool(task.unfinished_bits()), rules)
+
+
+def choices(task: Task) -> list[Kept]:
+    """What the levels may keep: every subset of the operands that may bypass, left out."""
+    inner = (kept_choices(level, task) for level in task.accelerator.levels[:-1])
+    return [(*kept, frozenset(OPERANDS)) for kept in itertools.product(*inner)]
+
+
+def _paddings(chip: Accelerator, dims: Dims) -> list[tuple[Dims, Padded]]:
+    """The dims, and variants in which one dim per axis, each on one axis alone, is padded to fill it; and which."""
+    options: list[list[tuple[str, DimName, int] | None]] = []
+    for axis in chip.axes:
+        found: list[tuple[str, DimName, int] | None] = [None]
+        for dim in axis.dims:
+            found += [(axis.name, dim, bound) for bound in padded_bounds(dims[dim], axis.size)]
+        options.append(found)
+    variants: list[tuple[Dims, Padded]] = []
+    for combination in itertools.product(*options):
+        chosen = [item for item in combination if item]
+        if len({dim for _, dim, _ in chosen}) == len(chosen):
+            larger = replace(dims, **{dim: bound for _, dim, bound in chosen})
+            variants.append((larger, tuple((axis, (dim, dims[dim])) for axis, dim, _ in chosen)))
+    return variants
+
+
+def _mapping(chip: Accelerator, ladder: Ladder, kept: Kept, found: np.ndarray) -> Mapping:
+    """The mapping whose tiles, splits and orders the walk found."""
+    levels, inside = [], np.ones(8, dtype=np.int64)
+    for index, level in enumerate(chip.levels):
+        tile, split, order = found[index].tolist()
+        reached = ladder.tiles.vectors[tile]
+        factors = reached // (inside * ladder.splits.whole[split])
+        levels.append(
+            LevelMapping(
+                name=level.name,
+                temporal=ordered(factors, ladder.shape.orders[index, order]),
+                spatial=axis_loops(chip.axes, ladder.splits.on_axes[split]),
+                keeps=in_order(kept[index]),
+            )
+        )
+        inside = reached
+    return Mapping(levels=tuple(levels))
