@@ -181,15 +181,14 @@ def _shares(task: Task) -> bool:
 
 
 def _found(task: Task, optimize: Objective) -> Mapping | None:
-    deep = is_deep(task.accelerator) and is_optimal(task.accelerator)
-    library = _library[-1] if _shares(task) or (_library and deep) else None
+    library = _library[-1] if _library and is_optimal(task.accelerator) else None
     reached = math.inf
-    if library is not None and deep:
-        reached = library.reached(task, optimize) if optimize == "energy" else math.inf
-    elif library is not None:
+    if library is not None and _shares(task):
         is_known, known = library.find(task, optimize)
         if is_known:
             return known
+    elif library is not None and optimize == "energy":
+        reached = library.reached(task, optimize)
     try:
         mapping = _search(task, optimize, reached)
     except MappingError:

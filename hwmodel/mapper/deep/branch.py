@@ -180,7 +180,7 @@ class Branch:
         least += bounds.begun[:, 0, 0]
         to = int(ladder.shape.next_outputs[0])
         least -= ladder.costs.arrived[:, to] * ladder.shape.later[to] + ladder.costs.finished[:, to]
-        if objective == ENERGY:
+        if objective == ENERGY or least[0] == math.inf:
             return float(least[0])
         cycles = whole(float(least[1:].max()))
         return float(cycles if objective == LATENCY else least[0] * cycles)

@@ -68,6 +68,8 @@ memories:
 """
     + DRAM
 )
+#: Where weights do not bypass the outer memory, nothing fits it.
+TIGHT = SHARED.replace("size: 48 B", "size: 6 B")
 #: Outputs and filter rows on one axis: places along a diagonal need the same inputs.
 WINDOWS = SHARED.replace("{axis: X, size: 2, dims: [K, OX]}", "{axis: X, size: 4, dims: [OY, FY]}")
 #: Channels over clusters that keep sums, wider than outputs: what leaves a cluster is unfinished.
@@ -173,7 +175,7 @@ CHIPS = {
     "clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED, "meeting": MEETING,
     "far": FAR, "nested": NESTED, "shared sums": SHARED_SUMS, "tower": TOWER, "slow": SLOW,
     "slow and small": SLOW_AND_SMALL, "alone": ALONE, "gated": GATED,
-    "slow reads": SLOW_READS, "beside": BESIDE, "windows": WINDOWS,
+    "slow reads": SLOW_READS, "beside": BESIDE, "windows": WINDOWS, "tight": TIGHT,
 }  # fmt: skip
 
 

@@ -37,6 +37,7 @@ LAYERS = {
     "taps": Layer(name="taps", dims={"K": 2, "C": 2, "FX": 2}, bits=Bits(w=32, i=8)),
     "zero inputs": Layer(name="zero inputs", dims={"K": 2, "C": 2, "OX": 2}, density=Density(i=0.5)),
     "filters": Layer(name="filters", dims={"K": 4, "C": 4}),
+    "wide": Layer(name="wide", dims={"G": 2, "OX": 4}, bits=Bits(w=8, i=8, o=16)),
 }
 #: Chips that each layer is mapped on.
 PAIRS = [
@@ -47,7 +48,7 @@ PAIRS = [
     ("shared sums", "narrow"), ("tower", "rows"), ("gated", "zero inputs"),
     ("slow reads", "conv"), ("beside", "strided"), ("beside", "linear"), ("slow and small", "taps"),
     ("alone", "conv"), ("tower", "padded"), ("tower", "zeros"), ("tower", "plane"), ("slow", "conv"),
-    ("windows", "window"),
+    ("windows", "window"), ("tight", "wide"),
 ]  # fmt: skip
 
 
