@@ -9,10 +9,11 @@ from hypothesis import settings
 os.environ["HWMODEL_CACHE"] = "off"
 os.environ.pop("COLUMNS", None)  # tests that ask for no width see that of a pipe, whatever terminal they run in
 
-# In CI a failure must be one of the change: the same examples every time. Elsewhere new ones are drawn.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# In CI a failure must be one of the change: the same examples every time. Elsewhere new ones are drawn. No test
+# asserts a time.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 #: A picture of one pixel.
 DOT = base64.b64decode(

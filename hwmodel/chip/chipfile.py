@@ -11,7 +11,7 @@ from hwmodel.chip.arithmetic.section import AnalogSection, RateRow, check_pairs
 from hwmodel.chip.checks.names import check_names
 from hwmodel.chip.checks.unread import check_unread
 from hwmodel.chip.components.keys import ArithmeticKeys, Length, PartKeys
-from hwmodel.chip.fields import AccumulatorWidth, Count, Name, OperandWidth, Said, Small, distinct, quantity
+from hwmodel.chip.fields import AccumulatorWidth, Count, Line, Name, OperandWidth, Said, Small, distinct, quantity
 from hwmodel.chip.gpu_sections import LoopNestSection, RooflineSection, VectorSection
 from hwmodel.chip.precision import Mode
 from hwmodel.chip.storage import ANY_FORMAT, Format
@@ -192,7 +192,7 @@ class MemorySection(PartKeys):
     """
 
     name: Name
-    level: str = ""
+    level: Line = ""
     per: Said | Annotated[tuple[Said, ...], AfterValidator(distinct), Field(min_length=1)] = "array"
     holds: Operands = Field(min_length=1)
     bypass: Operands = ()

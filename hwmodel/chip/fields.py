@@ -41,8 +41,9 @@ def _one_line(text: str) -> str:
     return text
 
 
-#: A text, and a name.
+#: A text, what is no more than a line, and a name.
 Said = Annotated[str, Field(min_length=1), AfterValidator(_said)]
+Line = Annotated[str, AfterValidator(_one_line)]
 Name = Annotated[Said, AfterValidator(_one_line)]
 
 

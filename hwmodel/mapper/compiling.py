@@ -46,17 +46,18 @@ def compiled(function: _Function) -> _Function:
 
 def internal(function: _Function) -> _Function:
     """What only compiled code calls: it has no wrapper for Python, and becomes machine code with its callers."""
-    if tuple(numba.__version__.split(".")[:2]) != _KNOWN_NUMBA:
-        return cast(_Function, _compile(no_cpython_wrapper=True)(function))
-    return cast(_Function, _compile(no_cpython_wrapper=True, pipeline_class=_PartCompiler)(function))
+    return _part(function)
 
 
 def inlined(function: _Function) -> _Function:
     """An internal function that becomes a part of its callers: what takes many arrays takes longer to call."""
-    options: dict[str, Any] = {"no_cpython_wrapper": True, "forceinline": True}
+    return _part(function, forceinline=True)
+
+
+def _part(function: _Function, **options: Any) -> _Function:
     if tuple(numba.__version__.split(".")[:2]) == _KNOWN_NUMBA:
         options["pipeline_class"] = _PartCompiler
-    return cast(_Function, _compile(**options)(function))
+    return cast(_Function, _compile(no_cpython_wrapper=True, **options)(function))
 
 
 class _Part(JITCodeLibrary):

@@ -31,12 +31,14 @@ def values_of(stated: Any) -> tuple[Any, ...]:
         return _range(stated)
     if not isinstance(stated, list) or not stated:
         raise ValueError(f"must be several values, but got {cut(stated)}. {_HOW}.")
-    meanings = [_meanings(value) for value in stated]
+    said: dict[tuple[str, float], Any] = {}
     for index, value in enumerate(stated):
-        same = next((n for n in range(index) if value == stated[n] or meanings[index] & meanings[n]), None)
-        if same is not None:
-            also = "" if value == stated[same] else f": {value} is {stated[same]}"
+        meanings, again = _meanings(value), value in stated[:index]
+        same = next((said[meaning] for meaning in meanings if meaning in said), None)
+        if again or same is not None:
+            also = "" if again else f": {value} is {same}"
             raise ValueError(f"must name each value once, but got {cut(stated)}{also}")
+        said |= dict.fromkeys(meanings, value)
     return tuple(stated)
 
 

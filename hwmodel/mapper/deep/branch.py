@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
@@ -22,13 +20,13 @@ from hwmodel.mapper.deep.measures import needs_of
 from hwmodel.mapper.deep.metrics import without_energy
 from hwmodel.mapper.deep.splits import Padded, Splits, only, splits
 from hwmodel.mapper.deep.states import Aim, Bounds, Needs, Pool
-from hwmodel.mapper.free import in_order, ordered
+from hwmodel.mapper.free import Objective, in_order, ordered
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.space.hierarchy import kept_choices
 from hwmodel.mapper.space.unrolling import axis_loops, padded_bounds
-from hwmodel.nest.mapping import LevelMapping, Mapping, footprint
+from hwmodel.nest.mapping import LevelMapping, Mapping
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, DimName, Dims
+from hwmodel.network.layer import OPERANDS, DimName, Dims
 from hwmodel.price.lines.line import whole
 from hwmodel.price.sparsity import Skips
 
@@ -37,7 +35,7 @@ ROOM, MOST_ROOM = 1 << 18, 1 << 23
 #: Limits over the lowest bound, tried one after the other: what is found first is the best, and close to the bound.
 #: Then so many labels per level show a limit that something is within.
 BUDGETS = (1.003, 1.01, 1.03)
-WIDTH = 256
+NARROW = 256
 #: Places along each axis, per level.
 Places = tuple[tuple[int, ...], ...]
 
@@ -67,30 +65,13 @@ class Branch:
         self.tiles: Lattice = lattice(dims)
         self.parted: Splits = splits(task.accelerator, dims, padded)
 
-    def within(self, task: Task) -> Branch:
-        """The same for a task that differs in the sizes of memories alone."""
-        needs, other = self.needs, copy(self)
-        for found in ("bounds", "least_energy", "least_cycles"):
-            other.__dict__.pop(found, None)
-        other.task = task
-        other.shape = self.shape._replace(capacity=capacity_of(task, whole_sums=self.whole_sums))
-        other.ladder = self.ladder._replace(shape=other.shape)
-        other.needs = needs_of(other.ladder, self.dims, like=needs)
-        return other
-
     @cached_property
     def shape(self) -> Shape:
         return self._shape(self.parted)
 
     def _shape(self, parted: Splits) -> Shape:
-        return shape(
-            self.task,
-            self.dims,
-            self.kept,
-            parted,
-            whole_sums=self.whole_sums,
-            ends_at_splits=self.rules.ends_at_splits,
-        )
+        rules = {"whole_sums": self.whole_sums, "ends_at_splits": self.rules.ends_at_splits}
+        return shape(self.task, self.dims, self.kept, parted, **rules)
 
     @cached_property
     def ladder(self) -> Ladder:
@@ -105,21 +86,26 @@ class Branch:
     @cached_property
     def bounds(self) -> Bounds:
         """Of energy alone."""
-        return self._bounds(self.ladder)
+        return self._bounds(self.ladder, self.needs)
 
     @cached_property
     def least_energy(self) -> float:
         """A lower bound [pJ], infinite where nothing fits."""
         return self._root(self.ladder, self.bounds, ENERGY)
 
-    @cached_property
-    def least_cycles(self) -> float:
-        """A lower bound of the cycles: of the array alone, with as many PEs as divide the layer."""
-        if self.least_energy == math.inf:
-            return math.inf
-        return self._compute(
-            math.prod(self.parted.total[a:b].max() for a, b in pairwise(self.parted.spans.tolist()))
-        )
+    def least_in(self, task: Task, optimize: Objective) -> float:
+        """A lower bound of the energy [pJ], or the cycles, of a task that differs in the sizes of memories alone.
+
+        Cycles are those of the array, with as many PEs as divide the layer.
+        """
+        capacity = capacity_of(task, whole_sums=self.whole_sums)
+        ladder = self.ladder._replace(shape=self.shape._replace(capacity=capacity))
+        bounds = self._bounds(ladder, needs_of(ladder, self.dims, like=self.needs))
+        energy = self._root(ladder, bounds, ENERGY)
+        if optimize == "energy" or energy == math.inf:
+            return energy
+        spans = itertools.pairwise(self.parted.spans.tolist())
+        return self._compute(math.prod(self.parted.total[begin:end].max() for begin, end in spans))
 
     def search(self, aim: Aim, places: Places | None = None) -> Mapping | None:
         """The best mapping within an aim, None where there is none; with lines where the places are given."""
@@ -131,27 +117,27 @@ class Branch:
         )
         if aim.objective == LATENCY:
             ladder = ladder._replace(costs=without_energy(ladder.costs), tie=0.0)
-        return self._search(ladder, self._bounds(ladder), aim)
+        return self._search(ladder, self._bounds(ladder, self.needs), aim)
 
-    def _bounds(self, ladder: Ladder) -> Bounds:
+    def _bounds(self, ladder: Ladder, needs: Needs) -> Bounds:
         size = (len(ladder.costs.kind), len(ladder.shape.keep), len(self.tiles.vectors))
-        bounds = Bounds(self.needs, np.empty(size), np.empty(size))
+        bounds = Bounds(needs, np.empty(size), np.empty(size))
         hopes.hopes(ladder, bounds)
         return bounds
 
     def _search(self, ladder: Ladder, bounds: Bounds, aim: Aim) -> Mapping | None:
         least = self._root(ladder, bounds, aim.objective)
         for growth in BUDGETS:
-            if least > aim.limit:
+            if least > aim.limit or least == math.inf:
                 return None
             limit = min(least * growth, aim.limit) if least > 0 else aim.limit
             found, least = self._walk(ladder, aim._replace(limit=float(limit)), bounds)
             if found is not None:
                 return found
-        if least > aim.limit:
+        if least > aim.limit or least == math.inf:
             return None
         if aim.limit == math.inf:
-            good, reached = self._walk(ladder, aim._replace(width=WIDTH), bounds)
+            good, reached = self._walk(ladder, aim._replace(width=NARROW), bounds)
             aim = aim if good is None else aim._replace(limit=reached * (1 + SLACK))
         return self._walk(ladder, aim, bounds)[0]
 
@@ -187,15 +173,9 @@ class Branch:
 
     def has_room(self) -> bool:
         """Where outputs stay, beside their unfinished sums, all that the level may keep fits at once."""
-        bounds = dict(zip(DIM_NAMES, self.dims.values_tuple, strict=True))
-        widths = {"W": self.task.widths.w, "I": self.task.widths.i, "O": self.task.widths.acc}
-        for index, level in enumerate(self.task.accelerator.levels[:-1]):
-            for place, memory in enumerate(level.memories):
-                held = [x for x in memory.holds if x in self.kept[index]]
-                need = sum(footprint(self.task.layer, x, bounds) * widths[x] for x in held)
-                if self.task.rests("O", memory) and need > self.shape.capacity[index, place]:
-                    return False
-        return True
+        whole, levels = self.needs.room[1, :, -1], self.task.accelerator.levels
+        rested = [n for n, level in enumerate(levels) if any(self.task.rests("O", m) for m in level.memories)]
+        return bool(whole[rested].all())
 
     def compute(self, places: Places) -> float:
         """Cycles of the array on so many PEs; where zeros are skipped, the fewest."""
@@ -217,7 +197,7 @@ class Branch:
         yield from itertools.product(
             *(
                 sorted({tuple(row) for row in self.parted.places[begin:end].tolist()}, reverse=True)
-                for begin, end in pairwise(spans.tolist())
+                for begin, end in itertools.pairwise(spans.tolist())
             )
         )
 

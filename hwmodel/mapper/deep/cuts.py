@@ -54,16 +54,9 @@ class Cut(NamedTuple):
 def new_cut() -> Cut:
     """Room for a cut."""
     return Cut(
-        np.ones(3),
-        np.ones(3),
+        np.ones(3), np.ones(3), np.zeros(3), np.zeros(3), np.ones(3), np.zeros(3), np.zeros(3), np.zeros(3),
         np.zeros(3),
-        np.zeros(3),
-        np.ones(3),
-        np.zeros(3),
-        np.zeros(3),
-        np.zeros(3),
-        np.zeros(3),
-    )
+    )  # fmt: skip
 
 
 @inlined
@@ -142,7 +135,7 @@ def wait_for_fills(ladder: Ladder, level: int, x: int, cut: Cut) -> None:
 
 @internal
 def fits_inside(ladder: Ladder, level: int, tile: Ints, parts: Ints) -> bool:
-    """As `fits`, where axes share memories, which hold what all of their places need; sums as wide as can be."""
+    """As `Needs.room`, where axes share memories, which hold what all their places need; sums as wide as can be."""
     t, own = np.empty(8, np.int64), ladder.shape
     for slot in range(3):
         need = 0.0

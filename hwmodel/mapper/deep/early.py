@@ -11,19 +11,21 @@ from hwmodel.mapper.counting import Floats
 from hwmodel.mapper.deep.hopes import RATES, SHARE, WAITING, WIDTH, here_of, hop_out, hope, rates_of
 from hwmodel.mapper.deep.labels import NEXT
 from hwmodel.mapper.deep.ladder import Ladder
-from hwmodel.mapper.deep.states import KINDS, Bounds, Pool, States
+from hwmodel.mapper.deep.states import KINDS, Bounds, Here, Pool, States
 
 
 class Early(NamedTuple):
     """The bounds of the splits of one level.
 
     Attributes:
+        below: what the level below asks of labels.
         rates: (M, 3, RATES) of the hops out of the level below, as `rates_of`.
         floors: (N, M) what the labels of a tile come to by themselves.
         hops: (M) what the hops out of the level below and all outside of a split do.
         least: (M) what a label comes to over a split.
     """
 
+    below: Here
     rates: Floats
     floors: Floats
     hops: Floats
@@ -31,20 +33,21 @@ class Early(NamedTuple):
 
 
 @internal
-def early_of(ladder: Ladder, level: int) -> Early:
-    """Room for the bounds of a level, and the rates."""
-    metrics = len(ladder.costs.kind)
+def early_of(ladder: Ladder, bounds: Bounds, level: int) -> Early:
+    """Room for the bounds of a level, and what its labels have in common; the innermost one has no level below."""
+    metrics, below = len(ladder.costs.kind), max(level - 1, 0)
     rates = np.empty((metrics, 3, RATES))
     for r in range(metrics):
-        rates_of(ladder, r, max(level - 1, 0), rates[r])
-    return Early(rates, np.empty((64, metrics)), np.empty(metrics), np.empty(metrics))
+        rates_of(ladder, r, below, rates[r])
+    return Early(
+        here_of(ladder, bounds, below), rates, np.empty((64, metrics)), np.empty(metrics), np.empty(metrics)
+    )
 
 
 @internal
-def at_labels(ladder: Ladder, level: int, v: int, bounds: Bounds, states: States, pool: Pool,
-              early: Early) -> Early:  # fmt: skip
+def at_labels(v: int, bounds: Bounds, states: States, pool: Pool, early: Early) -> Early:
     """With the floors of all labels at tile v of the level below."""
-    floors, number, below = early.floors, 0, here_of(ladder, bounds, level - 1)
+    floors, number, below = early.floors, 0, early.below
     opened = np.empty(3, np.int64)
     for kind in range(KINDS):
         node = states.tiles[kind, v]
@@ -57,9 +60,9 @@ def at_labels(ladder: Ladder, level: int, v: int, bounds: Bounds, states: States
                 opened[operand] = kind >> operand & 1
             hope(below, pool.values[node], opened, v, bounds.reached, floors[number])
             for r in range(floors.shape[1]):
-                floors[number, r] -= bounds.reached[r, level - 1, v]
+                floors[number, r] -= bounds.reached[r, below.level, v]
             node, number = pool.links[node, NEXT], number + 1
-    return Early(early.rates, floors, early.hops, early.least)
+    return Early(below, early.rates, floors, early.hops, early.least)
 
 
 @inlined

@@ -12,7 +12,6 @@ from hwmodel.mapper import ahead
 from hwmodel.mapper.deep import hopes, walk
 from hwmodel.mapper.deep.branch import EVERYTHING, Branch, Rules, branches_of
 from hwmodel.mapper.deep.labels import NUM_LINKS
-from hwmodel.mapper.deep.ladder import build
 from hwmodel.mapper.deep.states import Aim, Bounds, Pool
 from hwmodel.mapper.free import OBJECTIVES, Objective, nothing_fits
 from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
@@ -110,11 +109,10 @@ def _fastest(task: Task, branches: list[Branch], least: Found, objective: int) -
 def deep_call(task: Task) -> tuple[ahead.Call, ...]:
     """The kernels of this mapper, with arguments of the types that it gives."""
     branch = next(branches_of(task))
-    ladder = build(task, branch.dims, branch.shape, branch.tiles, branch.parted)
     bounds = Bounds(branch.needs, *(np.empty((1, len(branch.shape.keep), 1)) for _ in range(2)))
     pool = Pool(np.empty((1, hopes.WIDTH + hopes.TAIL)), np.empty((1, NUM_LINKS), np.int64))
     found = np.zeros((len(branch.shape.keep), 3), dtype=np.int64)
     return (
-        ahead.Call(walk.walk, (ladder, Aim(ENERGY, math.inf, math.inf), bounds, pool, found)),
-        ahead.Call(hopes.hopes, (ladder, bounds)),
+        ahead.Call(walk.walk, (branch.ladder, Aim(ENERGY, math.inf, math.inf), bounds, pool, found)),
+        ahead.Call(hopes.hopes, (branch.ladder, bounds)),
     )

@@ -25,7 +25,4 @@ class DeepFloors:
 
     def bound(self, task: Task) -> float:
         """The bound for a task that differs from the own one in sizes alone; infinite where nothing fits."""
-        branches = (branch.within(task) for branch in self._branches)
-        return min(
-            branch.least_energy if self._optimize == "energy" else branch.least_cycles for branch in branches
-        )
+        return min(branch.least_in(task, self._optimize) for branch in self._branches)

@@ -7,15 +7,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwmodel.mapper.bounds import IRRELEVANT
 from hwmodel.mapper.counting import FX, INPUT, OUTPUT, OY, WEIGHT, Floats
 from hwmodel.mapper.deep.ladder import Ladder
 from hwmodel.mapper.deep.lattice import lattice
 from hwmodel.mapper.deep.states import Needs
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, RELEVANT, Dims
-
-_OTHERS = [[n for n, dim in enumerate(DIM_NAMES) if dim not in RELEVANT[operand]] for operand in OPERANDS]
+from hwmodel.mapper.space.tiles import tile_lengths, tile_sizes
+from hwmodel.network.layer import Dims
 
 
 class Measures(NamedTuple):
@@ -44,22 +43,14 @@ def measures(dims: Dims, pace: tuple[int, int, int, int]) -> Measures:
     """
     tiles = lattice(dims)
     t, rests = tiles.vectors, tiles.rests
-    rows, columns = (
-        (t[:, OY + axis] - 1) * pace[axis] + (t[:, OY + 2 + axis] - 1) * pace[2 + axis] + 1 for axis in range(2)
-    )
-    words: list[NDArray[np.int64]] = [
-        t[:, [n for n, dim in enumerate(DIM_NAMES) if dim in RELEVANT[operand]]].prod(axis=1)
-        for operand in OPERANDS
-    ]
-    words[INPUT] = t[:, [DIM_NAMES.index(dim) for dim in ("B", "G", "C")]].prod(axis=1) * rows * columns
-    slides = np.ones(len(t))
+    slides, lengths = np.ones(len(t)), tile_lengths(t, pace)
     for dim in range(OY, FX + 1):
-        fresh = np.minimum(1.0, t[:, dim] * pace[dim - OY] / (rows if dim % 2 == 0 else columns))
+        fresh = np.minimum(1.0, t[:, dim] * pace[dim - OY] / lengths[dim % 2])
         slides = np.minimum(slides, (1.0 + (rests[:, dim] - 1) * fresh) / rests[:, dim])
     return Measures(
-        words=np.array(words, dtype=np.float64),
+        words=tile_sizes(t, pace),
         moves=rests.prod(axis=1).astype(np.float64),
-        spared=np.array([rests[:, others].prod(axis=1) for others in _OTHERS], dtype=np.float64),
+        spared=np.array([rests[:, others].prod(axis=1) for others in IRRELEVANT], dtype=np.float64),
         slides=slides,
     )
 

@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodel.chip.accelerator import Accelerator, Axis, Memory
-from hwmodel.mapper.counting import Floats, Ints
+from hwmodel.mapper.counting import FX, FY, INPUT, OX, OY, RELEVANT, Floats, Ints
 from hwmodel.mapper.space.unrolling import unrollings
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, RELEVANT, DimName, Dims
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, DimName, Dims
 from hwmodel.network.numbers import round_up
 
 #: axis -> the dim that is padded to fill it, and its bound before.
 Padded = tuple[tuple[str, tuple[DimName, int]], ...]
 _REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
-#: Dims that index an operand, of W, I and O; and those of a window, along both axes.
-_INDEXING = [[DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in RELEVANT[operand]] for operand in OPERANDS]
-_WINDOWS: tuple[tuple[DimName, DimName], ...] = (("OY", "FY"), ("OX", "FX"))
+#: Dims that index W, I and O.
+_INDEXING = [np.flatnonzero(row) for row in RELEVANT]
 
 
 class Splits(NamedTuple):
@@ -121,10 +120,9 @@ def _share(networks: Ints) -> Floats:
     """`Splits.share` of factors (S, 3, n, 8) on networks: places served alone share nothing."""
     factors = networks.prod(axis=2)
     different = np.stack([factors[:, x, _INDEXING[x]].prod(axis=1) for x in range(3)], axis=1)
-    on = networks[:, OPERANDS.index("I")] > 1
-    for out, tap in _WINDOWS:
-        meet = (on[:, :, DIM_NAMES.index(out)] & on[:, :, DIM_NAMES.index(tap)]).any(axis=1)
-        different[meet, OPERANDS.index("I")] = 0
+    on = networks[:, INPUT] > 1
+    for out, tap in ((OY, FY), (OX, FX)):
+        different[(on[:, :, out] & on[:, :, tap]).any(axis=1), INPUT] = 0
     return np.asarray(different / factors.prod(axis=2))
 
 

@@ -150,14 +150,14 @@ def split(ladder: Ladder, here: Here, aim: Aim, bounds: Bounds, states: States, 
           best: Floats, last: Ints) -> int:  # fmt: skip
     """Every tile below a level over every split of it, and the first loops of the level; at the outermost all."""
     level, spans, size = here.level, ladder.splits.spans, len(ladder.costs.kind) * WIDTH
-    cut, early = new_cut(), early_of(ladder, level)
+    cut, early = new_cut(), early_of(ladder, bounds, level)
     x, y = np.empty(size + TAIL), np.empty(size + TAIL)
     for v in range(len(ladder.tiles.vectors)):
         if states.tiles[:, v].max() < 0:
             continue
         at_tile(ladder, v, cut)
         if level:
-            early = at_labels(ladder, level, v, bounds, states, pool, early)
+            early = at_labels(v, bounds, states, pool, early)
         for s in range(spans[level], spans[level + 1]):
             if not divides(ladder, v, s):
                 continue

@@ -34,7 +34,7 @@ def has_bounds(accelerator: Accelerator) -> bool:
 
 
 def is_optimal(accelerator: Accelerator) -> bool:
-    """The mapper finds the optimum of such a chip; for energy without a look at its ports, but for equals."""
+    """The mapper finds the optimum of such a chip; ports decide about no energy, at most which equals are taken."""
     is_free = accelerator.kind == "spatial" and accelerator.maps_freely
     return is_free and not accelerator.timing.by_commands
 

@@ -44,11 +44,21 @@ def tile_grid(choices: Choices, pace: tuple[int, ...]) -> Grid:
     """Every vector of one choice per dim."""
     axes = np.meshgrid(*[np.array(c, dtype=np.int64) for c in choices], indexing="ij")
     vectors = np.ascontiguousarray(np.stack([a.ravel() for a in axes], axis=1))
+    _, _, _, c, _, _, fy, fx = vectors.T
+    return Grid(vectors, tile_sizes(vectors, pace), c * fy * fx)
+
+
+def tile_lengths(vectors: Ints, pace: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """Rows and columns of I under tiles (V, 8), whose strides and dilations y and x are the pace. (V) each"""
+    _, _, _, _, oy, ox, fy, fx = vectors.T
+    return (oy - 1) * pace[0] + (fy - 1) * pace[2] + 1, (ox - 1) * pace[1] + (fx - 1) * pace[3] + 1
+
+
+def tile_sizes(vectors: Ints, pace: tuple[int, ...]) -> Floats:
+    """Elements of W, I and O under tiles. (3, V)"""
     b, g, k, c, oy, ox, fy, fx = vectors.T
-    rows = (oy - 1) * pace[0] + (fy - 1) * pace[2] + 1
-    columns = (ox - 1) * pace[1] + (fx - 1) * pace[3] + 1
-    sizes = np.stack((g * k * c * fy * fx, b * g * c * rows * columns, b * g * k * oy * ox))
-    return Grid(vectors, sizes.astype(np.float64), c * fy * fx)
+    rows, columns = tile_lengths(vectors, pace)
+    return np.stack((g * k * c * fy * fx, b * g * c * rows * columns, b * g * k * oy * ox)).astype(np.float64)
 
 
 @lru_cache(maxsize=128)

@@ -93,6 +93,10 @@ IMPOSSIBLE = {
     "no name": ([("name: tiny", "name: ''")], "at least 1 character"),
     "no source": ([("source: made up for tests", "source: ''")], "at least 1 character"),
     "blank source": ([("source: made up for tests", "source: ' '")], "must say something, but got blanks alone"),
+    "a level of two lines": (
+        [("name: buffer", 'name: buffer\n    level: "on\\nchip"')],
+        "must be one line of printable characters",
+    ),
     "two lines": (
         [("name: buffer", 'name: "buf\\nfer"')],
         "must be one line of printable characters, but got 'buf",

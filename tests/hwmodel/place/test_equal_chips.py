@@ -8,6 +8,7 @@ import pytest
 
 from hwmodel import evaluate, load_accelerator
 from hwmodel.chip.accelerator import Accelerator
+from hwmodel.mapper.shared import forget_mappings
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import Bits, Layer
@@ -34,7 +35,19 @@ def test_the_view_of_a_task_has_the_memories_of_its_own_chip(name: str) -> None:
         assert view.accelerator.levels is chip.levels
 
 
-@pytest.mark.parametrize("name", FITTED)
-def test_it_costs_the_same(name: str) -> None:
-    first, second = (evaluate(make_graph(), anew(name)) for _ in range(2))
-    assert (first.energy_pj, first.cycles) == (second.energy_pj, second.cycles)
+def test_it_costs_the_same() -> None:
+    """In 1 KiB some tensors of the network stay, and others find no room beside the tiles."""
+    costs = []
+    for _ in range(2):
+        chip = anew("jia_cim")
+        assert chip.keeper is not None and chip.keeper.resident == ("I", "O")
+        levels = tuple(
+            replace(
+                level, memories=tuple(replace(m, size_bits=8192.0) if m.resident else m for m in level.memories)
+            )
+            for level in chip.levels
+        )
+        forget_mappings()
+        cost = evaluate(make_graph(), replace(chip, levels=levels))
+        costs.append((cost.energy_pj, cost.cycles))
+    assert costs[0] == costs[1]

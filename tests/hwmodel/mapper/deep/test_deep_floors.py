@@ -83,5 +83,5 @@ def test_what_is_known_changes_no_mapping(tmp_path, name: str, monkeypatch: pyte
         assert deep_mapping(task, reached=share * best) == found["energy"]
     for budgets, width in (((), 1), ((), 8), ((1.5,), 1)):
         monkeypatch.setattr(branch, "BUDGETS", budgets)
-        monkeypatch.setattr(branch, "WIDTH", width)
+        monkeypatch.setattr(branch, "NARROW", width)
         assert {metric: deep_mapping(task, metric) for metric in found} == found  # type: ignore[arg-type]
