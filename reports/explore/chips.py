@@ -118,7 +118,8 @@ def chips_sheet(found: ChipExploration) -> Sheet:
         if not front:
             continue
         title = f"Front of {model}" if model else "Front of the geometric means"
-        caption = f"{title}: every priced design; the large points are the front, its knee is ringed."
+        ringed = ", its knee is ringed" if any(model in row.knees for row in front) else ""
+        caption = f"{title}: every priced design; the large points are the front{ringed}."
         pictures = [Picture.of(partial(plot_chips, found, model), caption)] if len(found.axes.names) > 1 else []
         table = html_of(chips_table(found, model, width=200))
         sections.append(Section(id=f"front-{model or 'mean'}", title=title, pictures=pictures, tables=[table]))

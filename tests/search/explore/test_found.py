@@ -129,3 +129,13 @@ def test_all_priced_designs_as_a_table(tmp_path: Path) -> None:
     found = found_of(space_in(tmp_path), field, ())
     assert marks(chips_table(found, "a", every=True)) == ["front", "", "knee", "front"]
     assert marks(chips_table(found, "a")) == ["", "knee", ""]
+
+
+def test_a_caption_names_a_ring_where_there_is_one(tmp_path: Path) -> None:
+    """Of a front of one design there is no knee."""
+    field = Field(Axes(names=("energy", "latency"), models=("a",)), "edp")
+    field.add([Look(number=n, area_mm2=1.0) for n in range(2)], [() for _ in range(2)])
+    field.take([Price(number=n, energy_pj=(n + 1.0,), cycles=(n + 1.0,)) for n in range(2)])
+    for found, is_ringed in ((found_of(space_in(tmp_path), field, ()), False), (two_fronts(tmp_path), True)):
+        captions = [picture.caption for section in chips_sheet(found).sections for picture in section.pictures]
+        assert captions and all(("ringed" in caption) == is_ringed for caption in captions)
