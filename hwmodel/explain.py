@@ -7,10 +7,10 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
 from hwmodel.chip.accelerator import Accelerator, Memory
-from hwmodel.nest.mapping import Loop, Mapping, footprint
+from hwmodel.nest.mapping import Loop, Mapping, footprint, seen_by
 from hwmodel.nest.task import ALONE, Stay, Task
 from hwmodel.nest.view import array_view
-from hwmodel.network.layer import Layer, Operand
+from hwmodel.network.layer import OPERANDS, Layer, Operand
 from hwmodel.price.spatial import price
 
 
@@ -212,17 +212,18 @@ def _memory_use(
         for operand in memory.holds
         if operand in mapping.levels[index].keeps and not (outermost and task.home(operand) is not memory)
     ]
-    bounds = mapping.bounds(index)
+    views = {operand: seen_by(task.accelerator, mapping, operand) for operand in OPERANDS}
+    around = views[memory.holds[0]].levels[index + 1 :]
     return MemoryUse(
         name=memory.name,
         level=level.name,
         resident=tuple(operand for operand in task.stay.resident if task.rests(operand, memory)),
         room_bits=None if memory.size_bits is None else task.room_bits(memory),
-        tiles={operand: footprint(layer, operand, bounds) for operand in kept},
+        tiles={operand: footprint(layer, operand, views[operand].bounds(index)) for operand in kept},
         tile_bits={operand: tile_bits[memory.name, operand] for operand in kept},
         copies=memory.copies,
         size_bits=memory.size_bits,
-        instances=math.prod(loop.bound for outer in mapping.levels[index + 1 :] for loop in outer.spatial),
+        instances=math.prod(loop.bound for outer in around for loop in outer.spatial),
     )
 
 

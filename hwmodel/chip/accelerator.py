@@ -22,6 +22,7 @@ from hwmodel.shown import Shown
 
 Kind = Literal["spatial", "loop_nest", "gpu", "cpu"]
 Dataflow = Literal["free", "row_stationary"]
+Tiles = Literal["even", "uneven"]
 
 
 class Widths(NamedTuple):
@@ -168,6 +169,7 @@ _SAID = ("description", "source", "notes", "mac_source", "vector_source", "mac_c
 _LATER: dict[str, object] = {
     "per": None, "multicast": True, "table_rates": (), "analog": None, "burst_bits": 0.0, "latency_cycles": 0,
     "brick": 1, "cycles": (), "fuses": None,
+    "tiles": "even",
 }  # fmt: skip
 #: Kinds of values that a fingerprint takes as they are.
 _PLAIN = frozenset((int, float, str, bool, type(None)))
@@ -210,6 +212,7 @@ class Accelerator(Shown):
         skipping: operands whose zeros are not fetched and take no cycles.
         nm: (N, M) patterns of W that the MACs skip without loss of balance.
         dataflow: `free`, or the chip's own mapping rules.
+        tiles: of a level: all operands lie around the same loops (`even`), or each around its own (`uneven`).
         clock_pj: energy of a cycle of the whole chip that depends on nothing else (clock network) [pJ].
         vector: the unit for operations without MACs.
         loop_nest: set for kind `loop_nest`.
@@ -239,6 +242,7 @@ class Accelerator(Shown):
     skipping: tuple[Operand, ...] = ()
     nm: tuple[tuple[int, int], ...] = ()
     dataflow: Dataflow = "free"
+    tiles: Tiles = "even"
     clock_pj: float = 0.0
     vector: Vector = field(default_factory=Vector)
     loop_nest: LoopNest | None = None

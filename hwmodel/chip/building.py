@@ -85,6 +85,7 @@ class _Builder:
             skipping=chip.skipping,
             nm=chip.nm,
             dataflow=chip.dataflow,
+            tiles=chip.tiles,
             clock_pj=chip.clock_power * 1e12 / chip.clock,
             vector=self.vector(),
             loop_nest=None if nest is None else LoopNest(

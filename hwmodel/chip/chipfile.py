@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from hwmodel.chip.accelerator import Dataflow
+from hwmodel.chip.accelerator import Dataflow, Tiles
 from hwmodel.chip.arithmetic.section import AnalogSection, RateRow, check_pairs
 from hwmodel.chip.checks.names import check_names
 from hwmodel.chip.checks.unread import check_unread
@@ -262,6 +262,7 @@ class ChipFile(Schema):
         skipping: operands whose zeros save its cycle too.
         nm: patterns of weights that run at N / M of the cycles.
         dataflow: `free`, or `row_stationary`, the rules of Eyeriss.
+        tiles: `even`, one tile per level, or `uneven`, one per operand and memory.
         clock_power: of the clock network while the array runs (row stationary only).
         vector: operations without MACs.
         loop_nest: of the kind of that name.
@@ -289,6 +290,7 @@ class ChipFile(Schema):
     skipping: Operands = ()
     nm: tuple[Pattern, ...] = ()
     dataflow: Dataflow = "free"
+    tiles: Tiles = "even"
     clock_power: Power = 0.0
     vector: VectorSection = VectorSection(lanes=1)
     loop_nest: LoopNestSection | None = None

@@ -106,6 +106,7 @@ def accelerator_data(chip: Accelerator, *, components: bool = True) -> Data:
         order={level.name: list(level.order) for level in chip.levels if level.order},
         gating=list(chip.gating), skipping=list(chip.skipping), nm=[f"{n}:{m}" for n, m in chip.nm],
         dataflow=None if chip.dataflow == "free" else chip.dataflow,
+        tiles=None if chip.tiles == "even" else chip.tiles,
         clock_power=_clock_power(chip) if chip.clock_pj else None,
         vector=_vector(chip),
         loop_nest=None if chip.loop_nest is None else _loop_nest(chip.loop_nest, nest),

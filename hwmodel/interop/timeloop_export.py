@@ -99,6 +99,11 @@ def _exporter(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> _Expo
     task = array_view(Task.of(layer, accelerator))
     check_mapping(task, mapping)
     exporter = _Exporter(task, mapping)
+    if not mapping.is_even:
+        moved = sorted({operand for level in mapping.levels for operand, _ in level.inward})
+        raise exporter.fail(
+            f"Timeloop has one tile per level, but {', '.join(moved)} lie further inside: map it with `tiles: even`"
+        )
     if exporter.loses_diagonals():
         raise exporter.fail(
             "Timeloop has no words for a dim on both axes where PEs on a diagonal share their inputs"

@@ -71,6 +71,7 @@ def _encode(mapping: Mapping) -> list[dict[str, Any]]:
             "temporal": [[loop.dim, loop.bound] for loop in level.temporal],
             "spatial": [[loop.dim, loop.bound, loop.axis] for loop in level.spatial],
             "keeps": list(level.keeps),
+            **({"inward": [list(moved) for moved in level.inward]} if level.inward else {}),
         }
         for level in mapping.levels
     ]
@@ -84,6 +85,7 @@ def _decode(data: list[dict[str, Any]]) -> Mapping:
                 temporal=tuple(Loop(dim, bound) for dim, bound in level["temporal"]),
                 spatial=tuple(Loop(dim, bound, axis) for dim, bound, axis in level["spatial"]),
                 keeps=tuple(level["keeps"]),
+                inward=tuple((operand, loops) for operand, loops in level.get("inward", ())),
             )
             for level in data
         )

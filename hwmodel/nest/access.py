@@ -85,7 +85,7 @@ def task_accesses(task: Task, mapping: Mapping) -> AccessCounts:
             inner = level
         shared = len(holders) > 1 and holders[-2] >= task.accelerator.shared_level
         if operand == "I" and shared and task.skips_padding:
-            _leave_padding(counts, layer, mapping, holders[-2], holders[-1])
+            _leave_padding(counts, layer, own, holders[-2], holders[-1])
     return counts
 
 

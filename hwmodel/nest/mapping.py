@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hwmodel.chip.accelerator import Accelerator, Memory
 from hwmodel.errors import MappingError
 from hwmodel.nest.task import Task
-from hwmodel.network.layer import DIM_NAMES, REDUCTION, RELEVANT, DimName, Dims, Layer, Operand
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION, RELEVANT, DimName, Dims, Layer, Operand
 from hwmodel.network.numbers import round_up
 from hwmodel.shown import Shown
 
@@ -42,12 +42,15 @@ class LevelMapping:
         temporal: outer to inner.
         spatial: loops across the instances just below this level, inside its temporal loops.
         keeps: operands that stay here; the others bypass the level.
+        inward: of them, those whose tile lies further inside than the others', with the number of temporal loops, of
+            this level and those inside of it, that run around it and not in it.
     """
 
     name: str
     temporal: tuple[Loop, ...] = ()
     spatial: tuple[Loop, ...] = ()
     keeps: tuple[Operand, ...] = ()
+    inward: tuple[tuple[Operand, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +105,55 @@ class Mapping(Shown):
         """Indices of the levels that keep an operand, innermost first."""
         return tuple(n for n, level in enumerate(self.levels) if operand in level.keeps)
 
+    @property
+    def is_even(self) -> bool:
+        """Every level has one tile: all operands that it keeps lie outside of all of its loops."""
+        return not any(level.inward for level in self.levels)
+
+    def begins(self, level: int, operand: Operand | None = None) -> int:
+        """Temporal loops around the tile of an operand in a level that keeps it; None: around all loops of it."""
+        inward = dict(self.levels[level].inward).get(operand, 0) if operand else 0
+        return sum(len(outer.temporal) for outer in self.levels[level + 1 :]) + inward
+
+    def cut_for(self, operand: Operand) -> Mapping:
+        """The mapping with every temporal loop at the level that it belongs to for one operand.
+
+        Of the operands that lie further inside than others. Where a level keeps none of it, loops outside of what
+        the next level inward keeps lie outside of this one, too.
+        """
+        if self.is_even:
+            return self
+        loops = [loop for level in reversed(self.levels) for loop in level.temporal]
+        holders = self.holders(operand)
+        levels, end = [], len(loops)
+        for index, level in enumerate(self.levels):
+            begin = end
+            if index in holders:
+                begin = self.begins(index, operand)
+            elif not holders or index < holders[0]:
+                around = self.begins(holders[0], operand) if holders else 0
+                begin = min(max(self.begins(index), around), end)
+            levels.append(replace(level, temporal=tuple(loops[begin:end]), inward=()))
+            end = begin
+        return Mapping(levels=tuple(levels))
+
     def loop_nest(self) -> str:
-        """The loops as the field draws them, outermost first."""
+        """The loops as the field draws them, outermost first; a tile that lies further inside has a line there."""
         lines: list[str] = []
-        depth = 0
+        depth, done = 0, 0
+        inside: dict[int, list[str]] = {}
+        for index, level in enumerate(self.levels):
+            for operand, _ in level.inward:
+                inside.setdefault(self.begins(index, operand), []).insert(0, f"{level.name} [ {operand} ]")
         for level in reversed(self.levels):
-            keeps = " ".join(level.keeps) or "-"
+            keeps = " ".join(operand for operand in level.keeps if operand not in dict(level.inward)) or "-"
             lines.append(f"{level.name} [ {keeps} ]")
             for loop in level.temporal:
+                done += 1
                 if loop.bound > 1:
                     lines.append(f"|{'  ' * depth} for {loop.dim} in [0:{loop.bound})")
                     depth += 1
+                lines += [f"|{'  ' * depth} {text}" for text in inside.get(done, ())]
             for loop in level.spatial:
                 if loop.bound > 1:
                     lines.append(f"|{'  ' * depth} for {loop.dim} in [0:{loop.bound}) (spatial {loop.axis})")
@@ -121,10 +162,13 @@ class Mapping(Shown):
 
 
 def seen_by(accelerator: Accelerator, mapping: Mapping, operand: Operand) -> Mapping:
-    """The mapping as one operand has it: spatial loops along axes that share its memory lie inside of that memory.
+    """The mapping as one operand has it: loops around its tiles, and around the memories that places share.
 
-    The mapping itself where the copies of all memories of a level stand along the same axes.
+    Temporal loops are at the levels that `Mapping.cut_for` puts them to; spatial loops along axes that share its
+    memory lie inside of that memory. The mapping itself where it is even and the copies of all memories of a level
+    stand along the same axes.
     """
+    mapping = mapping.cut_for(operand)
     if not accelerator.has_clusters:
         return mapping
     inward: dict[str, int] = {}
@@ -201,9 +245,40 @@ def check_mapping(task: Task, mapping: Mapping) -> None:
     missing = set("WIO") - set(mapping.levels[-1].keeps)
     if missing:
         raise MappingError(f"{place}: the outermost level must keep W, I and O, but lacks {sorted(missing)}")
+    _check_inward(place, accelerator, mapping)
     _check_axes(place, accelerator, mapping)
     _check_dataflow(place, accelerator, mapping)
     _check_capacity(place, task, mapping)
+
+
+def _check_inward(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
+    """Tiles that lie further inside are of operands that the level keeps, and lie around what is inside of them."""
+    if mapping.is_even:
+        return
+    if accelerator.tiles != "uneven":
+        raise MappingError(f"{place}: `tiles: uneven` of the chip must hold where a level has `inward`")
+    if mapping.levels[-1].inward:
+        raise MappingError(
+            f"{place}: the outermost level must hold whole tensors, but has {mapping.levels[-1].inward}"
+        )
+    for level in mapping.levels:
+        moved = dict(level.inward)
+        if len(moved) < len(level.inward) or not set(moved) <= set(level.keeps):
+            rule = f"`inward` of level {level.name!r} must be among what it keeps, each operand once"
+            raise MappingError(f"{place}: {rule}, but got {level.inward} of {level.keeps}")
+        if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in moved.values()):
+            rule = f"`inward >= 1` of level {level.name!r} must hold (integers)"
+            raise MappingError(f"{place}: {rule}, but got {level.inward}")
+    num_loops = sum(len(level.temporal) for level in mapping.levels)
+    for operand in OPERANDS:
+        before = num_loops
+        for level in mapping.holders(operand):
+            begin = mapping.begins(level, operand)
+            if begin > before:
+                rule = f"`loops around {operand} in {mapping.levels[level].name!r} <= {before}` must hold"
+                inner = "those around its tile inside" if before < num_loops else "all loops"
+                raise MappingError(f"{place}: {rule} ({inner}), but got {begin}")
+            before = begin
 
 
 def _check_axes(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
@@ -266,6 +341,7 @@ def tile_bits(task: Task, mapping: Mapping, level: int, operand: Operand) -> int
 
 def psum_width(task: Task, mapping: Mapping, level: int) -> int:
     """Width of O at a level [bit]: `acc` while sums are unfinished there, `o` once they are complete."""
+    mapping = mapping.cut_for("O")
     feeds_macs = not any("O" in inner.keeps for inner in mapping.levels[:level])
     later = [loop for outer in mapping.levels[level:] for loop in outer.temporal]
     later += [loop for outer in mapping.levels[level + 1 :] for loop in outer.spatial]

@@ -81,6 +81,7 @@ def mapping_data(mapping: Mapping, cost: LayerCost) -> dict[str, Any]:
         {
             "level": level.name,
             "keeps": list(level.keeps),
+            **({"inward": dict(level.inward)} if level.inward else {}),
             "temporal": [[loop.dim, loop.bound] for loop in level.temporal],
             "spatial": [[loop.dim, loop.bound, loop.axis] for loop in level.spatial],
         }

@@ -31,7 +31,8 @@ import math
 from collections.abc import Iterator
 
 from hwmodel.chip.accelerator import Memory
-from hwmodel.network.layer import RELEVANT
+from hwmodel.nest.mapping import Loop
+from hwmodel.network.layer import RELEVANT, Operand
 from hwmodel.price.lines.line import Line, per_bit
 from hwmodel.price.lines.transfers import Port, Transfers
 
@@ -97,24 +98,32 @@ class BufferedLines:
         reads, writes, _ = self.port(memory)
         if memory.shared_port and reads + writes > 0:
             yield Line(name=memory.name, busy=reads + writes)
-        iteration = self.compute / math.prod(loop.bound for loop in self.mapping.levels[last].temporal)
         beside = [hop for hop in self.moved.hops if hop.parent == last and (hop.single or hop.double)]
         children = {hop.operand: hop.child for hop in beside}
         if reads > 0:
             inputs = [o for o in memory.holds if o != "O" and self.moved.task.home(o) is memory]
-            last_tile = iteration if all(children.get(operand) == near for operand in inputs) else 0.0
+            beside_all = all(children.get(operand) == near for operand in inputs)
+            last_tile = min((self.iteration(operand) for operand in inputs), default=0.0) if beside_all else 0.0
             yield Line(name=memory.name, busy=reads, tail=last_tile + self.drains(0, apart_only=False))
         if writes > 0:
-            first_tile = self.outer_stay() * iteration if children.get("O") == near else 0.0
+            first_tile = self.outer_stay() * self.iteration("O") if children.get("O") == near else 0.0
             drained = sum(hop.edge for hop in beside if hop.operand == "O")
             inside = self.drains(0, apart_only=False) - drained
             head = self.fills(0, double_only=False) + first_tile + inside
             yield Line(name=memory.name, busy=writes, head=head)
 
+    def iteration(self, operand: Operand) -> float:
+        """Cycles of the array in an iteration of the loops outside of all tiles of an operand."""
+        return self.compute / math.prod(loop.bound for loop in self.outermost_loops(operand))
+
+    def outermost_loops(self, operand: Operand) -> tuple[Loop, ...]:
+        """Temporal loops outside of all tiles of an operand."""
+        return self.mapping.cut_for(operand).levels[-1].temporal
+
     def outer_stay(self) -> int:
         """Iterations of the outermost loops in which one tile of O stays."""
         stay = 1
-        for loop in reversed(self.mapping.levels[-1].temporal):
+        for loop in reversed(self.outermost_loops("O")):
             if loop.bound > 1 and loop.dim in RELEVANT["O"]:
                 break
             stay *= loop.bound

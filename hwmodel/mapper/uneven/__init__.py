@@ -1,0 +1,1 @@
+"""The best mapping where every operand has a tile of its own in every memory."""

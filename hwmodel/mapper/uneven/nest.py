@@ -1,0 +1,162 @@
+"""One way to unroll a layer, as the numbers that the search wants: what every tile takes and costs.
+
+Tiles are of the temporal loops alone: what the axes unroll inside of a memory comes to its tiles.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from hwmodel.mapper.counting import FX, INPUT, OUTPUT, OY, RELEVANT, Floats, Ints
+from hwmodel.mapper.deep.lattice import Lattice, lattice
+from hwmodel.mapper.space.tiles import tile_lengths, tile_sizes
+from hwmodel.mapper.uneven.ways import Ways, starts
+from hwmodel.network.layer import DIM_NAMES, REDUCTION
+
+_REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
+#: Rows of what is told apart: W, I, O whose sums are unfinished, and O whose sums are finished.
+FINISHED, ROWS = 3, 4
+
+
+class Prices(NamedTuple):
+    """What the search knows of a way to unroll a layer.
+
+    Attributes:
+        number: (3) holders of W, I and O but their homes; H is the most of them.
+        energy: (4, H, V) of the hop out of a holder whose tile is v, if nothing slides; infinite where the memory
+            cannot hold it [pJ].
+        bits: (4, H, V) that the tile takes of the memory [bit].
+        slides: (H, H + 1, F, V) the energy of a hop of I whose tile slides by a factor of the tiles, where the next
+            holder is the one of the second index.
+        done: (V) 1 where no reduction is left around the tile.
+        narrows: (H) 1 where O is as narrow as finished outputs if no reduction was left around the holder inside.
+        widths_differ: 1 where that makes a difference.
+        pool: (3, H) the memory, among those that several operands share; -1 where it is the operand's own.
+        rooms: (R) of these memories [bit].
+    """
+
+    number: Ints
+    energy: Floats
+    bits: Floats
+    slides: Floats
+    done: Ints
+    narrows: Ints
+    widths_differ: int
+    pool: Ints
+    rooms: Floats
+
+
+class Nest:
+    """One way to unroll a layer: number `n` of all."""
+
+    def __init__(self, ways: Ways, n: int) -> None:
+        self.ways, self.n = ways, n
+        self.ladder, self.pace = ways.branch.ladder, tuple(ways.branch.ladder.pace.tolist())
+        dims, whole = ways.branch.dims, ways.whole[n].tolist()
+        rest = {dim: bound // own for dim, bound, own in zip(DIM_NAMES, dims.values_tuple, whole, strict=True)}
+        self.tiles: Lattice = lattice(replace(dims, **rest))  # type: ignore[arg-type]
+        self.volume = float(math.prod(dims.values_tuple))
+
+    def prices(self) -> Prices:
+        """Those of all tiles."""
+        chains, shape, widths = self.ways.chains, self.ladder.shape, self.ladder.widths
+        number = np.array([len(chain) - 1 for chain in chains], dtype=np.int64)
+        size = (ROWS, max(int(number.max()), 1), len(self.tiles.vectors))
+        energy, bits = np.full(size, math.inf), np.zeros(size)
+        done = (self.tiles.rests[:, _REDUCED] == 1).all(axis=1)
+        for x, chain in enumerate(chains):
+            for hop, level in enumerate(chain[:-1]):
+                words, moved = self._moved(x, hop)
+                if x == INPUT:
+                    moved = moved * self._held(hop, self._inside(x, hop))
+                if x == OUTPUT and hop == len(chain) - 2 and self.ways.branch.whole_sums:
+                    beyond = self.ways.sums_beyond(level + 1)[self.n] > 1
+                    moved = np.where(done & ~beyond, moved, math.inf)
+                for row in (OUTPUT, FINISHED) if x == OUTPUT else (x,):
+                    wide = x == OUTPUT and (row == OUTPUT or hop == 0)
+                    bits[row, hop] = words * widths[3 if wide else x]
+                    fits = bits[row, hop] <= shape.capacity[level, shape.slot[level, x]]
+                    energy[row, hop] = np.where(fits, moved, math.inf)
+        pool, rooms = self._shared(size[1])
+        narrows = np.zeros(size[1], dtype=np.int64)
+        for hop, level in enumerate(chains[OUTPUT][1:-1], 1):
+            narrows[hop] = self.ways.sums_beyond(level)[self.n] == 1
+        slides = self._slides(energy[INPUT])
+        differ = int(widths[3] != widths[OUTPUT] and narrows.any())
+        return Prices(number, energy, bits, slides, done.astype(np.int64), narrows, differ, pool, rooms)
+
+    def _inside(self, x: int, hop: int) -> Ints:
+        """Tiles of a holder, with what the axes unroll inside of it. (V, 8)"""
+        return np.asarray(self.tiles.vectors * self.ways.inside(x, hop)[self.n])
+
+    def _moved(self, x: int, hop: int) -> tuple[Floats, Floats]:
+        """Words of a holder's tiles, and the energy of the hop out of it. (V) each"""
+        inside, level = self._inside(x, hop), self.ways.chains[x][hop]
+        words = tile_sizes(inside, self.pace)[x]
+        rate = self.ladder.costs.near[0, level, x] + self.ladder.costs.far[0, level, x] * self._share(x, hop, inside)
+        return words, rate * words * (self.volume / inside.prod(axis=1))
+
+    def _share(self, x: int, hop: int, inside: Ints) -> Floats:
+        """Share of the transfers of all places that the next holder sees, of tiles (V, 8). (V)"""
+        share, inside = np.ones(len(inside)), inside.copy()
+        for alone, axes in reversed(self.ways.networks(x, hop)):
+            factors = self.ways.on_axes[self.n, list(axes)].prod(axis=0)
+            if not alone:
+                places = factors.prod()
+                relevant = RELEVANT[x].astype(bool)
+                if x == INPUT:
+                    relevant[OY:] = False
+                    for axis in range(2):
+                        out, tap = OY + axis, OY + 2 + axis
+                        steps = inside[:, out] * self.pace[axis], inside[:, tap] * self.pace[2 + axis]
+                        share *= starts(factors[out], factors[tap], *steps)
+                share *= factors[relevant].prod() / places
+            inside *= factors
+        return share
+
+    def _held(self, hop: int, inside: Ints) -> Floats:
+        """Share of the words of I of a hop that lie off the chip, if they come from there, of tiles (V, 8). (V)"""
+        held, last = self.ladder.held[:, 0], self.ladder.shape.last_inputs
+        if len(held) == 1 or self.ways.chains[INPUT][hop] != last:
+            return np.ones(len(inside))
+        return np.asarray(held[self.ladder.tiles.offsets(inside)])
+
+    def _slides(self, energy: Floats) -> Floats:
+        """`Prices.slides`. energy: (H, V) of the hops of I where nothing slides."""
+        tiles, number = self.tiles, len(self.ways.chains[INPUT]) - 1
+        found = np.full((len(energy), len(energy) + 1, len(tiles.factors), len(tiles.vectors)), math.inf)
+        for hop in range(number):
+            inside, (_, moved) = self._inside(INPUT, hop), self._moved(INPUT, hop)
+            lengths = tile_lengths(inside, self.pace)
+            moved = np.where(energy[hop] < math.inf, moved, math.inf)
+            for to, dim in itertools.product(range(hop + 1, number + 1), range(OY, FX + 1)):
+                pace, length = self.pace[dim - OY], lengths[dim % 2]
+                fresh = np.minimum(self._inside(INPUT, to)[:, dim] * pace, length) / length
+                for k in range(tiles.steps[dim], tiles.steps[dim + 1]):
+                    factor = int(tiles.factors[k, 0])
+                    may = tiles.rests[:, dim] % factor == 0
+                    along = inside.copy()
+                    along[may & (inside[:, dim] * pace <= length), dim] *= factor
+                    slid = moved * (1.0 + (factor - 1) * fresh) / factor
+                    found[hop, to, k, may] = (slid[may] * self._held(hop, along[may]))
+        return found
+
+    def _shared(self, most: int) -> tuple[Ints, Floats]:
+        """`Prices.pool` and `.rooms`."""
+        shape, rooms = self.ladder.shape, list[float]()
+        pool = np.full((3, most), -1, dtype=np.int64)
+        users: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for x, chain in enumerate(self.ways.chains):
+            for hop, level in enumerate(chain[:-1]):
+                users.setdefault((level, int(shape.slot[level, x])), []).append((x, hop))
+        for (level, slot), own in users.items():
+            if len(own) > 1 and shape.capacity[level, slot] < math.inf:
+                for x, hop in own:
+                    pool[x, hop] = len(rooms)
+                rooms.append(float(shape.capacity[level, slot]))
+        return pool, np.array(rooms, dtype=np.float64)

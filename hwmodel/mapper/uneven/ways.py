@@ -1,0 +1,185 @@
+"""Ways to unroll a layer over the axes of a chip, and what each costs at least, whatever its tiles are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodel.chip.accelerator import Accelerator
+from hwmodel.mapper.counting import INPUT, OUTPUT, OY, RELEVANT, Floats, Ints
+from hwmodel.mapper.deep.branch import Branch
+from hwmodel.mapper.deep.metrics import holders
+from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION
+
+_REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
+#: The hop of the MACs, out of no memory.
+MACS = -1
+
+
+def every_split(branch: Branch) -> Ints:
+    """Factors on each axis, of all ways to unroll the layer of a branch. (N, axes, 8)"""
+    parted, bounds = branch.parted, np.array(branch.dims.values_tuple, dtype=np.int64)
+    found = np.ones((1, parted.on_axes.shape[1], 8), dtype=np.int64)
+    for begin, end in zip(parted.spans[:-1], parted.spans[1:], strict=True):
+        found = (found[:, None] * parted.on_axes[None, begin:end]).reshape(-1, *found.shape[1:])
+        found = found[(bounds % found.prod(axis=1) == 0).all(axis=1)]
+    return found
+
+
+@dataclass(frozen=True)
+class Ways:
+    """All ways to unroll the layer of a branch. A *hop* goes out of a holder: of a level that keeps an operand.
+
+    Attributes:
+        branch: the (padded) dims, and what the levels keep.
+        on_axes: (N, axes, 8) factors on each axis.
+    """
+
+    branch: Branch
+    on_axes: Ints
+
+    @property
+    def chip(self) -> Accelerator:
+        return self.branch.task.accelerator
+
+    @cached_property
+    def whole(self) -> Ints:
+        """Factors of all axes. (N, 8)"""
+        return np.asarray(self.on_axes.prod(axis=1))
+
+    @cached_property
+    def chains(self) -> list[list[int]]:
+        """Levels that keep W, I and O, innermost first; the last is the home."""
+        return [holders(self.branch.ladder.shape.keep, x) for x in range(3)]
+
+    def axes_inside(self, x: int, hop: int) -> NDArray[np.bool_]:
+        """Axes whose places a holder serves together: inside of its memory. (axes)"""
+        if hop == MACS:
+            return np.zeros(len(self.chip.axes), dtype=np.bool_)
+        memory = self.chip.levels[self.chains[x][hop]].memory(OPERANDS[x])
+        own = () if memory is None or hop == len(self.chains[x]) - 1 else self.chip.own_axes(memory)
+        return np.array([axis.name not in own for axis in self.chip.axes], dtype=np.bool_)
+
+    def inside(self, x: int, hop: int) -> Ints:
+        """Factors inside of a holder's memory. (N, 8)"""
+        return np.asarray(self.on_axes[:, self.axes_inside(x, hop)].prod(axis=1))
+
+    def networks(self, x: int, hop: int) -> list[tuple[bool, tuple[int, ...]]]:
+        """Who shares a word between a holder and the next one: axes, and whether they are served alone.
+
+        Outermost first, as spatial loops are nested (`hwmodel.nest.access.distinct_tiles`).
+        """
+        between = np.flatnonzero(self.axes_inside(x, hop + 1) & ~self.axes_inside(x, hop))
+        chip, found = self.chip, dict[tuple[int, str], tuple[bool, list[int]]]()
+        for n in between.tolist():
+            axis = chip.axes[n]
+            level = self._level_of(axis.name, x)
+            apart = axis.name if not chip.diagonal or not axis.multicast else ""
+            found.setdefault((-level, apart), (not axis.multicast, []))[1].append(n)
+        return [(alone, tuple(axes)) for _, (alone, axes) in sorted(found.items(), key=lambda item: item[0][0])]
+
+    def _level_of(self, axis: str, x: int) -> int:
+        """Level of the spatial loops along an axis as an operand has them (`hwmodel.nest.mapping.seen_by`)."""
+        split = self.chip.split_levels[axis]
+        memory = self.chip.levels[split - 1].memory(OPERANDS[x]) if split else None
+        shares = memory is not None and axis not in self.chip.own_axes(memory)
+        return split - 1 if shares and self.branch.ladder.shape.keep[split - 1, x] else split
+
+    def shares(self, x: int, hop: int) -> Floats:
+        """Least share of the transfers of all places that the next holder sees; of the MACs' hop, the share. (N)"""
+        pace = self.branch.ladder.pace
+        found = np.ones(len(self.on_axes))
+        for alone, axes in self.networks(x, hop):
+            factors = self.on_axes[:, list(axes)].prod(axis=1)
+            if alone:
+                continue
+            different = factors[:, RELEVANT[x] > 0].prod(axis=1).astype(np.float64)
+            if x == INPUT:
+                different = factors[:, : OY - 1].prod(axis=1) / factors[:, 2] * factors[:, 3]
+                for axis in range(2):
+                    out, tap = factors[:, OY + axis], factors[:, OY + 2 + axis]
+                    if hop == MACS:
+                        different = different * starts(out, tap, int(pace[axis]), int(pace[2 + axis]))
+                    else:
+                        different = different * np.maximum(out, tap)
+            found *= different / factors.prod(axis=1)
+        return found
+
+    @cached_property
+    def rates(self) -> Floats:
+        """Least energy of a word of every hop. (N, 3, hops) [pJ]"""
+        costs, most = self.branch.ladder.costs, max(len(chain) for chain in self.chains)
+        found = np.zeros((len(self.on_axes), 3, most))
+        for x, chain in enumerate(self.chains):
+            for hop, level in enumerate(chain[:-1]):
+                found[:, x, hop] = costs.near[0, level, x] + costs.far[0, level, x] * self.shares(x, hop)
+        return found
+
+    def later_sums(self, hop: int) -> Ints:
+        """Places outside of a holder of O that add into the same outputs. (N)"""
+        outside = self.on_axes[:, ~self.axes_inside(OUTPUT, hop)]
+        return np.asarray(outside[:, :, _REDUCED].prod(axis=(1, 2)))
+
+    def sums_beyond(self, level: int) -> Ints:
+        """The same for all axes whose loops are outside of a level. (N)"""
+        beyond = [self.chip.split_levels[axis.name] > level for axis in self.chip.axes]
+        return np.asarray(self.on_axes[:, beyond][:, :, _REDUCED].prod(axis=(1, 2)))
+
+    @cached_property
+    def fixed(self) -> Floats:
+        """Energy that no tile changes: of the MACs and what they ask for, less what first visits and finished
+        outputs spare. (N) [pJ]"""
+        costs = self.branch.ladder.costs
+        found = costs.base[0] + sum(costs.first[0, x] * self.shares(x, MACS) for x in range(3))
+        for hop, level in enumerate(self.chains[OUTPUT]):
+            later = self.later_sums(hop)
+            found = found - costs.saved[0, level] * later
+            if hop:
+                found = found - costs.finished[0, level] * (later == 1)
+        return np.asarray(found)
+
+    @cached_property
+    def least(self) -> Floats:
+        """Energy at least: every hop moves every word that its holder needs once. (N) [pJ]"""
+        found = self.fixed.copy()
+        bounds = np.array(self.branch.dims.values_tuple, dtype=np.int64)
+        for x, chain in enumerate(self.chains):
+            for hop in range(len(chain) - 1):
+                outside = self.whole // self.inside(x, hop)
+                words = self._needed(x, bounds // outside, from_off_chip=hop == len(chain) - 2)
+                found += self.rates[:, x, hop] * words * outside.prod(axis=1)
+        return found
+
+    def _needed(self, x: int, region: Ints, *, from_off_chip: bool) -> Floats:
+        """Different words of an operand that parts of a layer (N, 8) need; of I off the chip, none around it."""
+        if x != INPUT:
+            return np.asarray(region[:, RELEVANT[x] > 0].prod(axis=1), dtype=np.float64)
+        words = np.asarray(region[:, [0, 1, 3]].prod(axis=1), dtype=np.float64)
+        for axis, around in enumerate(self._around() if from_off_chip else (0, 0)):
+            out, tap = region[:, OY + axis], region[:, OY + 2 + axis]
+            stride, dilation = self.branch.ladder.pace[axis], self.branch.ladder.pace[2 + axis]
+            gapless = (dilation == 1) & (stride <= tap)
+            rows = np.where(gapless, (out - 1) * stride + tap, np.maximum(out, tap))
+            words *= np.maximum(rows - around, 0)
+        return words
+
+
+    def _around(self) -> tuple[int, int]:
+        """Rows and columns that no memory off the chip holds: zeros around I, and what the dims are padded by."""
+        layer, dims = self.branch.task.layer, self.branch.dims
+        more = dims.OY - layer.dims.OY, dims.OX - layer.dims.OX, dims.FY - layer.dims.FY, dims.FX - layer.dims.FX
+        pace = (*layer.stride, *layer.dilation)
+        beyond = [pace[n] * more[n] + pace[n + 2] * more[n + 2] for n in range(2)]
+        return sum(layer.padding[0]) + beyond[0], sum(layer.padding[1]) + beyond[1]
+
+
+def starts(out: Ints, tap: Ints, out_step: Ints | int, tap_step: Ints | int) -> Ints:
+    """Different places x * out_step + y * tap_step of x < out and y < tap.
+
+    They are equal where x rises by tap_step / gcd while y falls by out_step / gcd; one of each chain counts.
+    """
+    common = np.gcd(out_step, tap_step)
+    return np.asarray(out * tap - np.maximum(out - tap_step // common, 0) * np.maximum(tap - out_step // common, 0))
