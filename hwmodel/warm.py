@@ -13,6 +13,7 @@ from hwmodel.chip.loader import load_accelerator
 from hwmodel.mapper import ahead
 from hwmodel.mapper.deep.find import deep_call
 from hwmodel.mapper.row_stationary import row_call
+from hwmodel.mapper.uneven.find import uneven_call
 from hwmodel.nest.task import Task
 from hwmodel.network.graph import LayerGraph
 from hwmodel.network.layer import Dims, Layer
@@ -40,8 +41,15 @@ def parts() -> list[tuple[ahead.Call, ...]]:
     graph = LayerGraph("any", [ANY], [])
     placer = Placer(Plan.of(graph, free), free, "energy", [[ANY]], lambda situation: Price(0.0, 0.0, 0.0))
     *whole, stored = placer.calls()  # the first two are one kernel for two types: not to be kept at the same time
-    deep = deep_call(Task.of(ANY, load_accelerator("simba")))
-    return [deep, (stored,), tuple(whole), *ahead.parts(free), (row_call(Task.of(ANY, rows), "energy", 1),)]
+    many = Task.of(ANY, load_accelerator("simba"))
+    return [
+        deep_call(many),
+        uneven_call(many),
+        (stored,),
+        tuple(whole),
+        *ahead.parts(free),
+        (row_call(Task.of(ANY, rows), "energy", 1),),
+    ]
 
 
 def main() -> None:

@@ -20,13 +20,14 @@ from hwmodel.mapper.blocks import best_block
 from hwmodel.mapper.cache import load_mapping, store_mapping
 from hwmodel.mapper.commands.tilings import best_tiling
 from hwmodel.mapper.deep.find import deep_mapping
-from hwmodel.mapper.deep.floors import DeepFloors
 from hwmodel.mapper.free import Objective, best_mapping, bound_best
 from hwmodel.mapper.kin.chips import as_mapped, has_bounds, is_optimal, shares_mappings
+from hwmodel.mapper.kin.floors import floors_for
 from hwmodel.mapper.kin.library import Library
 from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.mapper.space.unrolling import padded_variants
+from hwmodel.mapper.uneven.find import uneven_mapping
 from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
@@ -90,7 +91,7 @@ def bound_mapping(task: Task, optimize: Objective) -> float:
     key = (task.identity, optimize, task.layer.density, task.layer.kind)
     if key not in _bounds:
         view = array_view(task)
-        _bounds[key] = DeepFloors(view, optimize).bound(view) if is_deep(chip) else bound_best(view, optimize)
+        _bounds[key] = floors_for(view, optimize).bound(view) if is_deep(chip) else bound_best(view, optimize)
     return _bounds[key]
 
 
@@ -199,13 +200,15 @@ def _found(task: Task, optimize: Objective) -> Mapping | None:
 
 
 def _finder(chip: Accelerator, reached: float) -> Callable[[Task, Objective], Mapping]:
-    """Who maps layers on a chip; reached: as for `deep_mapping`."""
+    """Who maps layers on a chip; reached: as for `deep_mapping` and `uneven_mapping`."""
     if chip.timing.by_blocks:
         return lambda view, _: best_block(view)
     if chip.dataflow == "row_stationary":
         return row_stationary
     if chip.timing.by_commands:
         return best_tiling
+    if chip.tiles == "uneven":
+        return partial(uneven_mapping, reached=reached)
     return partial(deep_mapping, reached=reached) if is_deep(chip) else best_mapping
 
 

@@ -46,6 +46,7 @@ def ignored_keys(chip: ChipFile) -> list[tuple[Location, str]]:
 
 def _all(chip: ChipFile) -> Iterator[_Unread]:
     yield from _of_chip(chip)
+    yield from _of_tiles(chip)
     yield from _of_mac(chip)
     yield from _of_memories(chip)
 
@@ -57,11 +58,6 @@ def _of_chip(chip: ChipFile) -> Iterator[_Unread]:
                 yield _Unread((key,), f"needs an array (`kind: spatial`), but kind is {chip.kind}")
         if chip.dataflow != "free":
             yield _Unread(("dataflow",), f"is that of an array (`kind: spatial`), but kind is {chip.kind}")
-        if chip.tiles != "even":
-            yield _Unread(("tiles",), f"are those of an array (`kind: spatial`), but kind is {chip.kind}")
-    elif chip.tiles != "even" and _rules_of_its_own(chip):
-        reason = f"tiles {chip.tiles} needs a chip whose loops nothing binds, without {_rules_of_its_own(chip)}"
-        yield _Unread(("tiles",), reason, is_refused=True)
     if chip.kind == "loop_nest" and (chip.vector.lanes != 1 or chip.vector.energy or chip.vector.cycles):
         yield _Unread(("vector",), "kind loop_nest counts the operations of layers alone: leave it out")
     if chip.dataflow == "free" and chip.clock_power:
@@ -83,12 +79,18 @@ def _of_chip(chip: ChipFile) -> Iterator[_Unread]:
             yield _Unread(("diagonal",), reason, is_refused=True)
 
 
-def _rules_of_its_own(chip: ChipFile) -> str:
-    """What a file says of loops and cycles that mappings of uneven tiles do not know, as it says it."""
+def _of_tiles(chip: ChipFile) -> Iterator[_Unread]:
+    """Uneven tiles where nothing reads them, or beside rules that they do not know."""
+    if chip.tiles == "even":
+        return
+    if chip.kind != "spatial":
+        yield _Unread(("tiles",), f"are those of an array (`kind: spatial`), but kind is {chip.kind}")
     keys = [f"`{key}`" for key in ("temporal", "order", "skipping", "timing") if getattr(chip, key)]
     if chip.dataflow != "free":
         keys.append(f"`dataflow: {chip.dataflow}`")
-    return " and ".join(keys)
+    if keys:
+        reason = f"tiles {chip.tiles} is of chips whose loops nothing binds: leave out {' and '.join(keys)}"
+        yield _Unread(("tiles",), reason, is_refused=True)
 
 
 def _has_diagonals(chip: ChipFile) -> bool:

@@ -102,8 +102,10 @@ class Branch:
         ladder = self.ladder._replace(shape=self.shape._replace(capacity=capacity))
         bounds = self._bounds(ladder, needs_of(ladder, self.dims, like=self.needs))
         energy = self._root(ladder, bounds, ENERGY)
-        if optimize == "energy" or energy == math.inf:
-            return energy
+        return energy if optimize == "energy" or energy == math.inf else self.fewest_cycles()
+
+    def fewest_cycles(self) -> float:
+        """Cycles of the array with as many PEs as divide the layer."""
         spans = itertools.pairwise(self.parted.spans.tolist())
         return self._compute(math.prod(self.parted.total[begin:end].max() for begin, end in spans))
 

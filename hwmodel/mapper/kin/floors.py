@@ -20,6 +20,7 @@ from hwmodel.mapper.scores import ENERGY, LATENCY, SLACK
 from hwmodel.mapper.space.exchange import Stairs, least_exchange, stairs_for
 from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.mapper.space.tiles import TileSpace
+from hwmodel.mapper.uneven.floors import UnevenFloors
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
 
@@ -84,6 +85,8 @@ class AnyFloors(Protocol):
 
 def floors_for(task: Task, optimize: Objective) -> AnyFloors:
     """Those of the mapper of a chip; as `Floors`."""
+    if task.accelerator.tiles == "uneven":
+        return UnevenFloors(task, optimize)
     return (DeepFloors if is_deep(task.accelerator) else Floors)(task, optimize)
 
 

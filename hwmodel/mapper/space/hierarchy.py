@@ -15,10 +15,14 @@ Kept = tuple[frozenset[Operand], frozenset[Operand]]
 
 
 def is_deep(accelerator: Accelerator) -> bool:
-    """A chip for `hwmodel.mapper.deep`: more levels than three slots, memories or places along axes alone."""
+    """A chip for the mappers of any number of levels, `hwmodel.mapper.deep` and `.uneven`.
+
+    More levels than three slots, memories or places along axes alone, a tile per operand.
+    """
     inner = sum(level.per_pe for level in accelerator.levels)
     alone = any(not axis.multicast for axis in accelerator.axes)
-    return alone or accelerator.has_clusters or inner > 1 or len(accelerator.levels) - inner > 2
+    few = not (alone or accelerator.has_clusters or accelerator.tiles == "uneven")
+    return not few or inner > 1 or len(accelerator.levels) - inner > 2
 
 
 @dataclass(frozen=True, kw_only=True)

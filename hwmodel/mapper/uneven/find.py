@@ -1,8 +1,21 @@
-"""The best mapping with a tile per operand and memory: every way to unroll a layer, each searched to its optimum."""
+"""The best mapping with a tile per operand and memory: every way to unroll a layer, each searched to its optimum.
+
+Where one tile per level is as good, it is the best of these.
+"""
 
 from __future__ import annotations
 
-from hwmodel.mapper.deep.branch import Rules, branches_of
+import heapq
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from hwmodel.errors import MappingError, check_one_of
+from hwmodel.mapper import ahead
+from hwmodel.mapper.deep.branch import EVERYTHING, Rules, branches_of
+from hwmodel.mapper.deep.find import deep_mapping
+from hwmodel.mapper.free import OBJECTIVES, Objective, nothing_fits
 from hwmodel.mapper.scores import SLACK
 from hwmodel.mapper.uneven.loops import mapping_of
 from hwmodel.mapper.uneven.nest import Nest
@@ -13,42 +26,83 @@ from hwmodel.nest.task import Task
 from hwmodel.price.spatial import price
 
 
-def uneven_mapping(task: Task, even: Mapping, rules: Rules) -> Mapping:
-    """The mapping with the least energy; one whose levels have one tile each where that is as good.
+def uneven_mapping(
+    task: Task, optimize: Objective = "energy", rules: Rules = EVERYTHING, *, reached: float = math.inf
+) -> Mapping:
+    """The mapping with the least energy.
 
     Args:
-        task: whole filters already removed, as the array sees it.
-        even: the best of those.
+        task: whole filters already removed, as the array sees it; on an accelerator whose tiles are `uneven`.
+        optimize: `energy`.
         rules: what is left out.
+        reached: energy of some mapping of the task, where one is known [pJ]; it changes no more than the time.
+
+    Raises:
+        MappingError: another objective, or no mapping fits.
     """
-    limit = _energy(task, even) * (1 - SLACK)
-    best = even
-    for least, nest in sorted(_promising(task, limit, rules), key=lambda item: item[0]):
+    check_one_of("optimize", optimize, OBJECTIVES, MappingError)
+    if optimize != "energy":
+        raise MappingError(
+            f"optimize: with `tiles: uneven` of {task.accelerator.name!r} the least energy alone is searched for, but "
+            f"got {optimize}. Optimize energy, or write `tiles: even`."
+        )
+    try:
+        best: Mapping | None = deep_mapping(task, optimize, rules, reached=reached)
+    except MappingError:  # one tile per level fits nowhere
+        best = None
+    limit = math.inf if best is None else _energy(task, best) * (1 - SLACK)
+    for found, energy in _better(task, limit, rules):
+        best, limit = found, energy
+    if best is None:
+        raise MappingError(nothing_fits(task))
+    return best
+
+
+def _better(task: Task, limit: float, rules: Rules) -> Iterator[tuple[Mapping, float]]:
+    """Mappings within a limit, each better than the one before, and their energies.
+
+    Ways to unroll are taken in the order of what they cost at least: as bounded at first, then if memories were not
+    shared.
+    """
+    ways = [Ways(branch, every_split(branch)) for branch in branches_of(task, rules)]
+    queue: list[tuple[float, int, int, int, Nest | None]] = [
+        (float(least), -int(own.whole[n].prod()), number, n, None)
+        for number, own in enumerate(ways)
+        for n, least in enumerate(own.least)
+        if least <= limit
+    ]
+    heapq.heapify(queue)
+    while queue:
+        least, places, number, n, nest = heapq.heappop(queue)
         if least > limit:
-            break
+            return
+        fixed = float(ways[number].fixed[n])
+        if nest is None:
+            nest = Nest(ways[number], n)
+            least = fixed + float(left_to_pay(nest.tiles, nest.prices())[0, 0])
+            if least <= limit:
+                heapq.heappush(queue, (least, places, number, n, nest))
+            continue
         prices = nest.prices()
-        fixed = float(nest.ways.fixed[nest.n])
-        paid, moves = cheapest(nest.tiles, prices, left_to_pay(nest.tiles, prices), limit - fixed)
+        moves = cheapest(nest.tiles, prices, left_to_pay(nest.tiles, prices), limit - fixed)
         if len(moves):
             found = mapping_of(nest.ways, nest.n, nest.tiles, moves)
             energy = _energy(task, found)
             if energy <= limit:
-                best, limit = found, energy * (1 - SLACK)
-    return best
-
-
-def _promising(task: Task, limit: float, rules: Rules) -> list[tuple[float, Nest]]:
-    """Ways to unroll a task that may stay within a limit if memories were not shared, with the least energy then."""
-    found: list[tuple[float, Nest]] = []
-    for branch in branches_of(task, rules):
-        ways = Ways(branch, every_split(branch))
-        for n in (ways.least <= limit).nonzero()[0].tolist():
-            nest = Nest(ways, n)
-            least = float(ways.fixed[n] + left_to_pay(nest.tiles, nest.prices())[0, 0])
-            if least <= limit:
-                found.append((least, nest))
-    return found
+                limit = energy * (1 - SLACK)
+                yield found, energy
 
 
 def _energy(task: Task, mapping: Mapping) -> float:
     return sum(price(task, mapping).energy_pj.values())
+
+
+def uneven_call(task: Task) -> tuple[ahead.Call, ...]:
+    """The kernels of this mapper, with arguments of the types that it gives."""
+    branch = next(branches_of(task))
+    nest = Nest(Ways(branch, every_split(branch)), 0)
+    prices, least = nest.prices(), np.empty((1, 1))
+    return (
+        ahead.Call(left_to_pay, (nest.tiles, prices)),
+        ahead.Call(cheapest, (nest.tiles, prices, least, math.inf)),
+    )

@@ -46,7 +46,7 @@ def mapping_of(ways: Ways, n: int, tiles: Lattice, moves: Ints) -> Mapping:
 
 def _begins(ways: Ways, around: list[dict[int, int]], num_loops: int) -> list[int]:
     """Loops outside of every level: of each operand those around its tile there, or around what is inside of it."""
-    found, least = [], {x: num_loops for x in range(len(ways.chains))}
+    found, least = [], dict.fromkeys(range(len(ways.chains)), num_loops)
     for level in range(len(around) - 1):
         least |= around[level]
         found.append(min(least.values()))

@@ -5,14 +5,13 @@ Tiles are of the temporal loops alone: what the axes unroll inside of a memory c
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from hwmodel.mapper.counting import FX, INPUT, OUTPUT, OY, RELEVANT, Floats, Ints
+from hwmodel.mapper.counting import FX, FY, INPUT, OUTPUT, OY, RELEVANT, Floats, Ints
 from hwmodel.mapper.deep.lattice import Lattice, lattice
 from hwmodel.mapper.space.tiles import tile_lengths, tile_sizes
 from hwmodel.mapper.uneven.ways import Ways, starts
@@ -72,8 +71,9 @@ class Nest:
         for x, chain in enumerate(chains):
             for hop, level in enumerate(chain[:-1]):
                 words, moved = self._moved(x, hop)
-                if x == INPUT:
-                    moved = moved * self._held(hop, self._inside(x, hop))
+                places = self._places(hop, self._inside(x, hop)) if x == INPUT else None
+                if places is not None:
+                    moved = moved * self.ladder.held[places, 0]
                 if x == OUTPUT and hop == len(chain) - 2 and self.ways.branch.whole_sums:
                     beyond = self.ways.sums_beyond(level + 1)[self.n] > 1
                     moved = np.where(done & ~beyond, moved, math.inf)
@@ -98,7 +98,9 @@ class Nest:
         """Words of a holder's tiles, and the energy of the hop out of it. (V) each"""
         inside, level = self._inside(x, hop), self.ways.chains[x][hop]
         words = tile_sizes(inside, self.pace)[x]
-        rate = self.ladder.costs.near[0, level, x] + self.ladder.costs.far[0, level, x] * self._share(x, hop, inside)
+        rate = self.ladder.costs.near[0, level, x] + self.ladder.costs.far[0, level, x] * self._share(
+            x, hop, inside
+        )
         return words, rate * words * (self.volume / inside.prod(axis=1))
 
     def _share(self, x: int, hop: int, inside: Ints) -> Floats:
@@ -119,12 +121,11 @@ class Nest:
             inside *= factors
         return share
 
-    def _held(self, hop: int, inside: Ints) -> Floats:
-        """Share of the words of I of a hop that lie off the chip, if they come from there, of tiles (V, 8). (V)"""
-        held, last = self.ladder.held[:, 0], self.ladder.shape.last_inputs
-        if len(held) == 1 or self.ways.chains[INPUT][hop] != last:
-            return np.ones(len(inside))
-        return np.asarray(held[self.ladder.tiles.offsets(inside)])
+    def _places(self, hop: int, inside: Ints) -> Ints | None:
+        """Of a hop of I from off the chip, where its tiles (V, 8) lie among those of the layer; None of others, and
+        where nothing around I counts. (V)"""
+        off_chip = self.ways.chains[INPUT][hop] == self.ladder.shape.last_inputs
+        return self.ladder.tiles.offsets(inside) if off_chip and len(self.ladder.held) > 1 else None
 
     def _slides(self, energy: Floats) -> Floats:
         """`Prices.slides`. energy: (H, V) of the hops of I where nothing slides."""
@@ -132,19 +133,30 @@ class Nest:
         found = np.full((len(energy), len(energy) + 1, len(tiles.factors), len(tiles.vectors)), math.inf)
         for hop in range(number):
             inside, (_, moved) = self._inside(INPUT, hop), self._moved(INPUT, hop)
-            lengths = tile_lengths(inside, self.pace)
+            lengths, places = tile_lengths(inside, self.pace), self._places(hop, inside)
             moved = np.where(energy[hop] < math.inf, moved, math.inf)
-            for to, dim in itertools.product(range(hop + 1, number + 1), range(OY, FX + 1)):
+            for dim in range(OY, FX + 1):
                 pace, length = self.pace[dim - OY], lengths[dim % 2]
-                fresh = np.minimum(self._inside(INPUT, to)[:, dim] * pace, length) / length
-                for k in range(tiles.steps[dim], tiles.steps[dim + 1]):
-                    factor = int(tiles.factors[k, 0])
-                    may = tiles.rests[:, dim] % factor == 0
-                    along = inside.copy()
-                    along[may & (inside[:, dim] * pace <= length), dim] *= factor
-                    slid = moved * (1.0 + (factor - 1) * fresh) / factor
-                    found[hop, to, k, may] = (slid[may] * self._held(hop, along[may]))
+                rows = slice(tiles.steps[dim], tiles.steps[dim + 1])
+                if not self.overlaps(dim):
+                    continue
+                factors, touch = tiles.factors[rows, :1], inside[:, dim] * pace <= length
+                share = np.where(tiles.rests[:, dim] % factors == 0, moved, math.inf)
+                if places is not None:
+                    larger = np.ones((len(factors), 8), dtype=np.int64)
+                    larger[:, dim] = factors[:, 0]
+                    along = places + self.ladder.tiles.offsets(larger)[:, None] * touch
+                    share = share * self.ladder.held[np.where(share < math.inf, along, 0), 0]
+                for to in range(hop + 1, number + 1):
+                    fresh = np.minimum(self._inside(INPUT, to)[:, dim] * pace, length) / length
+                    found[hop, to, rows] = share * (1.0 + (factors - 1) * fresh) / factors
         return found
+
+    def overlaps(self, dim: int) -> bool:
+        """Windows that a loop over a dim moves may overlap: some of it is left, and so is what crosses it."""
+        layer, across = self.ways.branch.dims, dim + 2 if dim < FY else dim - 2
+        reach = (layer.values_tuple[across] - 1) * self.pace[across - OY] + 1
+        return bool(self.tiles.vectors[-1, dim] > 1 and reach > self.pace[dim - OY])
 
     def _shared(self, most: int) -> tuple[Ints, Floats]:
         """`Prices.pool` and `.rooms`."""

@@ -30,86 +30,107 @@ GRAIN = 1e-12
 
 
 @internal
-def held_by(p: int, prices: Prices) -> tuple[int, int, int, int]:
-    """Holders of W, I and O that have their tiles in a state, and whether no reduction was left around that of O."""
-    sums = outputs_of(prices)
-    o, rest = p % sums, p // sums
-    w, i = rest // (prices.number[INPUT] + 1), rest % (prices.number[INPUT] + 1)
-    if prices.widths_differ:
-        return w, i, (o + 1) // 2, int(o > 0 and o % 2 == 0)
-    return w, i, o, 0
+def states_of(prices: Prices) -> Ints:
+    """Per state, ordered so that tiles lead to later ones: holders of W, I and O that have their tiles, and whether
+    no reduction was left around that of O. (P, 4)"""
+    sums = (2 if prices.widths_differ else 1) * prices.number[OUTPUT] + 1
+    found = np.zeros(((prices.number[WEIGHT] + 1) * (prices.number[INPUT] + 1) * sums, 4), np.int64)
+    for p in range(len(found)):
+        o, rest = p % sums, p // sums
+        found[p, WEIGHT], found[p, INPUT] = rest // (prices.number[INPUT] + 1), rest % (prices.number[INPUT] + 1)
+        found[p, OUTPUT] = o
+        if prices.widths_differ:
+            found[p, OUTPUT], found[p, 3] = (o + 1) // 2, int(o > 0 and o % 2 == 0)
+    return found
 
 
 @internal
-def outputs_of(prices: Prices) -> int:
-    """What states tell apart of the holders of O."""
-    return (2 if prices.widths_differ else 1) * prices.number[OUTPUT] + 1
+def row_of(operand: int, placed: Ints, prices: Prices) -> int:
+    """The row of the next tile of an operand in `Prices`."""
+    return FINISHED if operand == OUTPUT and placed[3] and prices.narrows[placed[OUTPUT]] else operand
 
 
 @internal
-def row_of(operand: int, hop: int, finished: int, prices: Prices) -> int:
-    """The row of an operand's tile in `Prices`."""
-    return FINISHED if operand == OUTPUT and finished and prices.narrows[hop] else operand
-
-
-@internal
-def next_of(p: int, operand: int, hop: int, v: int, prices: Prices) -> int:
+def next_of(p: int, operand: int, placed: Ints, v: int, prices: Prices) -> int:
     """The state once the next holder of an operand has tile v."""
-    sums = outputs_of(prices)
+    sums = (2 if prices.widths_differ else 1) * prices.number[OUTPUT] + 1
     if operand == WEIGHT:
         return p + sums * (prices.number[INPUT] + 1)
     if operand == INPUT:
         return p + sums
     if not prices.widths_differ:
         return p + 1
-    return p - p % sums + 2 * hop + 1 + prices.done[v]
+    return p - p % sums + 2 * placed[OUTPUT] + 1 + prices.done[v]
+
+
+@internal
+def windows_at(v: int, tiles: Lattice, prices: Prices, ways: Ints, energies: Floats) -> int:
+    """Fills in the ways in which tiles of I have a window that slides: how many had theirs before and have after, the
+    factor; and what their hops cost. The number of ways."""
+    count = 0
+    for k in range(tiles.steps[OY], tiles.steps[FX + 1]):
+        for begin in range(prices.number[INPUT]):
+            for end in range(begin + 1, prices.number[INPUT] + 1):
+                energy = 0.0
+                for hop in range(begin, end):
+                    energy += prices.slides[hop, end, k, v]
+                if energy < np.inf:
+                    ways[count, 0], ways[count, 1], ways[count, 2], energies[count] = begin, end, k, energy
+                    count += 1
+    return count
 
 
 @compiled
 def left_to_pay(tiles: Lattice, prices: Prices) -> Floats:
     """What every state has to pay at least, if memories were not shared. (P, V) [pJ]"""
-    num, coords, number = len(tiles.vectors), tiles.coords, prices.number
-    states = (number[WEIGHT] + 1) * (number[INPUT] + 1) * outputs_of(prices)
-    least = np.empty((states, num))
-    placed = np.empty(3, np.int64)
+    num, coords, number, states = len(tiles.vectors), tiles.coords, prices.number, states_of(prices)
+    least, larger = np.empty((len(states), num)), np.empty(len(coords), np.int64)
+    most = len(tiles.factors) * (number[INPUT] + 1) ** 2
+    ways, energies = np.empty((most, 3), np.int64), np.empty(most)
+    sums = len(states) // ((number[WEIGHT] + 1) * (number[INPUT] + 1))
     for v in range(num - 1, -1, -1):
-        for p in range(states - 1, -1, -1):
-            placed[WEIGHT], placed[INPUT], placed[OUTPUT], finished = held_by(p, prices)
-            best = 0.0 if (placed == number).all() else np.inf
+        windows, loops = windows_at(v, tiles, prices, ways, energies), 0
+        for j in range(len(coords)):
+            if tiles.grows[v, j]:
+                larger[loops], loops = v + coords[j, 2], loops + 1
+        for p in range(len(states) - 1, -1, -1):
+            placed = states[p]
+            best, is_whole = np.inf, True
             for operand in range(3):
                 hop = placed[operand]
                 if hop < number[operand]:
-                    energy = prices.energy[row_of(operand, hop, finished, prices), hop, v]
-                    best = min(best, energy + least[next_of(p, operand, hop, v, prices), v])
-            for j in range(len(coords)):
-                if best > 0.0 and tiles.grows[v, j]:
-                    best = min(best, least[p, v + coords[j, 2]])
-            for k in range(tiles.steps[OY], tiles.steps[FX + 1]):
-                energy, to = 0.0, p
-                for end in range(placed[INPUT] + 1, number[INPUT] + 1):
-                    energy, to = 0.0, next_of(to, INPUT, end - 1, v, prices)
-                    for hop in range(placed[INPUT], end):
-                        energy += prices.slides[hop, end, k, v]
+                    energy, is_whole = prices.energy[row_of(operand, placed, prices), hop, v], False
                     if energy < best:
-                        best = min(best, energy + least[to, v + tiles.factors[k, 1]])
+                        best = min(best, energy + least[next_of(p, operand, placed, v, prices), v])
+            if is_whole:
+                best = 0.0
+            else:
+                for j in range(loops):
+                    best = min(best, least[p, larger[j]])
+                for n in range(windows):
+                    if ways[n, 0] == placed[INPUT] and energies[n] < best:
+                        to = p + sums * (ways[n, 1] - ways[n, 0])
+                        best = min(best, energies[n] + least[to, v + tiles.factors[ways[n, 2], 1]])
             least[p, v] = best
     return least
 
 
 @compiled
-def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> tuple[float, Ints]:
-    """The least to pay below a limit, and the moves there from the first one; infinite where there is none.
+def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Ints:
+    """The moves of what pays least, (n, 3) as the columns of a label from `MOVE` on; none where all pay more than a
+    limit.
 
-    least: of `left_to_pay`. Moves: (n, 3), as the columns from `MOVE` on.
+    least: of `left_to_pay`.
     """
     num, coords, rooms = len(tiles.vectors), tiles.coords, prices.rooms
     heads = np.full(least.size, -1, np.int64)
     links, paid, used = np.empty((1024, COLUMNS), np.int64), np.empty(1024), np.empty((1024, len(rooms)))
     links[0], paid[0], used[0], count = -1, 0.0, 0.0, 1
     links[0, STATE] = 0
-    grain = max(least[0, 0], 1.0) * GRAIN
+    grain, states = max(least[0, 0], 1.0) * GRAIN, states_of(prices)
+    most = len(tiles.factors) * (prices.number[INPUT] + 1) ** 2
+    ways, energies = np.empty((most, 3), np.int64), np.empty(most)
     heap = [(0.0, 0)]
-    placed = np.empty(3, np.int64)
     while len(heap) > 0:
         node = -heapq.heappop(heap)[1]
         state = links[node, STATE]
@@ -117,10 +138,10 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> tup
             continue
         links[node, NEXT], heads[state] = heads[state], node
         p, v = state // num, state % num
-        placed[WEIGHT], placed[INPUT], placed[OUTPUT], finished = held_by(p, prices)
-        if (placed == prices.number).all():
-            return paid[node], moves_to(node, links)
-        while count + 4 * (len(coords) + 3 + len(tiles.factors) * len(prices.number)) > len(links):
+        placed = states[p]
+        if p >= len(states) - 1 - prices.widths_differ and placed[OUTPUT] == prices.number[OUTPUT]:
+            return moves_to(node, links)
+        while count + len(coords) + 3 + most > len(links):
             links, paid, used = doubled(links), longer(paid), wider(used)
         first = count
         for j in range(len(coords)):
@@ -130,23 +151,22 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> tup
         for operand in range(3):
             hop = placed[operand]
             if hop < prices.number[operand]:
-                row = row_of(operand, hop, finished, prices)
-                count = add(node, next_of(p, operand, hop, v, prices) * num + v, TILE, operand, 0,
+                row = row_of(operand, placed, prices)
+                count = add(node, next_of(p, operand, placed, v, prices) * num + v, TILE, operand, 0,
                             paid[node] + prices.energy[row, hop, v], links, paid, used, count)  # fmt: skip
                 if prices.pool[operand, hop] >= 0:
                     used[count - 1, prices.pool[operand, hop]] += prices.bits[row, hop, v]
-        for k in range(tiles.steps[OY], tiles.steps[FX + 1]):
-            to = p
-            for end in range(placed[INPUT] + 1, prices.number[INPUT] + 1):
-                energy, to = paid[node], next_of(to, INPUT, end - 1, v, prices)
-                for hop in range(placed[INPUT], end):
-                    energy += prices.slides[hop, end, k, v]
-                if energy < np.inf:
-                    count = add(node, to * num + v + tiles.factors[k, 1], WINDOW, end - placed[INPUT], k, energy, links,
-                                paid, used, count)  # fmt: skip
-                    for hop in range(placed[INPUT], end):
-                        if prices.pool[INPUT, hop] >= 0:
-                            used[count - 1, prices.pool[INPUT, hop]] += prices.bits[INPUT, hop, v]
+        for n in range(windows_at(v, tiles, prices, ways, energies)):
+            begin, end, k = ways[n]
+            if begin == placed[INPUT]:
+                to = p
+                for _ in range(begin, end):
+                    to = next_of(to, INPUT, placed, v, prices)
+                count = add(node, to * num + v + tiles.factors[k, 1], WINDOW, end - begin, k, paid[node] + energies[n],
+                            links, paid, used, count)  # fmt: skip
+                for hop in range(begin, end):
+                    if prices.pool[INPUT, hop] >= 0:
+                        used[count - 1, prices.pool[INPUT, hop]] += prices.bits[INPUT, hop, v]
         kept = first
         for new in range(first, count):
             state = links[new, STATE]
@@ -156,7 +176,7 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> tup
                 heapq.heappush(heap, (np.floor(score / grain), -kept))
                 kept += 1
         count = kept
-    return np.inf, np.empty((0, 3), np.int64)
+    return np.empty((0, 3), np.int64)
 
 
 @internal

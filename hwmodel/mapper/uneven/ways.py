@@ -166,7 +166,6 @@ class Ways:
             words *= np.maximum(rows - around, 0)
         return words
 
-
     def _around(self) -> tuple[int, int]:
         """Rows and columns that no memory off the chip holds: zeros around I, and what the dims are padded by."""
         layer, dims = self.branch.task.layer, self.branch.dims
