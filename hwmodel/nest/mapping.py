@@ -42,8 +42,8 @@ class LevelMapping:
         temporal: outer to inner.
         spatial: loops across the instances just below this level, inside its temporal loops.
         keeps: operands that stay here; the others bypass the level.
-        inward: of them, those whose tile lies further inside than the others', with the number of temporal loops, of
-            this level and those inside of it, that run around it and not in it.
+        inward: of them, those whose tile lies further inside than the level's loops begin, with the number of
+            temporal loops, of this level and those inside of it, that run around it.
     """
 
     name: str
@@ -272,10 +272,10 @@ def _check_inward(place: str, accelerator: Accelerator, mapping: Mapping) -> Non
     num_loops = sum(len(level.temporal) for level in mapping.levels)
     for operand in OPERANDS:
         before = num_loops
-        for level in mapping.holders(operand):
-            begin = mapping.begins(level, operand)
+        for index in mapping.holders(operand):
+            begin = mapping.begins(index, operand)
             if begin > before:
-                rule = f"`loops around {operand} in {mapping.levels[level].name!r} <= {before}` must hold"
+                rule = f"`loops around {operand} in {mapping.levels[index].name!r} <= {before}` must hold"
                 inner = "those around its tile inside" if before < num_loops else "all loops"
                 raise MappingError(f"{place}: {rule} ({inner}), but got {begin}")
             before = begin

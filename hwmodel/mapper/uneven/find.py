@@ -43,8 +43,8 @@ def uneven_mapping(
     check_one_of("optimize", optimize, OBJECTIVES, MappingError)
     if optimize != "energy":
         raise MappingError(
-            f"optimize: with `tiles: uneven` of {task.accelerator.name!r} the least energy alone is searched for, but "
-            f"got {optimize}. Optimize energy, or write `tiles: even`."
+            f"optimize: with `tiles: uneven` of {task.accelerator.name!r} the least energy alone is searched for, "
+            f"but got {optimize}. Optimize energy, or write `tiles: even`."
         )
     try:
         best: Mapping | None = deep_mapping(task, optimize, rules, reached=reached)

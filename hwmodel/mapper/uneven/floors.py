@@ -11,7 +11,7 @@ from hwmodel.nest.task import Task
 
 
 class UnevenFloors:
-    """Lower bounds of the least energy [pJ], or the fewest cycles, of a task: the same in all sizes of the memories.
+    """Lower bounds of the least energy [pJ], or the fewest cycles, of a task: the same in all sizes.
 
     Args:
         task: as the array sees it, with any sizes.

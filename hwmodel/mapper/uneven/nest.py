@@ -58,7 +58,7 @@ class Nest:
         self.ladder, self.pace = ways.branch.ladder, tuple(ways.branch.ladder.pace.tolist())
         dims, whole = ways.branch.dims, ways.whole[n].tolist()
         rest = {dim: bound // own for dim, bound, own in zip(DIM_NAMES, dims.values_tuple, whole, strict=True)}
-        self.tiles: Lattice = lattice(replace(dims, **rest))  # type: ignore[arg-type]
+        self.tiles: Lattice = lattice(replace(dims, **rest))
         self.volume = float(math.prod(dims.values_tuple))
 
     def prices(self) -> Prices:
@@ -84,15 +84,15 @@ class Nest:
                     energy[row, hop] = np.where(fits, moved, math.inf)
         pool, rooms = self._shared(size[1])
         narrows = np.zeros(size[1], dtype=np.int64)
-        for hop, level in enumerate(chains[OUTPUT][1:-1], 1):
-            narrows[hop] = self.ways.sums_beyond(level)[self.n] == 1
+        for hop in range(1, number[OUTPUT]):
+            narrows[hop] = self.ways.narrows[hop][self.n]
         slides = self._slides(energy[INPUT])
         differ = int(widths[3] != widths[OUTPUT] and narrows.any())
         return Prices(number, energy, bits, slides, done.astype(np.int64), narrows, differ, pool, rooms)
 
     def _inside(self, x: int, hop: int) -> Ints:
         """Tiles of a holder, with what the axes unroll inside of it. (V, 8)"""
-        return np.asarray(self.tiles.vectors * self.ways.inside(x, hop)[self.n])
+        return np.asarray(self.tiles.vectors * self.ways.inside[x][hop][self.n])
 
     def _moved(self, x: int, hop: int) -> tuple[Floats, Floats]:
         """Words of a holder's tiles, and the energy of the hop out of it. (V) each"""
@@ -106,7 +106,7 @@ class Nest:
     def _share(self, x: int, hop: int, inside: Ints) -> Floats:
         """Share of the transfers of all places that the next holder sees, of tiles (V, 8). (V)"""
         share, inside = np.ones(len(inside)), inside.copy()
-        for alone, axes in reversed(self.ways.networks(x, hop)):
+        for alone, axes in reversed(self.ways.networks[x][hop]):
             factors = self.ways.on_axes[self.n, list(axes)].prod(axis=0)
             if not alone:
                 places = factors.prod()
@@ -131,7 +131,7 @@ class Nest:
         """`Prices.slides`. energy: (H, V) of the hops of I where nothing slides."""
         tiles, number = self.tiles, len(self.ways.chains[INPUT]) - 1
         found = np.full((len(energy), len(energy) + 1, len(tiles.factors), len(tiles.vectors)), math.inf)
-        for hop in range(number):
+        for hop in range(number if any(self.overlaps(dim) for dim in range(OY, FX + 1)) else 0):
             inside, (_, moved) = self._inside(INPUT, hop), self._moved(INPUT, hop)
             lengths, places = tile_lengths(inside, self.pace), self._places(hop, inside)
             moved = np.where(energy[hop] < math.inf, moved, math.inf)

@@ -65,8 +65,10 @@ def next_of(p: int, operand: int, placed: Ints, v: int, prices: Prices) -> int:
 
 @internal
 def windows_at(v: int, tiles: Lattice, prices: Prices, ways: Ints, energies: Floats) -> int:
-    """Fills in the ways in which tiles of I have a window that slides: how many had theirs before and have after, the
-    factor; and what their hops cost. The number of ways."""
+    """Fills in the ways in which tiles of I have a window that slides, and what their hops cost.
+
+    ways: (n, 3) how many holders had their tiles before and have them after, and the factor. The number of ways.
+    """
     count = 0
     for k in range(tiles.steps[OY], tiles.steps[FX + 1]):
         for begin in range(prices.number[INPUT]):
@@ -82,37 +84,43 @@ def windows_at(v: int, tiles: Lattice, prices: Prices, ways: Ints, energies: Flo
 
 @compiled
 def left_to_pay(tiles: Lattice, prices: Prices) -> Floats:
-    """What every state has to pay at least, if memories were not shared. (P, V) [pJ]"""
-    num, coords, number, states = len(tiles.vectors), tiles.coords, prices.number, states_of(prices)
-    least, larger = np.empty((len(states), num)), np.empty(len(coords), np.int64)
-    most = len(tiles.factors) * (number[INPUT] + 1) ** 2
+    """What every state has to pay at least, if memories were not shared. (V, P) [pJ]"""
+    num, coords, states = len(tiles.vectors), tiles.coords, states_of(prices)
+    least = np.full((num, len(states)), np.inf)
+    most = len(tiles.factors) * (prices.number[INPUT] + 1) ** 2
     ways, energies = np.empty((most, 3), np.int64), np.empty(most)
-    sums = len(states) // ((number[WEIGHT] + 1) * (number[INPUT] + 1))
+    sums = (2 if prices.widths_differ else 1) * prices.number[OUTPUT] + 1
     for v in range(num - 1, -1, -1):
-        windows, loops = windows_at(v, tiles, prices, ways, energies), 0
+        here = least[v]
         for j in range(len(coords)):
             if tiles.grows[v, j]:
-                larger[loops], loops = v + coords[j, 2], loops + 1
-        for p in range(len(states) - 1, -1, -1):
-            placed = states[p]
-            best, is_whole = np.inf, True
-            for operand in range(3):
-                hop = placed[operand]
-                if hop < number[operand]:
-                    energy, is_whole = prices.energy[row_of(operand, placed, prices), hop, v], False
-                    if energy < best:
-                        best = min(best, energy + least[next_of(p, operand, placed, v, prices), v])
-            if is_whole:
-                best = 0.0
-            else:
-                for j in range(loops):
-                    best = min(best, least[p, larger[j]])
-                for n in range(windows):
-                    if ways[n, 0] == placed[INPUT] and energies[n] < best:
-                        to = p + sums * (ways[n, 1] - ways[n, 0])
-                        best = min(best, energies[n] + least[to, v + tiles.factors[ways[n, 2], 1]])
-            least[p, v] = best
+                larger = least[v + coords[j, 2]]
+                for p in range(len(here)):
+                    here[p] = min(here[p], larger[p])
+        for n in range(windows_at(v, tiles, prices, ways, energies)):
+            begin, end, k = ways[n]
+            larger = least[v + tiles.factors[k, 1]]
+            for p in range(len(here)):
+                if states[p, INPUT] == begin:
+                    here[p] = min(here[p], energies[n] + larger[p + (end - begin) * sums])
+        for p in range(len(here) - 1, -1, -1):
+            here[p] = min(here[p], with_tile(p, v, states[p], prices, here))
     return least
+
+
+@internal
+def with_tile(p: int, v: int, placed: Ints, prices: Prices, least: Floats) -> float:
+    """What is left to pay at least if v is the tile of some next holder; nothing where none is left.
+
+    least: (P) of the states with tile v.
+    """
+    best, is_whole = np.inf, True
+    for operand in range(3):
+        hop = placed[operand]
+        if hop < prices.number[operand]:
+            energy, is_whole = prices.energy[row_of(operand, placed, prices), hop, v], False
+            best = min(best, energy + least[next_of(p, operand, placed, v, prices)])
+    return 0.0 if is_whole else best
 
 
 @compiled
@@ -122,14 +130,12 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
 
     least: of `left_to_pay`.
     """
-    num, coords, rooms = len(tiles.vectors), tiles.coords, prices.rooms
-    heads = np.full(least.size, -1, np.int64)
-    links, paid, used = np.empty((1024, COLUMNS), np.int64), np.empty(1024), np.empty((1024, len(rooms)))
-    links[0], paid[0], used[0], count = -1, 0.0, 0.0, 1
-    links[0, STATE] = 0
-    grain, states = max(least[0, 0], 1.0) * GRAIN, states_of(prices)
+    num, states, rooms = len(tiles.vectors), states_of(prices), prices.rooms
     most = len(tiles.factors) * (prices.number[INPUT] + 1) ** 2
     ways, energies = np.empty((most, 3), np.int64), np.empty(most)
+    heads, grain = np.full(least.size, -1, np.int64), max(least[0, 0], 1.0) * GRAIN
+    links, paid, used = np.full((1024, COLUMNS), -1, np.int64), np.zeros(1024), np.zeros((1024, len(rooms)))
+    links[0, STATE], count = 0, 1
     heap = [(0.0, 0)]
     while len(heap) > 0:
         node = -heapq.heappop(heap)[1]
@@ -137,55 +143,69 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
         if is_beaten(node, heads[state], links, used):
             continue
         links[node, NEXT], heads[state] = heads[state], node
-        p, v = state // num, state % num
-        placed = states[p]
-        if p >= len(states) - 1 - prices.widths_differ and placed[OUTPUT] == prices.number[OUTPUT]:
+        placed = states[state // num]
+        if (placed[:3] == prices.number).all():
             return moves_to(node, links)
-        while count + len(coords) + 3 + most > len(links):
+        while count + len(tiles.coords) + 3 + most > len(links):
             links, paid, used = doubled(links), longer(paid), wider(used)
+        windows = windows_at(state % num, tiles, prices, ways, energies)
+        end = loops_and_tiles(node, placed, tiles, prices, links, paid, used, count)
+        end = sliding(node, placed, tiles, prices, ways[:windows], energies, links, paid, used, end)
         first = count
-        for j in range(len(coords)):
-            if tiles.grows[v, j]:
-                count = add(node, p * num + v + coords[j, 2], LOOP, coords[j, 0], coords[j, 1], paid[node], links, paid,
-                            used, count)  # fmt: skip
-        for operand in range(3):
-            hop = placed[operand]
-            if hop < prices.number[operand]:
-                row = row_of(operand, placed, prices)
-                count = add(node, next_of(p, operand, placed, v, prices) * num + v, TILE, operand, 0,
-                            paid[node] + prices.energy[row, hop, v], links, paid, used, count)  # fmt: skip
-                if prices.pool[operand, hop] >= 0:
-                    used[count - 1, prices.pool[operand, hop]] += prices.bits[row, hop, v]
-        for n in range(windows_at(v, tiles, prices, ways, energies)):
-            begin, end, k = ways[n]
-            if begin == placed[INPUT]:
-                to = p
-                for _ in range(begin, end):
-                    to = next_of(to, INPUT, placed, v, prices)
-                count = add(node, to * num + v + tiles.factors[k, 1], WINDOW, end - begin, k, paid[node] + energies[n],
-                            links, paid, used, count)  # fmt: skip
-                for hop in range(begin, end):
-                    if prices.pool[INPUT, hop] >= 0:
-                        used[count - 1, prices.pool[INPUT, hop]] += prices.bits[INPUT, hop, v]
-        kept = first
-        for new in range(first, count):
+        for new in range(first, end):
             state = links[new, STATE]
-            score = paid[new] + least[state // num, state % num]
+            score = paid[new] + least[state % num, state // num]
             if score <= limit and (used[new] <= rooms).all() and not is_beaten(new, heads[state], links, used):
-                links[kept], paid[kept], used[kept] = links[new], paid[new], used[new]
-                heapq.heappush(heap, (np.floor(score / grain), -kept))
-                kept += 1
-        count = kept
+                links[count], paid[count], used[count] = links[new], paid[new], used[new]
+                heapq.heappush(heap, (np.floor(score / grain), -count))
+                count += 1
     return np.empty((0, 3), np.int64)
+
+
+@internal
+def loops_and_tiles(node: int, placed: Ints, tiles: Lattice, prices: Prices, links: Ints, paid: Floats,
+                    used: Floats, count: int) -> int:  # fmt: skip
+    """A label for each loop that may come next, and for the tile of each next holder. The number of labels."""
+    num, coords, state = len(tiles.vectors), tiles.coords, links[node, STATE]
+    p, v = state // num, state % num
+    for j in range(len(coords)):
+        if tiles.grows[v, j]:
+            to = state + coords[j, 2]
+            count = add(node, to, LOOP, coords[j, 0], coords[j, 1], 0.0, links, paid, used, count)
+    for operand in range(3):
+        hop = placed[operand]
+        if hop < prices.number[operand]:
+            row, to = row_of(operand, placed, prices), next_of(p, operand, placed, v, prices) * num + v
+            count = add(node, to, TILE, operand, 0, prices.energy[row, hop, v], links, paid, used, count)
+            if prices.pool[operand, hop] >= 0:
+                used[count - 1, prices.pool[operand, hop]] += prices.bits[row, hop, v]
+    return count
+
+
+@internal
+def sliding(node: int, placed: Ints, tiles: Lattice, prices: Prices, ways: Ints, energies: Floats, links: Ints,
+            paid: Floats, used: Floats, count: int) -> int:  # fmt: skip
+    """A label for each of the `windows_at` a tile. The number of labels."""
+    num, state = len(tiles.vectors), links[node, STATE]
+    v, sums = state % num, next_of(0, INPUT, placed, 0, prices)
+    for n in range(len(ways)):
+        begin, end, k = ways[n]
+        if begin == placed[INPUT]:
+            to = state + (end - begin) * sums * num + tiles.factors[k, 1]
+            count = add(node, to, WINDOW, end - begin, k, energies[n], links, paid, used, count)
+            for hop in range(begin, end):
+                if prices.pool[INPUT, hop] >= 0:
+                    used[count - 1, prices.pool[INPUT, hop]] += prices.bits[INPUT, hop, v]
+    return count
 
 
 @internal
 def add(node: int, state: int, move: int, first: int, second: int, energy: float, links: Ints, paid: Floats,
         used: Floats, count: int) -> int:  # fmt: skip
-    """One more label. The number of labels."""
+    """A label that pays some more than another one. The number of labels."""
     links[count, BEFORE], links[count, STATE] = node, state
     links[count, MOVE], links[count, FIRST], links[count, SECOND] = move, first, second
-    paid[count], used[count] = energy, used[node]
+    paid[count], used[count] = paid[node] + energy, used[node]
     return count + 1
 
 

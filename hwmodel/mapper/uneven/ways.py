@@ -63,11 +63,28 @@ class Ways:
         own = () if memory is None or hop == len(self.chains[x]) - 1 else self.chip.own_axes(memory)
         return np.array([axis.name not in own for axis in self.chip.axes], dtype=np.bool_)
 
-    def inside(self, x: int, hop: int) -> Ints:
-        """Factors inside of a holder's memory. (N, 8)"""
-        return np.asarray(self.on_axes[:, self.axes_inside(x, hop)].prod(axis=1))
+    @cached_property
+    def inside(self) -> list[list[Ints]]:
+        """Factors inside of the memories of W, I and O, holder by holder. (N, 8) each"""
+        return [
+            [np.asarray(self.on_axes[:, self.axes_inside(x, hop)].prod(axis=1)) for hop in range(len(chain))]
+            for x, chain in enumerate(self.chains)
+        ]
 
-    def networks(self, x: int, hop: int) -> list[tuple[bool, tuple[int, ...]]]:
+    @cached_property
+    def networks(self) -> list[list[list[tuple[bool, tuple[int, ...]]]]]:
+        """Of W, I and O, holder by holder, behind them that of the MACs: as `_networks`."""
+        return [
+            [self._networks(x, hop) for hop in (*range(len(chain) - 1), MACS)]
+            for x, chain in enumerate(self.chains)
+        ]
+
+    @cached_property
+    def narrows(self) -> list[Ints]:
+        """Of the holders of O, 1 where no places outside of the level add into the same outputs. (N) each"""
+        return [(self.sums_beyond(level) == 1).astype(np.int64) for level in self.chains[OUTPUT]]
+
+    def _networks(self, x: int, hop: int) -> list[tuple[bool, tuple[int, ...]]]:
         """Who shares a word between a holder and the next one: axes, and whether they are served alone.
 
         Outermost first, as spatial loops are nested (`hwmodel.nest.access.distinct_tiles`).
@@ -92,7 +109,7 @@ class Ways:
         """Least share of the transfers of all places that the next holder sees; of the MACs' hop, the share. (N)"""
         pace = self.branch.ladder.pace
         found = np.ones(len(self.on_axes))
-        for alone, axes in self.networks(x, hop):
+        for alone, axes in self.networks[x][hop]:
             factors = self.on_axes[:, list(axes)].prod(axis=1)
             if alone:
                 continue
@@ -148,7 +165,7 @@ class Ways:
         bounds = np.array(self.branch.dims.values_tuple, dtype=np.int64)
         for x, chain in enumerate(self.chains):
             for hop in range(len(chain) - 1):
-                outside = self.whole // self.inside(x, hop)
+                outside = self.whole // self.inside[x][hop]
                 words = self._needed(x, bounds // outside, from_off_chip=hop == len(chain) - 2)
                 found += self.rates[:, x, hop] * words * outside.prod(axis=1)
         return found
