@@ -313,6 +313,10 @@ def _check_place(place: str, accelerator: Accelerator, mapping: Mapping, axis: s
 
 def _check_dataflow(place: str, accelerator: Accelerator, mapping: Mapping) -> None:
     """The loops that a level may run in time, and their order."""
+    if accelerator.tiles == "uneven":
+        for operand in OPERANDS:
+            _check_loops(place, accelerator, mapping, operand)
+        return
     for level, level_map in zip(accelerator.levels, mapping.levels, strict=True):
         dims = [loop.dim for loop in level_map.temporal if loop.bound > 1]
         for dim in dims:
@@ -323,6 +327,19 @@ def _check_dataflow(place: str, accelerator: Accelerator, mapping: Mapping) -> N
         if level.order and ranks != sorted(ranks):
             rule = f"`order: {_listed(level.order)}` of level {level.name!r} must hold (other dims outside)"
             raise MappingError(f"{place}: {rule}, but its loops are {_listed(dims)}")
+
+
+def _check_loops(place: str, accelerator: Accelerator, mapping: Mapping, operand: Operand) -> None:
+    """The loops right inside of an operand's tile that index it: one of the levels since the tile inside has them."""
+    own, inner = mapping.cut_for(operand), -1
+    for index in mapping.holders(operand):
+        levels = range(inner + 1, index + 1)
+        allowed = [dim for dim in DIM_NAMES if any(dim in accelerator.levels[n].temporal_dims for n in levels)]
+        for loop in (loop for n in levels for loop in own.levels[n].temporal if loop.bound > 1):
+            if loop.dim in RELEVANT[operand] and loop.dim not in allowed:
+                rule = f"`temporal: {_listed(allowed)}` of level {own.levels[index].name!r} must hold"
+                raise MappingError(f"{place}: {rule}, but its tile of {operand} loops over {loop.dim}")
+        inner = index
 
 
 def _listed(dims: Iterable[DimName]) -> str:

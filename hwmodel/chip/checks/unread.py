@@ -85,7 +85,7 @@ def _of_tiles(chip: ChipFile) -> Iterator[_Unread]:
         return
     if chip.kind != "spatial":
         yield _Unread(("tiles",), f"are those of an array (`kind: spatial`), but kind is {chip.kind}")
-    keys = [f"`{key}`" for key in ("temporal", "order", "skipping", "timing") if getattr(chip, key)]
+    keys = [f"`{key}`" for key in ("order", "skipping", "timing") if getattr(chip, key)]
     if chip.dataflow != "free":
         keys.append(f"`dataflow: {chip.dataflow}`")
     if keys:

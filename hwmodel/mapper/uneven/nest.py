@@ -35,6 +35,8 @@ class Prices(NamedTuple):
         done: (V) 1 where no reduction is left around the tile.
         narrows: (H) 1 where O is as narrow as finished outputs if no reduction was left around the holder inside.
         widths_differ: 1 where that makes a difference.
+        loops: (3, H + 1, 8) 1 where a loop may lie right inside the tile of a holder, or of the home, or does not index
+            the operand.
         pool: (3, H) the memory, among those that several operands share; -1 where it is the operand's own.
         rooms: (R) of these memories [bit].
     """
@@ -46,6 +48,7 @@ class Prices(NamedTuple):
     done: Ints
     narrows: Ints
     widths_differ: int
+    loops: Ints
     pool: Ints
     rooms: Floats
 
@@ -88,7 +91,8 @@ class Nest:
             narrows[hop] = self.ways.narrows[hop][self.n]
         slides = self._slides(energy[INPUT])
         differ = int(widths[3] != widths[OUTPUT] and narrows.any())
-        return Prices(number, energy, bits, slides, done.astype(np.int64), narrows, differ, pool, rooms)
+        loops = self.ways.loops(size[1])
+        return Prices(number, energy, bits, slides, done.astype(np.int64), narrows, differ, loops, pool, rooms)
 
     def _inside(self, x: int, hop: int) -> Ints:
         """Tiles of a holder, with what the axes unroll inside of it. (V, 8)"""

@@ -45,6 +45,16 @@ def states_of(prices: Prices) -> Ints:
 
 
 @internal
+def may_loop(states: Ints, prices: Prices) -> Ints:
+    """1 where a loop over a dim may come next: of each operand inside of its next tile. (P, 8)"""
+    found = np.ones((len(states), 8), np.int64)
+    for p in range(len(states)):
+        for operand in range(3):
+            found[p] &= prices.loops[operand, states[p, operand]]
+    return found
+
+
+@internal
 def row_of(operand: int, placed: Ints, prices: Prices) -> int:
     """The row of the next tile of an operand in `Prices`."""
     return FINISHED if operand == OUTPUT and placed[3] and prices.narrows[placed[OUTPUT]] else operand
@@ -67,18 +77,21 @@ def next_of(p: int, operand: int, placed: Ints, v: int, prices: Prices) -> int:
 def windows_at(v: int, tiles: Lattice, prices: Prices, ways: Ints, energies: Floats) -> int:
     """Fills in the ways in which tiles of I have a window that slides, and what their hops cost.
 
-    ways: (n, 3) how many holders had their tiles before and have them after, and the factor. The number of ways.
+    ways: (n, 4) how many holders had their tiles before and have them after, the factor and its dim. The number of
+    ways.
     """
     count = 0
-    for k in range(tiles.steps[OY], tiles.steps[FX + 1]):
-        for begin in range(prices.number[INPUT]):
-            for end in range(begin + 1, prices.number[INPUT] + 1):
-                energy = 0.0
-                for hop in range(begin, end):
-                    energy += prices.slides[hop, end, k, v]
-                if energy < np.inf:
-                    ways[count, 0], ways[count, 1], ways[count, 2], energies[count] = begin, end, k, energy
-                    count += 1
+    for dim in range(OY, FX + 1):
+        for k in range(tiles.steps[dim], tiles.steps[dim + 1]):
+            for begin in range(prices.number[INPUT]):
+                for end in range(begin + 1, prices.number[INPUT] + 1):
+                    energy = 0.0
+                    for hop in range(begin, end):
+                        energy += prices.slides[hop, end, k, v]
+                    if energy < np.inf:
+                        ways[count, 0], ways[count, 1], ways[count, 2], ways[count, 3] = begin, end, k, dim
+                        energies[count] = energy
+                        count += 1
     return count
 
 
@@ -86,9 +99,10 @@ def windows_at(v: int, tiles: Lattice, prices: Prices, ways: Ints, energies: Flo
 def left_to_pay(tiles: Lattice, prices: Prices) -> Floats:
     """What every state has to pay at least, if memories were not shared. (V, P) [pJ]"""
     num, coords, states = len(tiles.vectors), tiles.coords, states_of(prices)
+    allowed = may_loop(states, prices)
     least = np.full((num, len(states)), np.inf)
     most = len(tiles.factors) * (prices.number[INPUT] + 1) ** 2
-    ways, energies = np.empty((most, 3), np.int64), np.empty(most)
+    ways, energies = np.empty((most, 4), np.int64), np.empty(most)
     sums = (2 if prices.widths_differ else 1) * prices.number[OUTPUT] + 1
     for v in range(num - 1, -1, -1):
         here = least[v]
@@ -96,31 +110,35 @@ def left_to_pay(tiles: Lattice, prices: Prices) -> Floats:
             if tiles.grows[v, j]:
                 larger = least[v + coords[j, 2]]
                 for p in range(len(here)):
-                    here[p] = min(here[p], larger[p])
+                    if allowed[p, coords[j, 0]]:
+                        here[p] = min(here[p], larger[p])
         for n in range(windows_at(v, tiles, prices, ways, energies)):
-            begin, end, k = ways[n]
+            begin, end, k, dim = ways[n]
             larger = least[v + tiles.factors[k, 1]]
             for p in range(len(here)):
-                if states[p, INPUT] == begin:
-                    here[p] = min(here[p], energies[n] + larger[p + (end - begin) * sums])
+                to = p + (end - begin) * sums
+                if states[p, INPUT] == begin and allowed[to, dim]:
+                    here[p] = min(here[p], energies[n] + larger[to])
         for p in range(len(here) - 1, -1, -1):
             here[p] = min(here[p], with_tile(p, v, states[p], prices, here))
+            if v == num - 1 and (states[p, :3] == prices.number).all():
+                here[p] = 0.0
     return least
 
 
 @internal
 def with_tile(p: int, v: int, placed: Ints, prices: Prices, least: Floats) -> float:
-    """What is left to pay at least if v is the tile of some next holder; nothing where none is left.
+    """What is left to pay at least if v is the tile of some next holder.
 
     least: (P) of the states with tile v.
     """
-    best, is_whole = np.inf, True
+    best = np.inf
     for operand in range(3):
         hop = placed[operand]
         if hop < prices.number[operand]:
-            energy, is_whole = prices.energy[row_of(operand, placed, prices), hop, v], False
+            energy = prices.energy[row_of(operand, placed, prices), hop, v]
             best = min(best, energy + least[next_of(p, operand, placed, v, prices)])
-    return 0.0 if is_whole else best
+    return best
 
 
 @compiled
@@ -131,8 +149,9 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
     least: of `left_to_pay`.
     """
     num, states, rooms = len(tiles.vectors), states_of(prices), prices.rooms
+    allowed = may_loop(states, prices)
     most = len(tiles.factors) * (prices.number[INPUT] + 1) ** 2
-    ways, energies = np.empty((most, 3), np.int64), np.empty(most)
+    ways, energies = np.empty((most, 4), np.int64), np.empty(most)
     heads, grain = np.full(least.size, -1, np.int64), max(least[0, 0], 1.0) * GRAIN
     links, paid, used = np.full((1024, COLUMNS), -1, np.int64), np.zeros(1024), np.zeros((1024, len(rooms)))
     links[0, STATE], count = 0, 1
@@ -144,13 +163,13 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
             continue
         links[node, NEXT], heads[state] = heads[state], node
         placed = states[state // num]
-        if (placed[:3] == prices.number).all():
+        if least[state % num, state // num] == 0.0:
             return moves_to(node, links)
         while count + len(tiles.coords) + 3 + most > len(links):
             links, paid, used = doubled(links), longer(paid), wider(used)
         windows = windows_at(state % num, tiles, prices, ways, energies)
-        end = loops_and_tiles(node, placed, tiles, prices, links, paid, used, count)
-        end = sliding(node, placed, tiles, prices, ways[:windows], energies, links, paid, used, end)
+        end = loops_and_tiles(node, placed, allowed, tiles, prices, links, paid, used, count)
+        end = sliding(node, placed, allowed, tiles, prices, ways[:windows], energies, links, paid, used, end)
         first = count
         for new in range(first, end):
             state = links[new, STATE]
@@ -163,13 +182,13 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
 
 
 @internal
-def loops_and_tiles(node: int, placed: Ints, tiles: Lattice, prices: Prices, links: Ints, paid: Floats,
+def loops_and_tiles(node: int, placed: Ints, allowed: Ints, tiles: Lattice, prices: Prices, links: Ints, paid: Floats,
                     used: Floats, count: int) -> int:  # fmt: skip
     """A label for each loop that may come next, and for the tile of each next holder. The number of labels."""
     num, coords, state = len(tiles.vectors), tiles.coords, links[node, STATE]
     p, v = state // num, state % num
     for j in range(len(coords)):
-        if tiles.grows[v, j]:
+        if tiles.grows[v, j] and allowed[p, coords[j, 0]]:
             to = state + coords[j, 2]
             count = add(node, to, LOOP, coords[j, 0], coords[j, 1], 0.0, links, paid, used, count)
     for operand in range(3):
@@ -183,14 +202,14 @@ def loops_and_tiles(node: int, placed: Ints, tiles: Lattice, prices: Prices, lin
 
 
 @internal
-def sliding(node: int, placed: Ints, tiles: Lattice, prices: Prices, ways: Ints, energies: Floats, links: Ints,
+def sliding(node: int, placed: Ints, allowed: Ints, tiles: Lattice, prices: Prices, ways: Ints, energies: Floats, links: Ints,
             paid: Floats, used: Floats, count: int) -> int:  # fmt: skip
     """A label for each of the `windows_at` a tile. The number of labels."""
     num, state = len(tiles.vectors), links[node, STATE]
     v, sums = state % num, next_of(0, INPUT, placed, 0, prices)
     for n in range(len(ways)):
-        begin, end, k = ways[n]
-        if begin == placed[INPUT]:
+        begin, end, k, dim = ways[n]
+        if begin == placed[INPUT] and allowed[state // num + (end - begin) * sums, dim]:
             to = state + (end - begin) * sums * num + tiles.factors[k, 1]
             count = add(node, to, WINDOW, end - begin, k, energies[n], links, paid, used, count)
             for hop in range(begin, end):

@@ -136,6 +136,15 @@ class Ways:
                 found[:, x, hop] = costs.near[0, level, x] + costs.far[0, level, x] * self.shares(x, hop)
         return found
 
+    def loops(self, most: int) -> Ints:
+        """As of `hwmodel.mapper.uneven.nest.Prices`, of so many holders at most. (3, most + 1, 8)"""
+        own, found = self.branch.ladder.shape.loops, np.ones((3, most + 1, 8), dtype=np.int64)
+        for x, chain in enumerate(self.chains):
+            for hop, level in enumerate(chain):
+                inner = chain[hop - 1] if hop else -1
+                found[x, hop] = own[inner + 1 : level + 1].any(axis=0) | (RELEVANT[x] == 0)
+        return found
+
     def later_sums(self, hop: int) -> Ints:
         """Places outside of a holder of O that add into the same outputs. (N)"""
         outside = self.on_axes[:, ~self.axes_inside(OUTPUT, hop)]

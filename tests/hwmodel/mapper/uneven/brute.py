@@ -11,7 +11,7 @@ import math
 
 from hwmodel.nest import access
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, sums_return, tile_bits
-from hwmodel.network.layer import DIM_NAMES
+from hwmodel.network.layer import DIM_NAMES, RELEVANT
 from hwmodel.price.spatial import price
 from tests.hwmodel.mapper.test_mapper import divisors, kept_choices
 
@@ -75,19 +75,35 @@ def best_tiles(task, across, keeps, loops, limit):
         for places in itertools.product(range(len(loops) + 1), repeat=len(holders)):
             if list(places) == sorted(places, reverse=True):  # what lies inside lies inside of more loops
                 found = built(task, across, keeps, loops, {operand: dict(zip(holders, places, strict=True))})
+                if not allowed(task, operand, keeps, loops, dict(zip(holders, places, strict=True))):
+                    continue
                 energy = price(task, found).energy_pj
                 bits = {level: tile_bits(task, found, level, operand) for level in holders}
                 more = task.unfinished_bits() if operand == "O" and sums_return(task, found) else 0.0
                 own.append((sum(value for key, value in energy.items() if key[1] == operand), bits, more))
-        least = min(energy for energy, _, _ in own)
-        options.append((sorted(own, key=lambda item: item[0]), least))
+        if not own:
+            return math.inf
+        options.append(sorted(own, key=lambda item: item[0]))
     fixed = sum(value for key, value in energy.items() if key[1] not in ("W", "I", "O"))
     best = math.inf
-    for chosen in itertools.product(*(own for own, _ in options)):
+    for chosen in itertools.product(*options):
         energy = fixed + sum(item[0] for item in chosen)
         if energy < min(best, limit) and fits(task, chosen):
             best = energy
     return best
+
+
+def allowed(task, operand, keeps, loops, places):
+    """Levels may loop, in time, over the loops right inside of their tiles that index the operand."""
+    end, dims = len(loops), set()
+    for index, level in enumerate(task.accelerator.levels):
+        dims |= set(level.temporal_dims)
+        if operand in keeps[index]:
+            begin = places.get(index, 0)
+            if any(loop.dim in RELEVANT[operand] and loop.dim not in dims for loop in loops[begin:end]):
+                return False
+            end, dims = begin, set()
+    return True
 
 
 def fits(task, chosen):
