@@ -5,9 +5,10 @@ memories that stand next to each other and hold different operands are one level
 memories is an axis, and what lies inside of it has a copy for each of its places.
 
 Cases per row: the least energy under the rules of the file's `even` mappings (no padding; reuse ends where places
-need different words), against `even_without_drain_reads`, which counts as we do; and the energy of every mapping
-that the row states and that one tile per level can say, against what the file counts for it. Our own best mappings
-know more (reuse goes on across places, bounds are padded) and cost less: `python benchmarks/deep.py` lists them.
+need different words), against `even_without_drain_reads`, which counts as we do; the least energy with a tile per
+operand and memory, against `uneven_free`, whose sums are read once more as they leave a memory (here they are, too);
+and the energy of every mapping that the row states, against what the file counts for it. Our own best mappings know
+more (reuse goes on across places, bounds are padded) and cost less: `python benchmarks/deep.py` lists them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.replays.case import Case
 from hwmodel.chip.accelerator import Accelerator, Axis, Level, Memory
 from hwmodel.chip.precision import Precision
-from hwmodel.mapper.deep.branch import Rules
+from hwmodel.mapper.deep.branch import Rules, branches_of
 from hwmodel.mapper.deep.find import deep_mapping
+from hwmodel.mapper.uneven.find import better
+from hwmodel.mapper.uneven.ways import Ways, every_split
+from hwmodel.nest.access import task_accesses
 from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
@@ -53,7 +58,74 @@ def replay(data: Mapping_[str, Any]) -> list[Case]:
                 stated = row[kind].get("pj_without_drain_reads", row[kind]["pj"])
                 energy = sum(price(task, mapping_of(row[kind]["mapping"], chip, dims_of(row))).energy_pj.values())
                 cases.append(Case(name=f"{name} as stated, {kind}", reference=stated, prediction=energy))
+        cases += _uneven(row, replace(chip, tiles="uneven"))
     return cases
+
+
+def _uneven(row: Mapping_[str, Any], chip: Accelerator) -> list[Case]:
+    """The cases of a row with a tile per operand and memory."""
+    task, name = array_view(Task.of(layer_of(row), chip)), f"{row['arch']} {row['layer']}: best uneven mapping [pJ]"
+    cases = [Case(name=name, reference=row["uneven_free"]["pj"], prediction=least_with_drains(task))]
+    for kind in ("uneven_free", "uneven_ordered"):
+        item = row.get(kind)
+        if isinstance(item, dict) and "mapping" in item:
+            mapping = uneven_of(item["mapping"], chip, dims_of(row))
+            energy = sum(price(task, mapping).energy_pj.values())
+            reference = item["pj_without_drain_reads"]
+            cases.append(Case(name=f"{name} as stated, {kind}", reference=reference, prediction=energy))
+    return cases
+
+
+def least_with_drains(task: Task) -> float:
+    """The least energy if every sum that leaves a memory is read there once more [pJ]."""
+
+    def energy_of(mapping: Mapping) -> float:
+        energy, counts = sum(price(task, mapping).energy_pj.values()), task_accesses(task, mapping)
+        for level in mapping.holders("O")[:-1]:
+            own, memory = counts[mapping.levels[level].name, "O"], task.accelerator.levels[level].memory("O")
+            assert memory is not None  # it keeps O
+            leaving = own.fills + own.updates - own.reads  # every tile that comes or begins leaves again
+            energy += leaving * own.instances * task.widths.acc * memory.read_pj_per_bit
+        return energy
+
+    even = deep_mapping(task, "energy", EVEN)
+    best = energy_of(even)
+    (branch,) = branches_of(task, EVEN)
+    near = branch.ladder.costs.near.copy()
+    for level in even.holders("O")[:-1]:
+        memory = task.accelerator.levels[level].memory("O")
+        assert memory is not None  # it keeps O
+        near[0, level, 2] += task.widths.acc * memory.read_pj_per_bit
+    branch.ladder = branch.ladder._replace(costs=branch.ladder.costs._replace(near=near))
+    for _, energy in better([Ways(branch, every_split(branch))], best, energy_of):
+        best = energy
+    return best
+
+
+def uneven_of(lines: Sequence[str], chip: Accelerator, dims: Mapping_[str, DimName]) -> Mapping:
+    """A stated mapping whose operands have tiles of their own: all loops are the innermost level's."""
+    level_of = {memory.name: n for n, level in enumerate(chip.levels) for memory in level.memories}
+    loops: list[Loop] = []
+    splits: list[list[Loop]] = [[] for _ in chip.levels]
+    inward: list[list[tuple[Operand, int]]] = [[] for _ in chip.levels]
+    points = [(_point(lines, n), line) for n, line in enumerate(lines)]  # of I before what slides, right behind it
+    for _, line in sorted(points, key=lambda item: item[0]):
+        if found := _LOOP.match(line):
+            axis, dim, bound = found.groups()
+            loop = Loop(dims[dim], int(bound), axis or "")
+            (splits[chip.split_levels[axis]] if axis else loops).append(loop)
+        elif " holds " in line and loops:
+            memory, _, *held = line.split()
+            inward[level_of[memory]] += [(operand, len(loops)) for operand in OPERANDS if operand in held]
+    return Mapping(
+        levels=tuple(
+            LevelMapping(
+                name=level.name, temporal=() if n else tuple(loops), spatial=tuple(splits[n]), keeps=level.holds,
+                inward=tuple(inward[n]),
+            )
+            for n, level in enumerate(chip.levels)
+        )
+    )  # fmt: skip
 
 
 def mapping_of(lines: Sequence[str], chip: Accelerator, dims: Mapping_[str, DimName]) -> Mapping:

@@ -19,7 +19,7 @@ from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
 from hwmodel.nest.task import Task
 
 #: Raise it when the mapper's space or objective changes: older entries are then left alone.
-FORMAT = 7
+FORMAT = 8
 
 
 def cache_folder() -> Path | None:

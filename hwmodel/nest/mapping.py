@@ -330,7 +330,7 @@ def _check_dataflow(place: str, accelerator: Accelerator, mapping: Mapping) -> N
 
 
 def _check_loops(place: str, accelerator: Accelerator, mapping: Mapping, operand: Operand) -> None:
-    """The loops right inside of an operand's tile that index it: one of the levels since the tile inside has them."""
+    """The loops right inside of an operand's tiles that index it: some level since the tile inside has them."""
     own, inner = mapping.cut_for(operand), -1
     for index in mapping.holders(operand):
         levels = range(inner + 1, index + 1)

@@ -88,7 +88,8 @@ class Ladder(NamedTuple):
         pace: (4) stride y, x and dilation y, x.
         widths: (4) of w, i, o, acc [bit].
         outputs: words of O.
-        distinct: (3) words of W, I and O that every mapping moves: of I none that a stride skips, nor zeros around.
+        distinct: (3) words of W, I and O that every mapping moves: of I none that a stride skips, nor zeros around,
+            nor what the bounds are padded to.
         held: (V, 5) or (1, 5) as `held_shares`.
         tie: energy taken off per doubling of the places of a split.
         tiles, splits, shape, costs: tiles, what the axes unroll, who keeps what, and what a word costs.
@@ -196,8 +197,8 @@ def _held(padded: PaddedRows, dims: Dims) -> Floats:
 
 def _distinct(task: Task, dims: Dims) -> Floats:
     """`Ladder.distinct`."""
-    inputs = dims.B * dims.G * dims.C
-    for axis, (out, tap) in enumerate(((dims.OY, dims.FY), (dims.OX, dims.FX))):
+    own, inputs = task.layer.dims, dims.B * dims.G * dims.C
+    for axis, (out, tap) in enumerate(((own.OY, own.FY), (own.OX, own.FX))):  # what they are padded to is nowhere
         inputs *= max(max(out, tap) - sum(task.layer.padding[axis]), 0)
     weights = dims.G * dims.K * dims.C * dims.FY * dims.FX
     return np.array([weights, inputs, dims.B * dims.G * dims.K * dims.OY * dims.OX], dtype=np.float64)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -51,20 +52,22 @@ def uneven_mapping(
     except MappingError:  # one tile per level fits nowhere
         best = None
     limit = math.inf if best is None else _energy(task, best) * (1 - SLACK)
-    for found, energy in _better(task, limit, rules):
-        best, limit = found, energy
+    ways = [Ways(branch, every_split(branch)) for branch in branches_of(task, rules)]
+    for found, _ in better(ways, limit, partial(_energy, task)):
+        best = found
     if best is None:
         raise MappingError(nothing_fits(task))
     return best
 
 
-def _better(task: Task, limit: float, rules: Rules) -> Iterator[tuple[Mapping, float]]:
-    """Mappings within a limit, each better than the one before, and their energies.
+def better(
+    ways: list[Ways], limit: float, energy_of: Callable[[Mapping], float]
+) -> Iterator[tuple[Mapping, float]]:
+    """Mappings within a limit [pJ], each better than the one before, and their energies; the last is the best.
 
     Ways to unroll are taken in the order of what they cost at least: as bounded at first, then if memories were not
     shared.
     """
-    ways = [Ways(branch, every_split(branch)) for branch in branches_of(task, rules)]
     queue: list[tuple[float, int, int, int, Nest | None]] = [
         (float(least), -int(own.whole[n].prod()), number, n, None)
         for number, own in enumerate(ways)
@@ -80,14 +83,14 @@ def _better(task: Task, limit: float, rules: Rules) -> Iterator[tuple[Mapping, f
         if nest is None:
             nest = Nest(ways[number], n)
             least = fixed + float(left_to_pay(nest.tiles, nest.prices())[0, 0])
-            if least <= limit:
+            if least < math.inf and least <= limit:
                 heapq.heappush(queue, (least, places, number, n, nest))
             continue
         prices = nest.prices()
         moves = cheapest(nest.tiles, prices, left_to_pay(nest.tiles, prices), limit - fixed)
         if len(moves):
             found = mapping_of(nest.ways, nest.n, nest.tiles, moves)
-            energy = _energy(task, found)
+            energy = energy_of(found)
             if energy <= limit:
                 limit = energy * (1 - SLACK)
                 yield found, energy

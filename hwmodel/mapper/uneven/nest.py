@@ -35,8 +35,8 @@ class Prices(NamedTuple):
         done: (V) 1 where no reduction is left around the tile.
         narrows: (H) 1 where O is as narrow as finished outputs if no reduction was left around the holder inside.
         widths_differ: 1 where that makes a difference.
-        loops: (3, H + 1, 8) 1 where a loop may lie right inside the tile of a holder, or of the home, or does not index
-            the operand.
+        loops: (3, H + 1, 8) 1 where a loop may lie right inside the tile of a holder, or of the home, or does not
+            index the operand.
         pool: (3, H) the memory, among those that several operands share; -1 where it is the operand's own.
         rooms: (R) of these memories [bit].
     """

@@ -12,6 +12,7 @@ goes best first, with labels of what the tiles take of the shared memories (Lemm
 from __future__ import annotations
 
 import heapq
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,48 +30,61 @@ BEFORE, NEXT, STATE, MOVE, FIRST, SECOND, COLUMNS = range(7)
 GRAIN = 1e-12
 
 
+class Steps(NamedTuple):
+    """What may come next, by state: states are ordered so that tiles lead to later ones.
+
+    Attributes:
+        hops: (P, 3) holders of W, I and O that have their tiles.
+        rows: (P, 3) of the next tiles in `Prices`; -1 where no holder is left.
+        to: (2, P, 3) the state once the next holder has its tile, which leaves some reduction around it or none.
+        barred: (8, P) infinite where no loop over a dim may come next, else 0.
+        sums: states that differ in the holders of O alone.
+    """
+
+    hops: Ints
+    rows: Ints
+    to: Ints
+    barred: Floats
+    sums: int
+
+
 @internal
-def states_of(prices: Prices) -> Ints:
-    """Per state, ordered so that tiles lead to later ones: holders of W, I and O that have their tiles, and whether
-    no reduction was left around that of O. (P, 4)"""
-    sums = (2 if prices.widths_differ else 1) * prices.number[OUTPUT] + 1
-    found = np.zeros(((prices.number[WEIGHT] + 1) * (prices.number[INPUT] + 1) * sums, 4), np.int64)
-    for p in range(len(found)):
+def steps_of(prices: Prices) -> Steps:
+    """Those of a way to unroll a layer."""
+    number = prices.number
+    sums = (1 + prices.widths_differ) * number[OUTPUT] + 1
+    states = (number[WEIGHT] + 1) * (number[INPUT] + 1) * sums
+    hops, rows, to = np.empty((states, 3), np.int64), np.full((states, 3), -1), np.zeros((2, states, 3), np.int64)
+    barred = np.zeros((8, states))
+    for p in range(states):
         o, rest = p % sums, p // sums
-        found[p, WEIGHT], found[p, INPUT] = rest // (prices.number[INPUT] + 1), rest % (prices.number[INPUT] + 1)
-        found[p, OUTPUT] = o
+        hops[p, WEIGHT], hops[p, INPUT], hops[p, OUTPUT] = (
+            rest // (number[INPUT] + 1),
+            rest % (number[INPUT] + 1),
+            o,
+        )
         if prices.widths_differ:
-            found[p, OUTPUT], found[p, 3] = (o + 1) // 2, int(o > 0 and o % 2 == 0)
-    return found
-
-
-@internal
-def may_loop(states: Ints, prices: Prices) -> Ints:
-    """1 where a loop over a dim may come next: of each operand inside of its next tile. (P, 8)"""
-    found = np.ones((len(states), 8), np.int64)
-    for p in range(len(states)):
+            hops[p, OUTPUT] = (o + 1) // 2  # behind each holder twice: some reduction was left around it, or none
+        to[:, p, WEIGHT], to[:, p, INPUT], to[:, p, OUTPUT] = p + sums * (number[INPUT] + 1), p + sums, p + 1
+        if prices.widths_differ:
+            to[0, p, OUTPUT] = p - o + 2 * hops[p, OUTPUT] + 1
+            to[1, p, OUTPUT] = to[0, p, OUTPUT] + 1
         for operand in range(3):
-            found[p] &= prices.loops[operand, states[p, operand]]
-    return found
-
-
-@internal
-def row_of(operand: int, placed: Ints, prices: Prices) -> int:
-    """The row of the next tile of an operand in `Prices`."""
-    return FINISHED if operand == OUTPUT and placed[3] and prices.narrows[placed[OUTPUT]] else operand
-
-
-@internal
-def next_of(p: int, operand: int, placed: Ints, v: int, prices: Prices) -> int:
-    """The state once the next holder of an operand has tile v."""
-    sums = (2 if prices.widths_differ else 1) * prices.number[OUTPUT] + 1
-    if operand == WEIGHT:
-        return p + sums * (prices.number[INPUT] + 1)
-    if operand == INPUT:
-        return p + sums
-    if not prices.widths_differ:
-        return p + 1
-    return p - p % sums + 2 * placed[OUTPUT] + 1 + prices.done[v]
+            hop = hops[p, operand]
+            if hop < number[operand]:
+                rows[p, operand] = operand
+            for dim in range(8):
+                if not prices.loops[operand, hop, dim]:
+                    barred[dim, p] = np.inf
+        if (
+            prices.widths_differ
+            and o > 0
+            and o % 2 == 0
+            and rows[p, OUTPUT] >= 0
+            and prices.narrows[hops[p, OUTPUT]]
+        ):
+            rows[p, OUTPUT] = FINISHED
+    return Steps(hops, rows, to, barred, sums)
 
 
 @internal
@@ -98,47 +112,33 @@ def windows_at(v: int, tiles: Lattice, prices: Prices, ways: Ints, energies: Flo
 @compiled
 def left_to_pay(tiles: Lattice, prices: Prices) -> Floats:
     """What every state has to pay at least, if memories were not shared. (V, P) [pJ]"""
-    num, coords, states = len(tiles.vectors), tiles.coords, states_of(prices)
-    allowed = may_loop(states, prices)
-    least = np.full((num, len(states)), np.inf)
+    num, coords, steps = len(tiles.vectors), tiles.coords, steps_of(prices)
+    states, sums = len(steps.hops), steps.sums
+    least = np.full((num, states), np.inf)
     most = len(tiles.factors) * (prices.number[INPUT] + 1) ** 2
     ways, energies = np.empty((most, 4), np.int64), np.empty(most)
-    sums = (2 if prices.widths_differ else 1) * prices.number[OUTPUT] + 1
+    least[num - 1, states - 1 - prices.widths_differ :] = 0.0
     for v in range(num - 1, -1, -1):
         here = least[v]
         for j in range(len(coords)):
             if tiles.grows[v, j]:
-                larger = least[v + coords[j, 2]]
-                for p in range(len(here)):
-                    if allowed[p, coords[j, 0]]:
-                        here[p] = min(here[p], larger[p])
+                larger, barred = least[v + coords[j, 2]], steps.barred[coords[j, 0]]
+                for p in range(states):
+                    here[p] = min(here[p], larger[p] + barred[p])
         for n in range(windows_at(v, tiles, prices, ways, energies)):
             begin, end, k, dim = ways[n]
-            larger = least[v + tiles.factors[k, 1]]
-            for p in range(len(here)):
+            larger, barred, energy = least[v + tiles.factors[k, 1]], steps.barred[dim], energies[n]
+            for w in range(prices.number[WEIGHT] + 1):
+                p = (w * (prices.number[INPUT] + 1) + begin) * sums
                 to = p + (end - begin) * sums
-                if states[p, INPUT] == begin and allowed[to, dim]:
-                    here[p] = min(here[p], energies[n] + larger[to])
-        for p in range(len(here) - 1, -1, -1):
-            here[p] = min(here[p], with_tile(p, v, states[p], prices, here))
-            if v == num - 1 and (states[p, :3] == prices.number).all():
-                here[p] = 0.0
+                for o in range(sums):
+                    here[p + o] = min(here[p + o], energy + larger[to + o] + barred[to + o])
+        for p in range(states - 1, -1, -1):
+            for operand in range(3):
+                if steps.rows[p, operand] >= 0:
+                    energy = prices.energy[steps.rows[p, operand], steps.hops[p, operand], v]
+                    here[p] = min(here[p], energy + here[steps.to[prices.done[v], p, operand]])
     return least
-
-
-@internal
-def with_tile(p: int, v: int, placed: Ints, prices: Prices, least: Floats) -> float:
-    """What is left to pay at least if v is the tile of some next holder.
-
-    least: (P) of the states with tile v.
-    """
-    best = np.inf
-    for operand in range(3):
-        hop = placed[operand]
-        if hop < prices.number[operand]:
-            energy = prices.energy[row_of(operand, placed, prices), hop, v]
-            best = min(best, energy + least[next_of(p, operand, placed, v, prices)])
-    return best
 
 
 @compiled
@@ -148,8 +148,7 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
 
     least: of `left_to_pay`.
     """
-    num, states, rooms = len(tiles.vectors), states_of(prices), prices.rooms
-    allowed = may_loop(states, prices)
+    num, steps, rooms = len(tiles.vectors), steps_of(prices), prices.rooms
     most = len(tiles.factors) * (prices.number[INPUT] + 1) ** 2
     ways, energies = np.empty((most, 4), np.int64), np.empty(most)
     heads, grain = np.full(least.size, -1, np.int64), max(least[0, 0], 1.0) * GRAIN
@@ -162,19 +161,22 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
         if is_beaten(node, heads[state], links, used):
             continue
         links[node, NEXT], heads[state] = heads[state], node
-        placed = states[state // num]
-        if least[state % num, state // num] == 0.0:
+        if (steps.rows[state // num] < 0).all():
             return moves_to(node, links)
         while count + len(tiles.coords) + 3 + most > len(links):
             links, paid, used = doubled(links), longer(paid), wider(used)
         windows = windows_at(state % num, tiles, prices, ways, energies)
-        end = loops_and_tiles(node, placed, allowed, tiles, prices, links, paid, used, count)
-        end = sliding(node, placed, allowed, tiles, prices, ways[:windows], energies, links, paid, used, end)
-        first = count
-        for new in range(first, end):
+        end = loops_and_tiles(node, tiles, prices, steps, links, paid, used, count)
+        end = sliding(node, tiles, prices, steps, ways[:windows], energies, links, paid, used, end)
+        for new in range(count, end):
             state = links[new, STATE]
             score = paid[new] + least[state % num, state // num]
-            if score <= limit and (used[new] <= rooms).all() and not is_beaten(new, heads[state], links, used):
+            if (
+                score < np.inf
+                and score <= limit
+                and (used[new] <= rooms).all()
+                and not is_beaten(new, heads[state], links, used)
+            ):
                 links[count], paid[count], used[count] = links[new], paid[new], used[new]
                 heapq.heappush(heap, (np.floor(score / grain), -count))
                 count += 1
@@ -182,19 +184,19 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
 
 
 @internal
-def loops_and_tiles(node: int, placed: Ints, allowed: Ints, tiles: Lattice, prices: Prices, links: Ints, paid: Floats,
+def loops_and_tiles(node: int, tiles: Lattice, prices: Prices, steps: Steps, links: Ints, paid: Floats,
                     used: Floats, count: int) -> int:  # fmt: skip
     """A label for each loop that may come next, and for the tile of each next holder. The number of labels."""
     num, coords, state = len(tiles.vectors), tiles.coords, links[node, STATE]
     p, v = state // num, state % num
     for j in range(len(coords)):
-        if tiles.grows[v, j] and allowed[p, coords[j, 0]]:
+        if tiles.grows[v, j] and steps.barred[coords[j, 0], p] == 0.0:
             to = state + coords[j, 2]
             count = add(node, to, LOOP, coords[j, 0], coords[j, 1], 0.0, links, paid, used, count)
     for operand in range(3):
-        hop = placed[operand]
-        if hop < prices.number[operand]:
-            row, to = row_of(operand, placed, prices), next_of(p, operand, placed, v, prices) * num + v
+        row, hop = steps.rows[p, operand], steps.hops[p, operand]
+        if row >= 0:
+            to = steps.to[prices.done[v], p, operand] * num + v
             count = add(node, to, TILE, operand, 0, prices.energy[row, hop, v], links, paid, used, count)
             if prices.pool[operand, hop] >= 0:
                 used[count - 1, prices.pool[operand, hop]] += prices.bits[row, hop, v]
@@ -202,15 +204,16 @@ def loops_and_tiles(node: int, placed: Ints, allowed: Ints, tiles: Lattice, pric
 
 
 @internal
-def sliding(node: int, placed: Ints, allowed: Ints, tiles: Lattice, prices: Prices, ways: Ints, energies: Floats, links: Ints,
+def sliding(node: int, tiles: Lattice, prices: Prices, steps: Steps, ways: Ints, energies: Floats, links: Ints,
             paid: Floats, used: Floats, count: int) -> int:  # fmt: skip
     """A label for each of the `windows_at` a tile. The number of labels."""
     num, state = len(tiles.vectors), links[node, STATE]
-    v, sums = state % num, next_of(0, INPUT, placed, 0, prices)
+    p, v = state // num, state % num
     for n in range(len(ways)):
         begin, end, k, dim = ways[n]
-        if begin == placed[INPUT] and allowed[state // num + (end - begin) * sums, dim]:
-            to = state + (end - begin) * sums * num + tiles.factors[k, 1]
+        to = p + (end - begin) * steps.sums
+        if begin == steps.hops[p, INPUT] and steps.barred[dim, to] == 0.0:
+            to = to * num + v + tiles.factors[k, 1]
             count = add(node, to, WINDOW, end - begin, k, energies[n], links, paid, used, count)
             for hop in range(begin, end):
                 if prices.pool[INPUT, hop] >= 0:

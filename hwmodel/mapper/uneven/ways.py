@@ -25,7 +25,7 @@ def every_split(branch: Branch) -> Ints:
     found = np.ones((1, parted.on_axes.shape[1], 8), dtype=np.int64)
     for begin, end in zip(parted.spans[:-1], parted.spans[1:], strict=True):
         found = found[:, None] * parted.on_axes[None, begin:end]
-        found = found.reshape(found.shape[0] * found.shape[1], *found.shape[2:])
+        found = found.reshape(found.shape[0] * found.shape[1], found.shape[2], 8)
         found = found[(bounds % found.prod(axis=1) == 0).all(axis=1)]
     return found
 

@@ -15,6 +15,7 @@ from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.deep.splits import Splits
 from hwmodel.mapper.deep.states import Aim
 from hwmodel.mapper.free import OBJECTIVES
+from hwmodel.mapper.scores import ENERGY
 from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import DIM_NAMES, Bits, Density, Layer
@@ -130,6 +131,26 @@ def each_alone(branch):
         if not (bounds % own.whole[list(rows)].prod(axis=0)).any():
             columns = (np.ascontiguousarray(column[list(rows)]) for column in own[1:])
             yield Splits(np.arange(len(rows) + 1), *columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "dims"),
+    [
+        ("clusters", {"C": 2, "OX": 5, "OY": 7}), ("alone", {"C": 2, "OX": 5}),
+        ("shared", {"C": 2, "OX": 5, "OY": 3}), ("far", {"K": 3, "OX": 7, "OY": 7}), ("ordered", {"K": 2, "C": 3, "OX": 5, "OY": 7}),
+    ],
+)  # fmt: skip
+def test_no_bound_counts_inputs_that_bounds_are_padded_to(tmp_path, name, dims):
+    """Rows and columns of I that a padded mapping reads beyond the layer's own are nowhere, and cost nothing."""
+    text = CHIPS[name].replace("X, size: 2", "X, size: 4").replace("Y, size: 2", "Y, size: 4")
+    task = Task.of(Layer(name="odd", dims=dims), chip(tmp_path, text))
+    least = []
+    for branch in branches_of(task):
+        mapping = branch.search(Aim(ENERGY, math.inf, math.inf))
+        least.append(math.inf if mapping is None else costs(task, mapping)["energy"])
+        assert branch.least_energy <= least[-1] * (1 + 1e-12)
+        assert not branch.padded or mapping is not None
+    assert costs(task, deep_mapping(task))["energy"] == pytest.approx(min(least), rel=1e-12)
 
 
 def test_kernels_are_compiled_once_for_all_chips(tmp_path):

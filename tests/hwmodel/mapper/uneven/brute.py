@@ -22,8 +22,8 @@ def least_energy(task, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(access, "check_mapping", lambda task, mapping: None)
         for across in every_unrolling(task):
-            left = {dim: task.layer.dims[dim] // math.prod(loop.bound for own in across for loop in own if loop.dim == dim)
-                    for dim in DIM_NAMES}  # fmt: skip
+            unrolled = [loop for own in across for loop in own]
+            left = {dim: task.layer.dims[dim] // product(unrolled, dim) for dim in DIM_NAMES}
             for keeps in itertools.product(*(kept_choices(level, task) for level in task.accelerator.levels)):
                 for loops in every_order(left):
                     best = min(best, best_tiles(task, across, keeps, loops, best))
@@ -44,14 +44,15 @@ def every_unrolling(task):
         ]
     for way in ways:
         unrolled = [loop for own in way for loop in own]
-        if all(
-            task.layer.dims[dim] % math.prod(loop.bound for loop in unrolled if loop.dim == dim) == 0
-            for dim in DIM_NAMES
-        ):
+        if all(task.layer.dims[dim] % product(unrolled, dim) == 0 for dim in DIM_NAMES):
             yield [
                 tuple(loop for loop in unrolled if chip.split_levels[loop.axis] == level)
                 for level in range(len(chip.levels))
             ]
+
+
+def product(loops, dim):
+    return math.prod(loop.bound for loop in loops if loop.dim == dim)
 
 
 def every_order(left):

@@ -10,12 +10,14 @@ from hwmodel.errors import MappingError
 from hwmodel.mapper.deep.branch import Rules, branches_of
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.uneven.find import uneven_mapping
+from hwmodel.mapper.uneven.floors import UnevenFloors
 from hwmodel.mapper.uneven.loops import mapping_of
 from hwmodel.mapper.uneven.nest import Nest
 from hwmodel.mapper.uneven.paths import cheapest, left_to_pay
 from hwmodel.mapper.uneven.ways import Ways, every_split
 from hwmodel.nest.mapping import check_mapping
 from hwmodel.nest.task import Stay, Task
+from hwmodel.network.layer import Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import chip
 from tests.hwmodel.mapper.deep.brute import CHIPS as EVEN_CHIPS
@@ -27,6 +29,26 @@ CHIPS = {name: text + "tiles: uneven\n" for name, text in EVEN_CHIPS.items() if 
 CHIPS["staying"] = CHIPS["clusters"].replace(
     "holds: [W, I, O], size: 40 B", "holds: [W, I, O], resident: [I, O], size: 40 B"
 )
+#: Registers of single words, and a level that loops over outputs alone.
+CHIPS["few loops"] = CHIPS["far"] + "temporal: {regs: [], column: [OX, OY, K]}\n"
+#: One level between the PEs and the memory off the chip, as the mapper of three slots has it.
+CHIPS["flat"] = (
+    CHIPS["shared"]
+    .replace("multicast: false", "multicast: true")
+    .replace("level: regs, per: X", "level: regs, per: pe")
+    .replace("  - {name: l1, holds: [W, I], size: 12 B, read_energy: 0.1 pJ/bit, source: test}\n", "")
+)
+#: Chips with layers whose best tiles are uneven, and chips of every kind.
+PAIRS = [
+    ("tower", "plane"), ("tower", "zeros"), ("tower", "reduced"), ("tower", "rows"),
+    ("gated", "zero inputs"), ("tight", "strided"), ("tight", "narrow"), ("tight", "wide"),
+    ("shared sums", "conv"), ("shared sums", "linear"), ("windows", "conv"), ("windows", "window"),
+    ("far", "strided"), ("far", "rows"), ("far", "plane"), ("clusters", "reduced"), ("clusters", "narrow"),
+    ("nested", "reduced"), ("nested", "filters"), ("slow and small", "reduced"), ("slow and small", "taps"),
+    ("alone", "linear"), ("alone", "window"), ("meeting", "reduced"), ("side by side", "linear"),
+    ("beside", "strided"), ("shared", "depthwise"), ("few loops", "conv"), ("few loops", "plane"), ("flat", "conv"),
+    ("flat", "window"),
+]  # fmt: skip
 NO_PADS = Rules(pads=False)
 
 
@@ -34,20 +56,85 @@ def energy(task, mapping):
     return sum(price(task, mapping).energy_pj.values())
 
 
-@pytest.mark.parametrize(
-    "layer", ["conv", "strided", "depthwise", "window", "linear", "narrow", "padded", "zeros", "rows"]
-)
-@pytest.mark.parametrize("name", sorted(CHIPS))
+@pytest.mark.parametrize(("name", "layer"), PAIRS)
 def test_the_least_energy_of_all_mappings_is_found(tmp_path, monkeypatch, name, layer):
-    task = Task.of(LAYERS[layer], chip(tmp_path, CHIPS[name]))
-    check(task, monkeypatch)
+    check(Task.of(LAYERS[layer], chip(tmp_path, CHIPS[name])), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("layer", "resident", "room", "i_bits"),
+    [
+        ("narrow", ("I",), 20, None), ("narrow", ("O",), 20, None), ("reduced", ("O",), 20, None),
+        ("narrow", ("I", "O"), 20, None), ("reduced", ("O",), 8, None), ("narrow", ("I",), 20, 16),
+    ],
+)  # fmt: skip
+def test_the_least_energy_with_tensors_that_stay_is_found(tmp_path, monkeypatch, layer, resident, room, i_bits):
+    stay = Stay(resident=resident, room_bits=room * 8, i_bits=i_bits)
+    check(Task.of(LAYERS[layer], chip(tmp_path, CHIPS["staying"]), stay), monkeypatch)
 
 
 def check(task, monkeypatch):
+    """The best of all mappings is found, and no bound is above it."""
     try:
         found = uneven_mapping(task, "energy", NO_PADS)
     except MappingError:
         assert least_energy(task, monkeypatch) == math.inf
         return
     check_mapping(task, found)
-    assert energy(task, found) == pytest.approx(least_energy(task, monkeypatch), rel=1e-9)
+    least = least_energy(task, monkeypatch)
+    assert energy(task, found) == pytest.approx(least, rel=1e-9)
+    assert UnevenFloors(task, "energy").bound(task) <= least * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(CHIPS))
+def test_the_search_knows_what_its_mapping_costs(tmp_path, name):
+    """Of every way to unroll a layer: what its moves pay is what `price` says, and no less than was left to pay."""
+    for layer in ("conv", "strided", "padded", "narrow"):
+        task = Task.of(LAYERS[layer], chip(tmp_path, CHIPS[name]))
+        for branch in branches_of(task):
+            ways = Ways(branch, every_split(branch))
+            for n in range(len(ways.on_axes)):
+                nest = Nest(ways, n)
+                prices = nest.prices()
+                least = left_to_pay(nest.tiles, prices)
+                moves = cheapest(nest.tiles, prices, least, math.inf)
+                if not len(moves):
+                    continue
+                cost = energy(task, mapping_of(ways, n, nest.tiles, moves))
+                known = ways.fixed[n] + least[0, 0]
+                assert ways.least[n] <= known * (1 + 1e-12)
+                assert (
+                    known == pytest.approx(cost, rel=1e-9) if not len(prices.rooms) else known <= cost * (1 + 1e-9)
+                )
+
+
+def test_one_tile_per_level_is_never_better(tmp_path):
+    """With paddings and bypasses: and where it is as good, it is what is found."""
+    gains = []
+    for name in sorted(CHIPS):
+        for layer in ("conv", "plane", "reduced", "linear"):
+            task = Task.of(LAYERS[layer], chip(tmp_path, CHIPS[name]))
+            even, found = deep_mapping(task), uneven_mapping(task)
+            gains.append(1 - energy(task, found) / energy(task, even))
+            assert found == even if abs(gains[-1]) < 1e-12 else gains[-1] > 0
+    assert sum(gain > 1e-3 for gain in gains) > 10
+
+
+def test_what_is_known_changes_no_mapping(tmp_path):
+    task = Task.of(LAYERS["conv"], chip(tmp_path, CHIPS["tower"]))
+    found = uneven_mapping(task)
+    assert uneven_mapping(task, reached=energy(task, found)) == found
+
+
+def test_other_objectives_are_refused(tmp_path):
+    task = Task.of(LAYERS["conv"], chip(tmp_path, CHIPS["tower"]))
+    with pytest.raises(
+        MappingError, match=r"`tiles: uneven` of 'deep' the least energy alone .* but got latency\. Opt"
+    ):
+        uneven_mapping(task, "latency")
+
+
+def test_a_layer_that_fits_nowhere_names_what_holds_too_little(tmp_path):
+    wide = Layer(name="wide", dims={"K": 2}, bits=LAYERS["taps"].bits)
+    with pytest.raises(MappingError, match="no mapping of 'wide' fits 'deep'"):
+        uneven_mapping(Task.of(wide, chip(tmp_path, CHIPS["meeting"])))
