@@ -6,9 +6,10 @@ memories is an axis, and what lies inside of it has a copy for each of its place
 
 Cases per row: the least energy under the rules of the file's `even` mappings (no padding; reuse ends where places
 need different words), against `even_without_drain_reads`, which counts as we do; the least energy with a tile per
-operand and memory, against `uneven_free`, whose sums are read once more as they leave a memory (here they are, too);
-and the energy of every mapping that the row states, against what the file counts for it. Our own best mappings know
-more (reuse goes on across places, bounds are padded) and cost less: `python benchmarks/deep.py` lists them.
+operand and memory, against `uneven_free`, whose sums are read once more as they leave a memory (here they are, too)
+and where a loop slides a window over one tile of I alone; and the energy of every mapping that the row states,
+against what the file counts for it. Our own best mappings know more (reuse goes on across places, two windows slide
+together, bounds are padded) and cost less: `python benchmarks/deep.py` lists them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from hwmodel.price.spatial import price
 
 WORD_BITS = 8
 EVEN = Rules(pads=False, ends_at_splits=True)
+UNEVEN = Rules(pads=False, one_window=True)
 #: What a split may unroll that none of the words of an operand depend on.
 IRRELEVANT: dict[str | None, tuple[DimName, ...]] = {
     None: DIM_NAMES, "W": ("B", "OY", "OX"), "I": ("K",), "O": ("C", "FY", "FX"),
@@ -90,7 +92,7 @@ def least_with_drains(task: Task) -> float:
 
     even = deep_mapping(task, "energy", EVEN)
     best = energy_of(even)
-    (branch,) = branches_of(task, EVEN)
+    (branch,) = branches_of(task, UNEVEN)
     near = branch.ladder.costs.near.copy()
     for level in even.holders("O")[:-1]:
         memory = task.accelerator.levels[level].memory("O")

@@ -47,10 +47,12 @@ class Rules:
     Attributes:
         pads: bounds may be padded to fill an axis.
         ends_at_splits: reuse ends at a level that has no loop but whose places need different words.
+        one_window: where operands have tiles of their own, a loop slides a window over one tile of I alone.
     """
 
     pads: bool = True
     ends_at_splits: bool = False
+    one_window: bool = False
 
 
 EVERYTHING = Rules()

@@ -151,7 +151,8 @@ class Nest:
                     larger[:, dim] = factors[:, 0]
                     along = places + self.ladder.tiles.offsets(larger)[:, None] * touch
                     share = share * self.ladder.held[np.where(share < math.inf, along, 0), 0]
-                for to in range(hop + 1, number + 1):
+                last = hop + 1 if self.ways.branch.rules.one_window else number
+                for to in range(hop + 1, last + 1):
                     fresh = np.minimum(self._inside(INPUT, to)[:, dim] * pace, length) / length
                     found[hop, to, rows] = share * (1.0 + (factors - 1) * fresh) / factors
         return found
