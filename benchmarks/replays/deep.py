@@ -67,7 +67,9 @@ def replay(data: Mapping_[str, Any]) -> list[Case]:
 def _uneven(row: Mapping_[str, Any], chip: Accelerator) -> list[Case]:
     """The cases of a row with a tile per operand and memory."""
     task, name = array_view(Task.of(layer_of(row), chip)), f"{row['arch']} {row['layer']}: best uneven mapping [pJ]"
-    cases = [Case(name=name, reference=row["uneven_free"]["pj"], prediction=least_with_drains(task))]
+    cases = []
+    if "pj" in row.get("uneven_free", {}):
+        cases.append(Case(name=name, reference=row["uneven_free"]["pj"], prediction=least_with_drains(task)))
     for kind in ("uneven_free", "uneven_ordered"):
         item = row.get(kind)
         if isinstance(item, dict) and "mapping" in item:

@@ -218,8 +218,9 @@ def check_mapping(task: Task, mapping: Mapping) -> None:
 
     Raises:
         MappingError: levels differ from the accelerator's, the loops do not multiply to the layer, an
-            axis or a buffer is too small, the outermost level does not keep every operand, or a loop breaks
-            the dataflow: `temporal` and `order` of its level, `dims` and `full` of its axis.
+            axis or a buffer is too small, the outermost level does not keep every operand, a tile lies further
+            inside where it may not, or a loop breaks the dataflow: `temporal` and `order` of its level, `dims`
+            and `full` of its axis.
     """
     layer, accelerator = task.layer, task.accelerator
     place = f"mapping of {layer.name!r} on {accelerator.name!r}"
@@ -258,9 +259,8 @@ def _check_inward(place: str, accelerator: Accelerator, mapping: Mapping) -> Non
     if accelerator.tiles != "uneven":
         raise MappingError(f"{place}: `tiles: uneven` of the chip must hold where a level has `inward`")
     if mapping.levels[-1].inward:
-        raise MappingError(
-            f"{place}: the outermost level must hold whole tensors, but has {mapping.levels[-1].inward}"
-        )
+        rule = "the outermost level holds whole tensors: leave out its `inward`"
+        raise MappingError(f"{place}: {rule}, but got {mapping.levels[-1].inward}")
     for level in mapping.levels:
         moved = dict(level.inward)
         if len(moved) < len(level.inward) or not set(moved) <= set(level.keeps):

@@ -3,10 +3,10 @@
 A state is which holders of W, I and O have their tiles, and the tile that the loops so far make. One more loop is
 free; a tile for the next holder of an operand costs what the hop out of it moves: its words times all loops around
 it, for the loops right around it that do not index the operand may as well lie inside. Of I, a loop over a window
-right around it moves new words alone (Lemma 25 of docs/explain/mapper.md).
+right around it moves new words alone (Lemma 27 of docs/explain/mapper.md).
 
 What is left to pay is known for every state if memories were not shared: the last holder first. With it the search
-goes best first, with labels of what the tiles take of the shared memories (Lemma 26).
+goes best first, with labels of what the tiles take of the shared memories (Lemma 28).
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ OTHERS: dict[str, list[Any]] = {
     "name": ["another"], "kind": ["spatial", "loop_nest"], "description": ["another"], "source": SRC,
     "clock": ["123 MHz"], "technology": ["16 nm"], "host_unfolds": [4], "diagonal": [False, True],
     "gating": [["W"], ["I"], ["W", "I"]], "skipping": [["W"], ["I"], ["W", "I"]], "nm": [["2:4"], ["1:4"]],
-    "dataflow": ["free", "row_stationary"], "clock_power": POWER, "notes": [["another"]], "sweep": [{}],
+    "dataflow": ["free", "row_stationary"], "tiles": ["even", "uneven"],
+    "clock_power": POWER, "notes": [["another"]], "sweep": [{}],
     "temporal": [], "order": [],  # made for each chip
     "mac": [],
     "mac.component": ["mac", "float_mac"], "mac.technology": ["16 nm"], "mac.registered": [False, True],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -89,3 +90,59 @@ def test_counts_equal_a_walk_through_the_nest(block, diagonal, tmp_path):
         layer, mapping = random_case(seed)
         got = {key: (c.reads, c.fills, c.updates) for key, c in count_accesses(layer, accelerator, mapping).items()}
         assert got == counts(layer, mapping, diagonal=diagonal), f"seed {seed}\n{mapping.loop_nest()}\n{layer}"
+
+
+def moved_inward(rng: random.Random, mapping: Mapping) -> tuple[Mapping, dict[str, list[int]]]:
+    """A mapping whose operands have tiles of their own; and, by operand and level, the loops around its tile."""
+    sizes = [len(level.temporal) for level in mapping.levels]
+    natural = [sum(sizes[n + 1 :]) for n in range(len(sizes))]
+    inward: list[dict[str, int]] = [{} for _ in sizes]
+    around: dict[str, list[int]] = {}
+    for operand in "WIO":
+        places, most = [0] * len(sizes), sum(sizes)
+        for n in range(len(sizes) - 1):
+            if operand in mapping.levels[n].keeps:
+                most = places[n] = rng.randint(natural[n], most) if natural[n] < most else natural[n]
+                inward[n][operand] = places[n] - natural[n]
+            elif any(operand in inner.keeps for inner in mapping.levels[:n]):
+                places[n] = most  # what runs around the tile inside runs around this level, too
+            else:
+                places[n] = natural[n]
+        for n in range(len(sizes) - 2, -1, -1):  # a level that keeps none begins inside of the next one that does
+            if operand not in mapping.levels[n].keeps:
+                places[n] = max(places[n], places[n + 1])
+        around[operand] = places
+    levels = tuple(
+        replace(level, inward=tuple((operand, n) for operand, n in own.items() if n))
+        for level, own in zip(mapping.levels, inward, strict=True)
+    )
+    return Mapping(levels=levels), around
+
+
+def as_one_has_it(mapping: Mapping, places: list[int]) -> Mapping:
+    """The mapping with one tile per level that an operand sees, from the loops around each of its tiles."""
+    loops = [loop for level in reversed(mapping.levels) for loop in level.temporal]
+    ends = [len(loops), *places[:-1]]
+    return Mapping(
+        levels=tuple(
+            replace(level, temporal=tuple(loops[begin:end]), inward=())
+            for level, begin, end in zip(mapping.levels, places, ends, strict=True)
+        )
+    )
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_counts_of_tiles_of_their_own_equal_a_walk_through_the_nest(block, tmp_path):
+    accelerator = chip(tmp_path, FREE + "tiles: uneven\n")
+    uneven = 0
+    for seed in range(40 * block, 40 * block + 40):
+        layer, even = random_case(seed)
+        mapping, around = moved_inward(random.Random(seed), even)
+        uneven += not mapping.is_even
+        got = {key: (c.reads, c.fills, c.updates) for key, c in count_accesses(layer, accelerator, mapping).items()}
+        for operand, places in around.items():
+            own = counts(layer, as_one_has_it(mapping, places))
+            wanted = {key: count for key, count in own.items() if key[1] == operand}
+            told = f"seed {seed}\n{mapping.loop_nest()}\n{mapping}\n{layer}"
+            assert {key: count for key, count in got.items() if key[1] == operand} == wanted, told
+    assert uneven > 10

@@ -1,0 +1,165 @@
+"""Mappings with a tile per operand and memory: rules, drawing, files, and what else reads them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hwmodel import Layer, LevelMapping, Loop, Mapping, evaluate, find_mapping, load_accelerator
+from hwmodel.chip.writing import accelerator_yaml
+from hwmodel.errors import MappingError
+from hwmodel.explain import explain_mapping
+from hwmodel.interop.timeloop_export import timeloop_spec
+from hwmodel.mapper.cache import load_mapping, store_mapping
+from hwmodel.mapper.uneven.find import uneven_mapping
+from hwmodel.nest.access import count_accesses
+from hwmodel.nest.task import Task
+from tests.hwmodel.chips import chip
+from tests.hwmodel.mapper.deep.brute import CHIPS as EVEN_CHIPS
+from tests.hwmodel.mapper.deep.test_deep import LAYERS
+from tests.hwmodel.mapper.uneven.test_uneven import CHIPS, energy
+from workloads import trace
+from workloads.models.registry import load_model_with_input
+
+#: One PE below three memories.
+EVEN_TOWER = EVEN_CHIPS["tower"].replace("size: 12 B", "size: 24 B").replace("size: 16 B", "size: 24 B")
+TOWER = EVEN_TOWER + "tiles: uneven\n"
+LAYER = Layer(name="x", dims={"K": 4, "C": 2, "OX": 4})
+ALL = ("W", "I", "O")
+#: W lies around all loops of l1, I within the one over K, O in l0 within two.
+MAPPING = Mapping(
+    levels=(
+        LevelMapping(name="l0", temporal=(Loop("OX", 2),), keeps=ALL, inward=(("O", 1),)),
+        LevelMapping(name="l1", temporal=(Loop("K", 2), Loop("C", 2)), keeps=("W", "I"), inward=(("I", 1),)),
+        LevelMapping(name="l2", temporal=(Loop("K", 2),), keeps=("I", "O")),
+        LevelMapping(name="dram", temporal=(Loop("OX", 2),), keeps=ALL),
+    )
+)
+
+
+def test_the_drawing_has_a_line_where_a_tile_lies_further_inside():
+    assert MAPPING.loop_nest().splitlines() == [
+        "dram [ W I O ]",
+        "| for OX in [0:2)",
+        "l2 [ I O ]",
+        "|   for K in [0:2)",
+        "l1 [ W ]",
+        "|     for K in [0:2)",
+        "|       l1 [ I ]",
+        "|       for C in [0:2)",
+        "l0 [ W I ]",
+        "|         for OX in [0:2)",
+        "|           l0 [ O ]",
+    ]
+
+
+def test_counts_by_hand(tmp_path):
+    """Of I in l1: 2 columns of 2 channels, for the 2 iterations of OX; loops over K around them spare them.
+
+    Of O in l0: a word in each of 32 iterations, as OX is right around it; 16 of them are first visits.
+    """
+    counts = count_accesses(LAYER, chip(tmp_path, TOWER), MAPPING)
+    assert (counts["l1", "I"].tile, counts["l1", "I"].fills) == (4, 8)
+    assert (counts["l1", "W"].tile, counts["l1", "W"].fills) == (4, 16)
+    assert (counts["l0", "O"].tile, counts["l2", "O"].updates, counts["l0", "O"].fills) == (1, 32, 16)
+
+
+@pytest.mark.parametrize(
+    ("level", "inward", "message"),
+    [
+        (0, (("O", 2),), r"`loops around O in 'l0' <= 5` must hold \(all loops\), but got 6"),
+        (1, (("W", 3),), r"`loops around W in 'l1' <= 4` must hold \(those around its tile inside\), but got 5"),
+        (1, (("O", 1),), r"`inward` of level 'l1' must be among what it keeps, each operand once, but got .*'O'"),
+        (1, (("I", 1), ("I", 1)), r"each operand once"),
+        (1, (("I", 0),), r"`inward >= 1` of level 'l1' must hold \(integers\), but got"),
+        (1, (("I", True),), r"`inward >= 1`"),
+        (3, (("I", 1),), r"the outermost level holds whole tensors: leave out"),
+    ],
+)
+def test_rules(tmp_path, level, inward, message):
+    levels = list(MAPPING.levels)
+    levels[level] = replace(levels[level], inward=inward)
+    with pytest.raises(MappingError, match=message):
+        count_accesses(LAYER, chip(tmp_path, TOWER), Mapping(levels=tuple(levels)))
+
+
+def test_a_chip_of_even_tiles_refuses_others(tmp_path):
+    with pytest.raises(MappingError, match="`tiles: uneven` of the chip must hold where a level has `inward`"):
+        count_accesses(LAYER, chip(tmp_path, EVEN_TOWER), MAPPING)
+
+
+def test_loops_that_a_level_may_run_are_those_right_inside_of_each_tile(tmp_path):
+    accelerator = chip(tmp_path, TOWER + "temporal: {l0: [K], l1: [K, C, OX]}\n")
+    inside = LevelMapping(name="l0", temporal=(Loop("OX", 2),), keeps=ALL, inward=(("I", 1), ("O", 1)))
+    count_accesses(LAYER, accelerator, Mapping(levels=(inside, *MAPPING.levels[1:-1], MAPPING.levels[-1])))
+    with pytest.raises(
+        MappingError, match=r"`temporal: \[K\]` of level 'l0' must hold, but its tile of I loops over OX"
+    ):
+        count_accesses(LAYER, accelerator, MAPPING)
+
+
+def test_mappings_are_found_again_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("HWMODEL_CACHE", str(tmp_path / "cache"))
+    task = Task.of(LAYER, chip(tmp_path, TOWER))
+    store_mapping(task, "energy", MAPPING)
+    assert load_mapping(task, "energy") == MAPPING
+    assert load_mapping(Task.of(LAYER, chip(tmp_path, EVEN_TOWER)), "energy") is None
+
+
+def test_timeloop_has_no_words_for_them(tmp_path):
+    with pytest.raises(
+        MappingError, match="one tile per level, but I, O lie further inside: map it with `tiles: even`"
+    ):
+        timeloop_spec(LAYER, chip(tmp_path, TOWER), MAPPING)
+
+
+def test_an_explanation_has_the_tiles_of_each(tmp_path):
+    told = explain_mapping(LAYER, chip(tmp_path, TOWER), MAPPING)
+    tiles = {memory.name: dict(memory.tiles) for memory in told.memories}
+    assert tiles["l1"] == {"W": 4, "I": 4}
+    assert tiles["l0"] == {"W": 1, "I": 2, "O": 1}
+
+
+def test_an_explanation_counts_what_places_share_once(tmp_path):
+    """A register that two places share holds what both need, and there is half as many of them."""
+    accelerator = chip(tmp_path, EVEN_CHIPS["shared"])
+    layer = Layer(name="x", dims={"K": 2, "OY": 2})
+    across = (Loop("K", 2, "X"), Loop("OY", 2, "Y"))
+    mapping = Mapping(
+        levels=(
+            LevelMapping(name="regs", keeps=("W", "O")),
+            LevelMapping(name="l1", spatial=across, keeps=("W", "I")),
+            LevelMapping(name="l2", keeps=ALL),
+            LevelMapping(name="dram", keeps=ALL),
+        )
+    )
+    memories = {memory.name: memory for memory in explain_mapping(layer, accelerator, mapping).memories}
+    assert [(memories[name].instances, dict(memories[name].tiles)) for name in ("wreg", "oreg")] == [
+        (2, {"W": 1}), (4, {"O": 1}),
+    ]  # fmt: skip
+
+
+def test_a_chip_says_so_in_its_file_and_is_another_one(tmp_path):
+    even, uneven = (chip(tmp_path, text) for text in (EVEN_TOWER, TOWER))
+    assert (even.tiles, uneven.tiles) == ("even", "uneven")
+    assert even.fingerprint != uneven.fingerprint == replace(even, tiles="uneven").fingerprint
+    assert "tiles: uneven" in accelerator_yaml(uneven)
+    assert "tiles" not in accelerator_yaml(even)
+
+
+def test_networks_cost_no_more_with_tiles_of_their_own():
+    model, example = load_model_with_input("resnet8")
+    graph, accelerator = trace(model, *example), load_accelerator("simba")
+    even, uneven = (evaluate(graph, replace(accelerator, tiles=tiles)) for tiles in ("even", "uneven"))
+    assert uneven.energy_pj < even.energy_pj
+    cost = {layer.name: layer.energy_pj for layer in even.layers}
+    assert all(layer.energy_pj <= cost[layer.name] * (1 + 1e-12) for layer in uneven.layers)
+
+
+def test_the_public_function_finds_them(tmp_path):
+    layer, accelerator = LAYERS["conv"], chip(tmp_path, CHIPS["tower"])
+    mapping, cost = find_mapping(layer, accelerator)
+    task = Task.of(layer, accelerator)
+    assert not mapping.is_even
+    assert cost.energy_pj == pytest.approx(energy(task, uneven_mapping(task)), rel=1e-12)
