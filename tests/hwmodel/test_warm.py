@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from hwmodel import Density, Layer, evaluate, load_accelerator, warm
+from hwmodel.mapper.deep.branch import branches_of
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import find_best
 from hwmodel.mapper.row_stationary import row_stationary
+from hwmodel.mapper.uneven.find import better
+from hwmodel.mapper.uneven.ways import Ways, every_split
 from hwmodel.nest.task import Task
 from tests.hwmodel.chips import TINY, chip
 from tests.hwmodel.place.test_placement import POINTS, with_buffer
@@ -23,6 +28,8 @@ def test_kernels_are_compiled_for_the_types_that_networks_ask_for(tmp_path):
     find_best(Task.of(Layer(name="s", dims=LAYER.dims, density=Density(w=0.5)), chip(tmp_path, SKIPPING)))
     row_stationary(Task.of(LAYER, load_accelerator("eyeriss")))
     deep_mapping(Task.of(LAYER, load_accelerator("simba")))
+    ways = [Ways(branch, every_split(branch)) for branch in branches_of(Task.of(LAYER, npu))]
+    assert list(better(ways, math.inf, lambda mapping: float(mapping.iterations)))
     evaluate(POINTS, npu)
     assert evaluate(PAIR, with_buffer(npu, 4096 * 8)).fused
     evaluate(POINTS, keeping(npu, "W", "I", "O"))
@@ -32,7 +39,7 @@ def test_kernels_are_compiled_for_the_types_that_networks_ask_for(tmp_path):
         for call in calls
         if tuple(call.kernel.typeof_pyval(argument) for argument in call.arguments) not in call.kernel.overloads
     ]
-    assert (unasked, len(calls)) == ([], 13)
+    assert (unasked, len(calls)) == ([], 15)
 
 
 def test_it_compiles_nothing_twice_and_says_what_it_did(capsys):

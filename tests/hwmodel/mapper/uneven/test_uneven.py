@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 
 from hwmodel.errors import MappingError
 from hwmodel.mapper.deep.branch import Rules, branches_of
 from hwmodel.mapper.deep.find import deep_mapping
-from hwmodel.mapper.uneven.find import uneven_mapping
+from hwmodel.mapper.uneven.find import better, uneven_mapping
 from hwmodel.mapper.uneven.floors import UnevenFloors
 from hwmodel.mapper.uneven.loops import mapping_of
 from hwmodel.mapper.uneven.nest import Nest
@@ -118,6 +119,14 @@ def test_one_tile_per_level_is_never_better(tmp_path):
             gains.append(1 - energy(task, found) / energy(task, even))
             assert found == even if abs(gains[-1]) < 1e-12 else gains[-1] > 0
     assert sum(gain > 1e-3 for gain in gains) > 10
+
+
+def test_kernels_are_compiled_once_for_all_chips(tmp_path):
+    for text in CHIPS.values():
+        task = Task.of(LAYERS["narrow"], chip(tmp_path, text))
+        ways = [Ways(branch, every_split(branch)) for branch in branches_of(task)]
+        assert list(better(ways, math.inf, partial(energy, task)))
+    assert (len(left_to_pay.overloads), len(cheapest.overloads)) == (1, 1)
 
 
 def test_what_is_known_changes_no_mapping(tmp_path):
