@@ -54,6 +54,7 @@ def chip_data(chip: Accelerator) -> dict[str, Any]:
         "w_bits": chip.native_bits.w,
         "a_bits": chip.native_bits.i,
         "precision": chip.precision.mode,
+        "tiles": chip.tiles,
         "energies": energy_data(chip),
         "fingerprint": chip.fingerprint,
         "leakage_w": dict(chip.leakage_w),
@@ -174,6 +175,8 @@ def chip_lines(chip: Accelerator) -> list[tuple[str, str]]:
     """Its array and its arithmetic, the source, and the notes of its file."""
     array = " × ".join(f"{axis.name} {axis.size} ({' '.join(axis.dims)})" for axis in chip.axes)
     array = f" · array {array}" if array else ""
+    if chip.tiles == "uneven":
+        array += " · a tile per operand and memory"
     process = f" · {chip.technology_nm:g} nm" if chip.technology_nm else ""
     return [
         ("", f"{chip.name}: {chip.description}"),

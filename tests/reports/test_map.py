@@ -209,3 +209,19 @@ def test_leakage_is_told_apart(tmp_path: Path) -> None:
     frame = breakdown_frame(cost).set_index("level")["energy_pj"]
     assert frame["leakage"] == pytest.approx(3e-3 * cost.latency_s * 1e12)
     assert frame.sum() == pytest.approx(cost.energy_pj)
+
+
+def test_tiles_of_their_own_are_drawn_where_they_lie_and_are_in_the_json(tmp_path: Path) -> None:
+    text = (files("hwmodel") / "accelerators" / "simba.yaml").read_text() + "tiles: uneven\n"
+    (tmp_path / "uneven.yaml").write_text(text)
+    layer, hw = "K=64,C=64,OY=56,OX=56,FY=3,FX=3", str(tmp_path / "uneven.yaml")
+    drawn, data = run("map", layer, "--hw", hw).stdout, run_json("map", layer, "--hw", hw)
+    moved = {level["level"]: level["inward"] for level in data["mapping"] if "inward" in level}
+    assert {"I", "O"} <= set(moved["global buffer"])
+    assert re.search(r"^\|  +global buffer \[ O \]$", drawn, re.MULTILINE)
+    assert data["cost"]["energy_pj"] < run_json("map", layer, "--hw", "simba")["cost"]["energy_pj"]
+    assert "· a tile per operand and memory" in run("hw", "show", hw).stdout.replace("\n", " ")
+    assert run_json("hw", "show", hw)["tiles"] == "uneven"
+    refused = run("map", layer, "--hw", hw, "--optimize", "edp")
+    assert refused.exit_code == 3
+    assert "the least energy alone is searched for, but got edp" in refused.output
