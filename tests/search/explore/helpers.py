@@ -27,6 +27,8 @@ DEEP = CHIP.replace(
     "    bandwidth: 16 bit/cycle\n    area: 0.4 um^2/bit\n    source: test\n  - name: dram\n",
 )
 DEEP_RESIDENT = DEEP.replace("    size: 8 KiB\n", "    size: 1 KiB\n    resident: [I, O]\n")
+#: The same with a tile per operand and memory.
+UNEVEN, UNEVEN_RESIDENT = DEEP + "tiles: uneven\n", RESIDENT + "tiles: uneven\n"
 #: Axis X of 3 does not divide every layer; a port may bind or not; a buffer takes energy of its own.
 RANGES = {
     "array.X.size": "1..4+1",

@@ -23,6 +23,8 @@ from tests.search.explore.helpers import (
     GRAPH,
     RANGES,
     RESIDENT,
+    UNEVEN,
+    UNEVEN_RESIDENT,
     area_of,
     chip_file,
     front_of,
@@ -37,9 +39,13 @@ def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "ROUND", 4)
 
 
-TEXTS = {"plain": CHIP, "resident": RESIDENT, "deep": DEEP, "deep and resident": DEEP_RESIDENT}
+TEXTS = {
+    "plain": CHIP, "resident": RESIDENT, "deep": DEEP, "deep and resident": DEEP_RESIDENT, "uneven": UNEVEN,
+    "uneven and resident": UNEVEN_RESIDENT,
+}  # fmt: skip
 EACH = [(name, optimize) for name in ("plain", "resident") for optimize in ("energy", "latency", "edp")]
 EACH += [("deep", "energy"), ("deep", "latency"), ("deep and resident", "energy"), ("deep and resident", "edp")]
+EACH += [("uneven", "energy"), ("uneven and resident", "energy")]
 #: Presets of other kinds, and what differs: their bounds are those of one pass of the operands, or of energy alone.
 PRESETS = {
     "ethos_u55_32": {
@@ -91,6 +97,16 @@ def test_the_front_is_that_of_every_design_by_itself(tmp_path: Path, name: str, 
     assert counts.space == counts.seen == 36
     assert counts.priced + counts.ruled_out == 36
     assert counts.ruled_out > 0 or optimize != "energy"
+
+
+def test_tiles_of_both_kinds_in_one_sweep(tmp_path: Path) -> None:
+    ranges = {**RANGES, "tiles": ["even", "uneven"]}
+    space = DesignSpace(chip_file(tmp_path, DEEP), ranges)
+    alone = priced_one_by_one(space, {"toy": GRAPH})
+    found = explore_chips(GRAPH, space, objectives=["energy", "latency"])
+    assert values(found, found.front(), "toy") == front_of({n: costs["toy"] for n, costs in alone.items()})
+    both = [space.design(number).values["tiles"] for number in alone]
+    assert both.count("even") == both.count("uneven") == 36
 
 
 @pytest.mark.parametrize("name", PRESETS)
