@@ -357,13 +357,18 @@ def tile_bits(task: Task, mapping: Mapping, level: int, operand: Operand) -> int
 
 
 def psum_width(task: Task, mapping: Mapping, level: int) -> int:
-    """Width of O at a level [bit]: `acc` while sums are unfinished there, `o` once they are complete."""
+    """Width of O at a level [bit]: `acc` while sums are unfinished there, `o` once they are complete.
+
+    They are complete where no reduction is left around what they come from, the next level inward that keeps O.
+    """
     mapping = mapping.cut_for("O")
-    feeds_macs = not any("O" in inner.keeps for inner in mapping.levels[:level])
-    later = [loop for outer in mapping.levels[level:] for loop in outer.temporal]
+    inner = [n for n in mapping.holders("O") if n < level]
+    if not inner:  # the MACs add to them there
+        return task.widths.acc
+    later = [loop for outer in mapping.levels[inner[-1] + 1 :] for loop in outer.temporal]
     later += [loop for outer in mapping.levels[level + 1 :] for loop in outer.spatial]
     unfinished = any(loop.bound > 1 and loop.dim in REDUCTION for loop in later)
-    return task.widths.acc if feeds_macs or unfinished else task.widths.o
+    return task.widths.acc if unfinished else task.widths.o
 
 
 def sums_return(task: Task, mapping: Mapping) -> bool:

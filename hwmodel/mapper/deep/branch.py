@@ -14,7 +14,7 @@ from hwmodel.chip.accelerator import Accelerator
 from hwmodel.errors import MappingError
 from hwmodel.mapper.deep import hopes, walk
 from hwmodel.mapper.deep.labels import NUM_LINKS
-from hwmodel.mapper.deep.ladder import Kept, Ladder, Shape, build, capacity_of, shape
+from hwmodel.mapper.deep.ladder import Kept, Ladder, Shape, build, capacity_of, gaps, shape
 from hwmodel.mapper.deep.lattice import Lattice, lattice
 from hwmodel.mapper.deep.measures import needs_of
 from hwmodel.mapper.deep.metrics import without_energy
@@ -59,21 +59,35 @@ EVERYTHING = Rules()
 
 
 class Branch:
-    """One set of (padded) dims, what the levels keep, and when outputs that stay are finished."""
+    """One set of (padded) dims, what the levels keep, and when sums are finished.
 
-    def __init__(self, task: Task, dims: Dims, padded: Padded, kept: Kept, whole_sums: bool, rules: Rules) -> None:
+    Args:
+        whole_sums: outputs that stay are finished when they get where they lie.
+        finished: as of `hwmodel.mapper.deep.ladder.shape`.
+    """
+
+    def __init__(
+        self, task: Task, dims: Dims, padded: Padded, kept: Kept, whole_sums: bool, finished: frozenset[int] | None,
+        rules: Rules,
+    ) -> None:  # fmt: skip
         self.task, self.dims, self.padded, self.kept = task, dims, padded, kept
-        self.whole_sums, self.rules = whole_sums, rules
+        self.whole_sums, self.finished, self.rules = whole_sums, finished, rules
         self.tiles: Lattice = lattice(dims)
         self.parted: Splits = splits(task.accelerator, dims, padded)
+
+    def with_sums(self, *, whole_sums: bool, finished: frozenset[int] | None) -> Branch:
+        """The same with sums that are finished elsewhere."""
+        return Branch(self.task, self.dims, self.padded, self.kept, whole_sums, finished, self.rules)
 
     @cached_property
     def shape(self) -> Shape:
         return self._shape(self.parted)
 
     def _shape(self, parted: Splits) -> Shape:
-        rules = {"whole_sums": self.whole_sums, "ends_at_splits": self.rules.ends_at_splits}
-        return shape(self.task, self.dims, self.kept, parted, **rules)
+        return shape(
+            self.task, self.dims, self.kept, parted,
+            whole_sums=self.whole_sums, finished=self.finished, ends_at_splits=self.rules.ends_at_splits,
+        )  # fmt: skip
 
     @cached_property
     def ladder(self) -> Ladder:
@@ -208,9 +222,18 @@ class Branch:
 
 def branches_of(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
     """All of them."""
+    for branch in resting(task, rules):
+        outer = [level for _, level in gaps(task, branch.kept)]
+        for n in range(len(outer) + 1):
+            for finished in itertools.combinations(outer, n):
+                yield branch.with_sums(whole_sums=branch.whole_sums, finished=frozenset(finished))
+
+
+def resting(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
+    """The branches by when outputs that stay are finished; other sums take as little room as they may."""
     for branch in roomiest(task, rules):
         if task.unfinished_bits() and any("O" in level for level in branch.kept[:-1]):
-            unfinished = Branch(task, branch.dims, branch.padded, branch.kept, False, rules)
+            unfinished = branch.with_sums(whole_sums=False, finished=None)
             yield unfinished
             if unfinished.has_room():
                 continue
@@ -221,7 +244,7 @@ def roomiest(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
     """For all dims and all that levels may keep, the one whose outputs that stay are finished: most fits it."""
     for dims, padded in _paddings(task.accelerator, task.layer.dims) if rules.pads else [(task.layer.dims, ())]:
         for kept in choices(task):
-            yield Branch(task, dims, padded, kept, bool(task.unfinished_bits()), rules)
+            yield Branch(task, dims, padded, kept, bool(task.unfinished_bits()), None, rules)
 
 
 def choices(task: Task) -> list[Kept]:

@@ -29,6 +29,8 @@ Kept = tuple[frozenset[Operand], ...]
 #: Of equal energies the mapping that unrolls more is taken: twice the PEs count as this share of the MACs'
 #: accesses.
 TIE = 1e-10
+#: Dims of the reduction.
+REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
 
 
 class Shape(NamedTuple):
@@ -44,6 +46,8 @@ class Shape(NamedTuple):
         first_outputs: the level that takes the sums of the MACs.
         last_inputs: the shared level that fetches I from the outermost memory, -1 where none does.
         wide_sums: 1 where unfinished sums are wider than finished ones in some level but the first.
+        wide_at: (L) 1 where a level counts sums as unfinished whatever is left of the reduction: they may come
+            unfinished from further inside than the level below.
         near_parent: (L, 3) 1 where no split is left before the parent of the open hop once that of the level is
             done.
         later: (L) the most places outside of the level that may add into the same outputs.
@@ -52,7 +56,7 @@ class Shape(NamedTuple):
         inside: (L, 3) the least share of its words that splits inside of its memory leave.
         first_shares: (3) the same of what the MACs ask for.
         ends_at_splits: 1 where reuse ends at a level without loops whose places need different words.
-        whole_sums_at: the level at whose split no reduction may be left; -1: none.
+        whole_at: (L) 1 where no reduction may be left at the split of a level.
         child: (L, 3) the level that the open hop of the operand comes out of once that of the level is done; -1:
             MACs.
         next_outputs: (L) the level, this one or outside of it, that keeps O next.
@@ -68,6 +72,7 @@ class Shape(NamedTuple):
     first_outputs: int
     last_inputs: int
     wide_sums: int
+    wide_at: Ints
     near_parent: Ints
     later: Floats
     shares: Floats
@@ -75,7 +80,7 @@ class Shape(NamedTuple):
     inside: Floats
     first_shares: Floats
     ends_at_splits: int
-    whole_sums_at: int
+    whole_at: Ints
     child: Ints
     next_outputs: Ints
 
@@ -111,11 +116,14 @@ class Ladder(NamedTuple):
 
 
 def shape(
-    task: Task, dims: Dims, kept: Kept, parted: Splits, *, whole_sums: bool = False, ends_at_splits: bool = False
-) -> Shape:
+    task: Task, dims: Dims, kept: Kept, parted: Splits, *, whole_sums: bool = False,
+    finished: frozenset[int] | None = None, ends_at_splits: bool = False,
+) -> Shape:  # fmt: skip
     """The shape of a task whose layer has given (padded) dims and whose levels keep given operands.
 
     whole_sums: outputs that lie on chip whole get there finished; else what they take more before has its room.
+    finished: outer levels of the `gaps` that sums pass finished; in the others they take their room unfinished.
+    None: sums take as little room as they may.
     ends_at_splits: as `Shape.ends_at_splits`, for comparisons.
     """
     chip = task.accelerator
@@ -126,6 +134,13 @@ def shape(
             for operand in memory.holds:
                 slot[index, OPERANDS.index(operand)] = place
     loops = np.array([[dim in level.temporal_dims for dim in DIM_NAMES] for level in chip.levels], dtype=np.int64)
+    whole_at, wide_at = np.zeros((2, len(keep)), dtype=np.int64)
+    for inner, outer in gaps(task, kept):
+        if finished is not None and outer in finished:
+            loops[inner + 1 : outer, REDUCED] = 0
+            whole_at[outer] = 1
+        elif finished is not None:
+            wide_at[outer] = 1
     grows = loops.copy()
     for axis in chip.axes:
         for dim in axis.dims:
@@ -137,19 +152,29 @@ def shape(
     sums, inputs = holders(keep, 2), holders(keep, 1)
     last, own_sums = max(inputs[:-1], default=-1), max(sums[:-1], default=-1)
     shares, beyond, inside, first_shares = _least_shares(chip, dims, keep)
+    if whole_sums:
+        whole_at[own_sums + 1] = 1
     return Shape(
         keep=keep, loops=loops, grows=grows,
         orders=orders, num_orders=np.array([len(own) for own in fixed], dtype=np.int64),
         slot=slot, capacity=capacity_of(task, whole_sums=whole_sums),
         first_outputs=sums[0], last_inputs=last if last >= chip.shared_level and task.skips_padding else -1,
-        wide_sums=int(task.widths.acc != task.widths.o and len(sums) > 2),
+        wide_sums=int(task.widths.acc != task.widths.o and len(sums) > 2), wide_at=wide_at,
         near_parent=_no_split_left(keep, parted), later=_later_reduction(chip, dims),
         shares=shares, beyond=beyond, inside=inside, first_shares=first_shares,
         ends_at_splits=int(ends_at_splits),
-        whole_sums_at=own_sums + 1 if whole_sums else -1,
+        whole_at=whole_at,
         child=np.array([[_inside_of(keep, n, x) for x in range(3)] for n in range(len(keep))], dtype=np.int64),
         next_outputs=np.array([next(p for p in sums if p >= index) for index in range(len(keep))], dtype=np.int64),
     )  # fmt: skip
+
+
+def gaps(task: Task, kept: Kept) -> list[tuple[int, int]]:
+    """Levels inside and outside of some that keep no O, where unfinished sums take more room than outputs."""
+    sums = [level for level, own in enumerate(kept) if "O" in own]
+    if task.widths.acc == task.widths.o:
+        return []
+    return [(inner, level) for inner, level in itertools.pairwise(sums[:-1]) if level > inner + 1]
 
 
 def capacity_of(task: Task, *, whole_sums: bool) -> Floats:

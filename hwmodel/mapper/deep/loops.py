@@ -161,7 +161,8 @@ def jump(ladder: Ladder, here: Here, a: int, s: int, aim: Aim, bounds: Bounds, s
     level, least = here.level, np.empty(metrics)
     outermost = level == len(own.keep) - 1
     m, open_now = np.empty(8, np.int64), np.empty(3, np.int64)
-    unfinished = int(own.wide_sums and irrelevant(OUTPUT, vectors[a]) < irrelevant(OUTPUT, ladder.bounds))
+    is_whole = irrelevant(OUTPUT, vectors[a]) == irrelevant(OUTPUT, ladder.bounds)
+    unfinished = int(own.wide_sums and (own.wide_at[level] == 1 or not is_whole))
     for t in range(len(vectors) - 1 if outermost else a, len(vectors)):
         possible = True
         for d in range(8):

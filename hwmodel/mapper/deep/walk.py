@@ -227,14 +227,15 @@ def begin(ladder: Ladder, here: Here, kind: int, v: int, s: int, aim: Aim, bound
                 if own.near_parent[level, operand]:
                     x[r * WIDTH + SETTLED] += x[r * WIDTH + WAITING + operand]
                     x[r * WIDTH + WAITING + operand] = 0.0
-    if level == own.whole_sums_at and irrelevant(OUTPUT, tile) < irrelevant(OUTPUT, ladder.bounds):
+    is_whole = irrelevant(OUTPUT, tile) == irrelevant(OUTPUT, ladder.bounds)
+    if own.whole_at[level] and not is_whole:
         return count
     hope(here, x, opened, a, bounds.begun, least)
     if not wins(aim, least, best):
         return count
     if level == len(own.keep) - 1 or own.num_orders[level] == 1:
         return jump(ladder, here, a, s, aim, bounds, states, pool, count, best, last, node, x, y, opened)
-    unfinished = int(own.wide_sums and irrelevant(OUTPUT, tile) < irrelevant(OUTPUT, ladder.bounds))
+    unfinished = int(own.wide_sums and (own.wide_at[level] == 1 or not is_whole))
     state, how = unfinished * num + a, ORDERS_OF_CODE * s
     for operand in range(3):
         whole = ladder.splits.whole[s]

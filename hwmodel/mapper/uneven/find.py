@@ -14,7 +14,7 @@ import numpy as np
 
 from hwmodel.errors import MappingError, check_one_of
 from hwmodel.mapper import ahead
-from hwmodel.mapper.deep.branch import EVERYTHING, Rules, branches_of
+from hwmodel.mapper.deep.branch import EVERYTHING, Rules, resting
 from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.free import OBJECTIVES, Objective, nothing_fits
 from hwmodel.mapper.scores import SLACK
@@ -52,7 +52,7 @@ def uneven_mapping(
     except MappingError:  # one tile per level fits nowhere
         best = None
     limit = math.inf if best is None else _energy(task, best) * (1 - SLACK)
-    ways = [Ways(branch, every_split(branch)) for branch in branches_of(task, rules)]
+    ways = [Ways(branch, every_split(branch)) for branch in resting(task, rules)]
     for found, _ in better(ways, limit, partial(_energy, task)):
         best = found
     if best is None:
@@ -102,7 +102,7 @@ def _energy(task: Task, mapping: Mapping) -> float:
 
 def uneven_call(task: Task) -> tuple[ahead.Call, ...]:
     """The kernels of this mapper, with arguments of the types that it gives."""
-    branch = next(branches_of(task))
+    branch = next(resting(task))
     nest = Nest(Ways(branch, every_split(branch)), 0)
     prices, least = nest.prices(), np.empty((1, 1))
     return (

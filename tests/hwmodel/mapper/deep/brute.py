@@ -150,7 +150,20 @@ memories:
 """
     + DRAM
 )
-#: The same without the energy of MACs and register reads of zeros: it has no registers.
+#: A memory between those that keep sums, wider than outputs, that keeps none: its loops may leave them unfinished.
+GAP = (
+    HEAD.replace("accumulator: 16 bit", "accumulator: 24 bit")
+    + """\
+array:
+  - {axis: X, size: 2, dims: [K, C]}
+memories:
+  - {name: l0, per: pe, holds: [W, I, O], size: 5 B, read_energy: 0.02 pJ/bit, source: test}
+  - {name: l1, per: pe, holds: [W, I], size: 8 B, read_energy: 0.1 pJ/bit, bandwidth: 16 bit/cycle, source: test}
+  - {name: l2, holds: [I, O], size: 7 B, read_energy: 0.3 pJ/bit, bandwidth: 8 bit/cycle, source: test}
+"""
+    + DRAM
+)
+#: The tower without the energy of MACs and register reads of zeros: it has no registers.
 GATED = TOWER + "gating: [I]\n"
 #: Inputs that come slower than anything else moves, straight to the array.
 SLOW_READS = MEETING.replace(
@@ -174,7 +187,7 @@ order: {buffer: [K, OX, C], column: [C, OX]}
 CHIPS = {
     "clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED, "meeting": MEETING,
     "far": FAR, "nested": NESTED, "shared sums": SHARED_SUMS, "tower": TOWER, "slow": SLOW,
-    "slow and small": SLOW_AND_SMALL, "alone": ALONE, "gated": GATED,
+    "slow and small": SLOW_AND_SMALL, "alone": ALONE, "gated": GATED, "gap": GAP,
     "slow reads": SLOW_READS, "beside": BESIDE, "windows": WINDOWS, "tight": TIGHT,
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from hwmodel.mapper.deep.states import Aim
 from hwmodel.mapper.free import OBJECTIVES
 from hwmodel.mapper.scores import ENERGY
 from hwmodel.mapper.space.hierarchy import is_deep
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, tile_bits
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import DIM_NAMES, Bits, Density, Layer
 from hwmodel.price.spatial import price
@@ -49,6 +50,7 @@ PAIRS = [
     ("shared sums", "narrow"), ("tower", "rows"), ("gated", "zero inputs"),
     ("slow reads", "conv"), ("beside", "strided"), ("beside", "linear"), ("slow and small", "taps"),
     ("alone", "conv"), ("tower", "padded"), ("tower", "zeros"), ("tower", "plane"), ("slow", "conv"),
+    ("gap", "linear"), ("gap", "window"), ("gap", "narrow"),
     ("windows", "window"), ("tight", "wide"),
 ]  # fmt: skip
 
@@ -186,3 +188,20 @@ def test_a_layer_that_fits_nowhere_names_what_holds_too_little(tmp_path):
     wide = Layer(name="wide", dims={"K": 2}, bits=Bits(w=8, i=32, acc=32))
     with pytest.raises(MappingError, match="no mapping of 'wide' fits 'deep'"):
         deep_mapping(Task.of(wide, chip(tmp_path, tiny)))
+
+
+def test_sums_take_their_room_as_long_as_any_loop_leaves_them_unfinished(tmp_path):
+    """The loop over C is one of a level that keeps no O: behind it what l2 keeps is finished, before it is not."""
+    task = Task.of(Layer(name="sums", dims={"K": 2, "C": 2, "OX": 2}), chip(tmp_path, CHIPS["gap"]))
+    names, kept = ("l0", "l1", "l2", "dram"), (("W", "I", "O"), ("W", "I"), ("I", "O"), ("W", "I", "O"))
+    bits = {}
+    for place, of_c in (("inside", 0), ("between", 1), ("around", 2)):
+        loops = [[Loop("K", 2)], [Loop("OX", 2)], []]
+        loops[of_c].insert(0, Loop("C", 2))
+        levels = (
+            LevelMapping(name=name, temporal=tuple(own), keeps=keeps)
+            for name, own, keeps in zip(names, [*loops, []], kept, strict=True)
+        )
+        mapping = Mapping(levels=tuple(levels))
+        bits[place] = tile_bits(task, mapping, 2, "O")
+    assert bits == {"inside": 4 * 8, "between": 4 * 24, "around": 4 * 24}
