@@ -223,7 +223,7 @@ class Branch:
 def branches_of(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
     """All of them."""
     for branch in resting(task, rules):
-        outer = [level for _, level in gaps(task, branch.kept)]
+        outer = [level for _, level in gaps(task, branch.kept) if not branch.needs.room[1, level, -1]]
         for n in range(len(outer) + 1):
             for finished in itertools.combinations(outer, n):
                 yield branch.with_sums(whole_sums=branch.whole_sums, finished=frozenset(finished))
