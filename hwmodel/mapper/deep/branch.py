@@ -232,7 +232,7 @@ def branches_of(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
 def resting(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
     """The branches by when outputs that stay are finished; other sums take as little room as they may."""
     for branch in roomiest(task, rules):
-        if task.unfinished_bits() and any("O" in level for level in branch.kept[:-1]):
+        if branch.whole_sums:
             unfinished = branch.with_sums(whole_sums=False, finished=None)
             yield unfinished
             if unfinished.has_room():
@@ -241,10 +241,14 @@ def resting(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
 
 
 def roomiest(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
-    """For all dims and all that levels may keep, the one whose outputs that stay are finished: most fits it."""
+    """For all dims and all that levels may keep, the one whose outputs that stay are finished: most fits it.
+
+    Sums that come from the MACs are never finished.
+    """
     for dims, padded in _paddings(task.accelerator, task.layer.dims) if rules.pads else [(task.layer.dims, ())]:
         for kept in choices(task):
-            yield Branch(task, dims, padded, kept, bool(task.unfinished_bits()), None, rules)
+            whole_sums = task.unfinished_bits() > 0 and any("O" in level for level in kept[:-1])
+            yield Branch(task, dims, padded, kept, whole_sums, None, rules)
 
 
 def choices(task: Task) -> list[Kept]:

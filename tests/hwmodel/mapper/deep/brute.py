@@ -163,6 +163,19 @@ memories:
 """
     + DRAM
 )
+#: Sums go straight from the MACs to where outputs may stay.
+STRAIGHT = (
+    HEAD.replace("accumulator: 16 bit", "accumulator: 24 bit")
+    + """\
+array:
+  - {axis: X, size: 2, dims: [K, C]}
+memories:
+  - {name: l0, per: pe, holds: [W], size: 5 B, read_energy: 0.02 pJ/bit, source: test}
+  - {name: l1, holds: [W, I], size: 6 B, read_energy: 0.05 pJ/bit, bandwidth: 16 bit/cycle, source: test}
+  - {name: l2, holds: [W, I, O], resident: [I, O], size: 64 B, read_energy: 0.3 pJ/bit, source: test}
+"""
+    + DRAM
+)
 #: The tower without the energy of MACs and register reads of zeros: it has no registers.
 GATED = TOWER + "gating: [I]\n"
 #: Inputs that come slower than anything else moves, straight to the array.
@@ -187,7 +200,7 @@ order: {buffer: [K, OX, C], column: [C, OX]}
 CHIPS = {
     "clusters": CLUSTERS, "side by side": SIDE_BY_SIDE, "shared": SHARED, "ordered": ORDERED, "meeting": MEETING,
     "far": FAR, "nested": NESTED, "shared sums": SHARED_SUMS, "tower": TOWER, "slow": SLOW,
-    "slow and small": SLOW_AND_SMALL, "alone": ALONE, "gated": GATED, "gap": GAP,
+    "slow and small": SLOW_AND_SMALL, "alone": ALONE, "gated": GATED, "gap": GAP, "straight": STRAIGHT,
     "slow reads": SLOW_READS, "beside": BESIDE, "windows": WINDOWS, "tight": TIGHT,
 }  # fmt: skip
 

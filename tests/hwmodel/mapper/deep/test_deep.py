@@ -76,6 +76,12 @@ def test_the_best_of_all_mappings_with_tensors_that_stay_is_found(tmp_path, monk
     check(Task.of(LAYERS["narrow"], chip(tmp_path, CHIPS["ordered"]), stay), monkeypatch)
 
 
+@pytest.mark.parametrize(("layer", "room"), [("narrow", 20), ("narrow", 14), ("window", 10)])
+def test_sums_that_no_level_inside_keeps_come_back_unfinished(tmp_path, monkeypatch, layer, room):
+    stay = Stay(resident=("O",), room_bits=room * 8)
+    check(Task.of(LAYERS[layer], chip(tmp_path, CHIPS["straight"]), stay), monkeypatch)
+
+
 def check(task, monkeypatch):
     """The best of all mappings is found, and of those that keep the same and unroll the same."""
     assert is_deep(task.accelerator)

@@ -48,7 +48,7 @@ PAIRS = [
     ("nested", "reduced"), ("nested", "filters"), ("slow and small", "reduced"), ("slow and small", "taps"),
     ("alone", "linear"), ("alone", "window"), ("meeting", "reduced"), ("side by side", "linear"),
     ("beside", "strided"), ("shared", "depthwise"), ("few loops", "conv"), ("few loops", "plane"), ("flat", "conv"),
-    ("flat", "window"),
+    ("flat", "window"), ("gap", "linear"), ("gap", "narrow"), ("straight", "window"),
 ]  # fmt: skip
 NO_PADS = Rules(pads=False)
 
@@ -63,15 +63,20 @@ def test_the_least_energy_of_all_mappings_is_found(tmp_path, monkeypatch, name, 
 
 
 @pytest.mark.parametrize(
-    ("layer", "resident", "room", "i_bits"),
+    ("name", "layer", "resident", "room", "i_bits"),
     [
-        ("narrow", ("I",), 20, None), ("narrow", ("O",), 20, None), ("reduced", ("O",), 20, None),
-        ("narrow", ("I", "O"), 20, None), ("reduced", ("O",), 8, None), ("narrow", ("I",), 20, 16),
+        ("staying", "narrow", ("I",), 20, None), ("staying", "narrow", ("O",), 20, None),
+        ("staying", "reduced", ("O",), 20, None), ("staying", "narrow", ("I", "O"), 20, None),
+        ("staying", "reduced", ("O",), 8, None), ("staying", "narrow", ("I",), 20, 16),
+        ("straight", "linear", ("O",), 20, None), ("straight", "linear", ("O",), 14, None),
+        ("straight", "narrow", ("I", "O"), 16, None),
     ],
 )  # fmt: skip
-def test_the_least_energy_with_tensors_that_stay_is_found(tmp_path, monkeypatch, layer, resident, room, i_bits):
+def test_the_least_energy_with_tensors_that_stay_is_found(
+    tmp_path, monkeypatch, name, layer, resident, room, i_bits
+):
     stay = Stay(resident=resident, room_bits=room * 8, i_bits=i_bits)
-    check(Task.of(LAYERS[layer], chip(tmp_path, CHIPS["staying"]), stay), monkeypatch)
+    check(Task.of(LAYERS[layer], chip(tmp_path, CHIPS[name]), stay), monkeypatch)
 
 
 def check(task, monkeypatch):
