@@ -42,8 +42,8 @@ class LevelMapping:
         temporal: outer to inner.
         spatial: loops across the instances just below this level, inside its temporal loops.
         keeps: operands that stay here; the others bypass the level.
-        inward: of them, those whose tile lies further inside than the level's loops begin, with the number of
-            temporal loops, of this level and those inside of it, that run around it.
+        inward: of them, those that have a tile of their own, with the number of temporal loops, of this level and
+            those inside of it, that run around it.
     """
 
     name: str
@@ -116,23 +116,17 @@ class Mapping(Shown):
         return sum(len(outer.temporal) for outer in self.levels[level + 1 :]) + inward
 
     def cut_for(self, operand: Operand) -> Mapping:
-        """The mapping with every temporal loop at the level that it belongs to for one operand.
+        """The mapping with every temporal loop at the level where one operand has it, if tiles are uneven.
 
-        Of the operands that lie further inside than others. Where a level keeps none of it, loops outside of what
-        the next level inward keeps lie outside of this one, too.
+        Where a level keeps none of it, loops around what the next level inward keeps run around this one, too; all
+        loops do where no level inward keeps any: they run around the places of an axis.
         """
         if self.is_even:
             return self
         loops = [loop for level in reversed(self.levels) for loop in level.temporal]
-        holders = self.holders(operand)
         levels, end = [], len(loops)
         for index, level in enumerate(self.levels):
-            begin = end
-            if index in holders:
-                begin = self.begins(index, operand)
-            elif not holders or index < holders[0]:
-                around = self.begins(holders[0], operand) if holders else 0
-                begin = min(max(self.begins(index), around), end)
+            begin = self.begins(index, operand) if operand in level.keeps else end
             levels.append(replace(level, temporal=tuple(loops[begin:end]), inward=()))
             end = begin
         return Mapping(levels=tuple(levels))
@@ -266,8 +260,8 @@ def _check_inward(place: str, accelerator: Accelerator, mapping: Mapping) -> Non
         if len(moved) < len(level.inward) or not set(moved) <= set(level.keeps):
             rule = f"`inward` of level {level.name!r} must be among what it keeps, each operand once"
             raise MappingError(f"{place}: {rule}, but got {level.inward} of {level.keeps}")
-        if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in moved.values()):
-            rule = f"`inward >= 1` of level {level.name!r} must hold (integers)"
+        if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in moved.values()):
+            rule = f"`inward >= 0` of level {level.name!r} must hold (integers)"
             raise MappingError(f"{place}: {rule}, but got {level.inward}")
     num_loops = sum(len(level.temporal) for level in mapping.levels)
     for operand in OPERANDS:

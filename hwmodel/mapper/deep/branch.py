@@ -189,6 +189,10 @@ class Branch:
         cycles = whole(float(least[1:].max()))
         return float(cycles if objective == LATENCY else least[0] * cycles)
 
+    def has_room_for_sums(self) -> bool:
+        """Where outputs stay, what unfinished ones take more fits before any tile does."""
+        return bool((self.ladder.shape.capacity >= 0).all())
+
     def has_room(self) -> bool:
         """Where outputs stay, beside their unfinished sums, all that the level may keep fits at once."""
         whole, levels = self.needs.room[1, :, -1], self.task.accelerator.levels
@@ -232,12 +236,12 @@ def branches_of(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
 def resting(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:
     """The branches by when outputs that stay are finished; other sums take as little room as they may."""
     for branch in roomiest(task, rules):
-        if branch.whole_sums:
-            unfinished = branch.with_sums(whole_sums=False, finished=None)
+        unfinished = branch.with_sums(whole_sums=False, finished=None)
+        fits = unfinished.has_room_for_sums()
+        if fits:
             yield unfinished
-            if unfinished.has_room():
-                continue
-        yield branch
+        if branch.whole_sums and not (fits and unfinished.has_room()):
+            yield branch
 
 
 def roomiest(task: Task, rules: Rules = EVERYTHING) -> Iterator[Branch]:

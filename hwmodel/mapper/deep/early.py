@@ -37,7 +37,7 @@ def early_of(ladder: Ladder, bounds: Bounds, level: int) -> Early:
     """Room for the bounds of a level, and what its labels have in common; the innermost one has no level below."""
     metrics, below = len(ladder.costs.kind), max(level - 1, 0)
     rates = np.empty((metrics, 3, RATES))
-    for r in range(metrics):
+    for r in range(metrics if level else 0):
         rates_of(ladder, r, below, rates[r])
     return Early(
         here_of(ladder, bounds, below), rates, np.empty((64, metrics)), np.empty(metrics), np.empty(metrics)

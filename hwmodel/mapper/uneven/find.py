@@ -87,8 +87,8 @@ def better(
                 heapq.heappush(queue, (least, places, number, n, nest))
             continue
         prices = nest.prices()
-        moves = cheapest(nest.tiles, prices, left_to_pay(nest.tiles, prices), limit - fixed)
-        if len(moves):
+        paid, moves = cheapest(nest.tiles, prices, left_to_pay(nest.tiles, prices), limit - fixed)
+        if paid < math.inf:
             found = mapping_of(nest.ways, nest.n, nest.tiles, moves)
             energy = energy_of(found)
             if energy <= limit:

@@ -23,7 +23,7 @@ class UnevenFloors:
     def __init__(self, task: Task, optimize: Objective) -> None:
         branches = list(roomiest(task))
         if optimize == "energy":
-            every = (Ways(branch, every_split(branch)).least.min(initial=math.inf) for branch in branches)
+            every = (Ways(branch, every_split(branch)).floor.min(initial=math.inf) for branch in branches)
             self._least = float(min(every))
         else:
             self._least = min(branch.fewest_cycles() for branch in branches)

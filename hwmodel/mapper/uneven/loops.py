@@ -25,8 +25,10 @@ def mapping_of(ways: Ways, n: int, tiles: Lattice, moves: Ints) -> Mapping:
     for x, chain in enumerate(ways.chains):
         for level, own in zip(chain, inside[x], strict=False):
             around[level][x] = len(loops) - own
-    levels, end = [], 0
-    begins = _begins(ways, around, len(loops))
+    levels, begins = [], _begins(ways, around, len(loops))
+    apart = ways.meets_at_macs(n) and all(
+        own == begins[level] for level, places in enumerate(around) for own in places.values()
+    )  # whose places take neighbouring windows all the same
     for level in range(last, -1, -1):
         end = begins[level - 1] if level else len(loops)
         here = [chip.split_levels[axis.name] == level for axis in chip.axes]
@@ -38,7 +40,7 @@ def mapping_of(ways: Ways, n: int, tiles: Lattice, moves: Ints) -> Mapping:
                 temporal=tuple(loops[begins[level] : end]),
                 spatial=axis_loops(chip.axes, factors),
                 keeps=in_order(ways.branch.kept[level]),
-                inward=tuple((operand, own) for operand, own in moved if own),
+                inward=tuple((operand, own) for operand, own in moved if own or apart),
             )
         )
     return Mapping(levels=tuple(reversed(levels)))

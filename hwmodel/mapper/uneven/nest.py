@@ -138,23 +138,23 @@ class Nest:
         for hop in range(number if any(self.overlaps(dim) for dim in range(OY, FX + 1)) else 0):
             inside, (_, moved) = self._inside(INPUT, hop), self._moved(INPUT, hop)
             lengths, places = tile_lengths(inside, self.pace), self._places(hop, inside)
-            moved = np.where(energy[hop] < math.inf, moved, math.inf)
             for dim in range(OY, FX + 1):
                 pace, length = self.pace[dim - OY], lengths[dim % 2]
                 rows = slice(tiles.steps[dim], tiles.steps[dim + 1])
                 if not self.overlaps(dim):
                     continue
                 factors, touch = tiles.factors[rows, :1], inside[:, dim] * pace <= length
-                share = np.where(tiles.rests[:, dim] % factors == 0, moved, math.inf)
+                may = (tiles.rests[:, dim] % factors == 0) & (energy[hop] < math.inf)
+                cost = np.where(may, moved, math.inf)
                 if places is not None:
                     larger = np.ones((len(factors), 8), dtype=np.int64)
                     larger[:, dim] = factors[:, 0]
                     along = places + self.ladder.tiles.offsets(larger)[:, None] * touch
-                    share = share * self.ladder.held[np.where(share < math.inf, along, 0), 0]
+                    cost = np.where(may, moved * self.ladder.held[np.where(may, along, 0), 0], math.inf)
                 last = hop + 1 if self.ways.branch.rules.one_window else number
                 for to in range(hop + 1, last + 1):
                     fresh = np.minimum(self._inside(INPUT, to)[:, dim] * pace, length) / length
-                    found[hop, to, rows] = share * (1.0 + (factors - 1) * fresh) / factors
+                    found[hop, to, rows] = cost * (1.0 + (factors - 1) * fresh) / factors
         return found
 
     def overlaps(self, dim: int) -> bool:

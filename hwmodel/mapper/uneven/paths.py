@@ -142,11 +142,10 @@ def left_to_pay(tiles: Lattice, prices: Prices) -> Floats:
 
 
 @compiled
-def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Ints:
-    """The moves of what pays least, (n, 3) as the columns of a label from `MOVE` on; none where all pay more than a
-    limit.
+def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> tuple[float, Ints]:
+    """The least that is paid, infinite where all pay more than a limit, and its moves.
 
-    least: of `left_to_pay`.
+    least: of `left_to_pay`. Moves: (n, 3), the columns of a label from `MOVE` on.
     """
     num, steps, rooms = len(tiles.vectors), steps_of(prices), prices.rooms
     most = len(tiles.factors) * (prices.number[INPUT] + 1) ** 2
@@ -162,7 +161,7 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
             continue
         links[node, NEXT], heads[state] = heads[state], node
         if (steps.rows[state // num] < 0).all():
-            return moves_to(node, links)
+            return paid[node], moves_to(node, links)
         while count + len(tiles.coords) + 3 + most > len(links):
             links, paid, used = doubled(links), longer(paid), wider(used)
         windows = windows_at(state % num, tiles, prices, ways, energies)
@@ -180,7 +179,7 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> Int
                 links[count], paid[count], used[count] = links[new], paid[new], used[new]
                 heapq.heappush(heap, (np.floor(score / grain), -count))
                 count += 1
-    return np.empty((0, 3), np.int64)
+    return np.inf, np.empty((0, 3), np.int64)
 
 
 @internal

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.mapper.counting import INPUT, OUTPUT, OY, RELEVANT, Floats, Ints
+from hwmodel.mapper.counting import FX, FY, INPUT, OUTPUT, OX, OY, RELEVANT, Floats, Ints
 from hwmodel.mapper.deep.branch import Branch
 from hwmodel.mapper.deep.metrics import holders
 from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION
@@ -17,6 +17,8 @@ from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION
 _REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
 #: The hop of the MACs, out of no memory.
 MACS = -1
+#: Dims of outputs and of the filter that move a window along the rows and the columns of I.
+_CROSSING = ((OY, FY), (OX, FX))
 
 
 def every_split(branch: Branch) -> Ints:
@@ -106,25 +108,36 @@ class Ways:
         shares = memory is not None and axis not in self.chip.own_axes(memory)
         return split - 1 if shares and self.branch.ladder.shape.keep[split - 1, x] else split
 
-    def shares(self, x: int, hop: int) -> Floats:
-        """Least share of the transfers of all places that the next holder sees; of the MACs' hop, the share. (N)"""
-        pace = self.branch.ladder.pace
-        found = np.ones(len(self.on_axes))
-        for alone, axes in self.networks[x][hop]:
+    def shares(self, x: int, hop: int, *, at_least: bool = True) -> Floats:
+        """Share of the transfers of all places that the next holder sees, at least; or exactly, of the MACs' hop.
+
+        Windows of `out` outputs and `tap` filter elements begin at out + tap - 1 places at least. (N)
+        """
+        pace, number = self.branch.ladder.pace, len(self.on_axes)
+        found, steps = np.ones(number), np.ones((number, 8), dtype=np.int64)
+        relevant = np.flatnonzero(RELEVANT[x])
+        for alone, axes in reversed(self.networks[x][hop]):
             factors = self.on_axes[:, list(axes)].prod(axis=1)
-            if alone:
-                continue
-            different = factors[:, RELEVANT[x] > 0].prod(axis=1).astype(np.float64)
-            if x == INPUT:
-                different = factors[:, : OY - 1].prod(axis=1) / factors[:, 2] * factors[:, 3]
-                for axis in range(2):
-                    out, tap = factors[:, OY + axis], factors[:, OY + 2 + axis]
-                    if hop == MACS:
-                        different = different * starts(out, tap, int(pace[axis]), int(pace[2 + axis]))
-                    else:
-                        different = different * np.maximum(out, tap)
-            found *= different / factors.prod(axis=1)
+            different = factors[:, relevant[relevant < OY] if x == INPUT else relevant].prod(axis=1)
+            for out, tap in _CROSSING if x == INPUT else ():
+                many, across = factors[:, out], factors[:, tap]
+                if at_least:
+                    different = different * (many + across - 1)
+                else:
+                    own = steps[:, out] * pace[out - OY], steps[:, tap] * pace[tap - OY]
+                    different = different * starts(many, across, *own)
+            found *= 1.0 if alone else different / factors.prod(axis=1)
+            steps = steps * factors
         return found
+
+    def meets_at_macs(self, n: int) -> bool:
+        """Windows of outputs and filter elements meet among what the MACs of a way ask for."""
+        return any(
+            self.on_axes[n, list(axes), out].prod() > 1 and self.on_axes[n, list(axes), tap].prod() > 1
+            for alone, axes in self.networks[INPUT][MACS]
+            for out, tap in _CROSSING
+            if not alone
+        )
 
     @cached_property
     def rates(self) -> Floats:
@@ -160,7 +173,8 @@ class Ways:
         """Energy that no tile changes: of the MACs and what they ask for, less what first visits and finished
         outputs spare. (N) [pJ]"""
         costs = self.branch.ladder.costs
-        found = costs.base[0] + sum(costs.first[0, x] * self.shares(x, MACS) for x in range(3))
+        asked = (costs.first[0, x] * self.shares(x, MACS, at_least=False) for x in range(3))
+        found = costs.base[0] + sum(asked)
         for hop, level in enumerate(self.chains[OUTPUT]):
             later = self.later_sums(hop)
             found = found - costs.saved[0, level] * later
@@ -179,6 +193,14 @@ class Ways:
                 words = self._needed(x, bounds // outside, from_off_chip=hop == len(chain) - 2)
                 found += self.rates[:, x, hop] * words * outside.prod(axis=1)
         return found
+
+    @cached_property
+    def floor(self) -> Floats:
+        """The same with one tile per level, too, where windows that meet at the MACs may share more. (N) [pJ]"""
+        first = self.branch.ladder.costs.first[0, INPUT]
+        return np.asarray(
+            self.least - first * (self.shares(INPUT, MACS, at_least=False) - self.shares(INPUT, MACS))
+        )
 
     def _needed(self, x: int, region: Ints, *, from_off_chip: bool) -> Floats:
         """Different words of an operand that parts of a layer (N, 8) need; of I off the chip, none around it."""

@@ -104,17 +104,14 @@ def moved_inward(rng: random.Random, mapping: Mapping) -> tuple[Mapping, dict[st
             if operand in mapping.levels[n].keeps:
                 most = places[n] = rng.randint(natural[n], most) if natural[n] < most else natural[n]
                 inward[n][operand] = places[n] - natural[n]
-            elif any(operand in inner.keeps for inner in mapping.levels[:n]):
-                places[n] = most  # what runs around the tile inside runs around this level, too
             else:
-                places[n] = natural[n]
+                places[n] = most  # what runs around what is inside runs around this level, too
         for n in range(len(sizes) - 2, -1, -1):  # a level that keeps none begins inside of the next one that does
             if operand not in mapping.levels[n].keeps:
                 places[n] = max(places[n], places[n + 1])
         around[operand] = places
     levels = tuple(
-        replace(level, inward=tuple((operand, n) for operand, n in own.items() if n))
-        for level, own in zip(mapping.levels, inward, strict=True)
+        replace(level, inward=tuple(own.items())) for level, own in zip(mapping.levels, inward, strict=True)
     )
     return Mapping(levels=levels), around
 

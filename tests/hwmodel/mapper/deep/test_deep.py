@@ -22,7 +22,7 @@ from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import DIM_NAMES, Bits, Density, Layer
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import chip
-from tests.hwmodel.mapper.deep.brute import CHIPS, every_mapping
+from tests.hwmodel.mapper.deep.brute import CHIPS, DRAM, HEAD, every_mapping
 
 LAYERS = {
     "conv": Layer(name="conv", dims={"K": 2, "C": 2, "OX": 2, "FX": 3}),
@@ -167,6 +167,16 @@ def test_kernels_are_compiled_once_for_all_chips(tmp_path):
     for name in CHIPS:
         deep_mapping(Task.of(LAYERS["narrow"], chip(tmp_path, CHIPS[name])), "edp")
     assert (len(walk.walk.overloads), len(hopes.hopes.overloads)) == (1, 1)
+
+
+def test_a_chip_of_one_level_is_mapped(tmp_path):
+    """Places are served alone, so that it is a chip for this mapper; its bounds look at no level inside."""
+    axis = "array:\n  - {axis: X, size: 2, dims: [K, OX], multicast: false}\nmemories:\n"
+    task = Task.of(LAYERS["conv"], chip(tmp_path, HEAD + axis + DRAM))
+    found = {optimize: costs(task, deep_mapping(task, optimize)) for optimize in OBJECTIVES}
+    assert {own["energy"] for own in found.values()} == {found["energy"]["energy"]}
+    least = min(costs(task, mapping)["latency"] for mapping in every_mapping(task))
+    assert found["latency"]["latency"] == least
 
 
 def test_of_equal_energies_more_pes_are_taken(tmp_path):

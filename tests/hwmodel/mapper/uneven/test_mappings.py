@@ -72,8 +72,8 @@ def test_counts_by_hand(tmp_path):
         (1, (("W", 3),), r"`loops around W in 'l1' <= 4` must hold \(those around its tile inside\), but got 5"),
         (1, (("O", 1),), r"`inward` of level 'l1' must be among what it keeps, each operand once, but got .*'O'"),
         (1, (("I", 1), ("I", 1)), r"each operand once"),
-        (1, (("I", 0),), r"`inward >= 1` of level 'l1' must hold \(integers\), but got"),
-        (1, (("I", True),), r"`inward >= 1`"),
+        (1, (("I", -1),), r"`inward >= 0` of level 'l1' must hold \(integers\), but got"),
+        (1, (("I", True),), r"`inward >= 0`"),
         (3, (("I", 1),), r"the outermost level holds whole tensors: leave out"),
     ],
 )
