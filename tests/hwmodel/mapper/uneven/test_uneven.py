@@ -61,13 +61,13 @@ PAIRS = [
     ("tower", "plane"), ("tower", "zeros"), ("tower", "reduced"), ("tower", "rows"),
     ("gated", "zero inputs"), ("tight", "strided"), ("tight", "narrow"), ("tight", "wide"),
     ("shared sums", "conv"), ("shared sums", "linear"), ("windows", "conv"), ("windows", "window"),
-    ("far", "strided"), ("far", "rows"), ("far", "plane"), ("clusters", "reduced"), ("clusters", "narrow"),
-    ("nested", "reduced"), ("nested", "filters"), ("slow and small", "reduced"), ("slow and small", "taps"),
+    ("far", "strided"), ("far", "rows"), ("far", "plane"), ("clusters", "narrow"),
+    ("nested", "filters"), ("slow and small", "reduced"), ("slow and small", "taps"),
     ("alone", "linear"), ("alone", "window"), ("meeting", "reduced"), ("side by side", "linear"),
     ("beside", "strided"), ("shared", "depthwise"), ("few loops", "conv"), ("few loops", "plane"), ("flat", "conv"),
     ("flat", "window"), ("gap", "linear"), ("gap", "narrow"), ("straight", "window"),
-    ("meeting windows", "window"), ("meeting windows", "tall"), ("two networks", "tall"), ("two networks", "window"),
-    ("bare", "conv"), ("bare", "strided"),
+    ("meeting windows", "window"), ("meeting windows", "tall"), ("two networks", "tall"),
+    ("two networks", "window"), ("bare", "conv"), ("bare", "strided"),
 ]  # fmt: skip
 NO_PADS = Rules(pads=False)
 LAYERS = {**EVEN_LAYERS, "tall": Layer(name="tall", dims={"OY": 4, "FY": 4})}
