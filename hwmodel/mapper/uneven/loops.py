@@ -26,7 +26,7 @@ def mapping_of(ways: Ways, n: int, tiles: Lattice, moves: Ints) -> Mapping:
         for level, own in zip(chain, inside[x], strict=False):
             around[level][x] = len(loops) - own
     levels, begins = [], _begins(ways, around, len(loops))
-    apart = ways.meets_at_macs(n) and all(
+    apart = ways.has_crossing(n) and all(
         own == begins[level] for level, places in enumerate(around) for own in places.values()
     )  # whose places take neighbouring windows all the same
     for level in range(last, -1, -1):

@@ -14,7 +14,7 @@ import numpy as np
 from hwmodel.mapper.counting import FX, FY, INPUT, OUTPUT, OY, RELEVANT, Floats, Ints
 from hwmodel.mapper.deep.lattice import Lattice, lattice
 from hwmodel.mapper.space.tiles import tile_lengths, tile_sizes
-from hwmodel.mapper.uneven.ways import Ways, starts
+from hwmodel.mapper.uneven.ways import CROSSING, Ways, starts
 from hwmodel.network.layer import DIM_NAMES, REDUCTION
 
 _REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
@@ -109,20 +109,16 @@ class Nest:
 
     def _share(self, x: int, hop: int, inside: Ints) -> Floats:
         """Share of the transfers of all places that the next holder sees, of tiles (V, 8). (V)"""
-        share, inside = np.ones(len(inside)), inside.copy()
-        for alone, axes in reversed(self.ways.networks[x][hop]):
-            factors = self.ways.on_axes[self.n, list(axes)].prod(axis=0)
-            if not alone:
-                places = factors.prod()
-                relevant = RELEVANT[x].astype(bool)
-                if x == INPUT:
-                    relevant[OY:] = False
-                    for axis in range(2):
-                        out, tap = OY + axis, OY + 2 + axis
-                        steps = inside[:, out] * self.pace[axis], inside[:, tap] * self.pace[2 + axis]
-                        share *= starts(factors[out], factors[tap], *steps)
-                share *= factors[relevant].prod() / places
-            inside *= factors
+        share = np.ones(len(inside))
+        relevant = np.flatnonzero(RELEVANT[x])
+        for network in self.ways.networks[x][hop]:
+            if network.alone:
+                continue
+            factors, steps = network.factors[self.n], inside * network.steps[self.n]
+            share *= factors[relevant[relevant < OY] if x == INPUT else relevant].prod() / factors.prod()
+            for out, tap in CROSSING if x == INPUT else ():
+                own = steps[:, out] * self.pace[out - OY], steps[:, tap] * self.pace[tap - OY]
+                share *= starts(factors[out], factors[tap], *own)
         return share
 
     def _places(self, hop: int, inside: Ints) -> Ints | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ _REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
 #: The hop of the MACs, out of no memory.
 MACS = -1
 #: Dims of outputs and of the filter that move a window along the rows and the columns of I.
-_CROSSING = ((OY, FY), (OX, FX))
+CROSSING = ((OY, FY), (OX, FX))
 
 
 def every_split(branch: Branch) -> Ints:
@@ -30,6 +31,20 @@ def every_split(branch: Branch) -> Ints:
         found = found.reshape(found.shape[0] * found.shape[1], found.shape[2], 8)
         found = found[(bounds % found.prod(axis=1) == 0).all(axis=1)]
     return found
+
+
+class Network(NamedTuple):
+    """Places that are served together.
+
+    Attributes:
+        alone: nothing is shared among them.
+        factors: (N, 8) that are unrolled over them.
+        steps: (N, 8) tiles of a place, from one to the next one along a dim: what is unrolled inside.
+    """
+
+    alone: bool
+    factors: Ints
+    steps: Ints
 
 
 @dataclass(frozen=True)
@@ -75,8 +90,8 @@ class Ways:
         ]
 
     @cached_property
-    def networks(self) -> list[list[list[tuple[bool, tuple[int, ...]]]]]:
-        """Of W, I and O, holder by holder, behind them that of the MACs: as `_networks`."""
+    def networks(self) -> list[list[list[Network]]]:
+        """Of W, I and O, holder by holder, behind them that of the MACs: who shares a word on the hop."""
         return [
             [self._networks(x, hop) for hop in (*range(len(chain) - 1), MACS)]
             for x, chain in enumerate(self.chains)
@@ -87,19 +102,24 @@ class Ways:
         """Of the holders of O, 1 where no places outside of the level add into the same outputs. (N) each"""
         return [(self.sums_beyond(level) == 1).astype(np.int64) for level in self.chains[OUTPUT]]
 
-    def _networks(self, x: int, hop: int) -> list[tuple[bool, tuple[int, ...]]]:
-        """Who shares a word between a holder and the next one: axes, and whether they are served alone.
-
-        Outermost first, as spatial loops are nested (`hwmodel.nest.access.distinct_tiles`).
-        """
-        between = np.flatnonzero(self.axes_inside(x, hop + 1) & ~self.axes_inside(x, hop))
-        chip, found = self.chip, dict[tuple[int, str], tuple[bool, list[int]]]()
-        for n in between.tolist():
-            axis = chip.axes[n]
-            level = self._level_of(axis.name, x)
-            apart = axis.name if not chip.diagonal or not axis.multicast else ""
-            found.setdefault((-level, apart), (not axis.multicast, []))[1].append(n)
-        return [(alone, tuple(axes)) for _, (alone, axes) in sorted(found.items(), key=lambda item: item[0][0])]
+    def _networks(self, x: int, hop: int) -> list[Network]:
+        """As `hwmodel.nest.access.distinct_tiles` has them: spatial loops are nested by levels and by axes."""
+        chip, members = self.chip, dict[tuple[int, str], list[int]]()
+        between = np.flatnonzero(self.axes_inside(x, hop + 1) & ~self.axes_inside(x, hop)).tolist()
+        levels = {n: self._level_of(chip.axes[n].name, x) for n in between}
+        inner = np.ones((len(self.on_axes), 8), dtype=np.int64)
+        first: dict[tuple[int, str], Ints] = {}
+        for n in sorted(between, key=lambda n: (levels[n], -n)):  # innermost first
+            axis, factors = chip.axes[n], self.on_axes[:, n]
+            key = (levels[n], axis.name if not chip.diagonal or not axis.multicast else "")
+            members.setdefault(key, []).append(n)
+            known = first.setdefault(key, np.zeros_like(inner))
+            first[key] = np.where((known == 0) & (factors > 1), inner, known)
+            inner = inner * factors
+        return [
+            Network(not chip.axes[axes[0]].multicast, self.on_axes[:, axes].prod(axis=1), np.maximum(first[key], 1))
+            for key, axes in members.items()
+        ]
 
     def _level_of(self, axis: str, x: int) -> int:
         """Level of the spatial loops along an axis as an operand has them (`hwmodel.nest.mapping.seen_by`)."""
@@ -113,30 +133,29 @@ class Ways:
 
         Windows of `out` outputs and `tap` filter elements begin at out + tap - 1 places at least. (N)
         """
-        pace, number = self.branch.ladder.pace, len(self.on_axes)
-        found, steps = np.ones(number), np.ones((number, 8), dtype=np.int64)
+        pace, found = self.branch.ladder.pace, np.ones(len(self.on_axes))
         relevant = np.flatnonzero(RELEVANT[x])
-        for alone, axes in reversed(self.networks[x][hop]):
-            factors = self.on_axes[:, list(axes)].prod(axis=1)
+        for network in self.networks[x][hop]:
+            factors, steps = network.factors, network.steps
             different = factors[:, relevant[relevant < OY] if x == INPUT else relevant].prod(axis=1)
-            for out, tap in _CROSSING if x == INPUT else ():
+            for out, tap in CROSSING if x == INPUT else ():
                 many, across = factors[:, out], factors[:, tap]
                 if at_least:
                     different = different * (many + across - 1)
                 else:
                     own = steps[:, out] * pace[out - OY], steps[:, tap] * pace[tap - OY]
                     different = different * starts(many, across, *own)
-            found *= 1.0 if alone else different / factors.prod(axis=1)
-            steps = steps * factors
+            found *= 1.0 if network.alone else different / factors.prod(axis=1)
         return found
 
-    def meets_at_macs(self, n: int) -> bool:
-        """Windows of outputs and filter elements meet among what the MACs of a way ask for."""
+    def has_crossing(self, n: int) -> bool:
+        """Windows of outputs and filter elements meet among the places of a way."""
         return any(
-            self.on_axes[n, list(axes), out].prod() > 1 and self.on_axes[n, list(axes), tap].prod() > 1
-            for alone, axes in self.networks[INPUT][MACS]
-            for out, tap in _CROSSING
-            if not alone
+            network.factors[n, out] > 1 and network.factors[n, tap] > 1
+            for networks in self.networks[INPUT]
+            for network in networks
+            for out, tap in CROSSING
+            if not network.alone
         )
 
     @cached_property
