@@ -30,7 +30,7 @@ os.environ["HWMODEL_CACHE"] = "off"
 from benchmarks.provenance import provenance, store
 from benchmarks.replays.deep import EVEN, chip_of, layer_of
 from benchmarks.replays.figures import figures
-from hwmodel import Dims, Layer, evaluate, load_accelerator
+from hwmodel import evaluate, load_accelerator
 from hwmodel.chip.accelerator import Tiles
 from hwmodel.mapper.deep.branch import EVERYTHING, Rules
 from hwmodel.mapper.deep.find import deep_mapping
@@ -53,8 +53,10 @@ def layers() -> list[Row]:
     """One row per layer of the reference."""
     data = figures("deep_hierarchies.json")
     chips = {name: chip_of(name, spec["outer_to_inner"]) for name, spec in data["architectures"].items()}
-    first = Layer(name="first", dims=Dims(K=8, C=8, OY=8))
-    uneven_mapping(Task.of(first, replace(chips["simba"], tiles="uneven")))  # what is not compiled yet
+    first = data["rows"][0]
+    _uneven_energy(
+        Task.of(layer_of(first), replace(chips[first["arch"]], tiles="uneven"))
+    )  # what is not compiled yet
     rows = []
     for row in data["rows"]:
         task, stated = Task.of(layer_of(row), chips[row["arch"]]), row["even_without_drain_reads"]["pj"]

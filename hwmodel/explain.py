@@ -213,7 +213,7 @@ def _memory_use(
         if operand in mapping.levels[index].keeps and not (outermost and task.home(operand) is not memory)
     ]
     views = {operand: seen_by(task.accelerator, mapping, operand) for operand in OPERANDS}
-    around = views[memory.holds[0]].levels[index + 1 :]
+    around = views[kept[0] if kept else memory.holds[0]].levels[index + 1 :]
     return MemoryUse(
         name=memory.name,
         level=level.name,

@@ -132,7 +132,11 @@ class Mapping(Shown):
         return Mapping(levels=tuple(levels))
 
     def loop_nest(self) -> str:
-        """The loops as the field draws them, outermost first; a tile that lies further inside has a line there."""
+        """The loops as the field draws them, outermost first; tiles that lie further inside have lines there.
+
+        Such a line says when the tile changes, not where its memory stands: spatial loops above it may lie inside of
+        the memory.
+        """
         lines: list[str] = []
         depth, done = 0, 0
         inside: dict[int, list[str]] = {}
@@ -140,8 +144,10 @@ class Mapping(Shown):
             for operand, _ in level.inward:
                 inside.setdefault(self.begins(index, operand), []).insert(0, f"{level.name} [ {operand} ]")
         for level in reversed(self.levels):
-            keeps = " ".join(operand for operand in level.keeps if operand not in dict(level.inward)) or "-"
-            lines.append(f"{level.name} [ {keeps} ]")
+            here = [operand for operand in level.keeps if operand not in dict(level.inward)]
+            if here or not level.keeps or level.temporal or level.spatial:
+                keeps = " ".join(here or (*level.keeps, "inside") if level.keeps else "-")
+                lines.append(f"{level.name} [ {keeps} ]")
             for loop in level.temporal:
                 done += 1
                 if loop.bound > 1:

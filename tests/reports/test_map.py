@@ -224,4 +224,4 @@ def test_tiles_of_their_own_are_drawn_where_they_lie_and_are_in_the_json(tmp_pat
     assert run_json("hw", "show", hw)["tiles"] == "uneven"
     refused = run("map", layer, "--hw", hw, "--optimize", "edp")
     assert refused.exit_code == 3
-    assert "the least energy alone is searched for, but got edp" in refused.output
+    assert "is searched for the least energy only, but got edp" in refused.output

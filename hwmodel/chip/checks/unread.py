@@ -84,12 +84,12 @@ def _of_tiles(chip: ChipFile) -> Iterator[_Unread]:
     if chip.tiles == "even":
         return
     if chip.kind != "spatial":
-        yield _Unread(("tiles",), f"are those of an array (`kind: spatial`), but kind is {chip.kind}")
+        yield _Unread(("tiles",), f"needs an array (`kind: spatial`), but kind is {chip.kind}", is_refused=True)
     keys = [f"`{key}`" for key in ("order", "skipping", "timing") if getattr(chip, key)]
     if chip.dataflow != "free":
         keys.append(f"`dataflow: {chip.dataflow}`")
     if keys:
-        reason = f"tiles {chip.tiles} is of chips whose loops nothing binds: leave out {' and '.join(keys)}"
+        reason = f"`{chip.tiles}` does not go with {' and '.join(keys)}: leave out one of them"
         yield _Unread(("tiles",), reason, is_refused=True)
 
 

@@ -44,7 +44,7 @@ def uneven_mapping(
     check_one_of("optimize", optimize, OBJECTIVES, MappingError)
     if optimize != "energy":
         raise MappingError(
-            f"optimize: with `tiles: uneven` of {task.accelerator.name!r} the least energy alone is searched for, "
+            f"optimize: `tiles: uneven` of {task.accelerator.name!r} is searched for the least energy only, "
             f"but got {optimize}. Optimize energy, or write `tiles: even`."
         )
     try:

@@ -146,7 +146,7 @@ def each_alone(branch):
     [
         ("clusters", {"C": 2, "OX": 5, "OY": 7}), ("alone", {"C": 2, "OX": 5}),
         ("shared", {"C": 2, "OX": 5, "OY": 3}), ("far", {"K": 3, "OX": 7, "OY": 7}),
-        ("ordered", {"K": 2, "C": 3, "OX": 5, "OY": 7}),
+        ("ordered", {"K": 2, "C": 3, "OX": 5, "OY": 7}), ("clusters", {"C": 2, "FX": 5}),
     ],
 )  # fmt: skip
 def test_no_bound_counts_inputs_that_bounds_are_padded_to(tmp_path, name, dims):

@@ -12,12 +12,15 @@ from hwmodel.errors import MappingError
 from hwmodel.explain import explain_mapping
 from hwmodel.interop.timeloop_export import timeloop_spec
 from hwmodel.mapper.cache import load_mapping, store_mapping
+from hwmodel.mapper.deep.find import deep_mapping
 from hwmodel.mapper.uneven.find import uneven_mapping
 from hwmodel.nest.access import count_accesses
 from hwmodel.nest.task import Task
+from hwmodel.price.spatial import price
 from tests.hwmodel.chips import chip
 from tests.hwmodel.mapper.deep.brute import CHIPS as EVEN_CHIPS
 from tests.hwmodel.mapper.deep.test_deep import LAYERS
+from tests.hwmodel.mapper.uneven.brute import built
 from tests.hwmodel.mapper.uneven.test_uneven import CHIPS, energy
 from workloads import trace
 from workloads.models.registry import load_model_with_input
@@ -65,6 +68,16 @@ def test_counts_by_hand(tmp_path):
     assert (counts["l0", "O"].tile, counts["l2", "O"].updates, counts["l0", "O"].fills) == (1, 32, 16)
 
 
+def test_of_two_tiles_at_a_place_the_outer_one_is_drawn_first():
+    levels = list(MAPPING.levels)
+    levels[2] = replace(levels[2], inward=(("I", 2), ("O", 1)))
+    drawn = Mapping(levels=tuple(levels)).loop_nest()
+    assert "|       l2 [ I ]\n|       l1 [ I ]\n" in drawn
+    assert "\nl2 [ I O inside ]\n" in drawn  # it has loops
+    moved = replace(levels[2], temporal=(), inward=(("I", 1), ("O", 1)))
+    assert "l2 [ I O inside ]" not in Mapping(levels=(*levels[:2], moved, levels[3])).loop_nest()
+
+
 @pytest.mark.parametrize(
     ("level", "inward", "message"),
     [
@@ -97,6 +110,28 @@ def test_loops_that_a_level_may_run_are_those_right_inside_of_each_tile(tmp_path
         MappingError, match=r"`temporal: \[K\]` of level 'l0' must hold, but its tile of I loops over OX"
     ):
         count_accesses(LAYER, accelerator, MAPPING)
+
+
+def test_loops_inside_of_the_next_tile_are_that_tiles(tmp_path):
+    accelerator = chip(tmp_path, TOWER + "temporal: {l1: [K]}\n")
+    with pytest.raises(MappingError, match=r"temporal: \[K\]` of level 'l1' must hold, but its tile of W .* C"):
+        count_accesses(LAYER, accelerator, MAPPING)
+
+
+@pytest.mark.parametrize(
+    "name", ["tower", "clusters", "shared", "far", "nested", "beside", "slow", "staying", "gap"]
+)
+def test_one_tile_per_level_costs_the_same_however_it_is_written(tmp_path, name):
+    """All loops at the innermost level, with tiles among them where those of the levels were."""
+    for layer in ("conv", "padded", "plane", "reduced", "linear"):
+        task = Task.of(LAYERS[layer], chip(tmp_path, CHIPS[name]))
+        for optimize in ("energy", "latency"):
+            even = deep_mapping(task, optimize)
+            loops = [loop for level in reversed(even.levels) for loop in level.temporal]
+            across, keeps = ([getattr(level, key) for level in even.levels] for key in ("spatial", "keeps"))
+            places = {o: {n: even.begins(n) for n in even.holders(o)[:-1]} for o in "WIO"}
+            own, same = price(task, built(task, across, keeps, loops, places)), price(task, even)
+            assert (own.energy_pj, own.cycles) == (same.energy_pj, same.cycles)
 
 
 def test_mappings_are_found_again_on_disk(tmp_path, monkeypatch):
@@ -138,6 +173,21 @@ def test_an_explanation_counts_what_places_share_once(tmp_path):
     assert [(memories[name].instances, dict(memories[name].tiles)) for name in ("wreg", "oreg")] == [
         (2, {"W": 1}), (4, {"O": 1}),
     ]  # fmt: skip
+
+
+def test_instances_are_those_of_an_operand_that_is_kept(tmp_path):
+    text = EVEN_CHIPS["shared"].replace("per: X, holds: [W], size", "per: X, holds: [W, I], bypass: [W], size")
+    across = (Loop("K", 2, "X"), Loop("OY", 2, "Y"))
+    mapping = Mapping(
+        levels=(
+            LevelMapping(name="regs", keeps=("I", "O")),
+            LevelMapping(name="l1", spatial=across, keeps=("W", "I")),
+            LevelMapping(name="l2", keeps=ALL),
+            LevelMapping(name="dram", keeps=ALL),
+        )
+    )
+    told = explain_mapping(Layer(name="x", dims={"K": 2, "OY": 2}), chip(tmp_path, text), mapping)
+    assert {memory.name: memory.instances for memory in told.memories}["wreg"] == 2
 
 
 def test_a_chip_says_so_in_its_file_and_is_another_one(tmp_path):
