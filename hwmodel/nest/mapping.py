@@ -134,8 +134,7 @@ class Mapping(Shown):
     def loop_nest(self) -> str:
         """The loops as the field draws them, outermost first; tiles that lie further inside have lines there.
 
-        Such a line says when the tile changes, not where its memory stands: spatial loops above it may lie inside of
-        the memory.
+        Such a line says when the tile changes, not where its memory stands: spatial loops above it may lie inside.
         """
         lines: list[str] = []
         depth, done = 0, 0
