@@ -26,9 +26,9 @@ def mapping_of(ways: Ways, n: int, tiles: Lattice, moves: Ints) -> Mapping:
         for level, own in zip(chain, inside[x], strict=False):
             around[level][x] = len(loops) - own
     levels, begins = [], _begins(ways, around, len(loops))
-    apart = ways.has_crossing(n) and all(
-        own == begins[level] for level, places in enumerate(around) for own in places.values()
-    )  # whose places take neighbouring windows all the same
+    # one tile per level: said all the same where it makes places take neighbouring windows (`Mapping.cut_for`)
+    even = all(own == begins[level] for level, places in enumerate(around) for own in places.values())
+    said = even and ways.has_crossing(n)
     for level in range(last, -1, -1):
         end = begins[level - 1] if level else len(loops)
         here = [chip.split_levels[axis.name] == level for axis in chip.axes]
@@ -40,7 +40,7 @@ def mapping_of(ways: Ways, n: int, tiles: Lattice, moves: Ints) -> Mapping:
                 temporal=tuple(loops[begins[level] : end]),
                 spatial=axis_loops(chip.axes, factors),
                 keeps=in_order(ways.branch.kept[level]),
-                inward=tuple((operand, own) for operand, own in moved if own or apart),
+                inward=tuple((operand, own) for operand, own in moved if own or said),
             )
         )
     return Mapping(levels=tuple(reversed(levels)))
