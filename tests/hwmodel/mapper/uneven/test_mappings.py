@@ -19,6 +19,7 @@ from hwmodel.nest.task import Task
 from hwmodel.price.spatial import price
 from tests.hwmodel.chips import chip
 from tests.hwmodel.mapper.deep.brute import CHIPS as EVEN_CHIPS
+from tests.hwmodel.mapper.deep.brute import HEAD
 from tests.hwmodel.mapper.deep.test_deep import LAYERS
 from tests.hwmodel.mapper.uneven.brute import built
 from tests.hwmodel.mapper.uneven.test_uneven import CHIPS, energy
@@ -213,3 +214,22 @@ def test_the_public_function_finds_them(tmp_path):
     task = Task.of(layer, accelerator)
     assert not mapping.is_even
     assert cost.energy_pj == pytest.approx(energy(task, uneven_mapping(task)), rel=1e-12)
+
+
+def test_the_last_words_from_outside_are_those_of_the_tile_that_changes_most(tmp_path):
+    """4 weights and 4 inputs at a bit a cycle; then the array works on what came last, a quarter of it or all."""
+    text = HEAD + (
+        "memories:\n"
+        "  - {name: buffer, holds: [W, I, O], size: 1 KiB, double_buffered: true, read_energy: 1 pJ/bit,\n"
+        "     source: test}\n"
+        "  - {name: dram, holds: [W, I, O], size: unbounded, read_energy: 2 pJ/bit, read_bandwidth: 1 bit/cycle,\n"
+        "     write_bandwidth: 64 bit/cycle, source: test}\n"
+    )
+    task = Task.of(Layer(name="x", dims={"K": 4, "OX": 4}), chip(tmp_path, text + "tiles: uneven\n"))
+    cycles = {}
+    for moved in ((), (("W", 1),)):
+        buffer = LevelMapping(name="buffer", temporal=(Loop("K", 4), Loop("OX", 4)), keeps=ALL, inward=moved)
+        priced = price(task, Mapping(levels=(buffer, LevelMapping(name="dram", keeps=ALL))))
+        cycles[bool(moved)] = priced.cycles
+    drain = 16 * 8 / 64
+    assert cycles == {False: 64 + 16 + drain, True: 64 + 4 + drain}
