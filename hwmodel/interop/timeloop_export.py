@@ -5,7 +5,7 @@ spatial and temporal targets; factors and permutations innermost first). Its wor
 
 - A problem has the dims R S P Q C K N (and G where layers are grouped), R and P one axis, S and Q the other.
 - A storage level has one word width. Where the operands in a memory differ in width, the memory becomes one
-  level per operand, each with the whole capacity; the sum is checked by `hwmodel.nest.mapping.check_mapping`. The
+  level per operand, each with the whole capacity; the sum is checked by `hwmodel.nest.rules.check_mapping`. The
   outermost one cannot be split: its words are as wide as the widest operand.
 - Memories of one level of ours stand one above the other; the loops belong to the innermost.
 - One factor per dim and level: a dim unrolled along both axes needs a level without storage between the
@@ -35,7 +35,8 @@ from hwmodel.chip.accelerator import Accelerator, Axis, Memory
 from hwmodel.chip.yamlfile import dump_yaml
 from hwmodel.errors import MappingError
 from hwmodel.nest.access import count_accesses
-from hwmodel.nest.mapping import Loop, Mapping, check_mapping, psum_width
+from hwmodel.nest.mapping import Loop, Mapping, psum_width
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import OPERANDS, DimName, Layer, Operand

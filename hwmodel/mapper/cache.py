@@ -15,7 +15,8 @@ from typing import Any
 
 from hwmodel.errors import MappingError
 from hwmodel.files import write_atomic
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Task
 
 #: Raise it when the mapper's space or objective changes: older entries are then left alone.

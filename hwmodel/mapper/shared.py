@@ -28,7 +28,8 @@ from hwmodel.mapper.row_stationary import row_stationary
 from hwmodel.mapper.space.hierarchy import is_deep
 from hwmodel.mapper.space.unrolling import padded_variants
 from hwmodel.mapper.uneven.find import uneven_mapping
-from hwmodel.nest.mapping import Mapping, check_mapping, room_needed
+from hwmodel.nest.mapping import Mapping, room_needed
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Identity, Task, rooms_of
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import MAX_BITS, RELEVANT, Density

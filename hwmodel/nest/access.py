@@ -24,7 +24,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from hwmodel.chip.accelerator import Accelerator
-from hwmodel.nest.mapping import Loop, Mapping, check_mapping, extent, footprint, seen_by
+from hwmodel.nest.mapping import Loop, Mapping, extent, footprint, seen_by
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Task
 from hwmodel.nest.view import array_view
 from hwmodel.network.layer import REDUCTION, RELEVANT, DimName, Layer, Operand

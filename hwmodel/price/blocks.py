@@ -24,7 +24,8 @@ from functools import cached_property
 from hwmodel.chip.accelerator import Memory
 from hwmodel.chip.timing.blocks import Ends, Tile, clip, is_depthwise, outputs_of, repeats_of
 from hwmodel.nest.blocks import block_of, blocks_of, passes_of, stored_plane
-from hwmodel.nest.mapping import Mapping, check_mapping, tile_bits
+from hwmodel.nest.mapping import Mapping, tile_bits
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import Operand
 from hwmodel.network.numbers import round_up

@@ -13,7 +13,7 @@ from benchmarks.replays.figures import figures, figures_path
 from benchmarks.replays.gemmini import cycles_of, layer_of, mapping_of, sized
 from hwmodel import load_accelerator
 from hwmodel.mapper.commands.tilings import candidates
-from hwmodel.nest.mapping import check_mapping
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Task
 
 FILE = "gemmini_rtl_cycles.json"

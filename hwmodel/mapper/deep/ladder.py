@@ -18,7 +18,7 @@ from hwmodel.chip.accelerator import Accelerator, Axis
 from hwmodel.mapper.counting import Floats, Ints
 from hwmodel.mapper.deep.lattice import Lattice, lattice
 from hwmodel.mapper.deep.metrics import Metrics, holders, metrics
-from hwmodel.mapper.deep.splits import Splits
+from hwmodel.mapper.deep.splits import REDUCED, Splits
 from hwmodel.mapper.space.hierarchy import orders_of
 from hwmodel.mapper.space.padding import PaddedRows, held_shares, padded_rows
 from hwmodel.nest.task import Task
@@ -29,8 +29,6 @@ Kept = tuple[frozenset[Operand], ...]
 #: Of equal energies the mapping that unrolls more is taken: twice the PEs count as this share of the MACs'
 #: accesses.
 TIE = 1e-10
-#: Dims of the reduction.
-REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
 
 
 class Shape(NamedTuple):

@@ -16,7 +16,8 @@ from hwmodel.network.numbers import round_up
 
 #: axis -> the dim that is padded to fill it, and its bound before.
 Padded = tuple[tuple[str, tuple[DimName, int]], ...]
-_REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
+#: Dims of the reduction.
+REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
 #: Dims that index W, I and O.
 _INDEXING = [np.flatnonzero(row) for row in RELEVANT]
 
@@ -103,9 +104,9 @@ def _of_level(
             if not own:
                 inside[:, x] *= unrolled
             elif operand == "O":
-                reductions[:, 1] *= unrolled[:, _REDUCED].prod(axis=1)
+                reductions[:, 1] *= unrolled[:, REDUCED].prod(axis=1)
     whole = on_axes.prod(axis=1)
-    reductions[:, 0] = whole[:, _REDUCED].prod(axis=1)
+    reductions[:, 0] = whole[:, REDUCED].prod(axis=1)
     places = on_axes.prod(axis=2)
     if merged and len(axes):
         places = np.concatenate((places.prod(axis=1, keepdims=True), np.ones_like(places)[:, 1:]), axis=1)

@@ -21,8 +21,8 @@ def is_deep(accelerator: Accelerator) -> bool:
     """
     inner = sum(level.per_pe for level in accelerator.levels)
     alone = any(not axis.multicast for axis in accelerator.axes)
-    few = not (alone or accelerator.has_clusters or accelerator.tiles == "uneven")
-    return not few or inner > 1 or len(accelerator.levels) - inner > 2
+    levels = inner > 1 or len(accelerator.levels) - inner > 2
+    return levels or alone or accelerator.has_clusters or accelerator.tiles == "uneven"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def uneven_mapping(
         )
     try:
         best: Mapping | None = deep_mapping(task, optimize, rules, reached=reached)
-    except MappingError:  # one tile per level fits nowhere
+    except MappingError:  # one tile per level fits nowhere, or in too many ways that are as good as each other
         best = None
     limit = math.inf if best is None else _energy(task, best) * (1 - SLACK)
     ways = [Ways(branch, every_split(branch)) for branch in resting(task, rules)]

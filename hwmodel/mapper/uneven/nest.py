@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hwmodel.mapper.counting import FX, FY, INPUT, OUTPUT, OY, RELEVANT, Floats, Ints
+from hwmodel.mapper.counting import FX, FY, INPUT, OUTPUT, OY, Floats, Ints
 from hwmodel.mapper.deep.lattice import Lattice, lattice
+from hwmodel.mapper.deep.splits import REDUCED
 from hwmodel.mapper.space.tiles import tile_lengths, tile_sizes
-from hwmodel.mapper.uneven.ways import CROSSING, Ways, starts
-from hwmodel.network.layer import DIM_NAMES, REDUCTION
+from hwmodel.mapper.uneven.ways import Ways, share_of
+from hwmodel.network.layer import DIM_NAMES
 
-_REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
 #: Rows of what is told apart: W, I, O whose sums are unfinished, and O whose sums are finished.
 FINISHED, ROWS = 3, 4
 
@@ -70,7 +70,7 @@ class Nest:
         number = np.array([len(chain) - 1 for chain in chains], dtype=np.int64)
         size = (ROWS, max(int(number.max()), 1), len(self.tiles.vectors))
         energy, bits = np.full(size, math.inf), np.zeros(size)
-        done = (self.tiles.rests[:, _REDUCED] == 1).all(axis=1)
+        done = (self.tiles.rests[:, REDUCED] == 1).all(axis=1)
         for x, chain in enumerate(chains):
             for hop, level in enumerate(chain[:-1]):
                 words, moved = self._moved(x, hop)
@@ -110,15 +110,10 @@ class Nest:
     def _share(self, x: int, hop: int, inside: Ints) -> Floats:
         """Share of the transfers of all places that the next holder sees, of tiles (V, 8). (V)"""
         share = np.ones(len(inside))
-        relevant = np.flatnonzero(RELEVANT[x])
         for network in self.ways.networks[x][hop]:
-            if network.alone:
-                continue
-            factors, steps = network.factors[self.n], inside * network.steps[self.n]
-            share *= factors[relevant[relevant < OY] if x == INPUT else relevant].prod() / factors.prod()
-            for out, tap in CROSSING if x == INPUT else ():
-                own = steps[:, out] * self.pace[out - OY], steps[:, tap] * self.pace[tap - OY]
-                share *= starts(factors[out], factors[tap], *own)
+            if not network.alone:
+                steps = inside * network.steps[self.n]
+                share *= share_of(x, network.factors[self.n], steps, self.ladder.pace)
         return share
 
     def _places(self, hop: int, inside: Ints) -> Ints | None:

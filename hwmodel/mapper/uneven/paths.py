@@ -58,13 +58,11 @@ def steps_of(prices: Prices) -> Steps:
     barred = np.zeros((8, states))
     for p in range(states):
         o, rest = p % sums, p // sums
-        hops[p, WEIGHT], hops[p, INPUT], hops[p, OUTPUT] = (
-            rest // (number[INPUT] + 1),
-            rest % (number[INPUT] + 1),
-            o,
-        )
+        hops[p, WEIGHT], hops[p, INPUT] = rest // (number[INPUT] + 1), rest % (number[INPUT] + 1)
+        hops[p, OUTPUT], is_whole = o, False
         if prices.widths_differ:
-            hops[p, OUTPUT] = (o + 1) // 2  # behind each holder twice: some reduction was left around it, or none
+            # behind each holder twice: some reduction was left around it, or none
+            hops[p, OUTPUT], is_whole = (o + 1) // 2, o > 0 and o % 2 == 0
         to[:, p, WEIGHT], to[:, p, INPUT], to[:, p, OUTPUT] = p + sums * (number[INPUT] + 1), p + sums, p + 1
         if prices.widths_differ:
             to[0, p, OUTPUT] = p - o + 2 * hops[p, OUTPUT] + 1
@@ -76,13 +74,7 @@ def steps_of(prices: Prices) -> Steps:
             for dim in range(8):
                 if not prices.loops[operand, hop, dim]:
                     barred[dim, p] = np.inf
-        if (
-            prices.widths_differ
-            and o > 0
-            and o % 2 == 0
-            and rows[p, OUTPUT] >= 0
-            and prices.narrows[hops[p, OUTPUT]]
-        ):
+        if is_whole and rows[p, OUTPUT] >= 0 and prices.narrows[hops[p, OUTPUT]]:
             rows[p, OUTPUT] = FINISHED
     return Steps(hops, rows, to, barred, sums)
 
@@ -163,7 +155,8 @@ def cheapest(tiles: Lattice, prices: Prices, least: Floats, limit: float) -> tup
         if (steps.rows[state // num] < 0).all():
             return paid[node], moves_to(node, links)
         while count + len(tiles.coords) + 3 + most > len(links):
-            links, paid, used = doubled(links), longer(paid), wider(used)
+            links = np.concatenate((links, np.empty_like(links)))
+            paid, used = np.concatenate((paid, np.empty_like(paid))), np.concatenate((used, np.empty_like(used)))
         windows = windows_at(state % num, tiles, prices, ways, energies)
         end = loops_and_tiles(node, tiles, prices, steps, links, paid, used, count)
         end = sliding(node, tiles, prices, steps, ways[:windows], energies, links, paid, used, end)
@@ -252,24 +245,3 @@ def moves_to(node: int, links: Ints) -> Ints:
         found[count] = links[node, MOVE : SECOND + 1]
         node = links[node, BEFORE]
     return found
-
-
-@internal
-def doubled(links: Ints) -> Ints:
-    more = np.empty((2 * len(links), links.shape[1]), np.int64)
-    more[: len(links)] = links
-    return more
-
-
-@internal
-def wider(values: Floats) -> Floats:
-    more = np.empty((2 * len(values), values.shape[1]))
-    more[: len(values)] = values
-    return more
-
-
-@internal
-def longer(values: Floats) -> Floats:
-    more = np.empty(2 * len(values))
-    more[: len(values)] = values
-    return more

@@ -13,9 +13,9 @@ from hwmodel.chip.accelerator import Accelerator
 from hwmodel.mapper.counting import FX, FY, INPUT, OUTPUT, OX, OY, RELEVANT, Floats, Ints
 from hwmodel.mapper.deep.branch import Branch
 from hwmodel.mapper.deep.metrics import holders
-from hwmodel.network.layer import DIM_NAMES, OPERANDS, REDUCTION
+from hwmodel.mapper.deep.splits import REDUCED
+from hwmodel.network.layer import OPERANDS
 
-_REDUCED = [DIM_NAMES.index(dim) for dim in DIM_NAMES if dim in REDUCTION]
 #: The hop of the MACs, out of no memory.
 MACS = -1
 #: Dims of outputs and of the filter that move a window along the rows and the columns of I.
@@ -129,23 +129,11 @@ class Ways:
         return split - 1 if shares and self.branch.ladder.shape.keep[split - 1, x] else split
 
     def shares(self, x: int, hop: int, *, at_least: bool = True) -> Floats:
-        """Share of the transfers of all places that the next holder sees, at least; or exactly, of the MACs' hop.
-
-        Windows of `out` outputs and `tap` filter elements begin at out + tap - 1 places at least. (N)
-        """
-        pace, found = self.branch.ladder.pace, np.ones(len(self.on_axes))
-        relevant = np.flatnonzero(RELEVANT[x])
+        """Share of the transfers of all places that the next holder sees, at least or (of MACs) exactly. (N)"""
+        found = np.ones(len(self.on_axes))
         for network in self.networks[x][hop]:
-            factors, steps = network.factors, network.steps
-            different = factors[:, relevant[relevant < OY] if x == INPUT else relevant].prod(axis=1)
-            for out, tap in CROSSING if x == INPUT else ():
-                many, across = factors[:, out], factors[:, tap]
-                if at_least:
-                    different = different * (many + across - 1)
-                else:
-                    own = steps[:, out] * pace[out - OY], steps[:, tap] * pace[tap - OY]
-                    different = different * starts(many, across, *own)
-            found *= 1.0 if network.alone else different / factors.prod(axis=1)
+            if not network.alone:
+                found *= share_of(x, network.factors, None if at_least else network.steps, self.branch.ladder.pace)
         return found
 
     def has_crossing(self, n: int) -> bool:
@@ -180,12 +168,12 @@ class Ways:
     def later_sums(self, hop: int) -> Ints:
         """Places outside of a holder of O that add into the same outputs. (N)"""
         outside = self.on_axes[:, ~self.axes_inside(OUTPUT, hop)]
-        return np.asarray(outside[:, :, _REDUCED].prod(axis=(1, 2)))
+        return np.asarray(outside[:, :, REDUCED].prod(axis=(1, 2)))
 
     def sums_beyond(self, level: int) -> Ints:
         """The same for all axes whose loops are outside of a level. (N)"""
         beyond = [self.chip.split_levels[axis.name] > level for axis in self.chip.axes]
-        return np.asarray(self.on_axes[:, beyond][:, :, _REDUCED].prod(axis=(1, 2)))
+        return np.asarray(self.on_axes[:, beyond][:, :, REDUCED].prod(axis=(1, 2)))
 
     @cached_property
     def fixed(self) -> Floats:
@@ -241,6 +229,28 @@ class Ways:
         pace = (*layer.stride, *layer.dilation)
         beyond = [pace[n] * more[n] + pace[n + 2] * more[n + 2] for n in range(2)]
         return sum(layer.padding[0]) + beyond[0], sum(layer.padding[1]) + beyond[1]
+
+
+def share_of(x: int, factors: Ints, steps: Ints | None, pace: Ints) -> Floats:
+    """Different tiles of an operand over the places of a network.
+
+    Args:
+        x: the operand.
+        factors: (..., 8) that are unrolled over it.
+        steps: (..., 8) loop iterations from one place to the next along a dim; None: any, so that windows of `out`
+            outputs and `tap` filter elements begin at out + tap - 1 places at least.
+        pace: (4) stride y, x and dilation y, x.
+    """
+    relevant = np.flatnonzero(RELEVANT[x])
+    different = factors[..., relevant[relevant < OY] if x == INPUT else relevant].prod(axis=-1)
+    for out, tap in CROSSING if x == INPUT else ():
+        many, across = factors[..., out], factors[..., tap]
+        if steps is None:
+            different = different * (many + across - 1)
+        else:
+            own = steps[..., out] * pace[out - OY], steps[..., tap] * pace[tap - OY]
+            different = different * starts(many, across, *own)
+    return np.asarray(different / factors.prod(axis=-1))
 
 
 def starts(out: Ints, tap: Ints, out_step: Ints | int, tap_step: Ints | int) -> Ints:

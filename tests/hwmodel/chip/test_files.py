@@ -17,7 +17,8 @@ from hwmodel.chip.storage import stored_bits
 from hwmodel.chip.units import USUAL, _by_pint, parse_bandwidth, parse_quantity
 from hwmodel.chip.yamlfile import Schema, dump_yaml, field_validator, parse_yaml
 from hwmodel.errors import AcceleratorError, ConfigError, GraphError, LayerError, MappingError
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Task
 from tests.hwmodel.chips import TINY, chip
 

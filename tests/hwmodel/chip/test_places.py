@@ -9,7 +9,8 @@ from hwmodel.chip.loader import FOLDER
 from hwmodel.chip.writing import accelerator_yaml
 from hwmodel.errors import AcceleratorError, MappingError
 from hwmodel.nest.access import count_accesses
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping, room_needed
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, room_needed
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Bits, Layer
 from hwmodel.price.spatial import price

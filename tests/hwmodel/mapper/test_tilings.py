@@ -14,7 +14,7 @@ from hwmodel.chip.loader import FOLDER
 from hwmodel.errors import MappingError
 from hwmodel.mapper.commands.tilings import _orders, best_tiling, candidates, tiling_mapping
 from hwmodel.mapper.shared import bound_mapping
-from hwmodel.nest.mapping import check_mapping
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Task
 from hwmodel.network.layer import DIM_NAMES
 from hwmodel.price.spatial import price

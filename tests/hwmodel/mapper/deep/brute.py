@@ -6,7 +6,8 @@ import itertools
 import math
 
 from hwmodel.errors import MappingError
-from hwmodel.nest.mapping import LevelMapping, Loop, Mapping, check_mapping
+from hwmodel.nest.mapping import LevelMapping, Loop, Mapping
+from hwmodel.nest.rules import check_mapping
 from hwmodel.network.layer import DIM_NAMES
 from tests.hwmodel.mapper.test_mapper import divisors, kept_choices
 

@@ -157,38 +157,28 @@ def test_an_explanation_has_the_tiles_of_each(tmp_path):
     assert tiles["l0"] == {"W": 1, "I": 2, "O": 1}
 
 
-def test_an_explanation_counts_what_places_share_once(tmp_path):
+@pytest.mark.parametrize(
+    ("shared", "registers", "wanted"),
+    [
+        ("holds: [W]", ("W", "O"), {"wreg": (2, {"W": 1}), "oreg": (4, {"O": 1})}),
+        ("holds: [W, I], bypass: [W]", ("I", "O"), {"wreg": (2, {"I": 2}), "oreg": (4, {"O": 1})}),
+    ],
+)
+def test_an_explanation_counts_what_places_share_once(tmp_path, shared, registers, wanted):
     """A register that two places share holds what both need, and there is half as many of them."""
-    accelerator = chip(tmp_path, EVEN_CHIPS["shared"])
-    layer = Layer(name="x", dims={"K": 2, "OY": 2})
+    text = EVEN_CHIPS["shared"].replace("per: X, holds: [W]", f"per: X, {shared}")
     across = (Loop("K", 2, "X"), Loop("OY", 2, "Y"))
     mapping = Mapping(
         levels=(
-            LevelMapping(name="regs", keeps=("W", "O")),
-            LevelMapping(name="l1", spatial=across, keeps=("W", "I")),
-            LevelMapping(name="l2", keeps=ALL),
-            LevelMapping(name="dram", keeps=ALL),
-        )
-    )
-    memories = {memory.name: memory for memory in explain_mapping(layer, accelerator, mapping).memories}
-    assert [(memories[name].instances, dict(memories[name].tiles)) for name in ("wreg", "oreg")] == [
-        (2, {"W": 1}), (4, {"O": 1}),
-    ]  # fmt: skip
-
-
-def test_instances_are_those_of_an_operand_that_is_kept(tmp_path):
-    text = EVEN_CHIPS["shared"].replace("per: X, holds: [W], size", "per: X, holds: [W, I], bypass: [W], size")
-    across = (Loop("K", 2, "X"), Loop("OY", 2, "Y"))
-    mapping = Mapping(
-        levels=(
-            LevelMapping(name="regs", keeps=("I", "O")),
+            LevelMapping(name="regs", keeps=registers),
             LevelMapping(name="l1", spatial=across, keeps=("W", "I")),
             LevelMapping(name="l2", keeps=ALL),
             LevelMapping(name="dram", keeps=ALL),
         )
     )
     told = explain_mapping(Layer(name="x", dims={"K": 2, "OY": 2}), chip(tmp_path, text), mapping)
-    assert {memory.name: memory.instances for memory in told.memories}["wreg"] == 2
+    found = {memory.name: (memory.instances, dict(memory.tiles)) for memory in told.memories}
+    assert {name: found[name] for name in wanted} == wanted
 
 
 def test_a_chip_says_so_in_its_file_and_is_another_one(tmp_path):

@@ -19,7 +19,7 @@ from hwmodel.mapper.uneven.nest import Nest
 from hwmodel.mapper.uneven.paths import cheapest, left_to_pay
 from hwmodel.mapper.uneven.ways import Ways, every_split
 from hwmodel.nest import access
-from hwmodel.nest.mapping import check_mapping
+from hwmodel.nest.rules import check_mapping
 from hwmodel.nest.task import Stay, Task
 from hwmodel.network.layer import Layer
 from hwmodel.price.spatial import price
