@@ -56,7 +56,7 @@ def replay(data: Mapping_[str, Any]) -> list[Case]:
         reference = row["even_without_drain_reads"]["pj"]
         cases.append(Case(name=name, reference=reference, prediction=sum(priced.energy_pj.values())))
         for kind in ("even", "even_without_drain_reads"):
-            if "mapping" in row.get(kind, {}):
+            if "mapping" in (row.get(kind) or {}):
                 stated = row[kind].get("pj_without_drain_reads", row[kind]["pj"])
                 energy = sum(price(task, mapping_of(row[kind]["mapping"], chip, dims_of(row))).energy_pj.values())
                 cases.append(Case(name=f"{name} as stated, {kind}", reference=stated, prediction=energy))
@@ -68,11 +68,11 @@ def _uneven(row: Mapping_[str, Any], chip: Accelerator) -> list[Case]:
     """The cases of a row with a tile per operand and memory."""
     task, name = array_view(Task.of(layer_of(row), chip)), f"{row['arch']} {row['layer']}: best uneven mapping [pJ]"
     cases = []
-    if "pj" in row.get("uneven_free", {}):
-        cases.append(Case(name=name, reference=row["uneven_free"]["pj"], prediction=least_with_drains(task)))
     for kind in ("uneven_free", "uneven_ordered"):
-        item = row.get(kind)
-        if isinstance(item, dict) and "mapping" in item:
+        item = row.get(kind) or {}  # null where it did not end
+        if kind == "uneven_free" and "pj" in item:
+            cases.append(Case(name=name, reference=item["pj"], prediction=least_with_drains(task)))
+        if "mapping" in item:
             mapping = uneven_of(item["mapping"], chip, dims_of(row))
             energy = sum(price(task, mapping).energy_pj.values())
             reference = item["pj_without_drain_reads"]

@@ -191,7 +191,7 @@ class Branch:
 
     def has_room_for_sums(self) -> bool:
         """Where outputs stay, what unfinished ones take more fits before any tile does."""
-        return bool((self.ladder.shape.capacity >= 0).all())
+        return bool((capacity_of(self.task, whole_sums=self.whole_sums) >= 0).all())
 
     def has_room(self) -> bool:
         """Where outputs stay, beside their unfinished sums, all that the level may keep fits at once."""
