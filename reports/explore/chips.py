@@ -135,7 +135,8 @@ def chips_sheet(found: ChipExploration) -> Sheet:
         if model in row.knees
     ]
     ranges = [
-        ", ".join(f"{path}: {list(values)}" for path, values in group.items()) for group in found.space.groups
+        "; ".join(f"{path}: {', '.join(map(str, values))}" for path, values in group.items())
+        for group in found.space.groups
     ]
     sections.append(Section(id="ranges", title="Ranges", text=ranges))
     return Sheet(

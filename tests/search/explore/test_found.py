@@ -139,3 +139,14 @@ def test_a_caption_names_a_ring_where_there_is_one(tmp_path: Path) -> None:
     for found, is_ringed in ((found_of(space_in(tmp_path), field, ()), False), (two_fronts(tmp_path), True)):
         captions = [picture.caption for section in chips_sheet(found).sections for picture in section.pictures]
         assert captions and all(("ringed" in caption) == is_ringed for caption in captions)
+
+
+def test_the_page_says_the_ranges_as_they_are_written(tmp_path: Path) -> None:
+    groups = space_in(tmp_path).groups
+    sections = {section.id: section for section in chips_sheet(two_fronts(tmp_path)).sections}
+    wanted = [
+        "; ".join(path + ": " + ", ".join(str(value) for value in own) for path, own in group.items())
+        for group in groups
+    ]
+    assert list(sections["ranges"].text) == wanted
+    assert not any(mark in line for line in sections["ranges"].text for mark in "[]'")
